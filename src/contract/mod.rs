@@ -1,0 +1,35 @@
+//! What may cross the wire: schemas, typed messages and documents, and `parse` as the only way in.
+//!
+//! Guarantees: a value of these types came through its schema (or was made by us and is checked
+//! against it by a test); a bad message becomes a [`Rejection`] with code, JSON pointer and rule.
+//! Never: opens a reference, asks a clock, decides on a header.
+
+mod event;
+mod manifest;
+mod ownership;
+mod parse;
+mod profile;
+mod publication;
+mod reference;
+mod request;
+mod schema;
+mod strict;
+
+pub use event::{
+    EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance, RunLifecycleEvent,
+    event_id,
+};
+pub use manifest::{
+    ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
+};
+pub use ownership::OwnershipBoundaries;
+pub use parse::{Message, RejectedIds, Rejection, parse};
+pub use profile::{
+    Algorithm, Controls, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone,
+    SeedPolicy, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
+};
+pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
+pub use reference::{AllowList, Location, Reference, ReferenceError};
+pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
+pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, schema_text};
+pub use strict::{StrictJsonError, parse_strict};

@@ -1,0 +1,240 @@
+//! Profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
+
+use super::FeatureSet;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How to train and measure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingProfile {
+    /// Name of the policy.
+    pub policy_id: String,
+    /// Its revision.
+    pub revision: String,
+    /// The feature set that the manifests must hold.
+    pub feature_definition_set: FeatureSet,
+    /// The manifest version that this profile was written for.
+    pub expected_manifest_schema_version: String,
+    /// The model's inputs, in this order.
+    pub features: Vec<Feature>,
+    /// What to fit.
+    pub algorithm: Algorithm,
+    /// Which rows are for what.
+    pub split: SplitSpec,
+    /// Where the seed comes from.
+    pub seed_policy: SeedPolicy,
+    /// What counts as leakage beyond the rules that always hold.
+    #[serde(default)]
+    pub leakage: LeakageSpec,
+    /// What to measure.
+    #[serde(default)]
+    pub evaluation: EvaluationSpec,
+    /// Bounds on the work.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The bundle that a `regression_check` evaluates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_bundle_ref: Option<String>,
+}
+
+/// One input of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// Column name.
+    pub name: String,
+    /// How its values are read.
+    #[serde(rename = "type")]
+    pub kind: FeatureKind,
+    /// Whether the score must go one way with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monotone: Option<Monotone>,
+}
+
+/// How a feature's values are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureKind {
+    /// A number; null is missing.
+    Numeric,
+    /// One of a set of values.
+    Categorical,
+}
+
+/// Direction of a monotone constraint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Monotone {
+    /// The score never falls as the feature rises.
+    Increasing,
+    /// The score never rises as the feature rises.
+    Decreasing,
+}
+
+/// What to fit. In a profile parameters may be left out; the plan writes every one out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Algorithm {
+    /// `hessboost` (built in) or `process:<name>`.
+    pub id: String,
+    /// By name; checked by the algorithm.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, serde_json::Value>,
+}
+
+/// Which rows are for what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SplitSpec {
+    /// Windows of event time.
+    TimeBased {
+        /// Rows to fit on.
+        train: WindowSpec,
+        /// Rows for early stopping.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation: Option<WindowSpec>,
+        /// Rows to measure on.
+        test: WindowSpec,
+        /// Least days between the last row that is learned from and the first one measured on:
+        /// labels need this long to become known.
+        delay_days: u32,
+        /// Entity column whose members, seen as fraud before the test window, leave the test window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exclude_known_entity: Option<String>,
+    },
+}
+
+/// A half-open window of event time: `start` is in, `end` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSpec {
+    /// First instant in the window.
+    pub start: DateTime<Utc>,
+    /// First instant after it.
+    pub end: DateTime<Utc>,
+}
+
+/// Where the seed comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedPolicy {
+    /// `fixed` (the base seed itself) or `per_run` (derived from base seed and run key).
+    pub recipe: String,
+    /// The base.
+    pub base_seed: u64,
+}
+
+/// What counts as leakage beyond the rules that always hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakageSpec {
+    /// Entity columns that may not occur on both sides of the split.
+    #[serde(default)]
+    pub disjoint_entities: Vec<String>,
+}
+
+/// What to measure on the test window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSpec {
+    /// The `k` of `precision_at_<k>` and `recall_at_<k>`.
+    #[serde(default = "EvaluationSpec::default_k")]
+    pub k: Vec<u32>,
+    /// Fewest rows of each class in the test window.
+    #[serde(default = "EvaluationSpec::default_min_rows_per_class")]
+    pub min_rows_per_class: u32,
+}
+
+impl EvaluationSpec {
+    fn default_k() -> Vec<u32> {
+        vec![100]
+    }
+
+    fn default_min_rows_per_class() -> u32 {
+        10
+    }
+}
+
+impl Default for EvaluationSpec {
+    fn default() -> Self {
+        Self { k: Self::default_k(), min_rows_per_class: Self::default_min_rows_per_class() }
+    }
+}
+
+/// Bounds on the work; the operator's own bounds cap them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Wall time of the trainer.
+    #[serde(default = "Limits::default_wall_seconds")]
+    pub wall_seconds: u32,
+    /// Memory of the trainer.
+    #[serde(default = "Limits::default_memory_mib")]
+    pub memory_mib: u32,
+    /// Rows over all files.
+    #[serde(default = "Limits::default_max_rows")]
+    pub max_rows: u64,
+}
+
+impl Limits {
+    fn default_wall_seconds() -> u32 {
+        3_600
+    }
+
+    fn default_memory_mib() -> u32 {
+        8_192
+    }
+
+    fn default_max_rows() -> u64 {
+        50_000_000
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wall_seconds: Self::default_wall_seconds(),
+            memory_mib: Self::default_memory_mib(),
+            max_rows: Self::default_max_rows(),
+        }
+    }
+}
+
+/// What a model must reach to be published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GovernanceProfile {
+    /// Name of the policy.
+    pub policy_id: String,
+    /// Its revision.
+    pub revision: String,
+    /// What must hold besides the thresholds.
+    pub controls: Controls,
+    /// `min_<metric>` or `max_<metric>` by bound.
+    pub eval_thresholds: BTreeMap<String, f64>,
+    /// Which value is compared.
+    #[serde(default)]
+    pub on: ThresholdBasis,
+    /// Fewest frauds in the test window.
+    #[serde(default)]
+    pub min_positives: u64,
+}
+
+/// What must hold besides the thresholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Controls {
+    /// Publication needs a PASS; any other value is refused.
+    pub require_pass_gate: bool,
+}
+
+/// Which value a threshold is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdBasis {
+    /// The measured value.
+    #[default]
+    Point,
+}

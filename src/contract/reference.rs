@@ -1,0 +1,175 @@
+//! References: explicit names of pinned objects, and the list of places that may be opened.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A reference that names one object: `file:///…`, `s3://bucket/key`, `gs://…`, `az://…`, or a path
+/// relative to the configured root. The text is kept as it was sent (trimmed), since it is part of the
+/// run's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Reference {
+    text: String,
+    location: Location,
+}
+
+/// Where a reference points, normalised.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Location {
+    /// A path relative to the configured root, without `.` and `..`.
+    Relative(String),
+    /// An absolute path on local disk, without `.` and `..`.
+    File(String),
+    /// An object of a store: scheme (`s3`, `gs`, `az`), bucket or container, key.
+    Object {
+        /// `s3`, `gs` or `az`.
+        scheme: String,
+        /// Bucket or container.
+        bucket: String,
+        /// Key, no leading slash.
+        key: String,
+    },
+}
+
+/// Why text is not a reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}")]
+pub struct ReferenceError {
+    /// The rule that it breaks.
+    pub rule: String,
+}
+
+fn broken<T>(rule: &str) -> Result<T, ReferenceError> {
+    Err(ReferenceError { rule: rule.to_owned() })
+}
+
+impl Reference {
+    /// Reads a reference. Refused: an unknown scheme, credentials, query or fragment, `%`, `\`, `//`,
+    /// `.` or `..` as a segment, and whatever does not name one pinned object: a wildcard, a folder,
+    /// an alias such as `latest`.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return broken("a reference must not be empty");
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return broken("a reference must not contain white space or control characters");
+        }
+        if text.contains(['*', '?', '[', ']', '{', '}', '#', '%', '\\']) {
+            return broken("a reference must not contain a wildcard, a query, a fragment, an escape or a backslash");
+        }
+        let location = match text.split_once("://") {
+            Some(("file", rest)) => match rest.strip_prefix('/') {
+                Some(path) => Location::File(format!("/{}", segments(path)?)),
+                None => return broken("a file reference has three slashes and an absolute path: file:///data/x.json"),
+            },
+            Some((scheme @ ("s3" | "gs" | "az"), rest)) => match rest.split_once('/') {
+                Some((bucket, key)) if is_bucket(bucket) => {
+                    Location::Object { scheme: scheme.to_owned(), bucket: bucket.to_owned(), key: segments(key)? }
+                }
+                _ => return broken("an object reference names a bucket and a key: s3://bucket/key"),
+            },
+            Some(_) => return broken("the scheme must be file, s3, gs or az"),
+            None if text.starts_with('/') => return broken("an absolute path is written file:///path"),
+            None if text.contains(':') => return broken("a relative reference must not contain a colon"),
+            None => Location::Relative(segments(text)?),
+        };
+        Ok(Self { text: text.to_owned(), location })
+    }
+
+    /// The text as it was sent, trimmed.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it points.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+}
+
+fn is_bucket(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 255
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        && !text.starts_with('.')
+}
+
+fn segments(path: &str) -> Result<String, ReferenceError> {
+    if path.is_empty() || path.ends_with('/') {
+        return broken("a reference must name one object, not a folder");
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return broken("a reference must not contain empty path segments"),
+            "." | ".." => return broken("a reference must not contain . or .. segments"),
+            _ => {}
+        }
+    }
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let stem = last.split('.').next().unwrap_or(last);
+    let is_alias = |s: &str| ["latest", "current", "head", "newest"].contains(&s.to_ascii_lowercase().as_str());
+    if is_alias(stem) || path.split('/').any(is_alias) {
+        return broken("a reference must name a pinned object, not an alias such as latest");
+    }
+    Ok(path.to_owned())
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relative(path) => f.write_str(path),
+            Self::File(path) => write!(f, "file://{path}"),
+            Self::Object { scheme, bucket, key } => write!(f, "{scheme}://{bucket}/{key}"),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.text
+    }
+}
+
+/// The prefixes that may be opened. A prefix ends at a path boundary: `s3://a/b` allows `s3://a/b/c`,
+/// not `s3://a/bc`. Relative references are allowed where a root is configured.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AllowList {
+    prefixes: Vec<String>,
+    relative: bool,
+}
+
+impl AllowList {
+    /// A list of `file:///dir`, `s3://bucket/prefix`, …; `relative` says whether a root is configured.
+    pub fn new(prefixes: impl IntoIterator<Item = String>, relative: bool) -> Self {
+        let prefixes = prefixes.into_iter().map(|p| p.trim_end_matches('/').to_owned()).collect();
+        Self { prefixes, relative }
+    }
+
+    /// Whether this reference may be opened.
+    pub fn allows(&self, reference: &Reference) -> bool {
+        match reference.location() {
+            Location::Relative(_) => self.relative,
+            place @ (Location::File(_) | Location::Object { .. }) => {
+                let place = place.to_string();
+                self.prefixes
+                    .iter()
+                    .any(|prefix| place.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')))
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Write-once documents and artifacts on an object store.

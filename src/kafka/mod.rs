@@ -1,0 +1,1 @@
+//! Kafka: librdkafka stays in this room.

@@ -1,0 +1,29 @@
+//! Model Factory turns `TrainBuildRequest` messages into trained, evaluated, gated and published
+//! fraud-model bundles, exactly once in effect.
+//!
+//! The path of data, which is also the order of the modules:
+//!
+//! ```text
+//! requests topic → intake → run ledger → runner → evidence store
+//!                               │           └──→ trainer child process
+//!                               └──→ relay → lifecycle, publications, dead letters
+//! ```
+//!
+//! Invariants, of presence and of absence:
+//! - A Kafka offset moves only after the ledger has committed what became of the record.
+//! - Every write to a run carries its fence; a lost lease writes nothing.
+//! - Every event is inserted by the transaction whose change it tells; only the relay produces.
+//! - Evidence is write-once; a name never changes its bytes.
+//! - The pure rooms (`contract`, `identity`, `run`, `pipeline`) know no clock, file, socket or chance.
+//! - Data files are only ever decoded in the trainer's child process.
+
+pub mod contract;
+pub mod identity;
+pub mod pipeline;
+pub mod run;
+
+pub mod dataset;
+pub mod evidence;
+pub mod kafka;
+pub mod ledger;
+pub mod trainer;

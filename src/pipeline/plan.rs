@@ -1,0 +1,206 @@
+//! The resolved train plan: everything that decides what the model will be, written out.
+
+use crate::contract::{
+    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, TargetScope,
+};
+use crate::identity::{Digest, RunId, RunKey};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// An immutable document of the run; its digest is the `run_config_digest`. No clock value inside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainPlan {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// The run.
+    pub run_id: RunId,
+    /// Its key.
+    pub run_key: RunKey,
+    /// What kind of build.
+    pub intent_kind: IntentKind,
+    /// The platform run.
+    pub platform_run_id: String,
+    /// Where the bundle is meant to be used.
+    pub target_scope: TargetScope,
+    /// Manifests, sorted by reference.
+    pub manifests: Vec<PinnedManifest>,
+    /// The training profile.
+    pub training_profile: PinnedDocument,
+    /// The governance profile.
+    pub governance_profile: PinnedDocument,
+    /// Digest of the boundaries document that allows the outputs.
+    pub ownership_boundaries_sha256: Digest,
+    /// Data files, in manifest order.
+    pub files: Vec<PinnedFile>,
+    /// Which column is what; the same in every file.
+    pub columns: ColumnRoles,
+    /// The feature set that the columns hold.
+    pub feature_definition_set: FeatureSet,
+    /// The model's inputs, in this order.
+    pub features: Vec<Feature>,
+    /// How labels were resolved; the same in every manifest.
+    pub label_basis: LabelBasis,
+    /// Which rows are for what.
+    pub split: PlannedSplit,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// What to fit, every parameter written out.
+    pub algorithm: ResolvedAlgorithm,
+    /// What counts as leakage.
+    pub leakage: LeakageSpec,
+    /// What to measure.
+    pub evaluation: EvaluationSpec,
+    /// Bounds on the work.
+    pub limits: Limits,
+    /// Pinned revisions of the request.
+    pub revisions: Revisions,
+}
+
+impl TrainPlan {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
+}
+
+/// A manifest with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedManifest {
+    /// As the request names it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of the bytes that were read.
+    pub sha256: Digest,
+    /// Its id.
+    pub dataset_manifest_id: String,
+    /// Its fingerprint.
+    pub dataset_fingerprint: String,
+}
+
+/// A profile with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedDocument {
+    /// As the request names it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of the bytes that were read.
+    pub sha256: Digest,
+    /// Name of the policy.
+    pub policy_id: String,
+    /// Its revision.
+    pub revision: String,
+}
+
+/// A data file with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedFile {
+    /// As the manifest names it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Its size.
+    pub bytes: u64,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Half-open windows of event time: `start` is in, `end` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// First instant in the window.
+    pub start: DateTime<Utc>,
+    /// First instant after it.
+    pub end: DateTime<Utc>,
+}
+
+/// Boundaries as instants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedSplit {
+    /// Rows to fit on.
+    pub train: Window,
+    /// Rows for early stopping.
+    pub validation: Option<Window>,
+    /// Rows to measure on.
+    pub test: Window,
+    /// Least gap before the test window.
+    pub delay_days: u32,
+    /// Entity column whose members, seen as fraud before the test window (and known by then, that is
+    /// `delay_days` before its start), leave the test window.
+    pub exclude_known_entity: Option<String>,
+}
+
+/// What to fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolvedAlgorithm {
+    /// `hessboost`.
+    pub id: String,
+    /// Every parameter.
+    pub parameters: BoostParameters,
+}
+
+/// Gradient-boosted trees, by XGBoost's parameter names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BoostParameters {
+    /// Boosting rounds at the most.
+    pub rounds: u32,
+    /// Depth of a tree at the most.
+    pub max_depth: u32,
+    /// Learning rate.
+    pub eta: f64,
+    /// Share of rows per tree.
+    pub subsample: f64,
+    /// Share of columns per tree.
+    pub colsample_bytree: f64,
+    /// Least sum of hessians in a leaf.
+    pub min_child_weight: f64,
+    /// L2 regularisation.
+    pub lambda: f64,
+    /// L1 regularisation.
+    pub alpha: f64,
+    /// Least loss reduction of a split.
+    pub gamma: f64,
+    /// Histogram bins per feature.
+    pub max_bin: u32,
+    /// Weight of frauds against the rest.
+    pub scale_pos_weight: f64,
+    /// Rounds without improvement on the validation window before stopping; 0 never stops.
+    pub early_stopping_rounds: u32,
+}
+
+impl Default for BoostParameters {
+    fn default() -> Self {
+        Self {
+            rounds: 100,
+            max_depth: 6,
+            eta: 0.3,
+            subsample: 1.0,
+            colsample_bytree: 1.0,
+            min_child_weight: 1.0,
+            lambda: 1.0,
+            alpha: 0.0,
+            gamma: 0.0,
+            max_bin: 256,
+            scale_pos_weight: 1.0,
+            early_stopping_rounds: 0,
+        }
+    }
+}
+
+/// Pinned revisions of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revisions {
+    /// Pinned policy.
+    pub policy_revision: String,
+    /// Pinned configuration.
+    pub config_revision: String,
+    /// Pinned code.
+    pub mf_code_release_id: String,
+}

@@ -1,0 +1,10 @@
+//! The life of a run: its states, the transitions between them, and the codes of what goes wrong.
+//!
+//! Guarantees: `apply` is total; final states absorb; every failure code has one category and one
+//! retry class. Never: knows how a state is stored or announced.
+
+mod failure;
+mod state;
+
+pub use failure::{Category, FailureCode, Retry};
+pub use state::{ExecutionMode, IllegalTransition, State, Transition, apply};

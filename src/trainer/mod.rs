@@ -1,0 +1,1 @@
+//! The trainer's child process: job directory, limits, progress, kill; the built-in booster behind the same contract.

@@ -4,9 +4,26 @@
 //! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
 //! output, reads a clock, draws a random number that its seed does not settle.
 
+mod bundle;
+mod evaluate;
+mod gate;
+mod mlmodel;
 mod plan;
+mod publish;
+mod resolve;
+mod thresholds;
 
+pub mod metrics;
+
+pub use bundle::{Bundle, BundleContents, BundleFile, BundleManifest, Lineage, bundle, bundle_id, bundle_version};
+pub use evaluate::{DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Evaluation, WindowSummary, report};
+pub use gate::{
+    Decision, Eligibility, GateReceipt, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate, judge,
+};
 pub use plan::{
     BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
     Window,
 };
+pub use publish::publication;
+pub use resolve::{Fetched, Sources, resolve};
+pub use thresholds::{Direction, Threshold, Verdict};

@@ -144,6 +144,11 @@ pub struct ResolvedAlgorithm {
     pub parameters: BoostParameters,
 }
 
+impl ResolvedAlgorithm {
+    /// The built-in booster.
+    pub const HESSBOOST: &'static str = "hessboost";
+}
+
 /// Gradient-boosted trees, by XGBoost's parameter names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -189,6 +194,32 @@ impl Default for BoostParameters {
             max_bin: 256,
             scale_pos_weight: 1.0,
             early_stopping_rounds: 0,
+        }
+    }
+}
+
+impl BoostParameters {
+    /// Says which parameter is out of its range.
+    pub fn check(&self) -> Result<(), String> {
+        let share = |value: f64| value > 0.0 && value <= 1.0;
+        let weight = |value: f64| value.is_finite() && value >= 0.0;
+        let rules = [
+            ("rounds", (1..=10_000).contains(&self.rounds), "from 1 to 10000"),
+            ("max_depth", (1..=16).contains(&self.max_depth), "from 1 to 16"),
+            ("eta", share(self.eta), "above 0, at most 1"),
+            ("subsample", share(self.subsample), "above 0, at most 1"),
+            ("colsample_bytree", share(self.colsample_bytree), "above 0, at most 1"),
+            ("min_child_weight", weight(self.min_child_weight), "0 or more"),
+            ("lambda", weight(self.lambda), "0 or more"),
+            ("alpha", weight(self.alpha), "0 or more"),
+            ("gamma", weight(self.gamma), "0 or more"),
+            ("max_bin", (2..=1_024).contains(&self.max_bin), "from 2 to 1024"),
+            ("scale_pos_weight", weight(self.scale_pos_weight) && self.scale_pos_weight > 0.0, "above 0"),
+            ("early_stopping_rounds", self.early_stopping_rounds <= 10_000, "at most 10000"),
+        ];
+        match rules.iter().find(|(_, holds, _)| !holds) {
+            Some((name, _, range)) => Err(format!("{name} must be {range}")),
+            None => Ok(()),
         }
     }
 }

@@ -198,6 +198,23 @@ impl<'de> Deserialize<'de> for FailureCode {
     }
 }
 
+/// A run that went wrong: the code, and what happened in this case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// The code.
+    pub code: FailureCode,
+    /// What happened, for people: where, what was found, what was expected.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this code.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,5 +6,5 @@
 mod failure;
 mod state;
 
-pub use failure::{Category, FailureCode, Retry};
+pub use failure::{Category, Failure, FailureCode, Retry};
 pub use state::{ExecutionMode, IllegalTransition, State, Transition, apply};

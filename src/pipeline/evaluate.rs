@@ -1,0 +1,145 @@
+//! The evaluation report: what was measured, on what, and what the gate will say.
+
+use super::gate::{Decision, judge};
+use super::metrics::Metrics;
+use super::plan::{PlannedSplit, Revisions, TrainPlan};
+use crate::contract::{EvidenceRef, GovernanceProfile};
+use crate::identity::{Digest, RunId, recipe_digest};
+use crate::run::Failure;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// `learning.eval_report.v0`. No clock value inside: the same plan gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalReport {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// Derived from run and model.
+    pub eval_report_id: String,
+    /// The run.
+    pub run_id: RunId,
+    /// What the rows come from.
+    pub dataset_manifest_refs: Vec<String>,
+    /// What the thresholds say of these metrics.
+    pub gate_decision: Decision,
+    /// What was measured, and how.
+    pub metrics: EvalMetrics,
+    /// What it rests on.
+    pub provenance: EvalProvenance,
+}
+
+/// What was measured, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalMetrics {
+    /// Metrics on the test window, by name.
+    pub scores: Metrics,
+    /// Rows and frauds per window.
+    pub dataset: DatasetSummary,
+    /// The profile's thresholds, by name.
+    pub thresholds: BTreeMap<String, f64>,
+    /// The windows.
+    pub split: PlannedSplit,
+    /// The seed.
+    pub seed: u64,
+    /// Nothing known later is in the labels.
+    pub label_asof_utc: DateTime<Utc>,
+    /// Trees in the model.
+    pub rounds: u32,
+}
+
+/// Rows and frauds per window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSummary {
+    /// Rows in the files.
+    pub rows: u64,
+    /// Rows outside every window.
+    pub unused_rows: u64,
+    /// Rows of the test window that belong to entities already known as fraud.
+    pub excluded_rows: u64,
+    /// Rows to fit on.
+    pub train: WindowSummary,
+    /// Rows for early stopping.
+    pub validation: Option<WindowSummary>,
+    /// Rows to measure on.
+    pub test: WindowSummary,
+}
+
+/// A window's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSummary {
+    /// Rows.
+    pub rows: u64,
+    /// Frauds among them.
+    pub positives: u64,
+}
+
+/// What the trainer's child process measured; it has no clock value and no path inside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Metrics on the test window, by name.
+    pub scores: Metrics,
+    /// Rows and frauds per window.
+    pub dataset: DatasetSummary,
+    /// Trees in the model.
+    pub rounds: u32,
+}
+
+/// What a report rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalProvenance {
+    /// The plan.
+    pub resolved_train_plan: EvidenceRef,
+    /// The model that was measured.
+    pub model: EvidenceRef,
+    /// The scores that the metrics were computed from.
+    pub scores: EvidenceRef,
+    /// The leakage report.
+    pub leakage_report: EvidenceRef,
+    /// Pinned revisions of the request.
+    pub revisions: Revisions,
+}
+
+impl EvalReport {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.eval_report.v0";
+}
+
+/// Writes the report over what the child measured.
+pub fn report(
+    plan: &TrainPlan,
+    evaluation: Evaluation,
+    profile: &GovernanceProfile,
+    provenance: EvalProvenance,
+) -> Result<EvalReport, Failure> {
+    let judgement = judge(&evaluation.scores, evaluation.dataset.test.positives, profile)?;
+    Ok(EvalReport {
+        schema_version: EvalReport::SCHEMA_VERSION.to_owned(),
+        eval_report_id: report_id(&plan.run_id, &provenance.model.sha256),
+        run_id: plan.run_id.clone(),
+        dataset_manifest_refs: plan.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
+        gate_decision: judgement.decision,
+        metrics: EvalMetrics {
+            scores: evaluation.scores,
+            dataset: evaluation.dataset,
+            thresholds: profile.eval_thresholds.clone(),
+            split: plan.split.clone(),
+            seed: plan.seed,
+            label_asof_utc: plan.label_basis.label_asof_utc,
+            rounds: evaluation.rounds,
+        },
+        provenance,
+    })
+}
+
+fn report_id(run_id: &RunId, model: &Digest) -> String {
+    let digest = recipe_digest("mf.eval_report_id.v1", &json!({"model": model, "run_id": run_id}));
+    format!("er_{}", &digest.to_string()[..32])
+}

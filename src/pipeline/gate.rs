@@ -1,0 +1,187 @@
+//! The verdict: thresholds over metrics, and what may be published.
+
+use super::evaluate::EvalReport;
+use super::metrics::Metrics;
+use super::thresholds::{Threshold, Verdict};
+use crate::contract::{EvidenceRef, GovernanceProfile, IntentKind};
+use crate::identity::RunId;
+use crate::run::{Failure, FailureCode};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// PASS or FAIL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Decision {
+    /// Every threshold holds.
+    Pass,
+    /// At least one does not.
+    Fail,
+}
+
+/// What the thresholds say of the metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The decision.
+    pub decision: Decision,
+    /// Per threshold.
+    pub verdicts: Vec<Verdict>,
+    /// Whether the test window holds enough frauds.
+    pub positives: PositivesVerdict,
+}
+
+/// Whether the test window holds enough frauds to trust the metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositivesVerdict {
+    /// Fewest frauds by the profile.
+    pub required: u64,
+    /// Frauds in the test window.
+    pub found: u64,
+    /// Whether it holds.
+    pub holds: bool,
+}
+
+/// The gate's receipt, `learning.gate_receipt.v0`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateReceipt {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The decision.
+    pub decision: Decision,
+    /// Per threshold.
+    pub thresholds: Vec<Verdict>,
+    /// Whether the test window holds enough frauds.
+    pub min_positives: PositivesVerdict,
+    /// Thresholds that do not hold, by name.
+    pub failed: Vec<String>,
+    /// Everything that was looked at, by role.
+    pub looked_at: BTreeMap<String, EvidenceRef>,
+    /// The governance policy.
+    pub policy_id: String,
+    /// Its revision.
+    pub policy_revision: String,
+}
+
+impl GateReceipt {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
+}
+
+/// Whether the run's bundle may be published at all, `learning.publish_eligibility.v0`. Whether a
+/// requester allows it is not in here: that may change with a later request, evidence may not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishEligibility {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The answer.
+    pub eligibility: Eligibility,
+    /// Why not: `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`.
+    pub reasons: Vec<String>,
+    /// The receipt that it rests on.
+    pub gate_receipt: EvidenceRef,
+}
+
+impl PublishEligibility {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.publish_eligibility.v0";
+}
+
+/// Whether a bundle may be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Eligibility {
+    /// It may.
+    Eligible,
+    /// It may not.
+    Ineligible,
+}
+
+/// Compares metrics with a profile. PASS only if every threshold holds and there are enough frauds.
+pub fn judge(metrics: &Metrics, test_positives: u64, profile: &GovernanceProfile) -> Result<Judgement, Failure> {
+    let thresholds =
+        Threshold::all_of(profile).map_err(|why| Failure::new(FailureCode::GovernanceProfileInvalid, why))?;
+    let verdicts: Vec<Verdict> = thresholds.iter().map(|threshold| threshold.judge(metrics)).collect();
+    let positives = PositivesVerdict {
+        required: profile.min_positives,
+        found: test_positives,
+        holds: test_positives >= profile.min_positives,
+    };
+    let passes = positives.holds && verdicts.iter().all(|verdict| verdict.holds);
+    let decision = if passes { Decision::Pass } else { Decision::Fail };
+    Ok(Judgement { decision, verdicts, positives })
+}
+
+/// Writes the receipt over a stored report. The report's own decision must be the one that its
+/// metrics give: else `GATE_DECISION_MISMATCH`.
+pub fn gate(
+    run_id: &RunId,
+    report: &EvalReport,
+    profile: &GovernanceProfile,
+    looked_at: BTreeMap<String, EvidenceRef>,
+) -> Result<GateReceipt, Failure> {
+    if &report.run_id != run_id {
+        return Err(Failure::new(
+            FailureCode::EvalReportMismatch,
+            format!("the evaluation report belongs to {}, not to {run_id}", report.run_id),
+        ));
+    }
+    let judgement = judge(&report.metrics.scores, report.metrics.dataset.test.positives, profile)?;
+    if judgement.decision != report.gate_decision {
+        return Err(Failure::new(
+            FailureCode::GateDecisionMismatch,
+            format!("the report says {:?}, its metrics say {:?}", report.gate_decision, judgement.decision),
+        ));
+    }
+    let mut failed: Vec<String> = judgement.verdicts.iter().filter(|v| !v.holds).map(|v| v.threshold.clone()).collect();
+    if !judgement.positives.holds {
+        failed.push("min_positives".to_owned());
+    }
+    Ok(GateReceipt {
+        schema_version: GateReceipt::SCHEMA_VERSION.to_owned(),
+        run_id: run_id.clone(),
+        decision: judgement.decision,
+        thresholds: judgement.verdicts,
+        min_positives: judgement.positives,
+        failed,
+        looked_at,
+        policy_id: profile.policy_id.clone(),
+        policy_revision: profile.revision.clone(),
+    })
+}
+
+/// What follows from receipt and intent.
+pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: IntentKind) -> PublishEligibility {
+    let mut reasons = Vec::new();
+    if receipt.decision == Decision::Fail {
+        reasons.push(FailureCode::GateFail.as_str().to_owned());
+    }
+    if !intent.is_publishable() {
+        reasons.push("INTENT_NOT_PUBLISHABLE".to_owned());
+    }
+    PublishEligibility {
+        schema_version: PublishEligibility::SCHEMA_VERSION.to_owned(),
+        run_id: receipt.run_id.clone(),
+        eligibility: if reasons.is_empty() { Eligibility::Eligible } else { Eligibility::Ineligible },
+        reasons,
+        gate_receipt: receipt_ref,
+    }
+}
+
+impl GateReceipt {
+    /// The failed thresholds in one sentence.
+    pub fn failure_message(&self) -> String {
+        let mut reasons: Vec<String> = self.thresholds.iter().filter(|v| !v.holds).map(|v| v.reason.clone()).collect();
+        if !self.min_positives.holds {
+            let PositivesVerdict { required, found, .. } = self.min_positives;
+            reasons.push(format!("the test window holds {found} frauds, required are {required}"));
+        }
+        reasons.join("; ")
+    }
+}

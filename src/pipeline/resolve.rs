@@ -1,0 +1,312 @@
+//! From references to a plan: every check that needs no rows.
+
+use super::plan::{
+    BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
+    Window,
+};
+use super::thresholds::Threshold;
+use crate::contract::{
+    self, DatasetManifest, GovernanceProfile, IntentKind, SchemaName, SeedPolicy, SplitSpec, TrainBuildRequest,
+    TrainingProfile, WindowSpec,
+};
+use crate::identity::{Digest, recipe_digest};
+use crate::run::{Failure, FailureCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A document as it was fetched.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// As the request names it.
+    pub reference: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Digest of these bytes.
+    pub sha256: Digest,
+}
+
+/// Everything that a plan is made of.
+#[derive(Debug, Clone)]
+pub struct Sources<'a> {
+    /// The first request of the run.
+    pub request: &'a TrainBuildRequest,
+    /// Its manifests, sorted by reference, without repeats.
+    pub manifests: &'a [Fetched],
+    /// Its training profile.
+    pub training_profile: &'a Fetched,
+    /// Its governance profile.
+    pub governance_profile: &'a Fetched,
+    /// Digest of the ownership boundaries.
+    pub ownership_boundaries_sha256: Digest,
+    /// When the attempt started: labels as of a later instant cannot be true.
+    pub started_at: DateTime<Utc>,
+}
+
+fn fail<T>(code: FailureCode, message: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::new(code, message))
+}
+
+/// Makes the plan, or says what does not fit together.
+pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
+    let request = sources.request;
+    if request.intent_kind == IntentKind::RegressionCheck {
+        return fail(FailureCode::IntentKindUnsupported, "regression_check cannot be carried out by this release");
+    }
+    let manifests = read_manifests(sources)?;
+    let profile = read_training_profile(sources.training_profile)?;
+    let governance = read_governance_profile(sources.governance_profile)?;
+    check_feature_sets(&manifests, &profile)?;
+    let first = &manifests[0].1;
+    check_labels(&manifests, sources.started_at)?;
+    let files = pin_files(&manifests)?;
+    let run_key = request.run_key();
+    Ok(TrainPlan {
+        schema_version: TrainPlan::SCHEMA_VERSION.to_owned(),
+        run_id: run_key.run_id(),
+        run_key,
+        intent_kind: request.intent_kind,
+        platform_run_id: request.platform_run_id.clone(),
+        target_scope: request.target_scope.clone(),
+        manifests: manifests
+            .iter()
+            .map(|(fetched, manifest)| PinnedManifest {
+                reference: fetched.reference.clone(),
+                sha256: fetched.sha256,
+                dataset_manifest_id: manifest.dataset_manifest_id.clone(),
+                dataset_fingerprint: manifest.dataset_fingerprint.clone(),
+            })
+            .collect(),
+        training_profile: pin(sources.training_profile, &profile.policy_id, &profile.revision),
+        governance_profile: pin(sources.governance_profile, &governance.policy_id, &governance.revision),
+        ownership_boundaries_sha256: sources.ownership_boundaries_sha256,
+        files,
+        columns: first.materializations[0].columns.clone(),
+        feature_definition_set: profile.feature_definition_set.clone(),
+        features: profile.features.clone(),
+        label_basis: first.label_basis.clone(),
+        split: plan_split(&profile.split)?,
+        seed: seed(&profile.seed_policy, &run_key.to_string())?,
+        algorithm: resolve_algorithm(&profile)?,
+        leakage: profile.leakage.clone(),
+        evaluation: profile.evaluation.clone(),
+        limits: profile.limits.clone(),
+        revisions: Revisions {
+            policy_revision: request.policy_revision.clone(),
+            config_revision: request.config_revision.clone(),
+            mf_code_release_id: request.mf_code_release_id.clone(),
+        },
+    })
+}
+
+fn pin(fetched: &Fetched, policy_id: &str, revision: &str) -> PinnedDocument {
+    PinnedDocument {
+        reference: fetched.reference.clone(),
+        sha256: fetched.sha256,
+        policy_id: policy_id.to_owned(),
+        revision: revision.to_owned(),
+    }
+}
+
+fn read_manifests<'a>(sources: &Sources<'a>) -> Result<Vec<(&'a Fetched, DatasetManifest)>, Failure> {
+    let mut manifests = Vec::with_capacity(sources.manifests.len());
+    let mut fingerprints: BTreeMap<String, String> = BTreeMap::new();
+    for fetched in sources.manifests {
+        let place = &fetched.reference;
+        let manifest: DatasetManifest = contract::read_json(SchemaName::DatasetManifest, &fetched.bytes)
+            .map_err(|fault| Failure::new(FailureCode::ManifestInvalid, format!("{place}: {fault}")))?;
+        let expected = &sources.request.platform_run_id;
+        if &manifest.platform_run_id != expected {
+            let found = &manifest.platform_run_id;
+            return fail(
+                FailureCode::RunScopeInvalid,
+                format!("{place} belongs to platform run {found:?}, the request to {expected:?}"),
+            );
+        }
+        let id = &manifest.dataset_manifest_id;
+        let known = fingerprints.entry(id.clone()).or_insert_with(|| manifest.dataset_fingerprint.clone());
+        if *known != manifest.dataset_fingerprint {
+            return fail(FailureCode::ManifestInvalid, format!("{place}: manifest {id:?} comes with two fingerprints"));
+        }
+        manifests.push((fetched, manifest));
+    }
+    if manifests.is_empty() {
+        return fail(FailureCode::ManifestRefMissing, "the request names no manifest");
+    }
+    Ok(manifests)
+}
+
+fn read_training_profile(fetched: &Fetched) -> Result<TrainingProfile, Failure> {
+    let invalid =
+        |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("{}: {why}", fetched.reference));
+    let profile: TrainingProfile =
+        contract::read_yaml(SchemaName::TrainingProfile, &fetched.bytes).map_err(|fault| invalid(fault.to_string()))?;
+    let mut names = BTreeSet::new();
+    for feature in &profile.features {
+        if !names.insert(&feature.name) {
+            return Err(invalid(format!("feature {:?} is listed twice", feature.name)));
+        }
+    }
+    Ok(profile)
+}
+
+fn read_governance_profile(fetched: &Fetched) -> Result<GovernanceProfile, Failure> {
+    let invalid =
+        |why: String| Failure::new(FailureCode::GovernanceProfileInvalid, format!("{}: {why}", fetched.reference));
+    let profile: GovernanceProfile = contract::read_yaml(SchemaName::GovernanceProfile, &fetched.bytes)
+        .map_err(|fault| invalid(fault.to_string()))?;
+    if !profile.controls.require_pass_gate {
+        return Err(invalid("controls.require_pass_gate must be true: nothing is published without a PASS".to_owned()));
+    }
+    Threshold::all_of(&profile).map_err(invalid)?;
+    Ok(profile)
+}
+
+fn check_feature_sets(manifests: &[(&Fetched, DatasetManifest)], profile: &TrainingProfile) -> Result<(), Failure> {
+    for (fetched, manifest) in manifests {
+        let place = &fetched.reference;
+        let (found, expected) = (&manifest.feature_definition_set, &profile.feature_definition_set);
+        if found != expected {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!(
+                    "{place} holds feature set {} {}, the training profile expects {} {}",
+                    found.feature_set_id,
+                    found.feature_set_version,
+                    expected.feature_set_id,
+                    expected.feature_set_version
+                ),
+            );
+        }
+        let (found, expected) = (&manifest.schema_version, &profile.expected_manifest_schema_version);
+        if found != expected {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!("{place} is a {found}, the training profile expects {expected}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check_labels(manifests: &[(&Fetched, DatasetManifest)], started_at: DateTime<Utc>) -> Result<(), Failure> {
+    let (first_place, first) = (&manifests[0].0.reference, &manifests[0].1.label_basis);
+    for (fetched, manifest) in manifests {
+        let place = &fetched.reference;
+        if &manifest.label_basis != first {
+            return fail(
+                FailureCode::ManifestInvalid,
+                format!("{place} and {first_place} disagree about label_basis; labels must be of one instant and rule"),
+            );
+        }
+        if manifest.label_basis.label_asof_utc > started_at {
+            return fail(
+                FailureCode::ManifestInvalid,
+                format!("{place}: label_asof_utc {} lies in the future", manifest.label_basis.label_asof_utc),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec<PinnedFile>, Failure> {
+    let mut files: Vec<PinnedFile> = Vec::new();
+    let mut columns = None;
+    for (fetched, manifest) in manifests {
+        let place = &fetched.reference;
+        if manifest.materializations.is_empty() {
+            return fail(
+                FailureCode::MaterializationUnresolved,
+                format!("{place} names no materializations, so there is nothing to train on"),
+            );
+        }
+        for file in &manifest.materializations {
+            if *columns.get_or_insert(&file.columns) != &file.columns {
+                return fail(
+                    FailureCode::ManifestInvalid,
+                    format!("{place}: {} gives columns other roles than the files before it", file.reference),
+                );
+            }
+            if files.iter().any(|known| known.sha256 == file.sha256) {
+                return fail(
+                    FailureCode::ManifestInvalid,
+                    format!("{place}: {} has the same content as another file of this run", file.reference),
+                );
+            }
+            files.push(PinnedFile {
+                reference: file.reference.clone(),
+                sha256: file.sha256,
+                bytes: file.bytes,
+                rows: file.rows,
+            });
+        }
+    }
+    Ok(files)
+}
+
+fn plan_split(spec: &SplitSpec) -> Result<PlannedSplit, Failure> {
+    let SplitSpec::TimeBased { train, validation, test, delay_days, exclude_known_entity } = spec;
+    let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("split: {why}"));
+    let window = |name: &str, spec: &WindowSpec| {
+        if spec.start < spec.end {
+            Ok(Window { start: spec.start, end: spec.end })
+        } else {
+            Err(invalid(format!("the {name} window must start before it ends")))
+        }
+    };
+    let train = window("train", train)?;
+    let validation = validation.as_ref().map(|spec| window("validation", spec)).transpose()?;
+    let test = window("test", test)?;
+    if let Some(validation) = &validation
+        && validation.start < train.end
+    {
+        return Err(invalid("the validation window must start at or after the end of the train window".to_owned()));
+    }
+    let learned_until = validation.as_ref().map_or(train.end, |window| window.end);
+    if learned_until + TimeDelta::days(i64::from(*delay_days)) > test.start {
+        return Err(invalid(format!("the test window must start at least {delay_days} days after {learned_until}")));
+    }
+    Ok(PlannedSplit {
+        train,
+        validation,
+        test,
+        delay_days: *delay_days,
+        exclude_known_entity: exclude_known_entity.clone(),
+    })
+}
+
+/// `fixed` takes the base seed; `per_run` derives one from base seed and run key, so that two runs
+/// differ and the same run does not.
+fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
+    match policy.recipe.as_str() {
+        "fixed" => Ok(policy.base_seed),
+        "per_run" => {
+            let digest = recipe_digest("mf.seed.v1", &json!({"base_seed": policy.base_seed, "train_run_key": run_key}));
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&digest.as_bytes()[..8]);
+            // XGBoost's own seed parameter is a signed 64-bit integer.
+            Ok(u64::from_be_bytes(bytes) >> 1)
+        }
+        other => fail(
+            FailureCode::TrainingProfileInvalid,
+            format!("seed_policy.recipe must be fixed or per_run, not {other:?}"),
+        ),
+    }
+}
+
+fn resolve_algorithm(profile: &TrainingProfile) -> Result<ResolvedAlgorithm, Failure> {
+    let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("algorithm: {why}"));
+    let algorithm = &profile.algorithm;
+    if algorithm.id != ResolvedAlgorithm::HESSBOOST {
+        return Err(invalid(format!("id {:?} is not known; this release offers hessboost", algorithm.id)));
+    }
+    let named = Value::Object(algorithm.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
+    let parameters: BoostParameters =
+        serde_json::from_value(named).map_err(|error| invalid(format!("parameters: {error}")))?;
+    parameters.check().map_err(invalid)?;
+    let SplitSpec::TimeBased { validation, .. } = &profile.split;
+    if parameters.early_stopping_rounds > 0 && validation.is_none() {
+        return Err(invalid("early_stopping_rounds needs a validation window".to_owned()));
+    }
+    Ok(ResolvedAlgorithm { id: algorithm.id.clone(), parameters })
+}

@@ -22,8 +22,4 @@ pub mod identity;
 pub mod pipeline;
 pub mod run;
 
-pub mod dataset;
-pub mod evidence;
-pub mod kafka;
-pub mod ledger;
-pub mod trainer;
+// rooms

@@ -23,7 +23,7 @@ pub use manifest::{
     ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
-pub use parse::{Message, RejectedIds, Rejection, parse};
+pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
 pub use profile::{
     Algorithm, Controls, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone,
     SeedPolicy, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,

@@ -1,7 +1,16 @@
 //! The only way in.
+//!
+//! The schema is the authority on shape; this file adds what a schema cannot say (bytes, trimming,
+//! references) and turns the first fault, in the order of [`FIELDS`], into a rejection.
 
-use super::{AllowList, CancelRequest, PublishRetryRequest, TrainBuildRequest};
+use super::schema::{excerpt, faults};
+use super::{
+    AllowList, CancelRequest, DocumentFault, PublishRetryRequest, Reference, SchemaName, TrainBuildRequest,
+    parse_strict,
+};
 use crate::run::FailureCode;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 /// A message from the request topic, checked and typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +31,7 @@ pub struct Rejection {
     pub code: FailureCode,
     /// JSON pointer to the place, empty for the whole message.
     pub pointer: String,
-    /// The rule that it breaks, for people.
+    /// The rule that it breaks, for people; foreign text in it is escaped and capped.
     pub message: String,
     /// What could be read of the message's ids.
     pub ids: RejectedIds,
@@ -37,7 +46,188 @@ pub struct RejectedIds {
     pub platform_run_id: Option<String>,
 }
 
+/// Largest message in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// Levels of nesting in a message.
+const MAX_DEPTH: usize = 32;
+/// Longest string in bytes.
+const MAX_STRING_BYTES: usize = 4 * 1024;
+
+/// Fields in the order in which they are judged, each with the code of its absence and of any other
+/// fault.
+const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
+    use FailureCode as C;
+    [
+        ("schema_version", C::SchemaVersionUnsupported, C::SchemaVersionUnsupported),
+        ("request_id", C::RequestIdInvalid, C::RequestIdInvalid),
+        ("intent_kind", C::IntentKindUnsupported, C::IntentKindUnsupported),
+        ("platform_run_id", C::RunScopeInvalid, C::RunScopeInvalid),
+        ("dataset_manifest_refs", C::ManifestRefMissing, C::SchemaInvalid),
+        ("training_config_ref", C::TrainConfigMissing, C::SchemaInvalid),
+        ("governance_profile_ref", C::GovernanceProfileMissing, C::SchemaInvalid),
+        ("requester_principal", C::RequesterMissing, C::SchemaInvalid),
+        ("target_scope", C::TargetScopeInvalid, C::TargetScopeInvalid),
+        ("policy_revision", C::PolicyRevisionMissing, C::SchemaInvalid),
+        ("config_revision", C::ConfigRevisionMissing, C::SchemaInvalid),
+        ("mf_code_release_id", C::CodeReleaseMissing, C::SchemaInvalid),
+    ]
+};
+
+type Refused = (FailureCode, String, String);
+
 /// Parses a record's value: plain JSON, or a structured CloudEvent around it.
-pub fn parse(_bytes: &[u8], _allow: &AllowList) -> Result<Message, Rejection> {
-    unimplemented!()
+pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
+    let mut ids = RejectedIds::default();
+    read(bytes, allow, &mut ids).map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
+}
+
+fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
+    (code, String::new(), message.into())
+}
+
+fn read(bytes: &[u8], allow: &AllowList, ids: &mut RejectedIds) -> Result<Message, Refused> {
+    if bytes.is_empty() {
+        return Err(whole(FailureCode::MessageEmpty, "the record has no value"));
+    }
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        let message = format!("the value has {} bytes, {MAX_MESSAGE_BYTES} are allowed", bytes.len());
+        return Err(whole(FailureCode::MessageTooLarge, message));
+    }
+    let value =
+        parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))?;
+    let Value::Object(message) = value else {
+        return Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object"));
+    };
+    let message = unwrap_cloud_event(message)?;
+    let message = trim_members(message, "", 0)?;
+    remember_ids(&message, ids);
+    match message.get("schema_version").and_then(Value::as_str) {
+        Some(TrainBuildRequest::SCHEMA_VERSION) => {
+            let request: TrainBuildRequest = checked(SchemaName::TrainBuildRequest, message, allow)?;
+            Ok(Message::Train(Box::new(request)))
+        }
+        Some("learning.mf_publish_retry.v0") => {
+            checked(SchemaName::PublishRetry, message, allow).map(Message::PublishRetry)
+        }
+        Some("learning.mf_cancel.v0") => checked(SchemaName::Cancel, message, allow).map(Message::Cancel),
+        found => {
+            let found = found.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", excerpt(text)));
+            let rule = format!("schema_version is {found}; known is {}", TrainBuildRequest::SCHEMA_VERSION);
+            Err((FailureCode::SchemaVersionUnsupported, "/schema_version".to_owned(), rule))
+        }
+    }
+}
+
+/// A structured CloudEvent carries the message in `data`; its attributes decide nothing.
+fn unwrap_cloud_event(mut message: Map<String, Value>) -> Result<Map<String, Value>, Refused> {
+    if !message.contains_key("specversion") {
+        return Ok(message);
+    }
+    match message.remove("data") {
+        Some(Value::Object(data)) => Ok(data),
+        Some(_) | None => {
+            let rule = "a CloudEvent must carry the request as a JSON object in data";
+            Err((FailureCode::SchemaInvalid, "/data".to_owned(), rule.to_owned()))
+        }
+    }
+}
+
+/// Trims every text; a member that is empty then is as good as missing. Depth is bounded already.
+fn trim_members(members: Map<String, Value>, at: &str, depth: usize) -> Result<Map<String, Value>, Refused> {
+    let mut trimmed = Map::new();
+    for (key, value) in members {
+        let pointer = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        match trim(value, &pointer, depth + 1)? {
+            Value::String(text) if text.is_empty() => {}
+            value => {
+                trimmed.insert(key, value);
+            }
+        }
+    }
+    Ok(trimmed)
+}
+
+fn trim(value: Value, at: &str, depth: usize) -> Result<Value, Refused> {
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            let refuse = |rule: String| Err((code_at(at, false), at.to_owned(), rule));
+            if text.len() > MAX_STRING_BYTES {
+                return refuse(format!("text of {} bytes, {MAX_STRING_BYTES} are allowed", text.len()));
+            }
+            if let Some(control) = text.chars().find(|c| c.is_control()) {
+                return refuse(format!("text must not contain the control character {}", control.escape_unicode()));
+            }
+            Ok(Value::String(text.to_owned()))
+        }
+        Value::Array(items) => items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| trim(item, &format!("{at}/{index}"), depth + 1))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Value::Array),
+        Value::Object(members) => trim_members(members, at, depth).map(Value::Object),
+        scalar @ (Value::Null | Value::Bool(_) | Value::Number(_)) => Ok(scalar),
+    }
+}
+
+fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+    let token = |name: &str, lengths: std::ops::RangeInclusive<usize>| {
+        let text = message.get(name).and_then(Value::as_str)?;
+        (lengths.contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+    };
+    ids.request_id = token("request_id", 8..=128);
+    ids.platform_run_id = token("platform_run_id", 1..=128);
+}
+
+fn checked<T: DeserializeOwned>(
+    schema: SchemaName,
+    message: Map<String, Value>,
+    allow: &AllowList,
+) -> Result<T, Refused> {
+    let value = Value::Object(message);
+    if let Some(fault) =
+        faults(schema, &value).into_iter().min_by_key(|fault| (rank(&fault.pointer), fault.pointer.clone()))
+    {
+        let DocumentFault { pointer, rule, missing } = fault;
+        return Err((code_at(&pointer, missing), pointer, rule));
+    }
+    for (pointer, text) in references(&value) {
+        let refuse = |rule: String| Err((FailureCode::RefNotAllowed, pointer.clone(), rule));
+        match Reference::parse(text) {
+            Ok(reference) if allow.allows(&reference) => {}
+            Ok(_) => return refuse(format!("{:?} is outside the operator's allow-list", excerpt(text))),
+            Err(error) => return refuse(error.rule),
+        }
+    }
+    serde_json::from_value(value).map_err(|error| whole(FailureCode::SchemaInvalid, excerpt(&error.to_string())))
+}
+
+fn references(value: &Value) -> Vec<(String, &str)> {
+    let manifests = value.get("dataset_manifest_refs").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let mut found: Vec<(String, &str)> = manifests
+        .filter_map(|(index, item)| item.as_str().map(|text| (format!("/dataset_manifest_refs/{index}"), text)))
+        .collect();
+    for name in ["training_config_ref", "governance_profile_ref"] {
+        if let Some(text) = value.get(name).and_then(Value::as_str) {
+            found.push((format!("/{name}"), text));
+        }
+    }
+    found
+}
+
+fn field_of(pointer: &str) -> &str {
+    pointer.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+fn rank(pointer: &str) -> usize {
+    FIELDS.iter().position(|(name, ..)| *name == field_of(pointer)).unwrap_or(FIELDS.len())
+}
+
+fn code_at(pointer: &str, missing: bool) -> FailureCode {
+    FIELDS
+        .iter()
+        .find(|(name, ..)| *name == field_of(pointer))
+        .map_or(FailureCode::SchemaInvalid, |&(_, absent, other)| if missing { absent } else { other })
 }

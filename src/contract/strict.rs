@@ -1,6 +1,11 @@
 //! JSON as strictly as identity needs it.
+//!
+//! `serde_json` keeps the last of two equal keys in silence; two readers of the same bytes could then
+//! see two different requests. Here a repeated key is an error, at any depth, compared after unescaping.
 
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
 
 /// Why bytes are not acceptable JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +15,141 @@ pub struct StrictJsonError {
     pub message: String,
 }
 
-/// Parses one JSON value: UTF-8, no NUL, no repeated key at any depth, depth bounded.
-pub fn parse_strict(_bytes: &[u8], _max_depth: usize) -> Result<Value, StrictJsonError> {
-    unimplemented!()
+/// Parses one JSON value: UTF-8 without byte order mark, no NUL in any text, no repeated key at any
+/// depth, at most `max_depth` levels of nesting, nothing after the value.
+pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, StrictJsonError> {
+    let refuse = |message: String| StrictJsonError { message };
+    let text = std::str::from_utf8(bytes).map_err(|error| refuse(format!("not UTF-8: {error}")))?;
+    if text.starts_with('\u{feff}') {
+        return Err(refuse("starts with a byte order mark".to_owned()));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value =
+        Strict { depth_left: max_depth }.deserialize(&mut deserializer).map_err(|error| refuse(error.to_string()))?;
+    deserializer.end().map_err(|error| refuse(error.to_string()))?;
+    Ok(value)
+}
+
+struct Strict {
+    depth_left: usize,
+}
+
+impl Strict {
+    fn deeper<E: Error>(&self) -> Result<Self, E> {
+        match self.depth_left.checked_sub(1) {
+            Some(depth_left) => Ok(Self { depth_left }),
+            None => Err(E::custom("nested too deeply")),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        serde_json::Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        without_nul(value).map(|text| Value::String(text.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element_seed(self.deeper()?)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            without_nul::<A::Error>(&key)?;
+            if members.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key {key:?} occurs twice")));
+            }
+            let value = access.next_value_seed(self.deeper()?)?;
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+fn without_nul<E: Error>(text: &str) -> Result<&str, E> {
+    if text.contains('\0') { Err(E::custom("text contains NUL")) } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn repeated_keys_are_refused_at_any_depth_and_in_any_spelling() {
+        for bad in [r#"{"a":1,"a":1}"#, r#"[{"x":{"b":1,"\u0062":2}}]"#] {
+            let message = parse_strict(bad.as_bytes(), 32).unwrap_err().message;
+            assert!(message.contains("occurs twice"), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_one_clean_value_is_accepted() {
+        let cases: [&[u8]; 8] = [
+            b"",
+            b"{} {}",
+            b"\xef\xbb\xbf{}",
+            b"{\"a\":\"\xff\"}",
+            br#"{"a":"\u0000"}"#,
+            br#"{"a":NaN}"#,
+            br#"{"a":1e999}"#,
+            br#"{"a":"\ud800"}"#,
+        ];
+        for bad in cases {
+            assert!(parse_strict(bad, 32).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_without_using_up_the_stack() {
+        let nested = |depth: usize| [vec![b'['; depth], vec![b']'; depth]].concat();
+        assert!(parse_strict(&nested(32), 32).is_ok());
+        assert!(parse_strict(&nested(33), 32).is_err());
+        assert!(parse_strict(&nested(100_000), 32).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_strict(&bytes, 32);
+        }
+    }
 }

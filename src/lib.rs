@@ -22,4 +22,4 @@ pub mod identity;
 pub mod pipeline;
 pub mod run;
 
-// rooms
+pub mod ledger;

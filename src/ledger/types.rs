@@ -3,6 +3,7 @@
 use crate::contract::{BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest};
 use crate::identity::{RunId, RunKey};
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use serde::{Deserialize, Serialize};
 
 /// Where a record stood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +34,8 @@ pub struct Arrival {
 }
 
 /// What became of a record. Exactly one per record, for ever.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
     /// A new meaning: a run was created.
     Admitted {
@@ -112,6 +114,36 @@ pub struct Step {
     pub publication: Option<BundlePublication>,
 }
 
+impl Step {
+    /// A step that brings evidence.
+    pub fn to(transition: Transition, refs: EventRefs) -> Self {
+        Self { transition, refs, reason: None, publication: None }
+    }
+
+    /// A step with its reason.
+    pub fn with_reason(transition: Transition, code: FailureCode, message: impl Into<String>) -> Self {
+        let reason = Some(EventReason::new(code, message));
+        Self { transition, refs: EventRefs::new(), reason, publication: None }
+    }
+
+    /// A step that puts a publication into the outbox. Left out where no request of the run allows
+    /// publication.
+    pub fn publish(transition: Transition, publication: BundlePublication) -> Self {
+        Self { transition, refs: EventRefs::new(), reason: None, publication: Some(publication) }
+    }
+}
+
+/// What became of a lease's renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// It holds for another full length.
+    Held,
+    /// It is lost.
+    Lost,
+    /// It holds, and somebody wants the run stopped.
+    CancelRequested,
+}
+
 /// Whether a guarded write took place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a lost lease means that the work must stop"]
@@ -138,10 +170,10 @@ pub enum OutboxKind {
 pub struct OutboxRow {
     /// Row id.
     pub id: i64,
-    /// The run or request whose order it belongs to.
+    /// The run or record whose order it belongs to.
     pub stream: String,
-    /// Position in the stream.
-    pub seq: i64,
+    /// The shard of the stream.
+    pub shard: i16,
     /// What it is.
     pub kind: OutboxKind,
     /// Record key.
@@ -152,16 +184,22 @@ pub struct OutboxRow {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// Postgres went wrong. Never a run outcome: the caller waits and tries again, or stops.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// Not reachable, restarting, out of connections, a timeout, a serialisation failure: try again.
-    #[error("the ledger is not available: {0}")]
-    Unavailable(String),
-    /// COMMIT was sent and its answer lost: read back before doing anything else.
-    #[error("the outcome of a commit is unknown: {0}")]
-    CommitUnknown(String),
-    /// A broken invariant, a missing migration, a rejected statement: a defect or a wrong set-up.
-    #[error("the ledger refused: {0}")]
-    Refused(String),
+/// A share of the streams, held by one relay at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// 0 to 15.
+    pub shard: i16,
+    /// The number that every mark must carry.
+    pub fence: i64,
+}
+
+/// A record that the broker acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Row id.
+    pub id: i64,
+    /// The shard under which it was sent.
+    pub shard: Shard,
+    /// Where it stands now.
+    pub coordinates: Coordinates,
 }

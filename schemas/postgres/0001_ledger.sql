@@ -1,0 +1,130 @@
+-- The run ledger: what was asked, what became of it, what the world is still to be told.
+
+CREATE TYPE run_state AS ENUM ('QUEUED', 'RUNNING', 'EVAL_READY', 'PASS', 'FAIL', 'PUBLISH_PENDING', 'PUBLISHED');
+CREATE TYPE execution_mode AS ENUM ('NONE', 'FULL', 'PUBLISH_ONLY');
+CREATE TYPE outbox_kind AS ENUM ('LIFECYCLE', 'PUBLICATION', 'DEAD_LETTER');
+
+-- One row per meaning.
+CREATE TABLE runs (
+    run_id                 text PRIMARY KEY CHECK (run_id ~ '^tr_[0-9a-f]{32}$'),
+    run_key                bytea NOT NULL UNIQUE CHECK (length(run_key) = 32),
+    request_id             text NOT NULL,
+    state                  run_state NOT NULL DEFAULT 'QUEUED',
+    execution_mode         execution_mode NOT NULL DEFAULT 'NONE',
+    publish_allowed        boolean NOT NULL,
+    full_run_attempts      integer NOT NULL DEFAULT 0 CHECK (full_run_attempts >= 0),
+    publish_retry_attempts integer NOT NULL DEFAULT 0 CHECK (publish_retry_attempts >= 0),
+    fence                  bigint NOT NULL DEFAULT 0,
+    lease_owner            text,
+    lease_expires_at       timestamptz,
+    cancel_requested       boolean NOT NULL DEFAULT false,
+    available_at           timestamptz NOT NULL,
+    reason_code            text,
+    reason_message         text,
+    refs                   jsonb NOT NULL DEFAULT '{}',
+    next_seq               bigint NOT NULL DEFAULT 1,
+    traceparent            text,
+    tracestate             text,
+    published_topic        text,
+    published_partition    integer,
+    published_offset       bigint,
+    created_at             timestamptz NOT NULL,
+    updated_at             timestamptz NOT NULL,
+    CONSTRAINT runs_mode_fits_state CHECK (
+        CASE state
+            WHEN 'RUNNING' THEN execution_mode IN ('FULL', 'PUBLISH_ONLY')
+            WHEN 'EVAL_READY' THEN execution_mode = 'FULL'
+            ELSE execution_mode = 'NONE'
+        END),
+    CONSTRAINT runs_lease_while_working CHECK (
+        (execution_mode <> 'NONE') = (lease_owner IS NOT NULL)
+        AND (lease_owner IS NULL) = (lease_expires_at IS NULL)),
+    CONSTRAINT runs_fail_has_a_reason CHECK (state <> 'FAIL' OR reason_code IS NOT NULL),
+    CONSTRAINT runs_published_has_coordinates CHECK (
+        (state = 'PUBLISHED') = (published_offset IS NOT NULL)
+        AND (published_offset IS NULL) = (published_topic IS NULL)
+        AND (published_offset IS NULL) = (published_partition IS NULL))
+);
+CREATE INDEX runs_claimable ON runs (available_at, run_id) WHERE state IN ('QUEUED', 'PUBLISH_PENDING');
+CREATE INDEX runs_leased ON runs (lease_expires_at) WHERE lease_owner IS NOT NULL;
+CREATE INDEX runs_recent ON runs (created_at DESC);
+
+-- One row per accepted request id. The run may be inserted after it, within the transaction.
+CREATE TABLE requests (
+    request_id             text PRIMARY KEY,
+    run_id                 text NOT NULL REFERENCES runs DEFERRABLE INITIALLY DEFERRED,
+    payload_digest         bytea NOT NULL CHECK (length(payload_digest) = 32),
+    body                   jsonb NOT NULL,
+    duplicate_announced    boolean NOT NULL DEFAULT false,
+    admitted_at            timestamptz NOT NULL
+);
+CREATE INDEX requests_by_run ON requests (run_id);
+ALTER TABLE runs ADD FOREIGN KEY (request_id) REFERENCES requests DEFERRABLE INITIALLY DEFERRED;
+
+-- One row per record of the request topic, for ever the same outcome.
+CREATE TABLE inbox (
+    topic                  text NOT NULL,
+    partition              integer NOT NULL,
+    "offset"               bigint NOT NULL,
+    key                    bytea,
+    value                  bytea NOT NULL,
+    outcome                jsonb NOT NULL,
+    request_id             text,
+    received_at            timestamptz NOT NULL,
+    PRIMARY KEY (topic, partition, "offset")
+);
+
+-- Every step of every run.
+CREATE TABLE transitions (
+    run_id                 text NOT NULL REFERENCES runs,
+    seq                    bigint NOT NULL,
+    transition             text NOT NULL,
+    from_state             run_state NOT NULL,
+    to_state               run_state NOT NULL,
+    execution_mode         execution_mode NOT NULL,
+    attempt                integer NOT NULL,
+    fence                  bigint NOT NULL,
+    worker                 text NOT NULL,
+    reason_code            text,
+    reason_message         text,
+    at                     timestamptz NOT NULL,
+    PRIMARY KEY (run_id, seq)
+);
+
+-- What the relay is still to send. Within a stream ids rise in commit order, since they are drawn under
+-- the run's row lock; across streams they do not.
+CREATE TABLE outbox (
+    id                     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream                 text NOT NULL,
+    shard                  smallint NOT NULL GENERATED ALWAYS AS ((hashtext(stream) & 15)::smallint) STORED,
+    seq                    bigint,
+    kind                   outbox_kind NOT NULL,
+    event_id               text NOT NULL UNIQUE,
+    key                    bytea,
+    value                  bytea CHECK (length(value) <= 900000),
+    headers                jsonb NOT NULL,
+    source_topic           text,
+    source_partition       integer,
+    source_offset          bigint,
+    created_at             timestamptz NOT NULL,
+    sent_at                timestamptz,
+    sent_topic             text,
+    sent_partition         integer,
+    sent_offset            bigint,
+    UNIQUE (stream, seq),
+    FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES inbox DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT outbox_dead_letters_keep_their_bytes_in_the_inbox CHECK (
+        (kind = 'DEAD_LETTER') = (value IS NULL) AND (kind = 'DEAD_LETTER') = (source_offset IS NOT NULL)),
+    CONSTRAINT outbox_sent_has_coordinates CHECK ((sent_at IS NULL) = (sent_offset IS NULL))
+);
+CREATE INDEX outbox_unsent ON outbox (stream, id) WHERE sent_at IS NULL;
+CREATE INDEX outbox_dead_letters ON outbox (id DESC) WHERE kind = 'DEAD_LETTER';
+
+-- Who may send which streams.
+CREATE TABLE relay_shards (
+    shard                  smallint PRIMARY KEY CHECK (shard BETWEEN 0 AND 15),
+    fence                  bigint NOT NULL DEFAULT 0,
+    owner                  text,
+    expires_at             timestamptz
+);
+INSERT INTO relay_shards (shard) SELECT generate_series(0, 15);

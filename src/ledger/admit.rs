@@ -1,0 +1,386 @@
+//! Admission: one transaction for a whole batch of records, one outcome for each, for ever.
+//!
+//! Order of locks: request ids ascending, then run ids ascending. Two workers that bring the same keys
+//! wait for each other and never deadlock.
+
+use super::events::{NewEvent, refusal_drafts};
+use super::fault::commit_fault;
+use super::rows::{Additions, LockedRun, select_run, unreadable};
+use super::types::{Arrival, Coordinates, Outcome};
+use super::{Fault, Ledger};
+use crate::contract::{EventReason, EventType, Message, RejectedIds, Rejection, TrainBuildRequest};
+use crate::identity::{Digest, RunId};
+use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Row};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A stored request: what an arrival with the same id is compared with.
+struct Known {
+    run_id: RunId,
+    payload_digest: Digest,
+    body: Value,
+    /// Inserted by this transaction, by the arrival with this index.
+    inserted_by: Option<usize>,
+    duplicate_announced: bool,
+}
+
+struct Admission<'a> {
+    batch: &'a [Arrival],
+    worker: &'a str,
+    at: DateTime<Utc>,
+    outcomes: Vec<Option<Outcome>>,
+    known: BTreeMap<String, Known>,
+    runs: BTreeMap<RunId, LockedRun>,
+    fences: HashMap<RunId, i64>,
+    created: BTreeSet<RunId>,
+    announced: BTreeSet<String>,
+    additions: Additions,
+}
+
+impl Ledger {
+    /// Decides what becomes of each record, in one transaction. A record that was decided before keeps
+    /// its outcome and writes nothing, so the same batch may be brought again after any fault.
+    pub async fn admit(&self, batch: &[Arrival], worker: &str) -> Result<Vec<Outcome>, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let connection = &mut *transaction;
+        let at: DateTime<Utc> = sqlx::query("SELECT now()").fetch_one(&mut *connection).await?.try_get(0)?;
+        let mut admission = Admission {
+            batch,
+            worker,
+            at,
+            outcomes: vec![None; batch.len()],
+            known: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            fences: HashMap::new(),
+            created: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            additions: Additions::default(),
+        };
+        admission.recall(connection).await?;
+        let fresh: Vec<usize> = (0..batch.len()).filter(|&index| admission.outcomes[index].is_none()).collect();
+        if !fresh.is_empty() {
+            admission.place_requests(connection, &fresh).await?;
+            admission.place_runs(connection, &fresh).await?;
+            for &index in &fresh {
+                admission.decide(index);
+            }
+            admission.store(connection, &fresh).await?;
+        }
+        transaction.commit().await.map_err(commit_fault)?;
+        Ok(admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect())
+    }
+}
+
+impl Admission<'_> {
+    /// Records that were decided before.
+    async fn recall(&mut self, connection: &mut PgConnection) -> Result<(), Fault> {
+        let coordinates = || self.batch.iter().map(|arrival| &arrival.coordinates);
+        let rows = sqlx::query(
+            r#"SELECT i.topic, i.partition, i."offset", i.outcome FROM inbox i
+               JOIN UNNEST($1::text[], $2::integer[], $3::bigint[]) AS c (topic, partition, position)
+                 ON i.topic = c.topic AND i.partition = c.partition AND i."offset" = c.position"#,
+        )
+        .bind(coordinates().map(|c| c.topic.clone()).collect::<Vec<_>>())
+        .bind(coordinates().map(|c| c.partition).collect::<Vec<_>>())
+        .bind(coordinates().map(|c| c.offset).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+        let mut decided = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let coordinates =
+                Coordinates { topic: row.try_get(0)?, partition: row.try_get(1)?, offset: row.try_get(2)? };
+            let outcome: Outcome =
+                serde_json::from_value(row.try_get(3)?).map_err(|error| unreadable("outcome", error))?;
+            decided.insert(coordinates, outcome);
+        }
+        for (arrival, outcome) in self.batch.iter().zip(&mut self.outcomes) {
+            *outcome = decided.get(&arrival.coordinates).cloned();
+        }
+        Ok(())
+    }
+
+    fn train(&self, index: usize) -> Option<&TrainBuildRequest> {
+        match &self.batch[index].parsed {
+            Ok(Message::Train(request)) => Some(request),
+            Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
+        }
+    }
+
+    /// Inserts new request ids in order, then reads back every id of the batch: `ON CONFLICT DO NOTHING`
+    /// does not return the row that it met.
+    async fn place_requests(&mut self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for &index in fresh {
+            if let Some(request) = self.train(index) {
+                first.entry(request.request_id.clone()).or_insert(index);
+            }
+        }
+        if first.is_empty() {
+            return Ok(());
+        }
+        let requests: Vec<&TrainBuildRequest> = first.values().filter_map(|&index| self.train(index)).collect();
+        let ids: Vec<String> = first.keys().cloned().collect();
+        let inserted = sqlx::query(
+            "INSERT INTO requests (request_id, run_id, payload_digest, body, admitted_at)
+             SELECT n.request_id, n.run_id, n.payload_digest, n.body, now()
+             FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::jsonb[]) AS n (request_id, run_id, payload_digest, body)
+             ORDER BY n.request_id
+             ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
+        )
+        .bind(&ids)
+        .bind(requests.iter().map(|request| request.run_key().run_id().to_string()).collect::<Vec<_>>())
+        .bind(requests.iter().map(|request| request.payload_digest().as_bytes().to_vec()).collect::<Vec<_>>())
+        .bind(requests.iter().map(|request| normalised(request)).collect::<Vec<Value>>())
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut new = BTreeSet::new();
+        for row in inserted {
+            new.insert(row.try_get::<String, _>(0)?);
+        }
+        let rows = sqlx::query(
+            "SELECT request_id, run_id, payload_digest, body, duplicate_announced FROM requests
+             WHERE request_id = ANY($1) ORDER BY request_id FOR UPDATE",
+        )
+        .bind(&ids)
+        .fetch_all(connection)
+        .await?;
+        for row in rows {
+            let id: String = row.try_get(0)?;
+            let run_id: String = row.try_get(1)?;
+            let digest: Vec<u8> = row.try_get(2)?;
+            let known = Known {
+                run_id: run_id.parse().map_err(|error| unreadable("run id", error))?,
+                payload_digest: Digest::from_bytes(&digest).map_err(|error| unreadable("digest", error))?,
+                body: row.try_get(3)?,
+                inserted_by: if new.contains(&id) { first.get(&id).copied() } else { None },
+                duplicate_announced: row.try_get(4)?,
+            };
+            self.known.insert(id, known);
+        }
+        Ok(())
+    }
+
+    /// Inserts new runs in order, then locks every run that the batch touches.
+    async fn place_runs(&mut self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
+        let mut new: BTreeMap<RunId, usize> = BTreeMap::new();
+        let mut touched: BTreeSet<RunId> = self.known.values().map(|known| known.run_id.clone()).collect();
+        for &index in fresh {
+            match &self.batch[index].parsed {
+                Ok(Message::Train(request)) => {
+                    if self.known.get(&request.request_id).is_some_and(|known| known.inserted_by == Some(index)) {
+                        new.entry(request.run_key().run_id()).or_insert(index);
+                    }
+                }
+                Ok(Message::PublishRetry(command)) => {
+                    touched.insert(command.run_id.clone());
+                }
+                Ok(Message::Cancel(command)) => {
+                    touched.insert(command.run_id.clone());
+                }
+                Err(_) => {}
+            }
+        }
+        let of = |pick: fn(&Arrival, &TrainBuildRequest) -> Option<String>| {
+            new.values().map(|&i| self.train(i).and_then(|request| pick(&self.batch[i], request))).collect::<Vec<_>>()
+        };
+        let keys: Vec<Option<Vec<u8>>> = new
+            .values()
+            .map(|&i| self.train(i).map(|request| request.run_key().digest().as_bytes().to_vec()))
+            .collect();
+        let inserted = sqlx::query(
+            "INSERT INTO runs (run_id, run_key, request_id, publish_allowed, traceparent, tracestate, available_at,
+                               created_at, updated_at)
+             SELECT n.run_id, n.run_key, n.request_id, false, n.traceparent, n.tracestate, now(), now(), now()
+             FROM UNNEST($1::text[], $2::bytea[], $3::text[], $4::text[], $5::text[])
+                  AS n (run_id, run_key, request_id, traceparent, tracestate)
+             ORDER BY n.run_id
+             ON CONFLICT (run_key) DO NOTHING RETURNING run_id",
+        )
+        .bind(new.keys().map(RunId::to_string).collect::<Vec<_>>())
+        .bind(keys)
+        .bind(of(|_, request| Some(request.request_id.clone())))
+        .bind(of(|arrival, _| arrival.traceparent.clone()))
+        .bind(of(|arrival, _| arrival.tracestate.clone()))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in inserted {
+            self.created.insert(row.try_get::<String, _>(0)?.parse().map_err(|error| unreadable("run id", error))?);
+        }
+        let rows = sqlx::query(select_run!("WHERE r.run_id = ANY($1) ORDER BY r.run_id FOR UPDATE OF r"))
+            .bind(touched.iter().map(RunId::to_string).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
+        for row in rows {
+            let run = LockedRun::read(&row)?;
+            self.fences.insert(run.run_id.clone(), run.fence);
+            self.runs.insert(run.run_id.clone(), run);
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, index: usize) {
+        let outcome = match &self.batch[index].parsed {
+            Ok(Message::Train(request)) => self.decide_request(index, request),
+            Ok(Message::Cancel(command)) => self.cancel(index, &command.run_id, &command.request_id, &command.reason),
+            Ok(Message::PublishRetry(command)) => self.retry_publish(index, &command.run_id, &command.request_id),
+            Err(rejection) => {
+                self.refuse(index, rejection);
+                Outcome::Rejected { code: rejection.code }
+            }
+        };
+        self.outcomes[index] = Some(outcome);
+    }
+
+    fn decide_request(&mut self, index: usize, request: &TrainBuildRequest) -> Outcome {
+        let known = &self.known[&request.request_id];
+        let run_id = known.run_id.clone();
+        if known.payload_digest != request.payload_digest() {
+            let differs = differences(&known.body, &normalised(request));
+            let message = format!(
+                "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
+                request.request_id,
+                differs.join(", ")
+            );
+            self.refuse_as(index, FailureCode::RequestIdPayloadMismatch, "/request_id", message, &request.request_id);
+            return Outcome::Conflict { run_id, differs };
+        }
+        let (at, worker) = (self.at, self.worker);
+        let run = self.runs.get_mut(&run_id).expect("the request's foreign key");
+        let event = |event_type| NewEvent { event_type, reason: None, request_id: Some(request.request_id.clone()) };
+        if known.inserted_by == Some(index) {
+            run.publish_allowed |= request.publish_allowed;
+            if self.created.contains(&run_id) && run.request.request_id == request.request_id {
+                run.tell(event(EventType::RequestAdmitted), at, worker, &mut self.additions);
+                return Outcome::Admitted { run_id };
+            }
+            run.tell(event(EventType::RequestDeduplicated), at, worker, &mut self.additions);
+            if run.state == State::Pass && run.publish_allowed && run.request.intent_kind.is_publishable() {
+                run.step(Transition::RequestPublish, None, at, worker, &mut self.additions)
+                    .expect("a run at PASS may be published");
+                run.available_at = at;
+            }
+            return Outcome::DuplicateRun { run_id };
+        }
+        if !known.duplicate_announced && self.announced.insert(request.request_id.clone()) {
+            run.tell(event(EventType::RequestDeduplicated), at, worker, &mut self.additions);
+        }
+        Outcome::DuplicateRequest { run_id }
+    }
+
+    fn cancel(&mut self, index: usize, run_id: &RunId, request_id: &str, why: &str) -> Outcome {
+        let (at, worker) = (self.at, self.worker);
+        let Some(run) = self.runs.get_mut(run_id) else {
+            return self.refuse_command(
+                index,
+                FailureCode::SchemaInvalid,
+                format!("there is no run {run_id}"),
+                request_id,
+            );
+        };
+        match (run.state, run.mode) {
+            (State::Queued, ExecutionMode::None) => {
+                let reason = EventReason::new(FailureCode::Cancelled, why);
+                run.step(Transition::Cancel, Some(reason), at, worker, &mut self.additions)
+                    .expect("a queued run may be cancelled");
+            }
+            (State::Running | State::EvalReady, ExecutionMode::Full) => run.cancel_requested = true,
+            (state, _) => {
+                let message = format!("{run_id} is {state} and cannot be cancelled");
+                return self.refuse_command(index, FailureCode::Cancelled, message, request_id);
+            }
+        }
+        Outcome::CommandApplied { run_id: run_id.clone() }
+    }
+
+    fn retry_publish(&mut self, index: usize, run_id: &RunId, request_id: &str) -> Outcome {
+        let at = self.at;
+        match self.runs.get_mut(run_id) {
+            Some(run) if run.state == State::PublishPending => {
+                run.available_at = at;
+                run.publish_retry_attempts = 0;
+                Outcome::CommandApplied { run_id: run_id.clone() }
+            }
+            found => {
+                let message = match found {
+                    Some(run) => format!("{run_id} is {}, not waiting for publication", run.state),
+                    None => format!("there is no run {run_id}"),
+                };
+                self.refuse_command(index, FailureCode::PublishNotPending, message, request_id)
+            }
+        }
+    }
+
+    fn refuse_command(&mut self, index: usize, code: FailureCode, message: String, request_id: &str) -> Outcome {
+        self.refuse_as(index, code, "/run_id", message, request_id);
+        Outcome::CommandRejected { code }
+    }
+
+    fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
+        let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
+        self.refuse(index, &Rejection { code, pointer: pointer.to_owned(), message, ids });
+    }
+
+    fn refuse(&mut self, index: usize, rejection: &Rejection) {
+        self.additions.outbox.extend(refusal_drafts(&self.batch[index], rejection, self.at, self.worker));
+    }
+
+    async fn store(&self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
+        self.store_inbox(connection, fresh).await?;
+        for run in self.runs.values() {
+            run.store(connection, self.fences[&run.run_id], None).await?;
+        }
+        if !self.announced.is_empty() {
+            sqlx::query("UPDATE requests SET duplicate_announced = true WHERE request_id = ANY($1)")
+                .bind(self.announced.iter().cloned().collect::<Vec<_>>())
+                .execute(&mut *connection)
+                .await?;
+        }
+        self.additions.store(connection, self.worker).await
+    }
+
+    async fn store_inbox(&self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
+        let arrivals = || fresh.iter().map(|&index| &self.batch[index]);
+        sqlx::query(
+            r#"INSERT INTO inbox (topic, partition, "offset", key, value, outcome, request_id, received_at)
+               SELECT n.topic, n.partition, n.position, n.key, n.value, n.outcome, n.request_id, now()
+               FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])
+                    AS n (topic, partition, position, key, value, outcome, request_id)"#,
+        )
+        .bind(arrivals().map(|a| a.coordinates.topic.clone()).collect::<Vec<_>>())
+        .bind(arrivals().map(|a| a.coordinates.partition).collect::<Vec<_>>())
+        .bind(arrivals().map(|a| a.coordinates.offset).collect::<Vec<_>>())
+        .bind(arrivals().map(|a| a.key.clone()).collect::<Vec<_>>())
+        .bind(arrivals().map(|a| a.value.clone()).collect::<Vec<_>>())
+        .bind(fresh.iter().map(|&index| serde_json::json!(self.outcomes[index])).collect::<Vec<Value>>())
+        .bind(arrivals().map(|a| request_id(&a.parsed)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+fn request_id(parsed: &Result<Message, Rejection>) -> Option<String> {
+    match parsed {
+        Ok(Message::Train(request)) => Some(request.request_id.clone()),
+        Ok(Message::PublishRetry(command)) => Some(command.request_id.clone()),
+        Ok(Message::Cancel(command)) => Some(command.request_id.clone()),
+        Err(rejection) => rejection.ids.request_id.clone(),
+    }
+}
+
+fn normalised(request: &TrainBuildRequest) -> Value {
+    serde_json::to_value(request).expect("a request serialises")
+}
+
+/// JSON pointers of the top-level fields that differ.
+fn differences(first: &Value, second: &Value) -> Vec<String> {
+    let names =
+        |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
+    names(first)
+        .union(&names(second))
+        .filter(|name| first.get(name.as_str()) != second.get(name.as_str()))
+        .map(|name| format!("/{name}"))
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! Guarded writes of a worker that holds a run.
+
+use super::events::publication_draft;
+use super::fault::commit_fault;
+use super::rows::{Additions, LockedRun, select_run};
+use super::types::{Guarded, Lease, Step};
+use super::{Fault, Ledger};
+use crate::contract::EventReason;
+use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, Row};
+
+impl Ledger {
+    /// Takes these steps in one transaction with their events. [`Guarded::Lost`] if the lease expired,
+    /// the fence moved, or the run is not where a step needs it: then nothing was written.
+    ///
+    /// A `Requeue` beyond the bound on attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`. A
+    /// `RequestPublish` where no request of the run allows publication is left out.
+    pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let Some((mut run, at)) = hold(&mut transaction, lease).await? else {
+            transaction.rollback().await?;
+            return Ok(Guarded::Lost);
+        };
+        let mut additions = Additions::default();
+        for step in steps {
+            if step.transition == Transition::RequestPublish && !run.publish_allowed {
+                continue;
+            }
+            run.refs.extend(step.refs.clone());
+            let taken = match (step.transition, &step.reason) {
+                (Transition::Requeue, Some(reason)) => {
+                    self.requeue(&mut run, reason.clone(), at, &lease.worker, &mut additions)
+                }
+                (Transition::DeferPublish, Some(reason)) => {
+                    run.available_at = at + backoff(run.publish_retry_attempts);
+                    run.step(step.transition, Some(reason.clone()), at, &lease.worker, &mut additions)
+                }
+                (transition, reason) => run.step(transition, reason.clone(), at, &lease.worker, &mut additions),
+            };
+            if taken.is_err() {
+                transaction.rollback().await?;
+                return Ok(Guarded::Lost);
+            }
+            if let Some(publication) = &step.publication {
+                additions.outbox.push(publication_draft(&run, publication, at));
+            }
+        }
+        let state = run.state;
+        if !run.store(&mut transaction, lease.fence, None).await? {
+            transaction.rollback().await?;
+            return Ok(Guarded::Lost);
+        }
+        additions.store(&mut transaction, &lease.worker).await?;
+        transaction.commit().await.map_err(commit_fault)?;
+        Ok(Guarded::Won(state))
+    }
+
+    /// Gives a run back without costing an attempt: the worker is shutting down.
+    pub async fn release(&self, lease: &Lease) -> Result<Guarded, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let Some((mut run, at)) = hold(&mut transaction, lease).await? else {
+            transaction.rollback().await?;
+            return Ok(Guarded::Lost);
+        };
+        let mut additions = Additions::default();
+        let transition = match run.mode {
+            ExecutionMode::PublishOnly => {
+                run.publish_retry_attempts -= 1;
+                Transition::DeferPublish
+            }
+            ExecutionMode::Full | ExecutionMode::None => {
+                run.full_run_attempts -= 1;
+                Transition::Requeue
+            }
+        };
+        run.available_at = at;
+        if run.step(transition, None, at, &lease.worker, &mut additions).is_err() {
+            transaction.rollback().await?;
+            return Ok(Guarded::Lost);
+        }
+        run.store(&mut transaction, lease.fence, None).await?;
+        additions.store(&mut transaction, &lease.worker).await?;
+        transaction.commit().await.map_err(commit_fault)?;
+        Ok(Guarded::Won(run.state))
+    }
+
+    /// Takes runs whose lease expired away from their workers: back to the queue, or FAIL when the
+    /// attempts are used up. Says which, and where they stand now.
+    pub async fn requeue_expired(
+        &self,
+        worker: &str,
+        limit: i64,
+    ) -> Result<Vec<(crate::identity::RunId, State)>, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let rows = sqlx::query(select_run!(
+            "WHERE r.lease_owner IS NOT NULL AND r.lease_expires_at < clock_timestamp()
+             ORDER BY r.lease_expires_at LIMIT $1 FOR UPDATE OF r SKIP LOCKED"
+        ))
+        .bind(limit)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if rows.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Vec::new());
+        }
+        let at = now(&mut transaction).await?;
+        let mut additions = Additions::default();
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut run = LockedRun::read(row)?;
+            let read_fence = run.fence;
+            let owner = run.lease_owner.clone().unwrap_or_default();
+            let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));
+            let stepped = match run.mode {
+                ExecutionMode::PublishOnly => {
+                    run.available_at = at;
+                    run.step(Transition::DeferPublish, Some(reason), at, worker, &mut additions)
+                }
+                ExecutionMode::Full | ExecutionMode::None => self.requeue(&mut run, reason, at, worker, &mut additions),
+            };
+            stepped.map_err(|error| Fault::Refused(error.to_string()))?;
+            run.store(&mut transaction, read_fence, None).await?;
+            taken.push((run.run_id, run.state));
+        }
+        additions.store(&mut transaction, worker).await?;
+        transaction.commit().await.map_err(commit_fault)?;
+        Ok(taken)
+    }
+
+    /// Back to the queue with backoff, or parked when the attempts are used up. A lost worker's run does
+    /// not wait: its lease was wait enough.
+    fn requeue(
+        &self,
+        run: &mut LockedRun,
+        reason: EventReason,
+        at: DateTime<Utc>,
+        worker: &str,
+        additions: &mut Additions,
+    ) -> Result<(), crate::run::IllegalTransition> {
+        if run.full_run_attempts as u32 >= self.settings.max_full_attempts {
+            let message = format!(
+                "{} attempts were made; the last one ended with {}: {}",
+                run.full_run_attempts, reason.code, reason.message
+            );
+            let exhausted = EventReason::new(FailureCode::AttemptsExhausted, message);
+            return run.step(Transition::Fail, Some(exhausted), at, worker, additions);
+        }
+        run.available_at = match reason.code {
+            FailureCode::LeaseExpired => at,
+            _ => at + backoff(run.full_run_attempts),
+        };
+        run.step(Transition::Requeue, Some(reason), at, worker, additions)
+    }
+}
+
+/// 2, 4, 8… seconds, at most five minutes.
+fn backoff(attempts: i32) -> TimeDelta {
+    TimeDelta::seconds((1_i64 << attempts.clamp(1, 9)).min(300))
+}
+
+pub(super) async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, Fault> {
+    Ok(sqlx::query("SELECT now()").fetch_one(connection).await?.try_get(0)?)
+}
+
+/// Locks the run of a lease that still holds.
+async fn hold(connection: &mut PgConnection, lease: &Lease) -> Result<Option<(LockedRun, DateTime<Utc>)>, Fault> {
+    let row = sqlx::query(select_run!(
+        "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3 AND r.lease_expires_at > clock_timestamp()
+         FOR UPDATE OF r"
+    ))
+    .bind(lease.run_id.as_str())
+    .bind(lease.fence)
+    .bind(&lease.worker)
+    .fetch_optional(&mut *connection)
+    .await?;
+    match row {
+        Some(row) => Ok(Some((LockedRun::read(&row)?, now(connection).await?))),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,45 @@
+//! What Postgres errors mean. The only place that knows an SQLSTATE.
+
+/// Postgres went wrong. Never a run outcome: the caller waits and tries again, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Not reachable, restarting, out of connections, a timeout, a serialisation failure: try again.
+    #[error("the ledger is not available: {0}")]
+    Unavailable(String),
+    /// COMMIT was sent and its answer lost: read back before doing anything else.
+    #[error("the outcome of a commit is unknown: {0}")]
+    CommitUnknown(String),
+    /// A broken invariant, a missing migration, a rejected statement: a defect or a wrong set-up.
+    #[error("the ledger refused: {0}")]
+    Refused(String),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => match database.code().as_deref() {
+                Some(code) if is_passing(code) => Self::Unavailable(error.to_string()),
+                Some(_) | None => Self::Refused(error.to_string()),
+            },
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(error.to_string())
+            }
+            sqlx::Error::Protocol(_) => Self::Unavailable(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Classes 08 (connection), 40 (rolled back: serialisation, deadlock), 53 (resources), 57 (cancelled,
+/// shutting down), 55P03 (lock timeout), 25006 (read-only standby).
+fn is_passing(code: &str) -> bool {
+    ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
+}
+
+/// What a failed COMMIT means: an answer from the database is a refusal, silence is not knowing.
+pub(super) fn commit_fault(error: sqlx::Error) -> Fault {
+    match error {
+        sqlx::Error::Database(_) => error.into(),
+        silent => Fault::CommitUnknown(silent.to_string()),
+    }
+}

@@ -1,0 +1,257 @@
+//! Reading, for people and tools.
+
+use super::rows::unreadable;
+use super::{Fault, Ledger};
+use crate::contract::{EventRefs, TrainBuildRequest};
+use crate::identity::RunId;
+use crate::run::{ExecutionMode, State};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use std::collections::BTreeMap;
+
+/// A run as it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunRecord {
+    /// The run.
+    pub run_id: RunId,
+    /// Where it stands.
+    pub state: State,
+    /// What a worker does with it.
+    pub execution_mode: ExecutionMode,
+    /// Full attempts so far.
+    pub full_run_attempts: i32,
+    /// Publish-only attempts so far.
+    pub publish_retry_attempts: i32,
+    /// The number that goes up with every claim.
+    pub fence: i64,
+    /// The worker that holds it.
+    pub lease_owner: Option<String>,
+    /// Code of the last reason.
+    pub reason_code: Option<String>,
+    /// Text of the last reason.
+    pub reason_message: Option<String>,
+    /// Evidence by role.
+    pub refs: EventRefs,
+    /// Topic, partition and offset of the publication.
+    pub published: Option<(String, i32, i64)>,
+    /// Its first request.
+    pub request: TrainBuildRequest,
+    /// When it was admitted.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A step that a run took.
+#[derive(Debug, Clone, Serialize)]
+pub struct TransitionRecord {
+    /// Number of the event that told it.
+    pub seq: i64,
+    /// The step.
+    pub transition: String,
+    /// From.
+    pub from_state: String,
+    /// To.
+    pub to_state: String,
+    /// Full attempts so far.
+    pub attempt: i32,
+    /// The fence under which it was taken.
+    pub fence: i64,
+    /// Who took it.
+    pub worker: String,
+    /// Code of the reason.
+    pub reason_code: Option<String>,
+    /// Text of the reason.
+    pub reason_message: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A request that belongs to a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestRecord {
+    /// The id.
+    pub request_id: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The normalised request.
+    pub request: TrainBuildRequest,
+    /// When it was admitted.
+    pub admitted_at: DateTime<Utc>,
+}
+
+/// A refused record.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeadLetterRecord {
+    /// Headers of the dead letter: code, pointer, message, source.
+    pub headers: BTreeMap<String, String>,
+    /// Bytes of the original.
+    pub bytes: i64,
+    /// When it was refused.
+    pub created_at: DateTime<Utc>,
+    /// When it reached the dead-letter topic.
+    pub sent_at: Option<DateTime<Utc>>,
+}
+
+/// How much of everything there is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Counts {
+    /// Runs by state.
+    pub runs: BTreeMap<String, i64>,
+    /// Records that the relay has still to send.
+    pub outbox_unsent: i64,
+    /// Records with an outcome.
+    pub inbox: i64,
+}
+
+macro_rules! select_record {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.run_id, r.state::text, r.execution_mode::text, r.full_run_attempts, r.publish_retry_attempts,
+                    r.fence, r.lease_owner, r.reason_code, r.reason_message, r.refs, r.published_topic,
+                    r.published_partition, r.published_offset, q.body, r.created_at, r.updated_at
+             FROM runs r JOIN requests q ON q.request_id = r.request_id ",
+            $rest
+        )
+    };
+}
+
+impl Ledger {
+    /// One run.
+    pub async fn run(&self, run_id: &RunId) -> Result<Option<RunRecord>, Fault> {
+        let row =
+            sqlx::query(select_record!("WHERE r.run_id = $1")).bind(run_id.as_str()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(run_record).transpose()
+    }
+
+    /// The run that a request id belongs to.
+    pub async fn run_of_request(&self, request_id: &str) -> Result<Option<RunRecord>, Fault> {
+        let row = sqlx::query(select_record!("WHERE r.run_id = (SELECT run_id FROM requests WHERE request_id = $1)"))
+            .bind(request_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(run_record).transpose()
+    }
+
+    /// The latest runs, newest first; all states where none is named.
+    pub async fn runs(&self, state: Option<State>, limit: i64) -> Result<Vec<RunRecord>, Fault> {
+        let rows = sqlx::query(select_record!(
+            "WHERE $1::text IS NULL OR r.state::text = $1 ORDER BY r.created_at DESC, r.run_id LIMIT $2"
+        ))
+        .bind(state.map(State::as_str))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(run_record).collect()
+    }
+
+    /// Every step of a run, in order.
+    pub async fn transitions(&self, run_id: &RunId) -> Result<Vec<TransitionRecord>, Fault> {
+        let rows = sqlx::query(
+            "SELECT seq, transition, from_state::text, to_state::text, attempt, fence, worker, reason_code,
+                    reason_message, at FROM transitions WHERE run_id = $1 ORDER BY seq",
+        )
+        .bind(run_id.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let record = |row: &PgRow| {
+            Ok(TransitionRecord {
+                seq: row.try_get(0)?,
+                transition: row.try_get(1)?,
+                from_state: row.try_get(2)?,
+                to_state: row.try_get(3)?,
+                attempt: row.try_get(4)?,
+                fence: row.try_get(5)?,
+                worker: row.try_get(6)?,
+                reason_code: row.try_get(7)?,
+                reason_message: row.try_get(8)?,
+                at: row.try_get(9)?,
+            })
+        };
+        rows.iter().map(record).collect()
+    }
+
+    /// Every request of a run, oldest first.
+    pub async fn requests_of(&self, run_id: &RunId) -> Result<Vec<RequestRecord>, Fault> {
+        let rows = sqlx::query(
+            "SELECT request_id, body, admitted_at FROM requests WHERE run_id = $1 ORDER BY admitted_at, request_id",
+        )
+        .bind(run_id.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let record = |row: &PgRow| {
+            Ok(RequestRecord {
+                request_id: row.try_get(0)?,
+                run_id: run_id.clone(),
+                request: serde_json::from_value(row.try_get(1)?).map_err(|error| unreadable("request", error))?,
+                admitted_at: row.try_get(2)?,
+            })
+        };
+        rows.iter().map(record).collect()
+    }
+
+    /// The latest refused records, newest first.
+    pub async fn dead_letters(&self, limit: i64) -> Result<Vec<DeadLetterRecord>, Fault> {
+        let rows = sqlx::query(
+            r#"SELECT o.headers, length(i.value)::bigint, o.created_at, o.sent_at FROM outbox o
+               JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
+                           AND i."offset" = o.source_offset
+               WHERE o.kind = 'DEAD_LETTER' ORDER BY o.id DESC LIMIT $1"#,
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let record = |row: &PgRow| {
+            let headers: Vec<(String, String)> =
+                serde_json::from_value(row.try_get(0)?).map_err(|error| unreadable("header list", error))?;
+            Ok(DeadLetterRecord {
+                headers: headers.into_iter().collect(),
+                bytes: row.try_get(1)?,
+                created_at: row.try_get(2)?,
+                sent_at: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(record).collect()
+    }
+
+    /// How much of everything there is.
+    pub async fn counts(&self) -> Result<Counts, Fault> {
+        let rows = sqlx::query("SELECT state::text, count(*) FROM runs GROUP BY state").fetch_all(&self.pool).await?;
+        let mut runs: BTreeMap<String, i64> = State::ALL.iter().map(|state| (state.to_string(), 0)).collect();
+        for row in rows {
+            runs.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        let row =
+            sqlx::query("SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL), (SELECT count(*) FROM inbox)")
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(Counts { runs, outbox_unsent: row.try_get(0)?, inbox: row.try_get(1)? })
+    }
+}
+
+fn run_record(row: &PgRow) -> Result<RunRecord, Fault> {
+    let text = |index: usize| row.try_get::<String, _>(index);
+    let topic: Option<String> = row.try_get(10)?;
+    let published = match topic {
+        Some(topic) => Some((topic, row.try_get(11)?, row.try_get(12)?)),
+        None => None,
+    };
+    Ok(RunRecord {
+        run_id: text(0)?.parse().map_err(|error| unreadable("run id", error))?,
+        state: text(1)?.parse().map_err(|error| unreadable("state", error))?,
+        execution_mode: text(2)?.parse().map_err(|error| unreadable("mode", error))?,
+        full_run_attempts: row.try_get(3)?,
+        publish_retry_attempts: row.try_get(4)?,
+        fence: row.try_get(5)?,
+        lease_owner: row.try_get(6)?,
+        reason_code: row.try_get(7)?,
+        reason_message: row.try_get(8)?,
+        refs: serde_json::from_value(row.try_get(9)?).map_err(|error| unreadable("refs", error))?,
+        published,
+        request: serde_json::from_value(row.try_get(13)?).map_err(|error| unreadable("request", error))?,
+        created_at: row.try_get(14)?,
+        updated_at: row.try_get(15)?,
+    })
+}

@@ -1,0 +1,138 @@
+//! The outbox from the relay's side: shards, what is unsent, what was acknowledged.
+
+use super::advance::now;
+use super::fault::commit_fault;
+use super::rows::{Additions, LockedRun, select_run, unreadable};
+use super::types::{OutboxKind, OutboxRow, Sent, Shard};
+use super::{Fault, Ledger};
+use crate::run::{State, Transition};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// A relay that says nothing for this long loses its shards.
+const SHARD_LEASE_SECONDS: f64 = 15.0;
+
+impl Ledger {
+    /// Takes shards that nobody holds and renews those of this relay; answers with all that it holds. A
+    /// shard that changes hands gets a new fence.
+    pub async fn take_shards(&self, relay: &str) -> Result<Vec<Shard>, Fault> {
+        let rows = sqlx::query(
+            "UPDATE relay_shards s
+             SET owner = $1, expires_at = clock_timestamp() + make_interval(secs => $2),
+                 fence = CASE WHEN s.owner = $1 THEN s.fence ELSE s.fence + 1 END
+             WHERE s.shard IN (SELECT f.shard FROM relay_shards f
+                               WHERE f.owner = $1 OR f.owner IS NULL OR f.expires_at < clock_timestamp()
+                               ORDER BY f.shard FOR UPDATE SKIP LOCKED)
+             RETURNING s.shard, s.fence",
+        )
+        .bind(relay)
+        .bind(SHARD_LEASE_SECONDS)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok(Shard { shard: row.try_get(0)?, fence: row.try_get(1)? })).collect()
+    }
+
+    /// Gives the shards of this relay to whoever asks next.
+    pub async fn release_shards(&self, relay: &str) -> Result<(), Fault> {
+        sqlx::query("UPDATE relay_shards SET owner = NULL, expires_at = NULL WHERE owner = $1")
+            .bind(relay)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The first unsent record of each stream of these shards: sending the next one has to wait for its
+    /// acknowledgement, which keeps every run in order.
+    pub async fn unsent(&self, shards: &[Shard], limit: i64) -> Result<Vec<OutboxRow>, Fault> {
+        let rows = sqlx::query(
+            r#"SELECT f.id, f.stream, f.shard, f.kind::text, f.key, COALESCE(f.value, i.value), f.headers
+               FROM (SELECT DISTINCT ON (o.stream) o.* FROM outbox o
+                     WHERE o.sent_at IS NULL AND o.shard = ANY($1) ORDER BY o.stream, o.id LIMIT $2) f
+               LEFT JOIN inbox i ON i.topic = f.source_topic AND i.partition = f.source_partition
+                                AND i."offset" = f.source_offset
+               ORDER BY f.id"#,
+        )
+        .bind(shards.iter().map(|shard| shard.shard).collect::<Vec<_>>())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(outbox_row).collect()
+    }
+
+    /// Marks acknowledged records as sent, each under the fence of its shard; says how many were. A
+    /// publication that was acknowledged makes its run PUBLISHED in the same transaction.
+    pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let rows = sqlx::query(
+            "UPDATE outbox o SET sent_at = now(), sent_topic = m.topic, sent_partition = m.partition,
+                                 sent_offset = m.position
+             FROM UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[])
+                  AS m (id, shard, fence, topic, partition, position)
+             WHERE o.id = m.id AND o.sent_at IS NULL
+               AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
+             RETURNING o.stream, o.kind::text, o.sent_topic, o.sent_partition, o.sent_offset",
+        )
+        .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.coordinates.topic.clone()).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
+        .bind(relay)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for row in &rows {
+            if row.try_get::<String, _>(1)? == OutboxKind::Publication.as_str() {
+                let at = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+                publish(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
+            }
+        }
+        transaction.commit().await.map_err(commit_fault)?;
+        Ok(rows.len())
+    }
+}
+
+/// PUBLISH_PENDING → PUBLISHED. A run that stands elsewhere (it was published before, or a worker is
+/// verifying it once more) stays as it is: the record on the topic is the same announcement.
+async fn publish(
+    connection: &mut PgConnection,
+    relay: &str,
+    run_id: &str,
+    coordinates: (String, i32, i64),
+) -> Result<(), Fault> {
+    let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
+        .bind(run_id)
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut run = LockedRun::read(&row)?;
+    if run.state != State::PublishPending {
+        return Ok(());
+    }
+    let at = now(connection).await?;
+    let mut additions = Additions::default();
+    run.published = Some(coordinates);
+    run.step(Transition::Publish, None, at, relay, &mut additions)
+        .map_err(|error| Fault::Refused(error.to_string()))?;
+    run.store(connection, run.fence, None).await?;
+    additions.store(connection, relay).await
+}
+
+fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
+    let headers: Vec<(String, String)> =
+        serde_json::from_value(row.try_get(6)?).map_err(|error| unreadable("header list", error))?;
+    let kind = match row.try_get::<String, _>(3)?.as_str() {
+        "LIFECYCLE" => OutboxKind::Lifecycle,
+        "PUBLICATION" => OutboxKind::Publication,
+        "DEAD_LETTER" => OutboxKind::DeadLetter,
+        other => return Err(unreadable("outbox kind", other)),
+    };
+    Ok(OutboxRow {
+        id: row.try_get(0)?,
+        stream: row.try_get(1)?,
+        shard: row.try_get(2)?,
+        kind,
+        key: row.try_get(4)?,
+        value: row.try_get(5)?,
+        headers: headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
+    })
+}

@@ -1,0 +1,252 @@
+//! Run rows under lock: read, changed in memory by the one transition function, written back guarded.
+
+use super::Fault;
+use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
+use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest};
+use crate::identity::{Digest, RunId, RunKey};
+use crate::run::{ExecutionMode, State, Transition, apply};
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+/// A run's row while its lock is held.
+#[derive(Debug, Clone)]
+pub(super) struct LockedRun {
+    pub(super) run_id: RunId,
+    pub(super) run_key: RunKey,
+    pub(super) request: TrainBuildRequest,
+    pub(super) state: State,
+    pub(super) mode: ExecutionMode,
+    pub(super) publish_allowed: bool,
+    pub(super) full_run_attempts: i32,
+    pub(super) publish_retry_attempts: i32,
+    pub(super) fence: i64,
+    pub(super) lease_owner: Option<String>,
+    pub(super) cancel_requested: bool,
+    pub(super) available_at: DateTime<Utc>,
+    pub(super) reason: Option<(String, String)>,
+    pub(super) refs: EventRefs,
+    pub(super) next_seq: i64,
+    pub(super) traceparent: Option<String>,
+    pub(super) tracestate: Option<String>,
+    pub(super) published: Option<(String, i32, i64)>,
+}
+
+/// A transition to be stored beside the event that tells it.
+#[derive(Debug)]
+pub(super) struct TransitionDraft {
+    pub(super) run_id: RunId,
+    pub(super) seq: i64,
+    pub(super) transition: Transition,
+    pub(super) from: State,
+    pub(super) to: State,
+    pub(super) mode: ExecutionMode,
+    pub(super) attempt: i32,
+    pub(super) fence: i64,
+    pub(super) reason: Option<EventReason>,
+}
+
+/// Everything that one transaction adds besides changed rows.
+#[derive(Debug, Default)]
+pub(super) struct Additions {
+    pub(super) transitions: Vec<TransitionDraft>,
+    pub(super) outbox: Vec<OutboxDraft>,
+}
+
+/// `SELECT` of a run with its first request, in the order that [`LockedRun::read`] expects, followed by
+/// the rest of the statement.
+macro_rules! select_run {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.run_id, r.run_key, q.body, r.state::text, r.execution_mode::text, r.publish_allowed,
+                    r.full_run_attempts, r.publish_retry_attempts, r.fence, r.lease_owner, r.cancel_requested,
+                    r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq, r.traceparent,
+                    r.tracestate, r.published_topic, r.published_partition, r.published_offset
+             FROM runs r JOIN requests q ON q.request_id = r.request_id ",
+            $rest
+        )
+    };
+}
+pub(super) use select_run;
+
+/// A stored value that does not read back: a defect or a hand-made row.
+pub(super) fn unreadable(what: &str, error: impl std::fmt::Display) -> Fault {
+    Fault::Refused(format!("the ledger holds an unreadable {what}: {error}"))
+}
+
+impl LockedRun {
+    pub(super) fn read(row: &PgRow) -> Result<Self, Fault> {
+        let text = |index: usize| row.try_get::<String, _>(index);
+        let run_key: Vec<u8> = row.try_get(1)?;
+        let reason_code: Option<String> = row.try_get(12)?;
+        let topic: Option<String> = row.try_get(18)?;
+        let published = match topic {
+            Some(topic) => Some((topic, row.try_get(19)?, row.try_get(20)?)),
+            None => None,
+        };
+        Ok(Self {
+            run_id: text(0)?.parse().map_err(|error| unreadable("run id", error))?,
+            run_key: RunKey::from_digest(Digest::from_bytes(&run_key).map_err(|error| unreadable("run key", error))?),
+            request: serde_json::from_value(row.try_get(2)?).map_err(|error| unreadable("request", error))?,
+            state: text(3)?.parse().map_err(|error| unreadable("state", error))?,
+            mode: text(4)?.parse().map_err(|error| unreadable("mode", error))?,
+            publish_allowed: row.try_get(5)?,
+            full_run_attempts: row.try_get(6)?,
+            publish_retry_attempts: row.try_get(7)?,
+            fence: row.try_get(8)?,
+            lease_owner: row.try_get(9)?,
+            cancel_requested: row.try_get(10)?,
+            available_at: row.try_get(11)?,
+            reason: match reason_code {
+                Some(code) => Some((code, row.try_get::<Option<String>, _>(13)?.unwrap_or_default())),
+                None => None,
+            },
+            refs: serde_json::from_value(row.try_get(14)?).map_err(|error| unreadable("refs", error))?,
+            next_seq: row.try_get(15)?,
+            traceparent: row.try_get(16)?,
+            tracestate: row.try_get(17)?,
+            published,
+        })
+    }
+
+    /// Takes a step: new state, transition row, event. Illegal steps change nothing.
+    pub(super) fn step(
+        &mut self,
+        transition: Transition,
+        reason: Option<EventReason>,
+        at: DateTime<Utc>,
+        worker: &str,
+        additions: &mut Additions,
+    ) -> Result<(), crate::run::IllegalTransition> {
+        let (to, mode) = apply(self.state, self.mode, transition)?;
+        let from = std::mem::replace(&mut self.state, to);
+        self.mode = mode;
+        if mode == ExecutionMode::None {
+            self.lease_owner = None;
+            self.cancel_requested = false;
+        }
+        self.reason = reason.as_ref().map(|reason| (reason.code.as_str().to_owned(), reason.message.clone()));
+        additions.transitions.push(TransitionDraft {
+            run_id: self.run_id.clone(),
+            seq: self.next_seq,
+            transition,
+            from,
+            to,
+            mode,
+            attempt: self.full_run_attempts,
+            fence: self.fence,
+            reason: reason.clone(),
+        });
+        self.tell(NewEvent { event_type: event_of(transition), reason, request_id: None }, at, worker, additions);
+        Ok(())
+    }
+
+    /// Adds an event with the next number.
+    pub(super) fn tell(&mut self, event: NewEvent, at: DateTime<Utc>, worker: &str, additions: &mut Additions) {
+        additions.outbox.push(lifecycle_draft(self, event, at, worker));
+        self.next_seq += 1;
+    }
+
+    /// Writes the row back. The fence that was read must still stand; under the row's lock it does.
+    pub(super) async fn store(
+        &self,
+        connection: &mut PgConnection,
+        read_fence: i64,
+        lease_seconds: Option<u32>,
+    ) -> Result<bool, Fault> {
+        let (code, message) = self.reason.clone().unzip();
+        let (topic, partition, offset) = match self.published.clone() {
+            Some((topic, partition, offset)) => (Some(topic), Some(partition), Some(offset)),
+            None => (None, None, None),
+        };
+        let done = sqlx::query(
+            "UPDATE runs SET state = $3::text::run_state, execution_mode = $4::text::execution_mode,
+                publish_allowed = $5, full_run_attempts = $6, publish_retry_attempts = $7, fence = $8,
+                lease_owner = $9, cancel_requested = $10, available_at = $11, reason_code = $12,
+                reason_message = $13, refs = $14, next_seq = $15, published_topic = $16,
+                published_partition = $17, published_offset = $18, updated_at = now(),
+                lease_expires_at = CASE WHEN $9::text IS NULL THEN NULL
+                                        WHEN $19::float8 IS NULL THEN lease_expires_at
+                                        ELSE clock_timestamp() + make_interval(secs => $19) END
+             WHERE run_id = $1 AND fence = $2",
+        )
+        .bind(self.run_id.as_str())
+        .bind(read_fence)
+        .bind(self.state.as_str())
+        .bind(self.mode.as_str())
+        .bind(self.publish_allowed)
+        .bind(self.full_run_attempts)
+        .bind(self.publish_retry_attempts)
+        .bind(self.fence)
+        .bind(&self.lease_owner)
+        .bind(self.cancel_requested)
+        .bind(self.available_at)
+        .bind(code)
+        .bind(message)
+        .bind(serde_json::to_value(&self.refs).map_err(|error| unreadable("refs", error))?)
+        .bind(self.next_seq)
+        .bind(topic)
+        .bind(partition)
+        .bind(offset)
+        .bind(lease_seconds.map(f64::from))
+        .execute(connection)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+fn event_of(transition: Transition) -> EventType {
+    match transition {
+        Transition::Start => EventType::RunStarted,
+        Transition::FinishEvaluation => EventType::RunEvalReady,
+        Transition::PassGate => EventType::RunGatePassed,
+        Transition::FailGate => EventType::RunGateFailed,
+        Transition::Fail => EventType::RunFailed,
+        Transition::Requeue => EventType::RunRequeued,
+        Transition::Cancel => EventType::RunCancelled,
+        Transition::RequestPublish | Transition::DeferPublish => EventType::PublishPending,
+        Transition::StartPublish => EventType::PublishRetryStarted,
+        Transition::Publish => EventType::PublishPublished,
+    }
+}
+
+impl Additions {
+    /// Inserts everything, each table with one statement.
+    pub(super) async fn store(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Fault> {
+        self.store_transitions(connection, worker).await?;
+        super::events::store_outbox(connection, &self.outbox).await
+    }
+
+    async fn store_transitions(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Fault> {
+        if self.transitions.is_empty() {
+            return Ok(());
+        }
+        let each = |of: fn(&TransitionDraft) -> String| self.transitions.iter().map(of).collect::<Vec<String>>();
+        let reason = |of: fn(&EventReason) -> String| {
+            self.transitions.iter().map(|t| t.reason.as_ref().map(of)).collect::<Vec<Option<String>>>()
+        };
+        sqlx::query(
+            "INSERT INTO transitions (run_id, seq, transition, from_state, to_state, execution_mode, attempt, fence,
+                                      reason_code, reason_message, worker, at)
+             SELECT t.run_id, t.seq, t.transition, t.from_state::run_state, t.to_state::run_state,
+                    t.mode::execution_mode, t.attempt, t.fence, t.code, t.message, $11, now()
+             FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
+                         $8::bigint[], $9::text[], $10::text[])
+                  AS t (run_id, seq, transition, from_state, to_state, mode, attempt, fence, code, message)",
+        )
+        .bind(each(|t| t.run_id.to_string()))
+        .bind(self.transitions.iter().map(|t| t.seq).collect::<Vec<i64>>())
+        .bind(each(|t| t.transition.to_string()))
+        .bind(each(|t| t.from.to_string()))
+        .bind(each(|t| t.to.to_string()))
+        .bind(each(|t| t.mode.to_string()))
+        .bind(self.transitions.iter().map(|t| t.attempt).collect::<Vec<i32>>())
+        .bind(self.transitions.iter().map(|t| t.fence).collect::<Vec<i64>>())
+        .bind(reason(|r| r.code.to_string()))
+        .bind(reason(|r| r.message.clone()))
+        .bind(worker)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}

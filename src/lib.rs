@@ -22,4 +22,9 @@ pub mod identity;
 pub mod pipeline;
 pub mod run;
 
+pub mod child;
+pub mod dataset;
+pub mod evidence;
 pub mod ledger;
+pub mod objects;
+pub mod trainer;

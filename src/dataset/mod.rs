@@ -1,1 +1,12 @@
-//! Inputs by reference: allow-listed, fetched once, digests checked on the bytes that are used; Parquet in, columns out.
+//! Inputs by reference: allow-listed, fetched once, digests checked on the bytes that are used; Parquet
+//! in, columns out.
+//!
+//! Guarantees: nothing outside the allow-list is opened, whatever links and dots say; a file that is
+//! handed on has the digest that pins it. Never: asks what is newest; decodes a data file outside the
+//! trainer's child process.
+
+mod fetch;
+mod parquet;
+
+pub use fetch::{InputFault, InputSettings, Inputs};
+pub use parquet::read_table;

@@ -7,10 +7,13 @@
 mod bundle;
 mod evaluate;
 mod gate;
+mod leakage;
 mod mlmodel;
 mod plan;
 mod publish;
 mod resolve;
+mod split;
+mod table;
 mod thresholds;
 
 pub mod metrics;
@@ -20,10 +23,13 @@ pub use evaluate::{DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Eval
 pub use gate::{
     Decision, Eligibility, GateReceipt, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate, judge,
 };
+pub use leakage::{LeakageReport, LeakageRule, leakage};
 pub use plan::{
     BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
     Window,
 };
 pub use publish::publication;
 pub use resolve::{Fetched, Sources, resolve};
+pub use split::{Assignment, split};
+pub use table::{EntityColumn, RowId, RowIds, Table};
 pub use thresholds::{Direction, Threshold, Verdict};

@@ -6,8 +6,8 @@ use super::plan::{
 };
 use super::thresholds::Threshold;
 use crate::contract::{
-    self, DatasetManifest, GovernanceProfile, IntentKind, SchemaName, SeedPolicy, SplitSpec, TrainBuildRequest,
-    TrainingProfile, WindowSpec,
+    self, DatasetManifest, FeatureKind, GovernanceProfile, IntentKind, SchemaName, SeedPolicy, SplitSpec,
+    TrainBuildRequest, TrainingProfile, WindowSpec,
 };
 use crate::identity::{Digest, recipe_digest};
 use crate::run::{Failure, FailureCode};
@@ -145,6 +145,10 @@ fn read_training_profile(fetched: &Fetched) -> Result<TrainingProfile, Failure> 
     for feature in &profile.features {
         if !names.insert(&feature.name) {
             return Err(invalid(format!("feature {:?} is listed twice", feature.name)));
+        }
+        if feature.kind == FeatureKind::Categorical {
+            let name = &feature.name;
+            return Err(invalid(format!("feature {name:?} is categorical; this release reads numeric features only")));
         }
     }
     Ok(profile)

@@ -1,0 +1,154 @@
+//! The trainer's child process: read, check, fit, score, measure, write.
+//!
+//! Where dataset, trainer and pipeline meet. Everything that it knows is in the job directory; everything
+//! that it leaves is there too, `result.json` last. Never: opens a socket, reads the environment.
+
+use crate::dataset::read_table;
+use crate::identity::document_bytes;
+use crate::pipeline::metrics::{self, Scored};
+use crate::pipeline::{
+    Assignment, DatasetSummary, Evaluation, RowIds, Table, TrainPlan, WindowSummary, leakage, split,
+};
+use crate::run::{Failure, FailureCode};
+use crate::trainer::{
+    self, EVALUATION_FILE, Fitted, FittingWindow, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE,
+    SCORES_FILE,
+};
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Carries the job out. The exit status says whether a result was written, the result says which.
+pub fn main(job_dir: &Path, worker: i32) -> ExitCode {
+    let end = match work(job_dir, worker) {
+        Ok(()) => JobEnd::Finished,
+        Err(failure) => JobEnd::failed(&failure),
+    };
+    let temporary = job_dir.join(".result");
+    let written =
+        fs::write(&temporary, document_bytes(&end)).and_then(|()| fs::rename(&temporary, job_dir.join(RESULT_FILE)));
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn work(job_dir: &Path, worker: i32) -> Result<(), Failure> {
+    let job = fs::read(job_dir.join(Job::FILE)).map_err(broken)?;
+    let Job { plan, files, threads } = serde_json::from_slice(&job).map_err(broken)?;
+    trainer::confine(&plan.limits, worker).map_err(broken)?;
+
+    tell("read", 0.0, "reading the rows");
+    let files: Vec<_> = files.into_iter().zip(plan.files.iter().map(|file| file.rows)).collect();
+    let reading = || read_table(&files, &plan.columns, &plan.features, plan.limits.max_rows);
+    let table = catch_unwind(AssertUnwindSafe(reading))
+        .unwrap_or_else(|_| Err(Failure::new(FailureCode::DatasetInvalid, "a data file made the decoder panic")))?;
+
+    tell("check", 0.2, "looking for leakage");
+    let assignment = split(&table, &plan.split);
+    let report = leakage(&table, &assignment, &plan);
+    write(job_dir, LEAKAGE_REPORT_FILE, &document_bytes(&report))?;
+    if !report.clean {
+        return Err(Failure::new(FailureCode::LeakageGuardViolation, report.message()));
+    }
+    let dataset = summarise(&table, &assignment);
+    check_labels(&dataset, &plan)?;
+
+    let fitted = fit(&table, &assignment, &plan, threads)?;
+    write(job_dir, MODEL_FILE, &fitted.xgboost_json()?)?;
+    tell("score", 0.85, "scoring the test window");
+    let scores = fitted.score(&table, &assignment.test)?;
+    write_scores(job_dir, &table, &assignment.test, &scores)?;
+    tell("evaluate", 0.9, "measuring");
+    let evaluation =
+        Evaluation { scores: measure(&table, &assignment, &scores, &plan), dataset, rounds: fitted.rounds };
+    write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
+    tell("evaluate", 1.0, "measured");
+    Ok(())
+}
+
+fn fit(table: &Table, assignment: &Assignment, plan: &TrainPlan, threads: u32) -> Result<Fitted, Failure> {
+    let parameters = &plan.algorithm.parameters;
+    let every = (parameters.rounds / 20).max(1);
+    let rows = FittingWindow { train: &assignment.train, validation: &assignment.validation };
+    trainer::fit(table, rows, &plan.features, parameters, plan.seed, threads, |done| {
+        if done % every == 0 {
+            let fraction = 0.3 + 0.55 * f64::from(done) / f64::from(parameters.rounds);
+            tell("fit", fraction, &format!("{done} of {} trees", parameters.rounds));
+        }
+    })
+}
+
+fn broken(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::TrainerFailed, error.to_string())
+}
+
+fn write(job_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(job_dir.join(name), bytes).map_err(|error| broken(format!("cannot write {name}: {error}")))
+}
+
+/// One line of progress. Nobody may be listening; that is no reason to stop.
+fn tell(phase: &str, fraction: f64, message: &str) {
+    let progress = Progress { phase: phase.to_owned(), fraction, message: message.to_owned() };
+    if let Ok(line) = serde_json::to_string(&progress) {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+}
+
+fn summarise(table: &Table, assignment: &Assignment) -> DatasetSummary {
+    let window = |rows: &[usize]| WindowSummary {
+        rows: rows.len() as u64,
+        positives: rows.iter().filter(|&&row| table.label[row]).count() as u64,
+    };
+    DatasetSummary {
+        rows: table.rows() as u64,
+        unused_rows: assignment.unused as u64,
+        excluded_rows: assignment.excluded as u64,
+        train: window(&assignment.train),
+        validation: (!assignment.validation.is_empty()).then(|| window(&assignment.validation)),
+        test: window(&assignment.test),
+    }
+}
+
+fn check_labels(dataset: &DatasetSummary, plan: &TrainPlan) -> Result<(), Failure> {
+    let required = u64::from(plan.evaluation.min_rows_per_class);
+    for (name, window) in [("train", &dataset.train), ("test", &dataset.test)] {
+        let WindowSummary { rows, positives } = *window;
+        if positives < required || rows - positives < required {
+            let message = format!(
+                "the {name} window holds {positives} frauds among {rows} rows; at least {required} of each class are required"
+            );
+            return Err(Failure::new(FailureCode::LabelsInsufficient, message));
+        }
+    }
+    Ok(())
+}
+
+fn measure(table: &Table, assignment: &Assignment, scores: &[f32], plan: &TrainPlan) -> metrics::Metrics {
+    const DAY: i64 = 86_400_000_000;
+    let rows = &assignment.test;
+    let scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+    let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
+    let days: Vec<i64> = rows.iter().map(|&row| table.event_time[row].div_euclid(DAY)).collect();
+    let cards: Option<Vec<u32>> =
+        table.entities.first().map(|column| rows.iter().map(|&row| column.ids[row]).collect());
+    let scored = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
+    metrics::measure(&scored, &plan.evaluation)
+}
+
+fn write_scores(job_dir: &Path, table: &Table, rows: &[usize], scores: &[f32]) -> Result<(), Failure> {
+    let row_id: ArrayRef = match &table.row_id {
+        RowIds::Numbers(ids) => Arc::new(rows.iter().map(|&row| ids[row]).collect::<Int64Array>()),
+        RowIds::Texts(ids) => Arc::new(StringArray::from_iter_values(rows.iter().map(|&row| &ids[row]))),
+    };
+    let label: ArrayRef = Arc::new(rows.iter().map(|&row| Some(table.label[row])).collect::<BooleanArray>());
+    let score: ArrayRef = Arc::new(Float32Array::from(scores.to_vec()));
+    let batch = RecordBatch::try_from_iter([("row_id", row_id), ("label", label), ("score", score)]).map_err(broken)?;
+    let file = File::create(job_dir.join(SCORES_FILE)).map_err(broken)?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).map_err(broken)?;
+    writer.write(&batch).map_err(broken)?;
+    writer.close().map_err(broken)?;
+    Ok(())
+}

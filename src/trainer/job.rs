@@ -1,0 +1,68 @@
+//! What lies in a job directory.
+
+use crate::pipeline::TrainPlan;
+use crate::run::Failure;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `job.json`: all that the child is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// What to do.
+    pub plan: TrainPlan,
+    /// Data files, in the plan's order, already checked against their digests.
+    pub files: Vec<PathBuf>,
+    /// Threads of the fit.
+    pub threads: u32,
+}
+
+impl Job {
+    /// Its name in the directory.
+    pub const FILE: &'static str = "job.json";
+}
+
+/// XGBoost JSON.
+pub const MODEL_FILE: &str = "model.json";
+/// Scores of the test window: `row_id`, `label`, `score`.
+pub const SCORES_FILE: &str = "scores.parquet";
+/// What was measured.
+pub const EVALUATION_FILE: &str = "evaluation.json";
+/// What the leakage rules found.
+pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
+/// How the child ended; written last, so that its absence means that the child did not finish.
+pub const RESULT_FILE: &str = "result.json";
+
+/// How the child ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
+pub enum JobEnd {
+    /// Every result is there.
+    Finished,
+    /// The run is bad.
+    Failed {
+        /// The failure code.
+        code: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+impl JobEnd {
+    /// The end that a failure makes.
+    pub fn failed(failure: &Failure) -> Self {
+        Self::Failed { code: failure.code.as_str().to_owned(), message: failure.message.clone() }
+    }
+}
+
+/// A line that the child prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// `read`, `check`, `fit`, `score`, `evaluate`.
+    pub phase: String,
+    /// Share of the whole work, 0 to 1.
+    pub fraction: f64,
+    /// For people.
+    pub message: String,
+}

@@ -22,9 +22,20 @@ pub mod identity;
 pub mod pipeline;
 pub mod run;
 
-pub mod child;
 pub mod dataset;
 pub mod evidence;
+pub mod kafka;
 pub mod ledger;
 pub mod objects;
+pub mod retry;
 pub mod trainer;
+
+pub mod child;
+pub mod intake;
+pub mod relay;
+pub mod runner;
+
+pub mod app;
+pub mod config;
+pub mod ops;
+pub mod telemetry;

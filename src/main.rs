@@ -1,2 +1,2 @@
-//! x
+//! The command line of Model Factory.
 fn main() {}

@@ -1,1 +1,31 @@
 //! Kafka: librdkafka stays in this room.
+//!
+//! Guarantees: messages come out owned; an offset is stored only when the caller says that its record is
+//! settled; a record counts as sent only by its own delivery report. Never: creates a topic in
+//! production; settles by itself.
+
+mod inbox;
+mod mock;
+mod outlet;
+mod settings;
+mod topics;
+
+pub use inbox::{Inbound, Inbox};
+pub use mock::MockBroker;
+pub use outlet::{Outlet, Record};
+pub use settings::{KafkaSettings, StartAt, TopicNames};
+pub use topics::Topics;
+
+/// Kafka went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Not reachable, or a passing error: try again.
+    #[error("Kafka is not available: {0}")]
+    Unavailable(String),
+    /// Wrong set-up: somebody has to change something first.
+    #[error("{0}")]
+    Setup(String),
+    /// The client is beyond repair and must be made again.
+    #[error("the Kafka client failed: {0}")]
+    Fatal(String),
+}

@@ -1,0 +1,155 @@
+//! Builds the adapters, spawns the loops, supervises their end.
+
+use crate::config::Config;
+use crate::evidence::EvidenceStore;
+use crate::intake::Intake;
+use crate::kafka::{Inbox, Topics};
+use crate::ledger::Ledger;
+use crate::ops;
+use crate::relay::Relay;
+use crate::runner::{Ceiling, Runner};
+use crate::trainer::TrainerCommand;
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+/// One of the three loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Role {
+    /// Consumes requests and admits them.
+    Intake,
+    /// Carries runs to their verdict.
+    Runner,
+    /// Sends what the outbox holds.
+    Relay,
+}
+
+impl Role {
+    /// All three.
+    pub fn all() -> BTreeSet<Self> {
+        BTreeSet::from([Self::Intake, Self::Runner, Self::Relay])
+    }
+}
+
+/// Runs a worker until `shutdown` turns true, then drains it: leases are given back, offsets of what
+/// was admitted are committed. A loop that ends by itself ends the worker with an error.
+pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let name = worker_name()?;
+    let boundaries = config.ownership_boundaries()?;
+    let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+    ledger.check_schema().await.context("the database is not ready; run `model-factory migrate` first")?;
+    Topics::check(&config.kafka).await.context("Kafka is not ready")?;
+
+    let (stop, stopped) = watch::channel(false);
+    let mut loops: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    if roles.contains(&Role::Intake) {
+        let inbox = Inbox::subscribe(&config.kafka).await?;
+        let inputs = crate::dataset::Inputs::open(&config.inputs)?;
+        let intake = Intake::new(inbox, ledger.clone(), inputs.allow_list(), name.clone());
+        let stopped = stopped.clone();
+        loops.spawn(async move { ("intake", intake.run(stopped).await.map_err(Into::into)) });
+    }
+    if roles.contains(&Role::Runner) {
+        let runner = Arc::new(runner(&config, ledger.clone(), name.clone()).await?);
+        for _ in 0..config.worker.slots.max(1) {
+            let (runner, stopped) = (Arc::clone(&runner), stopped.clone());
+            loops.spawn(async move {
+                runner.run(stopped).await;
+                ("runner", Ok(()))
+            });
+        }
+    }
+    if roles.contains(&Role::Relay) {
+        let relay = Relay::new(&config.kafka, ledger.clone(), boundaries, name.clone())?;
+        let stopped = stopped.clone();
+        loops.spawn(async move { ("relay", relay.run(stopped).await.map_err(Into::into)) });
+    }
+    let health = ops::Health::new(ledger.clone());
+    let http = ops::serve(config.worker.http, health, stopped.clone()).await?;
+    info!(worker = %name, http = %http.address(), ?roles, "working");
+
+    let ended = supervise(loops, stop, shutdown).await;
+    http.ended().await;
+    ledger.close().await;
+    info!("stopped");
+    ended
+}
+
+/// A runner by the configuration: opens the store, proves that it is write-once, opens the inputs.
+pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::Result<Runner> {
+    let store = EvidenceStore::open(&config.evidence)?;
+    store.self_test().await.context("the evidence store is not fit ([evidence])")?;
+    std::fs::create_dir_all(&config.trainer.scratch)
+        .with_context(|| format!("cannot make the scratch folder {}", config.trainer.scratch.display()))?;
+    let threads = match config.trainer.threads {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        threads => threads,
+    };
+    Ok(Runner {
+        ledger,
+        store,
+        inputs: crate::dataset::Inputs::open(&config.inputs)?,
+        boundaries: config.ownership_boundaries()?,
+        trainer: TrainerCommand::this_binary()?,
+        scratch: config.trainer.scratch.clone(),
+        threads,
+        ceiling: Ceiling { wall_seconds: config.trainer.max_wall_seconds, memory_mib: config.trainer.max_memory_mib },
+        worker,
+    })
+}
+
+/// Waits for the first of: a word from outside, or a loop that ended. Then stops the others and waits
+/// for them.
+async fn supervise(
+    mut loops: JoinSet<(&'static str, anyhow::Result<()>)>,
+    stop: watch::Sender<bool>,
+    mut shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut first_fault = None;
+    let mut stopping = false;
+    loop {
+        let ended = tokio::select! {
+            ended = loops.join_next() => ended,
+            _ = shutdown.wait_for(|stop| *stop), if !stopping => {
+                info!("draining");
+                stopping = true;
+                stop.send_replace(true);
+                continue;
+            }
+        };
+        let fault = match ended {
+            None => break,
+            Some(Ok((_, Ok(())))) if stopping => None,
+            Some(Ok((name, Ok(())))) => Some(anyhow::anyhow!("the {name} loop ended by itself")),
+            Some(Ok((name, Err(fault)))) => Some(fault.context(format!("the {name} loop gave up"))),
+            Some(Err(panic)) => Some(anyhow::anyhow!("a loop panicked: {panic}")),
+        };
+        if let Some(fault) = fault {
+            error!(%fault, "stopping the worker");
+            first_fault.get_or_insert(fault);
+            stopping = true;
+            stop.send_replace(true);
+        }
+    }
+    match first_fault {
+        Some(fault) => Err(fault),
+        None => Ok(()),
+    }
+}
+
+/// `host-pid-start`: unique among the living and the dead.
+pub fn worker_name() -> anyhow::Result<String> {
+    let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    let pid = std::process::id();
+    #[expect(clippy::disallowed_methods, reason = "a restarted container has the same host and pid")]
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    let name = format!("{host}-{pid}-{started}");
+    if name.len() > 200 {
+        bail!("the host name is too long for a worker's name");
+    }
+    Ok(name)
+}

@@ -1,0 +1,27 @@
+//! `model-factory migrate`: brings the database to this release's schema.
+
+use crate::config::Config;
+use crate::ledger::Ledger;
+use clap::Args;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Bring the database to the schema of this release. Safe to run again, and by several at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  MODEL_FACTORY_LEDGER__URL=postgres://mf@localhost/mf model-factory migrate")]
+pub(super) struct MigrateArgs {}
+
+impl MigrateArgs {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let Self {} = self;
+        let ledger = Ledger::connect(&config.ledger).await?;
+        let applied = ledger.migrate().await?;
+        ledger.close().await;
+        let mut out = std::io::stdout().lock();
+        match applied.as_slice() {
+            [] => writeln!(out, "the database is up to date")?,
+            versions => writeln!(out, "applied migrations: {versions:?}")?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: one file per command.
+//!
+//! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
+
+mod demo;
+mod dev;
+mod migrate;
+mod runs;
+mod schema;
+mod submit;
+mod table;
+mod worker;
+
+use crate::config::Config;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Turns training requests into trained, evaluated, gated and published fraud-model bundles.
+#[derive(Debug, Parser)]
+#[command(name = "model-factory", version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file; without it `model-factory.toml` where it exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Dev(dev::DevArgs),
+    Worker(worker::WorkerArgs),
+    Submit(submit::SubmitArgs),
+    Runs(runs::RunsArgs),
+    Schema(schema::SchemaArgs),
+    Migrate(migrate::MigrateArgs),
+    /// The trainer's child process; started by the worker, not by people.
+    #[command(hide = true)]
+    TrainerChild {
+        /// The job directory.
+        job_dir: PathBuf,
+    },
+}
+
+impl Cli {
+    /// Carries the command out.
+    pub fn run(self) -> ExitCode {
+        if let Command::TrainerChild { job_dir } = &self.command {
+            return crate::child::main(job_dir);
+        }
+        match self.dispatch() {
+            Ok(code) => code,
+            Err(error) => {
+                complain(&error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn dispatch(self) -> anyhow::Result<ExitCode> {
+        let config = || Config::load(self.config.as_deref()).map_err(anyhow::Error::from);
+        match self.command {
+            Command::Demo(args) => runtime()?.block_on(args.run()),
+            Command::Dev(args) => runtime()?.block_on(args.run()),
+            Command::Worker(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Submit(args) => args.run(config()?),
+            Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Schema(args) => args.run(),
+            Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
+            Command::TrainerChild { .. } => Ok(ExitCode::FAILURE),
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("model-factory: {error:#}");
+}

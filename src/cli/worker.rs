@@ -1,0 +1,62 @@
+//! `model-factory worker`: consumes requests until it is told to stop.
+
+use crate::app::{self, Role};
+use crate::config::Config;
+use crate::telemetry;
+use clap::{Args, ValueEnum};
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::info;
+
+/// Consume requests, carry runs to their verdict, send events; until SIGTERM or Ctrl-C.
+///
+/// The first signal drains: leases are given back, admitted offsets committed. The second stops at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  model-factory worker --from earliest
+  model-factory worker --roles intake,relay
+  MODEL_FACTORY_KAFKA__BROKERS=kafka:9092 model-factory --config worker.toml worker")]
+pub(super) struct WorkerArgs {
+    /// Which loops to run.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "intake,runner,relay")]
+    roles: Vec<Role>,
+    /// Where a consumer group starts that has never committed; ignored afterwards.
+    #[arg(long, value_enum)]
+    from: Option<Start>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Start {
+    Earliest,
+    Latest,
+}
+
+impl WorkerArgs {
+    pub(super) async fn run(self, mut config: Config) -> anyhow::Result<ExitCode> {
+        telemetry::start(&config.worker)?;
+        if let Some(start) = self.from {
+            config.kafka.from = Some(match start {
+                Start::Earliest => crate::kafka::StartAt::Earliest,
+                Start::Latest => crate::kafka::StartAt::Latest,
+            });
+        }
+        let (stop, stopped) = watch::channel(false);
+        let roles: BTreeSet<Role> = self.roles.into_iter().collect();
+        let work = app::worker(config, roles, stopped);
+        tokio::pin!(work);
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended.map(|()| ExitCode::SUCCESS),
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if stop.send_replace(true) {
+                info!("stopping at once");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Configuration: file < environment < flags, one validated value. The only reader of the environment.
+//!
+//! `model-factory.toml` holds sections; `MODEL_FACTORY_KAFKA__BROKERS` sets `brokers` of `[kafka]`.
+//! Unknown keys are errors. Never: prints a secret.
+
+use crate::contract::OwnershipBoundaries;
+use crate::dataset::InputSettings;
+use crate::evidence::EvidenceSettings;
+use crate::kafka::KafkaSettings;
+use crate::ledger::LedgerSettings;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Every setting of a worker.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The process itself.
+    pub worker: WorkerSettings,
+    /// Broker, group and topics.
+    pub kafka: KafkaSettings,
+    /// Postgres.
+    pub ledger: LedgerSettings,
+    /// Where evidence goes.
+    pub evidence: EvidenceSettings,
+    /// What may be read.
+    pub inputs: InputSettings,
+    /// The trainer's child process.
+    pub trainer: TrainerSettings,
+}
+
+/// The process itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerSettings {
+    /// Address of health checks.
+    pub http: SocketAddr,
+    /// `pretty` or `json`.
+    pub log_format: LogFormat,
+    /// Filter of `tracing`, for example `info,model_factory=debug`.
+    pub log: String,
+    /// The platform's ownership boundaries; without it the ones that ship with the binary.
+    pub ownership_boundaries: Option<PathBuf>,
+    /// Runs that this process works on side by side.
+    pub slots: u32,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            log_format: LogFormat::Pretty,
+            log: "info".to_owned(),
+            ownership_boundaries: None,
+            slots: 1,
+        }
+    }
+}
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The trainer's child process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainerSettings {
+    /// Folder for job directories; removed after each attempt.
+    pub scratch: PathBuf,
+    /// Threads of a fit; 0 takes every core.
+    pub threads: u32,
+    /// Upper bound on a profile's `limits.wall_seconds`.
+    pub max_wall_seconds: u32,
+    /// Upper bound on a profile's `limits.memory_mib`.
+    pub max_memory_mib: u32,
+}
+
+impl Default for TrainerSettings {
+    fn default() -> Self {
+        Self { scratch: PathBuf::from("scratch"), threads: 0, max_wall_seconds: 14_400, max_memory_mib: 16_384 }
+    }
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was named could not be read.
+    #[error("cannot read {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    #[error("{origin}: {message}")]
+    Invalid {
+        /// File or variable.
+        origin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The boundaries document does not give Model Factory its outputs.
+    #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
+    Ownership(String),
+}
+
+const PREFIX: &str = "MODEL_FACTORY_";
+const DEFAULT_FILE: &str = "model-factory.toml";
+
+impl Config {
+    /// Reads file and environment. Without `--config` the default file is read where it exists.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_from(file, std::env::vars())
+    }
+
+    fn load_from(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = file.or_else(|| default.exists().then_some(default));
+        let mut table = match path {
+            Some(path) => read_table(path)?,
+            None => toml::Table::new(),
+        };
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix(PREFIX)
+                && let Some((section, key)) = key.split_once("__")
+            {
+                set(&mut table, &name, &section.to_ascii_lowercase(), &key.to_ascii_lowercase(), &value)?;
+            }
+        }
+        let origin =
+            path.map_or_else(|| "environment".to_owned(), |path| format!("{} and environment", path.display()));
+        toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Invalid { origin, message: error.message().to_owned() })
+    }
+
+    /// The boundaries document, checked. Nothing is admitted without it.
+    pub fn ownership_boundaries(&self) -> Result<OwnershipBoundaries, ConfigError> {
+        let Some(path) = &self.worker.ownership_boundaries else {
+            return Ok(OwnershipBoundaries::shipped());
+        };
+        let bytes = std::fs::read(path).map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
+        OwnershipBoundaries::read(&bytes).map_err(|fault| ConfigError::Ownership(fault.to_string()))
+    }
+}
+
+fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::Invalid {
+        origin: path.display().to_string(),
+        message: error.to_string(),
+    })
+}
+
+/// Sets `section.key`; further `__` go one table deeper. A value that reads as a TOML number,
+/// boolean or list is one, all else is text.
+fn set(table: &mut toml::Table, name: &str, section: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+    let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let toml::Value::Table(inner) = entry else {
+        return Err(ConfigError::Invalid {
+            origin: name.to_owned(),
+            message: format!("{section} is a value, not a section"),
+        });
+    };
+    if let Some((section, key)) = key.split_once("__") {
+        return set(inner, name, section, key, value);
+    }
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    let value = match parsed {
+        Some(
+            v @ (toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Array(_)),
+        ) => v,
+        Some(toml::Value::String(_) | toml::Value::Datetime(_) | toml::Value::Table(_)) | None => {
+            toml::Value::String(value.to_owned())
+        }
+    };
+    inner.insert(key.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, file).unwrap();
+        Config::load_from(Some(&path), variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = load(
+            "[worker]\nslots = 2\n[kafka]\nbrokers = \"a:1\"\n",
+            &[("MODEL_FACTORY_KAFKA__BROKERS", "b:2"), ("MODEL_FACTORY_TRAINER__THREADS", "3"), ("OTHER", "x")],
+        )
+        .unwrap();
+        assert_eq!((config.worker.slots, config.kafka.brokers.as_str(), config.trainer.threads), (2, "b:2", 3));
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_wherever_they_stand() {
+        for error in [
+            load("[kafka]\nbroker = \"a:1\"\n", &[]).unwrap_err(),
+            load("", &[("MODEL_FACTORY_KAFKA__BROKER", "a:1")]).unwrap_err(),
+            load("[kafak]\n", &[]).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("unknown field"), "{error}");
+        }
+    }
+}

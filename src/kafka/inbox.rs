@@ -1,0 +1,207 @@
+//! The consumer: owned records out, offsets stored when the caller says so.
+
+use super::Fault;
+use super::settings::{KafkaSettings, StartAt};
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+use tracing::{debug, info};
+
+/// A record, owned.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value; empty where the record has none.
+    pub value: Vec<u8>,
+    /// Headers, as text where they are.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A member of the consumer group.
+pub struct Inbox {
+    consumer: StreamConsumer,
+    group: String,
+    /// Records that came while the inbox was only kept alive.
+    waiting: VecDeque<Inbound>,
+}
+
+const ASK: Duration = Duration::from_secs(10);
+
+impl Inbox {
+    /// Joins the group. A group that never committed needs `from`; once it has, a missing offset is an
+    /// error and never a silent jump.
+    pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Fault> {
+        let settings = settings.clone();
+        // Making clients and asking brokers blocks.
+        spawn_blocking(move || {
+            let reset = if has_committed(&settings)? {
+                "error"
+            } else {
+                match settings.from {
+                    Some(StartAt::Earliest) => "earliest",
+                    Some(StartAt::Latest) => "latest",
+                    None => return Err(never_committed(&settings.group_id)),
+                }
+            };
+            let consumer: StreamConsumer = settings.consumer(reset)?.create().map_err(|error| setup(&error))?;
+            consumer.subscribe(&[&settings.topics.requests]).map_err(|error| setup(&error))?;
+            info!(kafka.group = settings.group_id, kafka.topic = settings.topics.requests, "joined");
+            Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new() })
+        })
+        .await
+        .map_err(|error| Fault::Fatal(error.to_string()))?
+    }
+
+    /// Waits up to `patience` for a first record, then takes what else is there, up to `most`.
+    pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Fault> {
+        const LINGER: Duration = Duration::from_millis(5);
+        let mut batch: Vec<Inbound> = Vec::new();
+        while batch.len() < most {
+            if let Some(record) = self.waiting.pop_front() {
+                batch.push(record);
+                continue;
+            }
+            let wait = if batch.is_empty() { patience } else { LINGER };
+            match tokio::time::timeout(wait, self.consumer.recv()).await {
+                Ok(Ok(message)) => batch.push(owned(&message)),
+                Ok(Err(error)) if batch.is_empty() => return Err(self.fault(&error)),
+                // The batch in hand comes first; a lasting error shows itself again.
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Keeps the membership alive for this long without handing records out.
+    pub async fn idle(&mut self, pause: Duration) {
+        let until = tokio::time::sleep(pause);
+        tokio::pin!(until);
+        loop {
+            tokio::select! {
+                () = &mut until => return,
+                received = self.consumer.recv() => match received {
+                    Ok(message) => self.waiting.push_back(owned(&message)),
+                    Err(error) => debug!(%error, "while idle"),
+                },
+            }
+        }
+    }
+
+    /// Stops fetching from the partitions of this member.
+    pub fn pause(&self) -> Result<(), Fault> {
+        let assigned = self.consumer.assignment().map_err(|error| self.fault(&error))?;
+        self.consumer.pause(&assigned).map_err(|error| self.fault(&error))
+    }
+
+    /// Fetches again.
+    pub fn resume(&self) -> Result<(), Fault> {
+        let assigned = self.consumer.assignment().map_err(|error| self.fault(&error))?;
+        self.consumer.resume(&assigned).map_err(|error| self.fault(&error))
+    }
+
+    /// These records are settled: their offsets may be committed. A partition that went to another
+    /// member in the meantime is passed over: that one will see its records again.
+    pub fn settle<'a>(&self, records: impl IntoIterator<Item = &'a Inbound>) -> Result<(), Fault> {
+        let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+        for record in records {
+            let at = next.entry((&record.topic, record.partition)).or_default();
+            *at = (*at).max(record.offset + 1);
+        }
+        for ((topic, partition), offset) in next {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(|error| self.fault(&error))?;
+            match self.consumer.store_offsets(&list) {
+                Ok(()) => {}
+                Err(KafkaError::StoreOffset(
+                    RDKafkaErrorCode::State | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::AssignmentLost,
+                )) => {
+                    debug!(kafka.topic = topic, kafka.partition = partition, "partition moved before it was settled");
+                }
+                Err(error) => return Err(self.fault(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what is settled and leaves the group. Bounded: a broker that does not answer must not hold
+    /// up the shutdown.
+    pub async fn close(self) {
+        const BOUND: Duration = Duration::from_secs(10);
+        let leaving = spawn_blocking(move || {
+            match self.consumer.commit_consumer_state(CommitMode::Sync) {
+                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+                Err(error) => debug!(%error, "the last commit was not acknowledged; its records will come again"),
+            }
+            drop(self);
+        });
+        let _ = tokio::time::timeout(BOUND, leaving).await;
+    }
+
+    fn fault(&self, error: &KafkaError) -> Fault {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset) => Fault::Setup(format!(
+                "the committed offset of group {:?} is no longer on the topic ({error}); check the topic's retention, \
+                 then set the group's offset by hand",
+                self.group
+            )),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                Fault::Setup(format!("the request topic is gone: {error}"))
+            }
+            Some(RDKafkaErrorCode::Fatal) => Fault::Fatal(error.to_string()),
+            Some(_) | None => Fault::Unavailable(error.to_string()),
+        }
+    }
+}
+
+fn setup(error: &KafkaError) -> Fault {
+    Fault::Setup(format!("[kafka]: {error}"))
+}
+
+fn never_committed(group: &str) -> Fault {
+    Fault::Setup(format!(
+        "group {group:?} has never committed an offset; say where it starts: --from earliest or --from latest"
+    ))
+}
+
+fn has_committed(settings: &KafkaSettings) -> Result<bool, Fault> {
+    let unavailable = |error: KafkaError| Fault::Unavailable(error.to_string());
+    let consumer: StreamConsumer = settings.consumer("error")?.create().map_err(|error| setup(&error))?;
+    let topic = &settings.topics.requests;
+    let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(unavailable)?;
+    let mut list = TopicPartitionList::new();
+    for found in metadata.topics() {
+        for partition in found.partitions() {
+            list.add_partition(found.name(), partition.id());
+        }
+    }
+    let committed = consumer.committed_offsets(list, ASK).map_err(unavailable)?;
+    Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+}
+
+fn owned(message: &BorrowedMessage<'_>) -> Inbound {
+    let mut headers = BTreeMap::new();
+    for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
+        if let Some(Ok(text)) = header.value.map(std::str::from_utf8) {
+            headers.insert(header.key.to_owned(), text.to_owned());
+        }
+    }
+    Inbound {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().unwrap_or_default().to_vec(),
+        headers,
+    }
+}

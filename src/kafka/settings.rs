@@ -1,0 +1,155 @@
+//! Broker, group, topics, and the librdkafka properties that our guarantees rest on.
+
+use super::Fault;
+use rdkafka::ClientConfig;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// How Kafka is reached and used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaSettings {
+    /// Bootstrap servers, comma-separated.
+    pub brokers: String,
+    /// Consumer group.
+    pub group_id: String,
+    /// Where a group starts that has never committed. Without it such a group is an error.
+    pub from: Option<StartAt>,
+    /// Names of the topics.
+    pub topics: TopicNames,
+    /// Further librdkafka properties, except those that our guarantees rest on.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            brokers: "localhost:9092".to_owned(),
+            group_id: "model-factory".to_owned(),
+            from: None,
+            topics: TopicNames::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where a group starts that has never committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartAt {
+    /// With the oldest record.
+    Earliest,
+    /// With the next record.
+    Latest,
+}
+
+/// Names of the topics.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicNames {
+    /// In: requests and commands.
+    pub requests: String,
+    /// Out: what happens to requests and runs.
+    pub lifecycle: String,
+    /// Out: bundles for the registry.
+    pub publications: String,
+    /// Out: refused records.
+    pub dead_letters: String,
+}
+
+impl Default for TopicNames {
+    fn default() -> Self {
+        Self {
+            requests: "mf.train-requests.v0".to_owned(),
+            lifecycle: "mf.run-lifecycle.v0".to_owned(),
+            publications: "mf.bundle-publications.v0".to_owned(),
+            dead_letters: "mf.dead-letters.v0".to_owned(),
+        }
+    }
+}
+
+impl TopicNames {
+    /// All four, requests first.
+    pub fn all(&self) -> [&str; 4] {
+        [&self.requests, &self.lifecycle, &self.publications, &self.dead_letters]
+    }
+}
+
+/// Properties that an operator may not change: each guarantee rests on one of them.
+const OURS: [&str; 12] = [
+    "bootstrap.servers",
+    "group.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "isolation.level",
+    "partition.assignment.strategy",
+    "group.protocol",
+    "enable.idempotence",
+    "acks",
+    "partitioner",
+    "allow.auto.create.topics",
+];
+
+impl KafkaSettings {
+    fn base(&self) -> Result<ClientConfig, Fault> {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            if OURS.contains(&name.as_str()) {
+                return Err(Fault::Setup(format!(
+                    "[kafka.properties] {name} cannot be set: a guarantee of the worker rests on it"
+                )));
+            }
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "model-factory");
+        Ok(config)
+    }
+
+    /// `reset` says what happens where no offset is committed: `error`, `earliest` or `latest`.
+    pub(super) fn consumer(&self, reset: &str) -> Result<ClientConfig, Fault> {
+        let mut config = self.base()?;
+        config
+            .set("group.id", &self.group_id)
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", reset)
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "range")
+            .set("allow.auto.create.topics", "false")
+            .set("queued.max.messages.kbytes", "16384");
+        Ok(config)
+    }
+
+    pub(super) fn producer(&self) -> Result<ClientConfig, Fault> {
+        let mut config = self.base()?;
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            // Shorter than the relay's hold on its shards: what it still has in flight when it loses them
+            // is either there or will never be.
+            .set("message.timeout.ms", "10000")
+            .set("linger.ms", "5");
+        Ok(config)
+    }
+
+    pub(super) fn client(&self) -> Result<ClientConfig, Fault> {
+        self.base()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_that_guarantees_rest_on_cannot_be_set() {
+        let mut settings = KafkaSettings::default();
+        settings.properties.insert("linger.ms".to_owned(), "1".to_owned());
+        assert!(settings.producer().is_ok());
+        settings.properties.insert("acks".to_owned(), "1".to_owned());
+        assert!(settings.producer().unwrap_err().to_string().contains("acks"));
+    }
+}

@@ -1,0 +1,61 @@
+//! The four topics: are they there? In development they can be made.
+
+use super::Fault;
+use super::settings::KafkaSettings;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+
+/// The worker's topics.
+pub struct Topics;
+
+impl Topics {
+    /// Fails with the commands to run when a topic is missing. Asks for the whole list, since asking for
+    /// a topic by name may create it.
+    pub async fn check(settings: &KafkaSettings) -> Result<(), Fault> {
+        let settings = settings.clone();
+        spawn_blocking(move || {
+            const ASK: Duration = Duration::from_secs(10);
+            let client: BaseConsumer =
+                settings.client()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
+            let metadata = client
+                .fetch_metadata(None, ASK)
+                .map_err(|error| Fault::Unavailable(format!("no answer from {}: {error}", settings.brokers)))?;
+            let present: BTreeSet<&str> =
+                metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
+            let missing: Vec<&str> = settings.topics.all().into_iter().filter(|name| !present.contains(name)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let commands: Vec<String> = missing
+                .iter()
+                .map(|name| format!("kafka-topics.sh --bootstrap-server {} --create --topic {name}", settings.brokers))
+                .collect();
+            Err(Fault::Setup(format!("topics are missing; create them:\n  {}", commands.join("\n  "))))
+        })
+        .await
+        .map_err(|error| Fault::Fatal(error.to_string()))?
+    }
+
+    /// Makes the topics that are missing: for development and tests.
+    pub async fn ensure(settings: &KafkaSettings, partitions: i32) -> Result<(), Fault> {
+        let admin: AdminClient<DefaultClientContext> =
+            settings.client()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
+        let names = settings.topics.all();
+        let new: Vec<NewTopic<'_>> =
+            names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+        let made = admin.create_topics(&new, &options).await.map_err(|error| Fault::Unavailable(error.to_string()))?;
+        for result in made {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, error)) => return Err(Fault::Unavailable(format!("cannot create {name}: {error}"))),
+            }
+        }
+        Ok(())
+    }
+}

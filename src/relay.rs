@@ -1,0 +1,186 @@
+//! The relay: sends what the outbox holds, in order per run, at least once, with identical bytes.
+//!
+//! Guarantees: a record is marked as sent only by its own delivery report; of one run at most one record
+//! is unacknowledged. Never: makes an event; pages by a global id.
+
+use crate::contract::OwnershipBoundaries;
+use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
+use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::retry::Backoff;
+use futures::future::join_all;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// Why the relay gave up, or has to wait.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayFault {
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Fault),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Fault),
+    /// The boundaries document does not give this output to Model Factory.
+    #[error("OWNERSHIP_BOUNDARY_VIOLATION: the boundaries document does not give {0} to mf")]
+    Ownership(&'static str),
+}
+
+/// What one turn of the loop did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayOutcome {
+    /// Nothing to send.
+    Idle,
+    /// So many records were acknowledged and marked.
+    Sent(usize),
+}
+
+/// The loop and what it holds.
+pub struct Relay {
+    settings: KafkaSettings,
+    outlet: Outlet,
+    ledger: Ledger,
+    boundaries: OwnershipBoundaries,
+    name: String,
+    shards: Vec<Shard>,
+    asked_at: Option<Instant>,
+}
+
+/// Records in flight at the most.
+const IN_FLIGHT: i64 = 500;
+/// A third of the shards' lease.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+impl Relay {
+    /// A relay over these adapters; `name` is unique among relays.
+    pub fn new(
+        settings: &KafkaSettings,
+        ledger: Ledger,
+        boundaries: OwnershipBoundaries,
+        name: String,
+    ) -> Result<Self, RelayFault> {
+        let outlet = Outlet::open(settings)?;
+        Ok(Self { settings: settings.clone(), outlet, ledger, boundaries, name, shards: Vec::new(), asked_at: None })
+    }
+
+    /// Sends until `shutdown` turns true, then gives its shards to whoever asks next.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RelayFault> {
+        let mut idle = Backoff::between(Duration::from_millis(20), Duration::from_millis(500));
+        let mut trouble = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
+        while !*shutdown.borrow() {
+            let pause = match self.relay_once().await {
+                Ok(RelayOutcome::Sent(_)) => {
+                    idle.reset();
+                    trouble.reset();
+                    continue;
+                }
+                Ok(RelayOutcome::Idle) => idle.next_delay(),
+                Err(RelayFault::Kafka(kafka::Fault::Fatal(why))) => {
+                    warn!(why, "making the producer again");
+                    self.outlet = Outlet::open(&self.settings)?;
+                    trouble.next_delay()
+                }
+                Err(fault @ RelayFault::Kafka(_)) => {
+                    warn!(%fault, "the outbox waits for Kafka");
+                    trouble.next_delay()
+                }
+                Err(fault @ RelayFault::Ledger(ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_))) => {
+                    warn!(%fault, "the relay waits for the ledger");
+                    trouble.next_delay()
+                }
+                Err(fault @ (RelayFault::Ledger(ledger::Fault::Refused(_)) | RelayFault::Ownership(_))) => {
+                    return Err(fault);
+                }
+            };
+            let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    /// Sends the first unsent record of every stream, and marks what was acknowledged.
+    pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayFault> {
+        self.hold_shards().await?;
+        let rows = self.ledger.unsent(&self.shards, IN_FLIGHT).await?;
+        if rows.is_empty() {
+            return Ok(RelayOutcome::Idle);
+        }
+        for row in &rows {
+            self.check_ownership(row.kind)?;
+        }
+        let reports = join_all(rows.iter().map(|row| self.send(row))).await;
+        let mut sent = Vec::with_capacity(rows.len());
+        let mut first_fault = None;
+        for report in reports {
+            match report {
+                Ok(Some(acknowledged)) => sent.push(acknowledged),
+                Ok(None) => {}
+                Err(fault) => first_fault = first_fault.or(Some(fault)),
+            }
+        }
+        // What was acknowledged is marked even where others failed: it must not be sent again for them.
+        let marked = if sent.is_empty() { 0 } else { self.ledger.mark_sent(&self.name, &sent).await? };
+        match first_fault {
+            Some(fault) => Err(fault.into()),
+            None => Ok(RelayOutcome::Sent(marked)),
+        }
+    }
+
+    /// Sends until nothing is left.
+    pub async fn drain(&mut self) -> Result<usize, RelayFault> {
+        let mut total = 0;
+        loop {
+            match self.relay_once().await? {
+                RelayOutcome::Idle => return Ok(total),
+                RelayOutcome::Sent(count) => total += count,
+            }
+        }
+    }
+
+    /// Waits for what is in flight and gives the shards back.
+    pub async fn close(self) {
+        self.outlet.close().await;
+        if let Err(fault) = self.ledger.release_shards(&self.name).await {
+            info!(%fault, "the shards stay leased until they expire");
+        }
+    }
+
+    async fn hold_shards(&mut self) -> Result<(), RelayFault> {
+        if self.asked_at.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
+            let asked_at = now();
+            self.shards = self.ledger.take_shards(&self.name).await?;
+            self.asked_at = Some(asked_at);
+        }
+        Ok(())
+    }
+
+    fn check_ownership(&self, kind: OutboxKind) -> Result<(), RelayFault> {
+        match kind {
+            OutboxKind::Publication if !self.boundaries.gives_to_mf("bundle_publication") => {
+                Err(RelayFault::Ownership("bundle_publication"))
+            }
+            OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter => Ok(()),
+        }
+    }
+
+    async fn send(&self, row: &OutboxRow) -> Result<Option<Sent>, kafka::Fault> {
+        let Some(&shard) = self.shards.iter().find(|shard| shard.shard == row.shard) else { return Ok(None) };
+        let topic = topic_of(row.kind, &self.settings.topics);
+        let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &row.headers };
+        let (partition, offset) = self.outlet.send(record).await?;
+        Ok(Some(Sent { id: row.id, shard, coordinates: Coordinates { topic: topic.to_owned(), partition, offset } }))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a monotonic clock says when to renew the shards")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
+    match kind {
+        OutboxKind::Lifecycle => &topics.lifecycle,
+        OutboxKind::Publication => &topics.publications,
+        OutboxKind::DeadLetter => &topics.dead_letters,
+    }
+}

@@ -1,0 +1,224 @@
+//! The runner: claims a run under a lease and carries it to a verdict.
+//!
+//! Guarantees: every document is durable before the ledger says so; a step that was done before a
+//! crash is found and verified, not done again; whoever lost the lease stops and writes nothing.
+//! Never: keeps a transaction open while work runs; trains in publish-only mode.
+
+mod attempt;
+mod desk;
+mod keeper;
+mod stages;
+
+pub use keeper::Stop;
+
+use crate::contract::OwnershipBoundaries;
+use crate::dataset::Inputs;
+use crate::evidence::EvidenceStore;
+use crate::ledger::{self, Guarded, Lease, Ledger, Step};
+use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
+use crate::trainer::TrainerCommand;
+use attempt::Attempt;
+use desk::Desk;
+use keeper::Keeper;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{Instrument, error, info, info_span, warn};
+
+/// Everything that a runner needs; shared by all slots of a worker.
+pub struct Runner {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Where evidence goes.
+    pub store: EvidenceStore,
+    /// What may be read.
+    pub inputs: Inputs,
+    /// Who owns which outputs.
+    pub boundaries: OwnershipBoundaries,
+    /// How the trainer's child process is started.
+    pub trainer: TrainerCommand,
+    /// Folder for job directories.
+    pub scratch: PathBuf,
+    /// Threads of a fit.
+    pub threads: u32,
+    /// Upper bounds on a profile's limits.
+    pub ceiling: Ceiling,
+    /// This worker's name in leases and events.
+    pub worker: String,
+}
+
+/// Upper bounds on a profile's limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceiling {
+    /// Wall time of the trainer.
+    pub wall_seconds: u32,
+    /// Memory of the trainer.
+    pub memory_mib: u32,
+}
+
+/// What one turn of the loop did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunnerOutcome {
+    /// Nothing to do.
+    Idle,
+    /// A run was worked on and now stands here.
+    Settled {
+        /// The run.
+        run_id: crate::identity::RunId,
+        /// Its state.
+        state: State,
+    },
+    /// The lease was lost; another worker goes on.
+    Lost {
+        /// The run.
+        run_id: crate::identity::RunId,
+    },
+}
+
+/// Why an attempt ended before its verdict.
+enum Interrupted {
+    /// The run is bad.
+    Failed(Failure),
+    /// The lease is gone.
+    Lost,
+    /// The worker shuts down.
+    HandBack,
+    /// A requester or operator stops the run.
+    Cancelled,
+    /// The ledger cannot be reached.
+    Ledger(ledger::Fault),
+}
+
+impl From<Failure> for Interrupted {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<ledger::Fault> for Interrupted {
+    fn from(fault: ledger::Fault) -> Self {
+        Self::Ledger(fault)
+    }
+}
+
+impl Runner {
+    /// Works until `shutdown` turns true; the run in hand is given back.
+    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+        const IDLE: Duration = Duration::from_millis(250);
+        const UNAVAILABLE: Duration = Duration::from_secs(2);
+        while !*shutdown.borrow() {
+            let pause = match self.run_once(&shutdown).await {
+                Ok(RunnerOutcome::Idle) => IDLE,
+                Ok(RunnerOutcome::Settled { .. } | RunnerOutcome::Lost { .. }) => continue,
+                Err(fault) => {
+                    warn!(%fault, "the runner waits for the ledger");
+                    UNAVAILABLE
+                }
+            };
+            // Only the wait is cut short: a database future must never be.
+            let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
+        }
+    }
+
+    /// Rescues expired leases, claims one run and carries it as far as it goes.
+    pub async fn run_once(&self, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
+        for (run_id, state) in self.ledger.requeue_expired(&self.worker, 16).await? {
+            warn!(run.id = %run_id, run.state = %state, "took a run from a worker that was lost");
+        }
+        let Some(lease) = self.ledger.claim(&self.worker).await? else {
+            return Ok(RunnerOutcome::Idle);
+        };
+        let span = info_span!("run", run.id = %lease.run_id, run.fence = lease.fence, run.attempt = lease.attempt);
+        self.work(lease, shutdown).instrument(span).await
+    }
+
+    async fn work(&self, lease: Lease, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
+        info!(run.mode = %lease.mode, "started");
+        let keeper = Keeper::start(self.ledger.clone(), &lease, shutdown.clone());
+        let attempt = Attempt::begin(&lease, self.ceiling);
+        let ended = match lease.mode {
+            ExecutionMode::Full => self.carry(&lease, &attempt, &keeper).await,
+            ExecutionMode::PublishOnly => self.publish_again(&lease, &keeper).await,
+            ExecutionMode::None => Err(Interrupted::Lost),
+        };
+        let settled = self.settle(&lease, &attempt, ended).await;
+        keeper.end().await;
+        settled
+    }
+
+    /// The story of a run.
+    async fn carry(&self, lease: &Lease, attempt: &Attempt, keeper: &Keeper) -> Result<State, Interrupted> {
+        let desk = Desk::new(&self.store, lease);
+        let resolved = self.resolve(&desk, lease, attempt).await?;
+        keeper.check()?;
+        let trained = self.train(&desk, lease, attempt, keeper, &resolved).await?;
+        keeper.check()?;
+        let report = self.evaluate(&desk, lease, &resolved, trained).await?;
+        keeper.check()?;
+        let receipt = self.gate(&desk, lease, &resolved, &report).await?;
+        if let Some(failed) = receipt.failed() {
+            return self.fail_gate(&desk, lease, attempt, failed).await;
+        }
+        let bundle = self.bundle(&desk, &resolved, &report, &receipt).await?;
+        keeper.check()?;
+        self.publish(&desk, lease, attempt, &resolved, &report, &receipt, &bundle).await
+    }
+
+    /// Takes these steps in one transaction; a lost lease ends the attempt.
+    async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<State, Interrupted> {
+        match self.ledger.advance(lease, steps).await? {
+            Guarded::Won(state) => Ok(state),
+            Guarded::Lost => Err(Interrupted::Lost),
+        }
+    }
+
+    /// Writes down how the attempt ended.
+    async fn settle(
+        &self,
+        lease: &Lease,
+        attempt: &Attempt,
+        ended: Result<State, Interrupted>,
+    ) -> Result<RunnerOutcome, ledger::Fault> {
+        let run_id = lease.run_id.clone();
+        let step = match ended {
+            Ok(state) => {
+                info!(run.state = %state, "settled");
+                return Ok(RunnerOutcome::Settled { run_id, state });
+            }
+            Err(Interrupted::Lost) => {
+                warn!("the lease is lost; another worker goes on");
+                return Ok(RunnerOutcome::Lost { run_id });
+            }
+            Err(Interrupted::Ledger(fault)) => return Err(fault),
+            Err(Interrupted::HandBack) => {
+                return Ok(match self.ledger.release(lease).await? {
+                    Guarded::Won(state) => RunnerOutcome::Settled { run_id, state },
+                    Guarded::Lost => RunnerOutcome::Lost { run_id },
+                });
+            }
+            Err(Interrupted::Cancelled) => {
+                Step::with_reason(Transition::Cancel, FailureCode::Cancelled, "cancelled while it ran")
+            }
+            Err(Interrupted::Failed(failure)) => {
+                let transition = match (lease.mode, failure.code.is_retryable()) {
+                    (ExecutionMode::PublishOnly, _) => Transition::DeferPublish,
+                    (ExecutionMode::Full | ExecutionMode::None, true) => Transition::Requeue,
+                    (ExecutionMode::Full | ExecutionMode::None, false) => Transition::Fail,
+                };
+                error!(failure.code = %failure.code, failure.message = %failure.message, "failed");
+                Step::with_reason(transition, failure.code, failure.message)
+            }
+        };
+        let how = step.reason.as_ref().map_or("", |reason| reason.code.as_str());
+        if let Err(Interrupted::Failed(failure)) =
+            self.record_attempt(&Desk::new(&self.store, lease), attempt, how).await
+        {
+            // The verdict matters more than its record: the ledger holds the reason as well.
+            warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");
+        }
+        Ok(match self.ledger.advance(lease, &[step]).await? {
+            Guarded::Won(state) => RunnerOutcome::Settled { run_id, state },
+            Guarded::Lost => RunnerOutcome::Lost { run_id },
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Bundle: the documents become a folder that real tools open.
+
+use super::evaluate::Reported;
+use super::gate::Gated;
+use super::resolve::Resolved;
+use crate::contract::{EventRefs, EvidenceRef};
+use crate::identity::{Digest, RunId};
+use crate::ledger::Lease;
+use crate::pipeline::{self, Bundle, BundleContents};
+use crate::run::FailureCode;
+use crate::runner::attempt::Attempt;
+use crate::runner::desk::Desk;
+use crate::runner::{Interrupted, Runner};
+use bytes::Bytes;
+use serde::Serialize;
+
+/// `evidence/evidence_pack.json`: every document of the run with its digest.
+/// `learning.evidence_pack.v0`.
+#[derive(Serialize)]
+struct EvidencePack<'a> {
+    schema_version: &'static str,
+    run_id: &'a RunId,
+    documents: &'a EventRefs,
+}
+
+/// `_COMPLETE`, written last: the pack's digest.
+#[derive(Serialize)]
+struct Complete<'a> {
+    evidence_pack: &'a EvidenceRef,
+}
+
+impl Runner {
+    pub(in crate::runner) async fn bundle(
+        &self,
+        desk: &Desk<'_>,
+        resolved: &Resolved,
+        report: &Reported,
+        gated: &Gated,
+    ) -> Result<Bundle, Interrupted> {
+        let model = &report.report.provenance.model;
+        let model = desk.verified("model", &desk.folder.model("model.json"), model.sha256).await?;
+        let bundle = pipeline::bundle(
+            &resolved.plan,
+            BundleContents {
+                model: model.bytes.to_vec(),
+                eval_report: report.stored.bytes.to_vec(),
+                gate_receipt: gated.stored.bytes.to_vec(),
+                plan: resolved.stored.bytes.to_vec(),
+            },
+        );
+        for file in &bundle.files {
+            let role = format!("bundle/{}", file.path);
+            let bytes = Bytes::from(file.bytes.clone());
+            let path = desk.folder.bundle(file.path);
+            desk.bytes(&role, &path, bytes, FailureCode::BundlePackageImmutabilityViolation).await?;
+        }
+        Ok(bundle)
+    }
+
+    /// Closes the evidence of a run that reached its verdict: pack, attempt, `_COMPLETE`.
+    pub(in crate::runner) async fn complete(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        attempt: &Attempt,
+        ended_with: &str,
+    ) -> Result<Digest, Interrupted> {
+        let pack = EvidencePack {
+            schema_version: "learning.evidence_pack.v0",
+            run_id: &lease.run_id,
+            documents: &desk.refs(),
+        };
+        let drift = FailureCode::EvidencePackImmutabilityViolation;
+        let stored = desk.document("evidence_pack", &desk.folder.evidence_pack(), &pack, drift).await?;
+        self.record_attempt(desk, attempt, ended_with).await?;
+        let complete = Complete { evidence_pack: &stored.at };
+        desk.document("complete", &desk.folder.complete(), &complete, drift).await?;
+        Ok(stored.at.sha256)
+    }
+}

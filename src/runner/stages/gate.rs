@@ -1,0 +1,76 @@
+//! Gate: thresholds over the stored report become a receipt.
+
+use super::evaluate::Reported;
+use super::resolve::Resolved;
+use crate::ledger::{Lease, Step};
+use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility};
+use crate::run::{FailureCode, State, Transition};
+use crate::runner::attempt::Attempt;
+use crate::runner::desk::{Desk, Stored};
+use crate::runner::{Interrupted, Runner};
+use std::collections::BTreeMap;
+
+/// The receipt as it stands in the store.
+pub(in crate::runner) struct Gated {
+    pub(in crate::runner) receipt: GateReceipt,
+    pub(in crate::runner) stored: Stored,
+    eligibility: PublishEligibility,
+}
+
+impl Gated {
+    /// Why the gate failed, where it did.
+    pub(in crate::runner) fn failed(&self) -> Option<String> {
+        (self.receipt.decision == Decision::Fail).then(|| self.receipt.failure_message())
+    }
+
+    /// Whether the bundle may be announced, if a requester allows it.
+    pub(in crate::runner) fn is_eligible(&self) -> bool {
+        self.eligibility.eligibility == Eligibility::Eligible
+    }
+}
+
+impl Runner {
+    pub(in crate::runner) async fn gate(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        resolved: &Resolved,
+        report: &Reported,
+    ) -> Result<Gated, Interrupted> {
+        let provenance = &report.report.provenance;
+        let looked_at = BTreeMap::from([
+            ("eval_report".to_owned(), report.stored.at.clone()),
+            ("leakage_report".to_owned(), provenance.leakage_report.clone()),
+            ("model".to_owned(), provenance.model.clone()),
+            ("resolved_train_plan".to_owned(), resolved.stored.at.clone()),
+        ]);
+        let receipt = pipeline::gate(&lease.run_id, &report.report, &resolved.governance, looked_at)?;
+        let folder = &desk.folder;
+        let stored = desk
+            .document("gate_receipt", &folder.gate_receipt(), &receipt, FailureCode::GateReceiptImmutabilityViolation)
+            .await?;
+        let eligibility = pipeline::eligibility(&receipt, stored.at.clone(), lease.request.intent_kind);
+        desk.document(
+            "publish_eligibility",
+            &folder.publish_eligibility(),
+            &eligibility,
+            FailureCode::PublishEligibilityImmutabilityViolation,
+        )
+        .await?;
+        Ok(Gated { receipt, stored, eligibility })
+    }
+
+    /// Ends the run at the gate; what it left stays for forensics.
+    pub(in crate::runner) async fn fail_gate(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        attempt: &Attempt,
+        why: String,
+    ) -> Result<State, Interrupted> {
+        self.complete(desk, lease, attempt, FailureCode::GateFail.as_str()).await?;
+        let mut step = Step::with_reason(Transition::FailGate, FailureCode::GateFail, why);
+        step.refs = desk.refs();
+        self.advance(lease, &[step]).await
+    }
+}

@@ -1,0 +1,8 @@
+//! The six stages, each a verb: fetch what it needs, call the pure function, write once.
+
+mod bundle;
+mod evaluate;
+mod gate;
+mod publish;
+mod resolve;
+mod train;

@@ -1,0 +1,105 @@
+//! Resolve: references become an immutable plan.
+
+use crate::contract::{DatasetManifest, GovernanceProfile, Reference, SchemaName, read_json, read_yaml};
+use crate::dataset::InputFault;
+use crate::evidence::layout;
+use crate::ledger::Lease;
+use crate::pipeline::{self, Fetched, Sources, TrainPlan};
+use crate::run::{Failure, FailureCode};
+use crate::runner::attempt::Attempt;
+use crate::runner::desk::{Desk, Stored};
+use crate::runner::{Interrupted, Runner};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// What the later stages need.
+pub(in crate::runner) struct Resolved {
+    pub(in crate::runner) plan: TrainPlan,
+    pub(in crate::runner) stored: Stored,
+    pub(in crate::runner) governance: GovernanceProfile,
+}
+
+impl Runner {
+    pub(in crate::runner) async fn resolve(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        attempt: &Attempt,
+    ) -> Result<Resolved, Interrupted> {
+        let request = &lease.request;
+        let references: BTreeSet<&Reference> = request.dataset_manifest_refs.iter().collect();
+        let mut manifests = Vec::with_capacity(references.len());
+        for (index, reference) in references.into_iter().enumerate() {
+            let fetched = self.fetch(reference, FailureCode::ManifestUnresolved).await?;
+            self.keep(desk, &format!("manifest_{index}.json"), &fetched).await?;
+            manifests.push(fetched);
+        }
+        let training = self.fetch(&request.training_config_ref, FailureCode::TrainingProfileUnresolved).await?;
+        self.keep(desk, "training_profile.yaml", &training).await?;
+        let governance = self.fetch(&request.governance_profile_ref, FailureCode::GovernanceProfileUnresolved).await?;
+        self.keep(desk, "governance_profile.yaml", &governance).await?;
+
+        let mut plan = pipeline::resolve(&Sources {
+            request,
+            manifests: &manifests,
+            training_profile: &training,
+            governance_profile: &governance,
+            ownership_boundaries_sha256: self.boundaries.digest(),
+            started_at: attempt.started_at,
+        })?;
+        self.check_references(&manifests)?;
+        plan.limits = attempt.limits(&plan.limits);
+        let path = layout::resolved_train_plan(&request.platform_run_id, &lease.run_key);
+        let stored = desk
+            .document("resolved_train_plan", &path, &plan, FailureCode::ResolvedTrainPlanImmutabilityViolation)
+            .await?;
+        let governance = read_yaml(SchemaName::GovernanceProfile, &governance.bytes)
+            .map_err(|fault| Failure::new(FailureCode::GovernanceProfileInvalid, fault.to_string()))?;
+        Ok(Resolved { plan, stored, governance })
+    }
+
+    async fn fetch(&self, reference: &Reference, unresolved: FailureCode) -> Result<Fetched, Failure> {
+        let (bytes, sha256) =
+            self.inputs.document(reference).await.map_err(|fault| input_failure(&fault, unresolved))?;
+        Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
+    }
+
+    /// Keeps a copy as it was read: a later attempt that reads other bytes is told so.
+    async fn keep(&self, desk: &Desk<'_>, name: &str, fetched: &Fetched) -> Result<(), Interrupted> {
+        let path = desk.folder.input(name);
+        let bytes = Bytes::from(fetched.bytes.clone());
+        let role = format!("inputs/{name}");
+        desk.bytes(&role, &path, bytes, FailureCode::ManifestImmutabilityViolation).await?;
+        Ok(())
+    }
+
+    /// Every file that the manifests name must be inside the allow-list.
+    fn check_references(&self, manifests: &[Fetched]) -> Result<(), Failure> {
+        let allow = self.inputs.allow_list();
+        for fetched in manifests {
+            let manifest: DatasetManifest = read_json(SchemaName::DatasetManifest, &fetched.bytes)
+                .map_err(|fault| Failure::new(FailureCode::ManifestInvalid, fault.to_string()))?;
+            for file in &manifest.materializations {
+                let refused = |why: String| {
+                    let message = format!("{} names {}: {why}", fetched.reference, file.reference);
+                    Failure::new(FailureCode::RefNotAllowed, message)
+                };
+                let reference = Reference::parse(&file.reference).map_err(|error| refused(error.to_string()))?;
+                if !allow.allows(&reference) {
+                    return Err(refused("it is outside the allow-list".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a failed read means for the run.
+pub(super) fn input_failure(fault: &InputFault, unresolved: FailureCode) -> Failure {
+    let code = match fault {
+        InputFault::NotAllowed { .. } => FailureCode::RefNotAllowed,
+        InputFault::DigestMismatch { .. } => FailureCode::DigestMismatch,
+        InputFault::NotFound { .. } | InputFault::Unavailable { .. } | InputFault::TooLarge { .. } => unresolved,
+    };
+    Failure::new(code, fault.to_string())
+}

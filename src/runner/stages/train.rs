@@ -1,0 +1,192 @@
+//! Train: fetch the data, let the child process fit and measure, keep what it left.
+
+use super::resolve::{Resolved, input_failure};
+use crate::contract::{EvidenceRef, Reference};
+use crate::identity::{Digest, document_bytes};
+use crate::ledger::Lease;
+use crate::pipeline::Evaluation;
+use crate::run::{Failure, FailureCode};
+use crate::runner::attempt::Attempt;
+use crate::runner::desk::Desk;
+use crate::runner::keeper::{Keeper, Stop};
+use crate::runner::{Interrupted, Runner};
+use crate::trainer::{self, Exit, Job};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use tracing::info;
+
+/// What training left, in the evidence store.
+pub(in crate::runner) struct Trained {
+    pub(in crate::runner) evaluation: Evaluation,
+    pub(in crate::runner) model: EvidenceRef,
+    pub(in crate::runner) scores: EvidenceRef,
+    pub(in crate::runner) leakage_report: EvidenceRef,
+}
+
+/// `model/training_record.json`, written after the files that it names: where it stands, training is
+/// done. `learning.training_record.v0`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainingRecord {
+    schema_version: String,
+    resolved_train_plan: Digest,
+    model: Digest,
+    scores: Digest,
+    leakage_report: Digest,
+    evaluation: Evaluation,
+}
+
+const RECORD_VERSION: &str = "learning.training_record.v0";
+const RECORD: &str = "training_record.json";
+const MODEL: &str = "model.json";
+const SCORES: &str = "scores.parquet";
+
+impl Runner {
+    pub(in crate::runner) async fn train(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        attempt: &Attempt,
+        keeper: &Keeper,
+        resolved: &Resolved,
+    ) -> Result<Trained, Interrupted> {
+        let _ = attempt;
+        if let Some(record) = self.find_record(desk, resolved).await? {
+            info!("training was done by an earlier attempt");
+            return verified(desk, record).await;
+        }
+        let job_dir = tempfile::Builder::new()
+            .prefix(&format!("{}-{}-", lease.run_id, lease.fence))
+            .tempdir_in(&self.scratch)
+            .map_err(|error| {
+                let place = self.scratch.display();
+                Failure::new(FailureCode::TrainerFailed, format!("no job directory in {place}: {error}"))
+            })?;
+        self.prepare(job_dir.path(), resolved).await?;
+        keeper.check()?;
+        self.fit(job_dir.path(), desk, keeper, resolved).await?;
+        keeper.check()?;
+        let record = self.collect(job_dir.path(), desk, resolved).await?;
+        verified(desk, record).await
+    }
+
+    async fn find_record(&self, desk: &Desk<'_>, resolved: &Resolved) -> Result<Option<TrainingRecord>, Interrupted> {
+        let path = desk.folder.model(RECORD);
+        let Some(bytes) = desk.find(&path).await? else { return Ok(None) };
+        let invalid = |why: String| {
+            Failure::new(
+                FailureCode::TrainArtifactImmutabilityViolation,
+                format!("{path} is not what was written: {why}"),
+            )
+        };
+        let record: TrainingRecord = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        if record.resolved_train_plan != resolved.stored.at.sha256 {
+            return Err(invalid("it names another plan".to_owned()).into());
+        }
+        Ok(Some(record))
+    }
+
+    /// Fetches every file once, checked against its digest while it streams, and writes the job.
+    async fn prepare(&self, job_dir: &Path, resolved: &Resolved) -> Result<(), Interrupted> {
+        let data = job_dir.join("data");
+        let io =
+            |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
+        tokio::fs::create_dir(&data).await.map_err(io)?;
+        let mut files = Vec::with_capacity(resolved.plan.files.len());
+        for (index, file) in resolved.plan.files.iter().enumerate() {
+            let reference = Reference::parse(&file.reference)
+                .map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))?;
+            let into = data.join(format!("{index}.parquet"));
+            self.inputs
+                .file(&reference, file.sha256, file.bytes, &into)
+                .await
+                .map_err(|fault| input_failure(&fault, FailureCode::MaterializationUnresolved))?;
+            files.push(into);
+        }
+        let job = Job { plan: resolved.plan.clone(), files, threads: self.threads };
+        tokio::fs::write(job_dir.join(Job::FILE), document_bytes(&job)).await.map_err(io)?;
+        Ok(())
+    }
+
+    async fn fit(
+        &self,
+        job_dir: &Path,
+        desk: &Desk<'_>,
+        keeper: &Keeper,
+        resolved: &Resolved,
+    ) -> Result<(), Interrupted> {
+        let exit = trainer::run(&self.trainer, job_dir, &resolved.plan.limits, stopped(keeper), |progress| {
+            info!(phase = %progress.phase, fraction = progress.fraction, "{}", progress.message);
+        })
+        .await
+        .map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))?;
+        match exit {
+            Exit::Finished => Ok(()),
+            Exit::Failed(failure) => {
+                if failure.code == FailureCode::LeakageGuardViolation {
+                    self.keep_leakage_report(job_dir, desk).await?;
+                }
+                Err(failure.into())
+            }
+            Exit::Stopped => Err(keeper.check().err().unwrap_or(Interrupted::Lost)),
+        }
+    }
+
+    async fn keep_leakage_report(&self, job_dir: &Path, desk: &Desk<'_>) -> Result<EvidenceRef, Interrupted> {
+        desk.file(
+            "leakage_report",
+            &desk.folder.leakage_report(),
+            &job_dir.join(trainer::LEAKAGE_REPORT_FILE),
+            FailureCode::TrainArtifactImmutabilityViolation,
+        )
+        .await
+    }
+
+    /// Moves the results into the evidence store; the record goes last.
+    async fn collect(
+        &self,
+        job_dir: &Path,
+        desk: &Desk<'_>,
+        resolved: &Resolved,
+    ) -> Result<TrainingRecord, Interrupted> {
+        let unreadable =
+            |error: String| Failure::new(FailureCode::TrainerFailed, format!("the trainer's result: {error}"));
+        let evaluation = tokio::fs::read(job_dir.join(trainer::EVALUATION_FILE))
+            .await
+            .map_err(|error| unreadable(error.to_string()))?;
+        let evaluation: Evaluation =
+            serde_json::from_slice(&evaluation).map_err(|error| unreadable(error.to_string()))?;
+        let drift = FailureCode::TrainArtifactImmutabilityViolation;
+        let folder = &desk.folder;
+        let model = desk.file("model", &folder.model(MODEL), &job_dir.join(trainer::MODEL_FILE), drift).await?;
+        let scores = desk.file("scores", &folder.model(SCORES), &job_dir.join(trainer::SCORES_FILE), drift).await?;
+        let leakage_report = self.keep_leakage_report(job_dir, desk).await?;
+        let record = TrainingRecord {
+            schema_version: RECORD_VERSION.to_owned(),
+            resolved_train_plan: resolved.stored.at.sha256,
+            model: model.sha256,
+            scores: scores.sha256,
+            leakage_report: leakage_report.sha256,
+            evaluation,
+        };
+        desk.document("training_record", &folder.model(RECORD), &record, drift).await?;
+        Ok(record)
+    }
+}
+
+/// Reads the artifacts back against the record, so that what goes on is what is stored.
+async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, Interrupted> {
+    let folder = &desk.folder;
+    Ok(Trained {
+        model: desk.verified("model", &folder.model(MODEL), record.model).await?.at,
+        scores: desk.verified("scores", &folder.model(SCORES), record.scores).await?.at,
+        leakage_report: desk.verified("leakage_report", &folder.leakage_report(), record.leakage_report).await?.at,
+        evaluation: record.evaluation,
+    })
+}
+
+/// Resolves when the work must stop.
+async fn stopped(keeper: &Keeper) {
+    let mut stop = keeper.stop();
+    let _ = stop.wait_for(|stop| *stop != Stop::Go).await;
+}

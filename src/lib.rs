@@ -36,6 +36,8 @@ pub mod relay;
 pub mod runner;
 
 pub mod app;
+pub mod cli;
 pub mod config;
+pub mod dev;
 pub mod ops;
 pub mod telemetry;

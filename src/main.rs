@@ -1,2 +1,9 @@
 //! The command line of Model Factory.
-fn main() {}
+
+use clap::Parser;
+use model_factory::cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
+mod dead_letters;
 mod demo;
 mod dev;
 mod migrate;
@@ -34,6 +35,7 @@ enum Command {
     Worker(worker::WorkerArgs),
     Submit(submit::SubmitArgs),
     Runs(runs::RunsArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
     /// The trainer's child process; started by the worker, not by people.
@@ -41,14 +43,16 @@ enum Command {
     TrainerChild {
         /// The job directory.
         job_dir: PathBuf,
+        /// Process id of the worker.
+        worker: i32,
     },
 }
 
 impl Cli {
     /// Carries the command out.
     pub fn run(self) -> ExitCode {
-        if let Command::TrainerChild { job_dir } = &self.command {
-            return crate::child::main(job_dir);
+        if let Command::TrainerChild { job_dir, worker } = &self.command {
+            return crate::child::main(job_dir, *worker);
         }
         match self.dispatch() {
             Ok(code) => code,
@@ -66,6 +70,7 @@ impl Cli {
             Command::Dev(args) => runtime()?.block_on(args.run()),
             Command::Worker(args) => runtime()?.block_on(args.run(config()?)),
             Command::Submit(args) => args.run(config()?),
+            Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
             Command::Schema(args) => args.run(),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),

@@ -189,7 +189,7 @@ fn has_committed(settings: &KafkaSettings) -> Result<bool, Fault> {
     Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
 }
 
-fn owned(message: &BorrowedMessage<'_>) -> Inbound {
+pub(super) fn owned(message: &BorrowedMessage<'_>) -> Inbound {
     let mut headers = BTreeMap::new();
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         if let Some(Ok(text)) = header.value.map(std::str::from_utf8) {

@@ -4,12 +4,14 @@
 //! settled; a record counts as sent only by its own delivery report. Never: creates a topic in
 //! production; settles by itself.
 
+mod follower;
 mod inbox;
 mod mock;
 mod outlet;
 mod settings;
 mod topics;
 
+pub use follower::Follower;
 pub use inbox::{Inbound, Inbox};
 pub use mock::MockBroker;
 pub use outlet::{Outlet, Record};

@@ -1,0 +1,266 @@
+//! `model-factory demo`: the whole path once, for real, with every expectation checked.
+
+use super::{dead_letters, runs};
+use crate::app::{self, Role};
+use crate::contract::{EventType, RunLifecycleEvent};
+use crate::dev::Environment;
+use crate::dev::requests::{DemoRequest, Fate, demo_requests};
+use crate::kafka::{Follower, Inbound, Outlet, Record};
+use crate::ledger::{Ledger, RunRecord};
+use crate::pipeline::EvalReport;
+use crate::run::{FailureCode, State};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Show the whole path: an in-process Kafka broker, a private Postgres, generated card payments, real
+/// training. Exit status 0 only if every expectation held.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  model-factory demo --state-dir /tmp/mf-demo")]
+pub(super) struct DemoArgs {
+    /// Folder for inputs, evidence and events; what an earlier demo left there is removed.
+    #[arg(long, value_name = "DIR", default_value = "target/demo")]
+    state_dir: PathBuf,
+    /// Threads of a fit; 0 takes every core.
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+}
+
+/// What came out of the topics.
+#[derive(Default)]
+struct Heard {
+    events: Vec<RunLifecycleEvent>,
+    publications: Vec<Inbound>,
+    dead_letters: Vec<Inbound>,
+}
+
+impl DemoArgs {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        clear(&self.state_dir)?;
+        let bar = spinner();
+        let mut environment = Environment::start(&self.state_dir, |what| bar.set_message(what.to_owned())).await?;
+        environment.config.trainer.threads = self.threads;
+        bar.println(format!("  generated {} payments", environment.inputs.payments));
+        let requests = demo_requests(&environment.inputs);
+        let heard = play(&environment, &requests, &bar).await?;
+        bar.finish_and_clear();
+        let ledger = Ledger::connect(&environment.config.ledger).await?;
+        let mut out = std::io::stdout().lock();
+        report(&mut out, &environment, &ledger, &heard).await?;
+        let held = judge(&mut out, &ledger, &requests, &heard).await?;
+        ledger.close().await;
+        drop(environment);
+        Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Removes what an earlier demo left, and nothing else: a folder that is not a demo's stays.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let is_ours = |name: &str| ["inputs", "evidence", "scratch", "postgres", "events.jsonl"].contains(&name);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !is_ours(&name) {
+            bail!("{} holds {name}, which is not a demo's; choose another --state-dir", folder.display());
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("  {spinner} {elapsed:>3}  {msg}").expect("a valid template");
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Starts a worker, sends the requests and listens until every one is decided and told.
+async fn play(environment: &Environment, requests: &[DemoRequest], bar: &ProgressBar) -> anyhow::Result<Heard> {
+    let config = &environment.config;
+    let topics = &config.kafka.topics;
+    let lifecycle = Follower::at_end(&config.kafka, &topics.lifecycle).await?;
+    let publications = Follower::at_end(&config.kafka, &topics.publications).await?;
+    let dead_letters = Follower::at_end(&config.kafka, &topics.dead_letters).await?;
+    let outlet = Outlet::open(&config.kafka)?;
+    for request in requests {
+        let key = request.request_id.map(str::as_bytes);
+        let record = Record { topic: &topics.requests, key, value: &request.bytes, headers: &[] };
+        outlet.send(record).await?;
+    }
+    bar.println(format!("  sent {} messages to {}", requests.len(), topics.requests));
+    bar.set_message("waiting for the worker");
+
+    let (stop, stopped) = watch::channel(false);
+    #[expect(clippy::disallowed_methods, reason = "the demo's worker lives beside the listener")]
+    let worker = tokio::spawn(app::worker(config.clone(), Role::all(), stopped));
+    let mut heard = Heard::default();
+    let listening = listen(&mut heard, requests, &lifecycle, &publications, &dead_letters, bar).await;
+    stop.send_replace(true);
+    worker.await.context("the worker panicked")?.context("the worker failed")?;
+    listening?;
+    Ok(heard)
+}
+
+async fn listen(
+    heard: &mut Heard,
+    requests: &[DemoRequest],
+    lifecycle: &Follower,
+    publications: &Follower,
+    dead_letters: &Follower,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    const BOUND: Duration = Duration::from_secs(300);
+    #[expect(clippy::disallowed_methods, reason = "a demo that hangs has to say so")]
+    let since = Instant::now();
+    let letters = requests.iter().filter(|request| is_letter(request.fate)).count();
+    let ends = requests.iter().filter(|request| matches!(request.fate, Fate::Published | Fate::Fails(_))).count();
+    let joins =
+        requests.iter().filter(|request| matches!(request.fate, Fate::DuplicateRequest | Fate::DuplicateRun)).count();
+    while heard.dead_letters.len() < letters
+        || heard.ends() < ends
+        || heard.count(EventType::RequestDeduplicated) < joins
+    {
+        if since.elapsed() > BOUND {
+            bail!("not everything was decided within {} seconds", BOUND.as_secs());
+        }
+        if let Some(record) = lifecycle.next(Duration::from_millis(100)).await? {
+            let event: RunLifecycleEvent = serde_json::from_slice(&record.value)?;
+            let who = event.run_id.as_ref().map(ToString::to_string).or_else(|| event.request_id.clone());
+            let told = format!("{} {}", event.event_type, who.unwrap_or_default());
+            bar.println(format!("  event  {told}"));
+            bar.set_message(format!("after {told}"));
+            heard.events.push(event);
+        }
+        while let Some(record) = publications.next(Duration::from_millis(5)).await? {
+            heard.publications.push(record);
+        }
+        while let Some(record) = dead_letters.next(Duration::from_millis(5)).await? {
+            heard.dead_letters.push(record);
+        }
+    }
+    // A record too many would be as wrong as one too few.
+    while let Some(record) = publications.next(Duration::from_millis(300)).await? {
+        heard.publications.push(record);
+    }
+    Ok(())
+}
+
+fn is_letter(fate: Fate) -> bool {
+    match fate {
+        Fate::Rejected(_) | Fate::Conflict => true,
+        Fate::Published | Fate::DuplicateRequest | Fate::DuplicateRun | Fate::Fails(_) => false,
+    }
+}
+
+impl Heard {
+    fn count(&self, event_type: EventType) -> usize {
+        self.events.iter().filter(|event| event.event_type == event_type).count()
+    }
+
+    fn ends(&self) -> usize {
+        [EventType::PublishPublished, EventType::RunFailed, EventType::RunGateFailed]
+            .into_iter()
+            .map(|event_type| self.count(event_type))
+            .sum()
+    }
+}
+
+/// Prints ledger, events, dead letters, metrics, and where everything lies.
+async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger, heard: &Heard) -> anyhow::Result<()> {
+    let all = ledger.runs(None, 50).await?;
+    writeln!(out, "\nRuns in the ledger")?;
+    runs::list(out, &all)?;
+    writeln!(out, "\nDead letters")?;
+    dead_letters::list(out, &ledger.dead_letters(50).await?)?;
+    let evidence = environment.folder.join("evidence");
+    for run in all.iter().filter(|run| run.state == State::Published) {
+        writeln!(out, "\nMetrics of {} on payments it never saw", run.run_id)?;
+        metrics(out, &evidence, run)?;
+        if let Some(bundle) = run.refs.get("bundle/bundle.json") {
+            let path = evidence.join(&bundle.reference);
+            let folder = path.parent().unwrap_or(&path);
+            writeln!(out, "\n  bundle   {}", folder.display())?;
+        }
+    }
+    let events = environment.folder.join("events.jsonl");
+    let mut lines = Vec::new();
+    super::table::json_lines(&mut lines, &heard.events)?;
+    fs::write(&events, lines)?;
+    writeln!(out, "  events   {}", events.display())?;
+    writeln!(out, "  evidence {}", evidence.display())?;
+    Ok(())
+}
+
+fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Result<()> {
+    let Some(at) = run.refs.get("eval_report") else { return Ok(()) };
+    let report: EvalReport = serde_json::from_slice(&fs::read(evidence.join(&at.reference))?)?;
+    let window = report.metrics.dataset.test;
+    writeln!(out, "  {} payments, {} frauds, {} trees", window.rows, window.positives, report.metrics.rounds)?;
+    for (name, metric) in &report.metrics.scores {
+        if let Some(value) = metric.value {
+            writeln!(out, "  {name:<24} {value:.4}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Holds what happened against what had to happen.
+async fn judge(out: &mut dyn Write, ledger: &Ledger, requests: &[DemoRequest], heard: &Heard) -> anyhow::Result<bool> {
+    let mut held = true;
+    let mut say = |name: &str, good: bool| -> std::io::Result<()> {
+        held &= good;
+        writeln!(out, "  {}  {name}", if good { "ok    " } else { "FAILED" })
+    };
+    for request in requests {
+        let run = match request.request_id {
+            Some(id) => ledger.run_of_request(id).await?,
+            None => None,
+        };
+        let good = match request.fate {
+            Fate::Published => {
+                run.as_ref().is_some_and(|run| run.state == State::Published) && heard.publications.len() == 1
+            }
+            Fate::DuplicateRequest | Fate::DuplicateRun => heard.events.iter().any(|event| {
+                event.event_type == EventType::RequestDeduplicated && event.request_id.as_deref() == request.request_id
+            }),
+            Fate::Conflict => letter(heard, request, FailureCode::RequestIdPayloadMismatch),
+            Fate::Rejected(code) => letter(heard, request, code),
+            Fate::Fails(code) => run
+                .as_ref()
+                .is_some_and(|run| run.state == State::Fail && run.reason_code.as_deref() == Some(code.as_str())),
+        };
+        say(&format!("{}: {:?}", request.name, request.fate), good)?;
+    }
+    say("events of each run are numbered 1, 2, 3… in the order they came", in_order(heard))?;
+    Ok(held)
+}
+
+/// Whether a dead letter with this code carries the message's very bytes.
+fn letter(heard: &Heard, request: &DemoRequest, code: FailureCode) -> bool {
+    heard.dead_letters.iter().any(|letter| {
+        letter.value == request.bytes && letter.headers.get("mf_code").is_some_and(|found| found == code.as_str())
+    })
+}
+
+fn in_order(heard: &Heard) -> bool {
+    let mut next: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    heard.events.iter().filter(|event| event.run_id.is_some()).all(|event| {
+        let seq = next.entry(event.run_id.as_ref().map(ToString::to_string).unwrap_or_default()).or_insert(1);
+        *seq += 1;
+        event.seq + 1 == *seq
+    })
+}

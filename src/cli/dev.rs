@@ -1,0 +1,75 @@
+//! `model-factory dev`: a private world that stays up, for trying things by hand.
+
+use crate::app::{self, Role};
+use crate::dev::Environment;
+use crate::telemetry;
+use clap::Args;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Run a worker with an in-process Kafka broker, a private Postgres and generated data, until Ctrl-C.
+///
+/// The broker speaks the Kafka protocol on loopback; it keeps at most 5 MiB a partition and forgets
+/// everything when this command ends. Evidence stays in the state folder.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  model-factory dev --state-dir /tmp/mf-dev")]
+pub(super) struct DevArgs {
+    /// Folder for inputs, evidence and the database.
+    #[arg(long, value_name = "DIR", default_value = "target/dev/state")]
+    state_dir: PathBuf,
+}
+
+impl DevArgs {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let environment = Environment::start(&self.state_dir, |what| say(&format!("… {what}"))).await?;
+        telemetry::start(&environment.config.worker)?;
+        let request = environment.folder.join("request.json");
+        if let Some(good) = crate::dev::requests::demo_requests(&environment.inputs).into_iter().next() {
+            std::fs::write(&request, good.bytes)?;
+        }
+        let config = environment.config.clone();
+        let topics = &config.kafka.topics;
+        say(&format!(
+            "
+broker     {brokers}
+database   {database}
+evidence   {evidence}
+inputs     {inputs}
+request    {request}
+
+Try it from another terminal:
+  kcat -P -b {brokers} -t {requests} {request}
+  kcat -C -b {brokers} -t {lifecycle} -o beginning -f '%h\\n%s\\n'
+  MODEL_FACTORY_LEDGER__URL={database} model-factory runs list
+Ctrl-C ends it.
+",
+            brokers = config.kafka.brokers,
+            database = config.ledger.url,
+            evidence = config.evidence.url,
+            inputs = environment.folder.join("inputs").display(),
+            request = request.display(),
+            requests = topics.requests,
+            lifecycle = topics.lifecycle,
+        ));
+        let (stop, stopped) = watch::channel(false);
+        let work = app::worker(config, Role::all(), stopped);
+        tokio::pin!(work);
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            ended = &mut work => return ended.map(|()| ExitCode::SUCCESS),
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        stop.send_replace(true);
+        work.await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn say(line: &str) {
+    // Nobody may be reading; that is no reason to end.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

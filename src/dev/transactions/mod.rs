@@ -1,0 +1,52 @@
+//! Synthetic card transactions with point-in-time features, for trying the whole path without real data.
+//!
+//! The idea is that of the Fraud Detection Handbook's simulator (Le Borgne, Siblini, Lebichot, Bontempi,
+//! 2022, chapter 3): customers and terminals on a grid, spending habits per customer, three kinds of
+//! fraud. Seeded: the same specification gives the same bytes.
+
+mod features;
+mod files;
+mod payments;
+
+pub use features::{FEATURES, Features, features};
+pub use files::{DemoInputs, write};
+pub use payments::{Payment, payments};
+
+use chrono::{DateTime, Utc};
+
+/// What is generated.
+#[derive(Debug, Clone)]
+pub struct TransactionSpec {
+    /// Seed of everything.
+    pub seed: u64,
+    /// Customers, each with one card.
+    pub customers: u32,
+    /// Terminals.
+    pub terminals: u32,
+    /// Days.
+    pub days: u32,
+    /// Midnight of the first day.
+    pub start: DateTime<Utc>,
+    /// A customer pays at terminals at most this far away, on a grid of 100 by 100.
+    pub radius: f64,
+    /// Terminals that become compromised each day.
+    pub terminals_compromised_per_day: u32,
+    /// Cards that become compromised each day.
+    pub cards_compromised_per_day: u32,
+}
+
+impl TransactionSpec {
+    /// Ten weeks with about 100,000 payments, of which 1 to 2 % are frauds.
+    pub fn demo() -> Self {
+        Self {
+            seed: 20_260_105,
+            customers: 730,
+            terminals: 2_500,
+            days: 70,
+            start: DateTime::from_timestamp(1_767_571_200, 0).expect("2026-01-05 is a date"),
+            radius: 6.0,
+            terminals_compromised_per_day: 1,
+            cards_compromised_per_day: 1,
+        }
+    }
+}

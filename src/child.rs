@@ -134,8 +134,8 @@ fn measure(table: &Table, assignment: &Assignment, scores: &[f32], plan: &TrainP
     let days: Vec<i64> = rows.iter().map(|&row| table.event_time[row].div_euclid(DAY)).collect();
     let cards: Option<Vec<u32>> =
         table.entities.first().map(|column| rows.iter().map(|&row| column.ids[row]).collect());
-    let scored = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
-    metrics::measure(&scored, &plan.evaluation)
+    let of_test = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
+    metrics::measure(&of_test, &plan.evaluation)
 }
 
 fn write_scores(job_dir: &Path, table: &Table, rows: &[usize], scores: &[f32]) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ pub struct S3Settings {
 
 /// A client for one bucket. Redirects are not followed: a reference names the place that is read.
 pub fn s3(settings: &S3Settings, bucket: &str) -> Result<AmazonS3, String> {
-    let options = ClientOptions::new().with_timeout(Duration::from_secs(120)).with_allow_http(settings.allow_http);
+    let options = ClientOptions::new().with_timeout(Duration::from_mins(2)).with_allow_http(settings.allow_http);
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_client_options(options);
     builder = builder.with_region(settings.region.clone().unwrap_or_else(|| "us-east-1".to_owned()));
     if let Some(endpoint) = &settings.endpoint {

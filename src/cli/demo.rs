@@ -1,5 +1,6 @@
 //! `model-factory demo`: the whole path once, for real, with every expectation checked.
 
+use super::progress::Narrator;
 use super::{dead_letters, runs};
 use crate::app::{self, Role};
 use crate::contract::{EventType, RunLifecycleEvent};
@@ -11,7 +12,6 @@ use crate::pipeline::EvalReport;
 use crate::run::{FailureCode, State};
 use anyhow::{Context as _, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,13 +43,13 @@ struct Heard {
 impl DemoArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         clear(&self.state_dir)?;
-        let bar = spinner();
-        let mut environment = Environment::start(&self.state_dir, |what| bar.set_message(what.to_owned())).await?;
+        let bar = Narrator::new();
+        let mut environment = Environment::start(&self.state_dir, |what| bar.doing(what)).await?;
         environment.config.trainer.threads = self.threads;
-        bar.println(format!("  generated {} payments", environment.inputs.payments));
+        bar.done(&format!("generated {} payments", environment.inputs.payments));
         let requests = demo_requests(&environment.inputs);
         let heard = play(&environment, &requests, &bar).await?;
-        bar.finish_and_clear();
+        bar.finish();
         let ledger = Ledger::connect(&environment.config.ledger).await?;
         let mut out = std::io::stdout().lock();
         report(&mut out, &environment, &ledger, &heard).await?;
@@ -81,15 +81,8 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spinner() -> ProgressBar {
-    let style = ProgressStyle::with_template("  {spinner} {elapsed:>3}  {msg}").expect("a valid template");
-    let bar = ProgressBar::new_spinner().with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
 /// Starts a worker, sends the requests and listens until every one is decided and told.
-async fn play(environment: &Environment, requests: &[DemoRequest], bar: &ProgressBar) -> anyhow::Result<Heard> {
+async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrator) -> anyhow::Result<Heard> {
     let config = &environment.config;
     let topics = &config.kafka.topics;
     let lifecycle = Follower::at_end(&config.kafka, &topics.lifecycle).await?;
@@ -101,8 +94,8 @@ async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Progres
         let record = Record { topic: &topics.requests, key, value: &request.bytes, headers: &[] };
         outlet.send(record).await?;
     }
-    bar.println(format!("  sent {} messages to {}", requests.len(), topics.requests));
-    bar.set_message("waiting for the worker");
+    bar.done(&format!("sent {} messages to {}", requests.len(), topics.requests));
+    bar.doing("waiting for the worker");
 
     let (stop, stopped) = watch::channel(false);
     #[expect(clippy::disallowed_methods, reason = "the demo's worker lives beside the listener")]
@@ -121,9 +114,9 @@ async fn listen(
     lifecycle: &Follower,
     publications: &Follower,
     dead_letters: &Follower,
-    bar: &ProgressBar,
+    bar: &Narrator,
 ) -> anyhow::Result<()> {
-    const BOUND: Duration = Duration::from_secs(300);
+    const BOUND: Duration = Duration::from_mins(5);
     #[expect(clippy::disallowed_methods, reason = "a demo that hangs has to say so")]
     let since = Instant::now();
     let letters = requests.iter().filter(|request| is_letter(request.fate)).count();
@@ -141,8 +134,8 @@ async fn listen(
             let event: RunLifecycleEvent = serde_json::from_slice(&record.value)?;
             let who = event.run_id.as_ref().map(ToString::to_string).or_else(|| event.request_id.clone());
             let told = format!("{} {}", event.event_type, who.unwrap_or_default());
-            bar.println(format!("  event  {told}"));
-            bar.set_message(format!("after {told}"));
+            bar.done(&told);
+            bar.doing(&format!("after {told}"));
             heard.events.push(event);
         }
         while let Some(record) = publications.next(Duration::from_millis(5)).await? {

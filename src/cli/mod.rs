@@ -6,6 +6,7 @@ mod dead_letters;
 mod demo;
 mod dev;
 mod migrate;
+mod progress;
 mod runs;
 mod schema;
 mod submit;
@@ -69,7 +70,7 @@ impl Cli {
             Command::Demo(args) => runtime()?.block_on(args.run()),
             Command::Dev(args) => runtime()?.block_on(args.run()),
             Command::Worker(args) => runtime()?.block_on(args.run(config()?)),
-            Command::Submit(args) => args.run(config()?),
+            Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
             Command::Schema(args) => args.run(),

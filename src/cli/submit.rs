@@ -58,7 +58,7 @@ struct Checked {
 }
 
 impl SubmitArgs {
-    pub(super) fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
         config.ownership_boundaries()?;
         let allow = Inputs::open(&config.inputs)?.allow_list();
@@ -73,15 +73,12 @@ impl SubmitArgs {
             print(&mut out, self.output, &checked)?;
             return Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
-        super::runtime()?.block_on(self.send(&config, &checked, &mut out))
+        super::runtime()?.block_on(self.send(config, &checked, &mut out))
     }
 
     async fn send(&self, config: &Config, checked: &[Checked], out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let topics = &config.kafka.topics;
-        let follower = match self.wait {
-            true => Some(Follower::at_end(&config.kafka, &topics.lifecycle).await?),
-            false => None,
-        };
+        let follower = if self.wait { Some(Follower::at_end(&config.kafka, &topics.lifecycle).await?) } else { None };
         let outlet = Outlet::open(&config.kafka)?;
         for request in checked {
             let key = request.request_id.as_deref().map(str::as_bytes);

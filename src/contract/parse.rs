@@ -75,7 +75,7 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
 
 type Refused = (FailureCode, String, String);
 
-/// Parses a record's value: plain JSON, or a structured CloudEvent around it.
+/// Parses a record's value: plain JSON, or a structured `CloudEvent` around it.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
     let mut ids = RejectedIds::default();
     read(bytes, allow, &mut ids).map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
@@ -118,17 +118,16 @@ fn read(bytes: &[u8], allow: &AllowList, ids: &mut RejectedIds) -> Result<Messag
     }
 }
 
-/// A structured CloudEvent carries the message in `data`; its attributes decide nothing.
+/// A structured `CloudEvent` carries the message in `data`; its attributes decide nothing.
 fn unwrap_cloud_event(mut message: Map<String, Value>) -> Result<Map<String, Value>, Refused> {
     if !message.contains_key("specversion") {
         return Ok(message);
     }
-    match message.remove("data") {
-        Some(Value::Object(data)) => Ok(data),
-        Some(_) | None => {
-            let rule = "a CloudEvent must carry the request as a JSON object in data";
-            Err((FailureCode::SchemaInvalid, "/data".to_owned(), rule.to_owned()))
-        }
+    if let Some(Value::Object(data)) = message.remove("data") {
+        Ok(data)
+    } else {
+        let rule = "a CloudEvent must carry the request as a JSON object in data";
+        Err((FailureCode::SchemaInvalid, "/data".to_owned(), rule.to_owned()))
     }
 }
 

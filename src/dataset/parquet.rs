@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
             self.append(index, &batch)?;
         }
         let read = self.table.rows() - before;
-        if read as u64 != rows { Err(format!("{read} rows came out, the manifest says {rows}")) } else { Ok(()) }
+        if read as u64 == rows { Ok(()) } else { Err(format!("{read} rows came out, the manifest says {rows}")) }
     }
 
     fn append(&mut self, file: usize, batch: &RecordBatch) -> Result<(), String> {

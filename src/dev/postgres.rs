@@ -174,7 +174,7 @@ fn free_port() -> Result<u16, PostgresError> {
 
 #[expect(clippy::disallowed_methods, reason = "waiting for a server to come up is measured in time")]
 fn wait_ready(server: &mut Child, port: u16, log: &Path) -> Result<(), PostgresError> {
-    const BOUND: Duration = Duration::from_secs(60);
+    const BOUND: Duration = Duration::from_mins(1);
     let since = Instant::now();
     while since.elapsed() < BOUND {
         if let Some(status) = server.try_wait().map_err(fault)? {

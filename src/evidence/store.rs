@@ -162,7 +162,7 @@ impl EvidenceStore {
     }
 
     fn object(&self, path: &EvidencePath) -> ObjectPath {
-        path.as_str().split('/').fold(self.prefix.clone(), |at, segment| at.join(segment))
+        path.as_str().split('/').fold(self.prefix.clone(), object_store::path::Path::join)
     }
 
     async fn create(&self, at: &ObjectPath, bytes: Bytes) -> Result<(), Error> {

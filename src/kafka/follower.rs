@@ -26,7 +26,7 @@ impl Follower {
             let consumer: StreamConsumer = config.create().map_err(unavailable)?;
             let metadata = consumer.fetch_metadata(Some(&topic), ASK).map_err(unavailable)?;
             let mut list = TopicPartitionList::new();
-            for partition in metadata.topics().iter().flat_map(|found| found.partitions()) {
+            for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
                 let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), ASK).map_err(unavailable)?;
                 list.add_partition_offset(&topic, partition.id(), Offset::Offset(end)).map_err(unavailable)?;
             }

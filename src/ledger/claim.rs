@@ -13,6 +13,7 @@ impl Ledger {
     /// Takes one run that waits, or none. Rows that another worker is claiming are passed over. The
     /// attempt is counted here, so that a crash costs one.
     pub async fn claim(&self, worker: &str) -> Result<Option<Lease>, Fault> {
+        #[expect(clippy::disallowed_methods, reason = "a lease is held by the worker's own monotonic clock")]
         // The worker's own clock starts before the database's, so it also stops first.
         let asked_at = Instant::now();
         let mut transaction = self.pool.begin().await?;

@@ -92,7 +92,7 @@ impl Ledger {
     }
 }
 
-/// PUBLISH_PENDING → PUBLISHED. A run that stands elsewhere (it was published before, or a worker is
+/// `PUBLISH_PENDING` → PUBLISHED. A run that stands elsewhere (it was published before, or a worker is
 /// verifying it once more) stays as it is: the record on the topic is the same announcement.
 async fn publish(
     connection: &mut PgConnection,

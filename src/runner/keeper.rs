@@ -27,11 +27,16 @@ pub(super) struct Keeper {
     task: JoinHandle<()>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a lease is held by the worker's own monotonic clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 impl Keeper {
     pub(super) fn start(ledger: Ledger, lease: &Lease, shutdown: watch::Receiver<bool>) -> Self {
         let (tell, stop) = watch::channel(Stop::Go);
         let (done, ended) = watch::channel(false);
-        let length = lease.stop_at.saturating_duration_since(Instant::now());
+        let length = lease.stop_at.saturating_duration_since(now());
         let beat = Heartbeat {
             ledger,
             worker: lease.worker.clone(),
@@ -107,7 +112,7 @@ impl Heartbeat {
     /// One heartbeat. The database says whether the lease holds; this process stops itself earlier,
     /// by its own monotonic clock, when the database cannot be asked.
     async fn renew(&mut self) -> Stop {
-        let asked_at = Instant::now();
+        let asked_at = now();
         match self.ledger.renew(&self.worker, &self.held).await {
             Ok(renewals) => match renewals.into_iter().next() {
                 Some(Renewal::Held) => {
@@ -119,7 +124,7 @@ impl Heartbeat {
             },
             Err(fault) => {
                 warn!(%fault, "a heartbeat failed");
-                if Instant::now() + self.every >= self.stop_at { Stop::Lost } else { Stop::Go }
+                if now() + self.every >= self.stop_at { Stop::Lost } else { Stop::Go }
             }
         }
     }

@@ -108,6 +108,7 @@ fn window(
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, clippy::needless_range_loop, reason = "both sides do the same arithmetic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -91,7 +91,7 @@ fn parquet_bytes(
         Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(values).with_timezone("UTC"))
     };
     // The leak: every hundredth row's features were computed an hour after the payment.
-    let late = |row: usize, _: &Payment| if leak && row % 100 == 0 { 3_600 } else { 0 };
+    let late = |row: usize, _: &Payment| if leak && row.is_multiple_of(100) { 3_600 } else { 0 };
     let mut fields: Vec<(&str, ArrayRef)> = vec![
         ("transaction_id", Arc::new(Int64Array::from_iter_values(0..payments.len() as i64))),
         ("event_time", times(&|_, _| 0)),
@@ -169,7 +169,7 @@ fn training_profile(spec: &TransactionSpec) -> String {
         let at: DateTime<Utc> = spec.start + TimeDelta::days(n);
         at.to_rfc3339_opts(SecondsFormat::Secs, true)
     };
-    let features: String = FEATURES.iter().map(|name| format!("  - {{name: {name}, type: numeric}}\n")).collect();
+    let features = FEATURES.map(|name| format!("  - {{name: {name}, type: numeric}}\n")).concat();
     let end = i64::from(spec.days);
     format!(
         "policy_id: cards-baseline

@@ -1,4 +1,4 @@
-//! Evaluate: what the child measured becomes the report, and the run is EVAL_READY.
+//! Evaluate: what the child measured becomes the report, and the run is `EVAL_READY`.
 
 use super::resolve::Resolved;
 use super::train::Trained;

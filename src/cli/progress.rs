@@ -1,0 +1,41 @@
+//! Progress for people: a spinner on a terminal, plain lines elsewhere; always on standard error.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Says what is being done and what was.
+pub(super) struct Narrator {
+    bar: ProgressBar,
+}
+
+impl Narrator {
+    pub(super) fn new() -> Self {
+        let style = ProgressStyle::with_template("  {spinner} {elapsed:>3}  {msg}").expect("a valid template");
+        let bar = ProgressBar::new_spinner().with_style(style);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar }
+    }
+
+    /// This is being done now.
+    pub(super) fn doing(&self, what: &str) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(what.to_owned());
+        }
+    }
+
+    /// This happened; it stays on the screen.
+    pub(super) fn done(&self, what: &str) {
+        if self.bar.is_hidden() {
+            // Nobody may be reading; that is no reason to end.
+            let _ = writeln!(std::io::stderr(), "  {what}");
+        } else {
+            self.bar.println(format!("  {what}"));
+        }
+    }
+
+    /// Ends the spinner.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,35 @@
+# `make` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help prepare build demo dev test check test-interop
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+prepare: ## Install what is missing, where that is allowed
+	@deploy/dev/prepare.sh
+
+build: prepare ## Build the binary
+	cargo build --locked
+
+demo: build ## The whole path once, for real: broker, database, data, training, bundle
+	target/debug/model-factory demo
+
+dev: build ## Keep the demo's environment running, for trying things by hand
+	target/debug/model-factory dev
+
+test: prepare ## All tests, against a real Kafka and a real Postgres
+	@deploy/dev/test.sh
+
+check: ## Format, lints, tidiness, documentation, licences
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --test tidy
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences and sources were not checked"; fi
+
+test-interop: build ## XGBoost, MLflow and a Python Kafka client against what we make
+	@tests/interop/run.sh

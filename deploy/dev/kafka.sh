@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# A real Apache Kafka for tests: KRaft, one node, own ports and folder.
+#
+#   kafka.sh start   prints the bootstrap servers; exit status 3 where none can be provided
+#   kafka.sh stop    ends exactly the one that `start` started
+#
+# Takes, in this order: MODEL_FACTORY_TEST_BROKERS, a Docker engine, the official jars through Maven with
+# Java 17. Everything but the bootstrap servers goes to standard error.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+state="$root/target/dev/kafka"
+version=4.1.0
+
+say() { echo "kafka: $*" >&2; }
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+wait_for_port() {
+    for _ in $(seq 1 240); do
+        answers "$1" && return 0
+        "${@:2}" || return 1
+        sleep 0.25
+    done
+    return 1
+}
+
+start_docker() {
+    local port name
+    port=$(free_port)
+    name="model-factory-test-kafka-$port"
+    say "starting apache/kafka:$version in Docker"
+    docker run --detach --rm --name "$name" --publish "127.0.0.1:$port:$port" \
+        --env KAFKA_NODE_ID=1 --env KAFKA_PROCESS_ROLES=broker,controller \
+        --env "KAFKA_LISTENERS=PLAINTEXT://:$port,CONTROLLER://:9093" \
+        --env "KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://127.0.0.1:$port" \
+        --env KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER \
+        --env KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT \
+        --env KAFKA_CONTROLLER_QUORUM_VOTERS=1@localhost:9093 \
+        --env KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=1 \
+        --env KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR=1 \
+        --env KAFKA_TRANSACTION_STATE_LOG_MIN_ISR=1 \
+        --env KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS=0 \
+        --env KAFKA_AUTO_CREATE_TOPICS_ENABLE=false \
+        "apache/kafka:$version" >&2
+    echo "$name" >"$state/container"
+    wait_for_port "$port" docker inspect "$name" >/dev/null 2>&1 || { say "the container did not come up"; return 1; }
+    echo "127.0.0.1:$port"
+}
+
+fetch_jars() {
+    [ -e "$state/lib/.complete-$version" ] && return 0
+    say "fetching Apache Kafka $version through Maven"
+    mvn --batch-mode --quiet --file "$root/deploy/dev/kafka/pom.xml" \
+        dependency:copy-dependencies "-DoutputDirectory=$state/lib" >&2
+    touch "$state/lib/.complete-$version"
+}
+
+start_jars() {
+    fetch_jars
+    local port controller
+    port=$(free_port)
+    controller=$(free_port)
+    rm -rf "$state/data"
+    cat >"$state/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs=$state/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+PROPERTIES
+    java -cp "$state/lib/*" kafka.tools.StorageTool format --config "$state/server.properties" \
+        --cluster-id MkU3OEVBNTcwNTJENDM2Qk >"$state/format.log" 2>&1 || { cat "$state/format.log" >&2; return 1; }
+    say "starting Apache Kafka $version on port $port"
+    setsid java -Xmx512m -cp "$state/lib/*" kafka.Kafka "$state/server.properties" \
+        >"$state/kafka.log" 2>&1 </dev/null &
+    echo $! >"$state/pid"
+    wait_for_port "$port" kill -0 "$(cat "$state/pid")" || { tail -20 "$state/kafka.log" >&2; return 1; }
+    echo "127.0.0.1:$port"
+}
+
+start() {
+    if [ -n "${MODEL_FACTORY_TEST_BROKERS:-}" ]; then
+        echo "$MODEL_FACTORY_TEST_BROKERS"
+        return 0
+    fi
+    mkdir -p "$state"
+    if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+        start_docker
+    elif command -v java >/dev/null && command -v mvn >/dev/null; then
+        start_jars
+    else
+        say "neither Docker nor Java 17 with Maven is here; the in-process broker has to do"
+        return 3
+    fi
+}
+
+stop() {
+    if [ -e "$state/container" ]; then
+        docker stop "$(cat "$state/container")" >/dev/null 2>&1 || true
+        rm -f "$state/container"
+    fi
+    if [ -e "$state/pid" ]; then
+        local pid
+        pid=$(cat "$state/pid")
+        rm -f "$state/pid"
+        if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "$state/server.properties"; then
+            kill "$pid" 2>/dev/null || true
+            for _ in $(seq 1 80); do
+                kill -0 "$pid" 2>/dev/null || return 0
+                sleep 0.25
+            done
+            kill -9 "$pid" 2>/dev/null || true
+        fi
+    fi
+}
+
+case "${1:-}" in
+start) start ;;
+stop) stop ;;
+*)
+    echo "usage: kafka.sh start|stop" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,33 @@
+//! Generated payments, written once a test process.
+
+use model_factory::dev::transactions::{DemoInputs, TransactionSpec, write};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// Where the data is, and references to it.
+pub struct Data {
+    pub folder: PathBuf,
+    pub inputs: DemoInputs,
+}
+
+static DATA: LazyLock<Data> = LazyLock::new(|| {
+    let folder = tempfile::Builder::new().prefix("model-factory-data-").tempdir().unwrap().keep();
+    let spec = TransactionSpec { customers: 300, terminals: 1_000, ..TransactionSpec::demo() };
+    let inputs = write(&spec, &folder, |_| {}).unwrap();
+    std::fs::write(folder.join("profiles/easy_gate.yaml"), gate("min_auc_roc: 0.6")).unwrap();
+    let training = std::fs::read_to_string(folder.join(&inputs.training_profile)).unwrap();
+    let long = training
+        .replace("rounds: 200, max_depth: 5", "rounds: 4000, max_depth: 8")
+        .replace("early_stopping_rounds: 20", "early_stopping_rounds: 0");
+    assert_ne!(long, training);
+    std::fs::write(folder.join("profiles/long_training.yaml"), long).unwrap();
+    Data { folder, inputs }
+});
+
+fn gate(thresholds: &str) -> String {
+    format!("policy_id: easy\nrevision: r1\ncontrols: {{require_pass_gate: true}}\neval_thresholds: {{{thresholds}}}\n")
+}
+
+pub fn data() -> &'static Data {
+    &DATA
+}

@@ -1,0 +1,41 @@
+//! Topics of one's own on the broker of the test run.
+
+use model_factory::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Address of the in-process broker, where the test run brought no other; it says so. The broker must
+/// stay on the thread that made it, so that thread does nothing else.
+static FALLBACK: LazyLock<String> = LazyLock::new(|| {
+    eprintln!("MODEL_FACTORY_TEST_BROKERS is not set: using the in-process broker, not Apache Kafka");
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let broker = MockBroker::start(&TopicNames::default(), 1).unwrap();
+        tell.send(broker.brokers()).unwrap();
+        loop {
+            std::thread::park();
+        }
+    });
+    told.recv().unwrap()
+});
+
+/// Settings with new topics and a new group, starting at the earliest record.
+pub async fn own_topics(partitions: i32) -> KafkaSettings {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let brokers = std::env::var("MODEL_FACTORY_TEST_BROKERS").unwrap_or_else(|_| FALLBACK.clone());
+    let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let settings = KafkaSettings {
+        brokers,
+        group_id: format!("{name}-group"),
+        from: Some(StartAt::Earliest),
+        topics: TopicNames {
+            requests: format!("{name}-requests"),
+            lifecycle: format!("{name}-lifecycle"),
+            publications: format!("{name}-publications"),
+            dead_letters: format!("{name}-dead-letters"),
+        },
+        ..KafkaSettings::default()
+    };
+    Topics::ensure(&settings, partitions).await.unwrap();
+    settings
+}

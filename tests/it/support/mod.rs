@@ -1,0 +1,29 @@
+//! What tests stand on: a database and topics of their own, and generated data.
+
+mod data;
+mod kafka;
+mod postgres;
+mod world;
+
+pub use data::data;
+pub use kafka::own_topics;
+pub use postgres::{fresh_database, ledger_on};
+pub use world::{World, request};
+
+use std::time::{Duration, Instant};
+
+/// Polls until `condition` gives a value; fails the test after `bound`.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    bound: Duration,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(since.elapsed() < bound, "waited {bound:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

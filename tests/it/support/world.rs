@@ -1,0 +1,154 @@
+//! A worker's surroundings, and its loops to be driven by hand.
+
+use super::{data, fresh_database, ledger_on, own_topics};
+use model_factory::app;
+use model_factory::config::Config;
+use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent};
+use model_factory::dataset::Inputs;
+use model_factory::intake::{Intake, IntakeOutcome};
+use model_factory::kafka::{Follower, Inbound, Inbox, Outlet, Record};
+use model_factory::ledger::{Ledger, Outcome};
+use model_factory::relay::Relay;
+use model_factory::runner::{Runner, RunnerOutcome};
+use model_factory::trainer::TrainerCommand;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::watch;
+
+pub struct World {
+    pub config: Config,
+    pub ledger: Ledger,
+    pub folder: tempfile::TempDir,
+    lifecycle: Follower,
+    publications: Follower,
+    dead_letters: Follower,
+}
+
+/// A good request on the generated data.
+pub fn request(request_id: &str) -> Value {
+    let inputs = &data().inputs;
+    json!({
+        "schema_version": "learning.mf_train_build_request.v0",
+        "request_id": request_id,
+        "intent_kind": "baseline_train",
+        "platform_run_id": inputs.platform_run_id,
+        "dataset_manifest_refs": [inputs.manifest],
+        "training_config_ref": inputs.training_profile,
+        "governance_profile_ref": "profiles/easy_gate.yaml",
+        "requester_principal": "tests",
+        "target_scope": {"environment": "test", "mode": "fraud", "bundle_slot": "primary"},
+        "policy_revision": "p1",
+        "config_revision": "c1",
+        "mf_code_release_id": "git:abc",
+        "publish_allowed": true,
+    })
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { kafka: own_topics(1).await, ..Config::default() };
+        config.ledger.url = fresh_database().await;
+        config.ledger.max_connections = 4;
+        config.evidence.url = format!("file://{}/evidence", folder.path().display());
+        config.inputs.root = Some(data().folder.clone());
+        config.trainer.scratch = folder.path().join("scratch");
+        let ledger = ledger_on(&config.ledger.url, |_| {}).await;
+        let topics = &config.kafka.topics;
+        let follow = |topic: &str| {
+            let (kafka, topic) = (config.kafka.clone(), topic.to_owned());
+            async move { Follower::at_end(&kafka, &topic).await.unwrap() }
+        };
+        Self {
+            lifecycle: follow(&topics.lifecycle).await,
+            publications: follow(&topics.publications).await,
+            dead_letters: follow(&topics.dead_letters).await,
+            config,
+            ledger,
+            folder,
+        }
+    }
+
+    pub async fn send(&self, values: &[Vec<u8>]) {
+        let outlet = Outlet::open(&self.config.kafka).unwrap();
+        let headers = [("traceparent".to_owned(), b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_vec())];
+        for value in values {
+            let record =
+                Record { topic: &self.config.kafka.topics.requests, key: Some(b"k"), value, headers: &headers };
+            outlet.send(record).await.unwrap();
+        }
+    }
+
+    pub async fn intake(&self) -> Intake {
+        let inbox = Inbox::subscribe(&self.config.kafka).await.unwrap();
+        let allow = Inputs::open(&self.config.inputs).unwrap().allow_list();
+        Intake::new(inbox, self.ledger.clone(), allow, "intake-1".to_owned())
+    }
+
+    /// Drives intake until so many records have their outcome.
+    pub async fn admit(&self, records: usize) -> Vec<Outcome> {
+        let mut intake = self.intake().await;
+        let mut outcomes = Vec::new();
+        for _ in 0..120 {
+            if let IntakeOutcome::Admitted(more) = intake.admit_once().await.unwrap() {
+                outcomes.extend(more);
+            }
+            if outcomes.len() >= records {
+                break;
+            }
+        }
+        intake.close().await;
+        assert_eq!(outcomes.len(), records);
+        outcomes
+    }
+
+    pub async fn runner(&self, worker: &str, threads: u32) -> Runner {
+        let mut runner = app::runner(&self.config, self.ledger.clone(), worker.to_owned()).await.unwrap();
+        runner.trainer = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
+        runner.threads = threads;
+        runner
+    }
+
+    /// Works until nothing is left to claim.
+    pub async fn run_until_idle(&self, threads: u32) {
+        let runner = self.runner("runner-1", threads).await;
+        let (_stop, shutdown) = watch::channel(false);
+        while runner.run_once(&shutdown).await.unwrap() != RunnerOutcome::Idle {}
+    }
+
+    pub async fn relay(&self, name: &str) -> Relay {
+        let boundaries = OwnershipBoundaries::shipped();
+        Relay::new(&self.config.kafka, self.ledger.clone(), boundaries, name.to_owned()).unwrap()
+    }
+
+    /// Sends all that the outbox holds.
+    pub async fn drain(&self) -> usize {
+        let mut relay = self.relay("relay-1").await;
+        let sent = relay.drain().await.unwrap();
+        relay.close().await;
+        sent
+    }
+
+    pub async fn events(&self, count: usize) -> Vec<(RunLifecycleEvent, Inbound)> {
+        let records = take(&self.lifecycle, count).await;
+        records.into_iter().map(|record| (serde_json::from_slice(&record.value).unwrap(), record)).collect()
+    }
+
+    pub async fn publications(&self, count: usize) -> Vec<Inbound> {
+        take(&self.publications, count).await
+    }
+
+    pub async fn dead_letters(&self, count: usize) -> Vec<Inbound> {
+        take(&self.dead_letters, count).await
+    }
+}
+
+/// Exactly so many records: fewer within the bound, or one more, fails the test.
+async fn take(follower: &Follower, count: usize) -> Vec<Inbound> {
+    let mut records = Vec::new();
+    for _ in 0..count {
+        records.push(follower.next(Duration::from_secs(20)).await.unwrap().expect("a record within the bound"));
+    }
+    assert!(follower.next(Duration::from_millis(300)).await.unwrap().is_none(), "one record too many");
+    records
+}

@@ -1,0 +1,143 @@
+//! The trainer's child process: determinism, limits, hostile files.
+
+use crate::support::data;
+use model_factory::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
+use model_factory::identity::Digest;
+use model_factory::pipeline::{Fetched, Sources, TrainPlan, resolve};
+use model_factory::run::FailureCode;
+use model_factory::trainer::{Exit, Job, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn fetched(name: &str) -> Fetched {
+    let bytes = std::fs::read(data().folder.join(name)).unwrap();
+    Fetched { reference: name.to_owned(), sha256: Digest::of(&bytes), bytes }
+}
+
+fn plan(training_profile: &str) -> TrainPlan {
+    let request: TrainBuildRequest = serde_json::from_value(crate::support::request("req-job-0001")).unwrap();
+    resolve(&Sources {
+        request: &request,
+        manifests: &[fetched(&data().inputs.manifest)],
+        training_profile: &fetched(training_profile),
+        governance_profile: &fetched("profiles/easy_gate.yaml"),
+        ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+        started_at: std::time::SystemTime::now().into(),
+    })
+    .unwrap()
+}
+
+fn job(plan: &TrainPlan, file: PathBuf, threads: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let job = Job { plan: plan.clone(), files: vec![file], threads };
+    std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    folder
+}
+
+fn parquet(plan: &TrainPlan) -> PathBuf {
+    data().folder.join(&plan.files[0].reference)
+}
+
+async fn train(folder: &Path, limits: &Limits, stop: impl Future<Output = ()>) -> (Exit, Vec<f64>) {
+    let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
+    let mut fractions = Vec::new();
+    let exit = run(&command, folder, limits, stop, |progress| fractions.push(progress.fraction)).await.unwrap();
+    (exit, fractions)
+}
+
+fn code(exit: Exit) -> FailureCode {
+    match exit {
+        Exit::Failed(failure) => failure.code,
+        Exit::Finished | Exit::Stopped => panic!("{exit:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_same_job_gives_the_same_bytes_on_one_and_two_threads() {
+    let plan = plan(&data().inputs.training_profile);
+    let mut models = Vec::new();
+    for threads in [1, 2] {
+        let folder = job(&plan, parquet(&plan), threads);
+        let (exit, fractions) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        assert_eq!(exit, Exit::Finished);
+        assert!(fractions.len() > 5 && fractions.is_sorted() && fractions.last() == Some(&1.0), "{fractions:?}");
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        models.push((read(MODEL_FILE), read(SCORES_FILE)));
+    }
+    assert!(models[0] == models[1], "the bytes differ");
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_an_invalid_dataset_and_not_a_crash() {
+    let plan = plan(&data().inputs.training_profile);
+    let bytes = std::fs::read(parquet(&plan)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cut.parquet");
+    for length in [0, 4, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&file, &bytes[..length]).unwrap();
+        let folder = job(&plan, file.clone(), 1);
+        let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        assert_eq!(code(exit), FailureCode::DatasetInvalid, "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_flipped_bytes_never_takes_the_worker_with_it() {
+    let plan = plan(&data().inputs.training_profile);
+    let good = std::fs::read(parquet(&plan)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flipped.parquet");
+    for step in 1..12 {
+        let mut bytes = good.clone();
+        let at = bytes.len() - 1 - step * 37;
+        bytes[at] ^= 0xff;
+        std::fs::write(&file, &bytes).unwrap();
+        let folder = job(&plan, file.clone(), 1);
+        let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        assert!(matches!(exit, Exit::Failed(_) | Exit::Finished), "{exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trainer_that_takes_too_long_is_killed() {
+    let plan = plan("profiles/long_training.yaml");
+    let folder = job(&plan, parquet(&plan), 1);
+    let limits = Limits { wall_seconds: 1, ..plan.limits };
+    let (exit, _) = train(folder.path(), &limits, std::future::pending()).await;
+    assert_eq!(code(exit), FailureCode::TrainerTimeout);
+    assert!(children_in(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_trainer_that_is_told_to_stop_is_gone_at_once() {
+    let plan = plan("profiles/long_training.yaml");
+    let folder = job(&plan, parquet(&plan), 1);
+    let place = folder.path().to_owned();
+    let stop = crate::support::eventually("the child", Duration::from_secs(20), || async {
+        (!children_in(&place).is_empty()).then_some(())
+    });
+    let (exit, _) = train(folder.path(), &plan.limits, stop).await;
+    assert_eq!(exit, Exit::Stopped);
+    assert!(children_in(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_trainer_that_takes_too_much_memory_says_so() {
+    let mut plan = plan(&data().inputs.training_profile);
+    plan.limits.memory_mib = 64;
+    let folder = job(&plan, parquet(&plan), 1);
+    let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+    assert_eq!(code(exit), FailureCode::TrainerOutOfMemory);
+}
+
+/// Living processes that were started for this job.
+pub fn children_in(folder: &Path) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("trainer-child") && line.contains(folder.to_str().unwrap())
+    })
+    .collect()
+}

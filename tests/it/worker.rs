@@ -1,0 +1,114 @@
+//! The worker as a process: killed in the middle, drained, and started again.
+
+use crate::support::{World, eventually, request};
+use crate::trainer::children_in;
+use model_factory::run::State;
+use serde_json::json;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_secs(120);
+
+/// Ends the worker when the test ends, however it ends.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(world: &World, name: &str) -> Worker {
+    let config = &world.config;
+    let topics = &config.kafka.topics;
+    let log = std::fs::File::create(world.folder.path().join(format!("{name}.log"))).unwrap();
+    let scratch = &config.trainer.scratch;
+    std::fs::create_dir_all(scratch).unwrap();
+    let root = config.inputs.root.as_ref().unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_model-factory"))
+        .args(["worker", "--from", "earliest"])
+        .current_dir(world.folder.path())
+        .env("MODEL_FACTORY_WORKER__HTTP", "127.0.0.1:0")
+        .env("MODEL_FACTORY_KAFKA__BROKERS", &config.kafka.brokers)
+        .env("MODEL_FACTORY_KAFKA__GROUP_ID", &config.kafka.group_id)
+        .env("MODEL_FACTORY_KAFKA__TOPICS__REQUESTS", &topics.requests)
+        .env("MODEL_FACTORY_KAFKA__TOPICS__LIFECYCLE", &topics.lifecycle)
+        .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
+        .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
+        .env("MODEL_FACTORY_LEDGER__URL", &config.ledger.url)
+        .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
+        .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)
+        .env("MODEL_FACTORY_INPUTS__ROOT", root)
+        .env("MODEL_FACTORY_TRAINER__SCRATCH", scratch)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    Worker(child)
+}
+
+async fn training(world: &World) {
+    eventually("a trainer", BOUND, || async { (!children_in(&world.config.trainer.scratch).is_empty()).then_some(()) })
+        .await;
+}
+
+async fn state_of(world: &World, request_id: &str, wanted: State) {
+    eventually(wanted.as_str(), BOUND, || async {
+        let run = world.ledger.run_of_request(request_id).await.unwrap()?;
+        assert_ne!(run.state, State::Fail, "{:?}", run.reason_message);
+        (run.state == wanted).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_worker_was_killed_is_finished_by_another_and_published_once() {
+    let world = World::new().await;
+    let mut long = request("req-kill-0001");
+    long["training_config_ref"] = json!("profiles/long_training.yaml");
+    world.send(&[long.to_string().into_bytes()]).await;
+    let mut first = start(&world, "first");
+    training(&world).await;
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    eventually("the trainer's end", BOUND, || async {
+        children_in(&world.config.trainer.scratch).is_empty().then_some(())
+    })
+    .await;
+
+    let _second = start(&world, "second");
+    state_of(&world, "req-kill-0001", State::Published).await;
+    let run = world.ledger.run_of_request("req-kill-0001").await.unwrap().unwrap();
+    assert_eq!((run.full_run_attempts, run.fence), (2, 2));
+    let steps: Vec<String> =
+        world.ledger.transitions(&run.run_id).await.unwrap().into_iter().map(|step| step.transition).collect();
+    assert_eq!(steps, ["START", "REQUEUE", "START", "FINISH_EVALUATION", "PASS_GATE", "REQUEST_PUBLISH", "PUBLISH"]);
+    world.publications(1).await;
+    let events = world.events(8).await;
+    assert!(events.iter().map(|(event, _)| event.seq).eq(1..=8));
+    let runs = world.folder.path().join("evidence").join(&run.request.platform_run_id).join("mf/train_runs");
+    assert_eq!(std::fs::read_dir(runs).unwrap().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_told_to_stop_gives_its_run_back_without_costing_an_attempt() {
+    let world = World::new().await;
+    let mut long = request("req-drain-0001");
+    long["training_config_ref"] = json!("profiles/long_training.yaml");
+    world.send(&[long.to_string().into_bytes()]).await;
+    let mut worker = start(&world, "drained");
+    training(&world).await;
+    let pid = i32::try_from(worker.0.id()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+    let status = eventually("the worker's end", BOUND, || {
+        let status = worker.0.try_wait().unwrap();
+        async move { status }
+    })
+    .await;
+    assert!(status.success(), "{status}");
+    let run = world.ledger.run_of_request("req-drain-0001").await.unwrap().unwrap();
+    assert_eq!((run.state, run.full_run_attempts), (State::Queued, 0));
+    assert!(children_in(&world.config.trainer.scratch).is_empty());
+}

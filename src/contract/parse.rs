@@ -230,3 +230,83 @@ fn code_at(pointer: &str, missing: bool) -> FailureCode {
         .find(|(name, ..)| *name == field_of(pointer))
         .map_or(FailureCode::SchemaInvalid, |&(_, absent, other)| if missing { absent } else { other })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn base() -> Value {
+        serde_json::from_str(include_str!("../../tests/golden/requests/base.json")).unwrap()
+    }
+
+    fn train(value: &[u8]) -> TrainBuildRequest {
+        match parse(value, &AllowList::new(["s3://fraud-platform".to_owned()], true)).unwrap() {
+            Message::Train(request) => *request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(".{0,12}", inner, 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_a_rejection(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes, &AllowList::default());
+        }
+
+        #[test]
+        fn any_value_in_any_field_is_judged_at_that_field(
+            field in prop::sample::select(&FIELDS[..]),
+            value in json(),
+        ) {
+            let mut message = base();
+            message[field.0] = value;
+            if let Err(rejection) = parse(message.to_string().as_bytes(), &AllowList::new([], true)) {
+                // The base's own references are outside this allow-list, and NUL is not JSON here.
+                let elsewhere = [FailureCode::RefNotAllowed, FailureCode::MessageNotJson];
+                prop_assert!(field_of(&rejection.pointer) == field.0 || elsewhere.contains(&rejection.code));
+                prop_assert!(rejection.message.len() <= 2000 && !rejection.message.contains(char::is_control));
+            }
+        }
+
+        #[test]
+        fn spelling_never_changes_the_run(
+            keys in Just(base().as_object().unwrap().keys().cloned().collect::<Vec<_>>()).prop_shuffle(),
+            manifests in Just(vec!["a/m1.json", "a/m2.json", "a/m1.json", "b/m3.json"]).prop_shuffle(),
+            space in "[ \t\r\n]{0,5}",
+        ) {
+            let mut message = base();
+            message["dataset_manifest_refs"] = serde_json::json!(["a/m1.json", "a/m2.json", "b/m3.json"]);
+            let expected = train(message.to_string().as_bytes()).run_key();
+            message["dataset_manifest_refs"] = serde_json::json!(manifests);
+            let members: Vec<String> = keys
+                .iter()
+                .map(|key| {
+                    let value = match &message[key] {
+                        Value::String(text) => Value::from(format!("{space}{text}{space}")),
+                        other => other.clone(),
+                    };
+                    format!("{space}\"{key}\"{space}:{value}")
+                })
+                .collect();
+            let spelled = format!("{space}{{{}}}{space}", members.join(","));
+            prop_assert_eq!(train(spelled.as_bytes()).run_key(), expected);
+        }
+    }
+}

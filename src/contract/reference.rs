@@ -173,3 +173,59 @@ impl AllowList {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_one_pinned_object_are_references() {
+        for good in ["a.json", "a/b/m.json", "file:///data/m.json", "s3://bucket/a/b", "gs://b/k", "az://c/k.parquet"] {
+            assert_eq!(Reference::parse(good).unwrap().to_string(), good);
+        }
+        let bad = [
+            "",
+            "/etc/passwd",
+            "../m.json",
+            "a/../m.json",
+            "a/./m.json",
+            "a//m.json",
+            "a/b/",
+            "a b",
+            "a\u{1b}b",
+            "C:\\m.json",
+            "c:m.json",
+            "file://m.json",
+            "file://host/m.json",
+            "s3://bucket",
+            "s3://bucket/",
+            "s3:///key",
+            "s3://user@bucket/key",
+            "s3://bucket/*.json",
+            "s3://bucket/m.json?versionId=1",
+            "s3://bucket/m.json#x",
+            "s3://bucket/%2e%2e/m.json",
+            "s3://bucket/latest",
+            "s3://bucket/LATEST.json",
+            "s3://bucket/current/m.json",
+            "http://bucket/m.json",
+        ];
+        for text in bad {
+            assert!(Reference::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_path_boundary() {
+        let allow = AllowList::new(["s3://bucket/inputs".to_owned(), "file:///data/".to_owned()], false);
+        let allows = |text: &str| allow.allows(&Reference::parse(text).unwrap());
+        assert!(allows("s3://bucket/inputs/m.json"));
+        assert!(allows("file:///data/m.json"));
+        for outside in
+            ["s3://bucket/inputs-of-others/m.json", "s3://bucket/m.json", "file:///database/m.json", "m.json"]
+        {
+            assert!(!allows(outside), "{outside}");
+        }
+        assert!(AllowList::new([], true).allows(&Reference::parse("m.json").unwrap()));
+    }
+}

@@ -1,7 +1,7 @@
 //! Configuration: file < environment < flags, one validated value. The only reader of the environment.
 //!
-//! `model-factory.toml` holds sections; `MODEL_FACTORY_KAFKA__BROKERS` sets `brokers` of `[kafka]`.
-//! Unknown keys are errors. Never: prints a secret.
+//! `model-factory.toml` holds sections; `MODEL_FACTORY_KAFKA__BROKERS` sets `brokers` of `[kafka]`; an empty
+//! variable is as good as none. Unknown keys are errors. Never: prints a secret.
 
 use crate::contract::OwnershipBoundaries;
 use crate::dataset::InputSettings;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Every setting of a worker.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The process itself.
@@ -32,6 +33,7 @@ pub struct Config {
 
 /// The process itself.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
     /// Address of health checks.
@@ -60,6 +62,7 @@ impl Default for WorkerSettings {
 
 /// How logs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// For people.
@@ -70,6 +73,7 @@ pub enum LogFormat {
 
 /// The trainer's child process.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainerSettings {
     /// Folder for job directories; removed after each attempt.
@@ -130,10 +134,11 @@ impl Config {
             None => toml::Table::new(),
         };
         for (name, value) in variables {
-            if let Some(key) = name.strip_prefix(PREFIX)
-                && let Some((section, key)) = key.split_once("__")
+            // Without `__` it is no setting of ours: the tests and the demo have variables of their own.
+            if let Some(key) = name.strip_prefix(PREFIX).filter(|key| key.contains("__"))
+                && !value.is_empty()
             {
-                set(&mut table, &name, &section.to_ascii_lowercase(), &key.to_ascii_lowercase(), &value)?;
+                set(&mut table, &name, &key.to_ascii_lowercase(), &value)?;
             }
         }
         let origin =
@@ -162,18 +167,12 @@ fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
     })
 }
 
-/// Sets `section.key`; further `__` go one table deeper. A value that reads as a TOML number,
-/// boolean or list is one, all else is text.
-fn set(table: &mut toml::Table, name: &str, section: &str, key: &str, value: &str) -> Result<(), ConfigError> {
-    let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-    let toml::Value::Table(inner) = entry else {
-        return Err(ConfigError::Invalid {
-            origin: name.to_owned(),
-            message: format!("{section} is a value, not a section"),
-        });
-    };
-    if let Some((section, key)) = key.split_once("__") {
-        return set(inner, name, section, key, value);
+/// Sets the key with this path, its parts joined by `__`. A value that reads as a TOML number, boolean or
+/// list is one, all else is text. librdkafka's names have dots, which a shell's variables cannot.
+fn set(table: &mut toml::Table, name: &str, path: &str, value: &str) -> Result<(), ConfigError> {
+    if let Some(property) = path.strip_prefix("kafka__properties__") {
+        let value = toml::Value::String(value.to_owned());
+        return insert(table, name, &["kafka", "properties", &property.replace('_', ".")], value);
     }
     let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
     let value = match parsed {
@@ -184,13 +183,31 @@ fn set(table: &mut toml::Table, name: &str, section: &str, key: &str, value: &st
             toml::Value::String(value.to_owned())
         }
     };
-    inner.insert(key.to_owned(), value);
-    Ok(())
+    insert(table, name, &path.split("__").collect::<Vec<_>>(), value)
+}
+
+fn insert(table: &mut toml::Table, name: &str, path: &[&str], value: toml::Value) -> Result<(), ConfigError> {
+    match path {
+        [] => Ok(()),
+        [key] => {
+            table.insert((*key).to_owned(), value);
+            Ok(())
+        }
+        [section, rest @ ..] => {
+            let inner = table.entry(*section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let toml::Value::Table(inner) = inner else {
+                let message = format!("{section} is a value, not a section");
+                return Err(ConfigError::Invalid { origin: name.to_owned(), message });
+            };
+            insert(inner, name, rest, value)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
@@ -218,5 +235,39 @@ mod tests {
         ] {
             assert!(error.to_string().contains("unknown field"), "{error}");
         }
+    }
+
+    #[test]
+    fn librdkafka_properties_come_from_the_environment_too() {
+        let config = load("", &[("MODEL_FACTORY_KAFKA__PROPERTIES__LINGER_MS", "20")]).unwrap();
+        assert_eq!(config.kafka.properties["linger.ms"], "20");
+    }
+
+    #[test]
+    fn the_example_names_every_setting_with_its_default() {
+        fn flat(prefix: &str, value: &serde_json::Value, found: &mut BTreeMap<String, String>) {
+            let text = match value {
+                serde_json::Value::Object(members) => {
+                    for (key, value) in members {
+                        flat(&format!("{prefix}__{}", key.to_uppercase()), value, found);
+                    }
+                    return;
+                }
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            found.insert(prefix.trim_start_matches('_').to_owned(), text);
+        }
+        let mut settings = BTreeMap::new();
+        flat("", &serde_json::to_value(Config::default()).unwrap(), &mut settings);
+        let example = include_str!("../deploy/worker.env.example");
+        let shown: BTreeMap<String, String> = example
+            .lines()
+            .filter_map(|line| line.strip_prefix(PREFIX)?.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .filter(|(name, _)| !name.starts_with("KAFKA__PROPERTIES__"))
+            .collect();
+        assert_eq!(shown, settings);
     }
 }

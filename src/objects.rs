@@ -8,6 +8,7 @@ use std::time::Duration;
 
 /// How an S3 service is reached.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Settings {
     /// Endpoint URL; without it Amazon's own.

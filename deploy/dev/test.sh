@@ -9,9 +9,15 @@ here=deploy/dev
 log=target/dev/test.log
 mkdir -p target/dev
 
+# Databases and run folders of the tests; Postgres may run as another user, who has to get in.
+TMPDIR=$(mktemp -d -t model-factory-tests-XXXXXX)
+export TMPDIR
+chmod 755 "$TMPDIR"
+
 stop() {
     "$here/kafka.sh" stop
     "$here/s3.sh" stop
+    rm -rf "$TMPDIR"
 }
 trap stop EXIT
 

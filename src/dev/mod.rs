@@ -9,4 +9,4 @@ pub mod requests;
 pub mod transactions;
 
 pub use environment::Environment;
-pub use postgres::{PostgresError, PrivatePostgres};
+pub use postgres::{PostgresError, PrivatePostgres, binaries};

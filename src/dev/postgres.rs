@@ -137,7 +137,9 @@ impl Host {
     }
 }
 
-fn binaries() -> Result<PathBuf, PostgresError> {
+/// The folder of the installed Postgres server binaries: what `pg_config` names, else the newest of
+/// Debian's.
+pub fn binaries() -> Result<PathBuf, PostgresError> {
     if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
         let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
         if folder.join("initdb").exists() {

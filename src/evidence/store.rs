@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// Where evidence goes.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct EvidenceSettings {
     /// `file:///folder` or `s3://bucket/prefix`.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// How Kafka is reached and used.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSettings {
     /// Bootstrap servers, comma-separated.
@@ -35,6 +36,7 @@ impl Default for KafkaSettings {
 
 /// Where a group starts that has never committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum StartAt {
     /// With the oldest record.
@@ -45,6 +47,7 @@ pub enum StartAt {
 
 /// Names of the topics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicNames {
     /// In: requests and commands.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 /// Settings of the ledger.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
     /// Connection URL; may hold a password, so it is never printed.

@@ -251,3 +251,31 @@ async fn a_database_of_another_release_is_refused() {
         .unwrap();
     assert!(ledger.check_schema().await.unwrap_err().to_string().contains("999"));
 }
+
+/// `schema.sql` shows what the migrations come to; `MODEL_FACTORY_BLESS=1` writes it anew.
+#[tokio::test]
+async fn the_schema_that_people_read_is_the_one_that_migrations_make() {
+    let url = fresh_database().await;
+    ledger_on(&url, |_| {}).await;
+    let dump = std::process::Command::new(model_factory::dev::binaries().unwrap().join("pg_dump"))
+        .args(["--schema-only", "--no-owner", "--no-privileges", "--exclude-table=_sqlx_migrations"])
+        .arg(&url)
+        .output()
+        .unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let noise = |line: &&str| ["--", "SET ", "\\", "SELECT pg_catalog."].iter().all(|start| !line.starts_with(start));
+    let text = String::from_utf8(dump.stdout).unwrap();
+    let mut shown = "-- What the migrations come to, for reading; a test keeps it true.\n".to_owned();
+    for line in text.lines().filter(noise) {
+        if !(line.is_empty() && shown.ends_with("\n\n")) {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    let shown = format!("{}\n", shown.trim_end());
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/postgres/schema.sql");
+    if std::env::var_os("MODEL_FACTORY_BLESS").is_some() {
+        std::fs::write(place, &shown).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(place).unwrap(), shown, "run the test with MODEL_FACTORY_BLESS=1");
+}

@@ -1,0 +1,190 @@
+-- What the migrations come to, for reading; a test keeps it true.
+
+CREATE TYPE public.execution_mode AS ENUM (
+    'NONE',
+    'FULL',
+    'PUBLISH_ONLY'
+);
+
+CREATE TYPE public.outbox_kind AS ENUM (
+    'LIFECYCLE',
+    'PUBLICATION',
+    'DEAD_LETTER'
+);
+
+CREATE TYPE public.run_state AS ENUM (
+    'QUEUED',
+    'RUNNING',
+    'EVAL_READY',
+    'PASS',
+    'FAIL',
+    'PUBLISH_PENDING',
+    'PUBLISHED'
+);
+
+CREATE TABLE public.inbox (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    key bytea,
+    value bytea NOT NULL,
+    outcome jsonb NOT NULL,
+    request_id text,
+    received_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.outbox (
+    id bigint NOT NULL,
+    stream text NOT NULL,
+    shard smallint GENERATED ALWAYS AS (((hashtext(stream) & 15))::smallint) STORED NOT NULL,
+    seq bigint,
+    kind public.outbox_kind NOT NULL,
+    event_id text NOT NULL,
+    key bytea,
+    value bytea,
+    headers jsonb NOT NULL,
+    source_topic text,
+    source_partition integer,
+    source_offset bigint,
+    created_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    sent_topic text,
+    sent_partition integer,
+    sent_offset bigint,
+    CONSTRAINT outbox_dead_letters_keep_their_bytes_in_the_inbox CHECK ((((kind = 'DEAD_LETTER'::public.outbox_kind) = (value IS NULL)) AND ((kind = 'DEAD_LETTER'::public.outbox_kind) = (source_offset IS NOT NULL)))),
+    CONSTRAINT outbox_sent_has_coordinates CHECK (((sent_at IS NULL) = (sent_offset IS NULL))),
+    CONSTRAINT outbox_value_check CHECK ((length(value) <= 900000))
+);
+
+ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.relay_shards (
+    shard smallint NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    owner text,
+    expires_at timestamp with time zone,
+    CONSTRAINT relay_shards_shard_check CHECK (((shard >= 0) AND (shard <= 15)))
+);
+
+CREATE TABLE public.requests (
+    request_id text NOT NULL,
+    run_id text NOT NULL,
+    payload_digest bytea NOT NULL,
+    body jsonb NOT NULL,
+    duplicate_announced boolean DEFAULT false NOT NULL,
+    admitted_at timestamp with time zone NOT NULL,
+    CONSTRAINT requests_payload_digest_check CHECK ((length(payload_digest) = 32))
+);
+
+CREATE TABLE public.runs (
+    run_id text NOT NULL,
+    run_key bytea NOT NULL,
+    request_id text NOT NULL,
+    state public.run_state DEFAULT 'QUEUED'::public.run_state NOT NULL,
+    execution_mode public.execution_mode DEFAULT 'NONE'::public.execution_mode NOT NULL,
+    publish_allowed boolean NOT NULL,
+    full_run_attempts integer DEFAULT 0 NOT NULL,
+    publish_retry_attempts integer DEFAULT 0 NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    lease_owner text,
+    lease_expires_at timestamp with time zone,
+    cancel_requested boolean DEFAULT false NOT NULL,
+    available_at timestamp with time zone NOT NULL,
+    reason_code text,
+    reason_message text,
+    refs jsonb DEFAULT '{}'::jsonb NOT NULL,
+    next_seq bigint DEFAULT 1 NOT NULL,
+    traceparent text,
+    tracestate text,
+    published_topic text,
+    published_partition integer,
+    published_offset bigint,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
+    CONSTRAINT runs_full_run_attempts_check CHECK ((full_run_attempts >= 0)),
+    CONSTRAINT runs_lease_while_working CHECK ((((execution_mode <> 'NONE'::public.execution_mode) = (lease_owner IS NOT NULL)) AND ((lease_owner IS NULL) = (lease_expires_at IS NULL)))),
+    CONSTRAINT runs_mode_fits_state CHECK (
+CASE state
+    WHEN 'RUNNING'::public.run_state THEN (execution_mode = ANY (ARRAY['FULL'::public.execution_mode, 'PUBLISH_ONLY'::public.execution_mode]))
+    WHEN 'EVAL_READY'::public.run_state THEN (execution_mode = 'FULL'::public.execution_mode)
+    ELSE (execution_mode = 'NONE'::public.execution_mode)
+END),
+    CONSTRAINT runs_publish_retry_attempts_check CHECK ((publish_retry_attempts >= 0)),
+    CONSTRAINT runs_published_has_coordinates CHECK ((((state = 'PUBLISHED'::public.run_state) = (published_offset IS NOT NULL)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
+    CONSTRAINT runs_run_id_check CHECK ((run_id ~ '^tr_[0-9a-f]{32}$'::text)),
+    CONSTRAINT runs_run_key_check CHECK ((length(run_key) = 32))
+);
+
+CREATE TABLE public.transitions (
+    run_id text NOT NULL,
+    seq bigint NOT NULL,
+    transition text NOT NULL,
+    from_state public.run_state NOT NULL,
+    to_state public.run_state NOT NULL,
+    execution_mode public.execution_mode NOT NULL,
+    attempt integer NOT NULL,
+    fence bigint NOT NULL,
+    worker text NOT NULL,
+    reason_code text,
+    reason_message text,
+    at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY public.inbox
+    ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_event_id_key UNIQUE (event_id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_stream_seq_key UNIQUE (stream, seq);
+
+ALTER TABLE ONLY public.relay_shards
+    ADD CONSTRAINT relay_shards_pkey PRIMARY KEY (shard);
+
+ALTER TABLE ONLY public.requests
+    ADD CONSTRAINT requests_pkey PRIMARY KEY (request_id);
+
+ALTER TABLE ONLY public.runs
+    ADD CONSTRAINT runs_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.runs
+    ADD CONSTRAINT runs_run_key_key UNIQUE (run_key);
+
+ALTER TABLE ONLY public.transitions
+    ADD CONSTRAINT transitions_pkey PRIMARY KEY (run_id, seq);
+
+CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
+
+CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE (sent_at IS NULL);
+
+CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
+
+CREATE INDEX runs_claimable ON public.runs USING btree (available_at, run_id) WHERE (state = ANY (ARRAY['QUEUED'::public.run_state, 'PUBLISH_PENDING'::public.run_state]));
+
+CREATE INDEX runs_leased ON public.runs USING btree (lease_expires_at) WHERE (lease_owner IS NOT NULL);
+
+CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
+
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_source_topic_source_partition_source_offset_fkey FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES public.inbox(topic, partition, "offset") DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.requests
+    ADD CONSTRAINT requests_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.runs
+    ADD CONSTRAINT runs_request_id_fkey FOREIGN KEY (request_id) REFERENCES public.requests(request_id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.transitions
+    ADD CONSTRAINT transitions_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);

@@ -28,8 +28,7 @@ check: ## Format, lints, tidiness, documentation, licences
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --test tidy
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
-	else echo "cargo-deny is not installed: licences and sources were not checked"; fi
+	@deploy/dev/deny.sh
 
 test-interop: build ## XGBoost, MLflow and a Python Kafka client against what we make
 	@tests/interop/run.sh

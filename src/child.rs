@@ -3,25 +3,20 @@
 //! Where dataset, trainer and pipeline meet. Everything that it knows is in the job directory; everything
 //! that it leaves is there too, `result.json` last. Never: opens a socket, reads the environment.
 
-use crate::dataset::read_table;
+use crate::dataset::{read_table, write_scores};
 use crate::identity::document_bytes;
 use crate::pipeline::metrics::{self, Scored};
-use crate::pipeline::{
-    Assignment, DatasetSummary, Evaluation, RowIds, Table, TrainPlan, WindowSummary, leakage, split,
-};
+use crate::pipeline::{Assignment, DatasetSummary, Evaluation, Table, TrainPlan, WindowSummary, leakage, split};
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{
     self, EVALUATION_FILE, Fitted, FittingWindow, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE,
     SCORES_FILE,
 };
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Carries the job out. The exit status says whether a result was written, the result says which.
 pub fn main(job_dir: &Path, worker: i32) -> ExitCode {
@@ -60,7 +55,7 @@ fn work(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write(job_dir, MODEL_FILE, &fitted.xgboost_json()?)?;
     tell("score", 0.85, "scoring the test window");
     let scores = fitted.score(&table, &assignment.test)?;
-    write_scores(job_dir, &table, &assignment.test, &scores)?;
+    write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     tell("evaluate", 0.9, "measuring");
     let evaluation =
         Evaluation { scores: measure(&table, &assignment, &scores, &plan), dataset, rounds: fitted.rounds };
@@ -90,8 +85,8 @@ fn write(job_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// One line of progress. Nobody may be listening; that is no reason to stop.
-fn tell(phase: &str, fraction: f64, message: &str) {
-    let progress = Progress { phase: phase.to_owned(), fraction, message: message.to_owned() };
+fn tell(step: &str, fraction: f64, message: &str) {
+    let progress = Progress { step: step.to_owned(), fraction, message: message.to_owned() };
     if let Ok(line) = serde_json::to_string(&progress) {
         let _ = writeln!(std::io::stdout(), "{line}");
     }
@@ -136,19 +131,4 @@ fn measure(table: &Table, assignment: &Assignment, scores: &[f32], plan: &TrainP
         table.entities.first().map(|column| rows.iter().map(|&row| column.ids[row]).collect());
     let of_test = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
     metrics::measure(&of_test, &plan.evaluation)
-}
-
-fn write_scores(job_dir: &Path, table: &Table, rows: &[usize], scores: &[f32]) -> Result<(), Failure> {
-    let row_id: ArrayRef = match &table.row_id {
-        RowIds::Numbers(ids) => Arc::new(rows.iter().map(|&row| ids[row]).collect::<Int64Array>()),
-        RowIds::Texts(ids) => Arc::new(StringArray::from_iter_values(rows.iter().map(|&row| &ids[row]))),
-    };
-    let label: ArrayRef = Arc::new(rows.iter().map(|&row| Some(table.label[row])).collect::<BooleanArray>());
-    let score: ArrayRef = Arc::new(Float32Array::from(scores.to_vec()));
-    let batch = RecordBatch::try_from_iter([("row_id", row_id), ("label", label), ("score", score)]).map_err(broken)?;
-    let file = File::create(job_dir.join(SCORES_FILE)).map_err(broken)?;
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).map_err(broken)?;
-    writer.write(&batch).map_err(broken)?;
-    writer.close().map_err(broken)?;
-    Ok(())
 }

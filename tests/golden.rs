@@ -1,4 +1,5 @@
 //! Golden files: what was once accepted or refused stays so, with the same identity, code and pointer.
+#![expect(clippy::unwrap_used, reason = "a test may fail with a panic")]
 
 use model_factory::contract::{
     AllowList, BundlePublication, CancelRequest, DatasetManifest, GovernanceProfile, MAX_MESSAGE_BYTES, Message,

@@ -66,7 +66,7 @@ impl TargetScope {
     }
 }
 
-/// A request to build a bundle. Made by [`super::parse`]; serialises to the normalised message.
+/// A request to build a bundle. Made by [`super::parse()`]; serialises to the normalised message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainBuildRequest {

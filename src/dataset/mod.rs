@@ -7,6 +7,8 @@
 
 mod fetch;
 mod parquet;
+mod scores;
 
 pub use fetch::{InputFault, InputSettings, Inputs};
 pub use parquet::read_table;
+pub use scores::write_scores;

@@ -33,7 +33,7 @@ impl Ledger {
                     self.requeue(&mut run, reason.clone(), at, &lease.worker, &mut additions)
                 }
                 (Transition::DeferPublish, Some(reason)) => {
-                    run.available_at = at + backoff(run.publish_retry_attempts);
+                    run.available_at = at + retry_delay(run.publish_retry_attempts);
                     run.step(step.transition, Some(reason.clone()), at, &lease.worker, &mut additions)
                 }
                 (transition, reason) => run.step(transition, reason.clone(), at, &lease.worker, &mut additions),
@@ -148,14 +148,14 @@ impl Ledger {
         }
         run.available_at = match reason.code {
             FailureCode::LeaseExpired => at,
-            _ => at + backoff(run.full_run_attempts),
+            _ => at + retry_delay(run.full_run_attempts),
         };
         run.step(Transition::Requeue, Some(reason), at, worker, additions)
     }
 }
 
 /// 2, 4, 8… seconds, at most five minutes.
-fn backoff(attempts: i32) -> TimeDelta {
+fn retry_delay(attempts: i32) -> TimeDelta {
     TimeDelta::seconds((1_i64 << attempts.clamp(1, 9)).min(300))
 }
 

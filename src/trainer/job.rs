@@ -60,7 +60,7 @@ impl JobEnd {
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// `read`, `check`, `fit`, `score`, `evaluate`.
-    pub phase: String,
+    pub step: String,
     /// Share of the whole work, 0 to 1.
     pub fraction: f64,
     /// For people.

@@ -1,4 +1,7 @@
 //! Integration tests: real Postgres, real Kafka, real training. Loops are driven by hand.
+#![expect(clippy::unwrap_used, reason = "a test may fail with a panic")]
+#![expect(clippy::disallowed_methods, reason = "tests read the environment for services, and bound their waits")]
+#![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
 mod bundle;
 mod evidence;

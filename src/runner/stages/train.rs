@@ -116,7 +116,7 @@ impl Runner {
         resolved: &Resolved,
     ) -> Result<(), Interrupted> {
         let exit = trainer::run(&self.trainer, job_dir, &resolved.plan.limits, stopped(keeper), |progress| {
-            info!(phase = %progress.phase, fraction = progress.fraction, "{}", progress.message);
+            info!(step = %progress.step, fraction = progress.fraction, "{}", progress.message);
         })
         .await
         .map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))?;

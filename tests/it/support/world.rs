@@ -116,14 +116,14 @@ impl World {
         while runner.run_once(&shutdown).await.unwrap() != RunnerOutcome::Idle {}
     }
 
-    pub async fn relay(&self, name: &str) -> Relay {
+    pub fn relay(&self, name: &str) -> Relay {
         let boundaries = OwnershipBoundaries::shipped();
         Relay::new(&self.config.kafka, self.ledger.clone(), boundaries, name.to_owned()).unwrap()
     }
 
     /// Sends all that the outbox holds.
     pub async fn drain(&self) -> usize {
-        let mut relay = self.relay("relay-1").await;
+        let mut relay = self.relay("relay-1");
         let sent = relay.drain().await.unwrap();
         relay.close().await;
         sent

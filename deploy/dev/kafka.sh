@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real Apache Kafka for tests: KRaft, one node, own ports and folder.
 #
-#   kafka.sh start   prints the bootstrap servers; exit status 3 where none can be provided
+#   kafka.sh start   prints the bootstrap servers; exit status 3 where none can be provided; one that was
+#                    started before and still runs is used again
 #   kafka.sh stop    ends exactly the one that `start` started
 #
 # Takes, in this order: MODEL_FACTORY_TEST_BROKERS, a Docker engine, the official jars through Maven with
@@ -49,7 +50,7 @@ start_docker() {
         "apache/kafka:$version" >&2
     echo "$name" >"$state/container"
     wait_for_port "$port" docker inspect "$name" >/dev/null 2>&1 || { say "the container did not come up"; return 1; }
-    echo "127.0.0.1:$port"
+    echo "127.0.0.1:$port" >"$state/brokers"
 }
 
 fetch_jars() {
@@ -91,7 +92,19 @@ PROPERTIES
         >"$state/kafka.log" 2>&1 </dev/null &
     echo $! >"$state/pid"
     wait_for_port "$port" kill -0 "$(cat "$state/pid")" || { tail -20 "$state/kafka.log" >&2; return 1; }
-    echo "127.0.0.1:$port"
+    echo "127.0.0.1:$port" >"$state/brokers"
+}
+
+is_ours() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -q "$state/server.properties"; }
+
+running() {
+    if [ -e "$state/container" ]; then
+        [ "$(docker inspect --format '{{.State.Running}}' "$(cat "$state/container")" 2>/dev/null)" = true ]
+    elif [ -e "$state/pid" ]; then
+        is_ours "$(cat "$state/pid")"
+    else
+        return 1
+    fi
 }
 
 start() {
@@ -100,6 +113,13 @@ start() {
         return 0
     fi
     mkdir -p "$state"
+    if ! running; then
+        provide || return $?
+    fi
+    cat "$state/brokers"
+}
+
+provide() {
     if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
         start_docker
     elif command -v java >/dev/null && command -v mvn >/dev/null; then
@@ -119,7 +139,7 @@ stop() {
         local pid
         pid=$(cat "$state/pid")
         rm -f "$state/pid"
-        if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q "$state/server.properties"; then
+        if is_ours "$pid"; then
             kill "$pid" 2>/dev/null || true
             for _ in $(seq 1 80); do
                 kill -0 "$pid" 2>/dev/null || return 0

@@ -22,7 +22,7 @@ pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest) -> String {
     text.push_str("    model_format: json\n");
     let metadata = json!({"run_id": plan.run_id, "run_key": plan.run_key});
     writeln!(text, "metadata: {metadata}").expect("writing to a string");
-    writeln!(text, "model_uuid: {}", &model_digest.to_string()[..32]).expect("writing to a string");
+    writeln!(text, "model_uuid: {}", quoted(&model_digest.to_string()[..32])).expect("writing to a string");
     text.push_str("signature:\n");
     writeln!(text, "  inputs: {}", quoted(&inputs(&plan.features))).expect("writing to a string");
     let outputs = json!([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1]}}]).to_string();

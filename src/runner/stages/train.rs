@@ -116,7 +116,7 @@ impl Runner {
         resolved: &Resolved,
     ) -> Result<(), Interrupted> {
         let exit = trainer::run(&self.trainer, job_dir, &resolved.plan.limits, stopped(keeper), |progress| {
-            info!(step = %progress.step, fraction = progress.fraction, "{}", progress.message);
+            info!(step = %progress.step, done = format!("{:.0}%", progress.fraction * 100.0), "{}", progress.message);
         })
         .await
         .map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))?;

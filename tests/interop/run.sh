@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What we make, read by the other side's own software: XGBoost, MLflow and scikit-learn on a bundle of the
+# demo; a Python Kafka client on a worker with a real Kafka and a real Postgres.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+state=target/interop
+binary=target/debug/model-factory
+wanted=tests/interop/requirements.txt
+mkdir -p "$state"
+
+if ! cmp --silent "$wanted" "$state/installed.txt"; then
+    echo "interop: installing the other side's software, once"
+    rm -rf "$state/venv"
+    python3 -m venv "$state/venv"
+    "$state/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" "$state/installed.txt"
+fi
+python=$state/venv/bin/python
+
+echo "interop: a bundle of the demo"
+"$binary" demo --state-dir "$state/demo" >"$state/demo.log" 2>&1 || { cat "$state/demo.log"; exit 1; }
+"$python" tests/interop/bundle.py "$state/demo"
+"$python" tests/interop/metrics.py "$state/demo"
+
+if ! brokers=$(deploy/dev/kafka.sh start); then
+    echo "interop: no Kafka could be started; the worker was not tried with a foreign client"
+    exit "${MODEL_FACTORY_REQUIRE_KAFKA:-0}"
+fi
+dev_pid=
+stop() {
+    [ -z "$dev_pid" ] || kill "$dev_pid" 2>/dev/null || true
+    deploy/dev/kafka.sh stop
+}
+trap stop EXIT
+# For its Postgres and its inputs; the worker that is tried gets a database of its own.
+"$binary" dev --state-dir "$state/dev" >"$state/dev.log" 2>&1 &
+dev_pid=$!
+database=
+for _ in $(seq 1 240); do
+    database=$(awk '$1 == "database" { print $2 }' "$state/dev.log")
+    [ -z "$database" ] || break
+    kill -0 "$dev_pid" 2>/dev/null || break
+    sleep 0.25
+done
+[ -n "$database" ] || { cat "$state/dev.log"; exit 1; }
+"$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"

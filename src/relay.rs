@@ -8,6 +8,7 @@ use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
 use crate::retry::Backoff;
 use futures::future::join_all;
+use metrics::counter;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -77,6 +78,7 @@ impl Relay {
                 Ok(RelayOutcome::Idle) => idle.next_delay(),
                 Err(RelayFault::Kafka(kafka::Fault::Fatal(why))) => {
                     warn!(why, "making the producer again");
+                    counter!("model_factory_producers_recreated_total").increment(1);
                     self.outlet = Outlet::open(&self.settings)?;
                     trouble.next_delay()
                 }
@@ -101,7 +103,7 @@ impl Relay {
     /// Sends the first unsent record of every stream, and marks what was acknowledged.
     pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayFault> {
         self.hold_shards().await?;
-        let rows = self.ledger.unsent(&self.shards, IN_FLIGHT).await?;
+        let rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
         if rows.is_empty() {
             return Ok(RelayOutcome::Idle);
         }

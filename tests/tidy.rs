@@ -12,7 +12,7 @@ const MAX_LINES: usize = 500;
 /// Rooms in the order of ARCHITECTURE.md, each with the rooms of ours that it may import.
 const ROOMS: &[(&str, &str)] = &[
     ("main", "cli"),
-    ("cli", "app child config contract dataset dev identity kafka ledger pipeline run runner telemetry"),
+    ("cli", "app child cli config contract dataset dev identity kafka ledger pipeline run runner telemetry"),
     ("app", "config contract dataset evidence intake kafka ledger ops relay runner trainer"),
     ("config", "contract dataset evidence kafka ledger"),
     ("telemetry", "config"),

@@ -4,16 +4,28 @@ CREATE TYPE run_state AS ENUM ('QUEUED', 'RUNNING', 'EVAL_READY', 'PASS', 'FAIL'
 CREATE TYPE execution_mode AS ENUM ('NONE', 'FULL', 'PUBLISH_ONLY');
 CREATE TYPE outbox_kind AS ENUM ('LIFECYCLE', 'PUBLICATION', 'DEAD_LETTER');
 
+-- Whose turn it is; '' where requests name no tenant.
+CREATE TABLE tenants (
+    tenant                 text PRIMARY KEY,
+    claimed_at             timestamptz
+);
+
 -- One row per meaning.
 CREATE TABLE runs (
     run_id                 text PRIMARY KEY CHECK (run_id ~ '^tr_[0-9a-f]{32}$'),
     run_key                bytea NOT NULL UNIQUE CHECK (length(run_key) = 32),
+    near_key               bytea NOT NULL CHECK (length(near_key) = 32),
     request_id             text NOT NULL,
+    tenant                 text NOT NULL REFERENCES tenants,
+    priority               smallint NOT NULL DEFAULT 0,
     state                  run_state NOT NULL DEFAULT 'QUEUED',
     execution_mode         execution_mode NOT NULL DEFAULT 'NONE',
     publish_allowed        boolean NOT NULL,
     full_run_attempts      integer NOT NULL DEFAULT 0 CHECK (full_run_attempts >= 0),
     publish_retry_attempts integer NOT NULL DEFAULT 0 CHECK (publish_retry_attempts >= 0),
+    -- Attempts up to the last time that somebody asked again; the bounds count from there.
+    full_attempts_before   integer NOT NULL DEFAULT 0 CHECK (full_attempts_before <= full_run_attempts),
+    publish_attempts_before integer NOT NULL DEFAULT 0 CHECK (publish_attempts_before <= publish_retry_attempts),
     fence                  bigint NOT NULL DEFAULT 0,
     lease_owner            text,
     lease_expires_at       timestamptz,
@@ -45,8 +57,10 @@ CREATE TABLE runs (
         AND (published_offset IS NULL) = (published_topic IS NULL)
         AND (published_offset IS NULL) = (published_partition IS NULL))
 );
-CREATE INDEX runs_claimable ON runs (available_at, run_id) WHERE state IN ('QUEUED', 'PUBLISH_PENDING');
+CREATE INDEX runs_queued ON runs (tenant, priority DESC, available_at, run_id) WHERE state = 'QUEUED';
+CREATE INDEX runs_publishable ON runs (available_at, run_id) WHERE state = 'PUBLISH_PENDING';
 CREATE INDEX runs_leased ON runs (lease_expires_at) WHERE lease_owner IS NOT NULL;
+CREATE INDEX runs_by_near_key ON runs (near_key);
 CREATE INDEX runs_recent ON runs (created_at DESC);
 
 -- One row per accepted request id. The run may be inserted after it, within the transaction.
@@ -90,6 +104,18 @@ CREATE TABLE transitions (
     at                     timestamptz NOT NULL,
     PRIMARY KEY (run_id, seq)
 );
+
+-- What requesters and operators asked to be done with runs.
+CREATE TABLE acts (
+    id                     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id                 text NOT NULL REFERENCES runs,
+    act                    text NOT NULL,
+    actor                  text NOT NULL,
+    reason                 text NOT NULL,
+    refused_code           text,
+    at                     timestamptz NOT NULL
+);
+CREATE INDEX acts_by_run ON acts (run_id, id);
 
 -- What the relay is still to send. Within a stream ids rise in commit order, since they are drawn under
 -- the run's row lock; across streams they do not.

@@ -22,6 +22,25 @@ CREATE TYPE public.run_state AS ENUM (
     'PUBLISHED'
 );
 
+CREATE TABLE public.acts (
+    id bigint NOT NULL,
+    run_id text NOT NULL,
+    act text NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    refused_code text,
+    at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE public.acts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.acts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.inbox (
     topic text NOT NULL,
     partition integer NOT NULL,
@@ -86,12 +105,17 @@ CREATE TABLE public.requests (
 CREATE TABLE public.runs (
     run_id text NOT NULL,
     run_key bytea NOT NULL,
+    near_key bytea NOT NULL,
     request_id text NOT NULL,
+    tenant text NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
     state public.run_state DEFAULT 'QUEUED'::public.run_state NOT NULL,
     execution_mode public.execution_mode DEFAULT 'NONE'::public.execution_mode NOT NULL,
     publish_allowed boolean NOT NULL,
     full_run_attempts integer DEFAULT 0 NOT NULL,
     publish_retry_attempts integer DEFAULT 0 NOT NULL,
+    full_attempts_before integer DEFAULT 0 NOT NULL,
+    publish_attempts_before integer DEFAULT 0 NOT NULL,
     fence bigint DEFAULT 0 NOT NULL,
     lease_owner text,
     lease_expires_at timestamp with time zone,
@@ -108,6 +132,8 @@ CREATE TABLE public.runs (
     published_offset bigint,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
+    CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
     CONSTRAINT runs_full_run_attempts_check CHECK ((full_run_attempts >= 0)),
     CONSTRAINT runs_lease_while_working CHECK ((((execution_mode <> 'NONE'::public.execution_mode) = (lease_owner IS NOT NULL)) AND ((lease_owner IS NULL) = (lease_expires_at IS NULL)))),
@@ -117,10 +143,16 @@ CASE state
     WHEN 'EVAL_READY'::public.run_state THEN (execution_mode = 'FULL'::public.execution_mode)
     ELSE (execution_mode = 'NONE'::public.execution_mode)
 END),
+    CONSTRAINT runs_near_key_check CHECK ((length(near_key) = 32)),
     CONSTRAINT runs_publish_retry_attempts_check CHECK ((publish_retry_attempts >= 0)),
     CONSTRAINT runs_published_has_coordinates CHECK ((((state = 'PUBLISHED'::public.run_state) = (published_offset IS NOT NULL)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
     CONSTRAINT runs_run_id_check CHECK ((run_id ~ '^tr_[0-9a-f]{32}$'::text)),
     CONSTRAINT runs_run_key_check CHECK ((length(run_key) = 32))
+);
+
+CREATE TABLE public.tenants (
+    tenant text NOT NULL,
+    claimed_at timestamp with time zone
 );
 
 CREATE TABLE public.transitions (
@@ -137,6 +169,9 @@ CREATE TABLE public.transitions (
     reason_message text,
     at timestamp with time zone NOT NULL
 );
+
+ALTER TABLE ONLY public.acts
+    ADD CONSTRAINT acts_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
@@ -162,8 +197,13 @@ ALTER TABLE ONLY public.runs
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_run_key_key UNIQUE (run_key);
 
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant);
+
 ALTER TABLE ONLY public.transitions
     ADD CONSTRAINT transitions_pkey PRIMARY KEY (run_id, seq);
+
+CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
 
@@ -171,11 +211,18 @@ CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE (sent
 
 CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
 
-CREATE INDEX runs_claimable ON public.runs USING btree (available_at, run_id) WHERE (state = ANY (ARRAY['QUEUED'::public.run_state, 'PUBLISH_PENDING'::public.run_state]));
+CREATE INDEX runs_by_near_key ON public.runs USING btree (near_key);
 
 CREATE INDEX runs_leased ON public.runs USING btree (lease_expires_at) WHERE (lease_owner IS NOT NULL);
 
+CREATE INDEX runs_publishable ON public.runs USING btree (available_at, run_id) WHERE (state = 'PUBLISH_PENDING'::public.run_state);
+
+CREATE INDEX runs_queued ON public.runs USING btree (tenant, priority DESC, available_at, run_id) WHERE (state = 'QUEUED'::public.run_state);
+
 CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
+
+ALTER TABLE ONLY public.acts
+    ADD CONSTRAINT acts_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_source_topic_source_partition_source_offset_fkey FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES public.inbox(topic, partition, "offset") DEFERRABLE INITIALLY DEFERRED;
@@ -185,6 +232,9 @@ ALTER TABLE ONLY public.requests
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_request_id_fkey FOREIGN KEY (request_id) REFERENCES public.requests(request_id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.runs
+    ADD CONSTRAINT runs_tenant_fkey FOREIGN KEY (tenant) REFERENCES public.tenants(tenant);
 
 ALTER TABLE ONLY public.transitions
     ADD CONSTRAINT transitions_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);

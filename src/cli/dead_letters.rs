@@ -1,16 +1,25 @@
-//! `model-factory dead-letters`: what was refused, and why.
+//! `model-factory dead-letters`: what was refused, why, and again.
 
 use super::table::{Output, Table, json_lines};
 use crate::config::Config;
-use crate::ledger::{DeadLetterRecord, Ledger};
-use anyhow::Context as _;
+use crate::kafka::{Outlet, Record};
+use crate::ledger::{Coordinates, DeadLetterRecord, Ledger};
+use crate::run::FailureCode;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// List refused records with code, pointer and rule.
+/// List and show refused records, or send them to the request topic again.
+///
+/// A record is named by where it stood on the request topic: topic/partition/offset.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  model-factory dead-letters list --output json")]
+#[command(after_help = "Examples:
+  model-factory dead-letters list --code SCHEMA_INVALID --output json
+  model-factory dead-letters show mf.train-requests.v0/0/17
+  model-factory dead-letters replay mf.train-requests.v0/0/17 --reason 'profile is there now'
+  model-factory dead-letters replay --code REF_NOT_ALLOWED --limit 20 --reason 'allow-list mended' --dry-run")]
 pub(super) struct DeadLettersArgs {
     #[command(subcommand)]
     command: DeadLettersCommand,
@@ -23,21 +32,58 @@ pub(super) struct DeadLettersArgs {
 enum DeadLettersCommand {
     /// The latest refused records, newest first.
     List {
+        /// Only records that were refused with this code.
+        #[arg(long)]
+        code: Option<FailureCode>,
         /// Records at the most.
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
+    /// One refused record with its headers and text.
+    Show {
+        /// topic/partition/offset.
+        source: Coordinates,
+        /// Write the bytes as they came, and nothing else.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Send refused records again, as they came; each is an ordinary request and judged anew.
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// topic/partition/offset.
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    sources: Vec<Coordinates>,
+    /// All records that were refused with this code, newest first.
+    #[arg(long)]
+    code: Option<FailureCode>,
+    /// Records at the most; more are an error, and nothing is sent.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// Why; it travels in the header `mf_replay_reason`.
+    #[arg(long)]
+    reason: String,
+    /// Only say what would be sent.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl DeadLettersArgs {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-        let DeadLettersCommand::List { limit } = self.command;
-        let letters = ledger.dead_letters(limit).await?;
         let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => json_lines(&mut out, &letters)?,
-            Output::Table => list(&mut out, &letters)?,
+        match self.command {
+            DeadLettersCommand::List { code, limit } => {
+                let letters = ledger.dead_letters(code, limit).await?;
+                match self.output {
+                    Output::Json => json_lines(&mut out, &letters)?,
+                    Output::Table => list(&mut out, &letters)?,
+                }
+            }
+            DeadLettersCommand::Show { source, raw } => show(&mut out, &ledger, &source, raw, self.output).await?,
+            DeadLettersCommand::Replay(args) => replay(&mut out, &ledger, &config, args, self.output).await?,
         }
         ledger.close().await;
         Ok(ExitCode::SUCCESS)
@@ -49,8 +95,84 @@ pub(super) fn list(out: &mut dyn Write, letters: &[DeadLetterRecord]) -> anyhow:
     let mut table = Table::new(&["SOURCE", "BYTES", "CODE", "POINTER", "MESSAGE"]);
     for letter in letters {
         let header = |name: &str| letter.headers.get(name).cloned().unwrap_or_default();
-        let source = format!("{}/{}", header("mf_source_partition"), header("mf_source_offset"));
-        table.row([source, letter.bytes.to_string(), header("mf_code"), header("mf_pointer"), header("mf_message")]);
+        let bytes = letter.bytes.to_string();
+        table.row([letter.source.to_string(), bytes, header("mf_code"), header("mf_pointer"), header("mf_message")]);
     }
     Ok(table.print(out)?)
+}
+
+async fn show(
+    out: &mut dyn Write,
+    ledger: &Ledger,
+    source: &Coordinates,
+    raw: bool,
+    output: Output,
+) -> anyhow::Result<()> {
+    let (letter, original) = ledger.dead_letter(source).await?.with_context(|| not_there(source))?;
+    if raw {
+        return Ok(out.write_all(&original.value)?);
+    }
+    let text = String::from_utf8_lossy(&original.value).escape_debug().to_string();
+    if output == Output::Json {
+        return Ok(json_lines(out, &[json!({"letter": letter, "text": text})])?);
+    }
+    for (name, value) in &letter.headers {
+        writeln!(out, "  {name:<22} {value}")?;
+    }
+    let sent = letter.sent_at.map_or_else(|| "not yet".to_owned(), |at| at.to_rfc3339());
+    writeln!(out, "  {:<22} {}\n  {:<22} {sent}", "refused at", letter.created_at.to_rfc3339(), "sent at")?;
+    Ok(writeln!(out, "\n{text}")?)
+}
+
+async fn replay(
+    out: &mut dyn Write,
+    ledger: &Ledger,
+    config: &Config,
+    args: ReplayArgs,
+    output: Output,
+) -> anyhow::Result<()> {
+    let sources = match args.code {
+        Some(code) => {
+            // One more than allowed shows that there are more.
+            let letters = ledger.dead_letters(Some(code), args.limit as i64 + 1).await?;
+            letters.into_iter().map(|letter| letter.source).collect()
+        }
+        None => args.sources,
+    };
+    ensure!(sources.len() <= args.limit, "more than {} records; raise --limit if that is meant", args.limit);
+    let mut originals = Vec::with_capacity(sources.len());
+    for source in sources {
+        let (_, original) = ledger.dead_letter(&source).await?.with_context(|| not_there(&source))?;
+        originals.push((source, original));
+    }
+    let outlet = if args.dry_run { None } else { Some(Outlet::open(&config.kafka)?) };
+    for (source, original) in &originals {
+        let sent = if let Some(outlet) = &outlet {
+            let headers = [
+                ("mf_replay_of".to_owned(), source.to_string().into_bytes()),
+                ("mf_replay_reason".to_owned(), args.reason.clone().into_bytes()),
+            ];
+            let topic = &config.kafka.topics.requests;
+            let record = Record { topic, key: original.key.as_deref(), value: &original.value, headers: &headers };
+            let (partition, offset) = outlet.send(record).await?;
+            Some(Coordinates { topic: topic.clone(), partition, offset })
+        } else {
+            None
+        };
+        match output {
+            Output::Json => json_lines(out, &[json!({"source": source, "sent": sent})])?,
+            Output::Table => {
+                let what = sent.map_or_else(|| "would be sent again".to_owned(), |at| format!("sent again as {at}"));
+                writeln!(out, "  {source} {what}")?;
+            }
+        }
+    }
+    if let Some(outlet) = outlet {
+        outlet.close().await;
+    }
+    Ok(())
+}
+
+fn not_there(source: &Coordinates) -> String {
+    format!("no refused record stood at {source}; `model-factory dead-letters list` shows them")
 }

@@ -178,7 +178,7 @@ async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger,
     writeln!(out, "\nRuns in the ledger")?;
     runs::list(out, &all)?;
     writeln!(out, "\nDead letters")?;
-    dead_letters::list(out, &ledger.dead_letters(50).await?)?;
+    dead_letters::list(out, &ledger.dead_letters(None, 50).await?)?;
     let evidence = environment.folder.join("evidence");
     for run in all.iter().filter(|run| run.state == State::Published) {
         writeln!(out, "\nMetrics of {} on payments it never saw", run.run_id)?;

@@ -114,6 +114,30 @@ pub struct LifecycleProvenance {
     pub mf_code_release_id: String,
 }
 
+/// Why a request joined a run that was there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deduplication {
+    /// What was the same.
+    pub because: SameAs,
+    /// The request that the run was made for.
+    pub first_request_id: String,
+    /// Fields that make two requests the same run, as JSON pointers; all of them are equal.
+    pub compared: Vec<String>,
+    /// Fields that differ and do not matter, as JSON pointers.
+    pub ignored_differences: Vec<String>,
+}
+
+/// What made a request a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SameAs {
+    /// The same request id with the same content.
+    Request,
+    /// Another request id with the same meaning.
+    Meaning,
+}
+
 /// One event. Everything about a run that is not known (a rejection without a readable request) is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +176,12 @@ pub struct RunLifecycleEvent {
     pub refs: EventRefs,
     /// Pinned revisions.
     pub provenance: Option<LifecycleProvenance>,
+    /// With `request.deduplicated`: why this is the same run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<Deduplication>,
+    /// With `request.admitted`: runs that differ only in white space, case or Unicode form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near_misses: Vec<RunId>,
     /// The worker that did it.
     pub worker: String,
 }

@@ -16,8 +16,8 @@ mod schema;
 mod strict;
 
 pub use event::{
-    EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance, RunLifecycleEvent,
-    event_id,
+    Deduplication, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
+    RunLifecycleEvent, SameAs, event_id,
 };
 pub use manifest::{
     ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,

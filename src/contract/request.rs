@@ -3,7 +3,8 @@
 use super::Reference;
 use crate::identity::{Digest, RunId, RunKey, RunMeaning, payload_digest};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What kind of build is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,6 +103,31 @@ pub struct TrainBuildRequest {
 impl TrainBuildRequest {
     /// The only version this release reads.
     pub const SCHEMA_VERSION: &'static str = "learning.mf_train_build_request.v0";
+
+    /// Fields that make two requests the same run, as JSON pointers.
+    pub const IDENTITY: [&'static str; 9] = [
+        "/config_revision",
+        "/dataset_manifest_refs",
+        "/governance_profile_ref",
+        "/intent_kind",
+        "/mf_code_release_id",
+        "/platform_run_id",
+        "/policy_revision",
+        "/target_scope",
+        "/training_config_ref",
+    ];
+
+    /// Fields in which two normalised requests differ, as JSON pointers.
+    pub fn differences(first: &Value, second: &Value) -> Vec<String> {
+        let names = |value: &Value| -> BTreeSet<String> {
+            value.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default()
+        };
+        names(first)
+            .union(&names(second))
+            .filter(|name| first.get(name.as_str()) != second.get(name.as_str()))
+            .map(|name| format!("/{name}"))
+            .collect()
+    }
 
     /// The part that makes two requests the same run.
     pub fn meaning(&self) -> RunMeaning {

@@ -6,8 +6,10 @@
 
 mod canonical;
 mod digest;
+mod near_key;
 mod run_key;
 
 pub use canonical::{canonical_json, document_bytes};
 pub use digest::{Digest, Hasher, InvalidDigest};
+pub use near_key::{Likeness, likeness, near_key};
 pub use run_key::{RunId, RunKey, RunMeaning, payload_digest, recipe_digest};

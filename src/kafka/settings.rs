@@ -18,6 +18,9 @@ pub struct KafkaSettings {
     pub from: Option<StartAt>,
     /// Names of the topics.
     pub topics: TopicNames,
+    /// Largest value that is sent; of a larger dead letter only a reference is. Below the topics'
+    /// `max.message.bytes`.
+    pub max_value_bytes: u32,
     /// Further librdkafka properties, except those that our guarantees rest on.
     pub properties: BTreeMap<String, String>,
 }
@@ -29,6 +32,7 @@ impl Default for KafkaSettings {
             group_id: "model-factory".to_owned(),
             from: None,
             topics: TopicNames::default(),
+            max_value_bytes: 900_000,
             properties: BTreeMap::new(),
         }
     }

@@ -3,14 +3,18 @@
 //! Order of locks: request ids ascending, then run ids ascending. Two workers that bring the same keys
 //! wait for each other and never deadlock.
 
+use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
 use super::fault::commit_fault;
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Arrival, Coordinates, Outcome};
-use super::{Fault, Ledger};
-use crate::contract::{EventReason, EventType, Message, RejectedIds, Rejection, TrainBuildRequest};
-use crate::identity::{Digest, RunId};
-use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use super::{Fault, Ledger, LedgerSettings};
+use crate::contract::{
+    CancelRequest, Deduplication, EventType, Message, PublishRetryRequest, RejectedIds, Rejection, SameAs,
+    TrainBuildRequest,
+};
+use crate::identity::{Digest, RunId, near_key};
+use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, Row};
@@ -26,6 +30,9 @@ struct Known {
     duplicate_announced: bool,
 }
 
+/// Runs that one event names as near misses at the most.
+const NEAR_MISSES: usize = 16;
+
 struct Admission<'a> {
     batch: &'a [Arrival],
     worker: &'a str,
@@ -36,6 +43,9 @@ struct Admission<'a> {
     fences: HashMap<RunId, i64>,
     created: BTreeSet<RunId>,
     announced: BTreeSet<String>,
+    /// Runs by what they look like, for the meanings of this batch.
+    near_misses: HashMap<Digest, Vec<RunId>>,
+    settings: &'a LedgerSettings,
     additions: Additions,
 }
 
@@ -56,6 +66,8 @@ impl Ledger {
             fences: HashMap::new(),
             created: BTreeSet::new(),
             announced: BTreeSet::new(),
+            near_misses: HashMap::new(),
+            settings: &self.settings,
             additions: Additions::default(),
         };
         admission.recall(connection).await?;
@@ -185,28 +197,51 @@ impl Admission<'_> {
         let of = |pick: fn(&Arrival, &TrainBuildRequest) -> Option<String>| {
             new.values().map(|&i| self.train(i).and_then(|request| pick(&self.batch[i], request))).collect::<Vec<_>>()
         };
+        let tenants: BTreeSet<String> = new.values().filter_map(|&i| self.train(i)).map(tenant).collect();
+        sqlx::query("INSERT INTO tenants (tenant) SELECT UNNEST($1::text[]) ON CONFLICT DO NOTHING")
+            .bind(tenants.into_iter().collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+        let near_keys: Vec<Option<Vec<u8>>> = new
+            .values()
+            .map(|&i| self.train(i).map(|request| near_key(&request.meaning()).as_bytes().to_vec()))
+            .collect();
         let keys: Vec<Option<Vec<u8>>> = new
             .values()
             .map(|&i| self.train(i).map(|request| request.run_key().digest().as_bytes().to_vec()))
             .collect();
         let inserted = sqlx::query(
-            "INSERT INTO runs (run_id, run_key, request_id, publish_allowed, traceparent, tracestate, available_at,
-                               created_at, updated_at)
-             SELECT n.run_id, n.run_key, n.request_id, false, n.traceparent, n.tracestate, now(), now(), now()
-             FROM UNNEST($1::text[], $2::bytea[], $3::text[], $4::text[], $5::text[])
-                  AS n (run_id, run_key, request_id, traceparent, tracestate)
+            "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, publish_allowed, traceparent, tracestate,
+                               available_at, created_at, updated_at)
+             SELECT n.run_id, n.run_key, n.near_key, n.request_id, n.tenant, false, n.traceparent, n.tracestate, now(),
+                    now(), now()
+             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[])
+                  AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate)
              ORDER BY n.run_id
              ON CONFLICT (run_key) DO NOTHING RETURNING run_id",
         )
         .bind(new.keys().map(RunId::to_string).collect::<Vec<_>>())
         .bind(keys)
+        .bind(&near_keys)
         .bind(of(|_, request| Some(request.request_id.clone())))
+        .bind(of(|_, request| Some(tenant(request))))
         .bind(of(|arrival, _| arrival.traceparent.clone()))
         .bind(of(|arrival, _| arrival.tracestate.clone()))
         .fetch_all(&mut *connection)
         .await?;
         for row in inserted {
             self.created.insert(row.try_get::<String, _>(0)?.parse().map_err(|error| unreadable("run id", error))?);
+        }
+        for row in sqlx::query("SELECT near_key, run_id FROM runs WHERE near_key = ANY($1) ORDER BY run_id")
+            .bind(&near_keys)
+            .fetch_all(&mut *connection)
+            .await?
+        {
+            let near: Vec<u8> = row.try_get(0)?;
+            let near = Digest::from_bytes(&near).map_err(|error| unreadable("near key", error))?;
+            let run_id: String = row.try_get(1)?;
+            let run_id = run_id.parse().map_err(|error| unreadable("run id", error))?;
+            self.near_misses.entry(near).or_default().push(run_id);
         }
         let rows = sqlx::query(select_run!("WHERE r.run_id = ANY($1) ORDER BY r.run_id FOR UPDATE OF r"))
             .bind(touched.iter().map(RunId::to_string).collect::<Vec<_>>())
@@ -223,8 +258,12 @@ impl Admission<'_> {
     fn decide(&mut self, index: usize) {
         let outcome = match &self.batch[index].parsed {
             Ok(Message::Train(request)) => self.decide_request(index, request),
-            Ok(Message::Cancel(command)) => self.cancel(index, &command.run_id, &command.request_id, &command.reason),
-            Ok(Message::PublishRetry(command)) => self.retry_publish(index, &command.run_id, &command.request_id),
+            Ok(Message::Cancel(CancelRequest { run_id, request_id, requester_principal, reason, .. })) => {
+                self.command(index, Act::Cancel, (run_id, request_id, requester_principal, reason))
+            }
+            Ok(Message::PublishRetry(PublishRetryRequest {
+                run_id, request_id, requester_principal, reason, ..
+            })) => self.command(index, Act::RetryPublish, (run_id, request_id, requester_principal, reason)),
             Err(rejection) => {
                 self.refuse(index, rejection);
                 Outcome::Rejected { code: rejection.code }
@@ -237,7 +276,7 @@ impl Admission<'_> {
         let known = &self.known[&request.request_id];
         let run_id = known.run_id.clone();
         if known.payload_digest != request.payload_digest() {
-            let differs = differences(&known.body, &normalised(request));
+            let differs = TrainBuildRequest::differences(&known.body, &normalised(request));
             let message = format!(
                 "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
                 request.request_id,
@@ -248,14 +287,21 @@ impl Admission<'_> {
         }
         let (at, worker) = (self.at, self.worker);
         let run = self.runs.get_mut(&run_id).expect("the request's foreign key");
-        let event = |event_type| NewEvent { event_type, reason: None, request_id: Some(request.request_id.clone()) };
+        let body = normalised(request);
         if known.inserted_by == Some(index) {
             run.publish_allowed |= request.publish_allowed;
+            run.priority = run.priority.max(self.settings.priority_of(request));
             if self.created.contains(&run_id) && run.request.request_id == request.request_id {
-                run.tell(event(EventType::RequestAdmitted), at, worker, &mut self.additions);
+                let near_misses = self.near_misses.get(&near_key(&request.meaning())).cloned().unwrap_or_default();
+                let event = NewEvent {
+                    request_id: Some(request.request_id.clone()),
+                    near_misses: near_misses.into_iter().filter(|other| *other != run_id).take(NEAR_MISSES).collect(),
+                    ..NewEvent::of(EventType::RequestAdmitted, None)
+                };
+                run.tell(event, at, worker, &mut self.additions);
                 return Outcome::Admitted { run_id };
             }
-            run.tell(event(EventType::RequestDeduplicated), at, worker, &mut self.additions);
+            run.tell(joined(run, &body, SameAs::Meaning), at, worker, &mut self.additions);
             if run.state == State::Pass && run.publish_allowed && run.request.intent_kind.is_publishable() {
                 run.step(Transition::RequestPublish, None, at, worker, &mut self.additions)
                     .expect("a run at PASS may be published");
@@ -264,57 +310,24 @@ impl Admission<'_> {
             return Outcome::DuplicateRun { run_id };
         }
         if !known.duplicate_announced && self.announced.insert(request.request_id.clone()) {
-            run.tell(event(EventType::RequestDeduplicated), at, worker, &mut self.additions);
+            run.tell(joined(run, &body, SameAs::Request), at, worker, &mut self.additions);
         }
         Outcome::DuplicateRequest { run_id }
     }
 
-    fn cancel(&mut self, index: usize, run_id: &RunId, request_id: &str, why: &str) -> Outcome {
-        let (at, worker) = (self.at, self.worker);
-        let Some(run) = self.runs.get_mut(run_id) else {
-            return self.refuse_command(
-                index,
-                FailureCode::SchemaInvalid,
-                format!("there is no run {run_id}"),
-                request_id,
-            );
+    fn command(&mut self, index: usize, act: Act, command: (&RunId, &str, &str, &str)) -> Outcome {
+        let (run_id, request_id, actor, why) = command;
+        let done = match self.runs.get_mut(run_id) {
+            Some(run) => run.act(Order { act, actor, why }, self.at, self.worker, &mut self.additions),
+            None => Err(ActRefused { code: FailureCode::SchemaInvalid, message: format!("there is no run {run_id}") }),
         };
-        match (run.state, run.mode) {
-            (State::Queued, ExecutionMode::None) => {
-                let reason = EventReason::new(FailureCode::Cancelled, why);
-                run.step(Transition::Cancel, Some(reason), at, worker, &mut self.additions)
-                    .expect("a queued run may be cancelled");
-            }
-            (State::Running | State::EvalReady, ExecutionMode::Full) => run.cancel_requested = true,
-            (state, _) => {
-                let message = format!("{run_id} is {state} and cannot be cancelled");
-                return self.refuse_command(index, FailureCode::Cancelled, message, request_id);
+        match done {
+            Ok(()) => Outcome::CommandApplied { run_id: run_id.clone() },
+            Err(ActRefused { code, message }) => {
+                self.refuse_as(index, code, "/run_id", message, request_id);
+                Outcome::CommandRejected { code }
             }
         }
-        Outcome::CommandApplied { run_id: run_id.clone() }
-    }
-
-    fn retry_publish(&mut self, index: usize, run_id: &RunId, request_id: &str) -> Outcome {
-        let at = self.at;
-        match self.runs.get_mut(run_id) {
-            Some(run) if run.state == State::PublishPending => {
-                run.available_at = at;
-                run.publish_retry_attempts = 0;
-                Outcome::CommandApplied { run_id: run_id.clone() }
-            }
-            found => {
-                let message = match found {
-                    Some(run) => format!("{run_id} is {}, not waiting for publication", run.state),
-                    None => format!("there is no run {run_id}"),
-                };
-                self.refuse_command(index, FailureCode::PublishNotPending, message, request_id)
-            }
-        }
-    }
-
-    fn refuse_command(&mut self, index: usize, code: FailureCode, message: String, request_id: &str) -> Outcome {
-        self.refuse_as(index, code, "/run_id", message, request_id);
-        Outcome::CommandRejected { code }
     }
 
     fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
@@ -370,17 +383,25 @@ fn request_id(parsed: &Result<Message, Rejection>) -> Option<String> {
     }
 }
 
+fn tenant(request: &TrainBuildRequest) -> String {
+    request.target_scope.tenant_id.clone().unwrap_or_default()
+}
+
 fn normalised(request: &TrainBuildRequest) -> Value {
     serde_json::to_value(request).expect("a request serialises")
 }
 
-/// JSON pointers of the top-level fields that differ.
-fn differences(first: &Value, second: &Value) -> Vec<String> {
-    let names =
-        |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
-    names(first)
-        .union(&names(second))
-        .filter(|name| first.get(name.as_str()) != second.get(name.as_str()))
-        .map(|name| format!("/{name}"))
-        .collect()
+/// The event that tells which run a request joined, and why.
+fn joined(run: &LockedRun, body: &Value, because: SameAs) -> NewEvent {
+    let request_id = body["request_id"].as_str().map(str::to_owned);
+    let deduplication = Deduplication {
+        because,
+        first_request_id: run.request.request_id.clone(),
+        compared: TrainBuildRequest::IDENTITY.map(str::to_owned).to_vec(),
+        ignored_differences: TrainBuildRequest::differences(&normalised(&run.request), body)
+            .into_iter()
+            .filter(|field| !TrainBuildRequest::IDENTITY.contains(&field.as_str()))
+            .collect(),
+    };
+    NewEvent { request_id, deduplication: Some(deduplication), ..NewEvent::of(EventType::RequestDeduplicated, None) }
 }

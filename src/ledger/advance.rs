@@ -8,6 +8,7 @@ use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
 use chrono::{DateTime, TimeDelta, Utc};
+use metrics::counter;
 use sqlx::{PgConnection, Row};
 
 impl Ledger {
@@ -17,6 +18,12 @@ impl Ledger {
     /// A `Requeue` beyond the bound on attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`. A
     /// `RequestPublish` where no request of the run allows publication is left out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Fault> {
+        let guarded = self.take_steps(lease, steps).await?;
+        count_refused("step", guarded);
+        Ok(guarded)
+    }
+
+    async fn take_steps(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Fault> {
         let mut transaction = self.pool.begin().await?;
         let Some((mut run, at)) = hold(&mut transaction, lease).await? else {
             transaction.rollback().await?;
@@ -33,8 +40,7 @@ impl Ledger {
                     self.requeue(&mut run, reason.clone(), at, &lease.worker, &mut additions)
                 }
                 (Transition::DeferPublish, Some(reason)) => {
-                    run.available_at = at + retry_delay(run.publish_retry_attempts);
-                    run.step(step.transition, Some(reason.clone()), at, &lease.worker, &mut additions)
+                    self.defer_publish(&mut run, reason.clone(), at, &lease.worker, &mut additions)
                 }
                 (transition, reason) => run.step(transition, reason.clone(), at, &lease.worker, &mut additions),
             };
@@ -61,6 +67,7 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let Some((mut run, at)) = hold(&mut transaction, lease).await? else {
             transaction.rollback().await?;
+            count_refused("release", Guarded::Lost);
             return Ok(Guarded::Lost);
         };
         let mut additions = Additions::default();
@@ -113,10 +120,7 @@ impl Ledger {
             let owner = run.lease_owner.clone().unwrap_or_default();
             let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));
             let stepped = match run.mode {
-                ExecutionMode::PublishOnly => {
-                    run.available_at = at;
-                    run.step(Transition::DeferPublish, Some(reason), at, worker, &mut additions)
-                }
+                ExecutionMode::PublishOnly => self.defer_publish(&mut run, reason, at, worker, &mut additions),
                 ExecutionMode::Full | ExecutionMode::None => self.requeue(&mut run, reason, at, worker, &mut additions),
             };
             stepped.map_err(|error| Fault::Refused(error.to_string()))?;
@@ -138,19 +142,46 @@ impl Ledger {
         worker: &str,
         additions: &mut Additions,
     ) -> Result<(), crate::run::IllegalTransition> {
-        if run.full_run_attempts as u32 >= self.settings.max_full_attempts {
-            let message = format!(
-                "{} attempts were made; the last one ended with {}: {}",
-                run.full_run_attempts, reason.code, reason.message
-            );
+        let made = run.full_run_attempts - run.full_attempts_before;
+        if made as u32 >= self.settings.max_full_attempts {
+            let message =
+                format!("{made} attempts were made; the last one ended with {}: {}", reason.code, reason.message);
             let exhausted = EventReason::new(FailureCode::AttemptsExhausted, message);
             return run.step(Transition::Fail, Some(exhausted), at, worker, additions);
         }
         run.available_at = match reason.code {
             FailureCode::LeaseExpired => at,
-            _ => at + retry_delay(run.full_run_attempts),
+            _ => at + retry_delay(made),
         };
         run.step(Transition::Requeue, Some(reason), at, worker, additions)
+    }
+
+    /// The publication waits for its next attempt, with backoff; or, when the attempts are used up or no
+    /// further one can help, for a requester or operator who asks again.
+    fn defer_publish(
+        &self,
+        run: &mut LockedRun,
+        reason: EventReason,
+        at: DateTime<Utc>,
+        worker: &str,
+        additions: &mut Additions,
+    ) -> Result<(), crate::run::IllegalTransition> {
+        let made = run.publish_retry_attempts - run.publish_attempts_before;
+        if made as u32 >= self.settings.max_publish_attempts || !reason.retryable {
+            // `claim` passes this reason over.
+            let message =
+                format!("{made} attempts were made; the last one ended with {}: {}", reason.code, reason.message);
+            let exhausted = EventReason::new(FailureCode::PublishRetryExhausted, message);
+            return run.step(Transition::DeferPublish, Some(exhausted), at, worker, additions);
+        }
+        run.available_at = at + retry_delay(made);
+        run.step(Transition::DeferPublish, Some(reason), at, worker, additions)
+    }
+}
+
+fn count_refused(kind: &'static str, guarded: Guarded) {
+    if guarded == Guarded::Lost {
+        counter!("model_factory_stale_writes_refused_total", "kind" => kind).increment(1);
     }
 }
 

@@ -1,4 +1,7 @@
-//! Claims: the oldest run that waits, under a lease with a new fence.
+//! Claims: whose turn it is, under a lease with a new fence.
+//!
+//! Publications that wait come first: their training is paid for. Then the highest priority, then the
+//! tenant that has waited longest for its turn, then age.
 
 use super::fault::commit_fault;
 use super::rows::{Additions, LockedRun, select_run};
@@ -6,8 +9,14 @@ use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::run::{State, Transition};
 use chrono::{DateTime, Utc};
-use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
+
+/// Tenants that one claim tries at the most.
+const TURNS: usize = 16;
+/// Key of the advisory lock under which a limit over all runs is kept.
+const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;
 
 impl Ledger {
     /// Takes one run that waits, or none. Rows that another worker is claiming are passed over. The
@@ -17,18 +26,11 @@ impl Ledger {
         // The worker's own clock starts before the database's, so it also stops first.
         let asked_at = Instant::now();
         let mut transaction = self.pool.begin().await?;
-        let row = sqlx::query(select_run!(
-            "WHERE r.available_at <= now()
-               AND (r.state = 'QUEUED'
-                    OR (r.state = 'PUBLISH_PENDING' AND r.publish_retry_attempts < $1
-                        AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL
-                                                               AND o.kind = 'PUBLICATION')))
-             ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
-        ))
-        .bind(self.settings.max_publish_attempts as i32)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(row) = row else {
+        let found = match waiting_publication(&mut transaction).await? {
+            Some(row) => Some(row),
+            None => self.next_queued(&mut transaction).await?,
+        };
+        let Some(row) = found else {
             transaction.rollback().await?;
             return Ok(None);
         };
@@ -62,4 +64,82 @@ impl Ledger {
             stop_at: asked_at + Duration::from_secs(u64::from(self.settings.lease_seconds)),
         }))
     }
+
+    /// The next queued run within the limits. Claims for one tenant wait for each other, so that its
+    /// limit holds and its turn is counted.
+    async fn next_queued(&self, connection: &mut PgConnection) -> Result<Option<PgRow>, Fault> {
+        if self.settings.max_running > 0 {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TOTAL_LOCK).execute(&mut *connection).await?;
+            if running(connection, None).await? >= i64::from(self.settings.max_running) {
+                return Ok(None);
+            }
+        }
+        let mut passed_over: Vec<String> = Vec::new();
+        while passed_over.len() < TURNS {
+            let Some(tenant) = next_tenant(connection, &passed_over).await? else { return Ok(None) };
+            let limit = i64::from(self.settings.max_running_per_tenant);
+            if limit == 0 || running(connection, Some(&tenant)).await? < limit {
+                if let Some(row) = oldest_of(connection, &tenant).await? {
+                    sqlx::query("UPDATE tenants SET claimed_at = clock_timestamp() WHERE tenant = $1")
+                        .bind(&tenant)
+                        .execute(&mut *connection)
+                        .await?;
+                    return Ok(Some(row));
+                }
+            }
+            passed_over.push(tenant);
+        }
+        Ok(None)
+    }
+}
+
+/// A publication that nobody is sending and whose attempts are not used up.
+async fn waiting_publication(connection: &mut PgConnection) -> Result<Option<PgRow>, Fault> {
+    Ok(sqlx::query(select_run!(
+        "WHERE r.state = 'PUBLISH_PENDING' AND r.available_at <= now()
+           AND r.reason_code IS DISTINCT FROM 'PUBLISH_RETRY_EXHAUSTED'
+           AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL
+                                                  AND o.kind = 'PUBLICATION')
+         ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
+    ))
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// The tenant whose turn it is; its row stays locked.
+async fn next_tenant(connection: &mut PgConnection, passed_over: &[String]) -> Result<Option<String>, Fault> {
+    let row = sqlx::query(
+        "SELECT t.tenant FROM tenants t
+         CROSS JOIN LATERAL (SELECT r.priority FROM runs r
+                             WHERE r.tenant = t.tenant AND r.state = 'QUEUED' AND r.available_at <= now()
+                             ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1) head
+         WHERE t.tenant <> ALL ($1)
+         ORDER BY head.priority DESC, t.claimed_at NULLS FIRST, t.tenant LIMIT 1 FOR UPDATE OF t",
+    )
+    .bind(passed_over)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+async fn oldest_of(connection: &mut PgConnection, tenant: &str) -> Result<Option<PgRow>, Fault> {
+    Ok(sqlx::query(select_run!(
+        "WHERE r.tenant = $1 AND r.state = 'QUEUED' AND r.available_at <= now()
+         ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
+    ))
+    .bind(tenant)
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// Runs that a worker trains at this moment, of one tenant or of all.
+async fn running(connection: &mut PgConnection, tenant: Option<&str>) -> Result<i64, Fault> {
+    let row = sqlx::query(
+        "SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'
+                                     AND ($1::text IS NULL OR tenant = $1)",
+    )
+    .bind(tenant)
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_get(0)?)
 }

@@ -4,8 +4,8 @@ use super::Fault;
 use super::rows::LockedRun;
 use super::types::{Arrival, Coordinates, OutboxKind};
 use crate::contract::{
-    BundlePublication, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance, Rejection,
-    RunLifecycleEvent, event_id,
+    BundlePublication, Deduplication, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
+    Rejection, RunLifecycleEvent, event_id,
 };
 use crate::identity::{Digest, RunId};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -18,6 +18,17 @@ pub(super) struct NewEvent {
     pub(super) reason: Option<EventReason>,
     /// The request that was just handled; the run's first one otherwise.
     pub(super) request_id: Option<String>,
+    /// Why a request joined a run.
+    pub(super) deduplication: Option<Deduplication>,
+    /// Other runs that this one looks like.
+    pub(super) near_misses: Vec<RunId>,
+}
+
+impl NewEvent {
+    /// An event about the run itself.
+    pub(super) fn of(event_type: EventType, reason: Option<EventReason>) -> Self {
+        Self { event_type, reason, request_id: None, deduplication: None, near_misses: Vec::new() }
+    }
 }
 
 /// An outbox row to be inserted.
@@ -95,6 +106,8 @@ pub(super) fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc
             config_revision: request.config_revision.clone(),
             mf_code_release_id: request.mf_code_release_id.clone(),
         }),
+        deduplication: event.deduplication,
+        near_misses: event.near_misses,
         worker: worker.to_owned(),
     };
     OutboxDraft {
@@ -198,6 +211,8 @@ pub(super) fn refusal_drafts(
             )),
             refs: EventRefs::new(),
             provenance: None,
+            deduplication: None,
+            near_misses: Vec::new(),
             worker: worker.to_owned(),
         };
         drafts.push(OutboxDraft {

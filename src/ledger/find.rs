@@ -1,10 +1,11 @@
 //! Reading, for people and tools.
 
 use super::rows::unreadable;
+use super::types::Coordinates;
 use super::{Fault, Ledger};
 use crate::contract::{EventRefs, TrainBuildRequest};
 use crate::identity::RunId;
-use crate::run::{ExecutionMode, State};
+use crate::run::{ExecutionMode, FailureCode, State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Row;
@@ -82,9 +83,26 @@ pub struct RequestRecord {
     pub admitted_at: DateTime<Utc>,
 }
 
+/// What somebody asked to be done with a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActRecord {
+    /// What.
+    pub act: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Code of the refusal, where it was refused.
+    pub refused_code: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// A refused record.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeadLetterRecord {
+    /// Where it stood on the request topic.
+    pub source: Coordinates,
     /// Headers of the dead letter: code, pointer, message, source.
     pub headers: BTreeMap<String, String>,
     /// Bytes of the original.
@@ -93,6 +111,15 @@ pub struct DeadLetterRecord {
     pub created_at: DateTime<Utc>,
     /// When it reached the dead-letter topic.
     pub sent_at: Option<DateTime<Utc>>,
+}
+
+/// A record as it came.
+#[derive(Debug, Clone)]
+pub struct Original {
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value.
+    pub value: Vec<u8>,
 }
 
 /// How much of everything there is.
@@ -113,6 +140,19 @@ macro_rules! select_record {
                     r.fence, r.lease_owner, r.reason_code, r.reason_message, r.refs, r.published_topic,
                     r.published_partition, r.published_offset, q.body, r.created_at, r.updated_at
              FROM runs r JOIN requests q ON q.request_id = r.request_id ",
+            $rest
+        )
+    };
+}
+
+macro_rules! select_letter {
+    ($rest:literal) => {
+        concat!(
+            r#"SELECT o.headers, length(i.value)::bigint, o.created_at, o.sent_at, o.source_topic, o.source_partition,
+                      o.source_offset
+               FROM outbox o JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
+                                         AND i."offset" = o.source_offset
+               WHERE o.kind = 'DEAD_LETTER' "#,
             $rest
         )
     };
@@ -192,28 +232,68 @@ impl Ledger {
         rows.iter().map(record).collect()
     }
 
-    /// The latest refused records, newest first.
-    pub async fn dead_letters(&self, limit: i64) -> Result<Vec<DeadLetterRecord>, Fault> {
-        let rows = sqlx::query(
-            r#"SELECT o.headers, length(i.value)::bigint, o.created_at, o.sent_at FROM outbox o
-               JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
-                           AND i."offset" = o.source_offset
-               WHERE o.kind = 'DEAD_LETTER' ORDER BY o.id DESC LIMIT $1"#,
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+    /// Every act on a run, in order.
+    pub async fn acts_of(&self, run_id: &RunId) -> Result<Vec<ActRecord>, Fault> {
+        let rows = sqlx::query("SELECT act, actor, reason, refused_code, at FROM acts WHERE run_id = $1 ORDER BY id")
+            .bind(run_id.as_str())
+            .fetch_all(&self.pool)
+            .await?;
         let record = |row: &PgRow| {
-            let headers: Vec<(String, String)> =
-                serde_json::from_value(row.try_get(0)?).map_err(|error| unreadable("header list", error))?;
-            Ok(DeadLetterRecord {
-                headers: headers.into_iter().collect(),
-                bytes: row.try_get(1)?,
-                created_at: row.try_get(2)?,
-                sent_at: row.try_get(3)?,
+            Ok(ActRecord {
+                act: row.try_get(0)?,
+                actor: row.try_get(1)?,
+                reason: row.try_get(2)?,
+                refused_code: row.try_get(3)?,
+                at: row.try_get(4)?,
             })
         };
         rows.iter().map(record).collect()
+    }
+
+    /// Other runs that differ from this one only in white space, case or Unicode form.
+    pub async fn near_misses(&self, run_id: &RunId) -> Result<Vec<RunRecord>, Fault> {
+        let rows = sqlx::query(select_record!(
+            "WHERE r.near_key = (SELECT near_key FROM runs WHERE run_id = $1) AND r.run_id <> $1
+             ORDER BY r.created_at LIMIT 100"
+        ))
+        .bind(run_id.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(run_record).collect()
+    }
+
+    /// The latest refused records, newest first; of one code where it is given.
+    pub async fn dead_letters(&self, code: Option<FailureCode>, limit: i64) -> Result<Vec<DeadLetterRecord>, Fault> {
+        let rows = sqlx::query(select_letter!(
+            "AND ($1::text IS NULL OR o.headers @> jsonb_build_array(jsonb_build_array('mf_code', $1)))
+             ORDER BY o.id DESC LIMIT $2"
+        ))
+        .bind(code.map(FailureCode::as_str))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(dead_letter).collect()
+    }
+
+    /// The refused record that stood here, with its key and bytes as they came.
+    pub async fn dead_letter(&self, source: &Coordinates) -> Result<Option<(DeadLetterRecord, Original)>, Fault> {
+        let row =
+            sqlx::query(select_letter!("AND o.source_topic = $1 AND o.source_partition = $2 AND o.source_offset = $3"))
+                .bind(&source.topic)
+                .bind(source.partition)
+                .bind(source.offset)
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let original =
+            sqlx::query(r#"SELECT key, value FROM inbox WHERE topic = $1 AND partition = $2 AND "offset" = $3"#)
+                .bind(&source.topic)
+                .bind(source.partition)
+                .bind(source.offset)
+                .fetch_one(&self.pool)
+                .await?;
+        let original = Original { key: original.try_get(0)?, value: original.try_get(1)? };
+        Ok(Some((dead_letter(&row)?, original)))
     }
 
     /// How much of everything there is.
@@ -229,6 +309,18 @@ impl Ledger {
                 .await?;
         Ok(Counts { runs, outbox_unsent: row.try_get(0)?, inbox: row.try_get(1)? })
     }
+}
+
+fn dead_letter(row: &PgRow) -> Result<DeadLetterRecord, Fault> {
+    let headers: Vec<(String, String)> =
+        serde_json::from_value(row.try_get(0)?).map_err(|error| unreadable("header list", error))?;
+    Ok(DeadLetterRecord {
+        headers: headers.into_iter().collect(),
+        bytes: row.try_get(1)?,
+        created_at: row.try_get(2)?,
+        sent_at: row.try_get(3)?,
+        source: Coordinates { topic: row.try_get(4)?, partition: row.try_get(5)?, offset: row.try_get(6)? },
+    })
 }
 
 fn run_record(row: &PgRow) -> Result<RunRecord, Fault> {

@@ -3,6 +3,7 @@
 use super::types::Renewal;
 use super::{Fault, Ledger};
 use crate::identity::RunId;
+use metrics::counter;
 use sqlx::Row;
 use std::collections::HashMap;
 
@@ -31,6 +32,9 @@ impl Ledger {
             Some(true) => Renewal::CancelRequested,
             None => Renewal::Lost,
         };
-        Ok(held.iter().map(answer).collect())
+        let renewals: Vec<Renewal> = held.iter().map(answer).collect();
+        let refused = renewals.iter().filter(|renewal| **renewal == Renewal::Lost).count();
+        counter!("model_factory_stale_writes_refused_total", "kind" => "heartbeat").increment(refused as u64);
+        Ok(renewals)
     }
 }

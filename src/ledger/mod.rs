@@ -7,6 +7,7 @@
 mod admit;
 mod advance;
 mod claim;
+mod control;
 mod events;
 mod fault;
 mod find;
@@ -16,10 +17,12 @@ mod rows;
 mod schema;
 mod types;
 
+pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
-pub use find::{Counts, DeadLetterRecord, RequestRecord, RunRecord, TransitionRecord};
+pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
 pub use types::{Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, Step};
 
+use crate::contract::TrainBuildRequest;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
@@ -40,10 +43,41 @@ pub struct LedgerSettings {
     pub max_full_attempts: u32,
     /// Automatic publish-only attempts of a run at the most.
     pub max_publish_attempts: u32,
+    /// Runs that are worked on at once, over all workers; 0 is no limit.
+    pub max_running: u32,
+    /// The same for the runs of one tenant.
+    pub max_running_per_tenant: u32,
+    /// Who goes first; the first rule that fits counts, and 0 where none does.
+    pub priorities: Vec<PriorityRule>,
     /// Longest statement; the server ends it.
     pub statement_timeout_ms: u32,
     /// Longest wait for a row lock; the server ends it.
     pub lock_timeout_ms: u32,
+}
+
+/// Runs of this principal, of this scope, or both, go before runs of a lower priority.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub struct PriorityRule {
+    /// `requester_principal`; any where it is not set.
+    #[serde(default)]
+    pub principal: Option<String>,
+    /// Beginning of the scope key `environment/mode/bundle_slot[/tenant_id]`; any where it is not set.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Higher goes first.
+    pub priority: i16,
+}
+
+impl LedgerSettings {
+    fn priority_of(&self, request: &TrainBuildRequest) -> i16 {
+        let fits = |rule: &&PriorityRule| {
+            rule.principal.as_ref().is_none_or(|principal| *principal == request.requester_principal)
+                && rule.scope.as_ref().is_none_or(|scope| request.target_scope.scope_key().starts_with(scope.as_str()))
+        };
+        self.priorities.iter().find(fits).map_or(0, |rule| rule.priority)
+    }
 }
 
 impl Default for LedgerSettings {
@@ -54,6 +88,9 @@ impl Default for LedgerSettings {
             lease_seconds: 30,
             max_full_attempts: 3,
             max_publish_attempts: 5,
+            max_running: 0,
+            max_running_per_tenant: 0,
+            priorities: Vec::new(),
             statement_timeout_ms: 15_000,
             lock_timeout_ms: 5_000,
         }

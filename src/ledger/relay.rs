@@ -3,9 +3,11 @@
 use super::advance::now;
 use super::fault::commit_fault;
 use super::rows::{Additions, LockedRun, select_run, unreadable};
-use super::types::{OutboxKind, OutboxRow, Sent, Shard};
+use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{Fault, Ledger};
 use crate::run::{State, Transition};
+use metrics::counter;
+use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -42,10 +44,13 @@ impl Ledger {
     }
 
     /// The first unsent record of each stream of these shards: sending the next one has to wait for its
-    /// acknowledgement, which keeps every run in order.
-    pub async fn unsent(&self, shards: &[Shard], limit: i64) -> Result<Vec<OutboxRow>, Fault> {
+    /// acknowledgement, which keeps every run in order. Of a dead letter whose original is larger than
+    /// `max_value_bytes` only a reference is sent; the ledger keeps the bytes.
+    pub async fn unsent(&self, shards: &[Shard], limit: i64, max_value_bytes: i64) -> Result<Vec<OutboxRow>, Fault> {
         let rows = sqlx::query(
-            r#"SELECT f.id, f.stream, f.shard, f.kind::text, f.key, COALESCE(f.value, i.value), f.headers
+            r#"SELECT f.id, f.stream, f.shard, f.kind::text, f.key,
+                      COALESCE(f.value, CASE WHEN length(i.value) <= $3 THEN i.value END), f.headers,
+                      length(i.value)::bigint, f.source_topic, f.source_partition, f.source_offset
                FROM (SELECT DISTINCT ON (o.stream) o.* FROM outbox o
                      WHERE o.sent_at IS NULL AND o.shard = ANY($1) ORDER BY o.stream, o.id LIMIT $2) f
                LEFT JOIN inbox i ON i.topic = f.source_topic AND i.partition = f.source_partition
@@ -54,6 +59,7 @@ impl Ledger {
         )
         .bind(shards.iter().map(|shard| shard.shard).collect::<Vec<_>>())
         .bind(limit)
+        .bind(max_value_bytes)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(outbox_row).collect()
@@ -88,6 +94,8 @@ impl Ledger {
             }
         }
         transaction.commit().await.map_err(commit_fault)?;
+        let refused = (sent.len() - rows.len()) as u64;
+        counter!("model_factory_stale_writes_refused_total", "kind" => "mark_sent").increment(refused);
         Ok(rows.len())
     }
 }
@@ -118,7 +126,7 @@ async fn publish(
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
-    let headers: Vec<(String, String)> =
+    let mut headers: Vec<(String, String)> =
         serde_json::from_value(row.try_get(6)?).map_err(|error| unreadable("header list", error))?;
     let kind = match row.try_get::<String, _>(3)?.as_str() {
         "LIFECYCLE" => OutboxKind::Lifecycle,
@@ -126,13 +134,21 @@ fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
         "DEAD_LETTER" => OutboxKind::DeadLetter,
         other => return Err(unreadable("outbox kind", other)),
     };
+    let value = if let Some(value) = row.try_get(5)? {
+        value
+    } else {
+        let source = Coordinates { topic: row.try_get(8)?, partition: row.try_get(9)?, offset: row.try_get(10)? };
+        headers.push(("mf_value_ref".to_owned(), format!("ledger:{source}")));
+        let reference = json!({"bytes": row.try_get::<i64, _>(7)?, "ref": format!("ledger:{source}")});
+        reference.to_string().into_bytes()
+    };
     Ok(OutboxRow {
         id: row.try_get(0)?,
         stream: row.try_get(1)?,
         shard: row.try_get(2)?,
         kind,
         key: row.try_get(4)?,
-        value: row.try_get(5)?,
+        value,
         headers: headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
     })
 }

@@ -1,10 +1,11 @@
 //! Run rows under lock: read, changed in memory by the one transition function, written back guarded.
 
 use super::Fault;
+use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
 use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest};
 use crate::identity::{Digest, RunId, RunKey};
-use crate::run::{ExecutionMode, State, Transition, apply};
+use crate::run::{ExecutionMode, FailureCode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -20,6 +21,9 @@ pub(super) struct LockedRun {
     pub(super) publish_allowed: bool,
     pub(super) full_run_attempts: i32,
     pub(super) publish_retry_attempts: i32,
+    pub(super) full_attempts_before: i32,
+    pub(super) publish_attempts_before: i32,
+    pub(super) priority: i16,
     pub(super) fence: i64,
     pub(super) lease_owner: Option<String>,
     pub(super) cancel_requested: bool,
@@ -50,6 +54,7 @@ pub(super) struct TransitionDraft {
 #[derive(Debug, Default)]
 pub(super) struct Additions {
     pub(super) transitions: Vec<TransitionDraft>,
+    pub(super) acts: Vec<ActDraft>,
     pub(super) outbox: Vec<OutboxDraft>,
 }
 
@@ -61,7 +66,8 @@ macro_rules! select_run {
             "SELECT r.run_id, r.run_key, q.body, r.state::text, r.execution_mode::text, r.publish_allowed,
                     r.full_run_attempts, r.publish_retry_attempts, r.fence, r.lease_owner, r.cancel_requested,
                     r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq, r.traceparent,
-                    r.tracestate, r.published_topic, r.published_partition, r.published_offset
+                    r.tracestate, r.published_topic, r.published_partition, r.published_offset,
+                    r.full_attempts_before, r.publish_attempts_before, r.priority
              FROM runs r JOIN requests q ON q.request_id = r.request_id ",
             $rest
         )
@@ -93,6 +99,9 @@ impl LockedRun {
             publish_allowed: row.try_get(5)?,
             full_run_attempts: row.try_get(6)?,
             publish_retry_attempts: row.try_get(7)?,
+            full_attempts_before: row.try_get(21)?,
+            publish_attempts_before: row.try_get(22)?,
+            priority: row.try_get(23)?,
             fence: row.try_get(8)?,
             lease_owner: row.try_get(9)?,
             cancel_requested: row.try_get(10)?,
@@ -137,7 +146,7 @@ impl LockedRun {
             fence: self.fence,
             reason: reason.clone(),
         });
-        self.tell(NewEvent { event_type: event_of(transition), reason, request_id: None }, at, worker, additions);
+        self.tell(NewEvent::of(event_of(transition, reason.as_ref()), reason), at, worker, additions);
         Ok(())
     }
 
@@ -165,6 +174,7 @@ impl LockedRun {
                 lease_owner = $9, cancel_requested = $10, available_at = $11, reason_code = $12,
                 reason_message = $13, refs = $14, next_seq = $15, published_topic = $16,
                 published_partition = $17, published_offset = $18, updated_at = now(),
+                full_attempts_before = $20, publish_attempts_before = $21, priority = $22,
                 lease_expires_at = CASE WHEN $9::text IS NULL THEN NULL
                                         WHEN $19::float8 IS NULL THEN lease_expires_at
                                         ELSE clock_timestamp() + make_interval(secs => $19) END
@@ -189,20 +199,25 @@ impl LockedRun {
         .bind(partition)
         .bind(offset)
         .bind(lease_seconds.map(f64::from))
+        .bind(self.full_attempts_before)
+        .bind(self.publish_attempts_before)
+        .bind(self.priority)
         .execute(connection)
         .await?;
         Ok(done.rows_affected() == 1)
     }
 }
 
-fn event_of(transition: Transition) -> EventType {
+fn event_of(transition: Transition, reason: Option<&EventReason>) -> EventType {
+    let exhausted = reason.is_some_and(|reason| reason.code == FailureCode::PublishRetryExhausted);
     match transition {
+        Transition::DeferPublish if exhausted => EventType::PublishExhausted,
         Transition::Start => EventType::RunStarted,
         Transition::FinishEvaluation => EventType::RunEvalReady,
         Transition::PassGate => EventType::RunGatePassed,
         Transition::FailGate => EventType::RunGateFailed,
         Transition::Fail => EventType::RunFailed,
-        Transition::Requeue => EventType::RunRequeued,
+        Transition::Requeue | Transition::Reopen => EventType::RunRequeued,
         Transition::Cancel => EventType::RunCancelled,
         Transition::RequestPublish | Transition::DeferPublish => EventType::PublishPending,
         Transition::StartPublish => EventType::PublishRetryStarted,
@@ -214,6 +229,7 @@ impl Additions {
     /// Inserts everything, each table with one statement.
     pub(super) async fn store(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Fault> {
         self.store_transitions(connection, worker).await?;
+        store_acts(connection, &self.acts).await?;
         super::events::store_outbox(connection, &self.outbox).await
     }
 

@@ -4,9 +4,11 @@ use crate::contract::{BundlePublication, EventReason, EventRefs, Message, Reject
 use crate::identity::{RunId, RunKey};
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// Where a record stood.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Coordinates {
     /// Topic.
     pub topic: String,
@@ -14,6 +16,28 @@ pub struct Coordinates {
     pub partition: i32,
     /// Offset.
     pub offset: i64,
+}
+
+impl fmt::Display for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+impl FromStr for Coordinates {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.rsplitn(3, '/');
+        let offset = parts.next().and_then(|part| part.parse().ok());
+        let partition = parts.next().and_then(|part| part.parse().ok());
+        match (parts.next(), partition, offset) {
+            (Some(topic), Some(partition), Some(offset)) if !topic.is_empty() => {
+                Ok(Self { topic: topic.to_owned(), partition, offset })
+            }
+            _ => Err("a record is named topic/partition/offset"),
+        }
+    }
 }
 
 /// A record of the request topic with what parsing made of it.

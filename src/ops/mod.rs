@@ -1,4 +1,4 @@
-//! HTTP for whoever operates a worker: is it alive, can it work.
+//! HTTP for whoever operates a worker: is it alive, can it work, what did it count.
 //!
 //! Never: changes anything; listens beyond loopback unless configured.
 
@@ -7,6 +7,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use metrics::describe_counter;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -44,14 +46,20 @@ impl Server {
     }
 }
 
-/// Serves `/livez` (the process answers) and `/readyz` (the ledger answers) until `stopped`.
+/// Serves `/livez` (the process answers), `/readyz` (the ledger answers) and `/metrics` (Prometheus) until
+/// `stopped`.
 pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Receiver<bool>) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address} ([worker] http): {error}"))?;
     let address = listener.local_addr()?;
-    let router =
-        Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready)).with_state(health);
+    let recorder = PrometheusBuilder::new().install_recorder()?;
+    describe();
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async move || recorder.render()))
+        .with_state(health);
     let end = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
@@ -67,4 +75,12 @@ async fn ready(State(health): State<Health>) -> (StatusCode, String) {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
     }
+}
+
+fn describe() {
+    describe_counter!(
+        "model_factory_stale_writes_refused_total",
+        "Writes that the ledger refused because the lease was lost, by kind"
+    );
+    describe_counter!("model_factory_producers_recreated_total", "Producers that were made again after a fatal error");
 }

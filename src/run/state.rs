@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where a run stands. `PUBLISHED` and `FAIL` are final; `PASS` is final where publication is not
-/// allowed.
+/// Where a run stands. `PUBLISHED` is final; so is `FAIL` unless an operator opens it again with a reason;
+/// `PASS` is final where publication is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
@@ -52,6 +52,8 @@ pub enum Transition {
     Fail,
     /// Back to the queue: lease lost, retryable failure, hand-back, or an operator's word.
     Requeue,
+    /// An operator opens a failed run again, after the world that failed it was mended.
+    Reopen,
     /// A requester or operator stops the run.
     Cancel,
     /// Publication is allowed: by the run's own request, or by a later one of the same meaning.
@@ -97,6 +99,7 @@ pub fn apply(
         (T::Fail, S::Running | S::EvalReady, M::Full) => Ok((S::Fail, M::None)),
         (T::Fail, S::Queued, M::None) => Ok((S::Fail, M::None)),
         (T::Requeue, S::Running | S::EvalReady, M::Full) => Ok((S::Queued, M::None)),
+        (T::Reopen, S::Fail, M::None) => Ok((S::Queued, M::None)),
         (T::Cancel, S::Queued, M::None) => Ok((S::Fail, M::None)),
         (T::Cancel, S::Running | S::EvalReady, M::Full) => Ok((S::Fail, M::None)),
         (T::RequestPublish, S::Pass, M::None) => Ok((S::PublishPending, M::None)),
@@ -110,6 +113,7 @@ pub fn apply(
             | T::FailGate
             | T::Fail
             | T::Requeue
+            | T::Reopen
             | T::Cancel
             | T::RequestPublish
             | T::StartPublish
@@ -172,6 +176,7 @@ names!(Transition {
     FailGate => "FAIL_GATE",
     Fail => "FAIL",
     Requeue => "REQUEUE",
+    Reopen => "REOPEN",
     Cancel => "CANCEL",
     RequestPublish => "REQUEST_PUBLISH",
     StartPublish => "START_PUBLISH",
@@ -199,13 +204,12 @@ mod tests {
 
     #[test]
     fn final_states_absorb() {
-        let leaves = |state| legal().into_iter().any(|(from, ..)| from == state);
-        assert!(!leaves(State::Fail));
-        assert!(!leaves(State::Published));
-        assert_eq!(
-            legal().iter().filter(|(from, ..)| *from == State::Pass).map(|(_, _, t, _)| *t).collect::<Vec<_>>(),
-            [Transition::RequestPublish]
-        );
+        let leaves = |state: State| -> Vec<Transition> {
+            legal().into_iter().filter(|(from, ..)| *from == state).map(|(_, _, transition, _)| transition).collect()
+        };
+        assert_eq!(leaves(State::Published), []);
+        assert_eq!(leaves(State::Fail), [Transition::Reopen], "only an operator opens it again");
+        assert_eq!(leaves(State::Pass), [Transition::RequestPublish]);
     }
 
     #[test]

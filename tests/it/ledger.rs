@@ -223,7 +223,7 @@ async fn of_each_run_one_record_is_given_out_at_a_time_and_a_stale_relay_marks_n
     let shards = ledger.take_shards("r1").await.unwrap();
     assert_eq!(shards.len(), 16);
     assert!(ledger.take_shards("r2").await.unwrap().is_empty(), "r1 holds them all");
-    let rows = ledger.unsent(&shards, 10).await.unwrap();
+    let rows = ledger.unsent(&shards, 10, 1_000).await.unwrap();
     assert_eq!(rows.len(), 1, "started waits for admitted");
     let sent = |offset: i64, relay_shards: &[model_factory::ledger::Shard]| Sent {
         id: rows[0].id,
@@ -235,7 +235,7 @@ async fn of_each_run_one_record_is_given_out_at_a_time_and_a_stale_relay_marks_n
     assert_eq!(ledger.mark_sent("r1", &[sent(7, &shards)]).await.unwrap(), 0);
     assert_eq!(ledger.mark_sent("r2", &[sent(8, &taken)]).await.unwrap(), 1);
     assert_eq!(ledger.mark_sent("r2", &[sent(9, &taken)]).await.unwrap(), 0, "once");
-    assert_eq!(ledger.unsent(&taken, 10).await.unwrap().len(), 1);
+    assert_eq!(ledger.unsent(&taken, 10, 1_000).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
-//! `model-factory runs`: what the ledger holds.
+//! `model-factory runs`: what the ledger holds, and what may be done with it.
+
+mod act;
+mod explain;
 
 use super::table::{Output, Table, json_lines};
 use crate::config::Config;
 use crate::identity::RunId;
-use crate::ledger::{Ledger, RunRecord};
+use crate::ledger::{Act, Ledger, RunRecord};
 use crate::run::State;
 use anyhow::Context as _;
 use chrono::SecondsFormat;
@@ -12,12 +15,15 @@ use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// List runs, show one with its steps and evidence, or explain what makes requests the same.
+/// List and show runs, explain what makes requests the same, cancel, requeue or publish again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   model-factory runs list --state FAIL
   model-factory runs show tr_16a2ad9c3ad29e2e989ece1cb3c61936
-  model-factory runs explain req-20260301-0001 --output json")]
+  model-factory runs explain req-20260301-0001 --output json
+  model-factory runs cancel req-20260301-0001 --reason 'wrong manifest'
+  model-factory runs requeue tr_16a2ad9c3ad29e2e989ece1cb3c61936 --reason 'store is back'
+  model-factory runs retry-publish tr_16a2ad9c3ad29e2e989ece1cb3c61936 --reason 'registry is back'")]
 pub(super) struct RunsArgs {
     #[command(subcommand)]
     command: RunsCommand,
@@ -42,11 +48,19 @@ enum RunsCommand {
         /// Run id or request id.
         id: String,
     },
-    /// The canonical form that makes requests the same run, and the requests that share it.
+    /// Why requests are the same run: what was compared, what was ignored, what differs in runs that only
+    /// look the same.
     Explain {
         /// Run id or request id.
         id: String,
     },
+    /// Stop a run: at once while it is queued, within a heartbeat while it is worked on.
+    Cancel(act::ActArgs),
+    /// Announce the bundle of a run again, with a fresh bound on attempts. Never trains.
+    RetryPublish(act::ActArgs),
+    /// Take a run from its worker, or open again one that the world around it failed, with a fresh bound
+    /// on attempts.
+    Requeue(act::ActArgs),
 }
 
 impl RunsArgs {
@@ -62,7 +76,14 @@ impl RunsArgs {
                 }
             }
             RunsCommand::Show { id } => show(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
-            RunsCommand::Explain { id } => explain(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
+            RunsCommand::Explain { id } => {
+                explain::explain(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?;
+            }
+            RunsCommand::Cancel(args) => return args.run(&mut out, &ledger, Act::Cancel, self.output).await,
+            RunsCommand::RetryPublish(args) => {
+                return args.run(&mut out, &ledger, Act::RetryPublish, self.output).await;
+            }
+            RunsCommand::Requeue(args) => return args.run(&mut out, &ledger, Act::Requeue, self.output).await,
         }
         ledger.close().await;
         Ok(ExitCode::SUCCESS)
@@ -96,8 +117,10 @@ pub(super) fn list(out: &mut dyn Write, runs: &[RunRecord]) -> anyhow::Result<()
 async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Output) -> anyhow::Result<()> {
     let transitions = ledger.transitions(&run.run_id).await?;
     let requests = ledger.requests_of(&run.run_id).await?;
+    let acts = ledger.acts_of(&run.run_id).await?;
     if output == Output::Json {
-        return Ok(json_lines(out, &[json!({"run": run, "transitions": transitions, "requests": requests})])?);
+        let all = json!({"run": run, "transitions": transitions, "requests": requests, "acts": acts});
+        return Ok(json_lines(out, &[all])?);
     }
     list(out, std::slice::from_ref(run))?;
     if let (Some(code), Some(message)) = (&run.reason_code, &run.reason_message) {
@@ -131,30 +154,9 @@ async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Out
     for request in &requests {
         writeln!(out, "  request {} by {}", request.request_id, request.request.requester_principal)?;
     }
-    Ok(())
-}
-
-async fn explain(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Output) -> anyhow::Result<()> {
-    let requests = ledger.requests_of(&run.run_id).await?;
-    let canonical = run.request.meaning().canonical();
-    const IGNORED: [&str; 3] = ["request_id", "requester_principal", "publish_allowed"];
-    if output == Output::Json {
-        let ids: Vec<&str> = requests.iter().map(|request| request.request_id.as_str()).collect();
-        let explained = json!({
-            "run_id": run.run_id,
-            "run_key": run.request.run_key(),
-            "canonical": canonical,
-            "ignored_fields": IGNORED,
-            "requests": ids,
-        });
-        return Ok(json_lines(out, &[explained])?);
-    }
-    writeln!(out, "  run      {}", run.run_id)?;
-    writeln!(out, "  run key  {}  = sha256 of", run.request.run_key())?;
-    writeln!(out, "  {canonical}")?;
-    writeln!(out, "  Not part of it: {}; order and repetition of manifest references.", IGNORED.join(", "))?;
-    for request in requests {
-        writeln!(out, "  request  {} (publish_allowed: {})", request.request_id, request.request.publish_allowed)?;
+    for act in &acts {
+        let refused = act.refused_code.as_ref().map(|code| format!(" (refused: {code})")).unwrap_or_default();
+        writeln!(out, "  {} by {}: {}{refused}", act.act, act.actor, act.reason)?;
     }
     Ok(())
 }

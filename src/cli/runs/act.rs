@@ -1,0 +1,61 @@
+//! `runs cancel`, `runs retry-publish`, `runs requeue`: an operator's word, recorded with its reason.
+
+use super::find;
+use crate::cli::table::{Output, json_lines};
+use crate::ledger::{Act, Ledger, Order};
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Which run, why, and who says so.
+#[derive(Debug, Args)]
+pub(super) struct ActArgs {
+    /// Run id or request id.
+    id: String,
+    /// Why; kept in the ledger.
+    #[arg(long)]
+    reason: String,
+    /// Who; kept in the ledger. Without it the name of the system's user.
+    #[arg(long)]
+    actor: Option<String>,
+}
+
+impl ActArgs {
+    /// Exit status 1 where the ledger refuses.
+    pub(super) async fn run(
+        self,
+        out: &mut dyn Write,
+        ledger: &Ledger,
+        act: Act,
+        output: Output,
+    ) -> anyhow::Result<ExitCode> {
+        let run = find(ledger, &self.id).await?;
+        let actor = self.actor.unwrap_or_else(user);
+        let order = Order { act, actor: &actor, why: &self.reason };
+        let done = ledger.act(&run.run_id, order).await?.context("the run is gone")?;
+        ledger.close().await;
+        let (state, refused) = match &done {
+            Ok(state) => (Some(*state), None),
+            Err(refused) => (None, Some(refused)),
+        };
+        if output == Output::Json {
+            let code = refused.map(|refused| refused.code);
+            let message = refused.map(|refused| refused.message.clone());
+            let said =
+                json!({"run_id": run.run_id, "act": act.as_str(), "state": state, "code": code, "message": message});
+            json_lines(out, &[said])?;
+        } else if let Some(refused) = refused {
+            writeln!(out, "refused: {refused}")?;
+        } else if let Some(state) = state {
+            writeln!(out, "{} {}: now {state}", act.as_str(), run.run_id)?;
+        }
+        Ok(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn user() -> String {
+    let uid = nix::unistd::Uid::effective();
+    nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid:{uid}"), |user| user.name)
+}

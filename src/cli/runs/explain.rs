@@ -1,0 +1,77 @@
+//! `runs explain`: why requests are one run, and why others that look the same are not.
+
+use crate::cli::table::{Output, Table, json_lines};
+use crate::contract::TrainBuildRequest;
+use crate::identity::likeness;
+use crate::ledger::{Ledger, RequestRecord, RunRecord};
+use serde_json::{Value, json};
+use std::io::Write;
+
+pub(super) async fn explain(
+    out: &mut dyn Write,
+    ledger: &Ledger,
+    run: &RunRecord,
+    output: Output,
+) -> anyhow::Result<()> {
+    let requests = ledger.requests_of(&run.run_id).await?;
+    let near = ledger.near_misses(&run.run_id).await?;
+    let canonical = run.request.meaning().canonical();
+    let joined: Vec<Value> = requests.iter().map(|request| join(run, request)).collect();
+    let misses: Vec<Value> = near.iter().map(|other| near_miss(run, other)).collect();
+    if output == Output::Json {
+        let explained = json!({
+            "run_id": run.run_id,
+            "run_key": run.request.run_key(),
+            "canonical": canonical,
+            "compared": TrainBuildRequest::IDENTITY,
+            "requests": joined,
+            "near_misses": misses,
+        });
+        return Ok(json_lines(out, &[explained])?);
+    }
+    writeln!(out, "  run      {} is {}", run.run_id, run.state)?;
+    writeln!(out, "  run key  {}, the SHA-256 of", run.request.run_key())?;
+    writeln!(out, "  {canonical}")?;
+    writeln!(out, "  Every field of it was compared; order and repetition of manifests carry no meaning.\n")?;
+    let mut table = Table::new(&["REQUEST", "BECAUSE", "DIFFERS WITHOUT EFFECT AT"]);
+    for request in &joined {
+        table.row([text(&request["request_id"]), text(&request["because"]), list(&request["ignored_differences"])]);
+    }
+    table.print(out)?;
+    for miss in &misses {
+        writeln!(out, "\n  near miss {} is another run ({}):", text(&miss["run_id"]), text(&miss["state"]))?;
+        for field in miss["differs"].as_array().into_iter().flatten() {
+            let only = list(&field["only_in"]).replace('_', " ");
+            writeln!(out, "    {} differs only in {only}", text(&field["pointer"]))?;
+            writeln!(out, "      here  {}\n      there {}", field["here"], field["there"])?;
+        }
+    }
+    Ok(())
+}
+
+fn join(run: &RunRecord, request: &RequestRecord) -> Value {
+    let because = if request.request_id == run.request.request_id { "the run was made for it" } else { "same meaning" };
+    let differs = TrainBuildRequest::differences(&json!(run.request), &json!(request.request));
+    json!({"request_id": request.request_id, "because": because, "ignored_differences": differs})
+}
+
+fn near_miss(run: &RunRecord, other: &RunRecord) -> Value {
+    let (here, there) = (json!(run.request.meaning()), json!(other.request.meaning()));
+    let differs: Vec<Value> = TrainBuildRequest::differences(&here, &there)
+        .into_iter()
+        .map(|pointer| {
+            let at = |value: &Value| value.pointer(&pointer).cloned().unwrap_or_default();
+            let only_in = likeness(&at(&here), &at(&there));
+            json!({"pointer": pointer, "only_in": only_in, "here": at(&here), "there": at(&there)})
+        })
+        .collect();
+    json!({"run_id": other.run_id, "state": other.state, "differs": differs})
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn list(value: &Value) -> String {
+    value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
+}

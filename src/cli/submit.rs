@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::contract::{self, EventType, Message, RunLifecycleEvent};
 use crate::dataset::Inputs;
 use crate::kafka::{Follower, Outlet, Record};
+use crate::run::State;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
@@ -53,6 +54,9 @@ struct Checked {
     pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// Whether its outcome is a publication; else it is the gate's verdict.
+    #[serde(skip)]
+    publishes: bool,
     #[serde(skip)]
     bytes: Vec<u8>,
 }
@@ -119,18 +123,20 @@ impl SubmitArgs {
                 run_id.as_deref().unwrap_or("-"),
                 reason.unwrap_or_default()
             )?;
-            if let Some(success) = verdict(&event) {
-                good &= success;
-                open.retain(|request| !concerns(request));
-            }
+            open.retain(|request| match verdict(&event, request.publishes) {
+                Some(success) if concerns(request) => {
+                    good &= success;
+                    false
+                }
+                Some(_) | None => true,
+            });
         }
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
 /// Whether this event decides a request, and how. A pass is final only where nothing is to be published.
-fn verdict(event: &RunLifecycleEvent) -> Option<bool> {
-    use crate::run::State;
+fn verdict(event: &RunLifecycleEvent, publishes: bool) -> Option<bool> {
     match event.event_type {
         EventType::PublishPublished => Some(true),
         EventType::RequestRejected
@@ -141,9 +147,12 @@ fn verdict(event: &RunLifecycleEvent) -> Option<bool> {
         EventType::RequestDeduplicated => match event.state {
             Some(State::Published) => Some(true),
             Some(State::Fail) => Some(false),
-            _ => None,
+            Some(State::Pass | State::PublishPending) if !publishes => Some(true),
+            Some(State::Queued | State::Running | State::EvalReady | State::Pass | State::PublishPending) | None => {
+                None
+            }
         },
-        EventType::RunGatePassed => event.intent_kind.is_some_and(|intent| !intent.is_publishable()).then_some(true),
+        EventType::RunGatePassed => (!publishes).then_some(true),
         EventType::RequestAdmitted
         | EventType::RunStarted
         | EventType::RunProgress
@@ -182,6 +191,7 @@ fn check(bytes: Vec<u8>, allow: &contract::AllowList) -> Checked {
         code: None,
         pointer: None,
         message: None,
+        publishes: true,
         bytes: Vec::new(),
     };
     match contract::parse(&bytes, allow) {
@@ -191,6 +201,7 @@ fn check(bytes: Vec<u8>, allow: &contract::AllowList) -> Checked {
                 request_id: Some(request.request_id.clone()),
                 run_key: Some(run_key.to_string()),
                 run_id: Some(run_key.run_id().to_string()),
+                publishes: request.publish_allowed && request.intent_kind.is_publishable(),
                 bytes,
                 ..empty
             }

@@ -64,11 +64,17 @@ fn fold(value: &mut Value, kinds: &[Likeness]) {
             }
         }
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| fold(item, kinds));
+            for item in items.iter_mut() {
+                fold(item, kinds);
+            }
             items.sort_by_key(ToString::to_string);
             items.dedup();
         }
-        Value::Object(members) => members.values_mut().for_each(|member| fold(member, kinds)),
+        Value::Object(members) => {
+            for member in members.values_mut() {
+                fold(member, kinds);
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -77,7 +83,7 @@ fn fold(value: &mut Value, kinds: &[Likeness]) {
 mod tests {
     use super::*;
 
-    fn meaning(change: Value) -> RunMeaning {
+    fn meaning(change: &Value) -> RunMeaning {
         let mut value = json!({
             "intent_kind": "baseline_train", "platform_run_id": "p", "dataset_manifest_refs": ["a/m1.json", "a/m2.json"],
             "training_config_ref": "t.yaml", "governance_profile_ref": "g.yaml",
@@ -90,17 +96,17 @@ mod tests {
 
     #[test]
     fn white_space_case_and_unicode_form_look_alike_and_nothing_else_does() {
-        let base = near_key(&meaning(json!({})));
+        let base = near_key(&meaning(&json!({})));
         for alike in [
             json!({"policy_revision": "cafe\u{301} 1"}),
             json!({"policy_revision": "CAF\u{c9}  1"}),
             json!({"dataset_manifest_refs": ["a/M2.json", "a/m1.json", "a/m2.json"]}),
             json!({"mf_code_release_id": "GIT:1"}),
         ] {
-            assert_eq!(near_key(&meaning(alike.clone())), base, "{alike}");
+            assert_eq!(near_key(&meaning(&alike)), base, "{alike}");
         }
         for other in [json!({"policy_revision": "cafe 1"}), json!({"platform_run_id": "q"})] {
-            assert_ne!(near_key(&meaning(other.clone())), base, "{other}");
+            assert_ne!(near_key(&meaning(&other)), base, "{other}");
         }
     }
 

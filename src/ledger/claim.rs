@@ -78,14 +78,13 @@ impl Ledger {
         while passed_over.len() < TURNS {
             let Some(tenant) = next_tenant(connection, &passed_over).await? else { return Ok(None) };
             let limit = i64::from(self.settings.max_running_per_tenant);
-            if limit == 0 || running(connection, Some(&tenant)).await? < limit {
-                if let Some(row) = oldest_of(connection, &tenant).await? {
-                    sqlx::query("UPDATE tenants SET claimed_at = clock_timestamp() WHERE tenant = $1")
-                        .bind(&tenant)
-                        .execute(&mut *connection)
-                        .await?;
-                    return Ok(Some(row));
-                }
+            let within = limit == 0 || running(connection, Some(&tenant)).await? < limit;
+            if within && let Some(row) = oldest_of(connection, &tenant).await? {
+                sqlx::query("UPDATE tenants SET claimed_at = clock_timestamp() WHERE tenant = $1")
+                    .bind(&tenant)
+                    .execute(&mut *connection)
+                    .await?;
+                return Ok(Some(row));
             }
             passed_over.push(tenant);
         }

@@ -133,7 +133,7 @@ impl LockedRun {
                 Ok(())
             }
             (state, _) => {
-                Err(self.refuse(FailureCode::Cancelled, format!("it is {state}: there is nothing left to cancel")))
+                Err(self.refuse(FailureCode::Cancelled, &format!("it is {state}: there is nothing left to cancel")))
             }
         }
     }
@@ -146,7 +146,7 @@ impl LockedRun {
                 self.reason = None;
                 Ok(())
             }
-            state => Err(self.refuse(FailureCode::PublishNotPending, format!("it is {state}"))),
+            state => Err(self.refuse(FailureCode::PublishNotPending, &format!("it is {state}"))),
         }
     }
 
@@ -170,9 +170,9 @@ impl LockedRun {
             (State::Fail, _, Some(code)) if may_reopen(code) => (Transition::Reopen, says(code, "opened again")),
             (State::Fail, _, Some(code)) => {
                 let message = format!("it failed with {code}: the same inputs would fail again");
-                return Err(self.refuse(code, message));
+                return Err(self.refuse(code, &message));
             }
-            (state, ..) => return Err(self.refuse(FailureCode::PublishNotPending, format!("it is {state}"))),
+            (state, ..) => return Err(self.refuse(FailureCode::PublishNotPending, &format!("it is {state}"))),
         };
         self.full_attempts_before = self.full_run_attempts;
         self.publish_attempts_before = self.publish_retry_attempts;
@@ -181,7 +181,7 @@ impl LockedRun {
         Ok(())
     }
 
-    fn refuse(&self, code: FailureCode, what: String) -> ActRefused {
+    fn refuse(&self, code: FailureCode, what: &str) -> ActRefused {
         ActRefused { code, message: format!("{}: {what}", self.run_id) }
     }
 }

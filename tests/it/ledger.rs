@@ -1,42 +1,10 @@
 //! The ledger against a real Postgres.
 
-use crate::support::{fresh_database, ledger_on};
-use model_factory::contract::{AllowList, parse};
-use model_factory::ledger::{Arrival, Coordinates, Guarded, Ledger, Outcome, Renewal, Sent, Step};
+use crate::support::{admit_one, arrival, fresh_database, ledger_on, revision as request};
+use model_factory::ledger::{Arrival, Coordinates, Guarded, Outcome, Renewal, Sent, Step};
 use model_factory::run::{FailureCode, State, Transition};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
-
-fn request(request_id: &str, config_revision: &str) -> Value {
-    let mut request = crate::support::request(request_id);
-    request["config_revision"] = json!(config_revision);
-    request
-}
-
-fn arrival(offset: i64, value: &Value) -> Arrival {
-    let bytes = value.to_string().into_bytes();
-    Arrival {
-        coordinates: Coordinates { topic: "requests".to_owned(), partition: 0, offset },
-        key: None,
-        parsed: parse(&bytes, &AllowList::new([], true)),
-        value: bytes,
-        traceparent: None,
-        tracestate: None,
-    }
-}
-
-async fn new_ledger() -> Ledger {
-    ledger_on(&fresh_database().await, |_| {}).await
-}
-
-async fn admit_one(ledger: &Ledger, config_revision: &str) -> model_factory::identity::RunId {
-    let id = format!("req-{config_revision}-0001");
-    let outcomes = ledger.admit(&[arrival(1, &request(&id, config_revision))], "w").await.unwrap();
-    match &outcomes[0] {
-        Outcome::Admitted { run_id } => run_id.clone(),
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn rows(url: &str) -> Vec<i64> {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -194,7 +162,7 @@ async fn the_database_refuses_a_row_that_cannot_be() {
 
 #[tokio::test]
 async fn a_cancelled_run_ends_at_once_when_queued_and_soon_when_running() {
-    let ledger = new_ledger().await;
+    let ledger = ledger_on(&fresh_database().await, |_| {}).await;
     let command = |run_id: &str, id: &str| {
         json!({"schema_version": "learning.mf_cancel.v0", "request_id": id, "run_id": run_id,
                "requester_principal": "tests", "reason": "changed my mind"})

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
 mod bundle;
+mod control;
+mod dead_letters;
 mod evidence;
 mod ledger;
 mod path;

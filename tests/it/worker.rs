@@ -4,7 +4,7 @@ use crate::support::{World, eventually, request};
 use crate::trainer::children_in;
 use model_factory::run::State;
 use serde_json::json;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_mins(2);
@@ -20,33 +20,9 @@ impl Drop for Worker {
 }
 
 fn start(world: &World, name: &str) -> Worker {
-    let config = &world.config;
-    let topics = &config.kafka.topics;
     let log = std::fs::File::create(world.folder.path().join(format!("{name}.log"))).unwrap();
-    let scratch = &config.trainer.scratch;
-    std::fs::create_dir_all(scratch).unwrap();
-    let root = config.inputs.root.as_ref().unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_model-factory"))
-        .args(["worker", "--from", "earliest"])
-        .current_dir(world.folder.path())
-        .env("MODEL_FACTORY_WORKER__HTTP", "127.0.0.1:0")
-        .env("MODEL_FACTORY_KAFKA__BROKERS", &config.kafka.brokers)
-        .env("MODEL_FACTORY_KAFKA__GROUP_ID", &config.kafka.group_id)
-        .env("MODEL_FACTORY_KAFKA__TOPICS__REQUESTS", &topics.requests)
-        .env("MODEL_FACTORY_KAFKA__TOPICS__LIFECYCLE", &topics.lifecycle)
-        .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
-        .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
-        .env("MODEL_FACTORY_LEDGER__URL", &config.ledger.url)
-        .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
-        .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)
-        .env("MODEL_FACTORY_INPUTS__ROOT", root)
-        .env("MODEL_FACTORY_TRAINER__SCRATCH", scratch)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    Worker(child)
+    let mut command = world.command(&["worker", "--from", "earliest"]);
+    Worker(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
 async fn training(world: &World) {

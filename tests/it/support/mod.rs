@@ -1,10 +1,12 @@
 //! What tests stand on: a database and topics of their own, and generated data.
 
+mod arrivals;
 mod data;
 mod kafka;
 mod postgres;
 mod world;
 
+pub use arrivals::{admit_one, arrival, bring, revision};
 pub use data::data;
 pub use kafka::own_topics;
 pub use postgres::{fresh_database, ledger_on};

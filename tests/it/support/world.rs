@@ -12,6 +12,7 @@ use model_factory::relay::Relay;
 use model_factory::runner::{Runner, RunnerOutcome};
 use model_factory::trainer::TrainerCommand;
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -67,6 +68,38 @@ impl World {
             ledger,
             folder,
         }
+    }
+
+    /// The binary with these arguments and this world's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let config = &self.config;
+        let topics = &config.kafka.topics;
+        std::fs::create_dir_all(&config.trainer.scratch).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_model-factory"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("MODEL_FACTORY_WORKER__HTTP", "127.0.0.1:0")
+            .env("MODEL_FACTORY_KAFKA__BROKERS", &config.kafka.brokers)
+            .env("MODEL_FACTORY_KAFKA__GROUP_ID", &config.kafka.group_id)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__REQUESTS", &topics.requests)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__LIFECYCLE", &topics.lifecycle)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
+            .env("MODEL_FACTORY_LEDGER__URL", &config.ledger.url)
+            .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
+            .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)
+            .env("MODEL_FACTORY_INPUTS__ROOT", config.inputs.root.as_ref().unwrap())
+            .env("MODEL_FACTORY_TRAINER__SCRATCH", &config.trainer.scratch)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary to its end and gives what it printed; fails the test where it failed.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub async fn send(&self, values: &[Vec<u8>]) {

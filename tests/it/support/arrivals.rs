@@ -1,0 +1,43 @@
+//! Records for the ledger, without a broker.
+
+use super::request;
+use model_factory::contract::{AllowList, parse};
+use model_factory::identity::RunId;
+use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A good request whose meaning hangs on `config_revision`.
+pub fn revision(request_id: &str, config_revision: &str) -> Value {
+    let mut request = request(request_id);
+    request["config_revision"] = json!(config_revision);
+    request
+}
+
+/// A record of partition 0 with this value.
+pub fn arrival(offset: i64, value: &Value) -> Arrival {
+    let bytes = value.to_string().into_bytes();
+    Arrival {
+        coordinates: Coordinates { topic: "requests".to_owned(), partition: 0, offset },
+        key: None,
+        parsed: parse(&bytes, &AllowList::new([], true)),
+        value: bytes,
+        traceparent: None,
+        tracestate: None,
+    }
+}
+
+/// Brings one value at an offset of its own and says what became of it.
+pub async fn bring(ledger: &Ledger, value: &Value) -> Outcome {
+    static NEXT: AtomicI64 = AtomicI64::new(1_000_000);
+    let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+    ledger.admit(&[arrival(offset, value)], "w").await.unwrap().remove(0)
+}
+
+/// A new run whose meaning hangs on `config_revision`.
+pub async fn admit_one(ledger: &Ledger, config_revision: &str) -> RunId {
+    match bring(ledger, &revision(&format!("req-{config_revision}-0001"), config_revision)).await {
+        Outcome::Admitted { run_id } => run_id,
+        other => panic!("{other:?}"),
+    }
+}

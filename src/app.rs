@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::evidence::EvidenceStore;
+use crate::faults::reach;
 use crate::intake::Intake;
 use crate::kafka::{Inbox, Topics};
 use crate::ledger::Ledger;
@@ -38,6 +39,10 @@ impl Role {
 /// Runs a worker until `shutdown` turns true, then drains it: leases are given back, offsets of what
 /// was admitted are committed. A loop that ends by itself ends the worker with an error.
 pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    #[cfg(debug_assertions)]
+    if let Some(fault) = config.fault.clone() {
+        crate::faults::arm(fault).map_err(anyhow::Error::msg)?;
+    }
     let name = worker_name()?;
     let boundaries = config.ownership_boundaries()?;
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
@@ -73,6 +78,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     info!(worker = %name, http = %http.address(), ?roles, "working");
 
     let ended = supervise(loops, stop, shutdown).await;
+    reach("shutdown.drained")?;
     http.ended().await;
     ledger.close().await;
     info!("stopped");
@@ -118,6 +124,9 @@ async fn supervise(
                 info!("draining");
                 stopping = true;
                 stop.send_replace(true);
+                if let Err(injected) = reach("shutdown.begun") {
+                    first_fault.get_or_insert(injected.into());
+                }
                 continue;
             }
         };

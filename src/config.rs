@@ -29,6 +29,10 @@ pub struct Config {
     pub inputs: InputSettings,
     /// The trainer's child process.
     pub trainer: TrainerSettings,
+    /// For the test suite; not in a release.
+    #[cfg(debug_assertions)]
+    #[cfg_attr(test, serde(skip_serializing))]
+    pub fault: Option<crate::faults::FaultSettings>,
 }
 
 /// The process itself.

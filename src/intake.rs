@@ -5,6 +5,7 @@
 //! Never: trains, produces.
 
 use crate::contract::{self, AllowList};
+use crate::faults::reach;
 use crate::kafka::{self, Inbound, Inbox};
 use crate::ledger::{self, Arrival, Coordinates, Ledger, Outcome};
 use crate::retry::Backoff;
@@ -95,6 +96,7 @@ impl Intake {
         if self.in_hand.is_empty() {
             return Ok(IntakeOutcome::Idle);
         }
+        reach("intake.polled").map_err(ledger::Fault::from)?;
         let arrivals: Vec<Arrival> = self.in_hand.iter().map(|record| arrival(record, &self.allow)).collect();
         let outcomes = match self.ledger.admit(&arrivals, &self.worker).await {
             Ok(outcomes) => outcomes,
@@ -105,7 +107,9 @@ impl Intake {
             }
             Err(fault @ ledger::Fault::Refused(_)) => return Err(fault.into()),
         };
+        reach("intake.decided").map_err(ledger::Fault::from)?;
         self.inbox.settle(&self.in_hand)?;
+        reach("intake.settled").map_err(ledger::Fault::from)?;
         for (record, outcome) in self.in_hand.drain(..).zip(&outcomes) {
             info!(kafka.partition = record.partition, kafka.offset = record.offset, ?outcome, "admitted");
         }

@@ -24,6 +24,7 @@ pub mod run;
 
 pub mod dataset;
 pub mod evidence;
+pub mod faults;
 pub mod kafka;
 pub mod ledger;
 pub mod objects;
@@ -36,6 +37,7 @@ pub mod relay;
 pub mod runner;
 
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod dev;

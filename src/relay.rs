@@ -4,11 +4,14 @@
 //! is unacknowledged. Never: makes an event; pages by a global id.
 
 use crate::contract::OwnershipBoundaries;
+use crate::faults::reach;
 use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
 use crate::retry::Backoff;
+use futures::FutureExt as _;
 use futures::future::join_all;
 use metrics::counter;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -110,7 +113,16 @@ impl Relay {
         for row in &rows {
             self.check_ownership(row.kind)?;
         }
-        let reports = join_all(rows.iter().map(|row| self.send(row))).await;
+        reach("relay.read").map_err(ledger::Fault::from)?;
+        let mut sending = pin!(join_all(rows.iter().map(|row| self.send(row))));
+        // Polled once, everything is with the client library and nothing is acknowledged.
+        let at_once = (&mut sending).now_or_never();
+        reach("relay.produced").map_err(ledger::Fault::from)?;
+        let reports = match at_once {
+            Some(reports) => reports,
+            None => sending.await,
+        };
+        reach("relay.acknowledged").map_err(ledger::Fault::from)?;
         let mut sent = Vec::with_capacity(rows.len());
         let mut first_fault = None;
         for report in reports {

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
+mod bench;
 mod dead_letters;
 mod demo;
 mod dev;
@@ -39,6 +40,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
+    Bench(bench::BenchArgs),
     /// The trainer's child process; started by the worker, not by people.
     #[command(hide = true)]
     TrainerChild {
@@ -74,6 +76,7 @@ impl Cli {
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
             Command::Schema(args) => args.run(),
+            Command::Bench(args) => runtime()?.block_on(args.run()),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
             Command::TrainerChild { .. } => Ok(ExitCode::FAILURE),
         }

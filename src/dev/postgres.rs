@@ -38,6 +38,11 @@ struct Host {
 impl PrivatePostgres {
     /// Starts a server over `folder`; data that is there already is used again.
     pub fn start(folder: &Path) -> Result<Self, PostgresError> {
+        Self::start_at(folder, free_port()?)
+    }
+
+    /// The same on a port that clients know already: a restart.
+    pub fn start_at(folder: &Path, port: u16) -> Result<Self, PostgresError> {
         let host = Host { binaries: binaries()?, user: server_user()? };
         fs::create_dir_all(folder).map_err(|error| fault(format!("cannot make {}: {error}", folder.display())))?;
         let folder = folder.canonicalize().map_err(fault)?;
@@ -47,7 +52,6 @@ impl PrivatePostgres {
         }
         // Left behind where the last server was killed; its process is gone with the one that started it.
         let _ = fs::remove_file(data.join("postmaster.pid"));
-        let port = free_port()?;
         let log = folder.join("postgres.log");
         let (stop, stopped) = mpsc::channel();
         let (started, result) = mpsc::channel();
@@ -68,6 +72,11 @@ impl PrivatePostgres {
         });
         result.recv().map_err(fault)??;
         Ok(Self { port, stop, keeper: Some(keeper) })
+    }
+
+    /// Where it listens on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Connection URL of a database on this server.

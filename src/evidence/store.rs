@@ -1,6 +1,7 @@
 //! Put if absent, read back, compare.
 
 use super::EvidencePath;
+use crate::faults::{Injected, reach};
 use crate::identity::Digest;
 use crate::objects::{S3Settings, s3};
 use bytes::Bytes;
@@ -121,6 +122,8 @@ impl EvidenceStore {
 
     /// Puts bytes under a free name, or finds the same bytes there. In both cases they were read back.
     pub async fn put(&self, path: &EvidencePath, bytes: Bytes) -> Result<Put, PutFault> {
+        let injected = |fault: Injected| Fault::Unavailable(fault.to_string());
+        reach("put.before").map_err(injected)?;
         let at = self.object(path);
         let expected = Digest::of(&bytes);
         let size = bytes.len() as u64;
@@ -135,6 +138,7 @@ impl EvidenceStore {
         if found != expected {
             return Err(PutFault::Drift { path: path.clone(), expected, found });
         }
+        reach("put.after").map_err(injected)?;
         Ok(Put { digest: expected, bytes: size, created })
     }
 

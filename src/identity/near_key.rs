@@ -32,6 +32,7 @@ impl Likeness {
         match self {
             Self::WhiteSpace => text.chars().filter(|c| !c.is_whitespace()).collect(),
             Self::Case => text.chars().flat_map(char::to_lowercase).collect(),
+            Self::UnicodeForm if text.is_ascii() => text.to_owned(),
             Self::UnicodeForm => text.nfkc().collect(),
         }
     }

@@ -7,6 +7,9 @@ use super::settings::TopicNames;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
+/// Id of the cluster's only broker.
+const ONLY: i32 = 1;
+
 /// A broker that lives as long as this value.
 pub struct MockBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
@@ -21,6 +24,16 @@ impl MockBroker {
             cluster.create_topic(topic, partitions, 1).map_err(fault)?;
         }
         Ok(Self { cluster })
+    }
+
+    /// Goes away, and refuses connections until it comes back.
+    pub fn go_down(&self) -> Result<(), Fault> {
+        self.cluster.broker_down(ONLY).map_err(|error| Fault::Fatal(error.to_string()))
+    }
+
+    /// Comes back with all that it held.
+    pub fn come_back(&self) -> Result<(), Fault> {
+        self.cluster.broker_up(ONLY).map_err(|error| Fault::Fatal(error.to_string()))
     }
 
     /// Where it listens.

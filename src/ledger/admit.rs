@@ -5,7 +5,7 @@
 
 use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
-use super::fault::commit_fault;
+use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Arrival, Coordinates, Outcome};
 use super::{Fault, Ledger, LedgerSettings};
@@ -13,7 +13,8 @@ use crate::contract::{
     CancelRequest, Deduplication, EventType, Message, PublishRetryRequest, RejectedIds, Rejection, SameAs,
     TrainBuildRequest,
 };
-use crate::identity::{Digest, RunId, near_key};
+use crate::faults::reach;
+use crate::identity::{Digest, RunId, RunKey, near_key};
 use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -30,6 +31,29 @@ struct Known {
     duplicate_announced: bool,
 }
 
+/// What identity makes of a request, worked out once.
+struct Fingerprint {
+    run_key: RunKey,
+    run_id: RunId,
+    near_key: Digest,
+    payload_digest: Digest,
+    body: Value,
+}
+
+impl Fingerprint {
+    fn of(request: &TrainBuildRequest) -> Self {
+        let meaning = request.meaning();
+        let run_key = RunKey::of(&meaning);
+        Self {
+            run_id: run_key.run_id(),
+            run_key,
+            near_key: near_key(&meaning),
+            payload_digest: request.payload_digest(),
+            body: normalised(request),
+        }
+    }
+}
+
 /// Runs that one event names as near misses at the most.
 const NEAR_MISSES: usize = 16;
 
@@ -38,9 +62,12 @@ struct Admission<'a> {
     worker: &'a str,
     at: DateTime<Utc>,
     outcomes: Vec<Option<Outcome>>,
+    /// By index; of fresh training requests only.
+    fingerprints: HashMap<usize, Fingerprint>,
     known: BTreeMap<String, Known>,
     runs: BTreeMap<RunId, LockedRun>,
-    fences: HashMap<RunId, i64>,
+    /// The same rows as they stand in the database: only those that changed are written.
+    stored: HashMap<RunId, LockedRun>,
     created: BTreeSet<RunId>,
     announced: BTreeSet<String>,
     /// Runs by what they look like, for the meanings of this batch.
@@ -56,14 +83,16 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let connection = &mut *transaction;
         let at: DateTime<Utc> = sqlx::query("SELECT now()").fetch_one(&mut *connection).await?.try_get(0)?;
+        reach("admit.begun")?;
         let mut admission = Admission {
             batch,
             worker,
             at,
             outcomes: vec![None; batch.len()],
+            fingerprints: HashMap::new(),
             known: BTreeMap::new(),
             runs: BTreeMap::new(),
-            fences: HashMap::new(),
+            stored: HashMap::new(),
             created: BTreeSet::new(),
             announced: BTreeSet::new(),
             near_misses: HashMap::new(),
@@ -73,6 +102,8 @@ impl Ledger {
         admission.recall(connection).await?;
         let fresh: Vec<usize> = (0..batch.len()).filter(|&index| admission.outcomes[index].is_none()).collect();
         if !fresh.is_empty() {
+            let of = |&index: &usize| Some((index, Fingerprint::of(admission.train(index)?)));
+            admission.fingerprints = fresh.iter().filter_map(of).collect();
             admission.place_requests(connection, &fresh).await?;
             admission.place_runs(connection, &fresh).await?;
             for &index in &fresh {
@@ -80,7 +111,9 @@ impl Ledger {
             }
             admission.store(connection, &fresh).await?;
         }
+        reach("admit.inserted")?;
         transaction.commit().await.map_err(commit_fault)?;
+        committed("admit.committed")?;
         Ok(admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect())
     }
 }
@@ -132,7 +165,7 @@ impl Admission<'_> {
         if first.is_empty() {
             return Ok(());
         }
-        let requests: Vec<&TrainBuildRequest> = first.values().filter_map(|&index| self.train(index)).collect();
+        let requests: Vec<&Fingerprint> = first.values().map(|index| &self.fingerprints[index]).collect();
         let ids: Vec<String> = first.keys().cloned().collect();
         let inserted = sqlx::query(
             "INSERT INTO requests (request_id, run_id, payload_digest, body, admitted_at)
@@ -142,9 +175,9 @@ impl Admission<'_> {
              ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
         )
         .bind(&ids)
-        .bind(requests.iter().map(|request| request.run_key().run_id().to_string()).collect::<Vec<_>>())
-        .bind(requests.iter().map(|request| request.payload_digest().as_bytes().to_vec()).collect::<Vec<_>>())
-        .bind(requests.iter().map(|request| normalised(request)).collect::<Vec<Value>>())
+        .bind(requests.iter().map(|request| request.run_id.to_string()).collect::<Vec<_>>())
+        .bind(requests.iter().map(|request| request.payload_digest.as_bytes().to_vec()).collect::<Vec<_>>())
+        .bind(requests.iter().map(|request| request.body.clone()).collect::<Vec<Value>>())
         .fetch_all(&mut *connection)
         .await?;
         let mut new = BTreeSet::new();
@@ -174,7 +207,8 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// Inserts new runs in order, then locks every run that the batch touches.
+    /// Inserts new runs in order, then locks every run that the batch touches. A new run is inserted as it
+    /// stands after its first event, `request.admitted`, so that it need not be written twice.
     async fn place_runs(&mut self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
         let mut new: BTreeMap<RunId, usize> = BTreeMap::new();
         let mut touched: BTreeSet<RunId> = self.known.values().map(|known| known.run_id.clone()).collect();
@@ -182,7 +216,7 @@ impl Admission<'_> {
             match &self.batch[index].parsed {
                 Ok(Message::Train(request)) => {
                     if self.known.get(&request.request_id).is_some_and(|known| known.inserted_by == Some(index)) {
-                        new.entry(request.run_key().run_id()).or_insert(index);
+                        new.entry(self.fingerprints[&index].run_id.clone()).or_insert(index);
                     }
                 }
                 Ok(Message::PublishRetry(command)) => {
@@ -202,21 +236,20 @@ impl Admission<'_> {
             .bind(tenants.into_iter().collect::<Vec<_>>())
             .execute(&mut *connection)
             .await?;
-        let near_keys: Vec<Option<Vec<u8>>> = new
-            .values()
-            .map(|&i| self.train(i).map(|request| near_key(&request.meaning()).as_bytes().to_vec()))
-            .collect();
-        let keys: Vec<Option<Vec<u8>>> = new
-            .values()
-            .map(|&i| self.train(i).map(|request| request.run_key().digest().as_bytes().to_vec()))
-            .collect();
+        let digests = |of: fn(&Fingerprint) -> Digest| {
+            new.values().map(|index| of(&self.fingerprints[index]).as_bytes().to_vec()).collect::<Vec<_>>()
+        };
+        let near_keys = digests(|request| request.near_key);
+        let keys = digests(|request| request.run_key.digest());
         let inserted = sqlx::query(
-            "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, publish_allowed, traceparent, tracestate,
-                               available_at, created_at, updated_at)
-             SELECT n.run_id, n.run_key, n.near_key, n.request_id, n.tenant, false, n.traceparent, n.tracestate, now(),
-                    now(), now()
-             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[])
-                  AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate)
+            "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
+                               priority, next_seq, available_at, created_at, updated_at)
+             SELECT n.run_id, n.run_key, n.near_key, n.request_id, n.tenant, n.traceparent, n.tracestate,
+                    n.publish_allowed, n.priority, 2, now(), now(), now()
+             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::boolean[], $9::smallint[])
+                  AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
+                        priority)
              ORDER BY n.run_id
              ON CONFLICT (run_key) DO NOTHING RETURNING run_id",
         )
@@ -227,6 +260,8 @@ impl Admission<'_> {
         .bind(of(|_, request| Some(tenant(request))))
         .bind(of(|arrival, _| arrival.traceparent.clone()))
         .bind(of(|arrival, _| arrival.tracestate.clone()))
+        .bind(new.values().map(|&i| self.train(i).map(|request| request.publish_allowed)).collect::<Vec<_>>())
+        .bind(new.values().map(|&i| self.train(i).map(|r| self.settings.priority_of(r))).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
         for row in inserted {
@@ -248,8 +283,12 @@ impl Admission<'_> {
             .fetch_all(connection)
             .await?;
         for row in rows {
-            let run = LockedRun::read(&row)?;
-            self.fences.insert(run.run_id.clone(), run.fence);
+            let mut run = LockedRun::read(&row)?;
+            self.stored.insert(run.run_id.clone(), run.clone());
+            if self.created.contains(&run.run_id) {
+                // Its first event is still to be told.
+                run.next_seq = 1;
+            }
             self.runs.insert(run.run_id.clone(), run);
         }
         Ok(())
@@ -274,9 +313,10 @@ impl Admission<'_> {
 
     fn decide_request(&mut self, index: usize, request: &TrainBuildRequest) -> Outcome {
         let known = &self.known[&request.request_id];
+        let print = &self.fingerprints[&index];
         let run_id = known.run_id.clone();
-        if known.payload_digest != request.payload_digest() {
-            let differs = TrainBuildRequest::differences(&known.body, &normalised(request));
+        if known.payload_digest != print.payload_digest {
+            let differs = TrainBuildRequest::differences(&known.body, &print.body);
             let message = format!(
                 "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
                 request.request_id,
@@ -287,12 +327,11 @@ impl Admission<'_> {
         }
         let (at, worker) = (self.at, self.worker);
         let run = self.runs.get_mut(&run_id).expect("the request's foreign key");
-        let body = normalised(request);
         if known.inserted_by == Some(index) {
             run.publish_allowed |= request.publish_allowed;
             run.priority = run.priority.max(self.settings.priority_of(request));
             if self.created.contains(&run_id) && run.request.request_id == request.request_id {
-                let near_misses = self.near_misses.get(&near_key(&request.meaning())).cloned().unwrap_or_default();
+                let near_misses = self.near_misses.get(&print.near_key).cloned().unwrap_or_default();
                 let event = NewEvent {
                     request_id: Some(request.request_id.clone()),
                     near_misses: near_misses.into_iter().filter(|other| *other != run_id).take(NEAR_MISSES).collect(),
@@ -301,7 +340,7 @@ impl Admission<'_> {
                 run.tell(event, at, worker, &mut self.additions);
                 return Outcome::Admitted { run_id };
             }
-            run.tell(joined(run, &body, SameAs::Meaning), at, worker, &mut self.additions);
+            run.tell(joined(run, &print.body, SameAs::Meaning), at, worker, &mut self.additions);
             if run.state == State::Pass && run.publish_allowed && run.request.intent_kind.is_publishable() {
                 run.step(Transition::RequestPublish, None, at, worker, &mut self.additions)
                     .expect("a run at PASS may be published");
@@ -310,7 +349,7 @@ impl Admission<'_> {
             return Outcome::DuplicateRun { run_id };
         }
         if !known.duplicate_announced && self.announced.insert(request.request_id.clone()) {
-            run.tell(joined(run, &body, SameAs::Request), at, worker, &mut self.additions);
+            run.tell(joined(run, &print.body, SameAs::Request), at, worker, &mut self.additions);
         }
         Outcome::DuplicateRequest { run_id }
     }
@@ -341,8 +380,10 @@ impl Admission<'_> {
 
     async fn store(&self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
         self.store_inbox(connection, fresh).await?;
-        for run in self.runs.values() {
-            run.store(connection, self.fences[&run.run_id], None).await?;
+        let as_read = |run: &LockedRun| self.stored.get(&run.run_id).filter(|stored| *stored != run).map(|s| s.fence);
+        let changed: Vec<(&LockedRun, i64)> = self.runs.values().filter_map(|run| Some((run, as_read(run)?))).collect();
+        if !changed.is_empty() {
+            LockedRun::store_all(connection, &changed, None).await?;
         }
         if !self.announced.is_empty() {
             sqlx::query("UPDATE requests SET duplicate_announced = true WHERE request_id = ANY($1)")

@@ -1,11 +1,12 @@
 //! Guarded writes of a worker that holds a run.
 
 use super::events::publication_draft;
-use super::fault::commit_fault;
+use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run};
 use super::types::{Guarded, Lease, Step};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
+use crate::faults::reach;
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
@@ -58,7 +59,9 @@ impl Ledger {
             return Ok(Guarded::Lost);
         }
         additions.store(&mut transaction, &lease.worker).await?;
+        reach("advance.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
+        committed("advance.committed")?;
         Ok(Guarded::Won(state))
     }
 
@@ -128,7 +131,9 @@ impl Ledger {
             taken.push((run.run_id, run.state));
         }
         additions.store(&mut transaction, worker).await?;
+        reach("rescue.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
+        committed("rescue.committed")?;
         Ok(taken)
     }
 

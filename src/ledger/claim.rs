@@ -3,10 +3,11 @@
 //! Publications that wait come first: their training is paid for. Then the highest priority, then the
 //! tenant that has waited longest for its turn, then age.
 
-use super::fault::commit_fault;
+use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
+use crate::faults::reach;
 use crate::run::{State, Transition};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
@@ -50,7 +51,9 @@ impl Ledger {
         run.lease_owner = Some(worker.to_owned());
         run.store(&mut transaction, read_fence, Some(self.settings.lease_seconds)).await?;
         additions.store(&mut transaction, worker).await?;
+        reach("claim.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
+        committed("claim.committed")?;
         Ok(Some(Lease {
             run_id: run.run_id,
             run_key: run.run_key,

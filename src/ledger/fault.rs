@@ -1,5 +1,7 @@
 //! What Postgres errors mean. The only place that knows an SQLSTATE.
 
+use crate::faults::{Injected, reach};
+
 /// Postgres went wrong. Never a run outcome: the caller waits and tries again, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -12,6 +14,12 @@ pub enum Fault {
     /// A broken invariant, a missing migration, a rejected statement: a defect or a wrong set-up.
     #[error("the ledger refused: {0}")]
     Refused(String),
+}
+
+impl From<Injected> for Fault {
+    fn from(injected: Injected) -> Self {
+        Self::Unavailable(injected.to_string())
+    }
 }
 
 impl From<sqlx::Error> for Fault {
@@ -42,4 +50,9 @@ pub(super) fn commit_fault(error: sqlx::Error) -> Fault {
         sqlx::Error::Database(_) => error.into(),
         silent => Fault::CommitUnknown(silent.to_string()),
     }
+}
+
+/// After a COMMIT: a test may lose its answer.
+pub(super) fn committed(point: &'static str) -> Result<(), Fault> {
+    reach(point).map_err(|injected| Fault::CommitUnknown(injected.to_string()))
 }

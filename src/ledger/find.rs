@@ -298,15 +298,18 @@ impl Ledger {
 
     /// How much of everything there is.
     pub async fn counts(&self) -> Result<Counts, Fault> {
-        let rows = sqlx::query("SELECT state::text, count(*) FROM runs GROUP BY state").fetch_all(&self.pool).await?;
+        // One statement, one snapshot: the numbers belong together.
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL), (SELECT count(*) FROM inbox),
+                    (SELECT COALESCE(jsonb_object_agg(s.state, s.runs), '{}')
+                     FROM (SELECT state::text, count(*) AS runs FROM runs GROUP BY state) s)",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         let mut runs: BTreeMap<String, i64> = State::ALL.iter().map(|state| (state.to_string(), 0)).collect();
-        for row in rows {
-            runs.insert(row.try_get(0)?, row.try_get(1)?);
-        }
-        let row =
-            sqlx::query("SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL), (SELECT count(*) FROM inbox)")
-                .fetch_one(&self.pool)
-                .await?;
+        let found: BTreeMap<String, i64> =
+            serde_json::from_value(row.try_get(2)?).map_err(|error| unreadable("count", error))?;
+        runs.extend(found);
         Ok(Counts { runs, outbox_unsent: row.try_get(0)?, inbox: row.try_get(1)? })
     }
 }

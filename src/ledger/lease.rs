@@ -2,6 +2,7 @@
 
 use super::types::Renewal;
 use super::{Fault, Ledger};
+use crate::faults::reach;
 use crate::identity::RunId;
 use metrics::counter;
 use sqlx::Row;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 impl Ledger {
     /// Renews these leases (run and fence) of one worker; the answers are in the same order.
     pub async fn renew(&self, worker: &str, held: &[(RunId, i64)]) -> Result<Vec<Renewal>, Fault> {
+        reach("heartbeat.before")?;
         let rows = sqlx::query(
             "UPDATE runs r SET lease_expires_at = clock_timestamp() + make_interval(secs => $4)
              FROM UNNEST($2::text[], $3::bigint[]) AS h (run_id, fence)
@@ -32,6 +34,7 @@ impl Ledger {
             Some(true) => Renewal::CancelRequested,
             None => Renewal::Lost,
         };
+        reach("heartbeat.after")?;
         let renewals: Vec<Renewal> = held.iter().map(answer).collect();
         let refused = renewals.iter().filter(|renewal| **renewal == Renewal::Lost).count();
         counter!("model_factory_stale_writes_refused_total", "kind" => "heartbeat").increment(refused as u64);

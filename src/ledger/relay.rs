@@ -1,10 +1,11 @@
 //! The outbox from the relay's side: shards, what is unsent, what was acknowledged.
 
 use super::advance::now;
-use super::fault::commit_fault;
+use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{Fault, Ledger};
+use crate::faults::reach;
 use crate::run::{State, Transition};
 use metrics::counter;
 use serde_json::json;
@@ -93,7 +94,9 @@ impl Ledger {
                 publish(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
             }
         }
+        reach("mark.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
+        committed("mark.committed")?;
         let refused = (sent.len() - rows.len()) as u64;
         counter!("model_factory_stale_writes_refused_total", "kind" => "mark_sent").increment(refused);
         Ok(rows.len())

@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 /// A run's row while its lock is held.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct LockedRun {
     pub(super) run_id: RunId,
     pub(super) run_key: RunKey,
@@ -163,48 +163,68 @@ impl LockedRun {
         read_fence: i64,
         lease_seconds: Option<u32>,
     ) -> Result<bool, Fault> {
-        let (code, message) = self.reason.clone().unzip();
-        let (topic, partition, offset) = match self.published.clone() {
-            Some((topic, partition, offset)) => (Some(topic), Some(partition), Some(offset)),
-            None => (None, None, None),
-        };
+        Ok(Self::store_all(connection, &[(self, read_fence)], lease_seconds).await? == 1)
+    }
+
+    /// Writes rows back with one statement, each under the fence that was read; says how many were.
+    pub(super) async fn store_all(
+        connection: &mut PgConnection,
+        runs: &[(&Self, i64)],
+        lease_seconds: Option<u32>,
+    ) -> Result<u64, Fault> {
+        fn each<T>(runs: &[(&LockedRun, i64)], of: impl Fn(&LockedRun) -> T) -> Vec<T> {
+            runs.iter().map(|(run, _)| of(run)).collect()
+        }
+        let mut refs = Vec::with_capacity(runs.len());
+        for (run, _) in runs {
+            refs.push(serde_json::to_value(&run.refs).map_err(|error| unreadable("refs", error))?);
+        }
         let done = sqlx::query(
-            "UPDATE runs SET state = $3::text::run_state, execution_mode = $4::text::execution_mode,
-                publish_allowed = $5, full_run_attempts = $6, publish_retry_attempts = $7, fence = $8,
-                lease_owner = $9, cancel_requested = $10, available_at = $11, reason_code = $12,
-                reason_message = $13, refs = $14, next_seq = $15, published_topic = $16,
-                published_partition = $17, published_offset = $18, updated_at = now(),
-                full_attempts_before = $20, publish_attempts_before = $21, priority = $22,
-                lease_expires_at = CASE WHEN $9::text IS NULL THEN NULL
-                                        WHEN $19::float8 IS NULL THEN lease_expires_at
-                                        ELSE clock_timestamp() + make_interval(secs => $19) END
-             WHERE run_id = $1 AND fence = $2",
+            "UPDATE runs r SET state = n.state::run_state, execution_mode = n.mode::execution_mode,
+                publish_allowed = n.publish_allowed, full_run_attempts = n.full_attempts,
+                publish_retry_attempts = n.publish_attempts, fence = n.fence, lease_owner = n.lease_owner,
+                cancel_requested = n.cancel_requested, available_at = n.available_at, reason_code = n.reason_code,
+                reason_message = n.reason_message, refs = n.refs, next_seq = n.next_seq,
+                published_topic = n.topic, published_partition = n.partition, published_offset = n.position,
+                full_attempts_before = n.full_before, publish_attempts_before = n.publish_before,
+                priority = n.priority, updated_at = now(),
+                lease_expires_at = CASE WHEN n.lease_owner IS NULL THEN NULL
+                                        WHEN $22::float8 IS NULL THEN r.lease_expires_at
+                                        ELSE clock_timestamp() + make_interval(secs => $22) END
+             FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::integer[],
+                         $7::integer[], $8::bigint[], $9::text[], $10::boolean[], $11::timestamptz[], $12::text[],
+                         $13::text[], $14::jsonb[], $15::bigint[], $16::text[], $17::integer[], $18::bigint[],
+                         $19::integer[], $20::integer[], $21::smallint[])
+                  AS n (run_id, read_fence, state, mode, publish_allowed, full_attempts, publish_attempts, fence,
+                        lease_owner, cancel_requested, available_at, reason_code, reason_message, refs, next_seq,
+                        topic, partition, position, full_before, publish_before, priority)
+             WHERE r.run_id = n.run_id AND r.fence = n.read_fence",
         )
-        .bind(self.run_id.as_str())
-        .bind(read_fence)
-        .bind(self.state.as_str())
-        .bind(self.mode.as_str())
-        .bind(self.publish_allowed)
-        .bind(self.full_run_attempts)
-        .bind(self.publish_retry_attempts)
-        .bind(self.fence)
-        .bind(&self.lease_owner)
-        .bind(self.cancel_requested)
-        .bind(self.available_at)
-        .bind(code)
-        .bind(message)
-        .bind(serde_json::to_value(&self.refs).map_err(|error| unreadable("refs", error))?)
-        .bind(self.next_seq)
-        .bind(topic)
-        .bind(partition)
-        .bind(offset)
+        .bind(each(runs, |run| run.run_id.to_string()))
+        .bind(runs.iter().map(|(_, read_fence)| *read_fence).collect::<Vec<_>>())
+        .bind(each(runs, |run| run.state.to_string()))
+        .bind(each(runs, |run| run.mode.to_string()))
+        .bind(each(runs, |run| run.publish_allowed))
+        .bind(each(runs, |run| run.full_run_attempts))
+        .bind(each(runs, |run| run.publish_retry_attempts))
+        .bind(each(runs, |run| run.fence))
+        .bind(each(runs, |run| run.lease_owner.clone()))
+        .bind(each(runs, |run| run.cancel_requested))
+        .bind(each(runs, |run| run.available_at))
+        .bind(each(runs, |run| run.reason.as_ref().map(|(code, _)| code.clone())))
+        .bind(each(runs, |run| run.reason.as_ref().map(|(_, message)| message.clone())))
+        .bind(refs)
+        .bind(each(runs, |run| run.next_seq))
+        .bind(each(runs, |run| run.published.as_ref().map(|(topic, _, _)| topic.clone())))
+        .bind(each(runs, |run| run.published.as_ref().map(|(_, partition, _)| *partition)))
+        .bind(each(runs, |run| run.published.as_ref().map(|(_, _, offset)| *offset)))
+        .bind(each(runs, |run| run.full_attempts_before))
+        .bind(each(runs, |run| run.publish_attempts_before))
+        .bind(each(runs, |run| run.priority))
         .bind(lease_seconds.map(f64::from))
-        .bind(self.full_attempts_before)
-        .bind(self.publish_attempts_before)
-        .bind(self.priority)
         .execute(connection)
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done.rows_affected())
     }
 }
 

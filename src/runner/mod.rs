@@ -14,6 +14,7 @@ pub use keeper::Stop;
 use crate::contract::OwnershipBoundaries;
 use crate::dataset::Inputs;
 use crate::evidence::EvidenceStore;
+use crate::faults::{Injected, reach};
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::trainer::TrainerCommand;
@@ -95,6 +96,12 @@ impl From<Failure> for Interrupted {
     }
 }
 
+impl From<Injected> for Interrupted {
+    fn from(injected: Injected) -> Self {
+        Self::Failed(Failure::new(FailureCode::EvidenceUnresolved, injected.to_string()))
+    }
+}
+
 impl From<ledger::Fault> for Interrupted {
     fn from(fault: ledger::Fault) -> Self {
         Self::Ledger(fault)
@@ -137,8 +144,12 @@ impl Runner {
         let keeper = Keeper::start(self.ledger.clone(), &lease, shutdown.clone());
         let attempt = Attempt::begin(&lease, self.ceiling);
         let ended = match lease.mode {
-            ExecutionMode::Full => self.carry(&lease, &attempt, &keeper).await,
-            ExecutionMode::PublishOnly => self.publish_again(&lease, &keeper).await,
+            // On the heap: the story of a run is a large future.
+            ExecutionMode::Full => Box::pin(self.carry(&lease, &attempt, &keeper)).await,
+            ExecutionMode::PublishOnly => {
+                let publishing = Box::pin(self.publish_again(&lease, &keeper));
+                between("publish_again.before", publishing, "publish_again.after").await
+            }
             ExecutionMode::None => Err(Interrupted::Lost),
         };
         let settled = self.settle(&lease, &attempt, ended).await;
@@ -149,19 +160,23 @@ impl Runner {
     /// The story of a run.
     async fn carry(&self, lease: &Lease, attempt: &Attempt, keeper: &Keeper) -> Result<State, Interrupted> {
         let desk = Desk::new(&self.store, lease);
-        let resolved = self.resolve(&desk, lease, attempt).await?;
+        let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
         keeper.check()?;
-        let trained = self.train(&desk, lease, attempt, keeper, &resolved).await?;
+        let training = self.train(&desk, lease, attempt, keeper, &resolved);
+        let trained = between("train.before", training, "train.after").await?;
         keeper.check()?;
-        let report = self.evaluate(&desk, lease, &resolved, trained).await?;
+        let evaluation = self.evaluate(&desk, lease, &resolved, trained);
+        let report = between("evaluate.before", evaluation, "evaluate.after").await?;
         keeper.check()?;
-        let receipt = self.gate(&desk, lease, &resolved, &report).await?;
+        let receipt = between("gate.before", self.gate(&desk, lease, &resolved, &report), "gate.after").await?;
         if let Some(failed) = receipt.failed() {
             return self.fail_gate(&desk, lease, attempt, failed).await;
         }
-        let bundle = self.bundle(&desk, &resolved, &report, &receipt).await?;
+        let bundling = self.bundle(&desk, &resolved, &report, &receipt);
+        let bundle = between("bundle.before", bundling, "bundle.after").await?;
         keeper.check()?;
-        self.publish(&desk, lease, attempt, &resolved, &report, &receipt, &bundle).await
+        let publishing = self.publish(&desk, lease, attempt, &resolved, &report, &receipt, &bundle);
+        between("publish.before", publishing, "publish.after").await
     }
 
     /// Takes these steps in one transaction; a lost lease ends the attempt.
@@ -221,4 +236,16 @@ impl Runner {
             Guarded::Lost => RunnerOutcome::Lost { run_id },
         })
     }
+}
+
+/// A stage between two points where tests let it go wrong.
+async fn between<T>(
+    before: &'static str,
+    stage: impl Future<Output = Result<T, Interrupted>>,
+    after: &'static str,
+) -> Result<T, Interrupted> {
+    reach(before)?;
+    let done = stage.await?;
+    reach(after)?;
+    Ok(done)
 }

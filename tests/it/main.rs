@@ -4,10 +4,13 @@
 #![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
 mod bundle;
+mod checker;
 mod control;
 mod dead_letters;
 mod evidence;
+mod faults;
 mod ledger;
+mod outages;
 mod path;
 mod support;
 mod trainer;

@@ -1,9 +1,12 @@
 //! The worker as a process: killed in the middle, drained, and started again.
 
+use crate::checker::{check, collect};
 use crate::support::{World, eventually, request};
 use crate::trainer::children_in;
 use model_factory::run::State;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ impl Drop for Worker {
 fn start(world: &World, name: &str) -> Worker {
     let log = std::fs::File::create(world.folder.path().join(format!("{name}.log"))).unwrap();
     let mut command = world.command(&["worker", "--from", "earliest"]);
+    command.env("MODEL_FACTORY_WORKER__LOG_FORMAT", "json");
     Worker(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
@@ -68,6 +72,60 @@ async fn a_run_whose_worker_was_killed_is_finished_by_another_and_published_once
     assert_eq!(std::fs::read_dir(runs).unwrap().count(), 1);
 }
 
+fn signal(worker: &Worker, signal: nix::sys::signal::Signal) {
+    let pid = i32::try_from(worker.0.id()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+}
+
+/// Writes that the ledger refused this worker, by its own count.
+fn refused(world: &World, name: &str) -> Option<f64> {
+    let log = std::fs::read_to_string(world.folder.path().join(format!("{name}.log"))).unwrap();
+    let address = log.lines().find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        Some(line.get("http")?.as_str()?.to_owned())
+    })?;
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let counts = text.lines().filter(|line| line.starts_with("model_factory_stale_writes_refused_total{"));
+    let counts: Vec<f64> = counts.filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
+    Some(counts.iter().sum())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_sleeps_through_its_lease_wakes_up_without_a_say() {
+    let world = World::new().await;
+    let mut long = request("req-sleep-0001");
+    long["training_config_ref"] = json!("profiles/long_training.yaml");
+    world.send(&[long.to_string().into_bytes()]).await;
+    let sleeper = start(&world, "sleeper");
+    training(&world).await;
+    signal(&sleeper, nix::sys::signal::Signal::SIGSTOP);
+    let _other = start(&world, "other");
+    state_of(&world, "req-sleep-0001", State::Published).await;
+    let stands = world.ledger.run_of_request("req-sleep-0001").await.unwrap().unwrap();
+    assert_eq!((stands.full_run_attempts, stands.fence), (2, 2));
+
+    signal(&sleeper, nix::sys::signal::Signal::SIGCONT);
+    eventually("a refused write", BOUND, || {
+        let count = refused(&world, "sleeper");
+        async move { count.filter(|&count| count >= 1.0) }
+    })
+    .await;
+    // It has been told, and has ended its trainer.
+    eventually("the trainer's end", BOUND, || async {
+        children_in(&world.config.trainer.scratch).is_empty().then_some(())
+    })
+    .await;
+    let run = world.ledger.run_of_request("req-sleep-0001").await.unwrap().unwrap();
+    assert_eq!((run.state, run.fence, run.refs), (State::Published, 2, stands.refs));
+    let history = collect(&world).await;
+    assert_eq!(history.publications.len(), 1);
+    assert_eq!(check(&history), []);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_told_to_stop_gives_its_run_back_without_costing_an_attempt() {
     let world = World::new().await;
@@ -76,8 +134,7 @@ async fn a_worker_that_is_told_to_stop_gives_its_run_back_without_costing_an_att
     world.send(&[long.to_string().into_bytes()]).await;
     let mut worker = start(&world, "drained");
     training(&world).await;
-    let pid = i32::try_from(worker.0.id()).unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).unwrap();
+    signal(&worker, nix::sys::signal::Signal::SIGTERM);
     let status = eventually("the worker's end", BOUND, || {
         let status = worker.0.try_wait().unwrap();
         async move { status }

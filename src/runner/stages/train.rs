@@ -2,6 +2,7 @@
 
 use super::resolve::{Resolved, input_failure};
 use crate::contract::{EvidenceRef, Reference};
+use crate::faults::reach;
 use crate::identity::{Digest, document_bytes};
 use crate::ledger::Lease;
 use crate::pipeline::Evaluation;
@@ -64,7 +65,9 @@ impl Runner {
             })?;
         self.prepare(job_dir.path(), resolved).await?;
         keeper.check()?;
+        reach("train.fetched")?;
         self.fit(job_dir.path(), desk, keeper, resolved).await?;
+        reach("train.fitted")?;
         keeper.check()?;
         let record = self.collect(job_dir.path(), desk, resolved).await?;
         verified(desk, record).await

@@ -16,11 +16,14 @@ static DATA: LazyLock<Data> = LazyLock::new(|| {
     let inputs = write(&spec, &folder, |_| {}).unwrap();
     std::fs::write(folder.join("profiles/easy_gate.yaml"), gate("min_auc_roc: 0.6")).unwrap();
     let training = std::fs::read_to_string(folder.join(&inputs.training_profile)).unwrap();
-    let long = training
-        .replace("rounds: 200, max_depth: 5", "rounds: 4000, max_depth: 8")
-        .replace("early_stopping_rounds: 20", "early_stopping_rounds: 0");
-    assert_ne!(long, training);
-    std::fs::write(folder.join("profiles/long_training.yaml"), long).unwrap();
+    // One that outlasts heartbeats, and one that has to be stopped.
+    for (name, rounds) in [("steady", 500), ("long", 4_000)] {
+        let changed = training
+            .replace("rounds: 200, max_depth: 5", &format!("rounds: {rounds}, max_depth: 8"))
+            .replace("early_stopping_rounds: 20", "early_stopping_rounds: 0");
+        assert_ne!(changed, training);
+        std::fs::write(folder.join(format!("profiles/{name}_training.yaml")), changed).unwrap();
+    }
     Data { folder, inputs }
 });
 

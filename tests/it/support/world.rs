@@ -47,9 +47,14 @@ pub fn request(request_id: &str) -> Value {
 
 impl World {
     pub async fn new() -> Self {
+        Self::on(fresh_database().await).await
+    }
+
+    /// On an empty database of the test's own.
+    pub async fn on(database: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config { kafka: own_topics(1).await, ..Config::default() };
-        config.ledger.url = fresh_database().await;
+        config.ledger.url = database;
         config.ledger.max_connections = 4;
         config.evidence.url = format!("file://{}/evidence", folder.path().display());
         config.inputs.root = Some(data().folder.clone());
@@ -105,11 +110,11 @@ impl World {
     pub async fn send(&self, values: &[Vec<u8>]) {
         let outlet = Outlet::open(&self.config.kafka).unwrap();
         let headers = [("traceparent".to_owned(), b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_vec())];
-        for value in values {
-            let record =
-                Record { topic: &self.config.kafka.topics.requests, key: Some(b"k"), value, headers: &headers };
-            outlet.send(record).await.unwrap();
-        }
+        let topic = &self.config.kafka.topics.requests;
+        // All at once; the client library takes them in this order.
+        let sending =
+            values.iter().map(|value| outlet.send(Record { topic, key: Some(b"k"), value, headers: &headers }));
+        futures::future::try_join_all(sending).await.unwrap();
     }
 
     pub async fn intake(&self) -> Intake {

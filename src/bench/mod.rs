@@ -1,0 +1,19 @@
+//! Measures admission, the life of a run, and the relay, on a database of their own.
+//!
+//! Every figure stands beside a ceiling that was measured in the same run. Never: asserts a figure;
+//! touches a database or a topic that somebody else uses.
+
+mod admission;
+mod database;
+mod latency;
+mod lifecycle;
+mod load;
+mod measure;
+mod relay;
+
+pub use admission::{AdmissionSpec, admission};
+pub use database::{BenchDatabase, BenchFault};
+pub use latency::{LatencySpec, latency};
+pub use lifecycle::{LifecycleSpec, lifecycle};
+pub use measure::{Cost, Figures, LatencyMs};
+pub use relay::{RelaySpec, relay};

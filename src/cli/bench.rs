@@ -1,0 +1,188 @@
+//! `model-factory bench`: figures of this machine, beside a ceiling of the same run.
+
+use super::progress::Narrator;
+use super::table::{Output, Table, json_lines};
+use crate::bench::{
+    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, RelaySpec, admission, latency, lifecycle, relay,
+};
+use crate::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use clap::{Args, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Measure this machine: a private Postgres that commits durably, and the worker's own code. Nothing
+/// that others use is touched.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  model-factory bench admission
+  model-factory bench admission --requests 1000000     does memory stay flat?
+  model-factory bench admission --brokers localhost:9092
+  model-factory bench lifecycle --queued 200000
+  model-factory bench relay --brokers localhost:9092 --output json")]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+    /// How figures are printed.
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Records become decisions; then the time from a published request to its readable event.
+    Admission {
+        /// New requests.
+        #[arg(long, default_value_t = 50_000)]
+        requests: usize,
+        /// Records a transaction.
+        #[arg(long, default_value_t = 1_000)]
+        batch: usize,
+        /// Tenants.
+        #[arg(long, default_value_t = 50)]
+        tenants: usize,
+        /// Requests a second while latency is measured.
+        #[arg(long, default_value_t = 100)]
+        rate: u32,
+        /// Seconds for which latency is measured; 0 leaves it out.
+        #[arg(long, default_value_t = 10)]
+        latency_seconds: u32,
+        #[command(flatten)]
+        broker: Broker,
+    },
+    /// Claims from a long queue, and runs that go through their states without training.
+    Lifecycle {
+        /// Runs in the queue.
+        #[arg(long, default_value_t = 200_000)]
+        queued: usize,
+        /// Tenants.
+        #[arg(long, default_value_t = 50)]
+        tenants: usize,
+        /// Claims, one after the other.
+        #[arg(long, default_value_t = 2_000)]
+        claims: usize,
+        /// Runs that go through their states.
+        #[arg(long, default_value_t = 4_000)]
+        lives: usize,
+        /// Workers at once.
+        #[arg(long, default_value_t = 4)]
+        workers: usize,
+    },
+    /// Events leave the outbox, at most one of a run unacknowledged.
+    Relay {
+        /// Runs.
+        #[arg(long, default_value_t = 1_000)]
+        runs: usize,
+        /// Events of each run.
+        #[arg(long, default_value_t = 20)]
+        events: usize,
+        #[command(flatten)]
+        broker: Broker,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Broker {
+    /// A real broker; topics of this benchmark are made there and stay. Without it an in-process one.
+    #[arg(long, value_name = "HOST:PORT")]
+    brokers: Option<String>,
+}
+
+impl BenchArgs {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let bar = Narrator::new();
+        let doing = |what: &str| bar.doing(what);
+        doing("starting Postgres");
+        let database = BenchDatabase::start().await?;
+        let mut on = database.describe().await?;
+        let measured = match self.what {
+            What::Admission { requests, batch, tenants, rate, latency_seconds, broker } => {
+                let spec = AdmissionSpec { requests, batch: batch.max(1), tenants: tenants.max(1) };
+                let mut measured = admission(&database, &spec, doing).await?;
+                if latency_seconds > 0 {
+                    let (kafka, _mock, name) = broker.open().await?;
+                    on = format!("{on}; {name}");
+                    let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
+                    // On a database of its own: nothing else waits in its outbox.
+                    measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
+                }
+                measured
+            }
+            What::Lifecycle { queued, tenants, claims, lives, workers } => {
+                let spec = LifecycleSpec { queued, tenants: tenants.max(1), claims, lives, workers: workers.max(1) };
+                lifecycle(&database, &spec, doing).await?
+            }
+            What::Relay { runs, events, broker } => {
+                let (kafka, _mock, name) = broker.open().await?;
+                on = format!("{on}; {name}");
+                relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
+            }
+        };
+        bar.finish();
+        let mut out = std::io::stdout().lock();
+        match self.output {
+            Output::Json => json_lines(&mut out, &measured)?,
+            Output::Table => print(&mut out, &on, &measured)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Broker {
+    /// Settings with topics of this benchmark alone.
+    async fn open(&self) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {
+        let id = std::process::id();
+        let topic = |name: &str| format!("mf-bench-{id}-{name}");
+        let topics = TopicNames {
+            requests: topic("requests"),
+            lifecycle: topic("lifecycle"),
+            publications: topic("publications"),
+            dead_letters: topic("dead-letters"),
+        };
+        let group_id = topic("group");
+        let mut settings =
+            KafkaSettings { topics, group_id, from: Some(StartAt::Earliest), ..KafkaSettings::default() };
+        if let Some(brokers) = &self.brokers {
+            settings.brokers.clone_from(brokers);
+            Topics::ensure(&settings, 3).await?;
+            return Ok((settings, None, format!("Kafka at {brokers}")));
+        }
+        let mock = MockBroker::start(&settings.topics, 3)?;
+        settings.brokers = mock.brokers();
+        Ok((settings, Some(mock), "the in-process broker, which is not Apache Kafka".to_owned()))
+    }
+}
+
+fn print(out: &mut dyn Write, on: &str, measured: &[Figures]) -> std::io::Result<()> {
+    writeln!(out, "{on}")?;
+    let mut table = Table::new(&[
+        "what",
+        "count",
+        "per second",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "latency of",
+        "commits each",
+        "WAL bytes each",
+        "RSS MiB",
+    ]);
+    for figures in measured {
+        let cost = |of: fn(&crate::bench::Cost) -> f64, digits: usize| {
+            figures.cost.as_ref().map_or_else(String::new, |cost| format!("{:.digits$}", of(cost)))
+        };
+        table.row([
+            figures.name.clone(),
+            figures.count.to_string(),
+            format!("{:.0}", figures.per_second),
+            format!("{:.2}", figures.latency_ms.p50),
+            format!("{:.2}", figures.latency_ms.p99),
+            format!("{:.2}", figures.latency_ms.max),
+            figures.latency_of.clone(),
+            cost(|cost| cost.commits, 4),
+            cost(|cost| cost.wal_bytes, 0),
+            figures.resident_mib.to_string(),
+        ]);
+    }
+    table.print(out)
+}

@@ -1,0 +1,154 @@
+//! Reads a history from broker, database and disk.
+
+use super::history::{Decided, History, Run, Seen, Stepped};
+use crate::support::World;
+use model_factory::identity::Digest;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use sqlx::{Connection as _, PgConnection, Row as _};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+const ASK: Duration = Duration::from_secs(20);
+
+/// Everything about this world, as it stands.
+pub async fn collect(world: &World) -> History {
+    let kafka = world.config.kafka.clone();
+    let topics = kafka.topics.clone();
+    let (requests, lifecycle, publications, dead_letters, committed) = tokio::task::spawn_blocking(move || {
+        let read = |topic: &str| whole(&kafka.brokers, topic);
+        let committed = committed(&kafka.brokers, &kafka.group_id, &topics.requests);
+        (
+            read(&topics.requests),
+            read(&topics.lifecycle),
+            read(&topics.publications),
+            read(&topics.dead_letters),
+            committed,
+        )
+    })
+    .await
+    .unwrap();
+    let mut history = History { requests, committed, lifecycle, publications, dead_letters, ..History::default() };
+    ledger(&world.config.ledger.url, &mut history).await;
+    history.max_full_attempts = world.config.ledger.max_full_attempts as i32;
+    let root = world.folder.path().join("evidence");
+    evidence(&root, &root, &mut history.evidence);
+    history
+}
+
+fn consumer(brokers: &str, group: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "false")
+        .create()
+        .unwrap()
+}
+
+fn whole(brokers: &str, topic: &str) -> Vec<Seen> {
+    let consumer = consumer(brokers, "checker");
+    let (_, end) = consumer.fetch_watermarks(topic, 0, ASK).unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let mut seen = Vec::new();
+    while seen.last().map_or(0, |last: &Seen| last.offset + 1) < end {
+        let message = consumer.poll(ASK).expect("a record within the bound").unwrap();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        seen.push(Seen {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().unwrap_or_default().to_vec(),
+            headers: headers
+                .filter_map(|h| Some((h.key.to_owned(), String::from_utf8(h.value?.to_vec()).ok()?)))
+                .collect(),
+        });
+    }
+    seen
+}
+
+fn committed(brokers: &str, group: &str, topic: &str) -> i64 {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let found = consumer(brokers, group).committed_offsets(list, ASK).unwrap();
+    match found.elements()[0].offset() {
+        Offset::Offset(offset) => offset,
+        _ => 0,
+    }
+}
+
+async fn ledger(url: &str, history: &mut History) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    for row in sqlx::query(r#"SELECT partition, "offset", outcome FROM inbox ORDER BY 1, 2"#)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+    {
+        let outcome: serde_json::Value = row.get(2);
+        history.decided.push(Decided {
+            partition: row.get(0),
+            offset: row.get(1),
+            outcome: outcome["outcome"].as_str().unwrap().to_owned(),
+            run_id: outcome["run_id"].as_str().map(str::to_owned),
+        });
+    }
+    for row in sqlx::query(
+        "SELECT run_id, encode(run_key, 'hex'), state::text, lease_owner IS NOT NULL, full_run_attempts,
+                full_run_attempts - full_attempts_before, refs FROM runs ORDER BY run_id",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap()
+    {
+        let refs: serde_json::Value = row.get(6);
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let refs = refs.as_object().unwrap().iter();
+        history.runs.push(Run {
+            run_id: row.get(0),
+            run_key: row.get(1),
+            state: row.get(2),
+            leased: row.get(3),
+            full_attempts: row.get(4),
+            full_attempts_counted: row.get(5),
+            refs: refs.map(|(role, at)| (role.clone(), (text(&at["ref"]), text(&at["sha256"])))).collect(),
+        });
+    }
+    for row in sqlx::query(
+        "SELECT run_id, seq, transition, from_state::text, to_state::text, fence FROM transitions ORDER BY run_id, seq",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap()
+    {
+        history.steps.push(Stepped {
+            run_id: row.get(0),
+            seq: row.get(1),
+            step: row.get(2),
+            from: row.get(3),
+            to: row.get(4),
+            fence: row.get(5),
+        });
+    }
+    history.unsent = sqlx::query("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get(0);
+    connection.close().await.unwrap();
+}
+
+fn evidence(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            evidence(root, &path, found);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            found.insert(name, Digest::of(&std::fs::read(&path).unwrap()).to_string());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What must hold after whatever happened, judged from outside: topics, ledger and evidence store as
+//! anybody could read them. Shares no code with the worker but digests.
+
+mod collect;
+mod history;
+mod rules;
+mod rules_test;
+
+pub use collect::collect;
+pub use history::History;
+pub use rules::{check, drained};

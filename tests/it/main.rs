@@ -12,6 +12,8 @@ mod faults;
 mod ledger;
 mod outages;
 mod path;
+mod rebalance;
+mod relays;
 mod support;
 mod trainer;
 mod worker;

@@ -12,6 +12,7 @@ mod faults;
 mod ledger;
 mod outages;
 mod path;
+mod publishing;
 mod support;
 mod trainer;
 mod worker;

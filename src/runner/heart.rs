@@ -138,8 +138,10 @@ impl Beating {
                 self.lifelines.insert(held, Lifeline { stop_at, tell });
             }
             Order::LetGo(held) => {
-                self.lifelines.remove(&held);
-                self.let_go.push(held);
+                // One that was given up before stays a loss.
+                if self.lifelines.remove(&held).is_some() {
+                    self.let_go.push(held);
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 
-const BOUND: Duration = Duration::from_mins(2);
+const BOUND: Duration = Duration::from_mins(3);
 const REQUESTS: usize = 5_000;
 
 fn values(range: std::ops::Range<usize>) -> Vec<Vec<u8>> {

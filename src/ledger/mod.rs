@@ -13,6 +13,7 @@ mod fault;
 mod find;
 mod lease;
 mod overdue;
+mod place;
 mod relay;
 mod rescue;
 mod rows;

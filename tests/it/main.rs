@@ -10,6 +10,7 @@ mod dead_letters;
 mod evidence;
 mod faults;
 mod ledger;
+mod negative_paths;
 mod outages;
 mod path;
 mod support;

@@ -10,12 +10,12 @@ use serde_json::json;
 const UNKNOWN: &str = "tr_00000000000000000000000000000001";
 
 pub fn rows() -> Vec<Row> {
-    let of_command = |code, says| Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/run_id", says, told: true };
+    let of_command = |says| Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/run_id", says, told: true };
     let unknown = |cause, record| Row {
         code: C::RunUnknown,
         cause,
         brought: Bring::Record(record),
-        leaves: of_command(C::RunUnknown, UNKNOWN),
+        leaves: of_command(UNKNOWN),
         next: "look the run id up in the lifecycle events",
     };
     vec![
@@ -39,21 +39,21 @@ pub fn rows() -> Vec<Row> {
             code: C::CommandNotApplicable,
             cause: "a cancel command for a run that has ended",
             brought: Bring::Scenario(|stage| to_ended(stage, "cancel").boxed_local()),
-            leaves: of_command(C::CommandNotApplicable, "it is FAIL"),
+            leaves: of_command("it is FAIL"),
             next: "nothing: the run has ended",
         },
         Row {
             code: C::PublishNotPending,
             cause: "a publish retry for a run that failed",
             brought: Bring::Scenario(|stage| to_ended(stage, "publish_retry").boxed_local()),
-            leaves: of_command(C::PublishNotPending, "it is FAIL"),
+            leaves: of_command("it is FAIL"),
             next: "nothing: there is no bundle to announce",
         },
         Row {
             code: C::PublishNotPending,
             cause: "a publish retry for a run that has not been worked on",
             brought: Bring::Scenario(|stage| to_queued(stage).boxed_local()),
-            leaves: of_command(C::PublishNotPending, "it is QUEUED"),
+            leaves: of_command("it is QUEUED"),
             next: "wait for the verdict",
         },
     ]

@@ -167,7 +167,7 @@ async fn killed(stage: &mut Stage, id: &str, signal: Signal) -> Brought {
     let brought = stage.bring(&endless(id)).await;
     let scratch = stage.world.config.trainer.scratch.clone();
     let killing = async { kill(child(&scratch).await, signal).unwrap() };
-    futures::join!(stage.work(), killing);
+    tokio::join!(stage.work(), killing);
     brought
 }
 
@@ -199,7 +199,7 @@ async fn cancel_running(stage: &mut Stage) -> Brought {
         child(&scratch).await;
         stage.bring(&command("cancel", "cmd-cancel-02", brought.run_id().as_str())).await;
     };
-    futures::join!(work(&runner), cancelling);
+    tokio::join!(work(&runner), cancelling);
     brought
 }
 

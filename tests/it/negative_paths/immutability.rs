@@ -2,7 +2,7 @@
 
 use super::inputs;
 use super::row::{Bring, Leaves, Row, Told, brings_down};
-use super::stage::{Brought, Stage, ask, ask_with, bytes};
+use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
 use model_factory::contract::EventType as E;
 use model_factory::run::{FailureCode as C, State};
@@ -173,7 +173,7 @@ async fn boundaries(stage: &mut Stage) -> Brought {
 /// A first attempt trains and is turned back by an unreadable place for its report; then an artifact that
 /// its record pins is changed.
 async fn after_record(stage: &mut Stage, id: &str, artifact: &str) -> Brought {
-    let brought = stage.bring(&ask_with(id, "publish_allowed", json!(false))).await;
+    let brought = stage.bring(&bytes(&ask(id))).await;
     let run_id = brought.run_id();
     let obstacle = stage.evidence(&run_id, "eval/eval_report.json");
     std::fs::create_dir_all(&obstacle).unwrap();

@@ -195,7 +195,7 @@ fn profiles() -> Vec<Row> {
         ends(
             C::GovernanceProfileInvalid,
             "a governance profile with a threshold that is neither min_ nor max_",
-            "must be min_<metric> or max_<metric>",
+            "does not match \"^(min|max)_",
             NEW_PROFILE,
             || governed_by("req-badthr-01", &inputs::governance("badthr", true, "eval_thresholds: {auc_roc: 0.5}")),
         ),

@@ -8,7 +8,7 @@ use crate::kafka::{Inbox, Topics};
 use crate::ledger::Ledger;
 use crate::ops;
 use crate::relay::Relay;
-use crate::runner::{Ceiling, Runner};
+use crate::runner::{Ceiling, Heart, Runner};
 use crate::trainer::TrainerCommand;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -96,6 +96,7 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         threads => threads,
     };
     Ok(Runner {
+        heart: Heart::start(&ledger, worker.clone()).context("cannot start the heartbeats")?,
         ledger,
         store,
         inputs: crate::dataset::Inputs::open(&config.inputs)?,

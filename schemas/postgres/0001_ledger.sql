@@ -134,6 +134,8 @@ CREATE TABLE outbox (
     source_offset          bigint,
     created_at             timestamptz NOT NULL,
     sent_at                timestamptz,
+    -- A publication that nobody acknowledged in time; a later attempt announces the bundle again.
+    withdrawn_at           timestamptz,
     sent_topic             text,
     sent_partition         integer,
     sent_offset            bigint,
@@ -141,9 +143,12 @@ CREATE TABLE outbox (
     FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES inbox DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT outbox_dead_letters_keep_their_bytes_in_the_inbox CHECK (
         (kind = 'DEAD_LETTER') = (value IS NULL) AND (kind = 'DEAD_LETTER') = (source_offset IS NOT NULL)),
-    CONSTRAINT outbox_sent_has_coordinates CHECK ((sent_at IS NULL) = (sent_offset IS NULL))
+    CONSTRAINT outbox_sent_has_coordinates CHECK ((sent_at IS NULL) = (sent_offset IS NULL)),
+    CONSTRAINT outbox_only_publications_are_withdrawn CHECK (withdrawn_at IS NULL OR kind = 'PUBLICATION')
 );
-CREATE INDEX outbox_unsent ON outbox (stream, id) WHERE sent_at IS NULL;
+CREATE INDEX outbox_unsent ON outbox (stream, id) WHERE sent_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX outbox_waiting_publications ON outbox (created_at)
+    WHERE kind = 'PUBLICATION' AND sent_at IS NULL AND withdrawn_at IS NULL;
 CREATE INDEX outbox_dead_letters ON outbox (id DESC) WHERE kind = 'DEAD_LETTER';
 
 -- Who may send which streams.

@@ -67,10 +67,12 @@ CREATE TABLE public.outbox (
     source_offset bigint,
     created_at timestamp with time zone NOT NULL,
     sent_at timestamp with time zone,
+    withdrawn_at timestamp with time zone,
     sent_topic text,
     sent_partition integer,
     sent_offset bigint,
     CONSTRAINT outbox_dead_letters_keep_their_bytes_in_the_inbox CHECK ((((kind = 'DEAD_LETTER'::public.outbox_kind) = (value IS NULL)) AND ((kind = 'DEAD_LETTER'::public.outbox_kind) = (source_offset IS NOT NULL)))),
+    CONSTRAINT outbox_only_publications_are_withdrawn CHECK (((withdrawn_at IS NULL) OR (kind = 'PUBLICATION'::public.outbox_kind))),
     CONSTRAINT outbox_sent_has_coordinates CHECK (((sent_at IS NULL) = (sent_offset IS NULL))),
     CONSTRAINT outbox_value_check CHECK ((length(value) <= 900000))
 );
@@ -207,7 +209,9 @@ CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
 
-CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE (sent_at IS NULL);
+CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL));
+
+CREATE INDEX outbox_waiting_publications ON public.outbox USING btree (created_at) WHERE ((kind = 'PUBLICATION'::public.outbox_kind) AND (sent_at IS NULL) AND (withdrawn_at IS NULL));
 
 CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
 

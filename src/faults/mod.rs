@@ -46,6 +46,8 @@ pub const POINTS: &[&str] = &[
     "mark.committed",
     "rescue.taken",
     "rescue.committed",
+    "withdraw.taken",
+    "withdraw.committed",
     "publish_again.before",
     "publish_again.after",
     "shutdown.begun",

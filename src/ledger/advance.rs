@@ -7,7 +7,7 @@ use super::types::{Guarded, Lease, Step};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
-use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use crate::run::{ExecutionMode, FailureCode, Transition};
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 use sqlx::{PgConnection, Row};
@@ -95,51 +95,9 @@ impl Ledger {
         Ok(Guarded::Won(run.state))
     }
 
-    /// Takes runs whose lease expired away from their workers: back to the queue, or FAIL when the
-    /// attempts are used up. Says which, and where they stand now.
-    pub async fn requeue_expired(
-        &self,
-        worker: &str,
-        limit: i64,
-    ) -> Result<Vec<(crate::identity::RunId, State)>, Fault> {
-        let mut transaction = self.pool.begin().await?;
-        let rows = sqlx::query(select_run!(
-            "WHERE r.lease_owner IS NOT NULL AND r.lease_expires_at < clock_timestamp()
-             ORDER BY r.lease_expires_at LIMIT $1 FOR UPDATE OF r SKIP LOCKED"
-        ))
-        .bind(limit)
-        .fetch_all(&mut *transaction)
-        .await?;
-        if rows.is_empty() {
-            transaction.rollback().await?;
-            return Ok(Vec::new());
-        }
-        let at = now(&mut transaction).await?;
-        let mut additions = Additions::default();
-        let mut taken = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let mut run = LockedRun::read(row)?;
-            let read_fence = run.fence;
-            let owner = run.lease_owner.clone().unwrap_or_default();
-            let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));
-            let stepped = match run.mode {
-                ExecutionMode::PublishOnly => self.defer_publish(&mut run, reason, at, worker, &mut additions),
-                ExecutionMode::Full | ExecutionMode::None => self.requeue(&mut run, reason, at, worker, &mut additions),
-            };
-            stepped.map_err(|error| Fault::Refused(error.to_string()))?;
-            run.store(&mut transaction, read_fence, None).await?;
-            taken.push((run.run_id, run.state));
-        }
-        additions.store(&mut transaction, worker).await?;
-        reach("rescue.taken")?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("rescue.committed")?;
-        Ok(taken)
-    }
-
     /// Back to the queue with backoff, or parked when the attempts are used up. A lost worker's run does
     /// not wait: its lease was wait enough.
-    fn requeue(
+    pub(super) fn requeue(
         &self,
         run: &mut LockedRun,
         reason: EventReason,
@@ -164,7 +122,7 @@ impl Ledger {
     /// The publication waits for its next attempt, with backoff; or, when no further one can help or the
     /// attempts are used up, for a requester or operator who asks again: `claim` passes over a reason
     /// that is not retryable.
-    fn defer_publish(
+    pub(super) fn defer_publish(
         &self,
         run: &mut LockedRun,
         reason: EventReason,

@@ -20,9 +20,21 @@ const TURNS: usize = 16;
 const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;
 
 impl Ledger {
-    /// Takes one run that waits, or none. Rows that another worker is claiming are passed over. The
-    /// attempt is counted here, so that a crash costs one.
+    /// Takes one run that waits, or none. Rows that another worker is claiming are passed over, and so
+    /// is one that the ledger refuses. The attempt is counted here, so that a crash costs one.
     pub async fn claim(&self, worker: &str) -> Result<Option<Lease>, Fault> {
+        let mut picked = None;
+        match (self.take(worker, &mut picked).await, picked) {
+            (Err(Fault::Refused(why)), Some(run_id)) => {
+                self.postpone(&run_id, &why).await?;
+                Ok(None)
+            }
+            (claimed, _) => claimed,
+        }
+    }
+
+    /// `picked` says whose turn it was, whatever becomes of it.
+    async fn take(&self, worker: &str, picked: &mut Option<String>) -> Result<Option<Lease>, Fault> {
         #[expect(clippy::disallowed_methods, reason = "a lease is held by the worker's own monotonic clock")]
         // The worker's own clock starts before the database's, so it also stops first.
         let asked_at = Instant::now();
@@ -35,6 +47,7 @@ impl Ledger {
             transaction.rollback().await?;
             return Ok(None);
         };
+        *picked = Some(row.try_get(0)?);
         let mut run = LockedRun::read(&row)?;
         let at: DateTime<Utc> = sqlx::query("SELECT now()").fetch_one(&mut *transaction).await?.try_get(0)?;
         let read_fence = run.fence;
@@ -102,7 +115,7 @@ async fn waiting_publication(connection: &mut PgConnection) -> Result<Option<PgR
     Ok(sqlx::query(select_run!(
         "WHERE r.state = 'PUBLISH_PENDING' AND r.available_at <= now()
            AND (r.reason_code IS NULL OR r.reason_code = ANY ($1))
-           AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL
+           AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL AND o.withdrawn_at IS NULL
                                                   AND o.kind = 'PUBLICATION')
          ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
     ))

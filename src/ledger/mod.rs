@@ -12,7 +12,9 @@ mod events;
 mod fault;
 mod find;
 mod lease;
+mod overdue;
 mod relay;
+mod rescue;
 mod rows;
 mod schema;
 mod types;
@@ -43,6 +45,8 @@ pub struct LedgerSettings {
     pub max_full_attempts: u32,
     /// Automatic publish-only attempts of a run at the most.
     pub max_publish_attempts: u32,
+    /// How long a publication may stand in the outbox before it counts as failed and is tried again.
+    pub publish_patience_seconds: u32,
     /// Runs that are worked on at once, over all workers; 0 is no limit.
     pub max_running: u32,
     /// The same for the runs of one tenant.
@@ -87,7 +91,8 @@ impl Default for LedgerSettings {
             max_connections: 8,
             lease_seconds: 30,
             max_full_attempts: 3,
-            max_publish_attempts: 5,
+            max_publish_attempts: 10,
+            publish_patience_seconds: 120,
             max_running: 0,
             max_running_per_tenant: 0,
             priorities: Vec::new(),
@@ -107,6 +112,22 @@ pub struct Ledger {
 impl Ledger {
     /// Connects. The server ends what takes too long: a statement, a lock, an idle transaction.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, Fault> {
+        let pool = Self::pool(settings.max_connections).connect_with(Self::options(settings)?).await?;
+        Ok(Self { pool, settings: settings.clone() })
+    }
+
+    /// The same ledger on one connection of its own, made when it is first used, for a thread with its own
+    /// runtime.
+    pub fn on_one_connection(&self) -> Result<Self, Fault> {
+        let pool = Self::pool(1).connect_lazy_with(Self::options(&self.settings)?);
+        Ok(Self { pool, settings: self.settings.clone() })
+    }
+
+    fn pool(connections: u32) -> PgPoolOptions {
+        PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10))
+    }
+
+    fn options(settings: &LedgerSettings) -> Result<PgConnectOptions, Fault> {
         let options = PgConnectOptions::from_str(&settings.url)
             .map_err(|error| Fault::Refused(format!("[ledger] url is not a Postgres URL: {error}")))?
             .application_name("model-factory")
@@ -116,12 +137,12 @@ impl Ledger {
                 ("idle_in_transaction_session_timeout", "30000".to_owned()),
                 ("timezone", "UTC".to_owned()),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_with(options)
-            .await?;
-        Ok(Self { pool, settings: settings.clone() })
+        Ok(options)
+    }
+
+    /// How long a lease holds from its last renewal.
+    pub fn lease_length(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.lease_seconds))
     }
 
     /// Whether the database answers.

@@ -53,7 +53,7 @@ impl Ledger {
                       COALESCE(f.value, CASE WHEN length(i.value) <= $3 THEN i.value END), f.headers,
                       length(i.value)::bigint, f.source_topic, f.source_partition, f.source_offset
                FROM (SELECT DISTINCT ON (o.stream) o.* FROM outbox o
-                     WHERE o.sent_at IS NULL AND o.shard = ANY($1) ORDER BY o.stream, o.id LIMIT $2) f
+                     WHERE o.sent_at IS NULL AND o.withdrawn_at IS NULL AND o.shard = ANY($1) ORDER BY o.stream, o.id LIMIT $2) f
                LEFT JOIN inbox i ON i.topic = f.source_topic AND i.partition = f.source_partition
                                 AND i."offset" = f.source_offset
                ORDER BY f.id"#,
@@ -67,7 +67,8 @@ impl Ledger {
     }
 
     /// Marks acknowledged records as sent, each under the fence of its shard; says how many were. A
-    /// publication that was acknowledged makes its run PUBLISHED in the same transaction.
+    /// publication that was acknowledged makes its run PUBLISHED in the same transaction, also one that
+    /// was withdrawn while it was on its way: the broker's word counts.
     pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Fault> {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query(

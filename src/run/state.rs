@@ -60,7 +60,8 @@ pub enum Transition {
     RequestPublish,
     /// A worker takes a pending publication.
     StartPublish,
-    /// The publication was verified and stands in the outbox again, or could not be sent.
+    /// The publication was verified and stands in the outbox again; or it could not be sent, or was not
+    /// acknowledged in time.
     DeferPublish,
     /// The broker acknowledged the publication.
     Publish,
@@ -105,6 +106,7 @@ pub fn apply(
         (T::RequestPublish, S::Pass, M::None) => Ok((S::PublishPending, M::None)),
         (T::StartPublish, S::PublishPending, M::None) => Ok((S::Running, M::PublishOnly)),
         (T::DeferPublish, S::Running, M::PublishOnly) => Ok((S::PublishPending, M::None)),
+        (T::DeferPublish, S::PublishPending, M::None) => Ok((S::PublishPending, M::None)),
         (T::Publish, S::PublishPending, M::None) => Ok((S::Published, M::None)),
         (
             T::Start

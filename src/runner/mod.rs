@@ -6,10 +6,11 @@
 
 mod attempt;
 mod desk;
+mod heart;
 mod keeper;
 mod stages;
 
-pub use keeper::Stop;
+pub use heart::Heart;
 
 use crate::contract::OwnershipBoundaries;
 use crate::dataset::Inputs;
@@ -36,6 +37,8 @@ pub struct Runner {
     pub inputs: Inputs,
     /// Who owns which outputs.
     pub boundaries: OwnershipBoundaries,
+    /// Keeps leases alive.
+    pub heart: Heart,
     /// How the trainer's child process is started.
     pub trainer: TrainerCommand,
     /// Folder for job directories.
@@ -127,10 +130,13 @@ impl Runner {
         }
     }
 
-    /// Rescues expired leases, claims one run and carries it as far as it goes.
+    /// Rescues expired leases, withdraws overdue publications, claims one run and carries it as far as it goes.
     pub async fn run_once(&self, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
         for (run_id, state) in self.ledger.requeue_expired(&self.worker, 16).await? {
             warn!(run.id = %run_id, run.state = %state, "took a run from a worker that was lost");
+        }
+        for run_id in self.ledger.withdraw_overdue(&self.worker, 16).await? {
+            warn!(run.id = %run_id, "the broker did not acknowledge a publication in time");
         }
         let Some(lease) = self.ledger.claim(&self.worker).await? else {
             return Ok(RunnerOutcome::Idle);
@@ -141,7 +147,7 @@ impl Runner {
 
     async fn work(&self, lease: Lease, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
         info!(run.mode = %lease.mode, "started");
-        let keeper = Keeper::start(self.ledger.clone(), &lease, shutdown.clone());
+        let keeper = Keeper::start(&self.heart, &lease, shutdown.clone());
         let attempt = Attempt::begin(&lease, self.ceiling);
         let ended = match lease.mode {
             // On the heap: the story of a run is a large future.
@@ -152,13 +158,11 @@ impl Runner {
             }
             ExecutionMode::None => Err(Interrupted::Lost),
         };
-        let settled = self.settle(&lease, &attempt, ended).await;
-        keeper.end().await;
-        settled
+        self.settle(&lease, &attempt, ended).await
     }
 
     /// The story of a run.
-    async fn carry(&self, lease: &Lease, attempt: &Attempt, keeper: &Keeper) -> Result<State, Interrupted> {
+    async fn carry(&self, lease: &Lease, attempt: &Attempt, keeper: &Keeper<'_>) -> Result<State, Interrupted> {
         let desk = Desk::new(&self.store, lease);
         let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
         keeper.check()?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const BOUND: Duration = Duration::from_mins(1);
+const BOUND: Duration = Duration::from_mins(3);
 const ACTIONS: [&str; 3] = ["kill", "error", "cut"];
 /// Scenarios at once; they mostly wait for leases and sessions to expire.
 const AT_ONCE: usize = 6;
@@ -130,6 +130,10 @@ async fn scenario(point: &str, action: &str) -> History {
         world.send(&sent).await;
     }
     let mut armed = command(&world);
+    if point.starts_with("withdraw") {
+        // Nobody sends, so a publication waits beyond its time.
+        armed.args(["--roles", "intake,runner"]).env("MODEL_FACTORY_LEDGER__PUBLISH_PATIENCE_SECONDS", "1");
+    }
     armed
         .env("MODEL_FACTORY_FAULT__POINT", point)
         .env("MODEL_FACTORY_FAULT__ACTION", action)

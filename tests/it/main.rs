@@ -13,6 +13,7 @@ mod ledger;
 mod negative_paths;
 mod outages;
 mod path;
+mod publishing;
 mod support;
 mod trainer;
 mod worker;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-const BOUND: Duration = Duration::from_mins(2);
+const BOUND: Duration = Duration::from_mins(3);
 const REQUESTS: usize = 5_000;
 
 struct Worker(Child);

@@ -1,6 +1,6 @@
 //! The worker as a process: killed in the middle, drained, and started again.
 
-use crate::checker::{check, collect};
+use crate::checker::{check, collect, drained};
 use crate::support::{World, eventually, request};
 use crate::trainer::children_in;
 use model_factory::run::State;
@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-const BOUND: Duration = Duration::from_mins(2);
+const BOUND: Duration = Duration::from_mins(3);
 
 /// Ends the worker when the test ends, however it ends.
 struct Worker(Child);
@@ -46,9 +46,9 @@ async fn state_of(world: &World, request_id: &str, wanted: State) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_whose_worker_was_killed_is_finished_by_another_and_published_once() {
     let world = World::new().await;
-    let mut long = request("req-kill-0001");
-    long["training_config_ref"] = json!("profiles/long_training.yaml");
-    world.send(&[long.to_string().into_bytes()]).await;
+    let mut steady = request("req-kill-0001");
+    steady["training_config_ref"] = json!("profiles/steady_training.yaml");
+    world.send(&[steady.to_string().into_bytes()]).await;
     let mut first = start(&world, "first");
     training(&world).await;
     first.0.kill().unwrap();
@@ -65,9 +65,14 @@ async fn a_run_whose_worker_was_killed_is_finished_by_another_and_published_once
     let steps: Vec<String> =
         world.ledger.transitions(&run.run_id).await.unwrap().into_iter().map(|step| step.transition).collect();
     assert_eq!(steps, ["START", "REQUEUE", "START", "FINISH_EVALUATION", "PASS_GATE", "REQUEST_PUBLISH", "PUBLISH"]);
-    world.publications(1).await;
-    let events = world.events(8).await;
-    assert!(events.iter().map(|(event, _)| event.seq).eq(1..=8));
+    // What the killed worker had sent and not marked may be on the topic twice; the checker knows.
+    let history = eventually("a drained outbox", BOUND, || async {
+        let history = collect(&world).await;
+        drained(&history).then_some(history)
+    })
+    .await;
+    assert_eq!(check(&history), []);
+    assert_eq!(history.publications.len(), 1);
     let runs = world.folder.path().join("evidence").join(&run.request.platform_run_id).join("mf/train_runs");
     assert_eq!(std::fs::read_dir(runs).unwrap().count(), 1);
 }
@@ -97,9 +102,9 @@ fn refused(world: &World, name: &str) -> Option<f64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_sleeps_through_its_lease_wakes_up_without_a_say() {
     let world = World::new().await;
-    let mut long = request("req-sleep-0001");
-    long["training_config_ref"] = json!("profiles/long_training.yaml");
-    world.send(&[long.to_string().into_bytes()]).await;
+    let mut steady = request("req-sleep-0001");
+    steady["training_config_ref"] = json!("profiles/steady_training.yaml");
+    world.send(&[steady.to_string().into_bytes()]).await;
     let sleeper = start(&world, "sleeper");
     training(&world).await;
     signal(&sleeper, nix::sys::signal::Signal::SIGSTOP);

@@ -40,7 +40,11 @@ impl Runner {
     }
 
     /// Publish-only: verify what the run left and announce it. Nothing here can train: there is no job.
-    pub(in crate::runner) async fn publish_again(&self, lease: &Lease, keeper: &Keeper) -> Result<State, Interrupted> {
+    pub(in crate::runner) async fn publish_again(
+        &self,
+        lease: &Lease,
+        keeper: &Keeper<'_>,
+    ) -> Result<State, Interrupted> {
         let desk = Desk::new(&self.store, lease);
         let found = self.reread(&desk, lease).await?;
         keeper.check()?;

@@ -9,7 +9,7 @@ use crate::pipeline::Evaluation;
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::Desk;
-use crate::runner::keeper::{Keeper, Stop};
+use crate::runner::keeper::Keeper;
 use crate::runner::{Interrupted, Runner};
 use crate::trainer::{self, Exit, Job};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ impl Runner {
         desk: &Desk<'_>,
         lease: &Lease,
         attempt: &Attempt,
-        keeper: &Keeper,
+        keeper: &Keeper<'_>,
         resolved: &Resolved,
     ) -> Result<Trained, Interrupted> {
         let _ = attempt;
@@ -115,10 +115,10 @@ impl Runner {
         &self,
         job_dir: &Path,
         desk: &Desk<'_>,
-        keeper: &Keeper,
+        keeper: &Keeper<'_>,
         resolved: &Resolved,
     ) -> Result<(), Interrupted> {
-        let exit = trainer::run(&self.trainer, job_dir, &resolved.plan.limits, stopped(keeper), |progress| {
+        let exit = trainer::run(&self.trainer, job_dir, &resolved.plan.limits, keeper.stopped(), |progress| {
             info!(step = %progress.step, done = format!("{:.0}%", progress.fraction * 100.0), "{}", progress.message);
         })
         .await
@@ -190,10 +190,4 @@ async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, In
         leakage_report: desk.verified("leakage_report", &leakage_report, record.leakage_report, on_drift).await?.at,
         evaluation: record.evaluation,
     })
-}
-
-/// Resolves when the work must stop.
-async fn stopped(keeper: &Keeper) {
-    let mut stop = keeper.stop();
-    let _ = stop.wait_for(|stop| *stop != Stop::Go).await;
 }

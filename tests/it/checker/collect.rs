@@ -133,7 +133,7 @@ async fn ledger(url: &str, history: &mut History) {
             fence: row.get(5),
         });
     }
-    history.unsent = sqlx::query("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
+    history.unsent = sqlx::query("SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL")
         .fetch_one(&mut connection)
         .await
         .unwrap()

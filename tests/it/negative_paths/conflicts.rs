@@ -31,7 +31,9 @@ pub fn rows() -> Vec<Row> {
             },
             next: "send the other content under an id of its own",
         },
-        unknown("a cancel command for a run that the ledger does not hold", || command("cancel", "cmd-unknown1", UNKNOWN)),
+        unknown("a cancel command for a run that the ledger does not hold", || {
+            command("cancel", "cmd-unknown1", UNKNOWN)
+        }),
         unknown("a publish retry for a run that the ledger does not hold", || {
             command("publish_retry", "cmd-unknown2", UNKNOWN)
         }),

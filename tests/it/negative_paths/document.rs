@@ -37,7 +37,8 @@ pub fn render(families: &[(&str, Vec<Row>)]) -> String {
         text.push_str("|---|---|---|---|---|---|\n");
         for row in rows {
             let (outcome, events, letter) = left(row);
-            writeln!(text, "| `{}` | {} | {outcome} | {events} | {letter} | {} |", row.code, row.cause, row.next).unwrap();
+            writeln!(text, "| `{}` | {} | {outcome} | {events} | {letter} | {} |", row.code, row.cause, row.next)
+                .unwrap();
         }
     }
     text

@@ -53,13 +53,9 @@ fn trainers() -> Vec<Row> {
         brings_down(C::TrainerFailed, "a trainer that dies of a signal", "died of signal 11", OPERATOR, |stage| {
             killed(stage, "req-crashed-1", Signal::SIGSEGV).boxed_local()
         }),
-        brings_down(
-            C::TrainerFailed,
-            "a worker whose scratch folder is gone",
-            "no job directory",
-            OPERATOR,
-            |stage| without_scratch(stage).boxed_local(),
-        ),
+        brings_down(C::TrainerFailed, "a worker whose scratch folder is gone", "no job directory", OPERATOR, |stage| {
+            without_scratch(stage).boxed_local()
+        }),
         brings_down(
             C::NondeterminismDetected,
             "other bytes where the model belongs, left by an attempt that died before its training record",

@@ -80,7 +80,11 @@ fn every_code_has_a_row_and_every_row_carries_its_code() {
     for row in rows {
         assert!(causes.insert(row.cause), "two rows say {:?}", row.cause);
         if let Leaves::Run { events, .. } = &row.leaves {
-            assert!(events.iter().any(|(_, reason)| *reason == Some(row.code)), "no event of {:?} carries it", row.cause);
+            assert!(
+                events.iter().any(|(_, reason)| *reason == Some(row.code)),
+                "no event of {:?} carries it",
+                row.cause
+            );
         }
     }
 }

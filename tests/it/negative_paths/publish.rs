@@ -7,14 +7,37 @@ use crate::support::data;
 use futures::FutureExt as _;
 use model_factory::contract::EventType as E;
 use model_factory::run::{FailureCode as C, State};
+use model_factory::runner::RunnerOutcome;
 use serde_json::json;
 
 const FORCED: &str = "nothing: the bundle may not be announced; the operator looks for who changed the ledger";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = ineligible();
+    rows.push(unavailable());
     rows.push(exhausted());
     rows
+}
+
+fn unavailable() -> Row {
+    Row {
+        code: C::PublishUnavailable,
+        cause: "a broker that cannot be reached for longer than a publication may wait",
+        brought: Bring::Scenario(|stage| unreachable_broker(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "the broker did not acknowledge the publication within 120 seconds",
+            events: vec![
+                (E::RequestAdmitted, None),
+                (E::RunStarted, None),
+                (E::RunEvalReady, None),
+                (E::RunGatePassed, None),
+                (E::PublishPending, None),
+                (E::PublishPending, Some(C::PublishUnavailable)),
+            ],
+        },
+        next: "nothing: it is announced again, without training, within the bound",
+    }
 }
 
 fn ineligible() -> Vec<Row> {
@@ -57,19 +80,16 @@ fn ineligible() -> Vec<Row> {
 
 fn exhausted() -> Row {
     let mut events = announced_later(E::PublishPending, C::EvidenceUnresolved);
-    for _ in 0..3 {
-        events.push((E::PublishRetryStarted, None));
-        events.push((E::PublishPending, Some(C::EvidenceUnresolved)));
-    }
+    events.extend([(E::PublishRetryStarted, None), (E::PublishPending, Some(C::EvidenceUnresolved))]);
     events.push((E::PublishRetryStarted, None));
     events.push((E::PublishExhausted, Some(C::PublishRetryExhausted)));
     Row {
         code: C::PublishRetryExhausted,
-        cause: "a file of the bundle that stays away for five publish attempts",
-        brought: Bring::Scenario(|stage| away_five_times(stage).boxed_local()),
+        cause: "a file of the bundle that stays away for three publish attempts, where three are allowed",
+        brought: Bring::Scenario(|stage| away_three_times(stage).boxed_local()),
         leaves: Leaves::Run {
             state: State::PublishPending,
-            says: "5 attempts were made; the last one ended with EVIDENCE_UNRESOLVED",
+            says: "3 attempts were made; the last one ended with EVIDENCE_UNRESOLVED",
             events,
         },
         next: "after the cause is mended, send a publish retry",
@@ -107,12 +127,24 @@ async fn turned_receipt(stage: &mut Stage) -> Brought {
     failed
 }
 
-async fn away_five_times(stage: &mut Stage) -> Brought {
+async fn unreachable_broker(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-nobroker1", "publish_allowed", json!(true))).await;
+    stage.relay_cut_off().await;
+    let run_id = brought.run_id();
+    let later = format!(
+        "UPDATE outbox SET created_at = created_at - interval '1 hour' WHERE stream = '{run_id}' AND kind = 'PUBLICATION'"
+    );
+    assert_eq!(stage.sql(&later).await, 1);
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    brought
+}
+
+async fn away_three_times(stage: &mut Stage) -> Brought {
     let passed = stage.passed("req-exhaust-1").await;
     let run_id = passed.run_id();
     std::fs::remove_file(stage.evidence(&run_id, "bundle/bundle.json")).unwrap();
     stage.permit_and_work("req-exhaust-1").await;
-    for _ in 1..5 {
+    for _ in 1..3 {
         stage.due(&run_id).await;
         stage.work().await;
     }

@@ -78,12 +78,22 @@ fn fields() -> Vec<Row> {
         refused(C::IntentKindUnsupported, "/intent_kind", "an intent that nobody knows", "", MEND, || {
             ask_with("req-intent-01", "intent_kind", json!("retrain_everything"))
         }),
-        refused(C::RunScopeInvalid, "/platform_run_id", "a platform run id that climbs out of its folder", "", MEND, || {
-            ask_with("req-scope-001", "platform_run_id", json!("../etc"))
-        }),
-        refused(C::ManifestRefMissing, "/dataset_manifest_refs", "an empty list of manifests", "at least one", MEND, || {
-            ask_with("req-nomani-01", "dataset_manifest_refs", json!([]))
-        }),
+        refused(
+            C::RunScopeInvalid,
+            "/platform_run_id",
+            "a platform run id that climbs out of its folder",
+            "",
+            MEND,
+            || ask_with("req-scope-001", "platform_run_id", json!("../etc")),
+        ),
+        refused(
+            C::ManifestRefMissing,
+            "/dataset_manifest_refs",
+            "an empty list of manifests",
+            "at least one",
+            MEND,
+            || ask_with("req-nomani-01", "dataset_manifest_refs", json!([])),
+        ),
         refused(C::TrainConfigMissing, "/training_config_ref", "no training profile", "required", MEND, || {
             without("req-noconf-01", "training_config_ref")
         }),
@@ -123,7 +133,8 @@ fn fields() -> Vec<Row> {
         }),
         refused(C::SchemaInvalid, "/reason", "a cancel command without a reason", "required", MEND, || {
             let mut command: Value =
-                serde_json::from_slice(&super::stage::command("cancel", "cmd-noreason", &format!("tr_{:032x}", 1))).unwrap();
+                serde_json::from_slice(&super::stage::command("cancel", "cmd-noreason", &format!("tr_{:032x}", 1)))
+                    .unwrap();
             command.as_object_mut().unwrap().remove("reason");
             bytes(&command)
         }),

@@ -48,7 +48,11 @@ fn references() -> Vec<Row> {
             "a manifest whose data file is outside the allow-list",
             "outside the allow-list",
             NEW_MANIFEST,
-            || of_manifest("req-fileref-1", |m| m["materializations"][0]["ref"] = json!("s3://elsewhere/cards.parquet")),
+            || {
+                of_manifest("req-fileref-1", |m| {
+                    m["materializations"][0]["ref"] = json!("s3://elsewhere/cards.parquet")
+                })
+            },
         ),
         ends(
             C::RefNotAllowed,
@@ -95,10 +99,16 @@ fn manifests() -> Vec<Row> {
         ends(C::ManifestInvalid, "a label as-of in the future", "in the future", NEW_MANIFEST, || {
             of_manifest("req-future-01", |m| m["label_basis"]["label_asof_utc"] = json!("2999-01-01T00:00:00Z"))
         }),
-        ends(C::ManifestInvalid, "two manifests whose labels follow different rules", "label_basis", NEW_MANIFEST, || {
-            let other = inputs::manifest("other-rule", |m| m["label_basis"]["resolution_rule"] = json!("other"));
-            of_manifests("req-rules-001", &[data().inputs.manifest.clone(), other])
-        }),
+        ends(
+            C::ManifestInvalid,
+            "two manifests whose labels follow different rules",
+            "label_basis",
+            NEW_MANIFEST,
+            || {
+                let other = inputs::manifest("other-rule", |m| m["label_basis"]["resolution_rule"] = json!("other"));
+                of_manifests("req-rules-001", &[data().inputs.manifest.clone(), other])
+            },
+        ),
         ends(C::ManifestInvalid, "two manifests that pin the same content", "same content", NEW_MANIFEST, || {
             let again = inputs::manifest("same-content", |_| {});
             of_manifests("req-twice-001", &[data().inputs.manifest.clone(), again])
@@ -108,9 +118,7 @@ fn manifests() -> Vec<Row> {
             "a manifest of another version of the feature set",
             "the training profile expects synthetic-cards v1",
             "ask with a profile and a manifest of the same feature set",
-            || {
-                of_manifest("req-featset-1", |m| m["feature_definition_set"]["feature_set_version"] = json!("v2"))
-            },
+            || of_manifest("req-featset-1", |m| m["feature_definition_set"]["feature_set_version"] = json!("v2")),
         ),
         ends(
             C::FeatureSchemaIncompatible,
@@ -142,15 +150,25 @@ fn data_files() -> Vec<Row> {
                 })
             },
         ),
-        ends(C::DigestMismatch, "a data file whose bytes are not the pinned ones", "expected sha256", NEW_MANIFEST, || {
-            of_manifest("req-digest-01", |m| m["materializations"][0]["sha256"] = json!("0".repeat(64)))
-        }),
-        ends(C::DigestMismatch, "a data file of another size than the pinned one", "bytes, found", NEW_MANIFEST, || {
-            of_manifest("req-size-0001", |m| {
-                let bytes = m["materializations"][0]["bytes"].as_u64().unwrap();
-                m["materializations"][0]["bytes"] = json!(bytes + 1);
-            })
-        }),
+        ends(
+            C::DigestMismatch,
+            "a data file whose bytes are not the pinned ones",
+            "expected sha256",
+            NEW_MANIFEST,
+            || of_manifest("req-digest-01", |m| m["materializations"][0]["sha256"] = json!("0".repeat(64))),
+        ),
+        ends(
+            C::DigestMismatch,
+            "a data file of another size than the pinned one",
+            "bytes, found",
+            NEW_MANIFEST,
+            || {
+                of_manifest("req-size-0001", |m| {
+                    let bytes = m["materializations"][0]["bytes"].as_u64().unwrap();
+                    m["materializations"][0]["bytes"] = json!(bytes + 1);
+                })
+            },
+        ),
     ]
 }
 
@@ -172,25 +190,30 @@ fn profiles() -> Vec<Row> {
         ends(C::TrainingProfileInvalid, "a governance profile named as training profile", "", NEW_PROFILE, || {
             trained_by("req-wrongtp-1", "profiles/easy_gate.yaml")
         }),
-        ends(C::TrainingProfileInvalid, "a test window without the delay that labels need", "split:", NEW_PROFILE, || {
-            trained_by("req-delay-001", &inputs::training("delay", "delay_days: 7", "delay_days: 8"))
-        }),
+        ends(
+            C::TrainingProfileInvalid,
+            "a test window without the delay that labels need",
+            "split:",
+            NEW_PROFILE,
+            || trained_by("req-delay-001", &inputs::training("delay", "delay_days: 7", "delay_days: 8")),
+        ),
         ends(C::TrainingProfileInvalid, "a parameter that the algorithm does not know", "magic", NEW_PROFILE, || {
             trained_by("req-param-001", &inputs::training("magic", "eta: 0.1", "eta: 0.1, magic: 1"))
         }),
-        ends(
-            C::GovernanceProfileUnresolved,
-            "a governance profile that is not there",
-            "was not found",
-            LATER,
-            || governed_by("req-nogp-0001", "profiles/nowhere.yaml"),
-        ),
+        ends(C::GovernanceProfileUnresolved, "a governance profile that is not there", "was not found", LATER, || {
+            governed_by("req-nogp-0001", "profiles/nowhere.yaml")
+        }),
         ends(
             C::GovernanceProfileInvalid,
             "a governance profile that wants publication without a PASS",
             "require_pass_gate must be true",
             NEW_PROFILE,
-            || governed_by("req-nopass-01", &inputs::governance("nopass", false, "eval_thresholds: {min_auc_roc: 0.5}")),
+            || {
+                governed_by(
+                    "req-nopass-01",
+                    &inputs::governance("nopass", false, "eval_thresholds: {min_auc_roc: 0.5}"),
+                )
+            },
         ),
         ends(
             C::GovernanceProfileInvalid,

@@ -102,11 +102,8 @@ pub fn brings_down(
 }
 
 fn ended(code: FailureCode, says: &'static str) -> Leaves {
-    let (state, last) = if code.is_retryable() {
-        (State::Queued, EventType::RunRequeued)
-    } else {
-        (State::Fail, EventType::RunFailed)
-    };
+    let (state, last) =
+        if code.is_retryable() { (State::Queued, EventType::RunRequeued) } else { (State::Fail, EventType::RunFailed) };
     let events = vec![(EventType::RequestAdmitted, None), (EventType::RunStarted, None), (last, Some(code))];
     Leaves::Run { state, says, events }
 }

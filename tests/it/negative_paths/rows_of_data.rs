@@ -38,9 +38,13 @@ fn datasets() -> Vec<Row> {
         ends(C::DatasetInvalid, "a data file that is not Parquet", "file 0", NEW_DATA, || {
             of("req-noparq-01", inputs::pinned("not-parquet", b"id,amount\n1,2\n", 1))
         }),
-        ends(C::DatasetInvalid, "a data file without a column of the profile", "no column \"amount\"", NEW_DATA, || {
-            of("req-nocol-001", inputs::dataset("no-amount", |rows| with_column(&rows, "amount", None)))
-        }),
+        ends(
+            C::DatasetInvalid,
+            "a data file without a column of the profile",
+            "no column \"amount\"",
+            NEW_DATA,
+            || of("req-nocol-001", inputs::dataset("no-amount", |rows| with_column(&rows, "amount", None))),
+        ),
         ends(C::DatasetInvalid, "a label that is neither 0 nor 1", "is 2, not 0 or 1", NEW_DATA, || {
             let twos = |rows: arrow_array::RecordBatch| {
                 let labels: ArrayRef = Arc::new(UInt8Array::from_iter_values(vec![2; rows.num_rows()]));
@@ -55,9 +59,13 @@ fn datasets() -> Vec<Row> {
             };
             of("req-text-0001", inputs::dataset("text-amount", text))
         }),
-        ends(C::DatasetInvalid, "a data file with another number of rows than the pinned one", "rows", NEW_DATA, || {
-            of("req-rows-0001", changed("rows-off", |m| m["materializations"][0]["rows"] = json!(7)))
-        }),
+        ends(
+            C::DatasetInvalid,
+            "a data file with another number of rows than the pinned one",
+            "rows",
+            NEW_DATA,
+            || of("req-rows-0001", changed("rows-off", |m| m["materializations"][0]["rows"] = json!(7))),
+        ),
         ends(C::DatasetInvalid, "more rows than the profile allows", "more than the 10", NEW_DATA, || {
             let profile = inputs::training("few-rows", "max_rows: 1000000", "max_rows: 10");
             ask_with("req-maxrow-01", "training_config_ref", json!(profile))
@@ -105,11 +113,17 @@ fn leaks() -> Vec<Row> {
             let again = inputs::dataset("again", |rows| rows);
             ask_with("req-again-001", "dataset_manifest_refs", json!([data().inputs.manifest, again]))
         }),
-        ends(C::LeakageGuardViolation, "a role column among the features", "role_column_among_features", NO_LEAK, || {
-            let to = "- {name: customer_id, type: numeric}\n  - {name: amount, type: numeric}";
-            let profile = inputs::training("role-feature", "- {name: amount, type: numeric}", to);
-            ask_with("req-role-0001", "training_config_ref", json!(profile))
-        }),
+        ends(
+            C::LeakageGuardViolation,
+            "a role column among the features",
+            "role_column_among_features",
+            NO_LEAK,
+            || {
+                let to = "- {name: customer_id, type: numeric}\n  - {name: amount, type: numeric}";
+                let profile = inputs::training("role-feature", "- {name: amount, type: numeric}", to);
+                ask_with("req-role-0001", "training_config_ref", json!(profile))
+            },
+        ),
         ends(
             C::LeakageGuardViolation,
             "an entity on both sides of the split, where the profile forbids it",

@@ -2,12 +2,12 @@
 //! faults in ledger and store.
 
 use crate::support::{World, ledger_on, request};
-use model_factory::contract::{RunLifecycleEvent, SchemaName, check};
+use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
 use model_factory::identity::RunId;
 use model_factory::intake::{Intake, IntakeOutcome};
-use model_factory::kafka::Inbound;
-use model_factory::ledger::{Ledger, Outcome};
-use model_factory::relay::Relay;
+use model_factory::kafka::{Inbound, KafkaSettings};
+use model_factory::ledger::Outcome;
+use model_factory::relay::{Relay, RelayFault};
 use model_factory::runner::{Runner, RunnerOutcome};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -84,9 +84,15 @@ pub fn command(kind: &str, id: &str, run_id: &str) -> Vec<u8> {
 
 impl Stage {
     pub async fn new() -> Self {
-        let world = World::new().await;
+        let mut world = World::new().await;
+        world.ledger = ledger_on(&world.config.ledger.url, |settings| {
+            // Heartbeats every two seconds, so that a cancel is soon seen.
+            settings.lease_seconds = 6;
+            settings.max_publish_attempts = 3;
+        })
+        .await;
         let intake = world.intake().await;
-        let runner = Arc::new(runner(&world).await);
+        let runner = Arc::new(world.runner("runner-1", 2).await);
         let sql = PgConnection::connect(&world.config.ledger.url).await.unwrap();
         Self {
             relay: world.relay("relay"),
@@ -124,13 +130,16 @@ impl Stage {
     pub async fn bring_and_work(&mut self, value: &[u8]) -> Brought {
         let brought = self.bring(value).await;
         let outcome = self.work().await;
-        assert!(matches!(&outcome, RunnerOutcome::Settled { run_id, .. } if *run_id == brought.run_id()), "{outcome:?}");
+        assert!(
+            matches!(&outcome, RunnerOutcome::Settled { run_id, .. } if *run_id == brought.run_id()),
+            "{outcome:?}"
+        );
         brought
     }
 
     /// Another runner, after the configuration was changed.
     pub async fn restart_runner(&mut self) {
-        self.runner = Arc::new(runner(&self.world).await);
+        self.runner = Arc::new(self.world.runner("runner-1", 2).await);
     }
 
     /// Sends what the outbox holds and listens to all of it.
@@ -140,6 +149,17 @@ impl Stage {
         self.lifecycle.extend(lifecycle);
         self.publications.extend(publications);
         self.dead_letters.extend(dead_letters);
+    }
+
+    /// What the outbox holds is sent towards a broker that cannot be reached, until the client library gives up.
+    pub async fn relay_cut_off(&mut self) {
+        let nowhere = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..self.world.config.kafka.clone() };
+        let boundaries = OwnershipBoundaries::shipped();
+        let cut_off = Relay::new(&nowhere, self.world.ledger.clone(), boundaries, "cut-off".to_owned()).unwrap();
+        std::mem::replace(&mut self.relay, cut_off).close().await;
+        let sent = self.relay.relay_once().await;
+        assert!(matches!(sent, Err(RelayFault::Kafka(_))), "{sent:?}");
+        std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
     }
 
     /// Every event about a run, in the order of the topic, checked against its schema.
@@ -239,12 +259,4 @@ impl Stage {
 pub async fn work(runner: &Runner) -> RunnerOutcome {
     let (_stop, shutdown) = watch::channel(false);
     runner.run_once(&shutdown).await.unwrap()
-}
-
-/// Heartbeats every two seconds, so that a cancel is soon seen.
-async fn runner(world: &World) -> Runner {
-    let ledger: Ledger = ledger_on(&world.config.ledger.url, |settings| settings.lease_seconds = 6).await;
-    let mut runner = world.runner("runner-1", 2).await;
-    runner.ledger = ledger;
-    runner
 }

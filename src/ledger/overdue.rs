@@ -1,0 +1,72 @@
+//! Publications that the broker has not acknowledged in time.
+//!
+//! Each is withdrawn from the outbox and counts as a failed attempt: a publish-only attempt verifies the
+//! bundle and announces it again, until the attempts are used up. One that was on its way and is
+//! acknowledged after all still makes its run PUBLISHED.
+
+use super::advance::now;
+use super::fault::{commit_fault, committed};
+use super::rows::{Additions, LockedRun, select_run};
+use super::{Fault, Ledger};
+use crate::contract::EventReason;
+use crate::faults::reach;
+use crate::identity::RunId;
+use crate::run::{FailureCode, State};
+use sqlx::Row;
+
+impl Ledger {
+    /// Withdraws up to `limit` of them; says of which runs.
+    pub async fn withdraw_overdue(&self, worker: &str, limit: i64) -> Result<Vec<RunId>, Fault> {
+        let rows = sqlx::query(
+            "SELECT id, stream FROM outbox
+             WHERE kind = 'PUBLICATION' AND sent_at IS NULL AND withdrawn_at IS NULL
+               AND created_at < now() - make_interval(secs => $1)
+             ORDER BY created_at LIMIT $2",
+        )
+        .bind(f64::from(self.settings.publish_patience_seconds))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut withdrawn = Vec::with_capacity(rows.len());
+        for row in rows {
+            withdrawn.extend(self.withdraw(row.try_get(0)?, &row.try_get::<String, _>(1)?, worker).await?);
+        }
+        Ok(withdrawn)
+    }
+
+    /// One; none where it was acknowledged or withdrawn in the meantime. Locks the record before the run, as
+    /// the relay does when it marks one as sent.
+    async fn withdraw(&self, id: i64, run_id: &str, worker: &str) -> Result<Option<RunId>, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
+            "UPDATE outbox SET withdrawn_at = now() WHERE id = $1 AND sent_at IS NULL AND withdrawn_at IS NULL",
+        )
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        if done.rows_affected() == 0 {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
+            .bind(run_id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let at = now(&mut transaction).await?;
+        let mut run = LockedRun::read(&row)?;
+        let mut additions = Additions::default();
+        if run.state == State::PublishPending {
+            let seconds = self.settings.publish_patience_seconds;
+            let message = format!("the broker did not acknowledge the publication within {seconds} seconds");
+            let reason = EventReason::new(FailureCode::PublishUnavailable, message);
+            self.defer_publish(&mut run, reason, at, worker, &mut additions)
+                .map_err(|error| Fault::Refused(error.to_string()))?;
+            run.store(&mut transaction, run.fence, None).await?;
+            additions.store(&mut transaction, worker).await?;
+        }
+        reach("withdraw.taken")?;
+        transaction.commit().await.map_err(commit_fault)?;
+        committed("withdraw.committed")?;
+        Ok(Some(run.run_id))
+    }
+}

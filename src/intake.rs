@@ -63,17 +63,12 @@ impl Intake {
             }
             match self.admit_once().await {
                 Ok(IntakeOutcome::Waiting) => {
-                    if !waiting {
-                        self.inbox.pause()?;
-                        waiting = true;
-                    }
+                    waiting = true;
                     self.inbox.idle(backoff.next_delay()).await;
                 }
                 Ok(IntakeOutcome::Idle | IntakeOutcome::Admitted(_)) => {
-                    if waiting {
+                    if std::mem::take(&mut waiting) {
                         info!("the ledger is back");
-                        self.inbox.resume()?;
-                        waiting = false;
                     }
                     backoff.reset();
                 }

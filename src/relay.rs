@@ -69,35 +69,29 @@ impl Relay {
 
     /// Sends until `shutdown` turns true, then gives its shards to whoever asks next.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RelayFault> {
-        let mut idle = Backoff::between(Duration::from_millis(20), Duration::from_millis(500));
-        let mut trouble = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
+        let mut pace = Pace::default();
         while !*shutdown.borrow() {
-            let pause = match self.relay_once().await {
-                Ok(RelayOutcome::Sent(_)) => {
-                    idle.reset();
-                    trouble.reset();
-                    continue;
-                }
-                Ok(RelayOutcome::Idle) => idle.next_delay(),
+            let turn = self.relay_once().await;
+            let pause = pace.after(&turn);
+            match turn {
+                Ok(RelayOutcome::Sent(_) | RelayOutcome::Idle) => {}
                 Err(RelayFault::Kafka(kafka::Fault::Fatal(why))) => {
                     warn!(why, "making the producer again");
                     counter!("model_factory_producers_recreated_total").increment(1);
-                    self.outlet = Outlet::open(&self.settings)?;
-                    trouble.next_delay()
+                    let broken = std::mem::replace(&mut self.outlet, Outlet::open(&self.settings)?);
+                    broken.close().await;
                 }
-                Err(fault @ RelayFault::Kafka(_)) => {
-                    warn!(%fault, "the outbox waits for Kafka");
-                    trouble.next_delay()
-                }
+                Err(fault @ RelayFault::Kafka(_)) => warn!(%fault, "the outbox waits for Kafka"),
                 Err(fault @ RelayFault::Ledger(ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_))) => {
                     warn!(%fault, "the relay waits for the ledger");
-                    trouble.next_delay()
                 }
                 Err(fault @ (RelayFault::Ledger(ledger::Fault::Refused(_)) | RelayFault::Ownership(_))) => {
                     return Err(fault);
                 }
-            };
-            let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
+            }
+            if !pause.is_zero() {
+                let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
+            }
         }
         self.close().await;
         Ok(())
@@ -186,6 +180,38 @@ impl Relay {
     }
 }
 
+/// How long to wait after a turn: not at all while there is something to send, longer and longer while
+/// there is nothing, and longer still in trouble.
+struct Pace {
+    idle: Backoff,
+    trouble: Backoff,
+}
+
+/// The longest wait of a relay with nothing to do, and so what it adds at the most to an event's way.
+const IDLE_CAP: Duration = Duration::from_millis(500);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            idle: Backoff::between(Duration::from_millis(20), IDLE_CAP),
+            trouble: Backoff::between(Duration::from_millis(200), Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Pace {
+    fn after(&mut self, turn: &Result<RelayOutcome, RelayFault>) -> Duration {
+        match turn {
+            Ok(RelayOutcome::Sent(_)) => {
+                *self = Self::default();
+                Duration::ZERO
+            }
+            Ok(RelayOutcome::Idle) => self.idle.next_delay(),
+            Err(_) => self.trouble.next_delay(),
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a monotonic clock says when to renew the shards")]
 fn now() -> Instant {
     Instant::now()
@@ -196,5 +222,31 @@ fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
         OutboxKind::Lifecycle => &topics.lifecycle,
         OutboxKind::Publication => &topics.publications,
         OutboxKind::DeadLetter => &topics.dead_letters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_relay_asks_less_and_less_often_and_one_with_work_never_waits() {
+        let mut pace = Pace::default();
+        let first = pace.after(&Ok(RelayOutcome::Idle));
+        assert!(first <= Duration::from_millis(40), "{first:?}");
+        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&Ok(RelayOutcome::Idle))).collect();
+        assert!(waits.iter().all(|wait| *wait <= IDLE_CAP), "{waits:?}");
+        // Jitter takes up to half.
+        assert!(waits[20..].iter().all(|wait| *wait >= IDLE_CAP / 3), "{waits:?}");
+        assert_eq!(pace.after(&Ok(RelayOutcome::Sent(1))), Duration::ZERO);
+        assert!(pace.after(&Ok(RelayOutcome::Idle)) <= Duration::from_millis(40), "it starts over");
+    }
+
+    #[test]
+    fn a_relay_in_trouble_waits_longer_than_an_idle_one() {
+        let mut pace = Pace::default();
+        let fault = || Err(RelayFault::Kafka(kafka::Fault::Unavailable("away".to_owned())));
+        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&fault())).collect();
+        assert!(waits[20..].iter().all(|wait| *wait > IDLE_CAP && *wait <= Duration::from_secs(10)), "{waits:?}");
     }
 }

@@ -4,13 +4,20 @@
 #   kafka.sh start   prints the bootstrap servers; exit status 3 where none can be provided; one that was
 #                    started before and still runs is used again
 #   kafka.sh stop    ends exactly the one that `start` started
+#   kafka.sh down    an outage: ends it by SIGTERM; port and data stay
+#   kafka.sh kill    the same by SIGKILL
+#   kafka.sh up      the end of the outage: starts it again on its port and data
 #
 # Takes, in this order: MODEL_FACTORY_TEST_BROKERS, a Docker engine, the official jars through Maven with
 # Java 17. Everything but the bootstrap servers goes to standard error.
+#
+# MODEL_FACTORY_KAFKA_STATE (an absolute folder) makes it a broker of one's own beside the shared one,
+# whatever MODEL_FACTORY_TEST_BROKERS says; MODEL_FACTORY_KAFKA_PORT chooses its port.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-state="$root/target/dev/kafka"
+state="${MODEL_FACTORY_KAFKA_STATE:-$root/target/dev/kafka}"
+lib="$root/target/dev/kafka/lib"
 version=4.1.0
 
 say() { echo "kafka: $*" >&2; }
@@ -32,10 +39,10 @@ wait_for_port() {
 
 start_docker() {
     local port name
-    port=$(free_port)
+    port=${MODEL_FACTORY_KAFKA_PORT:-$(free_port)}
     name="model-factory-test-kafka-$port"
     say "starting apache/kafka:$version in Docker"
-    docker run --detach --rm --name "$name" --publish "127.0.0.1:$port:$port" \
+    docker run --detach --name "$name" --publish "127.0.0.1:$port:$port" \
         --env KAFKA_NODE_ID=1 --env KAFKA_PROCESS_ROLES=broker,controller \
         --env "KAFKA_LISTENERS=PLAINTEXT://:$port,CONTROLLER://:9093" \
         --env "KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://127.0.0.1:$port" \
@@ -54,19 +61,19 @@ start_docker() {
 }
 
 fetch_jars() {
-    [ -e "$state/lib/.complete-$version" ] && return 0
+    [ -e "$lib/.complete-$version" ] && return 0
     say "fetching Apache Kafka $version through Maven"
     mvn --batch-mode --quiet --file "$root/deploy/dev/kafka/pom.xml" \
-        dependency:copy-dependencies "-DoutputDirectory=$state/lib" >&2
-    touch "$state/lib/.complete-$version"
+        dependency:copy-dependencies "-DoutputDirectory=$lib" >&2
+    touch "$lib/.complete-$version"
 }
 
 start_jars() {
     fetch_jars
     local port controller
-    port=$(free_port)
+    port=${MODEL_FACTORY_KAFKA_PORT:-$(free_port)}
     controller=$(free_port)
-    rm -rf "$state/data"
+    rm -rf "$state/data" "$state/kafka.log"
     cat >"$state/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
@@ -85,14 +92,18 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 PROPERTIES
-    java -cp "$state/lib/*" kafka.tools.StorageTool format --config "$state/server.properties" \
+    java -cp "$lib/*" kafka.tools.StorageTool format --config "$state/server.properties" \
         --cluster-id MkU3OEVBNTcwNTJENDM2Qk >"$state/format.log" 2>&1 || { cat "$state/format.log" >&2; return 1; }
     say "starting Apache Kafka $version on port $port"
-    setsid java -Xmx512m -cp "$state/lib/*" kafka.Kafka "$state/server.properties" \
-        >"$state/kafka.log" 2>&1 </dev/null &
-    echo $! >"$state/pid"
-    wait_for_port "$port" kill -0 "$(cat "$state/pid")" || { tail -20 "$state/kafka.log" >&2; return 1; }
+    run_jars "$port"
     echo "127.0.0.1:$port" >"$state/brokers"
+}
+
+run_jars() {
+    setsid java -Xmx512m -cp "$lib/*" kafka.Kafka "$state/server.properties" \
+        >>"$state/kafka.log" 2>&1 </dev/null &
+    echo $! >"$state/pid"
+    wait_for_port "$1" kill -0 "$(cat "$state/pid")" || { tail -20 "$state/kafka.log" >&2; return 1; }
 }
 
 is_ours() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -q "$state/server.properties"; }
@@ -108,7 +119,7 @@ running() {
 }
 
 start() {
-    if [ -n "${MODEL_FACTORY_TEST_BROKERS:-}" ]; then
+    if [ -n "${MODEL_FACTORY_TEST_BROKERS:-}" ] && [ -z "${MODEL_FACTORY_KAFKA_STATE:-}" ]; then
         echo "$MODEL_FACTORY_TEST_BROKERS"
         return 0
     fi
@@ -132,29 +143,57 @@ provide() {
 
 stop() {
     if [ -e "$state/container" ]; then
-        docker stop "$(cat "$state/container")" >/dev/null 2>&1 || true
+        docker rm --force "$(cat "$state/container")" >/dev/null 2>&1 || true
         rm -f "$state/container"
     fi
-    if [ -e "$state/pid" ]; then
-        local pid
-        pid=$(cat "$state/pid")
-        rm -f "$state/pid"
-        if is_ours "$pid"; then
-            kill "$pid" 2>/dev/null || true
-            for _ in $(seq 1 80); do
-                kill -0 "$pid" 2>/dev/null || return 0
-                sleep 0.25
-            done
-            kill -9 "$pid" 2>/dev/null || true
-        fi
+    end_process TERM
+}
+
+# Ends the process that `start` started, and waits for its end.
+end_process() {
+    [ -e "$state/pid" ] || return 0
+    local pid
+    pid=$(cat "$state/pid")
+    rm -f "$state/pid"
+    is_ours "$pid" || return 0
+    kill "-$1" "$pid" 2>/dev/null || true
+    for _ in $(seq 1 80); do
+        is_ours "$pid" || return 0
+        sleep 0.25
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+}
+
+# With TERM or KILL.
+go_away() {
+    running || { say "there is no broker of ours that runs"; return 1; }
+    if [ -e "$state/container" ]; then
+        docker kill --signal "$1" "$(cat "$state/container")" >/dev/null
+        docker wait "$(cat "$state/container")" >/dev/null
+    else
+        end_process "$1"
+    fi
+}
+
+come_back() {
+    local port
+    port=$(sed 's/.*://' "$state/brokers")
+    if [ -e "$state/container" ]; then
+        docker start "$(cat "$state/container")" >/dev/null
+        wait_for_port "$port" docker inspect "$(cat "$state/container")" >/dev/null
+    else
+        run_jars "$port"
     fi
 }
 
 case "${1:-}" in
 start) start ;;
 stop) stop ;;
+down) go_away TERM ;;
+kill) go_away KILL ;;
+up) come_back ;;
 *)
-    echo "usage: kafka.sh start|stop" >&2
+    echo "usage: kafka.sh start|stop|down|kill|up" >&2
     exit 2
     ;;
 esac

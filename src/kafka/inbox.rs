@@ -1,12 +1,18 @@
 //! The consumer: owned records out, offsets stored when the caller says so.
+//!
+//! Guarantees: a record that was read before a rebalance moves no offset after it, not even where its
+//! partition came back. Another member may have gone further in the meantime; whoever holds the partition
+//! now sees the record again.
 
 use super::Fault;
 use super::settings::{KafkaSettings, StartAt};
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info};
@@ -26,14 +32,37 @@ pub struct Inbound {
     pub value: Vec<u8>,
     /// Headers, as text where they are.
     pub headers: BTreeMap<String, String>,
+    /// Rebalances that this member had seen when it read the record.
+    assignment: u64,
+}
+
+/// Counts rebalances: each takes every partition away before it gives some back.
+#[derive(Default)]
+struct Rebalances(AtomicU64);
+
+impl Rebalances {
+    fn seen(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl ClientContext for Rebalances {}
+
+impl ConsumerContext for Rebalances {
+    /// Called while the consumer is asked for a record, so never while offsets are being settled.
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        info!(?rebalance, "the group shares the partitions anew");
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// A member of the consumer group.
 pub struct Inbox {
-    consumer: StreamConsumer,
+    consumer: StreamConsumer<Rebalances>,
     group: String,
     /// Records that came while the inbox was only kept alive.
     waiting: VecDeque<Inbound>,
+    paused: bool,
 }
 
 const ASK: Duration = Duration::from_secs(10);
@@ -54,10 +83,11 @@ impl Inbox {
                     None => return Err(never_committed(&settings.group_id)),
                 }
             };
-            let consumer: StreamConsumer = settings.consumer(reset)?.create().map_err(|error| setup(&error))?;
+            let consumer: StreamConsumer<Rebalances> =
+                settings.consumer(reset)?.create_with_context(Rebalances::default()).map_err(|error| setup(&error))?;
             consumer.subscribe(&[&settings.topics.requests]).map_err(|error| setup(&error))?;
             info!(kafka.group = settings.group_id, kafka.topic = settings.topics.requests, "joined");
-            Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new() })
+            Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
         })
         .await
         .map_err(|error| Fault::Fatal(error.to_string()))?
@@ -66,6 +96,10 @@ impl Inbox {
     /// Waits up to `patience` for a first record, then takes what else is there, up to `most`.
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Fault> {
         const LINGER: Duration = Duration::from_millis(5);
+        self.resume();
+        let seen = self.consumer.context().seen();
+        // The others come again, to whoever holds their partition now.
+        self.waiting.retain(|record| record.assignment == seen);
         let mut batch: Vec<Inbound> = Vec::new();
         while batch.len() < most {
             if let Some(record) = self.waiting.pop_front() {
@@ -74,7 +108,7 @@ impl Inbox {
             }
             let wait = if batch.is_empty() { patience } else { LINGER };
             match tokio::time::timeout(wait, self.consumer.recv()).await {
-                Ok(Ok(message)) => batch.push(owned(&message)),
+                Ok(Ok(message)) => batch.push(self.read(&message)),
                 Ok(Err(error)) if batch.is_empty() => return Err(self.fault(&error)),
                 // The batch in hand comes first; a lasting error shows itself again.
                 Ok(Err(_)) | Err(_) => break,
@@ -83,15 +117,22 @@ impl Inbox {
         Ok(batch)
     }
 
-    /// Keeps the membership alive for this long without handing records out.
+    /// Keeps the membership alive for this long without handing records out. Nothing is fetched until the
+    /// next batch is asked for, so that little piles up however often this is called.
     pub async fn idle(&mut self, pause: Duration) {
+        self.pause();
         let until = tokio::time::sleep(pause);
         tokio::pin!(until);
         loop {
             tokio::select! {
                 () = &mut until => return,
                 received = self.consumer.recv() => match received {
-                    Ok(message) => self.waiting.push_back(owned(&message)),
+                    Ok(message) => {
+                        let record = self.read(&message);
+                        self.waiting.push_back(record);
+                        // It came from a partition that was assigned since.
+                        self.pause();
+                    }
                     Err(error) => debug!(%error, "while idle"),
                 },
             }
@@ -99,22 +140,34 @@ impl Inbox {
     }
 
     /// Stops fetching from the partitions of this member.
-    pub fn pause(&self) -> Result<(), Fault> {
-        let assigned = self.consumer.assignment().map_err(|error| self.fault(&error))?;
-        self.consumer.pause(&assigned).map_err(|error| self.fault(&error))
+    fn pause(&mut self) {
+        self.paused = true;
+        if let Err(error) = self.consumer.assignment().and_then(|assigned| self.consumer.pause(&assigned)) {
+            debug!(%error, "not paused");
+        }
     }
 
     /// Fetches again.
-    pub fn resume(&self) -> Result<(), Fault> {
-        let assigned = self.consumer.assignment().map_err(|error| self.fault(&error))?;
-        self.consumer.resume(&assigned).map_err(|error| self.fault(&error))
+    fn resume(&mut self) {
+        if !self.paused {
+            return;
+        }
+        match self.consumer.assignment().and_then(|assigned| self.consumer.resume(&assigned)) {
+            Ok(()) => self.paused = false,
+            Err(error) => debug!(%error, "not resumed; the next batch tries again"),
+        }
     }
 
-    /// These records are settled: their offsets may be committed. A partition that went to another
-    /// member in the meantime is passed over: that one will see its records again.
+    fn read(&self, message: &BorrowedMessage<'_>) -> Inbound {
+        Inbound { assignment: self.consumer.context().seen(), ..owned(message) }
+    }
+
+    /// These records are settled: their offsets may be committed. Those that were read before the last
+    /// rebalance are passed over: whoever holds their partition now sees them again.
     pub fn settle<'a>(&self, records: impl IntoIterator<Item = &'a Inbound>) -> Result<(), Fault> {
+        let seen = self.consumer.context().seen();
         let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
-        for record in records {
+        for record in records.into_iter().filter(|record| record.assignment == seen) {
             let at = next.entry((&record.topic, record.partition)).or_default();
             *at = (*at).max(record.offset + 1);
         }
@@ -203,5 +256,6 @@ pub(super) fn owned(message: &BorrowedMessage<'_>) -> Inbound {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().unwrap_or_default().to_vec(),
         headers,
+        assignment: 0,
     }
 }

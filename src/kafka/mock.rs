@@ -6,6 +6,7 @@ use super::Fault;
 use super::settings::TopicNames;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 /// Id of the cluster's only broker.
 const ONLY: i32 = 1;
@@ -34,6 +35,13 @@ impl MockBroker {
     /// Comes back with all that it held.
     pub fn come_back(&self) -> Result<(), Fault> {
         self.cluster.broker_up(ONLY).map_err(|error| Fault::Fatal(error.to_string()))
+    }
+
+    /// Answers the next produce request as a broker does that has lost what a producer sent before: an
+    /// idempotent producer cannot go on after that.
+    pub fn forget_a_producer(&self) {
+        let forgot = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        self.cluster.request_errors(RDKafkaApiKey::Produce, &[forgot]);
     }
 
     /// Where it listens.

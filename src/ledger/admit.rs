@@ -1,7 +1,7 @@
 //! Admission: one transaction for a whole batch of records, one outcome for each, for ever.
 //!
-//! Order of locks: request ids ascending, then run ids ascending. Two workers that bring the same keys
-//! wait for each other and never deadlock.
+//! Order of locks: partitions, then request ids ascending, then run ids ascending. Two workers that bring
+//! the same keys, or after a rebalance the same records, wait for each other and never deadlock.
 
 use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
@@ -99,6 +99,7 @@ impl Ledger {
             settings: &self.settings,
             additions: Additions::default(),
         };
+        admission.take_turns(connection).await?;
         admission.recall(connection).await?;
         let fresh: Vec<usize> = (0..batch.len()).filter(|&index| admission.outcomes[index].is_none()).collect();
         if !fresh.is_empty() {
@@ -119,6 +120,23 @@ impl Ledger {
 }
 
 impl Admission<'_> {
+    /// Takes turns with another worker that brings records of the same partitions: what it decided has
+    /// to be seen before anything is decided here.
+    async fn take_turns(&self, connection: &mut PgConnection) -> Result<(), Fault> {
+        let partitions: BTreeSet<(&str, i32)> =
+            self.batch.iter().map(|arrival| (arrival.coordinates.topic.as_str(), arrival.coordinates.partition)).collect();
+        sqlx::query(
+            "SELECT pg_advisory_xact_lock(p.key)
+             FROM (SELECT DISTINCT hashtextextended(topic, partition) AS key
+                   FROM UNNEST($1::text[], $2::integer[]) AS c (topic, partition) ORDER BY key OFFSET 0) p",
+        )
+        .bind(partitions.iter().map(|(topic, _)| (*topic).to_owned()).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|(_, partition)| *partition).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
     /// Records that were decided before.
     async fn recall(&mut self, connection: &mut PgConnection) -> Result<(), Fault> {
         let coordinates = || self.batch.iter().map(|arrival| &arrival.coordinates);

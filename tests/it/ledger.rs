@@ -86,6 +86,30 @@ async fn many_workers_that_bring_the_same_meaning_at_once_make_one_run() {
     assert_eq!(admitted, found[0], "one admission per run");
 }
 
+/// As after a rebalance: the one who had them in hand still decides, and so does the one who has them now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_workers_that_bring_the_same_records_at_once_decide_once() {
+    let url = fresh_database().await;
+    let ledger = ledger_on(&url, |settings| settings.max_connections = 10).await;
+    let batch: Vec<Arrival> = (0..30)
+        .map(|offset| match offset % 3 {
+            0 => arrival(offset, &json!({"not": "a request"})),
+            // Every second one says the same as the one before, by the same id or by another.
+            rest => arrival(offset, &request(&format!("req-{:04}", offset - offset % 2), &format!("r{}", offset - rest))),
+        })
+        .collect();
+    let decided = futures::future::join_all((0..8).map(|_| ledger.admit(&batch, "w"))).await;
+    let first = decided[0].as_ref().unwrap();
+    for outcomes in &decided {
+        assert_eq!(outcomes.as_ref().unwrap(), first);
+    }
+    let once = rows(&url).await;
+    assert_eq!(once[2], 30);
+    let alone = fresh_database().await;
+    ledger_on(&alone, |_| {}).await.admit(&batch, "w").await.unwrap();
+    assert_eq!(once, rows(&alone).await, "as if one worker had brought them");
+}
+
 #[tokio::test]
 async fn a_lost_lease_writes_nothing() {
     let url = fresh_database().await;

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read the environment for services, and bound their waits")]
 #![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
+mod broken_rows;
 mod bundle;
 mod checker;
 mod control;
@@ -14,6 +15,8 @@ mod negative_paths;
 mod outages;
 mod path;
 mod publishing;
+mod rebalance;
+mod relays;
 mod support;
 mod trainer;
 mod worker;

@@ -1,8 +1,11 @@
 //! Topics of one's own on the broker of the test run.
 
 use model_factory::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Address of the in-process broker, where the test run brought no other; it says so. The broker must
 /// stay on the thread that made it, so that thread does nothing else.
@@ -21,8 +24,13 @@ static FALLBACK: LazyLock<String> = LazyLock::new(|| {
 
 /// Settings with new topics and a new group, starting at the earliest record.
 pub async fn own_topics(partitions: i32) -> KafkaSettings {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     let brokers = std::env::var("MODEL_FACTORY_TEST_BROKERS").unwrap_or_else(|_| FALLBACK.clone());
+    own_topics_on(brokers, partitions).await
+}
+
+/// The same on these brokers.
+pub async fn own_topics_on(brokers: String, partitions: i32) -> KafkaSettings {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let settings = KafkaSettings {
         brokers,
@@ -38,4 +46,24 @@ pub async fn own_topics(partitions: i32) -> KafkaSettings {
     };
     Topics::ensure(&settings, partitions).await.unwrap();
     settings
+}
+
+/// The next offset that the group reads of this partition of the request topic; 0 before it committed.
+pub async fn committed(settings: &KafkaSettings, partition: i32) -> i64 {
+    let settings = settings.clone();
+    let asking = move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &settings.brokers)
+            .set("group.id", &settings.group_id)
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&settings.topics.requests, partition);
+        let found = consumer.committed_offsets(list, Duration::from_secs(20)).unwrap();
+        match found.elements()[0].offset() {
+            Offset::Offset(offset) => offset,
+            _ => 0,
+        }
+    };
+    tokio::task::spawn_blocking(asking).await.unwrap()
 }

@@ -1,15 +1,19 @@
 //! What tests stand on: a database and topics of their own, and generated data.
 
 mod arrivals;
+mod broker;
 mod data;
 mod kafka;
 mod postgres;
+mod process;
 mod world;
 
 pub use arrivals::{admit_one, arrival, bring, revision};
+pub use broker::{Departure, OwnKafka};
 pub use data::data;
-pub use kafka::own_topics;
+pub use kafka::{committed, own_topics, own_topics_on};
 pub use postgres::{fresh_database, ledger_on};
+pub use process::Worker;
 pub use world::{World, request};
 
 use std::time::{Duration, Instant};

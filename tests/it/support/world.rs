@@ -6,7 +6,7 @@ use model_factory::config::Config;
 use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent};
 use model_factory::dataset::Inputs;
 use model_factory::intake::{Intake, IntakeOutcome};
-use model_factory::kafka::{Follower, Inbound, Inbox, Outlet, Record};
+use model_factory::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
 use model_factory::ledger::{Ledger, Outcome};
 use model_factory::relay::Relay;
 use model_factory::runner::{Runner, RunnerOutcome};
@@ -52,8 +52,13 @@ impl World {
 
     /// On an empty database of the test's own.
     pub async fn on(database: String) -> Self {
+        Self::between(own_topics(1).await, database).await
+    }
+
+    /// With topics and an empty database of the test's own.
+    pub async fn between(kafka: KafkaSettings, database: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config { kafka: own_topics(1).await, ..Config::default() };
+        let mut config = Config { kafka, ..Config::default() };
         config.ledger.url = database;
         config.ledger.max_connections = 4;
         config.evidence.url = format!("file://{}/evidence", folder.path().display());

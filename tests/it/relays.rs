@@ -1,0 +1,176 @@
+//! More than one relay, relays that stop and wake up, and producers that break.
+
+use crate::checker::{check, collect};
+use crate::support::{Worker, World, admit_one, eventually, fresh_database, ledger_on, request, revision};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use model_factory::contract::OwnershipBoundaries;
+use model_factory::kafka::{Follower, KafkaSettings, MockBroker};
+use model_factory::relay::{Relay, RelayOutcome};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+const BOUND: Duration = Duration::from_mins(2);
+
+/// As if every relay had said nothing for the length of its hold.
+async fn expire_shards(url: &str) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query("UPDATE relay_shards SET expires_at = clock_timestamp() - interval '1 second' WHERE owner IS NOT NULL")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+/// What this counter has come to, over all its labels.
+fn counted(metrics: &PrometheusHandle, name: &str) -> f64 {
+    let text = metrics.render();
+    let counts = text.lines().filter(|line| line.starts_with(name));
+    counts.filter_map(|line| line.split_whitespace().last()?.parse::<f64>().ok()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_that_are_killed_and_wake_up_late_keep_every_runs_order_and_send_everything() {
+    const RUNS: usize = 50;
+    const EVENTS: usize = 80;
+    let world = World::new().await;
+    let record = |index: usize| {
+        let mut value = request(&format!("req-relays-{index:05}"));
+        value["config_revision"] = json!(format!("c{}", index % RUNS));
+        value.to_string().into_bytes()
+    };
+    world.send(&(0..RUNS * EVENTS).map(record).collect::<Vec<_>>()).await;
+    world.admit(RUNS * EVENTS).await;
+    let start = |name: &str| {
+        let command = world.command(&["worker", "--roles", "relay"]);
+        Worker::start(command, &world.folder.path().join(format!("{name}.log")))
+    };
+    let unsent_below = |bound: usize| {
+        let ledger = &world.ledger;
+        async move {
+            eventually(&format!("fewer than {bound} events to send"), BOUND, || async {
+                (ledger.counts().await.unwrap().outbox_unsent < bound as i64).then_some(())
+            })
+            .await;
+        }
+    };
+
+    let sleeper = start("sleeper");
+    unsent_below(RUNS * EVENTS * 9 / 10).await;
+    sleeper.signal(Signal::SIGSTOP);
+    expire_shards(&world.config.ledger.url).await;
+    let victim = start("victim");
+    unsent_below(RUNS * EVENTS * 6 / 10).await;
+    victim.signal(Signal::SIGKILL);
+    expire_shards(&world.config.ledger.url).await;
+    let _last = start("last");
+    unsent_below(RUNS * EVENTS * 5 / 10).await;
+    sleeper.signal(Signal::SIGCONT);
+    unsent_below(1).await;
+
+    // The checker: numbered without holes, first occurrences in order, duplicates with the same bytes.
+    let history = collect(&world).await;
+    assert_eq!(check(&history), []);
+    let told: BTreeSet<&str> = history.lifecycle.iter().map(|record| record.header("ce_id")).collect();
+    assert_eq!((told.len(), history.unsent), (RUNS * EVENTS, 0));
+}
+
+#[tokio::test]
+async fn a_stale_relay_that_wakes_up_marks_nothing_and_that_is_counted() {
+    const REFUSED: &str = "model_factory_stale_writes_refused_total{kind=\"mark_sent\"}";
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let world = World::new().await;
+    let (mut stale, mut holder) = (world.relay("stale"), world.relay("holder"));
+    let mut events = 0;
+    // A relay asks for its shards anew every five seconds: one that took longer has noticed, and is not stale.
+    for round in 0..20 {
+        for name in ["a", "b"] {
+            admit_one(&world.ledger, &format!("{name}{round}")).await;
+            events += 1;
+        }
+        expire_shards(&world.config.ledger.url).await;
+        stale.relay_once().await.unwrap();
+        for name in ["c", "d"] {
+            admit_one(&world.ledger, &format!("{name}{round}")).await;
+            events += 1;
+        }
+        expire_shards(&world.config.ledger.url).await;
+        let taken = world.ledger.take_shards("holder").await.unwrap();
+        assert_eq!(taken.len(), 16);
+        let woken = stale.relay_once().await.unwrap();
+        holder.drain().await.unwrap();
+        if counted(&metrics, REFUSED) > 0.0 {
+            assert_eq!(woken, RelayOutcome::Sent(0), "what it sent, it may not mark");
+            break;
+        }
+    }
+    assert_eq!(counted(&metrics, REFUSED), 2.0);
+    stale.close().await;
+    holder.close().await;
+    let history = collect(&world).await;
+    let told: BTreeSet<&str> = history.lifecycle.iter().map(|record| record.header("ce_id")).collect();
+    assert_eq!((told.len(), history.unsent), (events, 0));
+    assert_eq!(history.lifecycle.len(), events + 2, "the stale relay's records came once more, with the same bytes");
+}
+
+#[tokio::test]
+async fn a_producer_that_is_beyond_repair_is_made_again_and_counted_and_the_outbox_drains() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let mut kafka = KafkaSettings::default();
+    let broker = MockBroker::start(&kafka.topics, 1).unwrap();
+    kafka.brokers = broker.brokers();
+    let ledger = ledger_on(&fresh_database().await, |_| {}).await;
+    let follower = Follower::at_end(&kafka, &kafka.topics.lifecycle).await.unwrap();
+    let relay = Relay::new(&kafka, ledger.clone(), OwnershipBoundaries::shipped(), "relay".to_owned()).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let mut loops = JoinSet::new();
+    loops.spawn(relay.run(stopped));
+    let drained = || async {
+        eventually("a drained outbox", BOUND, || async {
+            (ledger.counts().await.unwrap().outbox_unsent == 0).then_some(())
+        })
+        .await;
+    };
+
+    admit_one(&ledger, "before").await;
+    drained().await;
+    assert_eq!(counted(&metrics, "model_factory_producers_recreated_total"), 0.0);
+    broker.forget_a_producer();
+    for index in 0..20 {
+        admit_one(&ledger, &format!("after{index}")).await;
+    }
+    drained().await;
+    assert_eq!(counted(&metrics, "model_factory_producers_recreated_total"), 1.0);
+    stop.send_replace(true);
+    loops.join_next().await.unwrap().unwrap().unwrap();
+    let mut told = BTreeSet::new();
+    while let Some(record) = follower.next(Duration::from_secs(2)).await.unwrap() {
+        told.insert(record.headers["ce_id"].clone());
+    }
+    assert_eq!(told.len(), 21);
+}
+
+#[tokio::test]
+async fn a_run_has_at_most_one_unacknowledged_event_and_many_runs_go_at_once() {
+    let world = World::new().await;
+    for index in 0..30 {
+        for id in 0..3 {
+            let value = revision(&format!("req-{index}-{id}-0001"), &format!("r{index}"));
+            crate::support::bring(&world.ledger, &value).await;
+        }
+    }
+    let mut relay = world.relay("relay");
+    for _ in 0..3 {
+        assert_eq!(relay.relay_once().await.unwrap(), RelayOutcome::Sent(30));
+    }
+    assert_eq!(relay.relay_once().await.unwrap(), RelayOutcome::Idle);
+    relay.close().await;
+}

@@ -50,8 +50,8 @@ fn trainers() -> Vec<Row> {
             AGAIN,
             |stage| killed(stage, "req-killed-01", Signal::SIGKILL).boxed_local(),
         ),
-        brings_down(C::TrainerFailed, "a trainer that dies of a signal", "died of signal 11", OPERATOR, |stage| {
-            killed(stage, "req-crashed-1", Signal::SIGSEGV).boxed_local()
+        brings_down(C::TrainerFailed, "a trainer that dies of a signal", "died of signal 6", OPERATOR, |stage| {
+            killed(stage, "req-crashed-1", Signal::SIGABRT).boxed_local()
         }),
         brings_down(C::TrainerFailed, "a worker whose scratch folder is gone", "no job directory", OPERATOR, |stage| {
             without_scratch(stage).boxed_local()

@@ -77,11 +77,11 @@ pub fn pinned(name: &str, bytes: &[u8], rows: usize) -> String {
 }
 
 /// The rows with one column put in another's place.
-pub fn with_column(batch: &RecordBatch, name: &str, column: Option<ArrayRef>) -> RecordBatch {
+pub fn with_column(batch: &RecordBatch, name: &str, column: Option<&ArrayRef>) -> RecordBatch {
     let schema = batch.schema();
     let columns = schema.fields().iter().zip(batch.columns()).filter_map(|(field, old)| {
-        let new = if field.name() == name { column.clone() } else { Some(old.clone()) };
-        Some((field.name().clone(), new?))
+        let new = if field.name() == name { column } else { Some(old) };
+        Some((field.name().clone(), new?.clone()))
     });
     RecordBatch::try_from_iter(columns).unwrap()
 }

@@ -25,7 +25,10 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 
-const FAMILIES: [(&str, fn() -> Vec<Row>); 9] = [
+/// A family and its rows.
+type Family = (&'static str, fn() -> Vec<Row>);
+
+const FAMILIES: [Family; 9] = [
     ("Requests", requests::rows),
     ("Conflicts and commands", conflicts::rows),
     ("Resolution", resolution::rows),

@@ -50,7 +50,7 @@ fn references() -> Vec<Row> {
             NEW_MANIFEST,
             || {
                 of_manifest("req-fileref-1", |m| {
-                    m["materializations"][0]["ref"] = json!("s3://elsewhere/cards.parquet")
+                    m["materializations"][0]["ref"] = json!("s3://elsewhere/cards.parquet");
                 })
             },
         ),

@@ -29,42 +29,42 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-fn of(id: &str, manifest: String) -> Vec<u8> {
+fn of(id: &str, manifest: &str) -> Vec<u8> {
     ask_with(id, "dataset_manifest_refs", json!([manifest]))
 }
 
 fn datasets() -> Vec<Row> {
     vec![
         ends(C::DatasetInvalid, "a data file that is not Parquet", "file 0", NEW_DATA, || {
-            of("req-noparq-01", inputs::pinned("not-parquet", b"id,amount\n1,2\n", 1))
+            of("req-noparq-01", &inputs::pinned("not-parquet", b"id,amount\n1,2\n", 1))
         }),
         ends(
             C::DatasetInvalid,
             "a data file without a column of the profile",
             "no column \"amount\"",
             NEW_DATA,
-            || of("req-nocol-001", inputs::dataset("no-amount", |rows| with_column(&rows, "amount", None))),
+            || of("req-nocol-001", &inputs::dataset("no-amount", |rows| with_column(&rows, "amount", None))),
         ),
         ends(C::DatasetInvalid, "a label that is neither 0 nor 1", "is 2, not 0 or 1", NEW_DATA, || {
             let twos = |rows: arrow_array::RecordBatch| {
                 let labels: ArrayRef = Arc::new(UInt8Array::from_iter_values(vec![2; rows.num_rows()]));
-                with_column(&rows, "fraud", Some(labels))
+                with_column(&rows, "fraud", Some(&labels))
             };
-            of("req-label2-01", inputs::dataset("label-two", twos))
+            of("req-label2-01", &inputs::dataset("label-two", twos))
         }),
         ends(C::DatasetInvalid, "a numeric feature that holds text", "cannot be read from Utf8", NEW_DATA, || {
             let text = |rows: arrow_array::RecordBatch| {
                 let texts: ArrayRef = Arc::new(StringArray::from(vec!["much"; rows.num_rows()]));
-                with_column(&rows, "amount", Some(texts))
+                with_column(&rows, "amount", Some(&texts))
             };
-            of("req-text-0001", inputs::dataset("text-amount", text))
+            of("req-text-0001", &inputs::dataset("text-amount", text))
         }),
         ends(
             C::DatasetInvalid,
             "a data file with another number of rows than the pinned one",
             "rows",
             NEW_DATA,
-            || of("req-rows-0001", changed("rows-off", |m| m["materializations"][0]["rows"] = json!(7))),
+            || of("req-rows-0001", &changed("rows-off", |m| m["materializations"][0]["rows"] = json!(7))),
         ),
         ends(C::DatasetInvalid, "more rows than the profile allows", "more than the 10", NEW_DATA, || {
             let profile = inputs::training("few-rows", "max_rows: 1000000", "max_rows: 10");
@@ -84,13 +84,16 @@ fn leaks() -> Vec<Row> {
             "features that were computed after the payment",
             "feature_time_after_event",
             NO_LEAK,
-            || of("req-leak-0001", data().inputs.leaky_manifest.clone()),
+            || of("req-leak-0001", &data().inputs.leaky_manifest),
         ),
         ends(C::LeakageGuardViolation, "payments after the label as-of", "event_after_label_asof", NO_LEAK, || {
-            of("req-asof-0001", changed("asof", |m| m["label_basis"]["label_asof_utc"] = json!("2001-01-01T00:00:00Z")))
+            of(
+                "req-asof-0001",
+                &changed("asof", |m| m["label_basis"]["label_asof_utc"] = json!("2001-01-01T00:00:00Z")),
+            )
         }),
         ends(C::LeakageGuardViolation, "labels that are not settled yet", "immature_label", NO_LEAK, || {
-            of("req-immatu-01", changed("immature", |m| m["label_basis"]["maturity_days"] = json!(30)))
+            of("req-immatu-01", &changed("immature", |m| m["label_basis"]["maturity_days"] = json!(30)))
         }),
         ends(
             C::LeakageGuardViolation,
@@ -100,7 +103,7 @@ fn leaks() -> Vec<Row> {
             || {
                 of(
                     "req-observ-01",
-                    changed("observed", |m| {
+                    &changed("observed", |m| {
                         let end = m["label_basis"]["label_asof_utc"].as_str().unwrap().to_owned();
                         let end: chrono::DateTime<chrono::Utc> = end.parse().unwrap();
                         m["label_basis"]["label_asof_utc"] = json!(end - chrono::TimeDelta::days(7));

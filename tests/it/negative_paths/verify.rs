@@ -78,7 +78,7 @@ fn letters_of<'a>(stage: &'a Stage, brought: &Brought) -> impl Iterator<Item = &
 }
 
 async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left: (State, &str, &[Told])) {
-    let (state, says, expected) = left;
+    let (stands, says, expected) = left;
     let run_id = brought.run_id();
     let recorded = stage.recorded(brought.offset).await;
     assert_eq!(recorded, json!({"outcome": "ADMITTED", "run_id": run_id}));
@@ -86,13 +86,13 @@ async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left
     let last = expected.last().and_then(|(_, reason)| *reason);
     let message = run.reason_message.clone().unwrap_or_default();
     assert_eq!(run.reason_code.as_deref(), last.map(FailureCode::as_str), "{message}");
-    assert_eq!(run.state, state, "{message}");
+    assert_eq!(run.state, stands, "{message}");
     let events = stage.events(|event| event.run_id.as_ref() == Some(&run_id));
     let told: Vec<Told> =
         events.iter().map(|event| (event.event_type, event.reason.as_ref().map(|reason| reason.code))).collect();
     assert_eq!(told, expected, "{message}");
     assert!(events.iter().map(|event| event.seq).eq(1..=events.len() as u64), "{events:?}");
-    assert_eq!(events.last().unwrap().state, Some(state));
+    assert_eq!(events.last().unwrap().state, Some(stands));
     let reasons: Vec<_> = events.iter().filter_map(|event| event.reason.as_ref()).collect();
     for reason in &reasons {
         assert_eq!((reason.category, reason.retryable), (reason.code.category(), reason.code.is_retryable()));
@@ -100,7 +100,7 @@ async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left
     let about = reasons.iter().rev().find(|reason| reason.code == code).expect("an event that carries the code");
     assert!(about.message.contains(says), "{}", about.message);
     let retried = last.is_some_and(FailureCode::is_retryable);
-    let open = matches!(state, State::Queued | State::PublishPending);
+    let open = matches!(stands, State::Queued | State::PublishPending);
     assert_eq!(retried, open && stage.waits(&run_id).await, "what is tried again waits, what is not does not");
     assert_eq!(letters_of(stage, brought).count(), 0, "a run that goes wrong is no dead letter");
     let announced = |record: &&model_factory::kafka::Inbound| record.headers["ce_subject"] == run_id.as_str();

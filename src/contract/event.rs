@@ -49,7 +49,7 @@ event_types! {
     PublishPending => "publish.pending", "The bundle waits for the broker's acknowledgement.";
     PublishRetryStarted => "publish.retry_started", "A worker took the publication up again.";
     PublishPublished => "publish.published", "The broker acknowledged the publication.";
-    PublishExhausted => "publish.exhausted", "The bound on publish retries is reached.";
+    PublishExhausted => "publish.exhausted", "Nobody tries to publish again by himself: no further attempt can help, or the bound is reached.";
 }
 
 impl fmt::Display for EventType {

@@ -191,7 +191,7 @@ impl Admission<'_> {
         let (run_id, request_id, actor, why) = command;
         let done = match self.runs.get_mut(run_id) {
             Some(run) => run.act(Order { act, actor, why }, self.at, self.worker, &mut self.additions),
-            None => Err(ActRefused { code: FailureCode::SchemaInvalid, message: format!("there is no run {run_id}") }),
+            None => Err(ActRefused { code: FailureCode::RunUnknown, message: format!("there is no run {run_id}") }),
         };
         match done {
             Ok(()) => Outcome::CommandApplied { run_id: run_id.clone() },

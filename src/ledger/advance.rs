@@ -119,8 +119,9 @@ impl Ledger {
         run.step(Transition::Requeue, Some(reason), at, worker, additions)
     }
 
-    /// The publication waits for its next attempt, with backoff; or, when the attempts are used up or no
-    /// further one can help, for a requester or operator who asks again.
+    /// The publication waits for its next attempt, with backoff; or, when no further one can help or the
+    /// attempts are used up, for a requester or operator who asks again: `claim` passes over a reason
+    /// that is not retryable.
     pub(super) fn defer_publish(
         &self,
         run: &mut LockedRun,
@@ -130,8 +131,10 @@ impl Ledger {
         additions: &mut Additions,
     ) -> Result<(), crate::run::IllegalTransition> {
         let made = run.publish_retry_attempts - run.publish_attempts_before;
-        if made as u32 >= self.settings.max_publish_attempts || !reason.retryable {
-            // `claim` passes this reason over.
+        if !reason.retryable {
+            return run.step(Transition::DeferPublish, Some(reason), at, worker, additions);
+        }
+        if made as u32 >= self.settings.max_publish_attempts {
             let message =
                 format!("{made} attempts were made; the last one ended with {}: {}", reason.code, reason.message);
             let exhausted = EventReason::new(FailureCode::PublishRetryExhausted, message);

@@ -8,7 +8,7 @@ use super::rows::{Additions, LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::faults::reach;
-use crate::run::{State, Transition};
+use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -108,15 +108,18 @@ impl Ledger {
     }
 }
 
-/// A publication that nobody is sending and whose attempts are not used up.
+/// A publication that nobody is sending and that may still succeed by itself.
 async fn waiting_publication(connection: &mut PgConnection) -> Result<Option<PgRow>, Fault> {
+    let retryable: Vec<&str> =
+        FailureCode::ALL.iter().filter(|code| code.is_retryable()).map(|code| code.as_str()).collect();
     Ok(sqlx::query(select_run!(
         "WHERE r.state = 'PUBLISH_PENDING' AND r.available_at <= now()
-           AND r.reason_code IS DISTINCT FROM 'PUBLISH_RETRY_EXHAUSTED'
+           AND (r.reason_code IS NULL OR r.reason_code = ANY ($1))
            AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL AND o.withdrawn_at IS NULL
                                                   AND o.kind = 'PUBLICATION')
          ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
     ))
+    .bind(retryable)
     .fetch_optional(connection)
     .await?)
 }

@@ -133,7 +133,8 @@ impl LockedRun {
                 Ok(())
             }
             (state, _) => {
-                Err(self.refuse(FailureCode::Cancelled, &format!("it is {state}: there is nothing left to cancel")))
+                let message = format!("it is {state}: there is nothing left to cancel");
+                Err(self.refuse(FailureCode::CommandNotApplicable, &message))
             }
         }
     }
@@ -172,7 +173,7 @@ impl LockedRun {
                 let message = format!("it failed with {code}: the same inputs would fail again");
                 return Err(self.refuse(code, &message));
             }
-            (state, ..) => return Err(self.refuse(FailureCode::PublishNotPending, &format!("it is {state}"))),
+            (state, ..) => return Err(self.refuse(FailureCode::CommandNotApplicable, &format!("it is {state}"))),
         };
         self.full_attempts_before = self.full_run_attempts;
         self.publish_attempts_before = self.publish_retry_attempts;

@@ -5,7 +5,7 @@ use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
 use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest};
 use crate::identity::{Digest, RunId, RunKey};
-use crate::run::{ExecutionMode, FailureCode, State, Transition, apply};
+use crate::run::{ExecutionMode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -229,7 +229,7 @@ impl LockedRun {
 }
 
 fn event_of(transition: Transition, reason: Option<&EventReason>) -> EventType {
-    let exhausted = reason.is_some_and(|reason| reason.code == FailureCode::PublishRetryExhausted);
+    let exhausted = reason.is_some_and(|reason| !reason.retryable);
     match transition {
         Transition::DeferPublish if exhausted => EventType::PublishExhausted,
         Transition::Start => EventType::RunStarted,

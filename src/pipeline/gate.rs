@@ -156,8 +156,8 @@ pub fn gate(
     })
 }
 
-/// What follows from receipt and intent.
-pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: IntentKind) -> PublishEligibility {
+/// Why a bundle may not be published: `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`; nothing where it may.
+pub(super) fn ineligible_because(receipt: &GateReceipt, intent: IntentKind) -> Vec<String> {
     let mut reasons = Vec::new();
     if receipt.decision == Decision::Fail {
         reasons.push(FailureCode::GateFail.as_str().to_owned());
@@ -165,6 +165,12 @@ pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: Inte
     if !intent.is_publishable() {
         reasons.push("INTENT_NOT_PUBLISHABLE".to_owned());
     }
+    reasons
+}
+
+/// What follows from receipt and intent.
+pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: IntentKind) -> PublishEligibility {
+    let reasons = ineligible_because(receipt, intent);
     PublishEligibility {
         schema_version: PublishEligibility::SCHEMA_VERSION.to_owned(),
         run_id: receipt.run_id.clone(),

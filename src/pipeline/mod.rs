@@ -28,7 +28,7 @@ pub use plan::{
     BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
     Window,
 };
-pub use publish::publication;
+pub use publish::{StoredVerdict, clear_for_publication, publication};
 pub use resolve::{Fetched, Sources, resolve};
 pub use split::{Assignment, split};
 pub use table::{EntityColumn, RowId, RowIds, Table};

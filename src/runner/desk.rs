@@ -69,19 +69,20 @@ impl<'a> Desk<'a> {
         self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|fault| unresolved(path, &fault))
     }
 
-    /// Reads evidence that must be there with this digest.
+    /// Reads evidence that must be there with this digest, else `on_drift`.
     pub(super) async fn verified(
         &self,
         role: &str,
         path: &EvidencePath,
         digest: Digest,
+        on_drift: FailureCode,
     ) -> Result<Stored, Interrupted> {
         let missing = || Failure::new(FailureCode::EvidenceUnresolved, format!("{path} is not in the evidence store"));
         let bytes = self.find(path).await?.ok_or_else(missing)?;
         let found = Digest::of(&bytes);
         if found != digest {
             let message = format!("{path} was written with digest {digest} and reads back with {found}");
-            return Err(Failure::new(FailureCode::TrainArtifactImmutabilityViolation, message).into());
+            return Err(Failure::new(on_drift, message).into());
         }
         Ok(Stored { at: self.remember(role, path, digest), bytes })
     }

@@ -114,10 +114,12 @@ async fn publish_attempts_are_bounded_told_and_asked_for_again() {
                            "run_id": run_id, "requester_principal": "ann", "reason": WHY});
         assert_eq!(bring(&ledger, &retry).await, Outcome::CommandApplied { run_id: run_id.clone() });
     }
-    // A failure that no further attempt can mend uses them up at once.
+    // What no further attempt can mend is not tried again.
     let lease = claim(&ledger).await;
     let step = Step::with_reason(Transition::DeferPublish, FailureCode::PublishNotEligible, "no receipt");
     assert_eq!(ledger.advance(&lease, &[step]).await.unwrap(), Guarded::Won(State::PublishPending));
+    let run = ledger.run(&run_id).await.unwrap().unwrap();
+    assert_eq!(run.reason_code.as_deref(), Some("PUBLISH_NOT_ELIGIBLE"), "the cause itself is told");
     assert!(ledger.claim("w").await.unwrap().is_none());
 }
 

@@ -11,6 +11,7 @@ mod dead_letters;
 mod evidence;
 mod faults;
 mod ledger;
+mod negative_paths;
 mod outages;
 mod path;
 mod publishing;

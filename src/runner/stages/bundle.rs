@@ -38,7 +38,8 @@ impl Runner {
         gated: &Gated,
     ) -> Result<Bundle, Interrupted> {
         let model = &report.report.provenance.model;
-        let model = desk.verified("model", &desk.folder.model("model.json"), model.sha256).await?;
+        let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
+        let model = desk.verified("model", &desk.folder.model("model.json"), model.sha256, on_drift).await?;
         let bundle = pipeline::bundle(
             &resolved.plan,
             BundleContents {

@@ -3,10 +3,10 @@
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
-use crate::contract::{BundlePublication, EvidenceRef};
+use crate::contract::{BundlePublication, EvidenceRef, SchemaName, read_json};
 use crate::evidence::{EvidencePath, layout};
 use crate::ledger::{Lease, Step};
-use crate::pipeline::{self, Bundle, BundleContents, Decision, GateReceipt, TrainPlan};
+use crate::pipeline::{self, Bundle, BundleContents, EvalReport, GateReceipt, StoredVerdict, TrainPlan};
 use crate::run::{Failure, FailureCode, State, Transition};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
@@ -53,20 +53,33 @@ impl Runner {
         self.advance(lease, &[Step::publish(Transition::DeferPublish, publication)]).await
     }
 
-    /// What an earlier attempt left, each document against the digest in the ledger; the bundle is
-    /// packed again from them, so that `announce` compares the stored one with what it must be.
+    /// What an earlier attempt left, each document against the digest in the ledger, and all of them
+    /// against each other: neither a row nor a file that was changed by hand gets a bundle announced. The
+    /// bundle is packed again, so that `announce` compares the stored one with what it must be.
     async fn reread(&self, desk: &Desk<'_>, lease: &Lease) -> Result<Found, Interrupted> {
         let folder = &desk.folder;
         let plan_path = layout::resolved_train_plan(&lease.request.platform_run_id, &lease.run_key);
-        let plan = known(desk, lease, "resolved_train_plan", &plan_path).await?;
-        let report = known(desk, lease, "eval_report", &folder.eval_report()).await?;
-        let receipt = known(desk, lease, "gate_receipt", &folder.gate_receipt()).await?;
-        let model = known(desk, lease, "model", &folder.model("model.json")).await?;
+        let drift = FailureCode::ResolvedTrainPlanImmutabilityViolation;
+        let plan = known(desk, lease, "resolved_train_plan", &plan_path, drift).await?;
+        let drift = FailureCode::EvalReportImmutabilityViolation;
+        let report = known(desk, lease, "eval_report", &folder.eval_report(), drift).await?;
+        let drift = FailureCode::GateReceiptImmutabilityViolation;
+        let receipt = known(desk, lease, "gate_receipt", &folder.gate_receipt(), drift).await?;
+        let drift = FailureCode::TrainArtifactImmutabilityViolation;
+        let model = known(desk, lease, "model", &folder.model("model.json"), drift).await?;
         let parsed_plan: TrainPlan = read(&plan)?;
         let parsed_receipt: GateReceipt = read(&receipt)?;
-        if parsed_receipt.decision != Decision::Pass {
-            return Err(Failure::new(FailureCode::PublishNotEligible, "the gate's receipt is not a PASS").into());
-        }
+        let parsed_report: EvalReport = read_json(SchemaName::EvalReport, &report.bytes).map_err(|fault| {
+            Failure::new(FailureCode::EvalReportInvalid, format!("{}: {fault}", report.at.reference))
+        })?;
+        pipeline::clear_for_publication(&StoredVerdict {
+            run_id: &lease.run_id,
+            intent: lease.request.intent_kind,
+            plan: plan.at.sha256,
+            model: model.at.sha256,
+            report: (&parsed_report, report.at.sha256),
+            receipt: &parsed_receipt,
+        })?;
         let bundle = pipeline::bundle(
             &parsed_plan,
             BundleContents {
@@ -90,9 +103,10 @@ async fn announce(
 ) -> Result<BundlePublication, Interrupted> {
     for file in &bundle.files {
         let artifact = file.artifact();
-        desk.verified(&format!("bundle/{}", file.path), &desk.folder.bundle(file.path), artifact.sha256).await?;
+        let (role, path) = (format!("bundle/{}", file.path), desk.folder.bundle(file.path));
+        desk.verified(&role, &path, artifact.sha256, FailureCode::BundlePackageImmutabilityViolation).await?;
     }
-    Ok(pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt)?)
+    Ok(pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt))
 }
 
 /// A passed run as it stands in the evidence store.
@@ -103,13 +117,19 @@ struct Found {
     bundle: Bundle,
 }
 
-/// Evidence that the ledger knows by role.
-async fn known(desk: &Desk<'_>, lease: &Lease, role: &str, path: &EvidencePath) -> Result<Stored, Interrupted> {
+/// Evidence that the ledger knows by role, with the digest that it knows, else `on_drift`.
+async fn known(
+    desk: &Desk<'_>,
+    lease: &Lease,
+    role: &str,
+    path: &EvidencePath,
+    on_drift: FailureCode,
+) -> Result<Stored, Interrupted> {
     let Some(at) = lease.refs.get(role) else {
         let message = format!("the ledger names no {role} of {}", lease.run_id);
         return Err(Failure::new(FailureCode::EvidenceRefMissing, message).into());
     };
-    desk.verified(role, path, at.sha256).await
+    desk.verified(role, path, at.sha256, on_drift).await
 }
 
 fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T, Failure> {

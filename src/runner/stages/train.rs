@@ -140,12 +140,14 @@ impl Runner {
             "leakage_report",
             &desk.folder.leakage_report(),
             &job_dir.join(trainer::LEAKAGE_REPORT_FILE),
-            FailureCode::TrainArtifactImmutabilityViolation,
+            FailureCode::NondeterminismDetected,
         )
         .await
     }
 
-    /// Moves the results into the evidence store; the record goes last.
+    /// Moves the results into the evidence store; the record goes last. Whatever stands there already
+    /// was left under the same plan by an attempt that did not come to its record: other bytes mean that
+    /// the same work came out differently.
     async fn collect(
         &self,
         job_dir: &Path,
@@ -159,7 +161,7 @@ impl Runner {
             .map_err(|error| unreadable(error.to_string()))?;
         let evaluation: Evaluation =
             serde_json::from_slice(&evaluation).map_err(|error| unreadable(error.to_string()))?;
-        let drift = FailureCode::TrainArtifactImmutabilityViolation;
+        let drift = FailureCode::NondeterminismDetected;
         let folder = &desk.folder;
         let model = desk.file("model", &folder.model(MODEL), &job_dir.join(trainer::MODEL_FILE), drift).await?;
         let scores = desk.file("scores", &folder.model(SCORES), &job_dir.join(trainer::SCORES_FILE), drift).await?;
@@ -180,10 +182,12 @@ impl Runner {
 /// Reads the artifacts back against the record, so that what goes on is what is stored.
 async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, Interrupted> {
     let folder = &desk.folder;
+    let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
+    let leakage_report = folder.leakage_report();
     Ok(Trained {
-        model: desk.verified("model", &folder.model(MODEL), record.model).await?.at,
-        scores: desk.verified("scores", &folder.model(SCORES), record.scores).await?.at,
-        leakage_report: desk.verified("leakage_report", &folder.leakage_report(), record.leakage_report).await?.at,
+        model: desk.verified("model", &folder.model(MODEL), record.model, on_drift).await?.at,
+        scores: desk.verified("scores", &folder.model(SCORES), record.scores, on_drift).await?.at,
+        leakage_report: desk.verified("leakage_report", &leakage_report, record.leakage_report, on_drift).await?.at,
         evaluation: record.evaluation,
     })
 }

@@ -172,6 +172,23 @@ impl World {
         sent
     }
 
+    /// What came on the three topics since the last call: so many records in all, as the relay counted
+    /// them. Lifecycle, publications, dead letters.
+    pub async fn heard(&self, sent: usize) -> [Vec<Inbound>; 3] {
+        let followers = [&self.lifecycle, &self.publications, &self.dead_letters];
+        let mut heard = [const { Vec::new() }; 3];
+        let since = std::time::Instant::now();
+        while heard.iter().map(Vec::len).sum::<usize>() < sent {
+            assert!(since.elapsed() < Duration::from_secs(30), "{sent} records were sent, {heard:?} were heard");
+            for (follower, records) in followers.into_iter().zip(&mut heard) {
+                while let Some(record) = follower.next(Duration::from_millis(20)).await.unwrap() {
+                    records.push(record);
+                }
+            }
+        }
+        heard
+    }
+
     pub async fn events(&self, count: usize) -> Vec<(RunLifecycleEvent, Inbound)> {
         let records = take(&self.lifecycle, count).await;
         records.into_iter().map(|record| (serde_json::from_slice(&record.value).unwrap(), record)).collect()

@@ -1,0 +1,49 @@
+//! Models that the gate does not let through.
+
+use super::inputs;
+use super::row::{Bring, Leaves, Row};
+use super::stage::{ask, bytes};
+use crate::support::data;
+use model_factory::contract::EventType as E;
+use model_factory::run::{FailureCode as C, State};
+use serde_json::json;
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        fails("a threshold that the model does not reach", "auc_roc is", || {
+            governed_by("req-strict-01", &data().inputs.strict_governance_profile)
+        }),
+        fails("a test window with fewer frauds than the governance profile wants", "required are 1000000", || {
+            let rest = "eval_thresholds: {min_auc_roc: 0.5}\nmin_positives: 1000000";
+            governed_by("req-minpos-01", &inputs::governance("minpos", true, rest))
+        }),
+        fails("a threshold on a metric that was not measured", "was not measured", || {
+            let rest = "eval_thresholds: {min_precision_at_7: 0.1}";
+            governed_by("req-nometric1", &inputs::governance("nometric", true, rest))
+        }),
+    ]
+}
+
+fn fails(cause: &'static str, says: &'static str, record: fn() -> Vec<u8>) -> Row {
+    let events = vec![
+        (E::RequestAdmitted, None),
+        (E::RunStarted, None),
+        (E::RunEvalReady, None),
+        (E::RunGateFailed, Some(C::GateFail)),
+    ];
+    Row {
+        code: C::GateFail,
+        cause,
+        brought: Bring::Record(record),
+        leaves: Leaves::Run { state: State::Fail, says, events },
+        next: "read the evaluation report; ask with other data, features or parameters",
+    }
+}
+
+/// Publication is allowed, and nothing is announced.
+fn governed_by(id: &str, profile: &str) -> Vec<u8> {
+    let mut request = ask(id);
+    request["governance_profile_ref"] = json!(profile);
+    request["publish_allowed"] = json!(true);
+    bytes(&request)
+}

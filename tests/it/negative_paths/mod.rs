@@ -1,0 +1,126 @@
+//! The matrix of negative paths: every failure code, brought about by a real input or fault through the
+//! whole worker, with everything that it must leave. `docs/negative-paths.md` shows the same rows.
+
+mod conflicts;
+mod document;
+mod evidence;
+mod execution;
+mod gate;
+mod immutability;
+mod inputs;
+mod publish;
+mod requests;
+mod resolution;
+mod row;
+mod rows_of_data;
+mod stage;
+mod verify;
+
+use futures::FutureExt as _;
+use model_factory::run::FailureCode;
+use row::{Leaves, Row};
+use stage::Stage;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
+
+/// A family and its rows.
+type Family = (&'static str, fn() -> Vec<Row>);
+
+const FAMILIES: [Family; 9] = [
+    ("Requests", requests::rows),
+    ("Conflicts and commands", conflicts::rows),
+    ("Resolution", resolution::rows),
+    ("Data", rows_of_data::rows),
+    ("Execution", execution::rows),
+    ("Evidence", evidence::rows),
+    ("Immutability", immutability::rows),
+    ("Gate", gate::rows),
+    ("Publication", publish::rows),
+];
+
+/// Produces every row of a family in one world. A row that fails is named, and the others are still tried.
+async fn family(name: &str) {
+    let rows = FAMILIES.iter().find(|(family, _)| *family == name).unwrap().1();
+    let mut stage = Stage::new().await;
+    let mut failed = Vec::new();
+    for row in &rows {
+        if AssertUnwindSafe(verify::produce(&mut stage, row)).catch_unwind().await.is_err() {
+            failed.push(format!("{}: {}", row.code, row.cause));
+        }
+    }
+    stage.close().await;
+    assert!(failed.is_empty(), "{name}, {} of {} rows:\n{}", failed.len(), rows.len(), failed.join("\n"));
+    tell(name, &rows);
+}
+
+/// The family that ends last says for all of them that they are produced, past the capture of the test
+/// harness: people count on this line.
+fn tell(name: &str, rows: &[Row]) {
+    static DONE: Mutex<BTreeMap<String, Vec<FailureCode>>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap();
+    done.insert(name.to_owned(), rows.iter().map(|row| row.code).collect());
+    if done.len() == FAMILIES.len() {
+        let codes: BTreeSet<&str> = done.values().flatten().map(|code| code.as_str()).collect();
+        let rows: usize = done.values().map(Vec::len).sum();
+        let _ = writeln!(std::io::stderr(), "negative paths: {rows} rows, {} codes, all produced", codes.len());
+    }
+}
+
+fn all() -> Vec<(&'static str, Vec<Row>)> {
+    FAMILIES.iter().map(|(name, rows)| (*name, rows())).collect()
+}
+
+#[test]
+fn every_code_has_a_row_and_every_row_carries_its_code() {
+    let families = all();
+    let rows: Vec<&Row> = families.iter().flat_map(|(_, rows)| rows).collect();
+    let missing: Vec<&FailureCode> =
+        FailureCode::ALL.iter().filter(|code| rows.iter().all(|row| row.code != **code)).collect();
+    assert!(missing.is_empty(), "nothing produces {missing:?}");
+    let mut causes = BTreeSet::new();
+    for row in rows {
+        assert!(causes.insert(row.cause), "two rows say {:?}", row.cause);
+        if let Leaves::Run { events, .. } = &row.leaves {
+            assert!(
+                events.iter().any(|(_, reason)| *reason == Some(row.code)),
+                "no event of {:?} carries it",
+                row.cause
+            );
+        }
+    }
+}
+
+#[test]
+fn the_documentation_shows_exactly_these_rows() {
+    document::compare(&document::render(&all()));
+}
+
+macro_rules! families {
+    ($($test:ident => $name:literal;)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                family($name).await;
+            }
+        )+
+
+        #[test]
+        fn every_family_has_its_test() {
+            assert_eq!([$($name),+], FAMILIES.map(|(name, _)| name));
+        }
+    };
+}
+
+families! {
+    a_bad_message_is_refused_once_with_its_bytes => "Requests";
+    a_contradiction_or_command_out_of_place_is_refused => "Conflicts and commands";
+    what_cannot_be_resolved_ends_the_run_before_it_trains => "Resolution";
+    rows_that_cannot_be_learned_from_end_the_run => "Data";
+    a_trainer_or_worker_that_goes_wrong_is_told => "Execution";
+    evidence_that_is_lost_or_forged_is_never_announced => "Evidence";
+    a_name_never_changes_its_bytes => "Immutability";
+    a_model_that_the_gate_refuses_is_not_announced => "Gate";
+    a_publication_that_may_not_or_cannot_be_is_told => "Publication";
+}

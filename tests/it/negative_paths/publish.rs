@@ -1,0 +1,152 @@
+//! Bundles that may not, or cannot, be announced.
+
+use super::evidence::announced_later;
+use super::row::{Bring, Leaves, Row};
+use super::stage::{Brought, Stage, ask, ask_with, bytes};
+use crate::support::data;
+use futures::FutureExt as _;
+use model_factory::contract::EventType as E;
+use model_factory::run::{FailureCode as C, State};
+use model_factory::runner::RunnerOutcome;
+use serde_json::json;
+
+const FORCED: &str = "nothing: the bundle may not be announced; the operator looks for who changed the ledger";
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = ineligible();
+    rows.push(unavailable());
+    rows.push(exhausted());
+    rows
+}
+
+fn unavailable() -> Row {
+    Row {
+        code: C::PublishUnavailable,
+        cause: "a broker that cannot be reached for longer than a publication may wait",
+        brought: Bring::Scenario(|stage| unreachable_broker(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "the broker did not acknowledge the publication within 120 seconds",
+            events: vec![
+                (E::RequestAdmitted, None),
+                (E::RunStarted, None),
+                (E::RunEvalReady, None),
+                (E::RunGatePassed, None),
+                (E::PublishPending, None),
+                (E::PublishPending, Some(C::PublishUnavailable)),
+            ],
+        },
+        next: "nothing: it is announced again, without training, within the bound",
+    }
+}
+
+fn ineligible() -> Vec<Row> {
+    let told = |verdict, code| {
+        let started = [(E::RequestAdmitted, None), (E::RunStarted, None), (E::RunEvalReady, None)];
+        let tried = [(E::PublishRetryStarted, None), (E::PublishExhausted, Some(code))];
+        [&started[..], &[verdict], &tried].concat()
+    };
+    let row = |code, cause, says, scenario, verdict| Row {
+        code,
+        cause,
+        brought: Bring::Scenario(scenario),
+        leaves: Leaves::Run { state: State::PublishPending, says, events: told(verdict, code) },
+        next: FORCED,
+    };
+    vec![
+        row(
+            C::PublishNotEligible,
+            "a run that failed the gate, set to PUBLISH_PENDING in the database",
+            "GATE_FAIL",
+            |stage| forced_failure(stage).boxed_local(),
+            (E::RunGateFailed, Some(C::GateFail)),
+        ),
+        row(
+            C::PublishNotEligible,
+            "a candidate evaluation, set to PUBLISH_PENDING in the database",
+            "INTENT_NOT_PUBLISHABLE",
+            |stage| forced_candidate(stage).boxed_local(),
+            (E::RunGatePassed, None),
+        ),
+        row(
+            C::GateDecisionMismatch,
+            "a receipt that was turned from FAIL to PASS, with its digest and the state in the database",
+            "the gate's receipt says Pass, the evaluation report says Fail",
+            |stage| turned_receipt(stage).boxed_local(),
+            (E::RunGateFailed, Some(C::GateFail)),
+        ),
+    ]
+}
+
+fn exhausted() -> Row {
+    let mut events = announced_later(E::PublishPending, C::EvidenceUnresolved);
+    events.extend([(E::PublishRetryStarted, None), (E::PublishPending, Some(C::EvidenceUnresolved))]);
+    events.push((E::PublishRetryStarted, None));
+    events.push((E::PublishExhausted, Some(C::PublishRetryExhausted)));
+    Row {
+        code: C::PublishRetryExhausted,
+        cause: "a file of the bundle that stays away for three publish attempts, where three are allowed",
+        brought: Bring::Scenario(|stage| away_three_times(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "3 attempts were made; the last one ended with EVIDENCE_UNRESOLVED",
+            events,
+        },
+        next: "after the cause is mended, send a publish retry",
+    }
+}
+
+const FORCE: &str = "state = 'PUBLISH_PENDING', reason_code = NULL, reason_message = NULL, publish_allowed = true";
+
+async fn failed_gate(stage: &mut Stage, id: &str) -> Brought {
+    let mut request = ask(id);
+    request["governance_profile_ref"] = json!(data().inputs.strict_governance_profile);
+    stage.bring_and_work(&bytes(&request)).await
+}
+
+async fn forced_failure(stage: &mut Stage) -> Brought {
+    let failed = failed_gate(stage, "req-forced-01").await;
+    stage.set(&failed.run_id(), FORCE).await;
+    stage.work().await;
+    failed
+}
+
+async fn forced_candidate(stage: &mut Stage) -> Brought {
+    let passed = stage.bring_and_work(&ask_with("req-forced-02", "intent_kind", json!("candidate_eval"))).await;
+    stage.set(&passed.run_id(), FORCE).await;
+    stage.work().await;
+    passed
+}
+
+async fn turned_receipt(stage: &mut Stage) -> Brought {
+    let failed = failed_gate(stage, "req-forced-03").await;
+    let turn = |receipt: &mut serde_json::Value| receipt["decision"] = json!("PASS");
+    stage.forge(&failed.run_id(), "gate_receipt", "gate/gate_receipt.json", turn).await;
+    stage.set(&failed.run_id(), FORCE).await;
+    stage.work().await;
+    failed
+}
+
+async fn unreachable_broker(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-nobroker1", "publish_allowed", json!(true))).await;
+    stage.relay_cut_off().await;
+    let run_id = brought.run_id();
+    let later = format!(
+        "UPDATE outbox SET created_at = created_at - interval '1 hour' WHERE stream = '{run_id}' AND kind = 'PUBLICATION'"
+    );
+    assert_eq!(stage.sql(&later).await, 1);
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    brought
+}
+
+async fn away_three_times(stage: &mut Stage) -> Brought {
+    let passed = stage.passed("req-exhaust-1").await;
+    let run_id = passed.run_id();
+    std::fs::remove_file(stage.evidence(&run_id, "bundle/bundle.json")).unwrap();
+    stage.permit_and_work("req-exhaust-1").await;
+    for _ in 1..3 {
+        stage.due(&run_id).await;
+        stage.work().await;
+    }
+    passed
+}

@@ -1,0 +1,262 @@
+//! A world with its three loops at hand, everything that was heard on its topics, and the means to plant
+//! faults in ledger and store.
+
+use crate::support::{World, ledger_on, request};
+use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
+use model_factory::identity::RunId;
+use model_factory::intake::{Intake, IntakeOutcome};
+use model_factory::kafka::{Inbound, KafkaSettings};
+use model_factory::ledger::Outcome;
+use model_factory::relay::{Relay, RelayFault};
+use model_factory::runner::{Runner, RunnerOutcome};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The key under which `World::send` sends.
+pub const KEY: &[u8] = b"k";
+
+/// A record that was sent and admitted.
+pub struct Brought {
+    pub bytes: Vec<u8>,
+    pub offset: i64,
+    pub outcome: Outcome,
+}
+
+impl Brought {
+    /// The run that the record made or joined.
+    pub fn run_id(&self) -> RunId {
+        match &self.outcome {
+            Outcome::Admitted { run_id } | Outcome::DuplicateRequest { run_id } | Outcome::DuplicateRun { run_id } => {
+                run_id.clone()
+            }
+            other => panic!("no run: {other:?}"),
+        }
+    }
+}
+
+/// One world for the rows of a family, driven by hand.
+pub struct Stage {
+    pub world: World,
+    pub runner: Arc<Runner>,
+    pub lifecycle: Vec<Inbound>,
+    pub publications: Vec<Inbound>,
+    pub dead_letters: Vec<Inbound>,
+    intake: Intake,
+    relay: Relay,
+    sql: PgConnection,
+    sent: i64,
+}
+
+/// A good request of its own meaning on the generated data, quick to train, that does not publish.
+pub fn ask(id: &str) -> Value {
+    let mut value = request(id);
+    value["config_revision"] = json!(id);
+    value["training_config_ref"] = json!(super::inputs::quick());
+    value["publish_allowed"] = json!(false);
+    value
+}
+
+/// The same with one field changed.
+pub fn ask_with(id: &str, field: &str, value: Value) -> Vec<u8> {
+    let mut request = ask(id);
+    request[field] = value;
+    bytes(&request)
+}
+
+/// A record's value.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// A command of this kind (`cancel`, `publish_retry`) for a run.
+pub fn command(kind: &str, id: &str, run_id: &str) -> Vec<u8> {
+    bytes(&json!({
+        "schema_version": format!("learning.mf_{kind}.v0"),
+        "request_id": id,
+        "run_id": run_id,
+        "requester_principal": "tests",
+        "reason": "a test",
+    }))
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        let mut world = World::new().await;
+        world.ledger = ledger_on(&world.config.ledger.url, |settings| {
+            // Heartbeats every two seconds, so that a cancel is soon seen.
+            settings.lease_seconds = 6;
+            settings.max_publish_attempts = 3;
+        })
+        .await;
+        let intake = world.intake().await;
+        let runner = Arc::new(world.runner("runner-1", 2).await);
+        let sql = PgConnection::connect(&world.config.ledger.url).await.unwrap();
+        Self {
+            relay: world.relay("relay"),
+            world,
+            runner,
+            lifecycle: Vec::new(),
+            publications: Vec::new(),
+            dead_letters: Vec::new(),
+            intake,
+            sql,
+            sent: 0,
+        }
+    }
+
+    /// Sends a record and has it admitted.
+    pub async fn bring(&mut self, value: &[u8]) -> Brought {
+        self.world.send(&[value.to_vec()]).await;
+        let offset = self.sent;
+        self.sent += 1;
+        for _ in 0..120 {
+            if let IntakeOutcome::Admitted(mut outcomes) = self.intake.admit_once().await.unwrap() {
+                assert_eq!(outcomes.len(), 1, "records are brought one by one");
+                return Brought { bytes: value.to_vec(), offset, outcome: outcomes.remove(0) };
+            }
+        }
+        panic!("the record at offset {offset} never came");
+    }
+
+    /// One turn of the runner.
+    pub async fn work(&self) -> RunnerOutcome {
+        work(&self.runner).await
+    }
+
+    /// Brings a record and works on its run once.
+    pub async fn bring_and_work(&mut self, value: &[u8]) -> Brought {
+        let brought = self.bring(value).await;
+        let outcome = self.work().await;
+        assert!(
+            matches!(&outcome, RunnerOutcome::Settled { run_id, .. } if *run_id == brought.run_id()),
+            "{outcome:?}"
+        );
+        brought
+    }
+
+    /// Another runner, after the configuration was changed.
+    pub async fn restart_runner(&mut self) {
+        self.runner = Arc::new(self.world.runner("runner-1", 2).await);
+    }
+
+    /// Sends what the outbox holds and listens to all of it.
+    pub async fn relay(&mut self) {
+        let sent = self.relay.drain().await.unwrap();
+        let [lifecycle, publications, dead_letters] = self.world.heard(sent).await;
+        self.lifecycle.extend(lifecycle);
+        self.publications.extend(publications);
+        self.dead_letters.extend(dead_letters);
+    }
+
+    /// What the outbox holds is sent towards a broker that cannot be reached, until the client library gives up.
+    pub async fn relay_cut_off(&mut self) {
+        let nowhere = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..self.world.config.kafka.clone() };
+        let boundaries = OwnershipBoundaries::shipped();
+        let cut_off = Relay::new(&nowhere, self.world.ledger.clone(), boundaries, "cut-off".to_owned()).unwrap();
+        std::mem::replace(&mut self.relay, cut_off).close().await;
+        let sent = self.relay.relay_once().await;
+        assert!(matches!(sent, Err(RelayFault::Kafka(_))), "{sent:?}");
+        std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
+    }
+
+    /// Every event about a run, in the order of the topic, checked against its schema.
+    pub fn events(&self, concerns: impl Fn(&RunLifecycleEvent) -> bool) -> Vec<RunLifecycleEvent> {
+        let read = |record: &Inbound| -> RunLifecycleEvent {
+            let value: Value = serde_json::from_slice(&record.value).unwrap();
+            check(SchemaName::RunLifecycle, &value).unwrap();
+            serde_json::from_value(value).unwrap()
+        };
+        self.lifecycle.iter().map(read).filter(concerns).collect()
+    }
+
+    /// Changes rows by hand: how many it changed.
+    pub async fn sql(&mut self, statement: &str) -> u64 {
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut self.sql).await.unwrap().rows_affected()
+    }
+
+    /// Changes one run's row by hand.
+    pub async fn set(&mut self, run_id: &RunId, columns: &str) {
+        assert_eq!(self.sql(&format!("UPDATE runs SET {columns} WHERE run_id = '{run_id}'")).await, 1);
+    }
+
+    /// The time that a run waits for has come.
+    pub async fn due(&mut self, run_id: &RunId) {
+        self.set(run_id, "available_at = now()").await;
+    }
+
+    /// Whether a run, when it was written last, was made to wait before it is tried again.
+    pub async fn waits(&mut self, run_id: &RunId) -> bool {
+        let statement = format!("SELECT available_at > updated_at FROM runs WHERE run_id = '{run_id}'");
+        sqlx::query(AssertSqlSafe(statement)).fetch_one(&mut self.sql).await.unwrap().get(0)
+    }
+
+    /// What the inbox says became of the record at this offset.
+    pub async fn recorded(&mut self, offset: i64) -> Value {
+        let statement = r#"SELECT outcome FROM inbox WHERE partition = 0 AND "offset" = $1"#;
+        sqlx::query(statement).bind(offset).fetch_one(&mut self.sql).await.unwrap().get(0)
+    }
+
+    /// Where a document of a run stands in the evidence store.
+    pub fn evidence(&self, run_id: &RunId, document: &str) -> PathBuf {
+        let platform_run = &crate::support::data().inputs.platform_run_id;
+        let root = self.world.folder.path().join("evidence").join(platform_run).join("mf");
+        root.join("train_runs").join(run_id.as_str()).join(document)
+    }
+
+    /// Puts foreign bytes where a document of a run belongs.
+    pub fn plant(&self, run_id: &RunId, document: &str) {
+        let path = self.evidence(run_id, document);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "not what this run writes").unwrap();
+    }
+
+    /// Changes a document in the store, and the digest by which the ledger knows it.
+    pub async fn forge(&mut self, run_id: &RunId, role: &str, document: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.evidence(run_id, document);
+        let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut value);
+        let forged = bytes(&value);
+        std::fs::write(&path, &forged).unwrap();
+        let digest = model_factory::identity::Digest::of(&forged);
+        self.set(run_id, &format!("refs = jsonb_set(refs, '{{{role},sha256}}', '\"{digest}\"')")).await;
+    }
+
+    /// A run at PASS whose requests do not allow publication.
+    pub async fn passed(&mut self, id: &str) -> Brought {
+        let brought = self.bring_and_work(&bytes(&ask(id))).await;
+        let run = self.world.ledger.run(&brought.run_id()).await.unwrap().unwrap();
+        assert_eq!(run.state, model_factory::run::State::Pass, "{id}: {:?}", run.reason_message);
+        brought
+    }
+
+    /// A second request of the same meaning allows publication; then the publication is worked on once.
+    pub async fn permit_and_work(&mut self, id: &str) {
+        let mut later = ask(id);
+        later["request_id"] = json!(format!("{id}-permitted"));
+        later["publish_allowed"] = json!(true);
+        let joined = self.bring(&bytes(&later)).await;
+        assert!(matches!(joined.outcome, Outcome::DuplicateRun { .. }), "{:?}", joined.outcome);
+        let outcome = self.work().await;
+        assert!(matches!(&outcome, RunnerOutcome::Settled { run_id, .. } if *run_id == joined.run_id()), "{outcome:?}");
+    }
+
+    /// The ledger through the eyes of a worker that dies with what it claimed.
+    pub async fn claim_and_die(&mut self) {
+        let lease = self.world.ledger.claim("lost").await.unwrap().expect("a run that waits");
+        self.set(&lease.run_id, "lease_expires_at = now() - interval '1 second'").await;
+    }
+
+    pub async fn close(self) {
+        self.intake.close().await;
+        self.relay.close().await;
+    }
+}
+
+/// One turn of a runner.
+pub async fn work(runner: &Runner) -> RunnerOutcome {
+    let (_stop, shutdown) = watch::channel(false);
+    runner.run_once(&shutdown).await.unwrap()
+}

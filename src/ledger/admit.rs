@@ -123,8 +123,11 @@ impl Admission<'_> {
     /// Takes turns with another worker that brings records of the same partitions: what it decided has
     /// to be seen before anything is decided here.
     async fn take_turns(&self, connection: &mut PgConnection) -> Result<(), Fault> {
-        let partitions: BTreeSet<(&str, i32)> =
-            self.batch.iter().map(|arrival| (arrival.coordinates.topic.as_str(), arrival.coordinates.partition)).collect();
+        let partitions: BTreeSet<(&str, i32)> = self
+            .batch
+            .iter()
+            .map(|arrival| (arrival.coordinates.topic.as_str(), arrival.coordinates.partition))
+            .collect();
         sqlx::query(
             "SELECT pg_advisory_xact_lock(p.key)
              FROM (SELECT DISTINCT hashtextextended(topic, partition) AS key

@@ -95,7 +95,9 @@ async fn many_workers_that_bring_the_same_records_at_once_decide_once() {
         .map(|offset| match offset % 3 {
             0 => arrival(offset, &json!({"not": "a request"})),
             // Every second one says the same as the one before, by the same id or by another.
-            rest => arrival(offset, &request(&format!("req-{:04}", offset - offset % 2), &format!("r{}", offset - rest))),
+            rest => {
+                arrival(offset, &request(&format!("req-{:04}", offset - offset % 2), &format!("r{}", offset - rest)))
+            }
         })
         .collect();
     let decided = futures::future::join_all((0..8).map(|_| ledger.admit(&batch, "w"))).await;

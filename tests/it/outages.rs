@@ -3,7 +3,8 @@
 
 use crate::checker::{History, check, collect, drained};
 use crate::support::{
-    Departure, OwnKafka, Worker, World, admit_one, eventually, fresh_database, ledger_on, own_topics_on, request, revision,
+    Departure, OwnKafka, Worker, World, admit_one, eventually, fresh_database, ledger_on, own_topics_on, request,
+    revision,
 };
 use model_factory::contract::OwnershipBoundaries;
 use model_factory::dev::PrivatePostgres;
@@ -129,7 +130,8 @@ fn mixed() -> Vec<Vec<u8>> {
 /// Sends until every record is acknowledged, through outages of the broker: the client library tries again
 /// for five minutes, and being idempotent writes each record once.
 async fn send_patiently(producer: &FutureProducer, topic: &str, values: &[Vec<u8>]) {
-    let sending = values.iter().map(|value| producer.send(FutureRecord::to(topic).key("k").payload(value), Timeout::Never));
+    let sending =
+        values.iter().map(|value| producer.send(FutureRecord::to(topic).key("k").payload(value), Timeout::Never));
     for delivery in futures::future::join_all(sending).await {
         delivery.unwrap();
     }

@@ -17,9 +17,8 @@ async fn send(kafka: &KafkaSettings, ids: std::ops::Range<usize>) {
         .map(|n| (format!("key-{n}"), revision(&format!("req-move-{n:04}"), &format!("c{n}")).to_string().into_bytes()))
         .collect();
     let topic = &kafka.topics.requests;
-    let sending = values
-        .iter()
-        .map(|(key, value)| outlet.send(Record { topic, key: Some(key.as_bytes()), value, headers: &[] }));
+    let sending =
+        values.iter().map(|(key, value)| outlet.send(Record { topic, key: Some(key.as_bytes()), value, headers: &[] }));
     futures::future::try_join_all(sending).await.unwrap();
     outlet.close().await;
 }
@@ -71,7 +70,11 @@ async fn records_in_hand_while_their_partition_moves_away_and_back_are_decided_o
     // A second member takes one of the two partitions, from its first record: nothing is committed.
     let mut second = Inbox::subscribe(&kafka).await.unwrap();
     let moved = {
-        let waiting = async { loop { first.idle(PATIENCE).await } };
+        let waiting = async {
+            loop {
+                first.idle(PATIENCE).await;
+            }
+        };
         let arriving = take(&mut second, "records of its own", |records| !records.is_empty());
         tokio::select! { records = arriving => records, () = waiting => unreachable!() }
     };
@@ -92,16 +95,18 @@ async fn records_in_hand_while_their_partition_moves_away_and_back_are_decided_o
     // The second goes further, and leaves with everything committed.
     send(&kafka, 40..60).await;
     let end = of(partition, &in_hand).len() as i64;
-    let mut more = take(&mut second, "the rest", |records| {
-        of(partition, records).last().is_some_and(|last| *last > end)
-    })
-    .await;
+    let mut more =
+        take(&mut second, "the rest", |records| of(partition, records).last().is_some_and(|last| *last > end)).await;
     more.sort_by_key(|record| record.offset);
     let further = more.last().unwrap().offset + 1;
     decisions.extend(decide(&ledger, &more).await);
     second.settle(&more).unwrap();
     {
-        let waiting = async { loop { first.idle(PATIENCE).await } };
+        let waiting = async {
+            loop {
+                first.idle(PATIENCE).await;
+            }
+        };
         tokio::select! { () = second.close() => {}, () = waiting => unreachable!() }
     }
     assert_eq!(committed(&kafka, partition).await, further);

@@ -104,9 +104,11 @@ async fn a_stale_relay_that_wakes_up_marks_nothing_and_that_is_counted() {
         let taken = world.ledger.take_shards("holder").await.unwrap();
         assert_eq!(taken.len(), 16);
         let woken = stale.relay_once().await.unwrap();
+        let again = stale.relay_once().await.unwrap();
         holder.drain().await.unwrap();
         if counted(&metrics, REFUSED) > 0 {
             assert_eq!(woken, RelayOutcome::Sent(0), "what it sent, it may not mark");
+            assert_eq!(again, RelayOutcome::Idle, "it has noticed, and sends nothing more");
             break;
         }
     }

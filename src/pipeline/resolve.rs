@@ -115,6 +115,10 @@ fn read_manifests<'a>(sources: &Sources<'a>) -> Result<Vec<(&'a Fetched, Dataset
         let place = &fetched.reference;
         let manifest: DatasetManifest = contract::read_json(SchemaName::DatasetManifest, &fetched.bytes)
             .map_err(|fault| Failure::new(FailureCode::ManifestInvalid, format!("{place}: {fault}")))?;
+        let (found, read) = (&manifest.schema_version, DatasetManifest::SCHEMA_VERSION);
+        if found != read {
+            return fail(FailureCode::ManifestInvalid, format!("{place} is a {found}; this release reads {read}"));
+        }
         let expected = &sources.request.platform_run_id;
         if &manifest.platform_run_id != expected {
             let found = &manifest.platform_run_id;

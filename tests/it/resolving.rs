@@ -71,9 +71,13 @@ fn documents_that_fit_together_make_one_plan_and_always_the_same() {
 #[test]
 fn every_disagreement_has_its_code_and_names_the_document() {
     type Spoil = fn(&mut Documents);
-    let cases: [(FailureCode, &str, Spoil); 17] = [
+    let cases: [(FailureCode, &str, Spoil); 18] = [
         (FailureCode::ManifestInvalid, "m0.json", |d| d.manifests[0]["surprise"] = json!(1)),
         (FailureCode::ManifestInvalid, "m0.json", |d| d.manifests[0]["schema_version"] = json!("v9")),
+        (FailureCode::ManifestInvalid, "this release reads", |d| {
+            d.manifests[0]["schema_version"] = json!("learning.dataset_manifest.v9");
+            d.training["expected_manifest_schema_version"] = json!("learning.dataset_manifest.v9");
+        }),
         (FailureCode::RunScopeInvalid, "m0.json", |d| {
             d.manifests[0]["platform_run_id"] = json!("another_platform_run");
         }),

@@ -128,7 +128,16 @@ impl Relay {
         }
         // What was acknowledged is marked even where others failed: it must not be sent again for them.
         let marked = if sent.is_empty() { 0 } else { self.ledger.mark_sent(&self.name, &sent).await? };
+        if marked < sent.len() {
+            // Somebody else holds these shards by now: ask before anything is sent once more.
+            self.asked_at = None;
+        }
         match first_fault {
+            // A record that the broker refuses must not slow the others down.
+            Some(fault) if marked > 0 => {
+                warn!(%fault, marked, "some records wait");
+                Ok(RelayOutcome::Sent(marked))
+            }
             Some(fault) => Err(fault.into()),
             None => Ok(RelayOutcome::Sent(marked)),
         }

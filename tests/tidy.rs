@@ -43,6 +43,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("sqlx", &["bench", "ledger"]),
     ("backoff", &["retry"]),
     ("object_store", &["objects", "evidence", "dataset"]),
+    ("reqwest", &["objects"]),
     ("parquet", &["dataset", "dev"]),
     ("arrow_array", &["dataset", "dev"]),
     ("hessboost", &["trainer"]),

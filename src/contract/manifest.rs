@@ -66,6 +66,36 @@ pub struct LabelBasis {
     pub maturity_days: Option<u32>,
 }
 
+/// What a training profile expects of the labels; what it leaves out may be anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedLabels {
+    /// The instant that the labels are as of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_asof_utc: Option<DateTime<Utc>>,
+    /// Name of the rule that turned reports into labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution_rule: Option<String>,
+    /// Days after an event before its label counts as settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maturity_days: Option<u32>,
+}
+
+impl ExpectedLabels {
+    /// What these labels have other than expected: the field, what was found, what was expected.
+    pub fn disagreement(&self, found: &LabelBasis) -> Option<(&'static str, String, String)> {
+        let differs = |name, found: Option<String>, expected: Option<String>| {
+            let expected = expected.filter(|expected| found.as_ref() != Some(expected))?;
+            Some((name, found.unwrap_or_else(|| "nothing".to_owned()), expected))
+        };
+        let text = |days: Option<u32>| days.map(|days| days.to_string());
+        let instant = |at: DateTime<Utc>| at.to_rfc3339();
+        differs("label_asof_utc", Some(instant(found.label_asof_utc)), self.label_asof_utc.map(instant))
+            .or_else(|| differs("resolution_rule", Some(found.resolution_rule.clone()), self.resolution_rule.clone()))
+            .or_else(|| differs("maturity_days", text(found.maturity_days), text(self.maturity_days)))
+    }
+}
+
 /// A versioned set of features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,6 +4,7 @@
 //! against it by a test); a bad message becomes a [`Rejection`] with code, JSON pointer and rule.
 //! Never: opens a reference, asks a clock, decides on a header.
 
+mod allow_list;
 mod event;
 mod manifest;
 mod ownership;
@@ -15,12 +16,14 @@ mod request;
 mod schema;
 mod strict;
 
+pub use allow_list::AllowList;
 pub use event::{
     Deduplication, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
     RunLifecycleEvent, SameAs, event_id,
 };
 pub use manifest::{
-    ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
+    ColumnRoles, DatasetManifest, ExpectedLabels, FeatureSet, LabelBasis, ManifestProvenance, Materialization,
+    ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
@@ -29,7 +32,7 @@ pub use profile::{
     SeedPolicy, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
-pub use reference::{AllowList, Location, Reference, ReferenceError};
+pub use reference::{Location, Reference, ReferenceError};
 pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
 pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, schema_text};
 pub use strict::{StrictJsonError, parse_strict};

@@ -1,6 +1,6 @@
 //! Profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
 
-use super::FeatureSet;
+use super::{ExpectedLabels, FeatureSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +17,9 @@ pub struct TrainingProfile {
     pub feature_definition_set: FeatureSet,
     /// The manifest version that this profile was written for.
     pub expected_manifest_schema_version: String,
+    /// How the labels must have been resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_label_basis: Option<ExpectedLabels>,
     /// The model's inputs, in this order.
     pub features: Vec<Feature>,
     /// What to fit.

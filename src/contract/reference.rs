@@ -1,4 +1,4 @@
-//! References: explicit names of pinned objects, and the list of places that may be opened.
+//! References: explicit names of pinned objects.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -39,7 +39,7 @@ pub struct ReferenceError {
     pub rule: String,
 }
 
-fn broken<T>(rule: &str) -> Result<T, ReferenceError> {
+pub(super) fn broken<T>(rule: &str) -> Result<T, ReferenceError> {
     Err(ReferenceError { rule: rule.to_owned() })
 }
 
@@ -49,30 +49,22 @@ impl Reference {
     /// an alias such as `latest`.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let text = text.trim();
-        if text.is_empty() {
-            return broken("a reference must not be empty");
-        }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return broken("a reference must not contain white space or control characters");
-        }
-        if text.contains(['*', '?', '[', ']', '{', '}', '#', '%', '\\']) {
-            return broken("a reference must not contain a wildcard, a query, a fragment, an escape or a backslash");
-        }
+        clean(text)?;
         let location = match text.split_once("://") {
             Some(("file", rest)) => match rest.strip_prefix('/') {
-                Some(path) => Location::File(format!("/{}", segments(path)?)),
+                Some(path) => Location::File(format!("/{}", pinned(path)?)),
                 None => return broken("a file reference has three slashes and an absolute path: file:///data/x.json"),
             },
             Some((scheme @ ("s3" | "gs" | "az"), rest)) => match rest.split_once('/') {
                 Some((bucket, key)) if is_bucket(bucket) => {
-                    Location::Object { scheme: scheme.to_owned(), bucket: bucket.to_owned(), key: segments(key)? }
+                    Location::Object { scheme: scheme.to_owned(), bucket: bucket.to_owned(), key: pinned(key)? }
                 }
                 _ => return broken("an object reference names a bucket and a key: s3://bucket/key"),
             },
             Some(_) => return broken("the scheme must be file, s3, gs or az"),
             None if text.starts_with('/') => return broken("an absolute path is written file:///path"),
             None if text.contains(':') => return broken("a relative reference must not contain a colon"),
-            None => Location::Relative(segments(text)?),
+            None => Location::Relative(pinned(text)?),
         };
         Ok(Self { text: text.to_owned(), location })
     }
@@ -88,14 +80,30 @@ impl Reference {
     }
 }
 
-fn is_bucket(text: &str) -> bool {
+pub(super) fn is_bucket(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 255
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         && !text.starts_with('.')
 }
 
-fn segments(path: &str) -> Result<String, ReferenceError> {
+/// No character that means something else to somebody: nothing is decoded or expanded later, so the text
+/// that was checked is the text that is opened.
+pub(super) fn clean(text: &str) -> Result<(), ReferenceError> {
+    if text.is_empty() {
+        return broken("a reference must not be empty");
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return broken("a reference must not contain white space or control characters");
+    }
+    if text.contains(['*', '?', '[', ']', '{', '}', '#', '%', '\\']) {
+        return broken("a reference must not contain a wildcard, a query, a fragment, an escape or a backslash");
+    }
+    Ok(())
+}
+
+/// A path that only leads downwards.
+pub(super) fn segments(path: &str) -> Result<(), ReferenceError> {
     if path.is_empty() || path.ends_with('/') {
         return broken("a reference must name one object, not a folder");
     }
@@ -106,6 +114,12 @@ fn segments(path: &str) -> Result<String, ReferenceError> {
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// The path of one object that will be the same tomorrow.
+fn pinned(path: &str) -> Result<String, ReferenceError> {
+    segments(path)?;
     let last = path.rsplit('/').next().unwrap_or(path);
     let stem = last.split('.').next().unwrap_or(last);
     let is_alias = |s: &str| ["latest", "current", "head", "newest"].contains(&s.to_ascii_lowercase().as_str());
@@ -145,35 +159,6 @@ impl From<Reference> for String {
     }
 }
 
-/// The prefixes that may be opened. A prefix ends at a path boundary: `s3://a/b` allows `s3://a/b/c`,
-/// not `s3://a/bc`. Relative references are allowed where a root is configured.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AllowList {
-    prefixes: Vec<String>,
-    relative: bool,
-}
-
-impl AllowList {
-    /// A list of `file:///dir`, `s3://bucket/prefix`, …; `relative` says whether a root is configured.
-    pub fn new(prefixes: impl IntoIterator<Item = String>, relative: bool) -> Self {
-        let prefixes = prefixes.into_iter().map(|p| p.trim_end_matches('/').to_owned()).collect();
-        Self { prefixes, relative }
-    }
-
-    /// Whether this reference may be opened.
-    pub fn allows(&self, reference: &Reference) -> bool {
-        match reference.location() {
-            Location::Relative(_) => self.relative,
-            place @ (Location::File(_) | Location::Object { .. }) => {
-                let place = place.to_string();
-                self.prefixes
-                    .iter()
-                    .any(|prefix| place.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +187,9 @@ mod tests {
             "s3:///key",
             "s3://user@bucket/key",
             "s3://bucket/*.json",
+            "S3://bucket/m.json",
+            "s3://bucket:443/m.json",
+            "s3://user:word@bucket/m.json",
             "s3://bucket/m.json?versionId=1",
             "s3://bucket/m.json#x",
             "s3://bucket/%2e%2e/m.json",
@@ -213,19 +201,5 @@ mod tests {
         for text in bad {
             assert!(Reference::parse(text).is_err(), "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_prefix_ends_at_a_path_boundary() {
-        let allow = AllowList::new(["s3://bucket/inputs".to_owned(), "file:///data/".to_owned()], false);
-        let allows = |text: &str| allow.allows(&Reference::parse(text).unwrap());
-        assert!(allows("s3://bucket/inputs/m.json"));
-        assert!(allows("file:///data/m.json"));
-        for outside in
-            ["s3://bucket/inputs-of-others/m.json", "s3://bucket/m.json", "file:///database/m.json", "m.json"]
-        {
-            assert!(!allows(outside), "{outside}");
-        }
-        assert!(AllowList::new([], true).allows(&Reference::parse("m.json").unwrap()));
     }
 }

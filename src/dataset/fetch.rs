@@ -2,7 +2,7 @@
 
 use crate::contract::{AllowList, Location, Reference};
 use crate::identity::{Digest, Hasher};
-use crate::objects::{S3Settings, s3};
+use crate::objects::{self, AzureSettings, GcsSettings, S3Settings, Services};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -21,17 +21,28 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub struct InputSettings {
     /// Folder that relative references start from; without it they are refused.
     pub root: Option<PathBuf>,
-    /// Prefixes that may be opened: `file:///data`, `s3://bucket/prefix`.
+    /// Prefixes that may be opened: `file:///data`, `s3://bucket/prefix`, `gs://…`, `az://…`.
     pub allow: Vec<String>,
     /// Largest manifest or profile.
     pub max_document_bytes: u64,
     /// How the S3 service is reached.
     pub s3: S3Settings,
+    /// How Google Cloud Storage is reached.
+    pub gcs: GcsSettings,
+    /// How Azure Blob Storage is reached.
+    pub azure: AzureSettings,
 }
 
 impl Default for InputSettings {
     fn default() -> Self {
-        Self { root: None, allow: Vec::new(), max_document_bytes: 4 * 1024 * 1024, s3: S3Settings::default() }
+        Self {
+            root: None,
+            allow: Vec::new(),
+            max_document_bytes: 4 * 1024 * 1024,
+            s3: S3Settings::default(),
+            gcs: GcsSettings::default(),
+            azure: AzureSettings::default(),
+        }
     }
 }
 
@@ -89,13 +100,22 @@ pub struct Inputs {
     folders: Vec<PathBuf>,
 }
 
-/// A folder of the settings that does not exist.
+/// What is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
-#[error("[inputs] {key}: {folder} cannot be used: {error}")]
-pub struct InputSettingsError {
-    key: &'static str,
-    folder: PathBuf,
-    error: std::io::Error,
+pub enum InputSettingsError {
+    /// A folder that does not exist, or cannot be entered.
+    #[error("[inputs] {key}: {folder} cannot be used: {error}")]
+    Folder {
+        /// Which setting.
+        key: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A prefix that is none, or that this build cannot read.
+    #[error("[inputs] allow: {0}")]
+    Prefix(String),
 }
 
 type Chunks = BoxStream<'static, Result<Bytes, String>>;
@@ -104,18 +124,21 @@ impl Inputs {
     /// Resolves the allowed folders once.
     pub fn open(settings: &InputSettings) -> Result<Self, InputSettingsError> {
         let real = |key: &'static str, folder: &Path| {
-            folder.canonicalize().map_err(|error| InputSettingsError { key, folder: folder.to_owned(), error })
+            folder.canonicalize().map_err(|error| InputSettingsError::Folder { key, folder: folder.to_owned(), error })
         };
+        let allow = AllowList::read(&settings.allow, settings.root.is_some())
+            .map_err(|error| InputSettingsError::Prefix(error.to_string()))?;
         let mut folders = Vec::new();
         if let Some(root) = &settings.root {
             folders.push(real("root", root)?);
         }
         for prefix in &settings.allow {
-            if let Some(folder) = prefix.strip_prefix("file://") {
-                folders.push(real("allow", Path::new(folder))?);
+            match prefix.split_once("://") {
+                Some(("file", folder)) => folders.push(real("allow", Path::new(folder))?),
+                Some((scheme, _)) => objects::is_built_in(scheme).map_err(InputSettingsError::Prefix)?,
+                None => {}
             }
         }
-        let allow = AllowList::new(settings.allow.iter().cloned(), settings.root.is_some());
         Ok(Self { settings: settings.clone(), allow, folders })
     }
 
@@ -183,22 +206,19 @@ impl Inputs {
                 None => Err(not_allowed(reference, "no root is configured ([inputs] root)")),
             },
             Location::File(path) => self.local(reference, Path::new(path)).await,
-            Location::Object { scheme, bucket, key } if scheme == "s3" => self.object(reference, bucket, key).await,
-            Location::Object { scheme, .. } => {
-                Err(unavailable(reference, format!("this build does not read {scheme}://")))
-            }
+            Location::Object { scheme, bucket, key } => self.object(reference, scheme, bucket, key).await,
         }
     }
 
-    /// Opens first, then asks where the open file really is: a link that changes in between cannot lead
-    /// anywhere that was not checked.
+    /// Takes hold of the file first (`O_PATH`, which reads nothing and waits for nobody), then asks where it
+    /// really is, and opens for reading what is held: a link that changes in between cannot lead anywhere
+    /// that was not checked, and nothing outside is ever opened.
     async fn local(&self, reference: &Reference, path: &Path) -> Result<Chunks, InputFault> {
         let (path, folders, name) = (path.to_owned(), self.folders.clone(), reference.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            // O_NONBLOCK: opening a pipe must not wait for a writer.
-            let file = std::fs::OpenOptions::new()
+            let held = std::fs::OpenOptions::new()
                 .read(true)
-                .custom_flags((OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY).bits())
+                .custom_flags((OFlag::O_PATH | OFlag::O_CLOEXEC).bits())
                 .open(&path)
                 .map_err(|error| match error.kind() {
                     std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
@@ -206,17 +226,16 @@ impl Inputs {
                     }
                     _ => unavailable(&name, error.to_string()),
                 })?;
-            let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
-            let real = std::fs::read_link(format!("/proc/self/fd/{descriptor}"))
-                .map_err(|error| unavailable(&name, error.to_string()))?;
+            let failed = |error: std::io::Error| unavailable(&name, error.to_string());
+            let held_at = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
+            let real = std::fs::read_link(&held_at).map_err(failed)?;
             if !folders.iter().any(|folder| real.starts_with(folder)) {
                 return Err(not_allowed(&name, "it leads out of the allowed folders"));
             }
-            let kind = file.metadata().map_err(|error| unavailable(&name, error.to_string()))?;
-            if !kind.is_file() {
+            if !held.metadata().map_err(failed)?.is_file() {
                 return Err(not_allowed(&name, "it is not a regular file"));
             }
-            Ok(file)
+            std::fs::File::open(held_at).map_err(failed)
         })
         .await
         .map_err(|error| unavailable(reference, error.to_string()))??;
@@ -237,8 +256,10 @@ impl Inputs {
         Ok(chunks.boxed())
     }
 
-    async fn object(&self, reference: &Reference, bucket: &str, key: &str) -> Result<Chunks, InputFault> {
-        let store = s3(&self.settings.s3, bucket).map_err(|why| unavailable(reference, why))?;
+    async fn object(&self, reference: &Reference, scheme: &str, bucket: &str, key: &str) -> Result<Chunks, InputFault> {
+        let InputSettings { s3, gcs, azure, .. } = &self.settings;
+        let store =
+            objects::open(Services { s3, gcs, azure }, scheme, bucket).map_err(|why| unavailable(reference, why))?;
         let at = ObjectPath::parse(key).map_err(|error| not_allowed(reference, &error.to_string()))?;
         match store.get(&at).await {
             Ok(found) => Ok(found.into_stream().map(|chunk| chunk.map_err(|error| error.to_string())).boxed()),

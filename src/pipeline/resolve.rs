@@ -6,8 +6,8 @@ use super::plan::{
 };
 use super::thresholds::Threshold;
 use crate::contract::{
-    self, DatasetManifest, FeatureKind, GovernanceProfile, IntentKind, SchemaName, SeedPolicy, SplitSpec,
-    TrainBuildRequest, TrainingProfile, WindowSpec,
+    self, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile, IntentKind, SchemaName, SeedPolicy,
+    SplitSpec, TrainBuildRequest, TrainingProfile, WindowSpec,
 };
 use crate::identity::{Digest, recipe_digest};
 use crate::run::{Failure, FailureCode};
@@ -58,7 +58,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let governance = read_governance_profile(sources.governance_profile)?;
     check_feature_sets(&manifests, &profile)?;
     let first = &manifests[0].1;
-    check_labels(&manifests, sources.started_at)?;
+    check_labels(&manifests, profile.expected_label_basis.as_ref(), sources.started_at)?;
     let files = pin_files(&manifests)?;
     let run_key = request.run_key();
     Ok(TrainPlan {
@@ -115,18 +115,27 @@ fn read_manifests<'a>(sources: &Sources<'a>) -> Result<Vec<(&'a Fetched, Dataset
         let place = &fetched.reference;
         let manifest: DatasetManifest = contract::read_json(SchemaName::DatasetManifest, &fetched.bytes)
             .map_err(|fault| Failure::new(FailureCode::ManifestInvalid, format!("{place}: {fault}")))?;
+        let (found, read) = (&manifest.schema_version, DatasetManifest::SCHEMA_VERSION);
+        if found != read {
+            return fail(FailureCode::ManifestInvalid, format!("{place} is a {found}; this release reads {read}"));
+        }
         let expected = &sources.request.platform_run_id;
         if &manifest.platform_run_id != expected {
             let found = &manifest.platform_run_id;
             return fail(
                 FailureCode::RunScopeInvalid,
-                format!("{place} belongs to platform run {found:?}, the request to {expected:?}"),
+                format!(
+                    "{place} belongs to platform run {found:?}, the request to {expected:?}; name manifests of that run"
+                ),
             );
         }
         let id = &manifest.dataset_manifest_id;
         let known = fingerprints.entry(id.clone()).or_insert_with(|| manifest.dataset_fingerprint.clone());
         if *known != manifest.dataset_fingerprint {
-            return fail(FailureCode::ManifestInvalid, format!("{place}: manifest {id:?} comes with two fingerprints"));
+            return fail(
+                FailureCode::ManifestInvalid,
+                format!("{place}: manifest {id:?} comes with two fingerprints; other data needs an id of its own"),
+            );
         }
         manifests.push((fetched, manifest));
     }
@@ -193,7 +202,11 @@ fn check_feature_sets(manifests: &[(&Fetched, DatasetManifest)], profile: &Train
     Ok(())
 }
 
-fn check_labels(manifests: &[(&Fetched, DatasetManifest)], started_at: DateTime<Utc>) -> Result<(), Failure> {
+fn check_labels(
+    manifests: &[(&Fetched, DatasetManifest)],
+    expected: Option<&ExpectedLabels>,
+    started_at: DateTime<Utc>,
+) -> Result<(), Failure> {
     let (first_place, first) = (&manifests[0].0.reference, &manifests[0].1.label_basis);
     for (fetched, manifest) in manifests {
         let place = &fetched.reference;
@@ -206,7 +219,19 @@ fn check_labels(manifests: &[(&Fetched, DatasetManifest)], started_at: DateTime<
         if manifest.label_basis.label_asof_utc > started_at {
             return fail(
                 FailureCode::ManifestInvalid,
-                format!("{place}: label_asof_utc {} lies in the future", manifest.label_basis.label_asof_utc),
+                format!(
+                    "{place}: label_asof_utc {} lies after the start of the run; nobody can know these labels yet",
+                    manifest.label_basis.label_asof_utc
+                ),
+            );
+        }
+        if let Some((field, found, wanted)) = expected.and_then(|labels| labels.disagreement(&manifest.label_basis)) {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!(
+                    "{place}: label_basis has {field} {found}, the training profile expects {wanted}; use a manifest \
+                     or a profile that fits"
+                ),
             );
         }
     }

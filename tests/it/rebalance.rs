@@ -72,7 +72,7 @@ async fn records_in_hand_while_their_partition_moves_away_and_back_are_decided_o
     let moved = {
         let waiting = async {
             loop {
-                first.idle(PATIENCE).await
+                first.idle(PATIENCE).await;
             }
         };
         let arriving = take(&mut second, "records of its own", |records| !records.is_empty());
@@ -104,7 +104,7 @@ async fn records_in_hand_while_their_partition_moves_away_and_back_are_decided_o
     {
         let waiting = async {
             loop {
-                first.idle(PATIENCE).await
+                first.idle(PATIENCE).await;
             }
         };
         tokio::select! { () = second.close() => {}, () = waiting => unreachable!() }

@@ -30,13 +30,15 @@ impl Runner {
         let references: BTreeSet<&Reference> = request.dataset_manifest_refs.iter().collect();
         let mut manifests = Vec::with_capacity(references.len());
         for (index, reference) in references.into_iter().enumerate() {
-            let fetched = self.fetch(reference, FailureCode::ManifestUnresolved).await?;
+            let fetched = self.fetch(reference, FailureCode::ManifestUnresolved, FailureCode::ManifestInvalid).await?;
             self.keep(desk, &format!("manifest_{index}.json"), &fetched).await?;
             manifests.push(fetched);
         }
-        let training = self.fetch(&request.training_config_ref, FailureCode::TrainingProfileUnresolved).await?;
+        let (unresolved, invalid) = (FailureCode::TrainingProfileUnresolved, FailureCode::TrainingProfileInvalid);
+        let training = self.fetch(&request.training_config_ref, unresolved, invalid).await?;
         self.keep(desk, "training_profile.yaml", &training).await?;
-        let governance = self.fetch(&request.governance_profile_ref, FailureCode::GovernanceProfileUnresolved).await?;
+        let (unresolved, invalid) = (FailureCode::GovernanceProfileUnresolved, FailureCode::GovernanceProfileInvalid);
+        let governance = self.fetch(&request.governance_profile_ref, unresolved, invalid).await?;
         self.keep(desk, "governance_profile.yaml", &governance).await?;
 
         let mut plan = pipeline::resolve(&Sources {
@@ -58,9 +60,17 @@ impl Runner {
         Ok(Resolved { plan, stored, governance })
     }
 
-    async fn fetch(&self, reference: &Reference, unresolved: FailureCode) -> Result<Fetched, Failure> {
-        let (bytes, sha256) =
-            self.inputs.document(reference).await.map_err(|fault| input_failure(&fault, unresolved))?;
+    /// A document that is too large will be too large the next time: that is `invalid`, all else may pass.
+    async fn fetch(
+        &self,
+        reference: &Reference,
+        unresolved: FailureCode,
+        invalid: FailureCode,
+    ) -> Result<Fetched, Failure> {
+        let (bytes, sha256) = self.inputs.document(reference).await.map_err(|fault| {
+            let too_large = matches!(fault, InputFault::TooLarge { .. });
+            input_failure(&fault, if too_large { invalid } else { unresolved })
+        })?;
         Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
     }
 

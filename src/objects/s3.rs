@@ -1,10 +1,9 @@
-//! S3 clients, for the two rooms that talk to object stores: evidence and dataset.
+//! Amazon S3 and services that speak its language.
 
-use object_store::ClientOptions;
+use super::{Direct, options, retries, secret};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde::Deserialize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// How an S3 service is reached.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -23,11 +22,14 @@ pub struct S3Settings {
     pub allow_http: bool,
 }
 
-/// A client for one bucket. Redirects are not followed: a reference names the place that is read.
+/// A client for one bucket.
 pub fn s3(settings: &S3Settings, bucket: &str) -> Result<AmazonS3, String> {
-    let options = ClientOptions::new().with_timeout(Duration::from_mins(2)).with_allow_http(settings.allow_http);
-    let mut builder = AmazonS3Builder::new().with_bucket_name(bucket).with_client_options(options);
-    builder = builder.with_region(settings.region.clone().unwrap_or_else(|| "us-east-1".to_owned()));
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_client_options(options(settings.allow_http))
+        .with_http_connector(Direct)
+        .with_retry(retries())
+        .with_region(settings.region.clone().unwrap_or_else(|| "us-east-1".to_owned()));
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
     }
@@ -35,9 +37,7 @@ pub fn s3(settings: &S3Settings, bucket: &str) -> Result<AmazonS3, String> {
         builder = builder.with_access_key_id(id);
     }
     if let Some(path) = &settings.secret_access_key_file {
-        let secret = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read secret_access_key_file {}: {error}", path.display()))?;
-        builder = builder.with_secret_access_key(secret.trim());
+        builder = builder.with_secret_access_key(secret("secret_access_key_file", path)?);
     }
     builder.with_allow_http(settings.allow_http).build().map_err(|error| error.to_string())
 }

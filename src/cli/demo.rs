@@ -205,7 +205,7 @@ fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Res
     writeln!(out, "  {} payments, {} frauds, {} trees", window.rows, window.positives, report.metrics.rounds)?;
     for (name, metric) in &report.metrics.scores {
         if let Some(value) = metric.value {
-            writeln!(out, "  {name:<24} {value:.4}")?;
+            writeln!(out, "  {name:<28} {value:.4}")?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ mod bench;
 mod dead_letters;
 mod demo;
 mod dev;
+mod measure;
 mod migrate;
 mod progress;
 mod runs;
@@ -40,6 +41,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
+    Measure(measure::MeasureArgs),
     Bench(bench::BenchArgs),
     /// The trainer's child process; started by the worker, not by people.
     #[command(hide = true)]
@@ -76,6 +78,7 @@ impl Cli {
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
             Command::Schema(args) => args.run(),
+            Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
             Command::TrainerChild { .. } => Ok(ExitCode::FAILURE),

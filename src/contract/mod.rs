@@ -4,6 +4,7 @@
 //! against it by a test); a bad message becomes a [`Rejection`] with code, JSON pointer and rule.
 //! Never: opens a reference, asks a clock, decides on a header.
 
+mod evaluation;
 mod event;
 mod manifest;
 mod ownership;
@@ -15,6 +16,7 @@ mod request;
 mod schema;
 mod strict;
 
+pub use evaluation::{BootstrapSpec, EvaluationSpec, SliceSpec};
 pub use event::{
     Deduplication, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
     RunLifecycleEvent, SameAs, event_id,
@@ -25,8 +27,8 @@ pub use manifest::{
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
 pub use profile::{
-    Algorithm, Controls, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone,
-    SeedPolicy, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
+    Algorithm, Controls, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone, SeedPolicy, SplitSpec,
+    ThresholdBasis, TrainingProfile, WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{AllowList, Location, Reference, ReferenceError};

@@ -18,6 +18,9 @@ if ! cmp --silent "$wanted" "$state/installed.txt"; then
 fi
 python=$state/venv/bin/python
 
+echo "interop: metrics of random windows"
+"$python" tests/interop/random_metrics.py "$binary"
+
 echo "interop: a bundle of the demo"
 "$binary" demo --state-dir "$state/demo" >"$state/demo.log" 2>&1 || { cat "$state/demo.log"; exit 1; }
 "$python" tests/interop/bundle.py "$state/demo"

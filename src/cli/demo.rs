@@ -188,6 +188,9 @@ async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger,
             let folder = path.parent().unwrap_or(&path);
             writeln!(out, "\n  bundle   {}", folder.display())?;
         }
+        if let Some(page) = run.refs.get("report_page") {
+            writeln!(out, "  report   {}", evidence.join(&page.reference).display())?;
+        }
     }
     let events = environment.folder.join("events.jsonl");
     let mut lines = Vec::new();

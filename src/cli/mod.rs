@@ -9,6 +9,7 @@ mod dev;
 mod measure;
 mod migrate;
 mod progress;
+mod report;
 mod runs;
 mod schema;
 mod submit;
@@ -38,6 +39,7 @@ enum Command {
     Worker(worker::WorkerArgs),
     Submit(submit::SubmitArgs),
     Runs(runs::RunsArgs),
+    Report(report::ReportArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
@@ -77,6 +79,7 @@ impl Cli {
             Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Report(args) => runtime()?.block_on(args.run(config)),
             Command::Schema(args) => args.run(),
             Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),

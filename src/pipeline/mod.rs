@@ -1,5 +1,5 @@
 //! The stages as functions on values: resolve, evaluate, gate, bundle, publish; split and leakage
-//! rules; metrics.
+//! rules; metrics; the page that shows them.
 //!
 //! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
 //! output, reads a clock, draws a random number that its seed does not settle.
@@ -12,6 +12,7 @@ mod measurable;
 mod mlmodel;
 mod plan;
 mod publish;
+mod report_page;
 mod resolve;
 mod slicing;
 mod split;
@@ -31,6 +32,7 @@ pub use plan::{
     Window,
 };
 pub use publish::publication;
+pub use report_page::{Importance, ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
 pub use split::{Assignment, split};

@@ -171,7 +171,7 @@ mod tests {
             let curve = precision_recall(&counts, at_most);
             assert!(curve.len() <= at_most as usize && curve.len() > at_most as usize / 4, "{}", curve.len());
             assert_eq!((curve[0].recall, curve[0].precision), (0.0, 1.0));
-            assert_eq!(curve[curve.len() - 1].recall, 1.0);
+            assert!(curve[curve.len() - 1].recall >= 1.0);
         }
     }
 

@@ -92,20 +92,20 @@ pub fn measure(
     let counts = order.counts();
     let days = scored.cards.map(|cards| CardDays::new(scored, cards));
     let kinds = MetricKind::all(spec, days.is_some());
-    let mut scores = Metrics::new();
+    let mut metrics = Metrics::new();
     for &kind in &kinds {
         let metric = match (kind, &days) {
             (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),
             (kind, _) => kind.of(&counts),
         };
-        scores.extend(metric.map(|metric| (kind.name(), metric)));
+        metrics.extend(metric.map(|metric| (kind.name(), metric)));
     }
     if let Some(resampling) = resampling {
-        add_intervals(&mut scores, &order, &kinds, resampling);
+        add_intervals(&mut metrics, &order, &kinds, resampling);
     }
     let of_slices = MetricKind::of_any_rows(spec);
     Measured {
-        scores,
+        scores: metrics,
         confusion: spec.thresholds.iter().map(|&threshold| Confusion::at(&counts, threshold)).collect(),
         curves: curves::curves(&counts, spec),
         slices: slicings.iter().map(|slicing| slices::sliced(&order, slicing, &of_slices)).collect(),
@@ -185,7 +185,7 @@ mod tests {
                 let found = &scores[metric];
                 match (found.value, *expected) {
                     (Some(value), Some(expected)) => {
-                        assert!(close(value, expected), "{name} {metric}: {value} is not {expected}")
+                        assert!(close(value, expected), "{name} {metric}: {value} is not {expected}");
                     }
                     (None, None) => assert!(found.undefined_because.is_some(), "{name} {metric}"),
                     (value, expected) => panic!("{name} {metric}: {value:?} is not {expected:?}"),
@@ -230,10 +230,10 @@ mod tests {
         let scores = [0.9, 0.8, 0.8, 0.3, 0.3, 0.1];
         let labels = [true, false, true, false, true, false];
         let slice_of = vec![0, 1, 0, 1, 0, 1];
-        let scored = Scored { scores: &scores, labels: &labels, days: &[0; 6], cards: None };
+        let window = Scored { scores: &scores, labels: &labels, days: &[0; 6], cards: None };
         let names = vec!["a".to_owned(), "b".to_owned(), "none".to_owned()];
         let slicing = Slicing { column: "c".to_owned(), names, slice_of };
-        let found = &measure(&scored, &with_k(1), None, &[slicing]).slices[0].slices;
+        let found = &measure(&window, &with_k(1), None, &[slicing]).slices[0].slices;
         let rows: Vec<(u64, u64)> = found.iter().map(|slice| (slice.rows, slice.positives)).collect();
         assert_eq!(rows, [(3, 3), (3, 0), (0, 0)]);
         assert_eq!(found[1].scores["auc_roc"].undefined_because.as_deref(), Some(ONE_CLASS));
@@ -250,10 +250,10 @@ mod tests {
         let scores: Vec<f64> = (0..400).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
         let labels: Vec<bool> =
             scores.iter().enumerate().map(|(row, score)| *score * 10.0 > (row % 17) as f64).collect();
-        let scored = Scored { scores: &scores, labels: &labels, days: &[0; 400], cards: Some(&[1; 400]) };
+        let window = Scored { scores: &scores, labels: &labels, days: &[0; 400], cards: Some(&[1; 400]) };
         let mut asked = crate::contract::BootstrapSpec { replicates: 200, ..Default::default() };
         let measured = |spec: &_| {
-            measure(&scored, &with_k(5), Some(&Resampling { spec, clusters: None, seed: 1, threads: 2 }), &[]).scores
+            measure(&window, &with_k(5), Some(&Resampling { spec, clusters: None, seed: 1, threads: 2 }), &[]).scores
         };
         for (name, metric) in measured(&asked) {
             assert_eq!(metric.interval.is_some(), !name.starts_with("card_"), "{name}");

@@ -81,6 +81,9 @@ impl Window {
             ensure!(largest.is_none_or(|&number| number <= MAX_NUMBER), "{name} must be at most {MAX_NUMBER}");
         }
         ensure!(self.scores.iter().all(|score| (0.0..=1.0).contains(score)), "a score is not between 0 and 1");
+        let spec = &self.evaluation;
+        let counted = spec.calibration_bins > 0 && spec.histogram_bins > 0 && spec.k.iter().all(|&k| k > 0);
+        ensure!(counted, "k and numbers of bins must be at least 1");
         let one_day = vec![0; rows];
         let scored = Scored {
             scores: &self.scores,

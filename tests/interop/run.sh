@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What we make, read by the other side's own software: XGBoost, MLflow and scikit-learn on a bundle of the
-# demo; a Python Kafka client on a worker with a real Kafka and a real Postgres.
+# What we make, read by the other side's own software: scikit-learn on random windows; XGBoost, MLflow and
+# scikit-learn on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and a real Postgres.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."

@@ -26,8 +26,13 @@ pub(super) fn curves(report: &EvalReport) -> Markup {
 fn plotted(name: &str, caption: &str, drawn: Option<&Markup>, missing: &str) -> Markup {
     html! {
         figure {
-            figcaption { strong { (name) } @if drawn.is_some() { " · " (caption) } }
-            @if let Some(drawn) = drawn { (drawn) } @else { p.note { "Not drawn: " (missing) "." } }
+            h3 { (name) }
+            @if let Some(drawn) = drawn {
+                (drawn)
+                figcaption { (caption) "." }
+            } @else {
+                p.note { "Not drawn: " (missing) "." }
+            }
         }
     }
 }
@@ -66,7 +71,7 @@ fn roc(report: &EvalReport) -> Markup {
         }
     };
     let drawn = (!points.is_empty()).then(|| figure.around(&drawing));
-    plotted("ROC", &format!("area {auc}; dashed is chance"), drawn.as_ref(), "there is only one class")
+    plotted("ROC", &format!("Area {auc}; dashed is chance"), drawn.as_ref(), "there is only one class")
 }
 
 fn precision_recall(report: &EvalReport) -> Markup {
@@ -91,7 +96,7 @@ fn precision_recall(report: &EvalReport) -> Markup {
         }
     };
     let drawn = (!points.is_empty()).then(|| figure.around(&drawing));
-    let caption = format!("average precision {area}; dashed is the share of frauds, {}", percent(base));
+    let caption = format!("Average precision {area}; dashed is the share of frauds, {}", percent(base));
     plotted("Precision and recall", &caption, drawn.as_ref(), "there are no frauds")
 }
 
@@ -128,7 +133,7 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
         }
     };
     let drawn = (!bins.is_empty()).then(|| figure.around(&drawing));
-    let caption = format!("expected calibration error {error}; columns are rows per bin, by powers of ten");
+    let caption = format!("Expected calibration error {error}; columns are rows per bin, on a scale by powers of ten");
     plotted("Calibration", &caption, drawn.as_ref(), "there are no rows")
 }
 
@@ -164,9 +169,8 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
         }
     };
     let drawn = (frauds + good > 0).then(|| figure.around(&drawing));
-    html! {
-        (plotted("Scores", "share of each class, by powers of ten", drawn.as_ref(), "there are no rows"))
-    }
+    let caption = "Share of each class, on a scale by powers of ten: good payments left in each bin, frauds right";
+    plotted("Scores", caption, drawn.as_ref(), "there are no rows")
 }
 
 /// The features that matter most, as bars.

@@ -62,7 +62,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
                 (heading(sources))
                 main {
                     (section("Gate", &tables::gate(sources.receipt, &sources.report.metrics.scores)))
-                    (section("Metrics", &tables::metrics(&sources.report.metrics.scores)))
+                    (section("Metrics", &tables::metrics(&sources.report.metrics.scores, sources.plan)))
                     (section("Curves", &charts::curves(sources.report)))
                     (section("At chosen thresholds", &tables::confusion(&sources.report.metrics)))
                     @if let Some(importance) = sources.importance {
@@ -121,5 +121,103 @@ fn verdict(receipt: &GateReceipt) -> Markup {
                 (receipt.failed.join(", ")) "."
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{SchemaName, schema_text};
+    use crate::pipeline::metrics::Curves;
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
+    fn example<T: DeserializeOwned>(schema: SchemaName) -> T {
+        let text: Value = serde_json::from_str(schema_text(schema)).unwrap();
+        serde_json::from_value(text["examples"][0].clone()).unwrap()
+    }
+
+    struct Documents {
+        plan: TrainPlan,
+        report: EvalReport,
+        receipt: GateReceipt,
+    }
+
+    impl Documents {
+        fn new() -> Self {
+            Self {
+                plan: example(SchemaName::ResolvedTrainPlan),
+                report: example(SchemaName::EvalReport),
+                receipt: example(SchemaName::GateReceipt),
+            }
+        }
+
+        fn page(&self) -> String {
+            self.page_with(None)
+        }
+
+        fn page_with(&self, importance: Option<&Importance>) -> String {
+            let Self { plan, report, receipt } = self;
+            report_page(&ReportSources { plan, report, receipt, receipt_at: None, importance })
+        }
+    }
+
+    #[test]
+    fn the_page_loads_nothing_runs_nothing_and_is_the_same_each_time() {
+        let documents = Documents::new();
+        let page = documents.page();
+        assert_eq!(page, documents.page());
+        for outside in ["http:", "https:", "<script", "<link", "<img", " src=", "@import", "url(", "javascript:"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        for part in ["Gate", "Metrics", "Curves", "At chosen thresholds", "Slices", "Data", "What was asked", "Lineage"]
+        {
+            assert!(page.contains(&format!("<h2>{part}</h2>")), "{part}");
+        }
+        assert_eq!(page.matches("role=\"img\"").count(), 5, "four curves and the line of time");
+        assert_eq!(page.matches("role=\"img\"").count(), page.matches("aria-labelledby=").count());
+    }
+
+    #[test]
+    fn foreign_text_stays_text() {
+        let mut documents = Documents::new();
+        let hostile = "\"><script>alert(1)</script>&<b>";
+        documents.plan.target_scope.environment = hostile.to_owned();
+        documents.plan.features[0].name = hostile.to_owned();
+        documents.plan.manifests[0].reference = hostile.to_owned();
+        documents.receipt.policy_id = hostile.to_owned();
+        documents.report.metrics.slices[0].column = hostile.to_owned();
+        documents.report.metrics.slices[0].slices[0].slice = hostile.to_owned();
+        let metric = documents.report.metrics.scores["auc_roc"].clone();
+        documents.report.metrics.scores.insert(hostile.to_owned(), metric);
+        let importance = Importance { method: hostile.to_owned(), features: vec![(hostile.to_owned(), 0.5)] };
+        let page = documents.page_with(Some(&importance));
+        assert!(!page.contains("<script") && !page.contains("<b>"));
+        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 9);
+    }
+
+    #[test]
+    fn a_gate_that_failed_says_so_first_and_names_what_is_broken() {
+        let mut documents = Documents::new();
+        documents.receipt.decision = Decision::Fail;
+        documents.receipt.thresholds[0].holds = false;
+        let name = documents.receipt.thresholds[0].threshold.clone();
+        documents.receipt.failed = vec![name.clone()];
+        let page = documents.page();
+        let (verdict, gate) = (page.find("FAIL").unwrap(), page.find("<h2>Gate</h2>").unwrap());
+        assert!(verdict < gate && page[verdict..gate].contains(&name));
+        assert!(page.contains("✗ does not"));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_says_why() {
+        let mut documents = Documents::new();
+        documents.report.metrics.curves = Curves::default();
+        documents.report.metrics.confusion.clear();
+        let page = documents.page();
+        assert!(
+            page.contains("Not drawn: there is only one class.") && page.contains("Not drawn: there are no frauds.")
+        );
+        assert!(!page.contains("NaN") && !page.contains("inf"));
     }
 }

@@ -80,18 +80,19 @@ pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
 }
 
 /// Every metric with its interval drawn between 0 and 1.
-pub(super) fn metrics(metrics: &Metrics) -> Markup {
+pub(super) fn metrics(metrics: &Metrics, plan: &TrainPlan) -> Markup {
     let confidence = metrics.values().find_map(|metric| metric.interval);
+    let cluster = plan.evaluation.bootstrap.as_ref().and_then(|spec| spec.cluster.as_ref());
     html! {
         div.scroll {
-            table {
+            table.metrics {
                 thead {
                     tr {
                         th scope="col" { "Metric" }
                         th.right scope="col" { "Value" }
                         @if let Some(interval) = confidence {
                             th.right scope="col" { (percent(interval.confidence)) " interval" }
-                            th scope="col" { "0 to 1" }
+                            th.wide scope="col" { "0 to 1" }
                         }
                     }
                 }
@@ -105,7 +106,7 @@ pub(super) fn metrics(metrics: &Metrics) -> Markup {
                             td.right { (value(Some(metric))) }
                             @if confidence.is_some() {
                                 td.right.soft { @if let Some(interval) = &metric.interval { (bounds(interval)) } }
-                                td { (range(metric)) }
+                                td.wide { (range(metric)) }
                             }
                         }
                     }
@@ -115,7 +116,10 @@ pub(super) fn metrics(metrics: &Metrics) -> Markup {
         @if let Some(interval) = confidence {
             p.note {
                 "Intervals are percentiles of " (count(u64::from(interval.replicates)))
-                " test windows drawn anew from this one; they say how much the value hangs on these payments."
+                " test windows drawn anew from this one, "
+                @if let Some(cluster) = cluster { "all payments of a " code { (cluster) } " together" }
+                @else { "payment by payment" }
+                "; they say how much the value hangs on these very payments."
             }
         }
     }
@@ -199,7 +203,7 @@ pub(super) fn slices(columns: &[SlicedBy]) -> Markup {
                     tbody {
                         @for slice in &column.slices {
                             tr {
-                                th scope="row" { (slice.slice) }
+                                th.tight scope="row" { (slice.slice) }
                                 td.right { (count(slice.rows)) }
                                 td.right { (count(slice.positives)) }
                                 td.right { (percent(slice.positives as f64 / slice.rows.max(1) as f64)) }

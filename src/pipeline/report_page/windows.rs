@@ -52,8 +52,8 @@ fn table(rows: &[Row<'_>]) -> Markup {
                 @for row in rows {
                     tr {
                         th scope="row" { (row.name) }
-                        td { (instant(row.window.start)) }
-                        td { (instant(row.window.end)) }
+                        td.tight { (instant(row.window.start)) }
+                        td.tight { (instant(row.window.end)) }
                         td.right { (count(row.summary.rows)) }
                         td.right { (count(row.summary.positives)) }
                         td.right { (percent(row.summary.positives as f64 / row.summary.rows.max(1) as f64)) }

@@ -63,7 +63,7 @@ impl Figure {
     /// Frame, grid and labels around what is drawn, with the title that a reader who hears the page gets.
     pub(super) fn around(&self, drawing: &Markup) -> Markup {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
-        let middle = (TOP + bottom) / 2.0;
+        let middle = f64::midpoint(TOP, bottom);
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-labelledby=(self.id) {
                 title id=(self.id) { (self.title) }
@@ -79,7 +79,7 @@ impl Figure {
                 }
                 line.axis x1=(at(LEFT)) x2=(at(right)) y1=(at(bottom)) y2=(at(bottom)) {}
                 line.axis x1=(at(LEFT)) x2=(at(LEFT)) y1=(at(TOP)) y2=(at(bottom)) {}
-                text x=(at((LEFT + right) / 2.0)) y=(at(HEIGHT - 6.0)) text-anchor="middle" { (self.x.label) }
+                text x=(at(f64::midpoint(LEFT, right))) y=(at(HEIGHT - 6.0)) text-anchor="middle" { (self.x.label) }
                 text x="0" y="0" text-anchor="middle" transform=(format!("translate(13 {middle:.1}) rotate(-90)")) {
                     (self.y.label)
                 }

@@ -5,8 +5,10 @@
 
 use crate::dataset::{read_table, write_scores};
 use crate::identity::document_bytes;
-use crate::pipeline::metrics::{self, Scored};
-use crate::pipeline::{Assignment, DatasetSummary, Evaluation, Table, TrainPlan, WindowSummary, leakage, split};
+use crate::pipeline::metrics::{self, Measured, Resampling, Scored};
+use crate::pipeline::{
+    Assignment, DatasetSummary, Evaluation, Table, TrainPlan, WindowSummary, leakage, slicings, split,
+};
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{
     self, EVALUATION_FILE, Fitted, FittingWindow, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE,
@@ -57,8 +59,8 @@ fn work(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = fitted.score(&table, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     tell("evaluate", 0.9, "measuring");
-    let evaluation =
-        Evaluation { scores: measure(&table, &assignment, &scores, &plan), dataset, rounds: fitted.rounds };
+    let Measured { scores, confusion, curves, slices } = measure(&table, &assignment, &scores, &plan, threads);
+    let evaluation = Evaluation { scores, confusion, curves, slices, dataset, rounds: fitted.rounds };
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     tell("evaluate", 1.0, "measured");
     Ok(())
@@ -121,14 +123,21 @@ fn check_labels(dataset: &DatasetSummary, plan: &TrainPlan) -> Result<(), Failur
     Ok(())
 }
 
-fn measure(table: &Table, assignment: &Assignment, scores: &[f32], plan: &TrainPlan) -> metrics::Metrics {
+fn measure(table: &Table, assignment: &Assignment, scores: &[f32], plan: &TrainPlan, threads: u32) -> Measured {
     const DAY: i64 = 86_400_000_000;
     let rows = &assignment.test;
     let scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
     let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
     let days: Vec<i64> = rows.iter().map(|&row| table.event_time[row].div_euclid(DAY)).collect();
-    let cards: Option<Vec<u32>> =
-        table.entities.first().map(|column| rows.iter().map(|&row| column.ids[row]).collect());
+    let of_rows = |ids: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ids[row]).collect() };
+    let cards = table.entities.first().map(|column| of_rows(&column.ids));
     let of_test = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
-    metrics::measure(&of_test, &plan.evaluation)
+    let bootstrap = plan.evaluation.bootstrap.as_ref();
+    let cluster = bootstrap.and_then(|spec| spec.cluster.as_ref());
+    let clusters = cluster
+        .and_then(|name| table.entities.iter().find(|column| &column.name == name))
+        .map(|column| of_rows(&column.ids));
+    let resampling = bootstrap.map(|spec| Resampling { spec, clusters: clusters.as_deref(), seed: plan.seed, threads });
+    let slicings = slicings(table, &plan.features, rows, &plan.evaluation.slices);
+    metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings)
 }

@@ -1,4 +1,4 @@
-//! Measures admission, the life of a run, and the relay, on a database of their own.
+//! Measures admission, the life of a run, and the relay, on a database of their own; and the metrics.
 //!
 //! Every figure stands beside a ceiling that was measured in the same run. Never: asserts a figure;
 //! touches a database or a topic that somebody else uses.
@@ -9,6 +9,7 @@ mod latency;
 mod lifecycle;
 mod load;
 mod measure;
+mod metrics;
 mod relay;
 
 pub use admission::{AdmissionSpec, admission};
@@ -16,4 +17,5 @@ pub use database::{BenchDatabase, BenchFault};
 pub use latency::{LatencySpec, latency};
 pub use lifecycle::{LifecycleSpec, lifecycle};
 pub use measure::{Cost, Figures, LatencyMs};
+pub use metrics::{MetricsSpec, metrics};
 pub use relay::{RelaySpec, relay};

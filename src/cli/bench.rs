@@ -3,7 +3,8 @@
 use super::progress::Narrator;
 use super::table::{Output, Table, json_lines};
 use crate::bench::{
-    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, RelaySpec, admission, latency, lifecycle, relay,
+    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, admission, latency,
+    lifecycle, metrics, relay,
 };
 use crate::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use clap::{Args, Subcommand};
@@ -19,7 +20,8 @@ Examples:
   model-factory bench admission --requests 1000000     does memory stay flat?
   model-factory bench admission --brokers localhost:9092
   model-factory bench lifecycle --queued 200000
-  model-factory bench relay --brokers localhost:9092 --output json")]
+  model-factory bench relay --brokers localhost:9092 --output json
+  model-factory bench metrics --rows 1000000 --replicates 100")]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     what: What,
@@ -79,6 +81,21 @@ enum What {
         #[command(flatten)]
         broker: Broker,
     },
+    /// Every metric and curve of a window of scores, then with slices and with intervals. Needs no database.
+    Metrics {
+        /// Rows of the window.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+        /// How often each part is timed.
+        #[arg(long, default_value_t = 5)]
+        laps: usize,
+        /// Replicates of the bootstrap; 0 leaves it out.
+        #[arg(long, default_value_t = 100)]
+        replicates: u32,
+        /// Threads of the bootstrap; 0 takes every core.
+        #[arg(long, default_value_t = 0)]
+        threads: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -91,32 +108,14 @@ struct Broker {
 impl BenchArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let bar = Narrator::new();
-        let doing = |what: &str| bar.doing(what);
-        doing("starting Postgres");
-        let database = BenchDatabase::start().await?;
-        let mut on = database.describe().await?;
-        let measured = match self.what {
-            What::Admission { requests, batch, tenants, rate, latency_seconds, broker } => {
-                let spec = AdmissionSpec { requests, batch: batch.max(1), tenants: tenants.max(1) };
-                let mut measured = admission(&database, &spec, doing).await?;
-                if latency_seconds > 0 {
-                    let (kafka, _mock, name) = broker.open().await?;
-                    on = format!("{on}; {name}");
-                    let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
-                    // On a database of its own: nothing else waits in its outbox.
-                    measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
-                }
-                measured
+        let (on, measured) = match self.what {
+            What::Metrics { rows, laps, replicates, threads } => {
+                let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+                let threads = if threads == 0 { cores } else { threads };
+                let spec = MetricsSpec { rows, laps, replicates, threads };
+                (format!("{rows} scores, {threads} threads"), metrics(&spec, |what| bar.doing(what)))
             }
-            What::Lifecycle { queued, tenants, claims, lives, workers } => {
-                let spec = LifecycleSpec { queued, tenants: tenants.max(1), claims, lives, workers: workers.max(1) };
-                lifecycle(&database, &spec, doing).await?
-            }
-            What::Relay { runs, events, broker } => {
-                let (kafka, _mock, name) = broker.open().await?;
-                on = format!("{on}; {name}");
-                relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
-            }
+            what => on_a_database(what, &bar).await?,
         };
         bar.finish();
         let mut out = std::io::stdout().lock();
@@ -126,6 +125,38 @@ impl BenchArgs {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn on_a_database(what: What, bar: &Narrator) -> anyhow::Result<(String, Vec<Figures>)> {
+    let doing = |what: &str| bar.doing(what);
+    doing("starting Postgres");
+    let database = BenchDatabase::start().await?;
+    let mut on = database.describe().await?;
+    let measured = match what {
+        What::Admission { requests, batch, tenants, rate, latency_seconds, broker } => {
+            let spec = AdmissionSpec { requests, batch: batch.max(1), tenants: tenants.max(1) };
+            let mut measured = admission(&database, &spec, doing).await?;
+            if latency_seconds > 0 {
+                let (kafka, _mock, name) = broker.open().await?;
+                on = format!("{on}; {name}");
+                let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
+                // On a database of its own: nothing else waits in its outbox.
+                measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
+            }
+            measured
+        }
+        What::Lifecycle { queued, tenants, claims, lives, workers } => {
+            let spec = LifecycleSpec { queued, tenants: tenants.max(1), claims, lives, workers: workers.max(1) };
+            lifecycle(&database, &spec, doing).await?
+        }
+        What::Relay { runs, events, broker } => {
+            let (kafka, _mock, name) = broker.open().await?;
+            on = format!("{on}; {name}");
+            relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
+        }
+        What::Metrics { .. } => Vec::new(),
+    };
+    Ok((on, measured))
 }
 
 impl Broker {

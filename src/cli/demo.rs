@@ -188,6 +188,9 @@ async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger,
             let folder = path.parent().unwrap_or(&path);
             writeln!(out, "\n  bundle   {}", folder.display())?;
         }
+        if let Some(page) = run.refs.get("report_page") {
+            writeln!(out, "  report   {}", evidence.join(&page.reference).display())?;
+        }
     }
     let events = environment.folder.join("events.jsonl");
     let mut lines = Vec::new();
@@ -205,7 +208,7 @@ fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Res
     writeln!(out, "  {} payments, {} frauds, {} trees", window.rows, window.positives, report.metrics.rounds)?;
     for (name, metric) in &report.metrics.scores {
         if let Some(value) = metric.value {
-            writeln!(out, "  {name:<24} {value:.4}")?;
+            writeln!(out, "  {name:<28} {value:.4}")?;
         }
     }
     Ok(())

@@ -6,8 +6,10 @@ mod bench;
 mod dead_letters;
 mod demo;
 mod dev;
+mod measure;
 mod migrate;
 mod progress;
+mod report;
 mod runs;
 mod schema;
 mod submit;
@@ -37,9 +39,11 @@ enum Command {
     Worker(worker::WorkerArgs),
     Submit(submit::SubmitArgs),
     Runs(runs::RunsArgs),
+    Report(report::ReportArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
+    Measure(measure::MeasureArgs),
     Bench(bench::BenchArgs),
     /// The trainer's child process; started by the worker, not by people.
     #[command(hide = true)]
@@ -75,7 +79,9 @@ impl Cli {
             Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Report(args) => runtime()?.block_on(args.run(config)),
             Command::Schema(args) => args.run(),
+            Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
             Command::TrainerChild { .. } => Ok(ExitCode::FAILURE),

@@ -5,6 +5,7 @@
 //! Never: opens a reference, asks a clock, decides on a header.
 
 mod allow_list;
+mod evaluation;
 mod event;
 mod manifest;
 mod ownership;
@@ -17,6 +18,7 @@ mod schema;
 mod strict;
 
 pub use allow_list::AllowList;
+pub use evaluation::{BootstrapSpec, EvaluationSpec, SliceSpec};
 pub use event::{
     Deduplication, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
     RunLifecycleEvent, SameAs, event_id,
@@ -28,8 +30,8 @@ pub use manifest::{
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
 pub use profile::{
-    Algorithm, Controls, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone,
-    SeedPolicy, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
+    Algorithm, Controls, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone, SeedPolicy, SplitSpec,
+    ThresholdBasis, TrainingProfile, WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{Location, Reference, ReferenceError};

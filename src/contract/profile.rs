@@ -1,6 +1,6 @@
 //! Profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
 
-use super::{ExpectedLabels, FeatureSet};
+use super::{EvaluationSpec, ExpectedLabels, FeatureSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -136,34 +136,6 @@ pub struct LeakageSpec {
     /// Entity columns that may not occur on both sides of the split.
     #[serde(default)]
     pub disjoint_entities: Vec<String>,
-}
-
-/// What to measure on the test window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvaluationSpec {
-    /// The `k` of `precision_at_<k>` and `recall_at_<k>`.
-    #[serde(default = "EvaluationSpec::default_k")]
-    pub k: Vec<u32>,
-    /// Fewest rows of each class in the test window.
-    #[serde(default = "EvaluationSpec::default_min_rows_per_class")]
-    pub min_rows_per_class: u32,
-}
-
-impl EvaluationSpec {
-    fn default_k() -> Vec<u32> {
-        vec![100]
-    }
-
-    fn default_min_rows_per_class() -> u32 {
-        10
-    }
-}
-
-impl Default for EvaluationSpec {
-    fn default() -> Self {
-        Self { k: Self::default_k(), min_rows_per_class: Self::default_min_rows_per_class() }
-    }
 }
 
 /// Bounds on the work; the operator's own bounds cap them.

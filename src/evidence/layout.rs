@@ -48,6 +48,11 @@ impl RunFolder {
         self.at(&["eval", "eval_report.json"])
     }
 
+    /// The evaluation for people.
+    pub fn report_page(&self) -> EvidencePath {
+        self.at(&["eval", "report.html"])
+    }
+
     /// The leakage report.
     pub fn leakage_report(&self) -> EvidencePath {
         self.at(&["eval", "leakage_report.json"])

@@ -1,7 +1,7 @@
 //! The evaluation report: what was measured, on what, and what the gate will say.
 
 use super::gate::{Decision, judge};
-use super::metrics::Metrics;
+use super::metrics::{Confusion, Curves, Metrics, SlicedBy};
 use super::plan::{PlannedSplit, Revisions, TrainPlan};
 use crate::contract::{EvidenceRef, GovernanceProfile};
 use crate::identity::{Digest, RunId, recipe_digest};
@@ -37,6 +37,12 @@ pub struct EvalReport {
 pub struct EvalMetrics {
     /// Metrics on the test window, by name.
     pub scores: Metrics,
+    /// Counts at the profile's thresholds.
+    pub confusion: Vec<Confusion>,
+    /// Curves with bounded points.
+    pub curves: Curves,
+    /// The test window by the values of columns.
+    pub slices: Vec<SlicedBy>,
     /// Rows and frauds per window.
     pub dataset: DatasetSummary,
     /// The profile's thresholds, by name.
@@ -85,6 +91,12 @@ pub struct WindowSummary {
 pub struct Evaluation {
     /// Metrics on the test window, by name.
     pub scores: Metrics,
+    /// Counts at the profile's thresholds.
+    pub confusion: Vec<Confusion>,
+    /// Curves with bounded points.
+    pub curves: Curves,
+    /// The test window by the values of columns.
+    pub slices: Vec<SlicedBy>,
     /// Rows and frauds per window.
     pub dataset: DatasetSummary,
     /// Trees in the model.
@@ -128,6 +140,9 @@ pub fn report(
         gate_decision: judgement.decision,
         metrics: EvalMetrics {
             scores: evaluation.scores,
+            confusion: evaluation.confusion,
+            curves: evaluation.curves,
+            slices: evaluation.slices,
             dataset: evaluation.dataset,
             thresholds: profile.eval_thresholds.clone(),
             split: plan.split.clone(),

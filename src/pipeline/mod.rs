@@ -1,5 +1,5 @@
 //! The stages as functions on values: resolve, evaluate, gate, bundle, publish; split and leakage
-//! rules; metrics.
+//! rules; metrics; the page that shows them.
 //!
 //! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
 //! output, reads a clock, draws a random number that its seed does not settle.
@@ -8,10 +8,13 @@ mod bundle;
 mod evaluate;
 mod gate;
 mod leakage;
+mod measurable;
 mod mlmodel;
 mod plan;
 mod publish;
+mod report_page;
 mod resolve;
+mod slicing;
 mod split;
 mod table;
 mod thresholds;
@@ -29,7 +32,9 @@ pub use plan::{
     Window,
 };
 pub use publish::{StoredVerdict, clear_for_publication, publication};
+pub use report_page::{Importance, ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
+pub use slicing::slicings;
 pub use split::{Assignment, split};
 pub use table::{EntityColumn, RowId, RowIds, Table};
 pub use thresholds::{Direction, Threshold, Verdict};

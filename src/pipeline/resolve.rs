@@ -1,5 +1,6 @@
 //! From references to a plan: every check that needs no rows.
 
+use super::measurable::measurable;
 use super::plan::{
     BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
     Window,
@@ -60,6 +61,11 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let first = &manifests[0].1;
     check_labels(&manifests, profile.expected_label_basis.as_ref(), sources.started_at)?;
     let files = pin_files(&manifests)?;
+    let columns = &first.materializations[0].columns;
+    measurable(&profile.evaluation, &profile.features, columns).map_err(|fault| {
+        let place = &sources.training_profile.reference;
+        Failure::new(FailureCode::TrainingProfileInvalid, format!("{place}: {fault}"))
+    })?;
     let run_key = request.run_key();
     Ok(TrainPlan {
         schema_version: TrainPlan::SCHEMA_VERSION.to_owned(),
@@ -81,7 +87,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         governance_profile: pin(sources.governance_profile, &governance.policy_id, &governance.revision),
         ownership_boundaries_sha256: sources.ownership_boundaries_sha256,
         files,
-        columns: first.materializations[0].columns.clone(),
+        columns: columns.clone(),
         feature_definition_set: profile.feature_definition_set.clone(),
         features: profile.features.clone(),
         label_basis: first.label_basis.clone(),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What we make, read by the other side's own software: XGBoost, MLflow and scikit-learn on a bundle of the
-# demo; a Python Kafka client on a worker with a real Kafka and a real Postgres.
+# What we make, read by the other side's own software: scikit-learn on random windows; XGBoost, MLflow and
+# scikit-learn on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and a real Postgres.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -17,6 +17,9 @@ if ! cmp --silent "$wanted" "$state/installed.txt"; then
     cp "$wanted" "$state/installed.txt"
 fi
 python=$state/venv/bin/python
+
+echo "interop: metrics of random windows"
+"$python" tests/interop/random_metrics.py "$binary"
 
 echo "interop: a bundle of the demo"
 "$binary" demo --state-dir "$state/demo" >"$state/demo.log" 2>&1 || { cat "$state/demo.log"; exit 1; }

@@ -65,6 +65,21 @@ async fn a_request_becomes_one_published_bundle_and_its_events_come_in_order() {
         assert_eq!((Digest::of(&bytes), bytes.len() as u64), (artifact.sha256, artifact.bytes), "{}", artifact.path);
     }
     assert_eq!(publications[0].key.as_deref(), Some(b"test/fraud/primary".as_slice()));
+    for (role, schema) in [
+        ("resolved_train_plan", SchemaName::ResolvedTrainPlan),
+        ("leakage_report", SchemaName::LeakageReport),
+        ("eval_report", SchemaName::EvalReport),
+        ("gate_receipt", SchemaName::GateReceipt),
+    ] {
+        let bytes = std::fs::read(world.folder.path().join("evidence").join(&run.refs[role].reference)).unwrap();
+        check(schema, &serde_json::from_slice(&bytes).unwrap()).unwrap_or_else(|fault| panic!("{role}: {fault}"));
+    }
+    let page = world.folder.path().join("evidence").join(&run.refs["report_page"].reference);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains(run_id.as_str()) && page.contains("PASS"));
+    assert_eq!(world.says(&["report", "req-path-0001", "--output", "-"]), page);
+    let bundle = world.folder.path().join("evidence").join(&publication.bundle_ref);
+    assert!(world.says(&["report", bundle.to_str().unwrap(), "--output", "-"]).contains("<h2>Curves</h2>"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

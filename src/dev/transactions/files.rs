@@ -187,7 +187,16 @@ split:
   test: {{start: '{}', end: '{}'}}
   delay_days: 7
 seed_policy: {{recipe: per_run, base_seed: 42}}
-evaluation: {{k: [50, 100], min_rows_per_class: 10}}
+evaluation:
+  k: [50, 100]
+  fpr: [0.001, 0.01]
+  thresholds: [0.1, 0.5]
+  bootstrap: {{replicates: 200, cluster: customer_id}}
+  slices:
+  - {{column: amount, cuts: [10, 50, 100]}}
+  - {{column: during_night}}
+  - {{column: terminal_id, max_values: 5}}
+  min_rows_per_class: 10
 limits: {{wall_seconds: 600, memory_mib: 4096, max_rows: 1000000}}
 ",
         day(end - 56),

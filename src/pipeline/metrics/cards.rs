@@ -1,44 +1,76 @@
 //! Card precision: what a team that can check `k` cards a day would find.
 //!
-//! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), chapter 4.
+//! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), section "Top-k
+//! metrics" of chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`: of every day the
+//! cards with their highest score and label; the share of compromised ones among the first k; found ones
+//! leave the days after; the mean over days. Equal scores, which pandas ranks in no promised order, are
+//! ranked here by the order in which the cards appear in the data.
 
-use super::{Metric, Scored};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use super::{Metric, NO_ROWS, Scored};
+use std::collections::BTreeMap;
 
-/// Mean over days of the share of compromised cards among the `k` with the highest score of the day. A
-/// compromised card that was found leaves the pool of the days after. Equal scores are ranked by the
-/// order in which the cards appear in the data.
-pub(super) fn card_precision_at(scored: &Scored<'_>, cards: &[u32], k: u32) -> Metric {
-    let mut days: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-    for (row, &day) in scored.days.iter().enumerate() {
-        days.entry(day).or_default().push(row);
-    }
-    if days.is_empty() {
-        return Metric::undefined("the test window holds no rows");
-    }
-    let mut found: HashSet<u32> = HashSet::new();
-    let mut sum = 0.0;
-    for rows in days.values() {
-        let mut pool: Vec<(f64, bool, u32)> = Vec::new();
-        let mut place: HashMap<u32, usize> = HashMap::new();
-        for &row in rows {
-            let card = cards[row];
-            if found.contains(&card) {
-                continue;
-            }
-            let at = *place.entry(card).or_insert_with(|| {
-                pool.push((f64::NEG_INFINITY, false, card));
-                pool.len() - 1
-            });
-            pool[at].0 = pool[at].0.max(scored.scores[row]);
-            pool[at].1 |= scored.labels[row];
+/// A card on one day.
+struct Candidate {
+    card: u32,
+    score: f64,
+    compromised: bool,
+}
+
+/// The cards of every day, highest score first; made once for any number of `k`.
+pub(super) struct CardDays {
+    days: Vec<Vec<Candidate>>,
+    cards: usize,
+}
+
+impl CardDays {
+    pub(super) fn new(scored: &Scored<'_>, cards: &[u32]) -> Self {
+        const NOWHERE: u32 = u32::MAX;
+        let count = cards.iter().max().map_or(0, |&card| card as usize + 1);
+        let mut rows_of_day: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (row, &day) in (0..).zip(scored.days) {
+            rows_of_day.entry(day).or_default().push(row);
         }
-        // A stable sort keeps the order of appearance among equals.
-        pool.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let hits: Vec<u32> =
-            pool.iter().take(k as usize).filter(|(_, compromised, _)| *compromised).map(|(.., card)| *card).collect();
-        sum += hits.len() as f64 / f64::from(k);
-        found.extend(hits);
+        let mut place = vec![NOWHERE; count];
+        let mut days = Vec::with_capacity(rows_of_day.len());
+        for rows in rows_of_day.into_values() {
+            let mut pool: Vec<Candidate> = Vec::new();
+            for row in rows {
+                let (card, row) = (cards[row as usize], row as usize);
+                let at = &mut place[card as usize];
+                if *at == NOWHERE {
+                    *at = pool.len() as u32;
+                    pool.push(Candidate { card, score: f64::NEG_INFINITY, compromised: false });
+                }
+                let candidate = &mut pool[*at as usize];
+                candidate.score = candidate.score.max(scored.scores[row]);
+                candidate.compromised |= scored.labels[row];
+            }
+            for candidate in &pool {
+                place[candidate.card as usize] = NOWHERE;
+            }
+            // A stable sort keeps the order of appearance among equals.
+            pool.sort_by(|a, b| b.score.total_cmp(&a.score));
+            days.push(pool);
+        }
+        Self { days, cards: count }
     }
-    Metric::defined(sum / days.len() as f64)
+
+    /// Mean over days of the share of compromised cards among the `k` with the highest score that were
+    /// not found before.
+    pub(super) fn precision_at(&self, k: u32) -> Metric {
+        if self.days.is_empty() {
+            return Metric::undefined(NO_ROWS);
+        }
+        let mut found = vec![false; self.cards];
+        let mut sum = 0.0;
+        for pool in &self.days {
+            let left = pool.iter().filter(|candidate| !found[candidate.card as usize]);
+            let hits: Vec<u32> = left.take(k as usize).filter(|c| c.compromised).map(|c| c.card).collect();
+            sum += hits.len() as f64 / f64::from(k);
+            for card in hits {
+                found[card as usize] = true;
+            }
+        }
+        Metric::defined(sum / self.days.len() as f64)
+    }
 }

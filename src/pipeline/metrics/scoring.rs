@@ -1,29 +1,96 @@
 //! Metrics of the scores as probabilities.
 
-use super::Metric;
+use super::order::Counts;
+use super::{Metric, NO_ROWS};
+use serde::{Deserialize, Serialize};
 
-const EMPTY: &str = "the test window holds no rows";
-
-/// Mean of `-ln p(label)`, with p kept inside `[eps, 1 - eps]`, eps being that of f64 (scikit-learn).
-pub(super) fn log_loss(scores: &[f64], labels: &[bool]) -> Metric {
-    if scores.is_empty() {
-        return Metric::undefined(EMPTY);
-    }
-    let loss = |(&score, &label): (&f64, &bool)| {
-        let p = score.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
-        if label { -p.ln() } else { -(1.0 - p).ln() }
-    };
-    Metric::defined(scores.iter().zip(labels).map(loss).sum::<f64>() / scores.len() as f64)
+/// Mean of `-ln p(label)`.
+pub(super) fn log_loss(counts: &Counts<'_>) -> Metric {
+    mean(counts, |level, frauds, good| {
+        // A score that nobody has must not count: 0 times a large loss is 0, but this says so.
+        frauds * level.loss_of_fraud + good * level.loss_of_good
+    })
 }
 
 /// Mean squared distance from the label.
-pub(super) fn brier_score(scores: &[f64], labels: &[bool]) -> Metric {
-    if scores.is_empty() {
-        return Metric::undefined(EMPTY);
+pub(super) fn brier_score(counts: &Counts<'_>) -> Metric {
+    mean(counts, |level, frauds, good| {
+        let (miss, alarm) = (1.0 - level.score, level.score);
+        frauds * miss * miss + good * alarm * alarm
+    })
+}
+
+fn mean(counts: &Counts<'_>, of: impl Fn(super::order::Level, f64, f64) -> f64) -> Metric {
+    if counts.rows() == 0 {
+        return Metric::undefined(NO_ROWS);
     }
-    let square = |(&score, &label): (&f64, &bool)| {
-        let distance = score - f64::from(u8::from(label));
-        distance * distance
+    let sum: f64 = counts.steps().map(|step| of(step.level, step.frauds as f64, step.good as f64)).sum();
+    Metric::defined(sum / counts.rows() as f64)
+}
+
+/// A bin of the calibration curve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationBin {
+    /// Lower bound, not in the bin (but 0 is in the first).
+    pub low: f64,
+    /// Upper bound, in the bin.
+    pub high: f64,
+    /// Rows.
+    pub rows: u64,
+    /// Mean score.
+    pub mean_score: f64,
+    /// Share of frauds.
+    pub fraud_rate: f64,
+}
+
+/// The lower border of a bin of equal width between 0 and 1, to the bit as `numpy.linspace` has it.
+pub(super) fn border(bin: u32, bins: u32) -> f64 {
+    if bin == bins { 1.0 } else { f64::from(bin) * (1.0 / f64::from(bins)) }
+}
+
+/// Bins of equal width that hold rows, ascending. Borders as in scikit-learn's `calibration_curve` with
+/// `strategy="uniform"`: a score on a border belongs to the bin below.
+pub(super) fn calibration(counts: &Counts<'_>, bins: u32) -> Vec<CalibrationBin> {
+    let mut found: Vec<(u32, u64, u64, f64)> = Vec::new();
+    let mut bin = bins.saturating_sub(1);
+    for step in counts.steps() {
+        while bin > 0 && step.level.score <= border(bin, bins) {
+            bin -= 1;
+        }
+        let rows = step.frauds + step.good;
+        if rows == 0 {
+            continue;
+        }
+        if found.last().is_none_or(|last| last.0 != bin) {
+            found.push((bin, 0, 0, 0.0));
+        }
+        if let Some((_, total, frauds, sum)) = found.last_mut() {
+            *total += rows;
+            *frauds += step.frauds;
+            *sum += rows as f64 * step.level.score;
+        }
+    }
+    let bin = |&(bin, rows, frauds, sum): &(u32, u64, u64, f64)| CalibrationBin {
+        low: border(bin, bins),
+        high: border(bin + 1, bins),
+        rows,
+        mean_score: sum / rows as f64,
+        fraud_rate: frauds as f64 / rows as f64,
     };
-    Metric::defined(scores.iter().zip(labels).map(square).sum::<f64>() / scores.len() as f64)
+    found.iter().rev().map(bin).collect()
+}
+
+/// Mean over rows of the distance between mean score and share of frauds of their bin.
+///
+/// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
+/// Binning", AAAI 2015, over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of
+/// Modern Neural Networks", ICML 2017.
+pub(super) fn expected_calibration_error(counts: &Counts<'_>, bins: u32) -> Metric {
+    if counts.rows() == 0 {
+        return Metric::undefined(NO_ROWS);
+    }
+    let distance = |bin: &CalibrationBin| bin.rows as f64 * (bin.mean_score - bin.fraud_rate).abs();
+    let sum: f64 = calibration(counts, bins).iter().map(distance).sum();
+    Metric::defined(sum / counts.rows() as f64)
 }

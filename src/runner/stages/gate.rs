@@ -2,12 +2,14 @@
 
 use super::evaluate::Reported;
 use super::resolve::Resolved;
+use crate::identity::Digest;
 use crate::ledger::{Lease, Step};
-use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility};
+use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
 use crate::run::{FailureCode, State, Transition};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
 use crate::runner::{Interrupted, Runner};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// The receipt as it stands in the store.
@@ -57,6 +59,7 @@ impl Runner {
             FailureCode::PublishEligibilityImmutabilityViolation,
         )
         .await?;
+        show(desk, resolved, report, &receipt, &stored).await?;
         Ok(Gated { receipt, stored, eligibility })
     }
 
@@ -73,4 +76,30 @@ impl Runner {
         step.refs = desk.refs();
         self.advance(lease, &[step]).await
     }
+}
+
+/// Puts the page for people. It decides nothing, so one that an earlier attempt put stays even where
+/// another release of ours would draw it in another way.
+async fn show(
+    desk: &Desk<'_>,
+    resolved: &Resolved,
+    report: &Reported,
+    receipt: &GateReceipt,
+    stored: &Stored,
+) -> Result<(), Interrupted> {
+    const ROLE: &str = "report_page";
+    let path = desk.folder.report_page();
+    if let Some(bytes) = desk.find(&path).await? {
+        desk.verified(ROLE, &path, Digest::of(&bytes)).await?;
+        return Ok(());
+    }
+    let page = pipeline::report_page(&ReportSources {
+        plan: &resolved.plan,
+        report: &report.report,
+        receipt,
+        receipt_at: Some(&stored.at),
+        importance: None,
+    });
+    desk.bytes(ROLE, &path, Bytes::from(page), FailureCode::EvalReportImmutabilityViolation).await?;
+    Ok(())
 }

@@ -1,0 +1,103 @@
+//! `model-factory measure`: the metrics of scores that something else made.
+
+use crate::contract::{BootstrapSpec, EvaluationSpec};
+use crate::pipeline::metrics::{Measured, Resampling, Scored, measure};
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Measure scores that something else made, with the code that measures runs: JSON Lines in, JSON Lines
+/// out, one window a line.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A window holds scores (0 to 1) and labels; and where wanted days and cards (integers, for card
+precision), clusters (integers, drawn whole by the bootstrap), evaluation (as in a training profile;
+slices are left out) and seed.
+
+Example:
+  echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
+pub(super) struct MeasureArgs {
+    /// The windows; standard input where it is left out.
+    file: Option<PathBuf>,
+}
+
+/// One window.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    scores: Vec<f64>,
+    labels: Vec<bool>,
+    #[serde(default)]
+    days: Option<Vec<i64>>,
+    #[serde(default)]
+    cards: Option<Vec<u32>>,
+    #[serde(default)]
+    clusters: Option<Vec<u32>>,
+    #[serde(default)]
+    evaluation: EvaluationSpec,
+    #[serde(default)]
+    seed: u64,
+}
+
+impl MeasureArgs {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let mut out = std::io::stdout().lock();
+        for (index, line) in lines(self.file.as_deref())?.lines().enumerate() {
+            let line = line?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let window: Window = serde_json::from_str(&line).with_context(|| format!("line {}", index + 1))?;
+            let measured = window.measure().with_context(|| format!("line {}", index + 1))?;
+            serde_json::to_writer(&mut out, &measured)?;
+            writeln!(out)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn lines(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead>> {
+    Ok(match file {
+        Some(path) => Box::new(BufReader::new(File::open(path).with_context(|| path.display().to_string())?)),
+        None => Box::new(std::io::stdin().lock()),
+    })
+}
+
+impl Window {
+    fn measure(&self) -> anyhow::Result<Measured> {
+        /// Cards and clusters are numbers that size a table.
+        const MAX_NUMBER: u32 = 100_000_000;
+        let rows = self.scores.len();
+        let same = |found: Option<usize>| found.is_none_or(|found| found == rows);
+        ensure!(self.labels.len() == rows, "there are {rows} scores and {} labels", self.labels.len());
+        ensure!(same(self.days.as_ref().map(Vec::len)), "days must be as many as scores");
+        for (name, numbers) in [("cards", &self.cards), ("clusters", &self.clusters)] {
+            ensure!(same(numbers.as_ref().map(Vec::len)), "{name} must be as many as scores");
+            let largest = numbers.iter().flatten().max();
+            ensure!(largest.is_none_or(|&number| number <= MAX_NUMBER), "{name} must be at most {MAX_NUMBER}");
+        }
+        ensure!(self.scores.iter().all(|score| (0.0..=1.0).contains(score)), "a score is not between 0 and 1");
+        let spec = &self.evaluation;
+        let counted = spec.calibration_bins > 0 && spec.histogram_bins > 0 && spec.k.iter().all(|&k| k > 0);
+        ensure!(counted, "k and numbers of bins must be at least 1");
+        let one_day = vec![0; rows];
+        let scored = Scored {
+            scores: &self.scores,
+            labels: &self.labels,
+            days: self.days.as_deref().unwrap_or(&one_day),
+            cards: self.cards.as_deref(),
+        };
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        let resampling = |spec: &'_ BootstrapSpec| -> Measured {
+            let clusters = self.clusters.as_deref();
+            let resampling = Resampling { spec, clusters, seed: self.seed, threads };
+            measure(&scored, &self.evaluation, Some(&resampling), &[])
+        };
+        let plain = || measure(&scored, &self.evaluation, None, &[]);
+        Ok(self.evaluation.bootstrap.as_ref().map_or_else(plain, resampling))
+    }
+}

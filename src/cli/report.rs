@@ -1,0 +1,98 @@
+//! `model-factory report`: the page about a run's evaluation, from the evidence store or a local folder.
+
+use crate::config::Config;
+use crate::contract::{SchemaName, read_json};
+use crate::evidence::{EvidencePath, EvidenceStore};
+use crate::identity::{Digest, RunId};
+use crate::ledger::Ledger;
+use crate::pipeline::{EvalReport, GateReceipt, ReportSources, TrainPlan, report_page};
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Write the page about a run's evaluation: curves, intervals, slices, verdict and lineage in one file.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  model-factory report tr_16a2ad9c3ad29e2e989ece1cb3c61936 --open
+  model-factory report req-20260301-0001 --output report.html
+  model-factory report target/demo/evidence/platform_x/mf/train_runs/tr_16a2ad9c3ad29e2e989ece1cb3c61936
+  model-factory report ./bundle --output - > report.html")]
+pub(super) struct ReportArgs {
+    /// Run id, request id, or the folder of a run or a bundle.
+    what: String,
+    /// Where to write it; `-` is standard output. Without it the run's name, in this folder.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Show it in the desktop's browser.
+    #[arg(long)]
+    open: bool,
+}
+
+/// The largest page that is read.
+const MAX_PAGE_BYTES: u64 = 64 << 20;
+
+impl ReportArgs {
+    pub(super) async fn run(self, config: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
+        let folder = Path::new(&self.what);
+        let (name, page) =
+            if folder.is_dir() { from_folder(folder)? } else { from_store(&self.what, &config()?).await? };
+        let output = self.output.unwrap_or_else(|| PathBuf::from(format!("{name}.html")));
+        if output.as_os_str() == "-" {
+            ensure!(!self.open, "what goes to standard output cannot be opened");
+            std::io::stdout().lock().write_all(&page)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        fs::write(&output, page).with_context(|| format!("cannot write {}", output.display()))?;
+        writeln!(std::io::stdout(), "{}", output.display())?;
+        if self.open {
+            let browser = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+            let status = Command::new(browser).arg(&output).status();
+            ensure!(status.is_ok_and(|status| status.success()), "{browser} could not show {}", output.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The page as the run left it, checked against the ledger's digest.
+async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8>)> {
+    let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+    let run = match id.parse::<RunId>() {
+        Ok(run_id) => ledger.run(&run_id).await?,
+        Err(_) => ledger.run_of_request(id).await?,
+    };
+    ledger.close().await;
+    let run = run.with_context(|| format!("{id:?} is no folder, and no run or request of the ledger"))?;
+    let Some(at) = run.refs.get("report_page") else {
+        bail!("{} has no report: it is {} and did not come to its gate", run.run_id, run.state);
+    };
+    let store = EvidenceStore::open(&config.evidence)?;
+    let path = EvidencePath::of(at.reference.split('/'))?;
+    let page = store.find(&path, MAX_PAGE_BYTES).await?;
+    let page = page.with_context(|| format!("{path} is not in the evidence store"))?;
+    let found = Digest::of(&page);
+    ensure!(found == at.sha256, "{path} was written with digest {} and reads back with {found}", at.sha256);
+    Ok((run.run_id.to_string(), page.to_vec()))
+}
+
+/// A run's folder holds the page; a bundle's folder holds what it is made from.
+fn from_folder(folder: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    if folder.join("eval/report.html").exists() {
+        let report: EvalReport = read_json(SchemaName::EvalReport, &read("eval/eval_report.json")?)?;
+        return Ok((report.run_id.to_string(), read("eval/report.html")?));
+    }
+    let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &read("resolved_train_plan.json")?)?;
+    let report: EvalReport = read_json(SchemaName::EvalReport, &read("eval_report.json")?)?;
+    let receipt: GateReceipt = read_json(SchemaName::GateReceipt, &read("gate_receipt.json")?)?;
+    for run_id in [&report.run_id, &receipt.run_id] {
+        ensure!(run_id == &plan.run_id, "the folder mixes documents of {run_id} and {}", plan.run_id);
+    }
+    let sources = ReportSources { plan: &plan, report: &report, receipt: &receipt, receipt_at: None, importance: None };
+    Ok((plan.run_id.to_string(), report_page(&sources).into_bytes()))
+}

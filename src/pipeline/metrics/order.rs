@@ -1,0 +1,153 @@
+//! Scores sorted once, and counts over them. Every metric but those per day is a function of how many
+//! frauds and good payments have each score, so a resampled window is counted anew and never sorted anew.
+
+/// A distinct score with what it costs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Level {
+    pub(super) score: f64,
+    /// `-ln p` of a fraud and of a good payment with this score.
+    pub(super) loss_of_fraud: f64,
+    pub(super) loss_of_good: f64,
+}
+
+impl Level {
+    /// The score as probability is kept inside `[eps, 1 - eps]`, eps being that of f64 (scikit-learn).
+    fn of(score: f64) -> Self {
+        let p = score.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+        Self { score, loss_of_fraud: -p.ln(), loss_of_good: -(1.0 - p).ln() }
+    }
+}
+
+/// Rows from the highest score down; rows with equal scores share a level.
+pub(super) struct Order {
+    levels: Vec<Level>,
+    /// Where in `rows` each level ends.
+    ends: Vec<usize>,
+    /// Row numbers in this order.
+    rows: Vec<u32>,
+    /// Labels in this order.
+    labels: Vec<bool>,
+}
+
+impl Order {
+    pub(super) fn new(scores: &[f64], labels: &[bool]) -> Self {
+        let mut sorted: Vec<(f64, u32)> = scores.iter().copied().zip(0..).collect();
+        // Rows with equal scores in the order of the data: what is drawn must not hang on the sort.
+        sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let (mut levels, mut ends): (Vec<Level>, Vec<usize>) = (Vec::new(), Vec::new());
+        for (position, &(score, _)) in sorted.iter().enumerate() {
+            #[expect(clippy::float_cmp, reason = "a tie is equality")]
+            if levels.last().is_none_or(|level| level.score != score) {
+                levels.push(Level::of(score));
+                ends.push(position);
+            }
+            if let Some(end) = ends.last_mut() {
+                *end = position + 1;
+            }
+        }
+        let rows: Vec<u32> = sorted.into_iter().map(|(_, row)| row).collect();
+        let labels = rows.iter().map(|&row| labels[row as usize]).collect();
+        Self { levels, ends, rows, labels }
+    }
+
+    pub(super) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Every row once.
+    pub(super) fn counts(&self) -> Counts<'_> {
+        let mut counts = self.no_counts();
+        self.recount(&mut counts, |_| 1);
+        counts
+    }
+
+    pub(super) fn no_counts(&self) -> Counts<'_> {
+        let none = || vec![0; self.levels.len()];
+        Counts { levels: &self.levels, frauds: none(), good: none(), total_frauds: 0, total_good: 0 }
+    }
+
+    /// Counts anew, the row at each position as often as `weight` says.
+    pub(super) fn recount(&self, counts: &mut Counts<'_>, weight: impl Fn(usize) -> u32) {
+        let mut start = 0;
+        (counts.total_frauds, counts.total_good) = (0, 0);
+        for ((&end, frauds), good) in self.ends.iter().zip(&mut counts.frauds).zip(&mut counts.good) {
+            (*frauds, *good) = (0, 0);
+            for position in start..end {
+                let times = weight(position);
+                if self.labels[position] {
+                    *frauds += times;
+                } else {
+                    *good += times;
+                }
+            }
+            counts.total_frauds += u64::from(*frauds);
+            counts.total_good += u64::from(*good);
+            start = end;
+        }
+    }
+
+    /// Calls `visit` for every row in order, with its level and label.
+    pub(super) fn visit(&self, mut visit: impl FnMut(u32, Level, bool)) {
+        let mut start = 0;
+        for (&end, &level) in self.ends.iter().zip(&self.levels) {
+            for position in start..end {
+                visit(self.rows[position], level, self.labels[position]);
+            }
+            start = end;
+        }
+    }
+}
+
+/// How many frauds and good payments there are at each level.
+pub(super) struct Counts<'a> {
+    levels: &'a [Level],
+    frauds: Vec<u32>,
+    good: Vec<u32>,
+    total_frauds: u64,
+    total_good: u64,
+}
+
+/// One level with its counts, which may be zero.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) level: Level,
+    pub(super) frauds: u64,
+    pub(super) good: u64,
+}
+
+impl<'a> Counts<'a> {
+    pub(super) fn over(levels: &'a [Level], frauds: Vec<u32>, good: Vec<u32>) -> Self {
+        let total = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum();
+        let (total_frauds, total_good) = (total(&frauds), total(&good));
+        Self { levels, frauds, good, total_frauds, total_good }
+    }
+
+    pub(super) fn frauds(&self) -> u64 {
+        self.total_frauds
+    }
+
+    pub(super) fn good(&self) -> u64 {
+        self.total_good
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.total_frauds + self.total_good
+    }
+
+    /// From the highest score down.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
+        self.levels.iter().zip(&self.frauds).zip(&self.good).map(|((&level, &frauds), &good)| Step {
+            level,
+            frauds: u64::from(frauds),
+            good: u64::from(good),
+        })
+    }
+
+    /// Frauds and good payments with at least this score.
+    pub(super) fn flagged(&self, threshold: f64) -> (u64, u64) {
+        // Binary search for the border, then sums over what is above it.
+        let above = self.levels.partition_point(|level| level.score >= threshold);
+        let sum = |counts: &[u32]| counts[..above].iter().map(|&count| u64::from(count)).sum();
+        (sum(&self.frauds), sum(&self.good))
+    }
+}

@@ -1,0 +1,76 @@
+//! The same metrics on parts of the window, by the values of a column.
+
+use super::Metrics;
+use super::kind::MetricKind;
+use super::order::{Counts, Level, Order};
+use serde::{Deserialize, Serialize};
+
+/// A column cut into slices: their names in the order of the report, and the slice of every row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slicing {
+    /// The column.
+    pub column: String,
+    /// Names of the slices.
+    pub names: Vec<String>,
+    /// Per row an index into the names.
+    pub slice_of: Vec<u32>,
+}
+
+/// The window by the values of one column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlicedBy {
+    /// The column.
+    pub column: String,
+    /// Its slices: ranges ascending or values with the most rows first; then missing values, then the
+    /// rest.
+    pub slices: Vec<Slice>,
+}
+
+/// Some rows of the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slice {
+    /// The value or range.
+    pub slice: String,
+    /// Rows.
+    pub rows: u64,
+    /// Frauds among them.
+    pub positives: u64,
+    /// Metrics on these rows, by name.
+    pub scores: Metrics,
+}
+
+/// Rows of one slice in the order of scores.
+#[derive(Default)]
+struct Part {
+    levels: Vec<Level>,
+    frauds: Vec<u32>,
+    good: Vec<u32>,
+}
+
+impl Part {
+    fn push(&mut self, level: Level, fraud: bool) {
+        if self.levels.last() != Some(&level) {
+            self.levels.push(level);
+            self.frauds.push(0);
+            self.good.push(0);
+        }
+        let counts = if fraud { &mut self.frauds } else { &mut self.good };
+        if let Some(count) = counts.last_mut() {
+            *count += 1;
+        }
+    }
+}
+
+/// Measures every slice in one pass over the sorted scores.
+pub(super) fn sliced(order: &Order, slicing: &Slicing, kinds: &[MetricKind]) -> SlicedBy {
+    let mut parts: Vec<Part> = slicing.names.iter().map(|_| Part::default()).collect();
+    order.visit(|row, level, fraud| parts[slicing.slice_of[row as usize] as usize].push(level, fraud));
+    let slice = |(name, part): (&String, Part)| {
+        let counts = Counts::over(&part.levels, part.frauds, part.good);
+        let scores = kinds.iter().filter_map(|kind| Some((kind.name(), kind.of(&counts)?))).collect();
+        Slice { slice: name.clone(), rows: counts.rows(), positives: counts.frauds(), scores }
+    };
+    SlicedBy { column: slicing.column.clone(), slices: slicing.names.iter().zip(parts).map(slice).collect() }
+}

@@ -1,0 +1,113 @@
+"""scikit-learn, SciPy and NumPy measure random windows that the binary measures too.
+
+    python random_metrics.py BINARY
+"""
+
+import json
+import random
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import theirs
+
+CASES = 300
+TOLERANCE = 1e-9
+
+
+def window(rng):
+    n = rng.choice([1, 2, 5, 30, 200, 900])
+    rate = rng.choice([0.0, 0.02, 0.3, 1.0])
+    draw = rng.choice([
+        rng.random, lambda: rng.randrange(6) / 5, lambda: 0.3, lambda: rng.random() ** 8, lambda: float(rng.random() < 0.5),
+        lambda: float(np.float32(rng.random())),
+    ])
+    return [draw() for _ in range(n)], [rng.random() < rate for _ in range(n)]
+
+
+def card_precision(scores, labels, days, cards, k):
+    """Fraud Detection Handbook, chapter 4; its pandas code, with ties in the order of the data."""
+    found, shares = set(), []
+    for day in sorted(set(days)):
+        best = {}
+        for score, label, at, card in zip(scores, labels, days, cards):
+            if at == day and card not in found:
+                highest, compromised = best.get(card, (-1.0, False))
+                best[card] = (max(highest, score), compromised or label)
+        top = sorted(best, key=lambda card: -best[card][0])[:k]
+        hits = [card for card in top if best[card][1]]
+        shares.append(len(hits) / k)
+        found.update(hits)
+    return sum(shares) / len(shares)
+
+
+def close(ours, his):
+    return abs(ours - his) <= TOLERANCE * max(1.0, abs(his))
+
+
+def compare(ours, his):
+    for name, value in his["expected"].items():
+        found = ours["scores"][name]
+        assert (found["value"] is None) == (value is None), (name, found, value)
+        assert value is None or close(found["value"], value), (name, found, value)
+    assert ours["confusion"] == his["confusion"]
+    curves = ours["curves"]
+    for name, x, y in (
+        ("roc", "false_positive_rate", "true_positive_rate"), ("precision_recall", "recall", "precision"),
+        ("calibration", "mean_score", "fraud_rate"), ("score_histogram", "positives", "negatives"),
+    ):
+        points, theirs_points = [(point[x], point[y]) for point in curves[name]], his["curves"][name]
+        assert len(points) == len(theirs_points), (name, len(points), len(theirs_points))
+        for point, expected in zip(points, theirs_points):
+            assert all(map(close, point, expected)), (name, point, expected)
+
+
+def main(binary):
+    warnings.simplefilter("ignore")
+    seed = random.randrange(2**32)
+    print(f"metrics: seed {seed}")
+    rng = random.Random(seed)
+    cases = []
+    for _ in range(CASES):
+        scores, labels = window(rng)
+        cards = [rng.randrange(1 + len(scores) // 4) for _ in scores]
+        days = [rng.randrange(4) for _ in scores]
+        cases.append({
+            "scores": scores, "labels": labels, "cards": cards, "days": days, "evaluation": theirs.EVALUATION,
+        })
+    lines = "".join(json.dumps(case) + "\n" for case in cases)
+    out = subprocess.run([binary, "measure"], input=lines, capture_output=True, text=True, check=True).stdout
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert len(answers) == CASES
+    for case, ours in zip(cases, answers):
+        compare(ours, theirs.expected(case["scores"], case["labels"]))
+        his = card_precision(case["scores"], case["labels"], case["days"], case["cards"], 5)
+        assert close(ours["scores"]["card_precision_at_5"]["value"], his), (ours["scores"]["card_precision_at_5"], his)
+    print(f"metrics: {CASES} random windows, every metric and every point of every curve within {TOLERANCE}")
+    intervals(binary, rng)
+
+
+def intervals(binary, rng):
+    """Our replicates are drawn with other random numbers than NumPy's: the bounds agree up to their own noise."""
+    n, replicates = 2000, 4000
+    labels = [rng.random() < 0.1 for _ in range(n)]
+    scores = [min(1.0, max(0.0, rng.gauss(0.6 if label else 0.4, 0.15))) for label in labels]
+    case = {"scores": scores, "labels": labels, "seed": rng.randrange(2**32), "evaluation": {
+        "bootstrap": {"replicates": replicates, "metrics": ["brier_score", "precision_at_threshold_0.5"]},
+    }}
+    out = subprocess.run([binary, "measure"], input=json.dumps(case), capture_output=True, text=True, check=True).stdout
+    ours = json.loads(out)["scores"]
+    draws = np.random.default_rng(rng.randrange(2**32)).integers(0, n, size=(replicates, n))
+    truth, flagged = np.asarray(labels)[draws], (np.asarray(scores) >= 0.5)[draws]
+    squares = np.mean((np.asarray(scores)[draws] - truth) ** 2, axis=1)
+    precision = (truth & flagged).sum(axis=1) / flagged.sum(axis=1)
+    for name, values in (("brier_score", squares), ("precision_at_threshold_0.5", precision)):
+        found, (low, high) = ours[name]["interval"], np.percentile(values, [2.5, 97.5])
+        print(f"{name}: [{found['low']:.5f}, {found['high']:.5f}], NumPy's bootstrap [{low:.5f}, {high:.5f}]")
+        noise = 0.12 * (high - low)
+        assert abs(found["low"] - low) < noise and abs(found["high"] - high) < noise, name
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -25,8 +25,9 @@ pub use manifest::{
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
 pub use profile::{
-    Algorithm, Controls, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone,
-    SeedPolicy, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, CanarySpec, Controls, DatesSpec, DaysSpec, EvaluationSpec, Feature, FeatureKind,
+    GovernanceProfile, LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SplitSpec, ThresholdBasis,
+    TrainingProfile, WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{AllowList, Location, Reference, ReferenceError};

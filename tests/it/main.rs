@@ -6,9 +6,11 @@
 mod bundle;
 mod checker;
 mod control;
+mod dataset;
 mod dead_letters;
 mod evidence;
 mod faults;
+mod leakage;
 mod ledger;
 mod outages;
 mod path;

@@ -152,7 +152,7 @@ fn manifest_of(spec: &TransactionSpec, name: &str, data: String, bytes: &[u8], r
             bytes: bytes.len() as u64,
             rows: rows as u64,
             columns: ColumnRoles {
-                event_time: "event_time".to_owned(),
+                event_time: Some("event_time".to_owned()),
                 label: "fraud".to_owned(),
                 row_id: "transaction_id".to_owned(),
                 label_observed_time: Some("label_observed_time".to_owned()),

@@ -7,8 +7,8 @@ use crate::dataset::{read_table, write_scores};
 use crate::identity::document_bytes;
 use crate::pipeline::metrics::{self, Scored};
 use crate::pipeline::{
-    Assignment, BoostParameters, DatasetSummary, Evaluation, LeakageReport, Table, TrainPlan, WindowSummary, canary, encode_categories,
-    leakage, settle, shap_rows, split,
+    Assignment, BoostParameters, DatasetSummary, Evaluation, LeakageReport, Table, TrainPlan, WindowSummary, canary,
+    encode_categories, leakage, settle, shap_rows, split,
 };
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{
@@ -55,7 +55,8 @@ fn work(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let matrix = Matrix::new(&table, &plan.features)?;
     if let Some(rule) = &plan.leakage.shuffled_label_canary {
         tell("check", 0.25, "fitting to shuffled labels");
-        let parameters = BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..plan.algorithm.parameters.clone() };
+        let parameters =
+            BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..plan.algorithm.parameters.clone() };
         let rule = canary(&table, &assignment, rule, plan.seed, |labels| {
             trainer::fit_to_labels(&matrix, &assignment.train, labels, &parameters, plan.seed, threads)?
                 .score(&matrix, &assignment.test)

@@ -1,4 +1,4 @@
-//! Measures admission, the life of a run, and the relay, on a database of their own.
+//! Measures admission, the life of a run, and the relay, on a database of their own; and the trainer.
 //!
 //! Every figure stands beside a ceiling that was measured in the same run. Never: asserts a figure;
 //! touches a database or a topic that somebody else uses.
@@ -10,6 +10,7 @@ mod lifecycle;
 mod load;
 mod measure;
 mod relay;
+mod training;
 
 pub use admission::{AdmissionSpec, admission};
 pub use database::{BenchDatabase, BenchFault};
@@ -17,3 +18,4 @@ pub use latency::{LatencySpec, latency};
 pub use lifecycle::{LifecycleSpec, lifecycle};
 pub use measure::{Cost, Figures, LatencyMs};
 pub use relay::{RelaySpec, relay};
+pub use training::{TrainingFigures, TrainingSpec, training};

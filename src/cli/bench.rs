@@ -3,11 +3,15 @@
 use super::progress::Narrator;
 use super::table::{Output, Table, json_lines};
 use crate::bench::{
-    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, RelaySpec, admission, latency, lifecycle, relay,
+    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, RelaySpec, TrainingFigures, TrainingSpec,
+    admission, latency, lifecycle, relay, training,
 };
+use crate::dev::wide::WideSpec;
 use crate::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measure this machine: a private Postgres that commits durably, and the worker's own code. Nothing
@@ -19,7 +23,8 @@ Examples:
   model-factory bench admission --requests 1000000     does memory stay flat?
   model-factory bench admission --brokers localhost:9092
   model-factory bench lifecycle --queued 200000
-  model-factory bench relay --brokers localhost:9092 --output json")]
+  model-factory bench relay --brokers localhost:9092 --output json
+  model-factory bench training --rows 1000000 --features 30")]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     what: What,
@@ -79,6 +84,27 @@ enum What {
         #[command(flatten)]
         broker: Broker,
     },
+    /// The trainer's child over a file, from its bytes to the written scores, beside the bare fit.
+    Training {
+        /// Rows, of which four fifths are fitted on.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+        /// Numeric features.
+        #[arg(long, default_value_t = 30)]
+        features: usize,
+        /// Trees.
+        #[arg(long, default_value_t = 100)]
+        trees: u32,
+        /// Depth of a tree.
+        #[arg(long, default_value_t = 6)]
+        depth: u32,
+        /// Threads of the fit.
+        #[arg(long, default_value_t = 2)]
+        threads: u32,
+        /// A folder that does not exist yet, to keep the data in; without it nothing is kept.
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +118,17 @@ impl BenchArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let bar = Narrator::new();
         let doing = |what: &str| bar.doing(what);
+        if let What::Training { rows, features, trees, depth, threads, keep } = self.what {
+            let wide = WideSpec { rows, features: features.max(1), trees, depth };
+            let figures = measure_training(&TrainingSpec { wide, threads: threads.max(1) }, keep, doing).await?;
+            bar.finish();
+            let mut out = std::io::stdout().lock();
+            match self.output {
+                Output::Json => json_lines(&mut out, &[figures])?,
+                Output::Table => print_training(&mut out, &figures)?,
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         doing("starting Postgres");
         let database = BenchDatabase::start().await?;
         let mut on = database.describe().await?;
@@ -117,6 +154,7 @@ impl BenchArgs {
                 on = format!("{on}; {name}");
                 relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
             }
+            What::Training { .. } => Vec::new(),
         };
         bar.finish();
         let mut out = std::io::stdout().lock();
@@ -126,6 +164,35 @@ impl BenchArgs {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+async fn measure_training(
+    spec: &TrainingSpec,
+    keep: Option<PathBuf>,
+    doing: impl FnMut(&str),
+) -> anyhow::Result<TrainingFigures> {
+    if let Some(folder) = keep {
+        std::fs::create_dir(&folder).with_context(|| format!("the folder {}", folder.display()))?;
+        return Ok(training(spec, &folder.canonicalize()?, doing).await?);
+    }
+    let folder = tempfile::tempdir()?;
+    Ok(training(spec, folder.path(), doing).await?)
+}
+
+fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Result<()> {
+    let TrainingFigures { rows, features, trees, threads, .. } = figures;
+    writeln!(out, "{rows} rows, {features} features, {trees} trees, {threads} threads")?;
+    let mut table = Table::new(&["fetch s", "child s", "bare fit s", "ratio", "columns MiB", "peak MiB"]);
+    let shown = |value: f64| format!("{value:.2}");
+    table.row([
+        shown(figures.fetch_seconds),
+        shown(figures.child_seconds),
+        shown(figures.fit_seconds),
+        shown(figures.ratio),
+        shown(figures.columns_mib),
+        shown(figures.peak_mib),
+    ]);
+    table.print(out)
 }
 
 impl Broker {

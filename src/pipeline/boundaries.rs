@@ -51,7 +51,8 @@ fn by_time(spec: &SplitSpec, labels: &LabelBasis) -> Result<PlannedSplit, Failur
             dates(*train, Some(*validation), *test, delay_days, exclude_known_entity)
         }
         (Days(train), validation @ (None | Some(Days(_))), Days(test)) => {
-            let validation_days = validation.and_then(|window| if let Days(window) = window { Some(window) } else { None });
+            let validation_days =
+                validation.and_then(|window| if let Days(window) = window { Some(window) } else { None });
             let lengths = [Some(*train), validation_days, Some(*test)];
             if lengths.iter().flatten().any(|DaysSpec { days }| *days == 0) {
                 return Err(invalid("a window must be at least a day long"));
@@ -135,8 +136,7 @@ mod tests {
 
     fn plan(spec: Value) -> Result<PlannedSplit, Failure> {
         let roles = json!({"event_time": "at", "label": "fraud", "row_id": "id", "entities": ["card"]});
-        let labels =
-            json!({"label_asof_utc": "2026-03-08T00:00:00Z", "resolution_rule": "r", "maturity_days": 7});
+        let labels = json!({"label_asof_utc": "2026-03-08T00:00:00Z", "resolution_rule": "r", "maturity_days": 7});
         let read = |value| serde_json::from_value(value).unwrap();
         plan_split(&read(spec), &serde_json::from_value(roles).unwrap(), &serde_json::from_value(labels).unwrap())
     }

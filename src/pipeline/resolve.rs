@@ -149,7 +149,9 @@ fn read_training_profile(fetched: &Fetched) -> Result<TrainingProfile, Failure> 
         }
         if feature.kind == FeatureKind::Categorical && feature.monotone.is_some() {
             let name = &feature.name;
-            return Err(invalid(format!("feature {name:?} is categorical: its values have no order to be monotone in")));
+            return Err(invalid(format!(
+                "feature {name:?} is categorical: its values have no order to be monotone in"
+            )));
         }
     }
     Ok(profile)

@@ -267,8 +267,13 @@ mod tests {
 
     #[test]
     fn no_such_dates_and_no_rows_are_an_invalid_dataset() {
-        let days =
-            WindowDays { train_days: u32::MAX, validation_days: None, test_days: u32::MAX, delay_days: 0, exclude_known_entity: None };
+        let days = WindowDays {
+            train_days: u32::MAX,
+            validation_days: None,
+            test_days: u32::MAX,
+            delay_days: 0,
+            exclude_known_entity: None,
+        };
         for table in [table(&[]), table(&[(1, true, 0)])] {
             let failure = settle(&PlannedSplit::DaysBeforeLastEvent(days.clone()), &table).unwrap_err();
             assert_eq!(failure.code, FailureCode::DatasetInvalid);

@@ -187,13 +187,14 @@ impl Fitted {
             }
         }
         let count = rows.len().max(1) as f64;
-        let effects = matrix.features.iter().zip(sums).enumerate().map(|(index, (feature, (size, sum)))| FeatureEffect {
-            feature: feature.name.clone(),
-            splits: splits.get(&index).map_or(0, |splits| *splits as u64),
-            total_gain: gains.get(&index).copied().unwrap_or(0.0),
-            mean_abs_shap: size / count,
-            mean_shap: sum / count,
-        });
+        let effects =
+            matrix.features.iter().zip(sums).enumerate().map(|(index, (feature, (size, sum)))| FeatureEffect {
+                feature: feature.name.clone(),
+                splits: splits.get(&index).map_or(0, |splits| *splits as u64),
+                total_gain: gains.get(&index).copied().unwrap_or(0.0),
+                mean_abs_shap: size / count,
+                mean_shap: sum / count,
+            });
         Ok(effects.collect())
     }
 

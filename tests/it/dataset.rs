@@ -2,8 +2,8 @@
 
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, LargeStringArray, ListArray, NullArray, PrimitiveArray, RecordBatch,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
+    Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, ListArray, NullArray, PrimitiveArray, RecordBatch,
     StringArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt16Array,
     UInt32Array, UInt64Array,
 };
@@ -50,8 +50,14 @@ fn with(name: &'static str, array: impl Array + 'static) -> Vec<(&'static str, A
     columns
 }
 
-fn write(folder: &Path, name: &str, columns: Vec<(&'static str, ArrayRef)>, compression: Compression) -> (PathBuf, u64) {
-    let batch = RecordBatch::try_from_iter(columns.into_iter().map(|(name, array)| (name, array))).unwrap();
+fn write(
+    folder: &Path,
+    name: &str,
+    columns: Vec<(&'static str, ArrayRef)>,
+    compression: Compression,
+) -> (PathBuf, u64) {
+    let nullable = columns.into_iter().map(|(name, array)| (name, array, true));
+    let batch = RecordBatch::try_from_iter_with_nullable(nullable).unwrap();
     let path = folder.join(name);
     let properties = WriterProperties::builder().set_compression(compression).build();
     let mut writer =
@@ -97,7 +103,10 @@ fn numbers_of_every_width_become_floats_and_null_is_missing() {
     assert_eq!(numbers(decimal), ["1.5", "NaN", "-0.25"]);
     assert_eq!(numbers(NullArray::new(3)), ["NaN"; 3]);
     let values: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 7.0]));
-    assert_eq!(numbers(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![Some(0), None, Some(1)]), values)), expected);
+    assert_eq!(
+        numbers(DictionaryArray::<Int32Type>::new(Int32Array::from(vec![Some(0), None, Some(1)]), values)),
+        expected
+    );
 }
 
 #[test]
@@ -172,7 +181,8 @@ fn more_than_is_declared_or_allowed_is_refused_before_it_is_read() {
 fn a_good_payment_may_have_no_observed_label_and_a_fraud_may_not() {
     let observed = |values: Vec<Option<i64>>| {
         let folder = tempfile::tempdir().unwrap();
-        let file = write(folder.path(), "x", with("seen", TimestampMillisecondArray::from(values)), Compression::SNAPPY);
+        let file =
+            write(folder.path(), "x", with("seen", TimestampMillisecondArray::from(values)), Compression::SNAPPY);
         let roles = ColumnRoles { label_observed_time: Some("seen".to_owned()), ..roles() };
         read_table(&[file], &roles, &[], &Limits::default())
     };

@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
+use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
 use model_factory::contract::{CanarySpec, Feature, FeatureKind, OwnershipBoundaries, TrainBuildRequest};
 use model_factory::dev::transactions::{TransactionSpec, write};
 use model_factory::identity::Digest;
@@ -132,7 +132,10 @@ async fn an_event_after_the_label_asof_is_found() {
     let row = replaced(&row, "label_observed_time", at(vec![asof.timestamp_micros()]));
     // It is immature besides.
     let expected = [once("event_after_label_asof", PLANTED), once("immature_label", PLANTED)];
-    assert_eq!(found(&plan, &[&CLEAN.rows, &replaced(&row, "amount", Arc::new(Float32Array::from(vec![1.0])))]).await, expected);
+    assert_eq!(
+        found(&plan, &[&CLEAN.rows, &replaced(&row, "amount", Arc::new(Float32Array::from(vec![1.0])))]).await,
+        expected
+    );
 }
 
 #[tokio::test]
@@ -224,7 +227,8 @@ async fn a_role_column_among_the_features_is_found() {
 async fn a_feature_that_separates_alone_is_found() {
     let labels = CLEAN.rows.column_by_name("fraud").unwrap().as_boolean();
     // The opposite of the label, and missing where it is fraud half of the time.
-    let told = labels.values().iter().enumerate().map(|(row, fraud)| (!fraud || row % 2 == 0).then_some(f32::from(u8::from(!fraud))));
-    let rows = replaced(&CLEAN.rows, "during_night", Arc::new(told.collect::<Float32Array>()));
+    let told = labels.values().iter().enumerate();
+    let told = told.map(|(row, fraud)| if fraud && row % 2 == 0 { f32::NAN } else { f32::from(u8::from(!fraud)) });
+    let rows = replaced(&CLEAN.rows, "during_night", Arc::new(Float32Array::from_iter_values(told)));
     assert_eq!(found(&CLEAN.plan, &[&rows]).await, [once("single_feature_separates", "during_night")]);
 }

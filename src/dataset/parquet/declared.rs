@@ -91,7 +91,8 @@ fn check_sizes(metadata: &ParquetMetaData, mask: &ProjectionMask, rows: u64, lim
     let most = u64::from(limits.memory_mib) * MIB;
     let mut in_groups = 0_u64;
     for (index, group) in metadata.row_groups().iter().enumerate() {
-        let declared = u64::try_from(group.num_rows()).map_err(|_| format!("row group {index} has fewer than 0 rows"))?;
+        let declared =
+            u64::try_from(group.num_rows()).map_err(|_| format!("row group {index} has fewer than 0 rows"))?;
         in_groups = in_groups.saturating_add(declared);
         for (leaf, column) in group.columns().iter().enumerate() {
             let (packed, plain) = (column.compressed_size(), column.uncompressed_size());

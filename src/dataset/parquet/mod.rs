@@ -114,10 +114,7 @@ impl<'a> Reading<'a> {
         let (roles, first) = (self.roles, self.label.len());
         numbers::labels(column(&roles.label)?, &mut self.label).map_err(named(&roles.label))?;
         symbols::row_ids(file, column(&roles.row_id)?, &mut self.row_id).map_err(named(&roles.row_id))?;
-        for (name, into) in [
-            (&roles.event_time, &mut self.event_time),
-            (&roles.feature_time, &mut self.feature_time),
-        ] {
+        for (name, into) in [(&roles.event_time, &mut self.event_time), (&roles.feature_time, &mut self.feature_time)] {
             if let (Some(name), Some(into)) = (name, into) {
                 times::times(column(name)?, into).map_err(named(name))?;
             }

@@ -39,7 +39,11 @@ impl<'a> Slots<'a> {
         Err(format!("the value in row {} is infinite as a 32-bit float", first_row + row))
     }
 
-    fn fill_from<T: ArrowPrimitiveType>(&mut self, array: &dyn Array, as_f32: impl Fn(T::Native) -> f32) -> Result<(), String> {
+    fn fill_from<T: ArrowPrimitiveType>(
+        &mut self,
+        array: &dyn Array,
+        as_f32: impl Fn(T::Native) -> f32,
+    ) -> Result<(), String> {
         let array = array.as_primitive::<T>();
         if array.null_count() == 0 {
             self.fill(array.values().iter().map(|&value| Some(as_f32(value))))

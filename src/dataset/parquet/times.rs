@@ -43,7 +43,9 @@ fn instants(array: &dyn Array) -> Result<Vec<Option<i64>>, String> {
             let values = array.as_primitive::<TimestampMillisecondType>().iter();
             values.map(|value| value.and_then(|v| v.checked_mul(1_000))).collect()
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => array.as_primitive::<TimestampMicrosecondType>().iter().collect(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            array.as_primitive::<TimestampMicrosecondType>().iter().collect()
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             let values = array.as_primitive::<TimestampNanosecondType>().iter();
             values.map(|value| value.map(|v| v.div_euclid(1_000))).collect()

@@ -54,8 +54,7 @@ mod tests {
             entities: vec![],
             features: Features::new(0, vec![], vec![]),
         };
-        let assignment =
-            Assignment { train: (0..200).collect(), test: (200..400).collect(), ..Assignment::default() };
+        let assignment = Assignment { train: (0..200).collect(), test: (200..400).collect(), ..Assignment::default() };
         let spec = CanarySpec { fits: 5, rounds: 1, max_above_chance: 0.1 };
         let frauds = |labels: &[bool]| labels.iter().filter(|label| **label).count();
         let true_labels: Vec<bool> = assignment.train.iter().map(|&row| table.label[row]).collect();

@@ -78,7 +78,7 @@ impl<'a> Reading<'a> {
             features,
             event_time: column(&roles.event_time),
             label: Vec::with_capacity(rows),
-            row_id: RowIds::Numbers(Vec::new()),
+            row_id: RowIds::Numbers(Vec::with_capacity(rows)),
             label_observed_time: column(&roles.label_observed_time),
             feature_time: column(&roles.feature_time),
             entities: roles.entities.iter().map(|_| (Interner::default(), Vec::with_capacity(rows))).collect(),

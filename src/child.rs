@@ -7,12 +7,13 @@ use crate::dataset::{read_table, write_scores};
 use crate::identity::document_bytes;
 use crate::pipeline::metrics::{self, Measured, Resampling, Scored};
 use crate::pipeline::{
-    Assignment, DatasetSummary, Evaluation, Table, TrainPlan, WindowSummary, leakage, slicings, split,
+    Assignment, BoostParameters, DatasetSummary, Evaluation, LeakageReport, Table, TrainPlan, WindowSummary, canary,
+    encode_categories, leakage, settle, shap_rows, slicings, split,
 };
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{
-    self, EVALUATION_FILE, Fitted, FittingWindow, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE,
-    SCORES_FILE,
+    self, EVALUATION_FILE, Fitted, FittingWindow, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Matrix, Progress,
+    RESULT_FILE, SCORES_FILE,
 };
 use std::fs;
 use std::io::Write as _;
@@ -39,38 +40,63 @@ fn work(job_dir: &Path, worker: i32) -> Result<(), Failure> {
 
     tell("read", 0.0, "reading the rows");
     let files: Vec<_> = files.into_iter().zip(plan.files.iter().map(|file| file.rows)).collect();
-    let reading = || read_table(&files, &plan.columns, &plan.features, plan.limits.max_rows);
-    let table = catch_unwind(AssertUnwindSafe(reading))
+    let reading = || read_table(&files, &plan.columns, &plan.features, &plan.limits);
+    let mut table = catch_unwind(AssertUnwindSafe(reading))
         .unwrap_or_else(|_| Err(Failure::new(FailureCode::DatasetInvalid, "a data file made the decoder panic")))?;
 
     tell("check", 0.2, "looking for leakage");
-    let assignment = split(&table, &plan.split);
-    let report = leakage(&table, &assignment, &plan);
-    write(job_dir, LEAKAGE_REPORT_FILE, &document_bytes(&report))?;
-    if !report.clean {
-        return Err(Failure::new(FailureCode::LeakageGuardViolation, report.message()));
-    }
+    let settled = settle(&plan.split, &table)?;
+    let assignment = split(&table, &settled, plan.seed);
+    let categories = encode_categories(&mut table, &assignment.train, &plan.features, plan.limits.max_categories)?;
+    let report = leakage(&table, &assignment, &settled, &plan);
+    keep_if_clean(job_dir, &report)?;
     let dataset = summarise(&table, &assignment);
     check_labels(&dataset, &plan)?;
+    let matrix = Matrix::new(&table, &plan.features)?;
+    if let Some(rule) = &plan.leakage.shuffled_label_canary {
+        tell("check", 0.25, "fitting to shuffled labels");
+        let parameters =
+            BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..plan.algorithm.parameters.clone() };
+        let rule = canary(&table, &assignment, rule, plan.seed, |labels| {
+            trainer::fit_to_labels(&matrix, &assignment.train, labels, &parameters, plan.seed, threads)?
+                .score(&matrix, &assignment.test)
+        })?;
+        keep_if_clean(job_dir, &report.with(rule))?;
+    }
 
-    let fitted = fit(&table, &assignment, &plan, threads)?;
-    write(job_dir, MODEL_FILE, &fitted.xgboost_json()?)?;
+    let fitted = fit(&matrix, &assignment, &plan, threads)?;
+    write(job_dir, MODEL_FILE, &fitted.xgboost_json(&plan.features, &categories)?)?;
     tell("score", 0.85, "scoring the test window");
-    let scores = fitted.score(&table, &assignment.test)?;
+    let scores = fitted.score(&matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     tell("evaluate", 0.9, "measuring");
     let Measured { scores, confusion, curves, slices } = measure(&table, &assignment, &scores, &plan, threads);
-    let evaluation = Evaluation { scores, confusion, curves, slices, dataset, rounds: fitted.rounds };
+    let evaluation = Evaluation {
+        scores,
+        confusion,
+        curves,
+        slices,
+        dataset,
+        split: settled,
+        rounds: fitted.rounds,
+        features: fitted.effects(&matrix, &shap_rows(&assignment.test))?,
+    };
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     tell("evaluate", 1.0, "measured");
     Ok(())
 }
 
-fn fit(table: &Table, assignment: &Assignment, plan: &TrainPlan, threads: u32) -> Result<Fitted, Failure> {
+/// Writes the report; what it finds ends the job.
+fn keep_if_clean(job_dir: &Path, report: &LeakageReport) -> Result<(), Failure> {
+    write(job_dir, LEAKAGE_REPORT_FILE, &document_bytes(report))?;
+    if report.clean { Ok(()) } else { Err(Failure::new(FailureCode::LeakageGuardViolation, report.message())) }
+}
+
+fn fit(matrix: &Matrix, assignment: &Assignment, plan: &TrainPlan, threads: u32) -> Result<Fitted, Failure> {
     let parameters = &plan.algorithm.parameters;
     let every = (parameters.rounds / 20).max(1);
     let rows = FittingWindow { train: &assignment.train, validation: &assignment.validation };
-    trainer::fit(table, rows, &plan.features, parameters, plan.seed, threads, |done| {
+    trainer::fit(matrix, rows, parameters, plan.seed, threads, |done| {
         if done % every == 0 {
             let fraction = 0.3 + 0.55 * f64::from(done) / f64::from(parameters.rounds);
             tell("fit", fraction, &format!("{done} of {} trees", parameters.rounds));
@@ -128,9 +154,11 @@ fn measure(table: &Table, assignment: &Assignment, scores: &[f32], plan: &TrainP
     let rows = &assignment.test;
     let scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
     let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
-    let days: Vec<i64> = rows.iter().map(|&row| table.event_time[row].div_euclid(DAY)).collect();
+    let at = table.event_time.as_deref();
+    let days: Vec<i64> = rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect();
     let of_rows = |ids: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ids[row]).collect() };
-    let cards = table.entities.first().map(|column| of_rows(&column.ids));
+    // Without time there are no days to look at the best cards of.
+    let cards = table.entities.first().filter(|_| at.is_some()).map(|column| of_rows(&column.ids));
     let of_test = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
     let bootstrap = plan.evaluation.bootstrap.as_ref();
     let cluster = bootstrap.and_then(|spec| spec.cluster.as_ref());

@@ -108,13 +108,15 @@ impl Relay {
             self.check_ownership(row.kind)?;
         }
         reach("relay.read").map_err(ledger::Fault::from)?;
-        let mut sending = pin!(join_all(rows.iter().map(|row| self.send(row))));
-        // Polled once, everything is with the client library and nothing is acknowledged.
-        let at_once = (&mut sending).now_or_never();
-        reach("relay.produced").map_err(ledger::Fault::from)?;
-        let reports = match at_once {
-            Some(reports) => reports,
-            None => sending.await,
+        let reports = {
+            let mut sending = pin!(join_all(rows.iter().map(|row| self.send(row))));
+            // Polled once, everything is with the client library and nothing is acknowledged.
+            let at_once = (&mut sending).now_or_never();
+            reach("relay.produced").map_err(ledger::Fault::from)?;
+            match at_once {
+                Some(reports) => reports,
+                None => sending.await,
+            }
         };
         reach("relay.acknowledged").map_err(ledger::Fault::from)?;
         let mut sent = Vec::with_capacity(rows.len());

@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("relay", "contract faults identity kafka ledger retry run"),
     ("child", "dataset identity pipeline run trainer"),
     ("dev", "config contract identity kafka ledger run"),
-    ("bench", "contract dev intake kafka ledger pipeline relay run"),
+    ("bench", "contract dataset dev identity intake kafka ledger pipeline relay run trainer"),
 ];
 
 /// Libraries that stay behind one wall.

@@ -33,6 +33,9 @@ pub enum BenchFault {
     /// The worker's loops.
     #[error(transparent)]
     Intake(#[from] crate::intake::IntakeFault),
+    /// The trainer.
+    #[error("the benchmark's training: {0}")]
+    Training(String),
     /// No folder for the database.
     #[error("the benchmark's folder: {0}")]
     Folder(#[from] std::io::Error),

@@ -1,4 +1,4 @@
-//! Measures admission, the life of a run, and the relay, on a database of their own; and the metrics.
+//! Measures admission, the life of a run, and the relay, on a database of their own; the metrics; and the trainer.
 //!
 //! Every figure stands beside a ceiling that was measured in the same run. Never: asserts a figure;
 //! touches a database or a topic that somebody else uses.
@@ -11,6 +11,7 @@ mod load;
 mod measure;
 mod metrics;
 mod relay;
+mod training;
 
 pub use admission::{AdmissionSpec, admission};
 pub use database::{BenchDatabase, BenchFault};
@@ -19,3 +20,4 @@ pub use lifecycle::{LifecycleSpec, lifecycle};
 pub use measure::{Cost, Figures, LatencyMs};
 pub use metrics::{MetricsSpec, metrics};
 pub use relay::{RelaySpec, relay};
+pub use training::{TrainingFigures, TrainingSpec, training};

@@ -3,12 +3,15 @@
 use super::progress::Narrator;
 use super::table::{Output, Table, json_lines};
 use crate::bench::{
-    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, admission, latency,
-    lifecycle, metrics, relay,
+    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
+    TrainingSpec, admission, latency, lifecycle, metrics, relay, training,
 };
+use crate::dev::wide::WideSpec;
 use crate::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measure this machine: a private Postgres that commits durably, and the worker's own code. Nothing
@@ -21,7 +24,8 @@ Examples:
   model-factory bench admission --brokers localhost:9092
   model-factory bench lifecycle --queued 200000
   model-factory bench relay --brokers localhost:9092 --output json
-  model-factory bench metrics --rows 1000000 --replicates 100")]
+  model-factory bench metrics --rows 1000000 --replicates 100
+  model-factory bench training --rows 1000000 --features 30")]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     what: What,
@@ -96,6 +100,27 @@ enum What {
         #[arg(long, default_value_t = 0)]
         threads: u32,
     },
+    /// The trainer's child over a file, from its bytes to the written scores, beside the bare fit.
+    Training {
+        /// Rows, of which four fifths are fitted on.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: usize,
+        /// Numeric features.
+        #[arg(long, default_value_t = 30)]
+        features: usize,
+        /// Trees.
+        #[arg(long, default_value_t = 100)]
+        trees: u32,
+        /// Depth of a tree.
+        #[arg(long, default_value_t = 6)]
+        depth: u32,
+        /// Threads of the fit.
+        #[arg(long, default_value_t = 2)]
+        threads: u32,
+        /// A folder that does not exist yet, to keep the data in; without it nothing is kept.
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +133,18 @@ struct Broker {
 impl BenchArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let bar = Narrator::new();
+        if let What::Training { rows, features, trees, depth, threads, keep } = self.what {
+            let wide = WideSpec { rows, features: features.max(1), trees, depth };
+            let spec = TrainingSpec { wide, threads: threads.max(1) };
+            let figures = measure_training(&spec, keep, |what| bar.doing(what)).await?;
+            bar.finish();
+            let mut out = std::io::stdout().lock();
+            match self.output {
+                Output::Json => json_lines(&mut out, &[figures])?,
+                Output::Table => print_training(&mut out, &figures)?,
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let (on, measured) = match self.what {
             What::Metrics { rows, laps, replicates, threads } => {
                 let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
@@ -154,9 +191,38 @@ async fn on_a_database(what: What, bar: &Narrator) -> anyhow::Result<(String, Ve
             on = format!("{on}; {name}");
             relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
         }
-        What::Metrics { .. } => Vec::new(),
+        What::Metrics { .. } | What::Training { .. } => Vec::new(),
     };
     Ok((on, measured))
+}
+
+async fn measure_training(
+    spec: &TrainingSpec,
+    keep: Option<PathBuf>,
+    doing: impl FnMut(&str),
+) -> anyhow::Result<TrainingFigures> {
+    if let Some(folder) = keep {
+        std::fs::create_dir(&folder).with_context(|| format!("the folder {}", folder.display()))?;
+        return Ok(training(spec, &folder.canonicalize()?, doing).await?);
+    }
+    let folder = tempfile::tempdir()?;
+    Ok(training(spec, folder.path(), doing).await?)
+}
+
+fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Result<()> {
+    let TrainingFigures { rows, features, trees, threads, .. } = figures;
+    writeln!(out, "{rows} rows, {features} features, {trees} trees, {threads} threads")?;
+    let mut table = Table::new(&["fetch s", "child s", "bare fit s", "ratio", "columns MiB", "peak MiB"]);
+    let shown = |value: f64| format!("{value:.2}");
+    table.row([
+        shown(figures.fetch_seconds),
+        shown(figures.child_seconds),
+        shown(figures.fit_seconds),
+        shown(figures.ratio),
+        shown(figures.columns_mib),
+        shown(figures.peak_mib),
+    ]);
+    table.print(out)
 }
 
 impl Broker {

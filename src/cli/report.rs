@@ -93,6 +93,6 @@ fn from_folder(folder: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     for run_id in [&report.run_id, &receipt.run_id] {
         ensure!(run_id == &plan.run_id, "the folder mixes documents of {run_id} and {}", plan.run_id);
     }
-    let sources = ReportSources { plan: &plan, report: &report, receipt: &receipt, receipt_at: None, importance: None };
+    let sources = ReportSources { plan: &plan, report: &report, receipt: &receipt, receipt_at: None };
     Ok((plan.run_id.to_string(), report_page(&sources).into_bytes()))
 }

@@ -142,8 +142,10 @@ pub struct Materialization {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnRoles {
-    /// When the payment happened.
-    pub event_time: String,
+    /// When the payment happened. Only data without time may leave it out, and then only a random split
+    /// is possible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
     /// Fraud or not.
     pub label: String,
     /// Unique per row.

@@ -30,8 +30,8 @@ pub use manifest::{
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
 pub use profile::{
-    Algorithm, Controls, Feature, FeatureKind, GovernanceProfile, LeakageSpec, Limits, Monotone, SeedPolicy, SplitSpec,
-    ThresholdBasis, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, CanarySpec, Controls, DatesSpec, DaysSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec,
+    Limits, Monotone, SeedPolicy, ShareSpec, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{Location, Reference, ReferenceError};

@@ -88,10 +88,10 @@ pub struct Algorithm {
 }
 
 /// Which rows are for what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitSpec {
-    /// Windows of event time.
+    /// Windows of event time, all given in the same way.
     TimeBased {
         /// Rows to fit on.
         train: WindowSpec,
@@ -103,20 +103,72 @@ pub enum SplitSpec {
         /// Least days between the last row that is learned from and the first one measured on:
         /// labels need this long to become known.
         delay_days: u32,
+        /// Where windows given in days end; [`Anchor::LabelMaturity`] if it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        anchor: Option<Anchor>,
         /// Entity column whose members, seen as fraud before the test window, leave the test window.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exclude_known_entity: Option<String>,
     },
+    /// For data without time: a seeded draw of each class.
+    StratifiedRandom {
+        /// Rows to fit on.
+        train: ShareSpec,
+        /// Rows for early stopping.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation: Option<ShareSpec>,
+        /// Rows to measure on.
+        test: ShareSpec,
+    },
 }
 
-/// A half-open window of event time: `start` is in, `end` is not.
+/// A window of event time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum WindowSpec {
+    /// By dates.
+    Dates(DatesSpec),
+    /// By its length; train, validation, delay and test follow each other and end at the anchor.
+    Days(DaysSpec),
+    /// By its share of the rows in the order of time.
+    Share(ShareSpec),
+}
+
+/// A half-open window: `start` is in, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WindowSpec {
+pub struct DatesSpec {
     /// First instant in the window.
     pub start: DateTime<Utc>,
     /// First instant after it.
     pub end: DateTime<Utc>,
+}
+
+/// Length of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DaysSpec {
+    /// Days of 24 hours.
+    pub days: u32,
+}
+
+/// Share of the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareSpec {
+    /// Above 0, below 1.
+    pub fraction: f64,
+}
+
+/// Where windows given in days end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anchor {
+    /// When the labels of the manifest are mature: its label as-of less its maturity.
+    #[default]
+    LabelMaturity,
+    /// Right after the last event in the data.
+    LastEvent,
 }
 
 /// Where the seed comes from.
@@ -130,12 +182,33 @@ pub struct SeedPolicy {
 }
 
 /// What counts as leakage beyond the rules that always hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakageSpec {
     /// Entity columns that may not occur on both sides of the split.
     #[serde(default)]
     pub disjoint_entities: Vec<String>,
+    /// Lets rows of equal content stand in two windows: some payments repeat to the cent.
+    #[serde(default)]
+    pub allow_repeated_content: bool,
+    /// Most ROC AUC, in either direction, that one feature may reach by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_single_feature_auc: Option<f64>,
+    /// Fits on labels in random order; nothing can be learned from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shuffled_label_canary: Option<CanarySpec>,
+}
+
+/// Fits on shuffled labels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanarySpec {
+    /// Fits, each with an order of its own.
+    pub fits: u32,
+    /// Trees of each.
+    pub rounds: u32,
+    /// Most that their mean ROC AUC on the test window may lie above one half.
+    pub max_above_chance: f64,
 }
 
 /// Bounds on the work; the operator's own bounds cap them.
@@ -151,6 +224,9 @@ pub struct Limits {
     /// Rows over all files.
     #[serde(default = "Limits::default_max_rows")]
     pub max_rows: u64,
+    /// Values of one categorical feature in the train window.
+    #[serde(default = "Limits::default_max_categories")]
+    pub max_categories: u32,
 }
 
 impl Limits {
@@ -165,6 +241,10 @@ impl Limits {
     fn default_max_rows() -> u64 {
         50_000_000
     }
+
+    fn default_max_categories() -> u32 {
+        1_000
+    }
 }
 
 impl Default for Limits {
@@ -173,6 +253,7 @@ impl Default for Limits {
             wall_seconds: Self::default_wall_seconds(),
             memory_mib: Self::default_memory_mib(),
             max_rows: Self::default_max_rows(),
+            max_categories: Self::default_max_categories(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `dev`, `demo` and tests need around a worker: a private Postgres, synthetic card transactions,
+//! What `dev`, `demo` and tests need around a worker: a private Postgres, synthetic card transactions, wide rows,
 //! the demo's requests.
 //!
 //! Never: used by a worker in production.
@@ -7,6 +7,7 @@ mod environment;
 mod postgres;
 pub mod requests;
 pub mod transactions;
+pub mod wide;
 
 pub use environment::Environment;
 pub use postgres::{PostgresError, PrivatePostgres, binaries};

@@ -1,8 +1,10 @@
 //! The evaluation report: what was measured, on what, and what the gate will say.
 
+use super::explanation::FeatureEffect;
 use super::gate::{Decision, judge};
 use super::metrics::{Confusion, Curves, Metrics, SlicedBy};
-use super::plan::{PlannedSplit, Revisions, TrainPlan};
+use super::plan::{Revisions, TrainPlan};
+use super::split::SettledSplit;
 use crate::contract::{EvidenceRef, GovernanceProfile};
 use crate::identity::{Digest, RunId, recipe_digest};
 use crate::run::Failure;
@@ -47,14 +49,16 @@ pub struct EvalMetrics {
     pub dataset: DatasetSummary,
     /// The profile's thresholds, by name.
     pub thresholds: BTreeMap<String, f64>,
-    /// The windows.
-    pub split: PlannedSplit,
+    /// The split, every boundary settled.
+    pub split: SettledSplit,
     /// The seed.
     pub seed: u64,
     /// Nothing known later is in the labels.
     pub label_asof_utc: DateTime<Utc>,
     /// Trees in the model.
     pub rounds: u32,
+    /// What every feature does in the model.
+    pub features: Vec<FeatureEffect>,
 }
 
 /// Rows and frauds per window.
@@ -99,8 +103,12 @@ pub struct Evaluation {
     pub slices: Vec<SlicedBy>,
     /// Rows and frauds per window.
     pub dataset: DatasetSummary,
+    /// The split, every boundary settled.
+    pub split: SettledSplit,
     /// Trees in the model.
     pub rounds: u32,
+    /// What every feature does in the model.
+    pub features: Vec<FeatureEffect>,
 }
 
 /// What a report rests on.
@@ -145,10 +153,11 @@ pub fn report(
             slices: evaluation.slices,
             dataset: evaluation.dataset,
             thresholds: profile.eval_thresholds.clone(),
-            split: plan.split.clone(),
+            split: evaluation.split,
             seed: plan.seed,
             label_asof_utc: plan.label_basis.label_asof_utc,
             rounds: evaluation.rounds,
+            features: evaluation.features,
         },
         provenance,
     })

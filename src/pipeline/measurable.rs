@@ -75,7 +75,7 @@ mod tests {
     fn place_of(spec: &EvaluationSpec) -> Option<String> {
         let features = [Feature { name: "amount".to_owned(), kind: FeatureKind::Numeric, monotone: None }];
         let columns = ColumnRoles {
-            event_time: "at".to_owned(),
+            event_time: Some("at".to_owned()),
             label: "fraud".to_owned(),
             row_id: "id".to_owned(),
             label_observed_time: None,

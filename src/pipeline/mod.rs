@@ -4,8 +4,12 @@
 //! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
 //! output, reads a clock, draws a random number that its seed does not settle.
 
+mod boundaries;
 mod bundle;
+mod categories;
 mod evaluate;
+mod explanation;
+mod features;
 mod gate;
 mod leakage;
 mod measurable;
@@ -22,19 +26,22 @@ mod thresholds;
 pub mod metrics;
 
 pub use bundle::{Bundle, BundleContents, BundleFile, BundleManifest, Lineage, bundle, bundle_id, bundle_version};
+pub use categories::{FeatureCategories, MAX_VALUES_READ, encode_categories};
 pub use evaluate::{DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Evaluation, WindowSummary, report};
+pub use explanation::{FeatureEffect, SHAP_ROWS, shap_rows};
+pub use features::{Category, Features};
 pub use gate::{
     Decision, Eligibility, GateReceipt, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate, judge,
 };
-pub use leakage::{LeakageReport, LeakageRule, leakage};
+pub use leakage::{LeakageReport, LeakageRule, canary, leakage};
 pub use plan::{
-    BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
-    Window,
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, PinnedDocument, PinnedFile, PinnedManifest,
+    PlannedSplit, ResolvedAlgorithm, Revisions, Shares, TimeShares, TrainPlan, Window, WindowDays, Windows,
 };
 pub use publish::{StoredVerdict, clear_for_publication, publication};
-pub use report_page::{Importance, ReportSources, report_page};
+pub use report_page::{ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
-pub use split::{Assignment, split};
+pub use split::{Assignment, SettledSplit, settle, split};
 pub use table::{EntityColumn, RowId, RowIds, Table};
 pub use thresholds::{Direction, Threshold, Verdict};

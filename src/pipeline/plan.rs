@@ -117,10 +117,24 @@ pub struct Window {
     pub end: DateTime<Utc>,
 }
 
-/// Boundaries as instants.
+/// Which rows are for what, as far as it can be known before a row is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "strategy", rename_all = "snake_case")]
+pub enum PlannedSplit {
+    /// Boundaries as instants.
+    TimeBased(Windows),
+    /// Windows by their lengths, that end right after the last event: the rows say when that is.
+    DaysBeforeLastEvent(WindowDays),
+    /// Windows by their shares of the rows in the order of time.
+    SharesOfTime(TimeShares),
+    /// A seeded draw of each class.
+    StratifiedRandom(Shares),
+}
+
+/// Windows with their boundaries as instants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlannedSplit {
+pub struct Windows {
     /// Rows to fit on.
     pub train: Window,
     /// Rows for early stopping.
@@ -132,6 +146,46 @@ pub struct PlannedSplit {
     /// Entity column whose members, seen as fraud before the test window (and known by then, that is
     /// `delay_days` before its start), leave the test window.
     pub exclude_known_entity: Option<String>,
+}
+
+/// Windows by their lengths in days, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowDays {
+    /// Rows to fit on.
+    pub train_days: u32,
+    /// Rows for early stopping.
+    pub validation_days: Option<u32>,
+    /// Rows to measure on.
+    pub test_days: u32,
+    /// Gap before the test window.
+    pub delay_days: u32,
+    /// As in [`Windows`].
+    pub exclude_known_entity: Option<String>,
+}
+
+/// Windows by their shares of the rows in the order of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeShares {
+    /// Shares of the rows.
+    pub shares: Shares,
+    /// Gap before the test window.
+    pub delay_days: u32,
+    /// As in [`Windows`].
+    pub exclude_known_entity: Option<String>,
+}
+
+/// Shares of the rows, together at most 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    /// Rows to fit on.
+    pub train: f64,
+    /// Rows for early stopping.
+    pub validation: Option<f64>,
+    /// Rows to measure on.
+    pub test: f64,
 }
 
 /// What to fit.
@@ -153,6 +207,12 @@ impl ResolvedAlgorithm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoostParameters {
+    /// The loss that is reduced; a fit starts from the share of frauds among the rows.
+    pub objective: BoostObjective,
+    /// How splits are found.
+    pub tree_method: BoostTreeMethod,
+    /// What early stopping looks at.
+    pub eval_metric: BoostEvalMetric,
     /// Boosting rounds at the most.
     pub rounds: u32,
     /// Depth of a tree at the most.
@@ -177,11 +237,46 @@ pub struct BoostParameters {
     pub scale_pos_weight: f64,
     /// Rounds without improvement on the validation window before stopping; 0 never stops.
     pub early_stopping_rounds: u32,
+    /// Share of columns per level of a tree.
+    pub colsample_bylevel: f64,
+    /// Share of columns per split.
+    pub colsample_bynode: f64,
+}
+
+/// Losses that can be reduced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BoostObjective {
+    /// Log loss of a probability.
+    #[default]
+    #[serde(rename = "binary:logistic")]
+    BinaryLogistic,
+}
+
+/// Ways to find splits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoostTreeMethod {
+    /// Over histograms of at most `max_bin` bins; a category is a bin of its own. Splits on up to 4
+    /// categories are one against the rest, above that by at most 64 categories a side.
+    #[default]
+    Hist,
+}
+
+/// What early stopping can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoostEvalMetric {
+    /// Log loss on the validation window.
+    #[default]
+    LogLoss,
 }
 
 impl Default for BoostParameters {
     fn default() -> Self {
         Self {
+            objective: BoostObjective::BinaryLogistic,
+            tree_method: BoostTreeMethod::Hist,
+            eval_metric: BoostEvalMetric::LogLoss,
             rounds: 100,
             max_depth: 6,
             eta: 0.3,
@@ -194,6 +289,8 @@ impl Default for BoostParameters {
             max_bin: 256,
             scale_pos_weight: 1.0,
             early_stopping_rounds: 0,
+            colsample_bylevel: 1.0,
+            colsample_bynode: 1.0,
         }
     }
 }
@@ -209,6 +306,8 @@ impl BoostParameters {
             ("eta", share(self.eta), "above 0, at most 1"),
             ("subsample", share(self.subsample), "above 0, at most 1"),
             ("colsample_bytree", share(self.colsample_bytree), "above 0, at most 1"),
+            ("colsample_bylevel", share(self.colsample_bylevel), "above 0, at most 1"),
+            ("colsample_bynode", share(self.colsample_bynode), "above 0, at most 1"),
             ("min_child_weight", weight(self.min_child_weight), "0 or more"),
             ("lambda", weight(self.lambda), "0 or more"),
             ("alpha", weight(self.alpha), "0 or more"),

@@ -1,18 +1,18 @@
 //! From references to a plan: every check that needs no rows.
 
+use super::boundaries::plan_split;
 use super::measurable::measurable;
 use super::plan::{
-    BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, PlannedSplit, ResolvedAlgorithm, Revisions, TrainPlan,
-    Window,
+    BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, ResolvedAlgorithm, Revisions, TrainPlan,
 };
 use super::thresholds::Threshold;
 use crate::contract::{
-    self, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile, IntentKind, SchemaName, SeedPolicy,
-    SplitSpec, TrainBuildRequest, TrainingProfile, WindowSpec,
+    self, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile, IntentKind, LeakageSpec, SchemaName,
+    SeedPolicy, SplitSpec, TrainBuildRequest, TrainingProfile,
 };
 use crate::identity::{Digest, recipe_digest};
 use crate::run::{Failure, FailureCode};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +60,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     check_feature_sets(&manifests, &profile)?;
     let first = &manifests[0].1;
     check_labels(&manifests, profile.expected_label_basis.as_ref(), sources.started_at)?;
+    check_leakage(&profile.leakage, &manifests)?;
     let files = pin_files(&manifests)?;
     let columns = &first.materializations[0].columns;
     measurable(&profile.evaluation, &profile.features, columns).map_err(|fault| {
@@ -91,7 +92,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         feature_definition_set: profile.feature_definition_set.clone(),
         features: profile.features.clone(),
         label_basis: first.label_basis.clone(),
-        split: plan_split(&profile.split)?,
+        split: plan_split(&profile.split, &first.materializations[0].columns, &first.label_basis)?,
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
         algorithm: resolve_algorithm(&profile)?,
         leakage: profile.leakage.clone(),
@@ -161,9 +162,11 @@ fn read_training_profile(fetched: &Fetched) -> Result<TrainingProfile, Failure> 
         if !names.insert(&feature.name) {
             return Err(invalid(format!("feature {:?} is listed twice", feature.name)));
         }
-        if feature.kind == FeatureKind::Categorical {
+        if feature.kind == FeatureKind::Categorical && feature.monotone.is_some() {
             let name = &feature.name;
-            return Err(invalid(format!("feature {name:?} is categorical; this release reads numeric features only")));
+            return Err(invalid(format!(
+                "feature {name:?} is categorical: its values have no order to be monotone in"
+            )));
         }
     }
     Ok(profile)
@@ -244,6 +247,20 @@ fn check_labels(
     Ok(())
 }
 
+/// What the leakage rules name must be there to be looked at.
+fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetManifest)]) -> Result<(), Failure> {
+    let files = manifests.iter().flat_map(|(_, manifest)| &manifest.materializations);
+    for file in files {
+        if let Some(name) = spec.disjoint_entities.iter().find(|name| !file.columns.entities.contains(name)) {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!("leakage: disjoint_entities names {name:?}, which is no entity column of the manifest"),
+            );
+        }
+    }
+    Ok(())
+}
+
 fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec<PinnedFile>, Failure> {
     let mut files: Vec<PinnedFile> = Vec::new();
     let mut columns = None;
@@ -279,37 +296,6 @@ fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec<PinnedFile
     Ok(files)
 }
 
-fn plan_split(spec: &SplitSpec) -> Result<PlannedSplit, Failure> {
-    let SplitSpec::TimeBased { train, validation, test, delay_days, exclude_known_entity } = spec;
-    let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("split: {why}"));
-    let window = |name: &str, spec: &WindowSpec| {
-        if spec.start < spec.end {
-            Ok(Window { start: spec.start, end: spec.end })
-        } else {
-            Err(invalid(format!("the {name} window must start before it ends")))
-        }
-    };
-    let train = window("train", train)?;
-    let validation = validation.as_ref().map(|spec| window("validation", spec)).transpose()?;
-    let test = window("test", test)?;
-    if let Some(validation) = &validation
-        && validation.start < train.end
-    {
-        return Err(invalid("the validation window must start at or after the end of the train window".to_owned()));
-    }
-    let learned_until = validation.as_ref().map_or(train.end, |window| window.end);
-    if learned_until + TimeDelta::days(i64::from(*delay_days)) > test.start {
-        return Err(invalid(format!("the test window must start at least {delay_days} days after {learned_until}")));
-    }
-    Ok(PlannedSplit {
-        train,
-        validation,
-        test,
-        delay_days: *delay_days,
-        exclude_known_entity: exclude_known_entity.clone(),
-    })
-}
-
 /// `fixed` takes the base seed; `per_run` derives one from base seed and run key, so that two runs
 /// differ and the same run does not.
 fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
@@ -339,8 +325,11 @@ fn resolve_algorithm(profile: &TrainingProfile) -> Result<ResolvedAlgorithm, Fai
     let parameters: BoostParameters =
         serde_json::from_value(named).map_err(|error| invalid(format!("parameters: {error}")))?;
     parameters.check().map_err(invalid)?;
-    let SplitSpec::TimeBased { validation, .. } = &profile.split;
-    if parameters.early_stopping_rounds > 0 && validation.is_none() {
+    let validated = match &profile.split {
+        SplitSpec::TimeBased { validation, .. } => validation.is_some(),
+        SplitSpec::StratifiedRandom { validation, .. } => validation.is_some(),
+    };
+    if parameters.early_stopping_rounds > 0 && !validated {
         return Err(invalid("early_stopping_rounds needs a validation window".to_owned()));
     }
     Ok(ResolvedAlgorithm { id: algorithm.id.clone(), parameters })

@@ -1,5 +1,6 @@
 //! The rows of a window by the values of a column.
 
+use super::features::Category;
 use super::metrics::Slicing;
 use super::table::{EntityColumn, Table};
 use crate::contract::{Feature, SliceSpec};
@@ -17,8 +18,12 @@ pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[Sl
             by_entity(table, entity, rows, spec.max_values)
         } else {
             let index = features.iter().position(|feature| feature.name == spec.column)?;
-            let values = rows.iter().map(|&row| table.features[index][row]);
-            if spec.cuts.is_empty() { by_number(values, spec.max_values) } else { by_range(values, &spec.cuts) }
+            let values = rows.iter().map(|&row| table.features.value(row, index));
+            match table.features.vocabulary(index) {
+                Some(vocabulary) => by_category(values, vocabulary, spec.max_values),
+                None if spec.cuts.is_empty() => by_number(values, spec.max_values),
+                None => by_range(values, &spec.cuts),
+            }
         };
         Some(Slicing { column: spec.column.clone(), names, slice_of })
     };
@@ -43,6 +48,12 @@ fn by_entity(table: &Table, entity: &EntityColumn, rows: &[usize], max_values: u
 fn by_number(values: impl Iterator<Item = f32>, max_values: u32) -> Cut {
     let key = |value: f32| if value.is_nan() { None } else { Some(sortable(if value == 0.0 { 0.0 } else { value })) };
     by_value(values.map(key), |key| from_sortable(key).to_string(), max_values)
+}
+
+fn by_category(values: impl Iterator<Item = f32>, vocabulary: &[Category], max_values: u32) -> Cut {
+    let key = |value: f32| if value.is_nan() { None } else { Some(value as usize) };
+    let name = |key: usize| vocabulary.get(key).map_or_else(|| format!("number {key}"), Category::to_string);
+    by_value(values.map(key), name, max_values)
 }
 
 /// Integers in the order of the numbers that they stand for (as in [`f32::total_cmp`]).
@@ -97,19 +108,20 @@ fn by_range(values: impl Iterator<Item = f32>, cuts: &[f64]) -> Cut {
 
 #[cfg(test)]
 mod tests {
+    use super::super::features::Features;
     use super::super::table::RowIds;
     use super::*;
     use crate::contract::FeatureKind;
 
     fn cut(values: &[f32], cuts: &[f64], max_values: u32) -> Slicing {
         let table = Table {
-            event_time: vec![0; values.len()],
+            event_time: Some(vec![0; values.len()]),
             label: vec![false; values.len()],
             row_id: RowIds::Numbers((100..100 + values.len() as i64).collect()),
             label_observed_time: None,
             feature_time: None,
             entities: vec![EntityColumn { name: "card".to_owned(), ids: values.iter().map(|v| *v as u32).collect() }],
-            features: vec![values.to_vec()],
+            features: Features::new(1, values.to_vec(), vec![None]),
         };
         let features = [Feature { name: "amount".to_owned(), kind: FeatureKind::Numeric, monotone: None }];
         let column = if max_values == 0 { "card" } else { "amount" };

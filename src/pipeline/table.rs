@@ -1,24 +1,26 @@
 //! The rows that a run learns from and is measured on, as columns.
 
+use super::features::Features;
 use std::fmt;
 
 /// All rows of all files, in file order. Every column has the same length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// Microseconds since 1970-01-01T00:00:00Z.
-    pub event_time: Vec<i64>,
+    /// Microseconds since 1970-01-01T00:00:00Z; none for data without time.
+    pub event_time: Option<Vec<i64>>,
     /// Fraud or not.
     pub label: Vec<bool>,
     /// Unique per row.
     pub row_id: RowIds,
-    /// When the label became known, in microseconds.
+    /// When the label became known, in microseconds; [`Self::NEVER`] for a good payment that nobody
+    /// looked into.
     pub label_observed_time: Option<Vec<i64>>,
     /// As of when the features were computed, in microseconds.
     pub feature_time: Option<Vec<i64>>,
     /// Entity columns, in the manifest's order.
     pub entities: Vec<EntityColumn>,
-    /// One column per feature, in the plan's order; NaN is missing.
-    pub features: Vec<Vec<f32>>,
+    /// The features, in the plan's order.
+    pub features: Features,
 }
 
 /// Ids of rows, as the file holds them.
@@ -40,6 +42,9 @@ pub struct EntityColumn {
 }
 
 impl Table {
+    /// Stands for no time at all, before every other.
+    pub const NEVER: i64 = i64::MIN;
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.label.len()

@@ -51,6 +51,7 @@ impl Attempt {
             wall_seconds: asked.wall_seconds.min(self.ceiling.wall_seconds),
             memory_mib: asked.memory_mib.min(self.ceiling.memory_mib),
             max_rows: asked.max_rows,
+            max_categories: asked.max_categories,
         }
     }
 }

@@ -1,18 +1,28 @@
 //! Gradient-boosted trees by `hessboost`, saved as XGBoost JSON.
 //!
-//! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
+//! Guarantees: the table's values are read where they lie, by views of rows; the same bytes on any number
+//! of threads. Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
+use super::interchange;
 use crate::contract::{Feature, FeatureKind, Monotone};
-use crate::pipeline::{BoostParameters, Table};
+use crate::pipeline::{
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, FeatureCategories, FeatureEffect, Table,
+};
 use crate::run::{Failure, FailureCode};
 use hessboost::config::Monotone as Direction;
+use hessboost::data::FeatureType;
 use hessboost::metric::EvalMetric;
 use hessboost::model::ModelFormat;
 use hessboost::objective::{Objective, RegLoss};
 use hessboost::prelude::*;
-use serde_json::{Value, json};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+
+/// All rows of a table as the booster reads them. It borrows the values: nothing is copied.
+pub struct Matrix {
+    all: DMatrix,
+    features: Vec<Feature>,
+}
 
 /// Rows to fit on, and rows that say when to stop.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +36,6 @@ pub struct FittingWindow<'a> {
 /// A fitted model.
 pub struct Fitted {
     model: BoostedModel,
-    features: Vec<Feature>,
     /// Trees in it; early stopping leaves only those that are used.
     pub rounds: u32,
 }
@@ -35,21 +44,43 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::TrainerFailed, error.to_string())
 }
 
+impl Matrix {
+    /// Over all rows of a table whose categories are encoded.
+    pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
+        let labels: Vec<f32> = table.label.iter().map(|&label| f32::from(u8::from(label))).collect();
+        let types: Vec<FeatureType> = features
+            .iter()
+            .map(|feature| match feature.kind {
+                FeatureKind::Numeric => FeatureType::Numerical,
+                FeatureKind::Categorical => FeatureType::Categorical,
+            })
+            .collect();
+        let all = DMatrix::from_dense_shared(table.features.shared(), table.rows(), features.len(), f32::NAN)
+            .and_then(|all| all.with_labels(&labels))
+            .and_then(|all| all.with_feature_types(&types))
+            .map_err(failed)?;
+        Ok(Self { all, features: features.to_vec() })
+    }
+
+    fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
+        self.all.select_rows(rows).map_err(failed)
+    }
+}
+
 /// Fits. `on_round` is told the number of rounds done.
 pub fn fit(
-    table: &Table,
+    matrix: &Matrix,
     rows: FittingWindow<'_>,
-    features: &[Feature],
     parameters: &BoostParameters,
     seed: u64,
     threads: u32,
     mut on_round: impl FnMut(u32) + Send,
 ) -> Result<Fitted, Failure> {
-    let params = training_parameters(features, parameters, seed, threads)?;
-    let train = matrix(table, rows.train)?;
+    let params = training_parameters(&matrix.features, parameters, seed, threads)?;
+    let train = matrix.view(rows.train)?;
     let validation = match (parameters.early_stopping_rounds, rows.validation) {
         (0, _) | (_, []) => None,
-        (_, rows) => Some(matrix(table, rows)?),
+        (_, rows) => Some(matrix.view(rows)?),
     };
     let mut trainer = Trainer::new(&params, &train, parameters.rounds as usize);
     if let (Some(validation), Some(patience)) =
@@ -70,7 +101,24 @@ pub fn fit(
         None => outcome.model,
     };
     let rounds = model.num_trees() as u32;
-    Ok(Fitted { model, features: features.to_vec(), rounds })
+    Ok(Fitted { model, rounds })
+}
+
+/// Fits on these labels, one per row of `train`, in place of the table's own, without early stopping.
+pub fn fit_to_labels(
+    matrix: &Matrix,
+    train: &[usize],
+    labels: &[bool],
+    parameters: &BoostParameters,
+    seed: u64,
+    threads: u32,
+) -> Result<Fitted, Failure> {
+    let params = training_parameters(&matrix.features, parameters, seed, threads)?;
+    let labels: Vec<f32> = labels.iter().map(|&label| f32::from(u8::from(label))).collect();
+    let train = matrix.view(train)?.with_labels(&labels).map_err(failed)?;
+    let outcome = Trainer::new(&params, &train, parameters.rounds as usize).train().map_err(failed)?;
+    let rounds = outcome.model.num_trees() as u32;
+    Ok(Fitted { model: outcome.model, rounds })
 }
 
 fn training_parameters(
@@ -87,6 +135,9 @@ fn training_parameters(
             Some(Monotone::Decreasing) => Direction::Decreasing,
         })
         .collect();
+    let BoostObjective::BinaryLogistic = parameters.objective;
+    let BoostTreeMethod::Hist = parameters.tree_method;
+    let BoostEvalMetric::LogLoss = parameters.eval_metric;
     let mut builder = TrainingParams::builder()
         .objective(Objective::BinaryLogistic(RegLoss::new(parameters.scale_pos_weight).map_err(failed)?))
         .tree_method(TreeMethod::Hist)
@@ -97,6 +148,8 @@ fn training_parameters(
         .eta(parameters.eta)
         .subsample(parameters.subsample)
         .colsample_bytree(parameters.colsample_bytree)
+        .colsample_bylevel(parameters.colsample_bylevel)
+        .colsample_bynode(parameters.colsample_bynode)
         .min_child_weight(parameters.min_child_weight)
         .lambda(parameters.lambda)
         .alpha(parameters.alpha)
@@ -108,27 +161,10 @@ fn training_parameters(
     builder.build().map_err(failed)
 }
 
-/// The features of these rows, row by row, with their labels.
-fn matrix(table: &Table, rows: &[usize]) -> Result<DMatrix, Failure> {
-    let labels: Vec<f32> = rows.iter().map(|&row| f32::from(u8::from(table.label[row]))).collect();
-    let width = table.features.len();
-    DMatrix::from_dense_vec(row_major(table, rows), rows.len(), width)
-        .and_then(|m| m.with_labels(&labels))
-        .map_err(failed)
-}
-
-fn row_major(table: &Table, rows: &[usize]) -> Vec<f32> {
-    let mut values = Vec::with_capacity(rows.len() * table.features.len());
-    for &row in rows {
-        values.extend(table.features.iter().map(|column| column[row]));
-    }
-    values
-}
-
 impl Fitted {
     /// Probability of fraud for these rows, in their order.
-    pub fn score(&self, table: &Table, rows: &[usize]) -> Result<Vec<f32>, Failure> {
-        let scores = self.model.predict(&matrix(table, rows)?, Iterations::Best).map_err(failed)?.into_vec();
+    pub fn score(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<f32>, Failure> {
+        let scores = self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec();
         if scores.iter().all(|score| (0.0..=1.0).contains(score)) {
             Ok(scores)
         } else {
@@ -136,25 +172,35 @@ impl Fitted {
         }
     }
 
-    /// The model as XGBoost JSON, with the names and types of its inputs, so that a reader who brings
-    /// columns in another order is told so.
-    pub fn xgboost_json(&self) -> Result<Vec<u8>, Failure> {
+    /// What every feature does in the model, and to the scores of these rows.
+    pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
+        let splits = self.model.feature_importance(ImportanceType::Weight);
+        let gains = self.model.feature_importance(ImportanceType::TotalGain);
+        let shap = self.model.predict_contribs(&matrix.view(rows)?, Iterations::Best).map_err(failed)?;
+        let width = matrix.features.len();
+        let mut sums = vec![(0.0_f64, 0.0_f64); width];
+        // A row's last value is the bias, which no feature has a part in.
+        for row in shap.as_slice().chunks_exact(width + 1) {
+            for ((size, sum), value) in sums.iter_mut().zip(row) {
+                *size += f64::from(value.abs());
+                *sum += f64::from(*value);
+            }
+        }
+        let count = rows.len().max(1) as f64;
+        let effects =
+            matrix.features.iter().zip(sums).enumerate().map(|(index, (feature, (size, sum)))| FeatureEffect {
+                feature: feature.name.clone(),
+                splits: splits.get(&index).map_or(0, |splits| *splits as u64),
+                total_gain: gains.get(&index).copied().unwrap_or(0.0),
+                mean_abs_shap: size / count,
+                mean_shap: sum / count,
+            });
+        Ok(effects.collect())
+    }
+
+    /// The model as XGBoost JSON, with the names and types of its inputs and the codes of its categories.
+    pub fn xgboost_json(&self, features: &[Feature], categories: &[FeatureCategories]) -> Result<Vec<u8>, Failure> {
         let bytes = self.model.encode(ModelFormat::XgboostJson).map_err(failed)?;
-        let mut document: Value = serde_json::from_slice(&bytes).map_err(failed)?;
-        let names: Vec<&str> = self.features.iter().map(|feature| feature.name.as_str()).collect();
-        let types: Vec<&str> = self
-            .features
-            .iter()
-            .map(|feature| match feature.kind {
-                FeatureKind::Numeric => "float",
-                FeatureKind::Categorical => "c",
-            })
-            .collect();
-        let Some(learner) = document.get_mut("learner").and_then(Value::as_object_mut) else {
-            return Err(failed("the model document has no learner"));
-        };
-        learner.insert("feature_names".to_owned(), json!(names));
-        learner.insert("feature_types".to_owned(), json!(types));
-        serde_json::to_vec(&document).map_err(failed)
+        interchange::complete(&bytes, features, categories).map_err(failed)
     }
 }

@@ -7,10 +7,11 @@
 
 mod booster;
 mod confine;
+mod interchange;
 mod job;
 mod supervise;
 
-pub use booster::{Fitted, FittingWindow, fit};
+pub use booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels};
 pub use confine::confine;
 pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE, SCORES_FILE};
 pub use supervise::{Exit, Fault, TrainerCommand, run};

@@ -25,6 +25,7 @@ echo "interop: a bundle of the demo"
 "$binary" demo --state-dir "$state/demo" >"$state/demo.log" 2>&1 || { cat "$state/demo.log"; exit 1; }
 "$python" tests/interop/bundle.py "$state/demo"
 "$python" tests/interop/metrics.py "$state/demo"
+"$python" tests/interop/categories.py "$binary" "$state/demo"
 
 if ! brokers=$(deploy/dev/kafka.sh start); then
     echo "interop: no Kafka could be started; the worker was not tried with a foreign client"

@@ -8,7 +8,9 @@ use crate::contract::{
 };
 use crate::identity::{Digest, document_bytes};
 use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, PrimitiveArray, RecordBatch, UInt8Array};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, UInt8Array,
+};
 use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -100,6 +102,10 @@ fn parquet_bytes(
         ("feature_time", times(&late)),
         ("label_observed_time", times(&|_, _| LABEL_DELAY_DAYS * 86_400)),
         ("fraud", Arc::new(payments.iter().map(|p| Some(p.is_fraud())).collect::<BooleanArray>())),
+        (
+            "merchant_category",
+            Arc::new(payments.iter().map(|p| merchant_category(p.terminal)).collect::<StringArray>()),
+        ),
         ("fraud_scenario", Arc::new(UInt8Array::from_iter_values(payments.iter().map(|p| p.scenario)))),
     ];
     for (name, column) in FEATURES.iter().zip(columns) {
@@ -113,6 +119,13 @@ fn parquet_bytes(
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(&batch)?;
     Ok(writer.into_inner()?)
+}
+
+/// What is sold at a terminal, unknown for some; it says nothing about fraud.
+fn merchant_category(terminal: u32) -> Option<&'static str> {
+    const CATEGORIES: [&str; 9] =
+        ["grocery", "fuel", "café", "travel", "electronics", "fashion", "pharmacy", "games", "jewellery"];
+    CATEGORIES.get(terminal as usize % 10).copied()
 }
 
 fn manifest_of(spec: &TransactionSpec, name: &str, data: String, bytes: &[u8], rows: usize) -> DatasetManifest {
@@ -152,7 +165,7 @@ fn manifest_of(spec: &TransactionSpec, name: &str, data: String, bytes: &[u8], r
             bytes: bytes.len() as u64,
             rows: rows as u64,
             columns: ColumnRoles {
-                event_time: "event_time".to_owned(),
+                event_time: Some("event_time".to_owned()),
                 label: "fraud".to_owned(),
                 row_id: "transaction_id".to_owned(),
                 label_observed_time: Some("label_observed_time".to_owned()),

@@ -1,9 +1,9 @@
 //! The curves of a report as figures.
 
-use super::Importance;
 use super::figure::{Axis, Figure, at};
 use super::number::{count, number, percent};
 use crate::pipeline::evaluate::EvalReport;
+use crate::pipeline::explanation::FeatureEffect;
 use crate::pipeline::metrics::{CalibrationBin, Confusion, HistogramBin, Metrics};
 use maud::{Markup, html};
 
@@ -174,26 +174,42 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
 }
 
 /// The features that matter most, as bars.
-pub(super) fn importance(importance: &Importance) -> Markup {
+pub(super) fn importance(effects: &[FeatureEffect]) -> Markup {
     const SHOWN: usize = 20;
-    let mut features: Vec<&(String, f64)> = importance.features.iter().collect();
-    features.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let most = features.first().map_or(1.0, |(_, value)| value.abs()).max(f64::MIN_POSITIVE);
+    let mut features: Vec<&FeatureEffect> = effects.iter().collect();
+    features.sort_by(|a, b| b.mean_abs_shap.total_cmp(&a.mean_abs_shap).then_with(|| a.feature.cmp(&b.feature)));
+    let most = features.first().map_or(1.0, |effect| effect.mean_abs_shap).max(f64::MIN_POSITIVE);
+    let shap = |effect: &FeatureEffect| at(100.0 * (effect.mean_abs_shap / most).clamp(0.0, 1.0));
     html! {
-        p.note { (importance.method) @if features.len() > SHOWN { "; the first " (SHOWN) " of " (features.len()) } }
+        p.note {
+            "Mean SHAP values on the test window, in log-odds: their size, and their direction (above 0 makes fraud likelier)"
+            @if features.len() > SHOWN { "; the first " (SHOWN) " of " (features.len()) }
+        }
         div.scroll {
             table {
-                thead { tr { th scope="col" { "Feature" } th scope="col" { "" } th.right scope="col" { "Value" } } }
+                thead {
+                    tr {
+                        th scope="col" { "Feature" }
+                        th scope="col" { "" }
+                        th.right scope="col" { "Size" }
+                        th.right scope="col" { "Direction" }
+                        th.right scope="col" { "Gain" }
+                        th.right scope="col" { "Splits" }
+                    }
+                }
                 tbody {
-                    @for (name, value) in features.into_iter().take(SHOWN) {
+                    @for effect in features.into_iter().take(SHOWN) {
                         tr {
-                            th scope="row" { (name) }
+                            th scope="row" { (effect.feature) }
                             td {
                                 svg.range viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
-                                    rect.span x="0" y="1" width=(at(100.0 * (value / most).clamp(0.0, 1.0))) height="8" {}
+                                    rect.span x="0" y="1" width=(shap(effect)) height="8" {}
                                 }
                             }
-                            td.right { (number(*value)) }
+                            td.right { (number(effect.mean_abs_shap)) }
+                            td.right { (number(effect.mean_shap)) }
+                            td.right { (number(effect.total_gain)) }
+                            td.right { (effect.splits) }
                         }
                     }
                 }

@@ -12,6 +12,7 @@ mod windows;
 use super::evaluate::EvalReport;
 use super::gate::{Decision, GateReceipt};
 use super::plan::TrainPlan;
+use super::split::SettledSplit;
 use crate::contract::EvidenceRef;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use number::{count, instant, percent};
@@ -27,17 +28,6 @@ pub struct ReportSources<'a> {
     pub receipt: &'a GateReceipt,
     /// Where the receipt stands, where it does already.
     pub receipt_at: Option<&'a EvidenceRef>,
-    /// How much each feature matters, where it was measured.
-    pub importance: Option<&'a Importance>,
-}
-
-/// How much each feature matters.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Importance {
-    /// How it was measured and in which unit, for people.
-    pub method: String,
-    /// Feature and value, in any order.
-    pub features: Vec<(String, f64)>,
 }
 
 /// Nothing may be loaded and nothing may run, even if a value should slip through.
@@ -65,13 +55,13 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
                     (section("Metrics", &tables::metrics(&sources.report.metrics.scores, sources.plan)))
                     (section("Curves", &charts::curves(sources.report)))
                     (section("At chosen thresholds", &tables::confusion(&sources.report.metrics)))
-                    @if let Some(importance) = sources.importance {
-                        (section("Importance", &charts::importance(importance)))
+                    @if !sources.report.metrics.features.is_empty() {
+                        (section("Importance", &charts::importance(&sources.report.metrics.features)))
                     }
                     @if !sources.report.metrics.slices.is_empty() {
                         (section("Slices", &tables::slices(&sources.report.metrics.slices)))
                     }
-                    (section("Data", &windows::data(sources.plan, &sources.report.metrics.dataset)))
+                    (section("Data", &windows::data(sources.plan, &sources.report.metrics)))
                     (section("What was asked", &tables::asked(sources.plan)))
                     (section("Lineage", &tables::lineage(sources)))
                 }
@@ -101,8 +91,13 @@ fn heading(sources: &ReportSources<'_>) -> Markup {
             (verdict(receipt))
             p.lead {
                 "Measured on " strong { (count(test.rows)) } " payments with " strong { (count(test.positives)) }
-                " frauds (" (rate) "), from " (instant(plan.split.test.start)) " to before "
-                (instant(plan.split.test.end)) "."
+                " frauds (" (rate) ")"
+                @match &sources.report.metrics.split {
+                    SettledSplit::TimeBased(windows) => {
+                        ", from " (instant(windows.test.start)) " to before " (instant(windows.test.end)) "."
+                    },
+                    SettledSplit::StratifiedRandom(_) => ", drawn by chance with the plan's seed.",
+                }
             }
         }
     }
@@ -153,12 +148,8 @@ mod tests {
         }
 
         fn page(&self) -> String {
-            self.page_with(None)
-        }
-
-        fn page_with(&self, importance: Option<&Importance>) -> String {
             let Self { plan, report, receipt } = self;
-            report_page(&ReportSources { plan, report, receipt, receipt_at: None, importance })
+            report_page(&ReportSources { plan, report, receipt, receipt_at: None })
         }
     }
 
@@ -170,8 +161,7 @@ mod tests {
         for outside in ["http:", "https:", "<script", "<link", "<img", " src=", "@import", "url(", "javascript:"] {
             assert!(!page.contains(outside), "{outside}");
         }
-        for part in ["Gate", "Metrics", "Curves", "At chosen thresholds", "Slices", "Data", "What was asked", "Lineage"]
-        {
+        for part in ["Gate", "Metrics", "Curves", "Importance", "Slices", "Data", "What was asked", "Lineage"] {
             assert!(page.contains(&format!("<h2>{part}</h2>")), "{part}");
         }
         assert_eq!(page.matches("role=\"img\"").count(), 5, "four curves and the line of time");
@@ -190,10 +180,10 @@ mod tests {
         documents.report.metrics.slices[0].slices[0].slice = hostile.to_owned();
         let metric = documents.report.metrics.scores["auc_roc"].clone();
         documents.report.metrics.scores.insert(hostile.to_owned(), metric);
-        let importance = Importance { method: hostile.to_owned(), features: vec![(hostile.to_owned(), 0.5)] };
-        let page = documents.page_with(Some(&importance));
+        documents.report.metrics.features[0].feature = hostile.to_owned();
+        let page = documents.page();
         assert!(!page.contains("<script") && !page.contains("<b>"));
-        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 9);
+        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 8);
     }
 
     #[test]

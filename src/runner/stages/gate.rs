@@ -90,7 +90,7 @@ async fn show(
     const ROLE: &str = "report_page";
     let path = desk.folder.report_page();
     if let Some(bytes) = desk.find(&path).await? {
-        desk.verified(ROLE, &path, Digest::of(&bytes)).await?;
+        desk.verified(ROLE, &path, Digest::of(&bytes), FailureCode::EvalReportImmutabilityViolation).await?;
         return Ok(());
     }
     let page = pipeline::report_page(&ReportSources {
@@ -98,7 +98,6 @@ async fn show(
         report: &report.report,
         receipt,
         receipt_at: Some(&stored.at),
-        importance: None,
     });
     desk.bytes(ROLE, &path, Bytes::from(page), FailureCode::EvalReportImmutabilityViolation).await?;
     Ok(())

@@ -1,0 +1,154 @@
+//! How much the whole job costs beside the fit in it: one run of the real child against the same fit of
+//! the same rows in this process, which is the ceiling.
+
+use super::database::BenchFault;
+use super::measure::now;
+use crate::contract::{OwnershipBoundaries, Reference, TrainBuildRequest};
+use crate::dataset::{InputSettings, Inputs, read_table};
+use crate::dev::wide::{self, WideSpec};
+use crate::identity::{Digest, document_bytes};
+use crate::pipeline::{Fetched, Sources, TrainPlan, resolve, settle, split};
+use crate::run::Failure;
+use crate::trainer::{self, Exit, FittingWindow, Job, Matrix, TrainerCommand};
+use nix::sys::resource::{UsageWho, getrusage};
+use serde::Serialize;
+use serde_json::json;
+use std::path::Path;
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct TrainingSpec {
+    /// The rows.
+    pub wide: WideSpec,
+    /// Threads of the fit.
+    pub threads: u32,
+}
+
+/// What it took.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrainingFigures {
+    /// Rows in the file.
+    pub rows: usize,
+    /// Features.
+    pub features: usize,
+    /// Trees of the model.
+    pub trees: u32,
+    /// Threads of the fit.
+    pub threads: u32,
+    /// The file copied and checked against its digest, in seconds.
+    pub fetch_seconds: f64,
+    /// The child from start to end: read, split, check, fit, score, evaluate, write.
+    pub child_seconds: f64,
+    /// The fit alone.
+    pub fit_seconds: f64,
+    /// Fetch and child over the fit alone.
+    pub ratio: f64,
+    /// The used feature columns as 32-bit floats, in MiB.
+    pub columns_mib: f64,
+    /// The most memory that the child held, in MiB.
+    pub peak_mib: f64,
+}
+
+fn broken(error: impl std::fmt::Display) -> BenchFault {
+    BenchFault::Training(error.to_string())
+}
+
+fn said(failure: Failure) -> BenchFault {
+    BenchFault::Training(failure.to_string())
+}
+
+/// Writes the rows into `folder` and measures. The child goes first: this process is still small then, and
+/// the kernel counts the size of the one that starts a child as the child's.
+pub async fn training(
+    spec: &TrainingSpec,
+    folder: &Path,
+    mut doing: impl FnMut(&str),
+) -> Result<TrainingFigures, BenchFault> {
+    doing("writing rows");
+    wide::write(&spec.wide, folder).map_err(broken)?;
+    let plan = plan(folder)?;
+    let job_dir = folder.join("job");
+    std::fs::create_dir(&job_dir)?;
+    doing("running the child");
+    let since = now();
+    let data = fetch(&plan, folder, &job_dir).await?;
+    let fetch_seconds = since.elapsed().as_secs_f64();
+    let job = Job { plan: plan.clone(), files: vec![data.clone()], threads: spec.threads };
+    std::fs::write(job_dir.join(Job::FILE), document_bytes(&job))?;
+    let command = TrainerCommand::this_binary()?;
+    let since = now();
+    let exit = trainer::run(&command, &job_dir, &plan.limits, std::future::pending(), |_| {}).await.map_err(broken)?;
+    let child_seconds = since.elapsed().as_secs_f64();
+    match exit {
+        Exit::Finished => {}
+        Exit::Failed(failure) => return Err(said(failure)),
+        Exit::Stopped => return Err(broken("the child was stopped")),
+    }
+    let peak_mib = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(broken)?.max_rss() as f64 / 1024.0;
+
+    doing("fitting alone");
+    let table = read_table(&[(data, plan.files[0].rows)], &plan.columns, &plan.features, &plan.limits).map_err(said)?;
+    let assignment = split(&table, &settle(&plan.split, &table).map_err(said)?, plan.seed);
+    let matrix = Matrix::new(&table, &plan.features).map_err(said)?;
+    let rows = FittingWindow { train: &assignment.train, validation: &assignment.validation };
+    let since = now();
+    let fitted =
+        trainer::fit(&matrix, rows, &plan.algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(said)?;
+    let fit_seconds = since.elapsed().as_secs_f64();
+    Ok(TrainingFigures {
+        rows: spec.wide.rows,
+        features: spec.wide.features,
+        trees: fitted.rounds,
+        threads: spec.threads,
+        fetch_seconds,
+        child_seconds,
+        fit_seconds,
+        ratio: (fetch_seconds + child_seconds) / fit_seconds,
+        columns_mib: (spec.wide.rows * spec.wide.features * 4) as f64 / (1024.0 * 1024.0),
+        peak_mib,
+    })
+}
+
+/// As the worker does it: copied while it is hashed.
+async fn fetch(plan: &TrainPlan, folder: &Path, job_dir: &Path) -> Result<std::path::PathBuf, BenchFault> {
+    let settings = InputSettings { root: Some(folder.to_owned()), ..InputSettings::default() };
+    let inputs = Inputs::open(&settings).map_err(broken)?;
+    let file = &plan.files[0];
+    let reference = Reference::parse(&file.reference).map_err(broken)?;
+    let into = job_dir.join("0.parquet");
+    inputs.file(&reference, file.sha256, file.bytes, &into).await.map_err(broken)?;
+    Ok(into)
+}
+
+fn plan(folder: &Path) -> Result<TrainPlan, BenchFault> {
+    let fetched = |name: &str| -> Result<Fetched, BenchFault> {
+        let bytes = std::fs::read(folder.join(name))?;
+        Ok(Fetched { reference: name.to_owned(), sha256: Digest::of(&bytes), bytes })
+    };
+    let request: TrainBuildRequest = serde_json::from_value(json!({
+        "schema_version": TrainBuildRequest::SCHEMA_VERSION,
+        "request_id": "req-bench-training",
+        "intent_kind": "baseline_train",
+        "platform_run_id": wide::PLATFORM_RUN,
+        "dataset_manifest_refs": [wide::MANIFEST],
+        "training_config_ref": wide::TRAINING_PROFILE,
+        "governance_profile_ref": wide::GOVERNANCE_PROFILE,
+        "requester_principal": "bench",
+        "target_scope": {"environment": "bench", "mode": "shadow", "bundle_slot": "wide"},
+        "policy_revision": "r1",
+        "config_revision": "r1",
+        "mf_code_release_id": env!("CARGO_PKG_VERSION"),
+    }))
+    .map_err(broken)?;
+    let manifests = [fetched(wide::MANIFEST)?];
+    let plan = resolve(&Sources {
+        request: &request,
+        manifests: &manifests,
+        training_profile: &fetched(wide::TRAINING_PROFILE)?,
+        governance_profile: &fetched(wide::GOVERNANCE_PROFILE)?,
+        ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+        // The rows are of no time in particular; no label of theirs is ever in the future.
+        started_at: chrono::DateTime::<chrono::Utc>::MAX_UTC,
+    });
+    plan.map_err(said)
+}

@@ -1,0 +1,134 @@
+//! Numeric features and labels.
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{
+    ArrowPrimitiveType, Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{AnyDictionaryArray, Array};
+use arrow_schema::DataType;
+
+/// Where the values of one feature go: one place in every row.
+pub(super) struct Slots<'a> {
+    values: &'a mut [f32],
+    width: usize,
+    first_row: usize,
+}
+
+impl<'a> Slots<'a> {
+    /// `rows` are whole rows of `width` values, the first of which is row `first_row` of the table.
+    pub(super) fn new(rows: &'a mut [f32], width: usize, feature: usize, first_row: usize) -> Self {
+        Self { values: &mut rows[feature..], width, first_row }
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut f32> {
+        self.values.iter_mut().step_by(self.width)
+    }
+
+    fn fill(&mut self, from: impl Iterator<Item = Option<f32>>) -> Result<(), String> {
+        let mut infinite = false;
+        for (slot, value) in self.iter_mut().zip(from) {
+            *slot = value.unwrap_or(f32::NAN);
+            infinite |= slot.is_infinite();
+        }
+        if !infinite {
+            return Ok(());
+        }
+        let first_row = self.first_row;
+        let row = self.iter_mut().position(|value| value.is_infinite()).unwrap_or(0);
+        Err(format!("the value in row {} is infinite as a 32-bit float", first_row + row))
+    }
+
+    fn fill_from<T: ArrowPrimitiveType>(
+        &mut self,
+        array: &dyn Array,
+        as_f32: impl Fn(T::Native) -> f32,
+    ) -> Result<(), String> {
+        let array = array.as_primitive::<T>();
+        if array.null_count() == 0 {
+            self.fill(array.values().iter().map(|&value| Some(as_f32(value))))
+        } else {
+            self.fill(array.iter().map(|value| value.map(&as_f32)))
+        }
+    }
+}
+
+/// A numeric feature as 32-bit floats, which is what the booster bins; null and NaN are missing.
+pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), String> {
+    match array.data_type() {
+        DataType::Float16 => into.fill_from::<Float16Type>(array, |value| value.to_f32()),
+        DataType::Float32 => into.fill_from::<Float32Type>(array, |value| value),
+        DataType::Float64 => into.fill_from::<Float64Type>(array, |value| value as f32),
+        DataType::Int8 => into.fill_from::<Int8Type>(array, f32::from),
+        DataType::Int16 => into.fill_from::<Int16Type>(array, f32::from),
+        DataType::Int32 => into.fill_from::<Int32Type>(array, |value| value as f32),
+        DataType::Int64 => into.fill_from::<Int64Type>(array, |value| value as f32),
+        DataType::UInt8 => into.fill_from::<UInt8Type>(array, f32::from),
+        DataType::UInt16 => into.fill_from::<UInt16Type>(array, f32::from),
+        DataType::UInt32 => into.fill_from::<UInt32Type>(array, |value| value as f32),
+        DataType::UInt64 => into.fill_from::<UInt64Type>(array, |value| value as f32),
+        DataType::Decimal128(_, scale) => {
+            let unit = 10_f64.powi(i32::from(*scale));
+            into.fill_from::<Decimal128Type>(array, |value| (value as f64 / unit) as f32)
+        }
+        DataType::Boolean => {
+            into.fill(array.as_boolean().iter().map(|value| value.map(|value| f32::from(u8::from(value)))))
+        }
+        DataType::Null => Ok(()),
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let values = dictionary.values();
+            let mut plain = vec![f32::NAN; values.len()];
+            numbers(values.as_ref(), Slots::new(&mut plain, 1, 0, 0))?;
+            into.fill(places(dictionary).map(|place| place.map(|place| plain[place])))
+        }
+        other => Err(format!("a numeric feature cannot be read from {other}")),
+    }
+}
+
+/// For every row of a dictionary-encoded column the place of its value in the dictionary; none for null.
+pub(super) fn places(dictionary: &dyn AnyDictionaryArray) -> impl Iterator<Item = Option<usize>> {
+    let keys = dictionary.keys();
+    let values = dictionary.values();
+    // Without values there is nothing that a key could name, and normalising would panic.
+    let places = if values.is_empty() { vec![0; keys.len()] } else { dictionary.normalized_keys() };
+    places
+        .into_iter()
+        .enumerate()
+        .map(move |(row, place)| (keys.is_valid(row) && values.is_valid(place)).then_some(place))
+}
+
+/// Integers of any width; none where the type is another one.
+pub(super) fn whole_numbers(array: &dyn Array) -> Option<Vec<Option<i64>>> {
+    fn widened<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &dyn Array) -> Vec<Option<i64>> {
+        array.as_primitive::<T>().iter().map(|value| value.map(Into::into)).collect()
+    }
+    Some(match array.data_type() {
+        DataType::Int8 => widened::<Int8Type>(array),
+        DataType::Int16 => widened::<Int16Type>(array),
+        DataType::Int32 => widened::<Int32Type>(array),
+        DataType::Int64 => widened::<Int64Type>(array),
+        DataType::UInt8 => widened::<UInt8Type>(array),
+        DataType::UInt16 => widened::<UInt16Type>(array),
+        DataType::UInt32 => widened::<UInt32Type>(array),
+        DataType::Boolean => array.as_boolean().iter().map(|value| value.map(i64::from)).collect(),
+        _ => return None,
+    })
+}
+
+/// 0 or 1, or a boolean; a row without label is no row to learn from.
+pub(super) fn labels(array: &dyn Array, into: &mut Vec<bool>) -> Result<(), String> {
+    let first = into.len();
+    let Some(values) = whole_numbers(array) else {
+        return Err(format!("a label is a boolean or an integer, not {}", array.data_type()));
+    };
+    for (row, value) in values.into_iter().enumerate() {
+        match value {
+            Some(0) => into.push(false),
+            Some(1) => into.push(true),
+            Some(other) => return Err(format!("the label in row {} is {other}, not 0 or 1", first + row)),
+            None => return Err(format!("the label in row {} is null", first + row)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Leakage, on rows and not on promises: does any row know what it could not have known?
+//!
+//! A rule whose question the data cannot answer (no such column, no time) or that the profile does not ask
+//! for is left out of the report; every other one stands in it, with what it looked at.
+
+mod canary;
+mod features;
+mod rows;
+
+pub use canary::canary;
+
+use super::plan::TrainPlan;
+use super::split::{Assignment, SettledSplit};
+use super::table::Table;
+use serde::{Deserialize, Serialize};
+
+/// `learning.leakage_report.v0`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakageReport {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// Whether no rule is violated.
+    pub clean: bool,
+    /// Every rule, in a fixed order.
+    pub rules: Vec<LeakageRule>,
+}
+
+/// A rule with what it found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakageRule {
+    /// Its name.
+    pub rule: String,
+    /// Rows (or columns, or entities) looked at.
+    pub checked: u64,
+    /// How many break it.
+    pub violations: u64,
+    /// Up to ten of them: row ids, or names.
+    pub witnesses: Vec<String>,
+}
+
+const WITNESSES: usize = 10;
+
+impl LeakageReport {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.leakage_report.v0";
+
+    fn of(rules: Vec<LeakageRule>) -> Self {
+        Self {
+            schema_version: Self::SCHEMA_VERSION.to_owned(),
+            clean: rules.iter().all(|rule| rule.violations == 0),
+            rules,
+        }
+    }
+
+    /// The report with one more rule.
+    #[must_use]
+    pub fn with(mut self, rule: LeakageRule) -> Self {
+        self.rules.push(rule);
+        Self::of(self.rules)
+    }
+
+    /// The violated rules in one sentence.
+    pub fn message(&self) -> String {
+        let broken: Vec<String> = self
+            .rules
+            .iter()
+            .filter(|rule| rule.violations > 0)
+            .map(|rule| format!("{}: {} (first: {})", rule.rule, rule.violations, rule.witnesses.join(", ")))
+            .collect();
+        broken.join("; ")
+    }
+}
+
+fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = String>) -> LeakageRule {
+    let mut found =
+        LeakageRule { rule: name.to_owned(), checked: checked as u64, violations: 0, witnesses: Vec::new() };
+    for witness in witnesses {
+        found.violations += 1;
+        if found.witnesses.len() < WITNESSES {
+            found.witnesses.push(witness);
+        }
+    }
+    found
+}
+
+/// Checks every rule over the rows that are used.
+pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
+    let mut rules = rows::times(table, assignment, &plan.label_basis);
+    if let SettledSplit::TimeBased(windows) = settled {
+        rules.extend(rows::train_before_test(table, assignment, windows));
+    }
+    rules.push(rows::used_twice(table, assignment));
+    if !plan.leakage.allow_repeated_content {
+        rules.push(rows::same_content_in_two_windows(table, assignment, settled));
+    }
+    for name in &plan.leakage.disjoint_entities {
+        rules.push(rows::entity_on_both_sides(table, assignment, name));
+    }
+    rules.push(features::role_column_among_features(plan));
+    if let Some(limit) = plan.leakage.max_single_feature_auc {
+        rules.push(features::single_feature_separates(table, assignment, &plan.features, limit));
+    }
+    LeakageReport::of(rules)
+}

@@ -1,0 +1,79 @@
+"""XGBoost scores and explains rows with a categorical feature as the trainer's child does.
+
+    python categories.py BINARY STATE_DIR
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import xgboost
+from bundle import TOLERANCE, published_run
+
+CATEGORICAL = "merchant_category"
+
+
+def train(binary, state, job_dir):
+    """The demo's own job with one more feature, carried out by the child."""
+    plan = json.loads((published_run(state) / "bundle" / "resolved_train_plan.json").read_text())
+    plan["features"].append({"name": CATEGORICAL, "type": "categorical"})
+    data = (state / "inputs" / plan["files"][0]["ref"]).resolve()
+    (job_dir / "job.json").write_text(json.dumps({"plan": plan, "files": [str(data)], "threads": 2}))
+    subprocess.run([binary, "trainer-child", str(job_dir), str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+    result = json.loads((job_dir / "result.json").read_text())
+    assert result["status"] == "finished", result
+    return plan, pq.read_table(data).to_pandas().set_index(plan["columns"]["row_id"])
+
+
+def check(name, found, expected, tolerance=TOLERANCE):
+    difference = float(np.abs(np.asarray(found, dtype="float64") - np.asarray(expected, dtype="float64")).max())
+    print(f"{name}: {len(found)} values, largest difference {difference:.2e}")
+    assert difference <= tolerance, f"{name} differs by {difference}"
+
+
+def main(binary, state):
+    with tempfile.TemporaryDirectory() as folder:
+        job_dir = pathlib.Path(folder)
+        plan, rows = train(pathlib.Path(binary).resolve(), state, job_dir)
+        scores = pq.read_table(job_dir / "scores.parquet").to_pandas().set_index("row_id")
+        evaluation = json.loads((job_dir / "evaluation.json").read_text())
+        booster = xgboost.Booster(model_file=str(job_dir / "model.json"))
+    names = [feature["name"] for feature in plan["features"]]
+    frame = rows.loc[scores.index, names]
+
+    # By the codes that the attribute tells.
+    known = {entry["feature"]: entry["values"] for entry in json.loads(booster.attr("categories"))}
+    assert known[CATEGORICAL] == sorted(known[CATEGORICAL]) and len(known[CATEGORICAL]) == 9, known
+    codes = {value: code for code, value in enumerate(known[CATEGORICAL])}
+    coded = frame.assign(**{CATEGORICAL: frame[CATEGORICAL].map(codes)}).astype("float32")
+    types = ["c" if name == CATEGORICAL else "float" for name in names]
+    matrix = xgboost.DMatrix(coded.to_numpy(), feature_names=names, feature_types=types, enable_categorical=True)
+    check("scores by codes", booster.predict(matrix), scores["score"])
+
+    # By a data frame whose own categories are numbered in another order.
+    order = list(reversed(known[CATEGORICAL]))
+    named = frame.astype({name: "float32" for name in names if name != CATEGORICAL})
+    named[CATEGORICAL] = pd.Categorical(frame[CATEGORICAL], categories=order)
+    matrix_of_names = xgboost.DMatrix(named, enable_categorical=True)
+    check("scores by names", booster.predict(matrix_of_names), scores["score"])
+
+    assert booster.get_score(importance_type="weight").get(CATEGORICAL, 0) > 0, "no split on the category"
+    effects = {effect["feature"]: effect for effect in evaluation["features"]}
+    step = -(-len(scores) // 2000)
+    contributions = booster.predict(matrix, pred_contribs=True)[::step, :-1].astype("float64")
+    check("mean |SHAP|", [effects[name]["mean_abs_shap"] for name in names], np.abs(contributions).mean(axis=0), 1e-5)
+    splits = booster.get_score(importance_type="weight")
+    gains = booster.get_score(importance_type="total_gain")
+    check("splits", [effects[name]["splits"] for name in names], [splits.get(name, 0) for name in names])
+    relative = [effects[name]["total_gain"] / max(gains.get(name, 0), 1e-9) for name in names if gains.get(name)]
+    check("total gain, relative", relative, np.ones(len(relative)), 1e-4)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))

@@ -21,7 +21,8 @@ For every row holds besides what it says:
   `ATTEMPTS_EXHAUSTED`. A publication is tried again in the same way; what no attempt can mend, or what is beyond the
   bound, waits at `PUBLISH_PENDING` for a publish retry.
 
-The first column of events shows those that carry a reason; `-` means that no request id could be read.
+Of the events those are shown that carry a reason; `-` means that no request id could be read, so that only the dead
+letter tells.
 
 ";
 

@@ -26,6 +26,7 @@ echo "interop: a bundle of the demo"
 "$python" tests/interop/bundle.py "$state/demo"
 "$python" tests/interop/metrics.py "$state/demo"
 "$python" tests/interop/categories.py "$binary" "$state/demo"
+"$python" tests/interop/explanation.py "$state/demo"
 
 if ! brokers=$(deploy/dev/kafka.sh start); then
     echo "interop: no Kafka could be started; the worker was not tried with a foreign client"

@@ -247,7 +247,7 @@ mod tests {
         };
         let manifest = make();
         assert_eq!(manifest, make());
-        let pinned = "8e108d9516f32d509be73ccde3909c650eb181bd052d5ca2e3bc734ca2d3fa16";
+        let pinned = "e18469f5777c74fdbf174cebd65464bdc6da4fd1d7d54f919a6fc8d96143a4ac";
         let document: DatasetManifest = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(document.materializations[0].sha256.to_string(), pinned);
     }

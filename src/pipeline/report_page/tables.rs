@@ -11,7 +11,7 @@ use crate::pipeline::thresholds::Direction;
 use maud::{Markup, html};
 
 fn holds(yes: bool) -> Markup {
-    html! { @if yes { span.holds { "✓ holds" } } @else { span.broken { "✗ does not" } } }
+    html! { @if yes { span.holds { "✓ holds" } } @else { span.broken { "✗ does not hold" } } }
 }
 
 fn interval(metric: Option<&Metric>) -> Option<&Interval> {

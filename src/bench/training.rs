@@ -8,7 +8,6 @@ use crate::dataset::{InputSettings, Inputs, read_table};
 use crate::dev::wide::{self, WideSpec};
 use crate::identity::{Digest, document_bytes};
 use crate::pipeline::{Fetched, Sources, TrainPlan, resolve, settle, split};
-use crate::run::Failure;
 use crate::trainer::{self, Exit, FittingWindow, Job, Matrix, TrainerCommand};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
@@ -53,10 +52,6 @@ fn broken(error: impl std::fmt::Display) -> BenchFault {
     BenchFault::Training(error.to_string())
 }
 
-fn said(failure: Failure) -> BenchFault {
-    BenchFault::Training(failure.to_string())
-}
-
 /// Writes the rows into `folder` and measures. The child goes first: this process is still small then, and
 /// the kernel counts the size of the one that starts a child as the child's.
 pub async fn training(
@@ -81,19 +76,20 @@ pub async fn training(
     let child_seconds = since.elapsed().as_secs_f64();
     match exit {
         Exit::Finished => {}
-        Exit::Failed(failure) => return Err(said(failure)),
+        Exit::Failed(failure) => return Err(broken(failure)),
         Exit::Stopped => return Err(broken("the child was stopped")),
     }
     let peak_mib = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(broken)?.max_rss() as f64 / 1024.0;
 
     doing("fitting alone");
-    let table = read_table(&[(data, plan.files[0].rows)], &plan.columns, &plan.features, &plan.limits).map_err(said)?;
-    let assignment = split(&table, &settle(&plan.split, &table).map_err(said)?, plan.seed);
-    let matrix = Matrix::new(&table, &plan.features).map_err(said)?;
+    let table =
+        read_table(&[(data, plan.files[0].rows)], &plan.columns, &plan.features, &plan.limits).map_err(broken)?;
+    let assignment = split(&table, &settle(&plan.split, &table).map_err(broken)?, plan.seed);
+    let matrix = Matrix::new(&table, &plan.features).map_err(broken)?;
     let rows = FittingWindow { train: &assignment.train, validation: &assignment.validation };
     let since = now();
     let fitted =
-        trainer::fit(&matrix, rows, &plan.algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(said)?;
+        trainer::fit(&matrix, rows, &plan.algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
     let fit_seconds = since.elapsed().as_secs_f64();
     Ok(TrainingFigures {
         rows: spec.wide.rows,
@@ -150,5 +146,5 @@ fn plan(folder: &Path) -> Result<TrainPlan, BenchFault> {
         // The rows are of no time in particular; no label of theirs is ever in the future.
         started_at: chrono::DateTime::<chrono::Utc>::MAX_UTC,
     });
-    plan.map_err(said)
+    plan.map_err(broken)
 }

@@ -56,7 +56,7 @@ impl<'a> Slots<'a> {
 /// A numeric feature as 32-bit floats, which is what the booster bins; null and NaN are missing.
 pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), String> {
     match array.data_type() {
-        DataType::Float16 => into.fill_from::<Float16Type>(array, |value| value.to_f32()),
+        DataType::Float16 => into.fill_from::<Float16Type>(array, f32::from),
         DataType::Float32 => into.fill_from::<Float32Type>(array, |value| value),
         DataType::Float64 => into.fill_from::<Float64Type>(array, |value| value as f32),
         DataType::Int8 => into.fill_from::<Int8Type>(array, f32::from),

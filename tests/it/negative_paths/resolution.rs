@@ -73,7 +73,7 @@ fn manifests() -> Vec<Row> {
         ends(C::ManifestUnresolved, "a manifest that is not there", "was not found", LATER, || {
             of_manifests("req-nodm-0001", &["ofs/manifests/nowhere.json".to_owned()])
         }),
-        ends(C::ManifestUnresolved, "a manifest larger than the operator's limit", "more than", LATER, || {
+        ends(C::ManifestInvalid, "a manifest larger than the operator's limit", "more than", NEW_MANIFEST, || {
             of_manifests("req-bigdm-001", &[inputs::file("big.json", &vec![b' '; 5 * 1024 * 1024])])
         }),
         ends(C::ManifestInvalid, "a manifest that does not match its schema", "/label_basis", NEW_MANIFEST, || {
@@ -96,9 +96,13 @@ fn manifests() -> Vec<Row> {
                 of_manifests("req-twins-001", &[twin("twin-a", "sha256:aaaa"), twin("twin-b", "sha256:bbbb")])
             },
         ),
-        ends(C::ManifestInvalid, "a label as-of in the future", "in the future", NEW_MANIFEST, || {
-            of_manifest("req-future-01", |m| m["label_basis"]["label_asof_utc"] = json!("2999-01-01T00:00:00Z"))
-        }),
+        ends(
+            C::ManifestInvalid,
+            "a label as-of in the future",
+            "lies after the start of the run",
+            NEW_MANIFEST,
+            || of_manifest("req-future-01", |m| m["label_basis"]["label_asof_utc"] = json!("2999-01-01T00:00:00Z")),
+        ),
         ends(
             C::ManifestInvalid,
             "two manifests whose labels follow different rules",

@@ -50,7 +50,7 @@ fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
     match prefix.split_once("://") {
         Some(("file", folder)) => match folder.strip_prefix('/') {
             None => broken("a folder has three slashes and an absolute path: file:///data"),
-            Some("") => broken("it would allow all of the disk; name a folder: file:///data"),
+            Some("" | "/") => broken("it would allow all of the disk; name a folder: file:///data"),
             Some(path) => segments(path),
         },
         Some(("s3" | "gs" | "az", place)) => {

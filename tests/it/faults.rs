@@ -155,6 +155,9 @@ async fn scenario(point: &str, action: &str) -> History {
     let records = sent.len() as i64 + i64::from(point.starts_with("publish_again"));
     until(&world, "the fresh worker", |state, inbox, unsent| state == "settled" && inbox == records && unsent == 0)
         .await;
+    // It may have had nothing to do; one that has not begun yet cannot end well.
+    let begun = || std::fs::read_to_string(log("fresh")).is_ok_and(|text| text.contains(" working "));
+    eventually("its beginning", BOUND, || std::future::ready(begun().then_some(()))).await;
     fresh.terminate();
     eventually("a clean end", BOUND, || std::future::ready(fresh.ended().then_some(()))).await;
     assert!(fresh.0.wait().unwrap().success(), "the fresh worker did not end well");

@@ -3,6 +3,7 @@
 //! Order of locks: partitions, then request ids ascending, then run ids ascending. Two workers that bring
 //! the same keys, or after a rebalance the same records, wait for each other and never deadlock.
 
+use super::advance::now;
 use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
 use super::fault::{commit_fault, committed};
@@ -18,7 +19,7 @@ use crate::identity::{Digest, RunId, RunKey, near_key};
 use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A stored request: what an arrival with the same id is compared with.
@@ -82,7 +83,7 @@ impl Ledger {
     pub async fn admit(&self, batch: &[Arrival], worker: &str) -> Result<Vec<Outcome>, Fault> {
         let mut transaction = self.pool.begin().await?;
         let connection = &mut *transaction;
-        let at: DateTime<Utc> = sqlx::query("SELECT now()").fetch_one(&mut *connection).await?.try_get(0)?;
+        let at = now(connection).await?;
         reach("admit.begun")?;
         let mut admission = Admission {
             batch,

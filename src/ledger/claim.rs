@@ -3,13 +3,13 @@
 //! Publications that wait come first: their training is paid for. Then the highest priority, then the
 //! tenant that has waited longest for its turn, then age.
 
+use super::advance::now;
 use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::faults::reach;
 use crate::run::{FailureCode, State, Transition};
-use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ impl Ledger {
         };
         *picked = Some(row.try_get(0)?);
         let mut run = LockedRun::read(&row)?;
-        let at: DateTime<Utc> = sqlx::query("SELECT now()").fetch_one(&mut *transaction).await?.try_get(0)?;
+        let at = now(&mut transaction).await?;
         let read_fence = run.fence;
         run.fence += 1;
         let transition = if run.state == State::Queued {

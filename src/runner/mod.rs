@@ -166,7 +166,7 @@ impl Runner {
         let desk = Desk::new(&self.store, lease);
         let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
         keeper.check()?;
-        let training = self.train(&desk, lease, attempt, keeper, &resolved);
+        let training = self.train(&desk, lease, keeper, &resolved);
         let trained = between("train.before", training, "train.after").await?;
         keeper.check()?;
         let evaluation = self.evaluate(&desk, lease, &resolved, trained);

@@ -7,7 +7,6 @@ use crate::identity::{Digest, document_bytes};
 use crate::ledger::Lease;
 use crate::pipeline::Evaluation;
 use crate::run::{Failure, FailureCode};
-use crate::runner::attempt::Attempt;
 use crate::runner::desk::Desk;
 use crate::runner::keeper::Keeper;
 use crate::runner::{Interrupted, Runner};
@@ -47,11 +46,9 @@ impl Runner {
         &self,
         desk: &Desk<'_>,
         lease: &Lease,
-        attempt: &Attempt,
         keeper: &Keeper<'_>,
         resolved: &Resolved,
     ) -> Result<Trained, Interrupted> {
-        let _ = attempt;
         if let Some(record) = self.find_record(desk, resolved).await? {
             info!("training was done by an earlier attempt");
             return verified(desk, record).await;

@@ -76,7 +76,7 @@ pub fn unreadable(
     record: fn() -> Vec<u8>,
 ) -> Row {
     let leaves = Leaves::Refusal { outcome: "REJECTED", pointer, says, told: false };
-    Row { code, cause, brought: Bring::Record(record), leaves, next }
+    Row { leaves, ..refused(code, pointer, cause, says, next, record) }
 }
 
 /// A request whose run fails, or is queued again where its code is retryable, before it is measured.

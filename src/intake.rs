@@ -3,12 +3,16 @@
 //! Guarantees: an offset moves only after the ledger committed what became of its record; a bad record
 //! never holds up the ones behind it; while the ledger is away nothing is settled and nothing refused.
 //! Never: trains, produces.
+//!
+//! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on
+//! before, as in a replay of the whole topic, is not even parsed.
 
-use crate::contract::{self, AllowList};
+use crate::contract::AllowList;
 use crate::faults::reach;
 use crate::kafka::{self, Inbound, Inbox};
-use crate::ledger::{self, Arrival, Coordinates, Ledger, Outcome};
+use crate::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use crate::retry::Backoff;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -35,22 +39,32 @@ pub enum IntakeOutcome {
     Waiting,
 }
 
-/// The loop and the batch that it has in hand.
+/// The loop, the batch that it has in hand, and the one after.
 pub struct Intake {
     inbox: Inbox,
     ledger: Ledger,
-    allow: AllowList,
+    allow: Arc<AllowList>,
     worker: String,
-    in_hand: Vec<Inbound>,
+    in_hand: Batch,
+    next: Batch,
 }
 
-const BATCH: usize = 1_000;
+/// Records, what became of them before, and what parsing made of the others.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Inbound>,
+    recalled: Vec<Option<Outcome>>,
+    arrivals: Vec<Arrival>,
+}
+
+/// Records that are decided on in one transaction at the most.
+pub(crate) const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Intake {
     /// An intake over these adapters.
     pub fn new(inbox: Inbox, ledger: Ledger, allow: AllowList, worker: String) -> Self {
-        Self { inbox, ledger, allow, worker, in_hand: Vec::new() }
+        Self { inbox, ledger, allow: Arc::new(allow), worker, in_hand: Batch::default(), next: Batch::default() }
     }
 
     /// Works until `shutdown` turns true, then leaves the group with what is settled.
@@ -85,27 +99,40 @@ impl Intake {
 
     /// Takes a batch, decides on every record in one transaction, then settles the offsets.
     pub async fn admit_once(&mut self) -> Result<IntakeOutcome, IntakeFault> {
-        if self.in_hand.is_empty() {
-            self.in_hand = self.inbox.next_batch(BATCH, PATIENCE).await?;
+        if self.in_hand.records.is_empty() {
+            self.in_hand = std::mem::take(&mut self.next);
         }
-        if self.in_hand.is_empty() {
+        if self.in_hand.records.is_empty() {
+            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.allow)).await?;
+        }
+        if self.in_hand.records.is_empty() {
             return Ok(IntakeOutcome::Idle);
         }
         reach("intake.polled").map_err(ledger::Fault::from)?;
-        let arrivals: Vec<Arrival> = self.in_hand.iter().map(|record| arrival(record, &self.allow)).collect();
-        let outcomes = match self.ledger.admit(&arrivals, &self.worker).await {
+        let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
+        let decided = if self.next.records.is_empty() {
+            // Only what is there already: this batch must not wait for it. An error comes again.
+            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.allow));
+            let (decided, next) = tokio::join!(deciding, taking);
+            self.next = next.unwrap_or_default();
+            decided
+        } else {
+            deciding.await
+        };
+        let outcomes = match decided {
             Ok(outcomes) => outcomes,
             // An unknown commit is resolved by bringing the same batch again: what was decided stays so.
             Err(fault @ (ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_))) => {
-                warn!(%fault, records = arrivals.len(), "nothing is settled until the ledger answers");
+                warn!(%fault, records = self.in_hand.records.len(), "nothing is settled until the ledger answers");
                 return Ok(IntakeOutcome::Waiting);
             }
             Err(fault @ ledger::Fault::Refused(_)) => return Err(fault.into()),
         };
         reach("intake.decided").map_err(ledger::Fault::from)?;
-        self.inbox.settle(&self.in_hand)?;
+        let Batch { records, .. } = std::mem::take(&mut self.in_hand);
+        self.inbox.settle(&records)?;
         reach("intake.settled").map_err(ledger::Fault::from)?;
-        for (record, outcome) in self.in_hand.drain(..).zip(&outcomes) {
+        for (record, outcome) in records.iter().zip(&outcomes) {
             info!(kafka.partition = record.partition, kafka.offset = record.offset, ?outcome, "admitted");
         }
         Ok(IntakeOutcome::Admitted(outcomes))
@@ -117,13 +144,47 @@ impl Intake {
     }
 }
 
-fn arrival(record: &Inbound, allow: &AllowList) -> Arrival {
-    Arrival {
-        coordinates: Coordinates { topic: record.topic.clone(), partition: record.partition, offset: record.offset },
+/// Takes a batch and parses what is new of it, away from the threads that other work is polled on.
+async fn take(
+    inbox: &mut Inbox,
+    patience: Duration,
+    ledger: &Ledger,
+    allow: &Arc<AllowList>,
+) -> Result<Batch, kafka::Fault> {
+    let records = inbox.next_batch(BATCH, patience).await?;
+    if records.is_empty() {
+        return Ok(Batch::default());
+    }
+    let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
+    // A ledger that is away says so again when it is asked to decide.
+    let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
+    let allow = Arc::clone(allow);
+    let parsing = tokio::task::spawn_blocking(move || {
+        let new = records.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
+        let arrivals = new.map(|(record, _)| Arrival::read(source(record), &allow)).collect();
+        Batch { records, recalled, arrivals }
+    });
+    Ok(parsing.await.expect("parsing does not panic and is not cancelled"))
+}
+
+/// One outcome for each record of a batch.
+async fn decide(ledger: &Ledger, batch: &Batch, worker: &str) -> Result<Vec<Outcome>, ledger::Fault> {
+    let decided = if batch.arrivals.is_empty() { Vec::new() } else { ledger.admit(&batch.arrivals, worker).await? };
+    let mut decided = decided.into_iter();
+    let outcomes = batch.recalled.iter().map(|recalled| recalled.clone().or_else(|| decided.next()));
+    Ok(outcomes.map(|outcome| outcome.expect("every record was decided on")).collect())
+}
+
+fn coordinates(record: &Inbound) -> Coordinates {
+    Coordinates { topic: record.topic.clone(), partition: record.partition, offset: record.offset }
+}
+
+fn source(record: &Inbound) -> SourceRecord {
+    SourceRecord {
+        coordinates: coordinates(record),
         key: record.key.clone(),
         value: record.value.clone(),
         traceparent: record.headers.get("traceparent").cloned(),
         tracestate: record.headers.get("tracestate").cloned(),
-        parsed: contract::parse(&record.value, allow),
     }
 }

@@ -70,7 +70,7 @@ fn allow() -> AllowList {
 
 fn request(bytes: &[u8]) -> TrainBuildRequest {
     match parse(bytes, &allow()).unwrap() {
-        Message::Train(request) => *request,
+        Message::Train(request) => std::sync::Arc::unwrap_or_clone(request),
         other => panic!("{other:?}"),
     }
 }

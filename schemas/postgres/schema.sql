@@ -98,7 +98,9 @@ CREATE TABLE public.requests (
     request_id text NOT NULL,
     run_id text NOT NULL,
     payload_digest bytea NOT NULL,
-    body jsonb NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
     duplicate_announced boolean DEFAULT false NOT NULL,
     admitted_at timestamp with time zone NOT NULL,
     CONSTRAINT requests_payload_digest_check CHECK ((length(payload_digest) = 32))
@@ -150,7 +152,8 @@ END),
     CONSTRAINT runs_published_has_coordinates CHECK ((((state = 'PUBLISHED'::public.run_state) = (published_offset IS NOT NULL)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
     CONSTRAINT runs_run_id_check CHECK ((run_id ~ '^tr_[0-9a-f]{32}$'::text)),
     CONSTRAINT runs_run_key_check CHECK ((length(run_key) = 32))
-);
+)
+WITH (fillfactor='80');
 
 CREATE TABLE public.tenants (
     tenant text NOT NULL,
@@ -179,9 +182,6 @@ ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
 
 ALTER TABLE ONLY public.outbox
-    ADD CONSTRAINT outbox_event_id_key UNIQUE (event_id);
-
-ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.outbox
@@ -196,9 +196,6 @@ ALTER TABLE ONLY public.requests
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (run_id);
 
-ALTER TABLE ONLY public.runs
-    ADD CONSTRAINT runs_run_key_key UNIQUE (run_key);
-
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (tenant);
 
@@ -208,6 +205,8 @@ ALTER TABLE ONLY public.transitions
 CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
+
+CREATE UNIQUE INDEX outbox_event_id ON public.outbox USING btree (event_id) WHERE (seq IS NULL);
 
 CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL));
 

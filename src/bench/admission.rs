@@ -1,66 +1,98 @@
-//! How fast records become decisions.
+//! How fast records become decisions: the worker's own intake, over a topic that is already full.
 
-use super::database::{ALL_ROWS, BenchDatabase, BenchFault};
-use super::load::{arrival, expect, request};
+use super::database::{BenchDatabase, BenchFault};
+use super::load::{expect, request};
 use super::measure::{Figures, Laps};
-use crate::ledger::{Arrival, Ledger, Outcome};
+use crate::contract::AllowList;
+use crate::intake::{BATCH, Intake, IntakeFault, IntakeOutcome};
+use crate::kafka::{self, Inbox, KafkaSettings, Outlet, Record};
+use crate::ledger::{Ledger, Outcome};
+use futures::future::try_join_all;
 
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct AdmissionSpec {
     /// New requests.
     pub requests: usize,
-    /// Records a transaction.
-    pub batch: usize,
     /// Tenants that they belong to.
     pub tenants: usize,
 }
 
-/// New requests, the ceiling, the same records once more, the same requests in new records. Parsing
-/// and schema validation are part of the time.
+/// New requests, the ceiling, the same records once more, the same requests in new records. Fetching,
+/// parsing and schema validation are part of the time.
 pub async fn admission(
     database: &BenchDatabase,
+    kafka: &KafkaSettings,
     spec: &AdmissionSpec,
     mut doing: impl FnMut(&str),
 ) -> Result<Vec<Figures>, BenchFault> {
     let mut measured = Vec::new();
+    let another_group = KafkaSettings { group_id: format!("{}-again", kafka.group_id), ..kafka.clone() };
+    doing("publishing requests");
+    publish(kafka, spec).await?;
     doing("admitting new requests");
     let new = |outcome: &Outcome| matches!(outcome, Outcome::Admitted { .. });
-    measured.push(database.costing(|ledger| bring(ledger, spec, "new requests", 0, new)).await?);
+    measured.push(database.costing(|ledger| drain(ledger, kafka, spec, "new requests", new)).await?);
     doing("inserting the same rows by plain SQL");
-    measured.push(database.ceiling(&["inbox", "requests", "runs", "outbox"], "request", spec.batch, ALL_ROWS).await?);
+    measured.push(database.ceiling(&["inbox", "requests", "runs", "outbox"], "request", BATCH, spec.requests).await?);
     doing("bringing the same records again");
-    measured.push(database.costing(|ledger| bring(ledger, spec, "the same records again", 0, new)).await?);
+    let again = |ledger| drain(ledger, &another_group, spec, "the same records again", new);
+    measured.push(database.costing(again).await?);
+    doing("publishing the same requests again");
+    publish(kafka, spec).await?;
     doing("bringing the same requests in new records");
     let duplicate = |outcome: &Outcome| matches!(outcome, Outcome::DuplicateRequest { .. });
-    let again = |ledger| bring(ledger, spec, "known requests, new records", spec.requests, duplicate);
-    measured.push(database.costing(again).await?);
+    let known = |ledger| drain(ledger, kafka, spec, "known requests, new records", duplicate);
+    measured.push(database.costing(known).await?);
     Ok(measured)
 }
 
-async fn bring(
+async fn publish(kafka: &KafkaSettings, spec: &AdmissionSpec) -> Result<(), BenchFault> {
+    let outlet = Outlet::open(kafka)?;
+    for start in (0..spec.requests).step_by(BATCH) {
+        let values: Vec<Vec<u8>> = (start..(start + BATCH).min(spec.requests))
+            .map(|index| request(&format!("bench-{index:012}"), index, spec.tenants))
+            .collect();
+        let topic = kafka.topics.requests.as_str();
+        try_join_all(values.iter().map(|value| outlet.send(Record { topic, key: None, value, headers: &[] }))).await?;
+    }
+    outlet.close().await;
+    Ok(())
+}
+
+/// Lets an intake work until it decided on every record that was published. The time begins with the
+/// second batch: before the first one, the group is joined.
+async fn drain(
     ledger: Ledger,
+    kafka: &KafkaSettings,
     spec: &AdmissionSpec,
     name: &str,
-    first_offset: usize,
     wanted: impl Fn(&Outcome) -> bool,
 ) -> Result<Figures, BenchFault> {
+    let inbox = Inbox::subscribe(kafka).await?;
+    let mut intake = Intake::new(inbox, ledger, AllowList::new([], true), "bench".to_owned());
     let mut laps = Laps::default();
-    let mut start = 0;
-    while start < spec.requests {
-        let end = (start + spec.batch).min(spec.requests);
-        // Made outside the time: they stand for what the broker delivers.
-        let values: Vec<(usize, Vec<u8>)> = (start..end)
-            .map(|index| (first_offset + index, request(&format!("bench-{index:012}"), index, spec.tenants)))
-            .collect();
-        let outcomes = laps
-            .lap(async {
-                let batch: Vec<Arrival> = values.into_iter().map(|(offset, value)| arrival(offset, value)).collect();
-                ledger.admit(&batch, "bench").await
-            })
-            .await?;
-        expect(&outcomes, &wanted)?;
-        start = end;
+    let (mut decided, mut timed) = (0, 0);
+    while decided < spec.requests {
+        let mut turn = Laps::default();
+        match turn.lap(intake.admit_once()).await {
+            Ok(IntakeOutcome::Admitted(outcomes)) => {
+                expect(&outcomes, &wanted)?;
+                if decided > 0 {
+                    timed += outcomes.len();
+                    laps.extend(turn);
+                }
+                decided += outcomes.len();
+            }
+            Ok(IntakeOutcome::Idle) if decided > 0 => laps.extend(turn),
+            // A new group takes a moment to find its coordinator.
+            Ok(IntakeOutcome::Idle) | Err(IntakeFault::Kafka(kafka::Fault::Unavailable(_))) if decided == 0 => {}
+            Ok(IntakeOutcome::Idle | IntakeOutcome::Waiting) => {
+                return Err(BenchFault::Wrong("the ledger went away".to_owned()));
+            }
+            Err(fault) => return Err(fault.into()),
+        }
     }
-    Ok(laps.figures(name, "request", spec.requests as u64, &format!("batch of {}", spec.batch)))
+    intake.close().await;
+    Ok(laps.figures(name, "request", timed as u64, &format!("batch of up to {BATCH}")))
 }

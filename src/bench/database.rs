@@ -140,23 +140,32 @@ impl BenchDatabase {
         let mut connection = self.connect().await?;
         run(&mut connection, "DROP SCHEMA IF EXISTS ceiling CASCADE").await?;
         run(&mut connection, "CREATE SCHEMA ceiling").await?;
-        let mut rows: Vec<Vec<String>> = Vec::new();
+        // Rows are read as they are needed, outside of the time: memory must not grow with their number.
+        let mut reader = self.connect().await?;
+        run(&mut reader, "BEGIN").await?;
+        let mut counts: Vec<usize> = Vec::new();
         for table in tables {
             let like = "INCLUDING ALL EXCLUDING GENERATED EXCLUDING IDENTITY";
             run(&mut connection, &format!("CREATE TABLE ceiling.{table} (LIKE public.{table} {like})")).await?;
+            let count = format!("SELECT LEAST(count(*), {most}) FROM public.{table}");
+            let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut reader).await?;
+            counts.push(count as usize);
             let all = format!("SELECT t::text FROM public.{table} t ORDER BY ctid LIMIT {most}");
-            rows.push(sqlx::query_scalar(AssertSqlSafe(all)).fetch_all(&mut connection).await?);
+            run(&mut reader, &format!("DECLARE {table}_rows CURSOR FOR {all}")).await?;
         }
-        let count = rows.first().map_or(0, Vec::len);
+        let count = counts.first().copied().unwrap_or_default();
         let batches = count.div_ceil(batch);
         let mut laps = Laps::default();
         let before = self.read().await?;
-        for index in 0..batches {
+        for _ in 0..batches {
+            let mut parts: Vec<Vec<String>> = Vec::new();
+            for (table, count) in tables.iter().zip(&counts) {
+                let fetch = format!("FETCH {} FROM {table}_rows", count.div_ceil(batches));
+                parts.push(sqlx::query_scalar(AssertSqlSafe(fetch)).fetch_all(&mut reader).await?);
+            }
             laps.lap(async {
                 let mut transaction = connection.begin().await?;
-                for (table, rows) in tables.iter().zip(&rows) {
-                    let size = rows.len().div_ceil(batches);
-                    let part = &rows[(index * size).min(rows.len())..((index + 1) * size).min(rows.len())];
+                for (table, part) in tables.iter().zip(&parts) {
                     let insert = format!(
                         "INSERT INTO ceiling.{table} SELECT (u.row).* FROM
                          (SELECT v::ceiling.{table} AS row FROM UNNEST($1::text[]) v OFFSET 0) u"
@@ -167,6 +176,7 @@ impl BenchDatabase {
             })
             .await?;
         }
+        run(&mut reader, "COMMIT").await?;
         let after = self.read().await?;
         run(&mut connection, "DROP SCHEMA ceiling CASCADE").await?;
         let mut figures = laps.figures(

@@ -1,8 +1,8 @@
 //! Requests to measure with.
 
 use super::database::BenchFault;
-use crate::contract::{self, AllowList};
-use crate::ledger::{Arrival, Coordinates, Ledger, Outcome};
+use crate::contract::AllowList;
+use crate::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use serde_json::json;
 
 /// The value of a request. Requests with the same `meaning` are one run.
@@ -31,14 +31,9 @@ pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u
 
 /// Parses a record as intake does.
 pub(super) fn arrival(offset: usize, value: Vec<u8>) -> Arrival {
-    Arrival {
-        coordinates: Coordinates { topic: "bench".to_owned(), partition: 0, offset: offset as i64 },
-        key: None,
-        parsed: contract::parse(&value, &AllowList::new([], true)),
-        value,
-        traceparent: None,
-        tracestate: None,
-    }
+    let coordinates = Coordinates { topic: "bench".to_owned(), partition: 0, offset: offset as i64 };
+    let record = SourceRecord { coordinates, key: None, value, traceparent: None, tracestate: None };
+    Arrival::read(record, &AllowList::new([], true))
 }
 
 /// Admits runs without measuring: what a later measurement starts from.

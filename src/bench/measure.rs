@@ -66,6 +66,10 @@ impl Laps {
         self.0.push(lap);
     }
 
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The figures of laps that came one after the other.
     pub(super) fn figures(self, name: &str, unit: &'static str, count: u64, latency_of: &str) -> Figures {
         let total = self.0.iter().sum();

@@ -20,8 +20,8 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   model-factory bench admission
-  model-factory bench admission --requests 1000000     does memory stay flat?
   model-factory bench admission --brokers localhost:9092
+  model-factory bench admission --brokers localhost:9092 --requests 1000000     does memory stay flat?
   model-factory bench lifecycle --queued 200000
   model-factory bench relay --brokers localhost:9092 --output json
   model-factory bench metrics --rows 1000000 --replicates 100
@@ -41,9 +41,6 @@ enum What {
         /// New requests.
         #[arg(long, default_value_t = 50_000)]
         requests: usize,
-        /// Records a transaction.
-        #[arg(long, default_value_t = 1_000)]
-        batch: usize,
         /// Tenants.
         #[arg(long, default_value_t = 50)]
         tenants: usize,
@@ -170,12 +167,13 @@ async fn on_a_database(what: What, bar: &Narrator) -> anyhow::Result<(String, Ve
     let database = BenchDatabase::start().await?;
     let mut on = database.describe().await?;
     let measured = match what {
-        What::Admission { requests, batch, tenants, rate, latency_seconds, broker } => {
-            let spec = AdmissionSpec { requests, batch: batch.max(1), tenants: tenants.max(1) };
-            let mut measured = admission(&database, &spec, doing).await?;
+        What::Admission { requests, tenants, rate, latency_seconds, broker } => {
+            let spec = AdmissionSpec { requests, tenants: tenants.max(1) };
+            let (kafka, _mock, name) = broker.open("admission").await?;
+            on = format!("{on}; {name}");
+            let mut measured = admission(&database, &kafka, &spec, doing).await?;
             if latency_seconds > 0 {
-                let (kafka, _mock, name) = broker.open().await?;
-                on = format!("{on}; {name}");
+                let (kafka, _mock, _) = broker.open("latency").await?;
                 let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
                 // On a database of its own: nothing else waits in its outbox.
                 measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
@@ -187,7 +185,7 @@ async fn on_a_database(what: What, bar: &Narrator) -> anyhow::Result<(String, Ve
             lifecycle(&database, &spec, doing).await?
         }
         What::Relay { runs, events, broker } => {
-            let (kafka, _mock, name) = broker.open().await?;
+            let (kafka, _mock, name) = broker.open("relay").await?;
             on = format!("{on}; {name}");
             relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
         }
@@ -227,9 +225,9 @@ fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Re
 
 impl Broker {
     /// Settings with topics of this benchmark alone.
-    async fn open(&self) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {
+    async fn open(&self, purpose: &str) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {
         let id = std::process::id();
-        let topic = |name: &str| format!("mf-bench-{id}-{name}");
+        let topic = |name: &str| format!("mf-bench-{id}-{purpose}-{name}");
         let topics = TopicNames {
             requests: topic("requests"),
             lifecycle: topic("lifecycle"),

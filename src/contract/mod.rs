@@ -28,7 +28,7 @@ pub use manifest::{
     ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
-pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse};
+pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted};
 pub use profile::{
     Algorithm, Anchor, CanarySpec, Controls, DatesSpec, DaysSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec,
     Limits, Monotone, SeedPolicy, ShareSpec, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,

@@ -11,12 +11,13 @@ use super::{
 use crate::run::FailureCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A message from the request topic, checked and typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// Build something.
-    Train(Box<TrainBuildRequest>),
+    Train(Arc<TrainBuildRequest>),
     /// Announce again.
     PublishRetry(PublishRetryRequest),
     /// Stop.
@@ -78,14 +79,28 @@ type Refused = (FailureCode, String, String);
 /// Parses a record's value: plain JSON, or a structured `CloudEvent` around it.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
     let mut ids = RejectedIds::default();
-    read(bytes, allow, &mut ids).map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
+    read(bytes, Some(allow), &mut ids).map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
+}
+
+/// Reads a training request that was accepted before. Where it points was judged then, and is again when
+/// it is opened; what the operator allows by now must not make it unreadable.
+pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
+    let mut ids = RejectedIds::default();
+    let request = match read(bytes, None, &mut ids) {
+        Ok(Message::Train(request)) => Ok(request),
+        Ok(Message::PublishRetry(_) | Message::Cancel(_)) => {
+            Err(whole(FailureCode::SchemaVersionUnsupported, "not a training request"))
+        }
+        Err(refused) => Err(refused),
+    };
+    request.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
 }
 
 fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
     (code, String::new(), message.into())
 }
 
-fn read(bytes: &[u8], allow: &AllowList, ids: &mut RejectedIds) -> Result<Message, Refused> {
+fn read(bytes: &[u8], allow: Option<&AllowList>, ids: &mut RejectedIds) -> Result<Message, Refused> {
     if bytes.is_empty() {
         return Err(whole(FailureCode::MessageEmpty, "the record has no value"));
     }
@@ -98,13 +113,13 @@ fn read(bytes: &[u8], allow: &AllowList, ids: &mut RejectedIds) -> Result<Messag
     let Value::Object(message) = value else {
         return Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object"));
     };
-    let message = unwrap_cloud_event(message)?;
-    let message = trim_members(message, "", 0)?;
+    let mut message = unwrap_cloud_event(message)?;
+    trim_members(&mut message).map_err(|Untidy { pointer, rule }| (code_at(&pointer, false), pointer, rule))?;
     remember_ids(&message, ids);
     match message.get("schema_version").and_then(Value::as_str) {
         Some(TrainBuildRequest::SCHEMA_VERSION) => {
             let request: TrainBuildRequest = checked(SchemaName::TrainBuildRequest, message, allow)?;
-            Ok(Message::Train(Box::new(request)))
+            Ok(Message::Train(Arc::new(request)))
         }
         Some("learning.mf_publish_retry.v0") => {
             checked(SchemaName::PublishRetry, message, allow).map(Message::PublishRetry)
@@ -131,42 +146,51 @@ fn unwrap_cloud_event(mut message: Map<String, Value>) -> Result<Map<String, Val
     }
 }
 
-/// Trims every text; a member that is empty then is as good as missing. Depth is bounded already.
-fn trim_members(members: Map<String, Value>, at: &str, depth: usize) -> Result<Map<String, Value>, Refused> {
-    let mut trimmed = Map::new();
-    for (key, value) in members {
-        let pointer = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-        match trim(value, &pointer, depth + 1)? {
-            Value::String(text) if text.is_empty() => {}
-            value => {
-                trimmed.insert(key, value);
-            }
-        }
-    }
-    Ok(trimmed)
+/// Text that may not be in a message. Its pointer grows on the way out: messages are seldom untidy.
+struct Untidy {
+    pointer: String,
+    rule: String,
 }
 
-fn trim(value: Value, at: &str, depth: usize) -> Result<Value, Refused> {
+impl Untidy {
+    fn within(self, segment: &str) -> Self {
+        Self { pointer: format!("/{}{}", segment.replace('~', "~0").replace('/', "~1"), self.pointer), ..self }
+    }
+}
+
+/// Trims every text; a member that is empty then is as good as missing. Depth is bounded already.
+fn trim_members(members: &mut Map<String, Value>) -> Result<(), Untidy> {
+    for (key, value) in members.iter_mut() {
+        trim(value).map_err(|untidy| untidy.within(key))?;
+    }
+    members.retain(|_, value| value.as_str() != Some(""));
+    Ok(())
+}
+
+fn trim(value: &mut Value) -> Result<(), Untidy> {
     match value {
         Value::String(text) => {
-            let text = text.trim();
-            let refuse = |rule: String| Err((code_at(at, false), at.to_owned(), rule));
-            if text.len() > MAX_STRING_BYTES {
-                return refuse(format!("text of {} bytes, {MAX_STRING_BYTES} are allowed", text.len()));
+            let trimmed = text.trim();
+            let refuse = |rule: String| Err(Untidy { pointer: String::new(), rule });
+            if trimmed.len() > MAX_STRING_BYTES {
+                return refuse(format!("text of {} bytes, {MAX_STRING_BYTES} are allowed", trimmed.len()));
             }
-            if let Some(control) = text.chars().find(|c| c.is_control()) {
+            if let Some(control) = trimmed.chars().find(|c| c.is_control()) {
                 return refuse(format!("text must not contain the control character {}", control.escape_unicode()));
             }
-            Ok(Value::String(text.to_owned()))
+            if trimmed.len() < text.len() {
+                *text = trimmed.to_owned();
+            }
+            Ok(())
         }
-        Value::Array(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| trim(item, &format!("{at}/{index}"), depth + 1))
-            .collect::<Result<Vec<_>, _>>()
-            .map(Value::Array),
-        Value::Object(members) => trim_members(members, at, depth).map(Value::Object),
-        scalar @ (Value::Null | Value::Bool(_) | Value::Number(_)) => Ok(scalar),
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                trim(item).map_err(|untidy| untidy.within(&index.to_string()))?;
+            }
+            Ok(())
+        }
+        Value::Object(members) => trim_members(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 
@@ -183,7 +207,7 @@ fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
 fn checked<T: DeserializeOwned>(
     schema: SchemaName,
     message: Map<String, Value>,
-    allow: &AllowList,
+    allow: Option<&AllowList>,
 ) -> Result<T, Refused> {
     let value = Value::Object(message);
     if let Some(fault) =
@@ -195,7 +219,7 @@ fn checked<T: DeserializeOwned>(
     for (pointer, text) in references(&value) {
         let refuse = |rule: String| Err((FailureCode::RefNotAllowed, pointer.clone(), rule));
         match Reference::parse(text) {
-            Ok(reference) if allow.allows(&reference) => {}
+            Ok(reference) if allow.is_none_or(|allow| allow.allows(&reference)) => {}
             Ok(_) => return refuse(format!("{:?} is outside the operator's allow-list", excerpt(text))),
             Err(error) => return refuse(error.rule),
         }
@@ -242,7 +266,7 @@ mod tests {
 
     fn train(value: &[u8]) -> TrainBuildRequest {
         match parse(value, &AllowList::new(["s3://fraud-platform".to_owned()], true)).unwrap() {
-            Message::Train(request) => *request,
+            Message::Train(request) => Arc::unwrap_or_clone(request),
             other => panic!("{other:?}"),
         }
     }

@@ -122,7 +122,7 @@ fn pinned(path: &str) -> Result<String, ReferenceError> {
     segments(path)?;
     let last = path.rsplit('/').next().unwrap_or(path);
     let stem = last.split('.').next().unwrap_or(last);
-    let is_alias = |s: &str| ["latest", "current", "head", "newest"].contains(&s.to_ascii_lowercase().as_str());
+    let is_alias = |s: &str| ["latest", "current", "head", "newest"].iter().any(|alias| s.eq_ignore_ascii_case(alias));
     if is_alias(stem) || path.split('/').any(is_alias) {
         return broken("a reference must name a pinned object, not an alias such as latest");
     }

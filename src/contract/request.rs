@@ -158,9 +158,14 @@ impl TrainBuildRequest {
         RunKey::of(&self.meaning())
     }
 
+    /// The normalised message.
+    pub fn normalised(&self) -> Value {
+        serde_json::to_value(self).expect("a request serialises")
+    }
+
     /// Digest over everything but `request_id`.
     pub fn payload_digest(&self) -> Digest {
-        let mut value = serde_json::to_value(self).expect("a request serialises");
+        let mut value = self.normalised();
         value.as_object_mut().expect("a request is an object").remove("request_id");
         payload_digest(&value)
     }

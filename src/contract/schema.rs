@@ -100,7 +100,12 @@ pub fn check(schema: SchemaName, value: &Value) -> Result<(), DocumentFault> {
 
 /// Every fault of a value.
 pub(super) fn faults(schema: SchemaName, value: &Value) -> Vec<DocumentFault> {
-    schema.validator().iter_errors(value).map(|error| explain(&error)).collect()
+    let validator = schema.validator();
+    // Saying yes is several times faster than looking for faults.
+    if validator.is_valid(value) {
+        return Vec::new();
+    }
+    validator.iter_errors(value).map(|error| explain(&error)).collect()
 }
 
 /// Reads strict JSON bytes as a document of this schema.

@@ -70,8 +70,16 @@ fn write_value(out: &mut String, value: &Value) {
 }
 
 fn write_text(out: &mut String, text: &str) {
+    /// Most text is written as it is.
+    fn is_plain(byte: u8) -> bool {
+        matches!(byte, b' '..=0x7f) && byte != b'"' && byte != b'\\'
+    }
     out.push('"');
-    for character in text.chars() {
+    let plain = text.bytes().position(|byte| !is_plain(byte)).unwrap_or(text.len());
+    // The byte that ends the plain part is ASCII, or the first one of its character.
+    let (plain, rest) = text.split_at(plain);
+    out.push_str(plain);
+    for character in rest.chars() {
         match character {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),

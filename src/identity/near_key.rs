@@ -30,7 +30,8 @@ impl Likeness {
 
     fn fold(self, text: &str) -> String {
         match self {
-            Self::WhiteSpace => text.chars().filter(|c| !c.is_whitespace()).collect(),
+            Self::WhiteSpace => text.split_whitespace().collect(),
+            Self::Case if text.is_ascii() => text.to_ascii_lowercase(),
             Self::Case => text.chars().flat_map(char::to_lowercase).collect(),
             Self::UnicodeForm if text.is_ascii() => text.to_owned(),
             Self::UnicodeForm => text.nfkc().collect(),

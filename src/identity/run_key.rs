@@ -43,7 +43,12 @@ pub struct RunId(String);
 /// `sha256(C({"payload": payload, "recipe": recipe}))`: every derived identity has this form, so that
 /// two recipes can never collide.
 pub fn recipe_digest(recipe: &str, payload: &Value) -> Digest {
-    Digest::of(canonical_json(&json!({"payload": payload, "recipe": recipe})).as_bytes())
+    Digest::of(recipe_text(recipe, payload).as_bytes())
+}
+
+/// What [`recipe_digest`] is taken of; written around the payload, which may be large.
+fn recipe_text(recipe: &str, payload: &Value) -> String {
+    format!(r#"{{"payload":{},"recipe":{}}}"#, canonical_json(payload), canonical_json(&json!(recipe)))
 }
 
 /// Digest over a whole request without its `request_id`: tells a redelivery from a conflict.
@@ -54,7 +59,7 @@ pub fn payload_digest(request_without_id: &Value) -> Digest {
 impl RunMeaning {
     /// The payload in the form that is hashed; `runs explain` shows it.
     pub fn canonical(&self) -> String {
-        canonical_json(&json!({"payload": self, "recipe": RunKey::RECIPE}))
+        recipe_text(RunKey::RECIPE, &json!(self))
     }
 }
 

@@ -125,7 +125,9 @@ impl KafkaSettings {
             .set("isolation.level", "read_committed")
             .set("partition.assignment.strategy", "range")
             .set("allow.auto.create.topics", "false")
-            .set("queued.max.messages.kbytes", "16384");
+            .set("queued.max.messages.kbytes", "16384")
+            // A full queue is empty again within a few batches; the default waits for a second.
+            .set("fetch.queue.backoff.ms", "20");
         Ok(config)
     }
 

@@ -8,51 +8,30 @@ use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
 use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun};
-use super::types::{Arrival, Outcome};
-use super::{Fault, Ledger, LedgerSettings};
+use super::types::{Arrival, Coordinates, Fingerprint, Outcome};
+use super::{Fault, Ledger, LedgerSettings, place};
 use crate::contract::{
     CancelRequest, Deduplication, EventType, Message, PublishRetryRequest, RejectedIds, Rejection, SameAs,
     TrainBuildRequest,
 };
 use crate::faults::reach;
-use crate::identity::{Digest, RunId, RunKey, near_key};
+use crate::identity::{Digest, RunId};
 use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// A stored request: what an arrival with the same id is compared with.
 pub(super) struct Known {
     pub(super) run_id: RunId,
     pub(super) payload_digest: Digest,
-    pub(super) body: Value,
+    /// Of a stored one only where an arrival contradicts it.
+    pub(super) request: Option<Arc<TrainBuildRequest>>,
     /// Inserted by this transaction, by the arrival with this index.
     pub(super) inserted_by: Option<usize>,
     pub(super) duplicate_announced: bool,
-}
-
-/// What identity makes of a request, worked out once.
-pub(super) struct Fingerprint {
-    pub(super) run_key: RunKey,
-    pub(super) run_id: RunId,
-    pub(super) near_key: Digest,
-    pub(super) payload_digest: Digest,
-    pub(super) body: Value,
-}
-
-impl Fingerprint {
-    fn of(request: &TrainBuildRequest) -> Self {
-        let meaning = request.meaning();
-        let run_key = RunKey::of(&meaning);
-        Self {
-            run_id: run_key.run_id(),
-            run_key,
-            near_key: near_key(&meaning),
-            payload_digest: request.payload_digest(),
-            body: normalised(request),
-        }
-    }
 }
 
 /// Runs that one event names as near misses at the most.
@@ -63,14 +42,12 @@ pub(super) struct Admission<'a> {
     pub(super) worker: &'a str,
     pub(super) at: DateTime<Utc>,
     pub(super) outcomes: Vec<Option<Outcome>>,
-    /// By index; of fresh training requests only.
-    pub(super) fingerprints: HashMap<usize, Fingerprint>,
-    pub(super) known: BTreeMap<String, Known>,
+    pub(super) known: BTreeMap<&'a str, Known>,
     pub(super) runs: BTreeMap<RunId, LockedRun>,
     /// The same rows as they stand in the database: only those that changed are written.
     pub(super) stored: HashMap<RunId, LockedRun>,
     pub(super) created: BTreeSet<RunId>,
-    pub(super) announced: BTreeSet<String>,
+    pub(super) announced: BTreeSet<&'a str>,
     /// Runs by what they look like, for the meanings of this batch.
     pub(super) near_misses: HashMap<Digest, Vec<RunId>>,
     pub(super) settings: &'a LedgerSettings,
@@ -78,6 +55,13 @@ pub(super) struct Admission<'a> {
 }
 
 impl Ledger {
+    /// What became of records before. It stands for ever, so that it may be asked outside of any
+    /// transaction, and a record that has it need not be parsed.
+    pub async fn recall(&self, records: &[Coordinates]) -> Result<Vec<Option<Outcome>>, Fault> {
+        let mut connection = self.pool.acquire().await?;
+        place::recall(&mut connection, || records.iter()).await
+    }
+
     /// Decides what becomes of each record, in one transaction. A record that was decided before keeps
     /// its outcome and writes nothing, so the same batch may be brought again after any fault.
     pub async fn admit(&self, batch: &[Arrival], worker: &str) -> Result<Vec<Outcome>, Fault> {
@@ -89,8 +73,7 @@ impl Ledger {
             batch,
             worker,
             at,
-            outcomes: vec![None; batch.len()],
-            fingerprints: HashMap::new(),
+            outcomes: Vec::new(),
             known: BTreeMap::new(),
             runs: BTreeMap::new(),
             stored: HashMap::new(),
@@ -104,9 +87,8 @@ impl Ledger {
         admission.recall(connection).await?;
         let fresh: Vec<usize> = (0..batch.len()).filter(|&index| admission.outcomes[index].is_none()).collect();
         if !fresh.is_empty() {
-            let of = |&index: &usize| Some((index, Fingerprint::of(admission.train(index)?)));
-            admission.fingerprints = fresh.iter().filter_map(of).collect();
             admission.place_requests(connection, &fresh).await?;
+            admission.recall_contradicted(connection, &fresh).await?;
             admission.place_runs(connection, &fresh).await?;
             for &index in &fresh {
                 admission.decide(index);
@@ -120,17 +102,14 @@ impl Ledger {
     }
 }
 
-impl Admission<'_> {
-    pub(super) fn train(&self, index: usize) -> Option<&TrainBuildRequest> {
-        match &self.batch[index].parsed {
-            Ok(Message::Train(request)) => Some(request),
-            Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
-        }
-    }
-
+impl<'a> Admission<'a> {
     fn decide(&mut self, index: usize) {
-        let outcome = match &self.batch[index].parsed {
-            Ok(Message::Train(request)) => self.decide_request(index, request),
+        let arrival = &self.batch[index];
+        let outcome = match &arrival.parsed {
+            Ok(Message::Train(_)) => {
+                let (request, fingerprint) = arrival.train().expect("a training request has a fingerprint");
+                self.decide_request(index, request, fingerprint)
+            }
             Ok(Message::Cancel(CancelRequest { run_id, request_id, requester_principal, reason, .. })) => {
                 self.command(index, Act::Cancel, (run_id, request_id, requester_principal, reason))
             }
@@ -145,12 +124,12 @@ impl Admission<'_> {
         self.outcomes[index] = Some(outcome);
     }
 
-    fn decide_request(&mut self, index: usize, request: &TrainBuildRequest) -> Outcome {
-        let known = &self.known[&request.request_id];
-        let print = &self.fingerprints[&index];
+    fn decide_request(&mut self, index: usize, request: &'a TrainBuildRequest, fingerprint: &Fingerprint) -> Outcome {
+        let known = &self.known[request.request_id.as_str()];
         let run_id = known.run_id.clone();
-        if known.payload_digest != print.payload_digest {
-            let differs = TrainBuildRequest::differences(&known.body, &print.body);
+        if known.payload_digest != fingerprint.payload_digest {
+            let first = known.request.as_ref().expect("what is contradicted was read").normalised();
+            let differs = TrainBuildRequest::differences(&first, &request.normalised());
             let message = format!(
                 "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
                 request.request_id,
@@ -165,7 +144,7 @@ impl Admission<'_> {
             run.publish_allowed |= request.publish_allowed;
             run.priority = run.priority.max(self.settings.priority_of(request));
             if self.created.contains(&run_id) && run.request.request_id == request.request_id {
-                let near_misses = self.near_misses.get(&print.near_key).cloned().unwrap_or_default();
+                let near_misses = self.near_misses.get(&fingerprint.near_key).cloned().unwrap_or_default();
                 let event = NewEvent {
                     request_id: Some(request.request_id.clone()),
                     near_misses: near_misses.into_iter().filter(|other| *other != run_id).take(NEAR_MISSES).collect(),
@@ -174,7 +153,7 @@ impl Admission<'_> {
                 run.tell(event, at, worker, &mut self.additions);
                 return Outcome::Admitted { run_id };
             }
-            run.tell(joined(run, &print.body, SameAs::Meaning), at, worker, &mut self.additions);
+            run.tell(joined(run, request, SameAs::Meaning), at, worker, &mut self.additions);
             if run.state == State::Pass && run.publish_allowed && run.request.intent_kind.is_publishable() {
                 run.step(Transition::RequestPublish, None, at, worker, &mut self.additions)
                     .expect("a run at PASS may be published");
@@ -182,8 +161,8 @@ impl Admission<'_> {
             }
             return Outcome::DuplicateRun { run_id };
         }
-        if !known.duplicate_announced && self.announced.insert(request.request_id.clone()) {
-            run.tell(joined(run, &print.body, SameAs::Request), at, worker, &mut self.additions);
+        if !known.duplicate_announced && self.announced.insert(&request.request_id) {
+            run.tell(joined(run, request, SameAs::Request), at, worker, &mut self.additions);
         }
         Outcome::DuplicateRequest { run_id }
     }
@@ -221,7 +200,7 @@ impl Admission<'_> {
         }
         if !self.announced.is_empty() {
             sqlx::query("UPDATE requests SET duplicate_announced = true WHERE request_id = ANY($1)")
-                .bind(self.announced.iter().cloned().collect::<Vec<_>>())
+                .bind(self.announced.iter().copied().collect::<Vec<_>>())
                 .execute(&mut *connection)
                 .await?;
         }
@@ -230,18 +209,19 @@ impl Admission<'_> {
 
     async fn store_inbox(&self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
         let arrivals = || fresh.iter().map(|&index| &self.batch[index]);
+        let records = || arrivals().map(|arrival| &arrival.record);
         sqlx::query(
             r#"INSERT INTO inbox (topic, partition, "offset", key, value, outcome, request_id, received_at)
                SELECT n.topic, n.partition, n.position, n.key, n.value, n.outcome, n.request_id, now()
                FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])
                     AS n (topic, partition, position, key, value, outcome, request_id)"#,
         )
-        .bind(arrivals().map(|a| a.coordinates.topic.clone()).collect::<Vec<_>>())
-        .bind(arrivals().map(|a| a.coordinates.partition).collect::<Vec<_>>())
-        .bind(arrivals().map(|a| a.coordinates.offset).collect::<Vec<_>>())
-        .bind(arrivals().map(|a| a.key.clone()).collect::<Vec<_>>())
-        .bind(arrivals().map(|a| a.value.clone()).collect::<Vec<_>>())
-        .bind(fresh.iter().map(|&index| serde_json::json!(self.outcomes[index])).collect::<Vec<Value>>())
+        .bind(records().map(|record| record.coordinates.topic.as_str()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.coordinates.partition).collect::<Vec<_>>())
+        .bind(records().map(|record| record.coordinates.offset).collect::<Vec<_>>())
+        .bind(records().map(|record| record.key.as_deref()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.value.as_slice()).collect::<Vec<_>>())
+        .bind(fresh.iter().map(|&index| Json(&self.outcomes[index])).collect::<Vec<_>>())
         .bind(arrivals().map(|a| request_id(&a.parsed)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
@@ -249,30 +229,26 @@ impl Admission<'_> {
     }
 }
 
-fn request_id(parsed: &Result<Message, Rejection>) -> Option<String> {
+fn request_id(parsed: &Result<Message, Rejection>) -> Option<&str> {
     match parsed {
-        Ok(Message::Train(request)) => Some(request.request_id.clone()),
-        Ok(Message::PublishRetry(command)) => Some(command.request_id.clone()),
-        Ok(Message::Cancel(command)) => Some(command.request_id.clone()),
-        Err(rejection) => rejection.ids.request_id.clone(),
+        Ok(Message::Train(request)) => Some(&request.request_id),
+        Ok(Message::PublishRetry(command)) => Some(&command.request_id),
+        Ok(Message::Cancel(command)) => Some(&command.request_id),
+        Err(rejection) => rejection.ids.request_id.as_deref(),
     }
 }
 
-fn normalised(request: &TrainBuildRequest) -> Value {
-    serde_json::to_value(request).expect("a request serialises")
-}
-
 /// The event that tells which run a request joined, and why.
-fn joined(run: &LockedRun, body: &Value, because: SameAs) -> NewEvent {
-    let request_id = body["request_id"].as_str().map(str::to_owned);
+fn joined(run: &LockedRun, request: &TrainBuildRequest, because: SameAs) -> NewEvent {
     let deduplication = Deduplication {
         because,
         first_request_id: run.request.request_id.clone(),
         compared: TrainBuildRequest::IDENTITY.map(str::to_owned).to_vec(),
-        ignored_differences: TrainBuildRequest::differences(&normalised(&run.request), body)
+        ignored_differences: TrainBuildRequest::differences(&run.request.normalised(), &request.normalised())
             .into_iter()
             .filter(|field| !TrainBuildRequest::IDENTITY.contains(&field.as_str()))
             .collect(),
     };
+    let request_id = Some(request.request_id.clone());
     NewEvent { request_id, deduplication: Some(deduplication), ..NewEvent::of(EventType::RequestDeduplicated, None) }
 }

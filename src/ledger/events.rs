@@ -9,8 +9,8 @@ use crate::contract::{
 };
 use crate::identity::{Digest, RunId};
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
 /// An event that is to be told about a run.
 pub(super) struct NewEvent {
@@ -160,9 +160,10 @@ pub(super) fn refusal_drafts(
     at: DateTime<Utc>,
     worker: &str,
 ) -> Vec<OutboxDraft> {
-    let Coordinates { topic, partition, offset } = &arrival.coordinates;
+    let record = &arrival.record;
+    let Coordinates { topic, partition, offset } = &record.coordinates;
     let stream = format!("refused:{topic}/{partition}/{offset}");
-    let digest = Digest::of(&arrival.value);
+    let digest = Digest::of(&record.value);
     let mut letter = vec![
         ("mf_code".to_owned(), rejection.code.as_str().to_owned()),
         ("mf_category".to_owned(), rejection.code.category().as_str().to_owned()),
@@ -173,7 +174,7 @@ pub(super) fn refusal_drafts(
         ("mf_source_offset".to_owned(), offset.to_string()),
         ("mf_sha256".to_owned(), digest.to_string()),
     ];
-    for (name, value) in [("traceparent", &arrival.traceparent), ("tracestate", &arrival.tracestate)] {
+    for (name, value) in [("traceparent", &record.traceparent), ("tracestate", &record.tracestate)] {
         if let Some(value) = value {
             letter.push((name.to_owned(), value.clone()));
         }
@@ -183,10 +184,10 @@ pub(super) fn refusal_drafts(
         seq: None,
         kind: OutboxKind::DeadLetter,
         event_id: format!("dead:{topic}/{partition}/{offset}"),
-        key: arrival.key.clone(),
+        key: record.key.clone(),
         value: None,
         headers: letter,
-        source: Some(arrival.coordinates.clone()),
+        source: Some(record.coordinates.clone()),
     }];
     if let Some(request_id) = &rejection.ids.request_id {
         let id = event_id(&stream, 1, EventType::RequestRejected);
@@ -226,8 +227,8 @@ pub(super) fn refusal_drafts(
                 event_type: format!("io.modelfactory.{}", EventType::RequestRejected),
                 at,
                 subject: None,
-                traceparent: arrival.traceparent.as_deref(),
-                tracestate: arrival.tracestate.as_deref(),
+                traceparent: record.traceparent.as_deref(),
+                tracestate: record.tracestate.as_deref(),
             }),
             event_id: id,
             source: None,
@@ -262,14 +263,14 @@ pub(super) async fn store_outbox(connection: &mut PgConnection, drafts: &[Outbox
               WITH ORDINALITY AS d (stream, seq, kind, event_id, key, value, headers, topic, partition, position, line)
          ORDER BY d.line",
     )
-    .bind(drafts.iter().map(|d| d.stream.clone()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.stream.as_str()).collect::<Vec<_>>())
     .bind(drafts.iter().map(|d| d.seq).collect::<Vec<_>>())
-    .bind(drafts.iter().map(|d| d.kind.as_str().to_owned()).collect::<Vec<_>>())
-    .bind(drafts.iter().map(|d| d.event_id.clone()).collect::<Vec<_>>())
-    .bind(drafts.iter().map(|d| d.key.clone()).collect::<Vec<_>>())
-    .bind(drafts.iter().map(|d| d.value.clone()).collect::<Vec<_>>())
-    .bind(drafts.iter().map(|d| json!(d.headers)).collect::<Vec<Value>>())
-    .bind(drafts.iter().map(|d| d.source.as_ref().map(|at| at.topic.clone())).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.kind.as_str()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.event_id.as_str()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.key.as_deref()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.value.as_deref()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| Json(&d.headers)).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.source.as_ref().map(|at| at.topic.as_str())).collect::<Vec<_>>())
     .bind(source(|at| i64::from(at.partition)))
     .bind(source(|at| at.offset))
     .execute(connection)

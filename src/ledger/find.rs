@@ -1,6 +1,6 @@
 //! Reading, for people and tools.
 
-use super::rows::unreadable;
+use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
 use crate::contract::{EventRefs, TrainBuildRequest};
@@ -11,6 +11,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A run as it stands.
 #[derive(Debug, Clone, Serialize)]
@@ -136,10 +137,11 @@ pub struct Counts {
 macro_rules! select_record {
     ($rest:literal) => {
         concat!(
-            "SELECT r.run_id, r.state::text, r.execution_mode::text, r.full_run_attempts, r.publish_retry_attempts,
+            r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.full_run_attempts, r.publish_retry_attempts,
                     r.fence, r.lease_owner, r.reason_code, r.reason_message, r.refs, r.published_topic,
-                    r.published_partition, r.published_offset, q.body, r.created_at, r.updated_at
-             FROM runs r JOIN requests q ON q.request_id = r.request_id ",
+                    r.published_partition, r.published_offset, i.value, r.created_at, r.updated_at
+             FROM runs r JOIN requests q ON q.request_id = r.request_id
+             LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
         )
     };
@@ -216,7 +218,9 @@ impl Ledger {
     /// Every request of a run, oldest first.
     pub async fn requests_of(&self, run_id: &RunId) -> Result<Vec<RequestRecord>, Fault> {
         let rows = sqlx::query(
-            "SELECT request_id, body, admitted_at FROM requests WHERE run_id = $1 ORDER BY admitted_at, request_id",
+            r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
+               LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
+               WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id"#,
         )
         .bind(run_id.as_str())
         .fetch_all(&self.pool)
@@ -225,7 +229,7 @@ impl Ledger {
             Ok(RequestRecord {
                 request_id: row.try_get(0)?,
                 run_id: run_id.clone(),
-                request: serde_json::from_value(row.try_get(1)?).map_err(|error| unreadable("request", error))?,
+                request: Arc::unwrap_or_clone(stored_request(row.try_get(1)?)?),
                 admitted_at: row.try_get(2)?,
             })
         };
@@ -345,7 +349,7 @@ fn run_record(row: &PgRow) -> Result<RunRecord, Fault> {
         reason_message: row.try_get(8)?,
         refs: serde_json::from_value(row.try_get(9)?).map_err(|error| unreadable("refs", error))?,
         published,
-        request: serde_json::from_value(row.try_get(13)?).map_err(|error| unreadable("request", error))?,
+        request: Arc::unwrap_or_clone(stored_request(row.try_get(13)?)?),
         created_at: row.try_get(14)?,
         updated_at: row.try_get(15)?,
     })

@@ -23,7 +23,9 @@ mod types;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
-pub use types::{Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, Step};
+pub use types::{
+    Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, SourceRecord, Step,
+};
 
 use crate::contract::TrainBuildRequest;
 use serde::Deserialize;

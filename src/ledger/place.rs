@@ -2,31 +2,32 @@
 //! that it decides about is locked when this is done.
 
 use super::Fault;
-use super::admit::{Admission, Fingerprint, Known};
-use super::rows::{LockedRun, select_run, unreadable};
-use super::types::{Arrival, Coordinates, Outcome};
+use super::admit::{Admission, Known};
+use super::rows::{LockedRun, select_run, stored_request, unreadable};
+use super::types::{Coordinates, Outcome};
 use crate::contract::{EventRefs, Message, TrainBuildRequest};
 use crate::identity::{Digest, RunId};
 use crate::run::{ExecutionMode, State};
-use serde_json::Value;
+use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-impl Admission<'_> {
+impl<'a> Admission<'a> {
     /// Takes turns with another worker that brings records of the same partitions: what it decided has
     /// to be seen before anything is decided here.
     pub(super) async fn take_turns(&self, connection: &mut PgConnection) -> Result<(), Fault> {
         let partitions: BTreeSet<(&str, i32)> = self
             .batch
             .iter()
-            .map(|arrival| (arrival.coordinates.topic.as_str(), arrival.coordinates.partition))
+            .map(|arrival| (arrival.record.coordinates.topic.as_str(), arrival.record.coordinates.partition))
             .collect();
         sqlx::query(
             "SELECT pg_advisory_xact_lock(p.key)
              FROM (SELECT DISTINCT hashtextextended(topic, partition) AS key
                    FROM UNNEST($1::text[], $2::integer[]) AS c (topic, partition) ORDER BY key OFFSET 0) p",
         )
-        .bind(partitions.iter().map(|(topic, _)| (*topic).to_owned()).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|(topic, _)| *topic).collect::<Vec<_>>())
         .bind(partitions.iter().map(|(_, partition)| *partition).collect::<Vec<_>>())
         .execute(connection)
         .await?;
@@ -35,94 +36,111 @@ impl Admission<'_> {
 
     /// Records that were decided before.
     pub(super) async fn recall(&mut self, connection: &mut PgConnection) -> Result<(), Fault> {
-        let coordinates = || self.batch.iter().map(|arrival| &arrival.coordinates);
-        let rows = sqlx::query(
-            r#"SELECT i.topic, i.partition, i."offset", i.outcome FROM inbox i
-               JOIN UNNEST($1::text[], $2::integer[], $3::bigint[]) AS c (topic, partition, position)
-                 ON i.topic = c.topic AND i.partition = c.partition AND i."offset" = c.position"#,
-        )
-        .bind(coordinates().map(|c| c.topic.clone()).collect::<Vec<_>>())
-        .bind(coordinates().map(|c| c.partition).collect::<Vec<_>>())
-        .bind(coordinates().map(|c| c.offset).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
-        let mut decided = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let coordinates =
-                Coordinates { topic: row.try_get(0)?, partition: row.try_get(1)?, offset: row.try_get(2)? };
-            let outcome: Outcome =
-                serde_json::from_value(row.try_get(3)?).map_err(|error| unreadable("outcome", error))?;
-            decided.insert(coordinates, outcome);
-        }
-        for (arrival, outcome) in self.batch.iter().zip(&mut self.outcomes) {
-            *outcome = decided.get(&arrival.coordinates).cloned();
-        }
+        let batch = self.batch;
+        self.outcomes = recall(connection, || batch.iter().map(|arrival| &arrival.record.coordinates)).await?;
         Ok(())
     }
 
     /// Inserts new request ids in order, then reads back the ids that were there: `ON CONFLICT DO NOTHING`
     /// does not return the row that it met. What this transaction inserted is known and locked by that.
     pub(super) async fn place_requests(&mut self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
-        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        let batch = self.batch;
+        let mut first: BTreeMap<&'a str, usize> = BTreeMap::new();
         for &index in fresh {
-            if let Some(request) = self.train(index) {
-                first.entry(request.request_id.clone()).or_insert(index);
+            if let Some((request, _)) = batch[index].train() {
+                first.entry(request.request_id.as_str()).or_insert(index);
             }
         }
         if first.is_empty() {
             return Ok(());
         }
-        let requests: Vec<&Fingerprint> = first.values().map(|index| &self.fingerprints[index]).collect();
-        let ids: Vec<String> = first.keys().cloned().collect();
+        let arrivals = || first.values().map(|&index| &batch[index]);
+        let fingerprints = || arrivals().filter_map(|arrival| arrival.train().map(|(_, fingerprint)| fingerprint));
+        let coordinates = || arrivals().map(|arrival| &arrival.record.coordinates);
         let inserted = sqlx::query(
-            "INSERT INTO requests (request_id, run_id, payload_digest, body, admitted_at)
-             SELECT n.request_id, n.run_id, n.payload_digest, n.body, now()
-             FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::jsonb[]) AS n (request_id, run_id, payload_digest, body)
-             ORDER BY n.request_id
-             ON CONFLICT (request_id) DO NOTHING RETURNING request_id",
+            r#"INSERT INTO requests (request_id, run_id, payload_digest, topic, partition, "offset", admitted_at)
+               SELECT n.request_id, n.run_id, n.payload_digest, n.topic, n.partition, n.position, now()
+               FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::integer[], $6::bigint[])
+                    AS n (request_id, run_id, payload_digest, topic, partition, position)
+               ORDER BY n.request_id
+               ON CONFLICT (request_id) DO NOTHING RETURNING request_id"#,
         )
-        .bind(&ids)
-        .bind(requests.iter().map(|request| request.run_id.to_string()).collect::<Vec<_>>())
-        .bind(requests.iter().map(|request| request.payload_digest.as_bytes().to_vec()).collect::<Vec<_>>())
-        .bind(requests.iter().map(|request| request.body.clone()).collect::<Vec<Value>>())
+        .bind(first.keys().copied().collect::<Vec<_>>())
+        .bind(fingerprints().map(|print| print.run_id.as_str()).collect::<Vec<_>>())
+        .bind(fingerprints().map(|print| print.payload_digest.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.topic.as_str()).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.partition).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.offset).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
         for row in inserted {
-            let id: String = row.try_get(0)?;
-            let index = first[&id];
-            let print = &self.fingerprints[&index];
+            let (&id, &index) = first.get_key_value(row.try_get::<&str, _>(0)?).expect("it is one of those inserted");
+            let Some((request, print)) = batch[index].train() else { continue };
             let known = Known {
                 run_id: print.run_id.clone(),
                 payload_digest: print.payload_digest,
-                body: print.body.clone(),
+                request: Some(Arc::clone(request)),
                 inserted_by: Some(index),
                 duplicate_announced: false,
             };
             self.known.insert(id, known);
         }
-        let met: Vec<String> = ids.into_iter().filter(|id| !self.known.contains_key(id)).collect();
+        let met: Vec<&str> = first.keys().copied().filter(|id| !self.known.contains_key(id)).collect();
         if met.is_empty() {
             return Ok(());
         }
         let rows = sqlx::query(
-            "SELECT request_id, run_id, payload_digest, body, duplicate_announced FROM requests
+            "SELECT request_id, run_id, payload_digest, duplicate_announced FROM requests
              WHERE request_id = ANY($1) ORDER BY request_id FOR UPDATE",
         )
         .bind(&met)
         .fetch_all(connection)
         .await?;
         for row in rows {
-            let id: String = row.try_get(0)?;
-            let run_id: String = row.try_get(1)?;
-            let digest: Vec<u8> = row.try_get(2)?;
+            let (&id, _) = first.get_key_value(row.try_get::<&str, _>(0)?).expect("it is one of those asked for");
+            let run_id: &str = row.try_get(1)?;
             let known = Known {
                 run_id: run_id.parse().map_err(|error| unreadable("run id", error))?,
-                payload_digest: Digest::from_bytes(&digest).map_err(|error| unreadable("digest", error))?,
-                body: row.try_get(3)?,
+                payload_digest: Digest::from_bytes(row.try_get(2)?).map_err(|error| unreadable("digest", error))?,
+                request: None,
                 inserted_by: None,
-                duplicate_announced: row.try_get(4)?,
+                duplicate_announced: row.try_get(3)?,
             };
             self.known.insert(id, known);
+        }
+        Ok(())
+    }
+
+    /// Reads the content of stored requests that arrivals of this batch contradict: people are told where.
+    pub(super) async fn recall_contradicted(
+        &mut self,
+        connection: &mut PgConnection,
+        fresh: &[usize],
+    ) -> Result<(), Fault> {
+        let batch = self.batch;
+        let contradicted: Vec<&'a str> = fresh
+            .iter()
+            .filter_map(|&index| batch[index].train())
+            .filter(|(request, print)| {
+                let known = &self.known[request.request_id.as_str()];
+                known.request.is_none() && known.payload_digest != print.payload_digest
+            })
+            .map(|(request, _)| request.request_id.as_str())
+            .collect();
+        if contradicted.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(
+            r#"SELECT q.request_id, i.value FROM requests q
+               LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
+               WHERE q.request_id = ANY($1)"#,
+        )
+        .bind(contradicted)
+        .fetch_all(connection)
+        .await?;
+        for row in rows {
+            let known = self.known.get_mut(row.try_get::<&str, _>(0)?).expect("it is one of those asked for");
+            known.request = Some(stored_request(row.try_get(1)?)?);
         }
         Ok(())
     }
@@ -130,13 +148,15 @@ impl Admission<'_> {
     /// Inserts new runs in order, then locks every other run that the batch touches. A new run is inserted as
     /// it stands after its first event, `request.admitted`, so that it need not be written twice.
     pub(super) async fn place_runs(&mut self, connection: &mut PgConnection, fresh: &[usize]) -> Result<(), Fault> {
+        let batch = self.batch;
         let mut new: BTreeMap<RunId, usize> = BTreeMap::new();
         let mut touched: BTreeSet<RunId> = self.known.values().map(|known| known.run_id.clone()).collect();
         for &index in fresh {
-            match &self.batch[index].parsed {
+            match &batch[index].parsed {
                 Ok(Message::Train(request)) => {
-                    if self.known.get(&request.request_id).is_some_and(|known| known.inserted_by == Some(index)) {
-                        new.entry(self.fingerprints[&index].run_id.clone()).or_insert(index);
+                    let known = &self.known[request.request_id.as_str()];
+                    if known.inserted_by == Some(index) {
+                        new.entry(known.run_id.clone()).or_insert(index);
                     }
                 }
                 Ok(Message::PublishRetry(command)) => {
@@ -148,19 +168,15 @@ impl Admission<'_> {
                 Err(_) => {}
             }
         }
-        let of = |pick: fn(&Arrival, &TrainBuildRequest) -> Option<String>| {
-            new.values().map(|&i| self.train(i).and_then(|request| pick(&self.batch[i], request))).collect::<Vec<_>>()
-        };
-        let tenants: BTreeSet<String> = new.values().filter_map(|&i| self.train(i)).map(tenant).collect();
+        let records = || new.values().map(|&index| &batch[index].record);
+        let requests = || new.values().filter_map(|&index| batch[index].train().map(|(request, _)| request));
+        let prints = || new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
+        let tenants: BTreeSet<&str> = requests().map(|request| tenant(request)).collect();
         sqlx::query("INSERT INTO tenants (tenant) SELECT UNNEST($1::text[]) ON CONFLICT DO NOTHING")
             .bind(tenants.into_iter().collect::<Vec<_>>())
             .execute(&mut *connection)
             .await?;
-        let digests = |of: fn(&Fingerprint) -> Digest| {
-            new.values().map(|index| of(&self.fingerprints[index]).as_bytes().to_vec()).collect::<Vec<_>>()
-        };
-        let near_keys = digests(|request| request.near_key);
-        let keys = digests(|request| request.run_key.digest());
+        let near_keys: Vec<&[u8]> = prints().map(|print| print.near_key.as_bytes().as_slice()).collect();
         let inserted = sqlx::query(
             "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
                                priority, next_seq, available_at, created_at, updated_at)
@@ -171,21 +187,21 @@ impl Admission<'_> {
                   AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
                         priority)
              ORDER BY n.run_id
-             ON CONFLICT (run_key) DO NOTHING RETURNING run_id",
+             ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
         )
-        .bind(new.keys().map(RunId::to_string).collect::<Vec<_>>())
-        .bind(keys)
+        .bind(new.keys().map(RunId::as_str).collect::<Vec<_>>())
+        .bind(prints().map(|print| print.run_key.digest().as_bytes().to_vec()).collect::<Vec<_>>())
         .bind(&near_keys)
-        .bind(of(|_, request| Some(request.request_id.clone())))
-        .bind(of(|_, request| Some(tenant(request))))
-        .bind(of(|arrival, _| arrival.traceparent.clone()))
-        .bind(of(|arrival, _| arrival.tracestate.clone()))
-        .bind(new.values().map(|&i| self.train(i).map(|request| request.publish_allowed)).collect::<Vec<_>>())
-        .bind(new.values().map(|&i| self.train(i).map(|r| self.settings.priority_of(r))).collect::<Vec<_>>())
+        .bind(requests().map(|request| request.request_id.as_str()).collect::<Vec<_>>())
+        .bind(requests().map(|request| tenant(request)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.traceparent.as_deref()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.tracestate.as_deref()).collect::<Vec<_>>())
+        .bind(requests().map(|request| request.publish_allowed).collect::<Vec<_>>())
+        .bind(requests().map(|request| self.settings.priority_of(request)).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
         for row in inserted {
-            let run_id: RunId = row.try_get::<String, _>(0)?.parse().map_err(|error| unreadable("run id", error))?;
+            let run_id: RunId = row.try_get::<&str, _>(0)?.parse().map_err(|error| unreadable("run id", error))?;
             touched.remove(&run_id);
             let mut run = self.new_run(new[&run_id])?;
             self.stored.insert(run_id.clone(), run.clone());
@@ -199,14 +215,12 @@ impl Admission<'_> {
             .fetch_all(&mut *connection)
             .await?
         {
-            let near: Vec<u8> = row.try_get(0)?;
-            let near = Digest::from_bytes(&near).map_err(|error| unreadable("near key", error))?;
-            let run_id: String = row.try_get(1)?;
-            let run_id = run_id.parse().map_err(|error| unreadable("run id", error))?;
+            let near = Digest::from_bytes(row.try_get(0)?).map_err(|error| unreadable("near key", error))?;
+            let run_id = row.try_get::<&str, _>(1)?.parse().map_err(|error| unreadable("run id", error))?;
             self.near_misses.entry(near).or_default().push(run_id);
         }
         let rows = sqlx::query(select_run!("WHERE r.run_id = ANY($1) ORDER BY r.run_id FOR UPDATE OF r"))
-            .bind(touched.iter().map(RunId::to_string).collect::<Vec<_>>())
+            .bind(touched.iter().map(RunId::as_str).collect::<Vec<_>>())
             .fetch_all(connection)
             .await?;
         for row in rows {
@@ -219,13 +233,12 @@ impl Admission<'_> {
 
     /// The row of a new run, as it was inserted for this arrival.
     fn new_run(&self, index: usize) -> Result<LockedRun, Fault> {
-        let request = self.train(index).ok_or_else(|| unreadable("new run", "it is of no training request"))?;
-        let print = &self.fingerprints[&index];
         let arrival = &self.batch[index];
+        let (request, print) = arrival.train().ok_or_else(|| unreadable("new run", "it is of no training request"))?;
         Ok(LockedRun {
             run_id: print.run_id.clone(),
             run_key: print.run_key,
-            request: request.clone(),
+            request: Arc::clone(request),
             state: State::Queued,
             mode: ExecutionMode::None,
             publish_allowed: request.publish_allowed,
@@ -241,13 +254,37 @@ impl Admission<'_> {
             reason: None,
             refs: EventRefs::new(),
             next_seq: 2,
-            traceparent: arrival.traceparent.clone(),
-            tracestate: arrival.tracestate.clone(),
+            traceparent: arrival.record.traceparent.clone(),
+            tracestate: arrival.record.tracestate.clone(),
             published: None,
         })
     }
 }
 
-fn tenant(request: &TrainBuildRequest) -> String {
-    request.target_scope.tenant_id.clone().unwrap_or_default()
+/// What became of the records at these coordinates; `None` where nothing did so far.
+pub(super) async fn recall<'c, I: Iterator<Item = &'c Coordinates>>(
+    connection: &mut PgConnection,
+    coordinates: impl Fn() -> I,
+) -> Result<Vec<Option<Outcome>>, Fault> {
+    let rows = sqlx::query(
+        r#"SELECT c.line, i.outcome FROM inbox i
+           JOIN UNNEST($1::text[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS c (topic, partition, position, line)
+             ON i.topic = c.topic AND i.partition = c.partition AND i."offset" = c.position"#,
+    )
+    .bind(coordinates().map(|c| c.topic.as_str()).collect::<Vec<_>>())
+    .bind(coordinates().map(|c| c.partition).collect::<Vec<_>>())
+    .bind(coordinates().map(|c| c.offset).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut outcomes = vec![None; coordinates().count()];
+    for row in rows {
+        let line: i64 = row.try_get(0)?;
+        let Json(outcome) = row.try_get(1).map_err(|error| unreadable("outcome", error))?;
+        outcomes[line as usize - 1] = Some(outcome);
+    }
+    Ok(outcomes)
+}
+
+fn tenant(request: &TrainBuildRequest) -> &str {
+    request.target_scope.tenant_id.as_deref().unwrap_or_default()
 }

@@ -3,19 +3,20 @@
 use super::Fault;
 use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
-use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest};
+use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest, parse_accepted};
 use crate::identity::{Digest, RunId, RunKey};
 use crate::run::{ExecutionMode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use std::sync::Arc;
 
 /// A run's row while its lock is held.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LockedRun {
     pub(super) run_id: RunId,
     pub(super) run_key: RunKey,
-    pub(super) request: TrainBuildRequest,
+    pub(super) request: Arc<TrainBuildRequest>,
     pub(super) state: State,
     pub(super) mode: ExecutionMode,
     pub(super) publish_allowed: bool,
@@ -63,12 +64,13 @@ pub(super) struct Additions {
 macro_rules! select_run {
     ($rest:literal) => {
         concat!(
-            "SELECT r.run_id, r.run_key, q.body, r.state::text, r.execution_mode::text, r.publish_allowed,
+            r#"SELECT r.run_id, r.run_key, i.value, r.state::text, r.execution_mode::text, r.publish_allowed,
                     r.full_run_attempts, r.publish_retry_attempts, r.fence, r.lease_owner, r.cancel_requested,
                     r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq, r.traceparent,
                     r.tracestate, r.published_topic, r.published_partition, r.published_offset,
                     r.full_attempts_before, r.publish_attempts_before, r.priority
-             FROM runs r JOIN requests q ON q.request_id = r.request_id ",
+             FROM runs r JOIN requests q ON q.request_id = r.request_id
+             LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
         )
     };
@@ -78,6 +80,12 @@ pub(super) use select_run;
 /// A stored value that does not read back: a defect or a hand-made row.
 pub(super) fn unreadable(what: &str, error: impl std::fmt::Display) -> Fault {
     Fault::Refused(format!("the ledger holds an unreadable {what}: {error}"))
+}
+
+/// A request is kept once, as the bytes of its record.
+pub(super) fn stored_request(value: Option<&[u8]>) -> Result<Arc<TrainBuildRequest>, Fault> {
+    let value = value.ok_or_else(|| unreadable("request", "its record is gone from the inbox"))?;
+    parse_accepted(value).map_err(|rejection| unreadable("request", rejection))
 }
 
 impl LockedRun {
@@ -93,7 +101,7 @@ impl LockedRun {
         Ok(Self {
             run_id: text(0)?.parse().map_err(|error| unreadable("run id", error))?,
             run_key: RunKey::from_digest(Digest::from_bytes(&run_key).map_err(|error| unreadable("run key", error))?),
-            request: serde_json::from_value(row.try_get(2)?).map_err(|error| unreadable("request", error))?,
+            request: stored_request(row.try_get(2)?)?,
             state: text(3)?.parse().map_err(|error| unreadable("state", error))?,
             mode: text(4)?.parse().map_err(|error| unreadable("mode", error))?,
             publish_allowed: row.try_get(5)?,

@@ -1,11 +1,14 @@
 //! What the ledger takes and gives.
 
-use crate::contract::{BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest};
-use crate::identity::{RunId, RunKey};
+use crate::contract::{
+    self, AllowList, BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest,
+};
+use crate::identity::{Digest, RunId, RunKey, near_key};
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Where a record stood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -40,21 +43,77 @@ impl FromStr for Coordinates {
     }
 }
 
-/// A record of the request topic with what parsing made of it.
+/// A record as it stood on the request topic.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct SourceRecord {
     /// Where it stood.
     pub coordinates: Coordinates,
-    /// Its key, as it came.
+    /// Its key.
     pub key: Option<Vec<u8>>,
-    /// Its value, as it came.
+    /// Its value.
     pub value: Vec<u8>,
     /// W3C trace context, carried on to the events.
     pub traceparent: Option<String>,
     /// W3C trace state.
     pub tracestate: Option<String>,
+}
+
+/// A record with all that can be known about it without the ledger.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub(super) record: SourceRecord,
     /// The typed message, or why it is refused.
-    pub parsed: Result<Message, Rejection>,
+    pub(super) parsed: Result<Message, Rejection>,
+    /// Of training requests.
+    pub(super) fingerprint: Option<Fingerprint>,
+}
+
+/// What identity makes of a request.
+#[derive(Debug, Clone)]
+pub(super) struct Fingerprint {
+    pub(super) run_key: RunKey,
+    pub(super) run_id: RunId,
+    pub(super) near_key: Digest,
+    pub(super) payload_digest: Digest,
+}
+
+impl Arrival {
+    /// Parses a record. All work that a record needs before the ledger is asked is done here, outside of
+    /// any transaction.
+    pub fn read(record: SourceRecord, allow: &AllowList) -> Self {
+        let parsed = contract::parse(&record.value, allow);
+        let fingerprint = match &parsed {
+            Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
+            Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
+        };
+        Self { record, parsed, fingerprint }
+    }
+
+    /// The typed message, or why it is refused.
+    pub fn parsed(&self) -> &Result<Message, Rejection> {
+        &self.parsed
+    }
+
+    /// The training request with its identity, where it is one.
+    pub(super) fn train(&self) -> Option<(&Arc<TrainBuildRequest>, &Fingerprint)> {
+        match (&self.parsed, &self.fingerprint) {
+            (Ok(Message::Train(request)), Some(fingerprint)) => Some((request, fingerprint)),
+            _ => None,
+        }
+    }
+}
+
+impl Fingerprint {
+    fn of(request: &TrainBuildRequest) -> Self {
+        let meaning = request.meaning();
+        let run_key = RunKey::of(&meaning);
+        Self {
+            run_id: run_key.run_id(),
+            run_key,
+            near_key: near_key(&meaning),
+            payload_digest: request.payload_digest(),
+        }
+    }
 }
 
 /// What became of a record. Exactly one per record, for ever.
@@ -116,7 +175,7 @@ pub struct Lease {
     /// The worker that holds it.
     pub worker: String,
     /// The first request of the run.
-    pub request: TrainBuildRequest,
+    pub request: Arc<TrainBuildRequest>,
     /// Whether any request of the run allows publication, at the time of the claim.
     pub publish_allowed: bool,
     /// Evidence so far.

@@ -133,7 +133,7 @@ fn of_tenant(id: &str, tenant: &str) -> Value {
 async fn claimed(ledger: &Ledger) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(lease) = ledger.claim("w").await.unwrap() {
-        found.push(lease.request.request_id);
+        found.push(lease.request.request_id.clone());
     }
     found
 }

@@ -1,9 +1,9 @@
 //! Partitions move from member to member while records are in hand.
 
 use crate::support::{committed, eventually, fresh_database, ledger_on, own_topics, revision};
-use model_factory::contract::{AllowList, parse};
+use model_factory::contract::AllowList;
 use model_factory::kafka::{Inbound, Inbox, KafkaSettings, Outlet, Record};
-use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome};
+use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -38,17 +38,11 @@ async fn take(inbox: &mut Inbox, what: &str, enough: impl Fn(&[Inbound]) -> bool
 async fn decide(ledger: &Ledger, records: &[Inbound]) -> Decisions {
     let arrivals: Vec<Arrival> = records
         .iter()
-        .map(|record| Arrival {
-            coordinates: Coordinates {
-                topic: record.topic.clone(),
-                partition: record.partition,
-                offset: record.offset,
-            },
-            key: record.key.clone(),
-            value: record.value.clone(),
-            traceparent: None,
-            tracestate: None,
-            parsed: parse(&record.value, &AllowList::new([], true)),
+        .map(|record| {
+            let Inbound { topic, partition, offset, key, value, .. } = record.clone();
+            let coordinates = Coordinates { topic, partition, offset };
+            let record = SourceRecord { coordinates, key, value, traceparent: None, tracestate: None };
+            Arrival::read(record, &AllowList::new([], true))
         })
         .collect();
     let outcomes = ledger.admit(&arrivals, "w").await.unwrap();

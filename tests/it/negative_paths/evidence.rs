@@ -172,8 +172,9 @@ async fn other_report(stage: &mut Stage) -> Brought {
 
 async fn changed_request(stage: &mut Stage) -> Brought {
     let brought = stage.bring(&bytes(&ask("req-tampered1"))).await;
-    let change = "UPDATE requests SET body = jsonb_set(body, '{config_revision}', '\"other\"')
-                  WHERE request_id = 'req-tampered1'";
+    let change = r#"UPDATE inbox SET value = convert_to(jsonb_set(convert_from(value, 'UTF8')::jsonb,
+                                                       '{config_revision}', '"other"')::text, 'UTF8')
+                    WHERE request_id = 'req-tampered1'"#;
     assert_eq!(stage.sql(change).await, 1);
     stage.work().await;
     brought

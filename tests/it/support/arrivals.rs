@@ -1,9 +1,9 @@
 //! Records for the ledger, without a broker.
 
 use super::request;
-use model_factory::contract::{AllowList, parse};
+use model_factory::contract::AllowList;
 use model_factory::identity::RunId;
-use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome};
+use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -16,15 +16,10 @@ pub fn revision(request_id: &str, config_revision: &str) -> Value {
 
 /// A record of partition 0 with this value.
 pub fn arrival(offset: i64, value: &Value) -> Arrival {
-    let bytes = value.to_string().into_bytes();
-    Arrival {
-        coordinates: Coordinates { topic: "requests".to_owned(), partition: 0, offset },
-        key: None,
-        parsed: parse(&bytes, &AllowList::new([], true)),
-        value: bytes,
-        traceparent: None,
-        tracestate: None,
-    }
+    let coordinates = Coordinates { topic: "requests".to_owned(), partition: 0, offset };
+    let value = value.to_string().into_bytes();
+    let record = SourceRecord { coordinates, key: None, value, traceparent: None, tracestate: None };
+    Arrival::read(record, &AllowList::new([], true))
 }
 
 /// Brings one value at an offset of its own and says what became of it.

@@ -1,6 +1,6 @@
 //! Builds the adapters, spawns the loops, supervises their end.
 
-use crate::config::Config;
+use crate::config::{Config, TrainerSettings};
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
 use crate::intake::Intake;
@@ -9,14 +9,14 @@ use crate::ledger::Ledger;
 use crate::ops;
 use crate::relay::Relay;
 use crate::runner::{Ceiling, Heart, Runner};
-use crate::trainer::TrainerCommand;
+use crate::trainer::{self, Enforcement, TrainerCommand};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// One of the three loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -95,6 +95,7 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         0 => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         threads => threads,
     };
+    check_commands(&config.trainer)?;
     Ok(Runner {
         heart: Heart::start(&ledger, worker.clone()).context("cannot start the heartbeats")?,
         ledger,
@@ -102,11 +103,41 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         inputs: crate::dataset::Inputs::open(&config.inputs)?,
         boundaries: config.ownership_boundaries()?,
         trainer: TrainerCommand::this_binary()?,
-        scratch: config.trainer.scratch.clone(),
+        commands: config.trainer.commands.clone(),
+        memory_at_hand_mib: trainer::memory_at_hand_mib(),
+        scratch: std::path::absolute(&config.trainer.scratch)?,
         threads,
-        ceiling: Ceiling { wall_seconds: config.trainer.max_wall_seconds, memory_mib: config.trainer.max_memory_mib },
+        ceiling: Ceiling {
+            wall_seconds: config.trainer.max_wall_seconds,
+            memory_mib: config.trainer.max_memory_mib,
+            cpu_seconds: config.trainer.max_cpu_seconds,
+            file_mib: config.trainer.max_file_mib,
+            processes: config.trainer.max_processes,
+        },
         worker,
     })
+}
+
+/// Registered trainer commands are there, and this kernel keeps them in their folder.
+fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
+    for (name, registration) in &settings.commands {
+        registration.check(name).map_err(anyhow::Error::msg)?;
+    }
+    match trainer::enforcement() {
+        _ if settings.commands.is_empty() => {}
+        Enforcement::Full => {}
+        Enforcement::Files => {
+            warn!("this kernel confines trainer commands to their files, but not what they signal or connect to");
+        }
+        Enforcement::Nothing if settings.allow_unconfined => {
+            warn!("this kernel cannot confine trainer commands: one that looks for the test labels finds them");
+        }
+        Enforcement::Nothing => bail!(
+            "this kernel has no Landlock, so trainer commands could read the test labels and write anywhere; \
+             [trainer] allow_unconfined = true runs them all the same"
+        ),
+    }
+    Ok(())
 }
 
 /// Waits for the first of: a word from outside, or a loop that ended. Then stops the others and waits

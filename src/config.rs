@@ -8,6 +8,7 @@ use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
 use crate::ledger::LedgerSettings;
+use crate::trainer::TrainerRegistrations;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The trainer's child process.
+/// The trainer's child processes.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
@@ -88,11 +89,31 @@ pub struct TrainerSettings {
     pub max_wall_seconds: u32,
     /// Upper bound on a profile's `limits.memory_mib`.
     pub max_memory_mib: u32,
+    /// Upper bound on a profile's `limits.cpu_seconds`.
+    pub max_cpu_seconds: u32,
+    /// Upper bound on a profile's `limits.file_mib`.
+    pub max_file_mib: u32,
+    /// Upper bound on a profile's `limits.processes`.
+    pub max_processes: u32,
+    /// Whether registered commands run where the kernel cannot confine them.
+    pub allow_unconfined: bool,
+    /// Commands that a training profile may name as `process:<name>`.
+    pub commands: TrainerRegistrations,
 }
 
 impl Default for TrainerSettings {
     fn default() -> Self {
-        Self { scratch: PathBuf::from("scratch"), threads: 0, max_wall_seconds: 14_400, max_memory_mib: 16_384 }
+        Self {
+            scratch: PathBuf::from("scratch"),
+            threads: 0,
+            max_wall_seconds: 14_400,
+            max_memory_mib: 16_384,
+            max_cpu_seconds: 230_400,
+            max_file_mib: 16_384,
+            max_processes: 256,
+            allow_unconfined: false,
+            commands: TrainerRegistrations::new(),
+        }
     }
 }
 
@@ -239,6 +260,18 @@ mod tests {
         ] {
             assert!(error.to_string().contains("unknown field"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_trainer_command_can_be_registered_by_file_and_by_environment() {
+        let by_file = load("[trainer.commands.sklearn]\nprogram = \"/bin/sh\"\narguments = [\"-c\"]\n", &[]).unwrap();
+        let prefix = "MODEL_FACTORY_TRAINER__COMMANDS__SKLEARN__";
+        let variables = [(format!("{prefix}PROGRAM"), "/bin/sh"), (format!("{prefix}ARGUMENTS"), "[\"-c\"]")];
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let by_environment = load("", &variables).unwrap();
+        assert_eq!(by_file.trainer.commands, by_environment.trainer.commands);
+        let error = load("[trainer.commands.x]\nprogram = \"/bin/sh\"\nshell = true\n", &[]).unwrap_err();
+        assert!(error.to_string().contains("unknown field"), "{error}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use model_factory::contract::{
 };
 use model_factory::pipeline::{BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, TrainPlan};
 use model_factory::run::{Category, FailureCode};
+use model_factory::trainer::{TrainerJob, TrainerResult};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -192,6 +193,8 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
     both_ways::<BundleManifest>(SchemaName::Bundle);
     both_ways::<DatasetManifest>(SchemaName::DatasetManifest);
+    both_ways::<TrainerJob>(SchemaName::TrainerJob);
+    both_ways::<TrainerResult>(SchemaName::TrainerResult);
     both_ways::<TrainingProfile>(SchemaName::TrainingProfile);
     both_ways::<GovernanceProfile>(SchemaName::GovernanceProfile);
 }

@@ -14,10 +14,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "app bench child cli config contract dataset dev evidence identity kafka ledger pipeline run runner telemetry",
+        "app bench child cli config contract dataset dev evidence identity kafka ledger pipeline run runner telemetry \
+         trainer",
     ),
     ("app", "config contract dataset evidence faults intake kafka ledger ops relay runner trainer"),
-    ("config", "contract dataset evidence faults kafka ledger"),
+    ("config", "contract dataset evidence faults kafka ledger trainer"),
     ("telemetry", "config"),
     ("retry", ""),
     ("faults", ""),
@@ -35,7 +36,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("intake", "contract faults identity kafka ledger retry run"),
     ("runner", "contract dataset evidence faults identity ledger pipeline retry run trainer"),
     ("relay", "contract faults identity kafka ledger retry run"),
-    ("child", "dataset identity pipeline run trainer"),
+    ("child", "contract dataset identity pipeline run trainer"),
     ("dev", "config contract identity kafka ledger run"),
     ("bench", "contract dataset dev identity intake kafka ledger pipeline relay run trainer"),
 ];
@@ -50,6 +51,9 @@ const WALLS: &[(&str, &[&str])] = &[
     ("parquet", &["dataset", "dev"]),
     ("arrow_array", &["dataset", "dev"]),
     ("hessboost", &["trainer"]),
+    ("landlock", &["trainer"]),
+    ("procfs", &["trainer"]),
+    ("rustix", &["trainer"]),
     ("maud", &["pipeline"]),
     ("jsonschema", &["contract"]),
     ("sha2", &["identity"]),

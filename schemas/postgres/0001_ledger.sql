@@ -35,6 +35,8 @@ CREATE TABLE runs (
     reason_code            text,
     reason_message         text,
     refs                   jsonb NOT NULL DEFAULT '{}',
+    -- How far the trainer was when it last said so.
+    progress               jsonb,
     next_seq               bigint NOT NULL DEFAULT 1,
     traceparent            text,
     tracestate             text,

@@ -128,6 +128,7 @@ CREATE TABLE public.runs (
     reason_code text,
     reason_message text,
     refs jsonb DEFAULT '{}'::jsonb NOT NULL,
+    progress jsonb,
     next_seq bigint DEFAULT 1 NOT NULL,
     traceparent text,
     tracestate text,

@@ -7,11 +7,12 @@ use crate::contract::{OwnershipBoundaries, Reference, TrainBuildRequest};
 use crate::dataset::{InputSettings, Inputs, read_table};
 use crate::dev::wide::{self, WideSpec};
 use crate::identity::{Digest, document_bytes};
-use crate::pipeline::{Fetched, Sources, TrainPlan, resolve, settle, split};
+use crate::pipeline::{Fetched, ResolvedAlgorithm, Sources, TrainPlan, resolve, settle, split};
 use crate::trainer::{self, Exit, FittingWindow, Job, Matrix, TrainerCommand};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What to measure.
@@ -87,9 +88,11 @@ pub async fn training(
     let assignment = split(&table, &settle(&plan.split, &table).map_err(broken)?, plan.seed);
     let matrix = Matrix::new(&table, &plan.features).map_err(broken)?;
     let rows = FittingWindow { train: &assignment.train, validation: &assignment.validation };
+    let ResolvedAlgorithm::BuiltIn(algorithm) = &plan.algorithm else {
+        return Err(broken("the plan is not for the built-in booster"));
+    };
     let since = now();
-    let fitted =
-        trainer::fit(&matrix, rows, &plan.algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
+    let fitted = trainer::fit(&matrix, rows, &algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
     let fit_seconds = since.elapsed().as_secs_f64();
     Ok(TrainingFigures {
         rows: spec.wide.rows,
@@ -143,6 +146,7 @@ fn plan(folder: &Path) -> Result<TrainPlan, BenchFault> {
         training_profile: &fetched(wide::TRAINING_PROFILE)?,
         governance_profile: &fetched(wide::GOVERNANCE_PROFILE)?,
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+        commands: &BTreeMap::new(),
         // The rows are of no time in particular; no label of theirs is ever in the future.
         started_at: chrono::DateTime::<chrono::Utc>::MAX_UTC,
     });

@@ -205,7 +205,8 @@ fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Res
     let Some(at) = run.refs.get("eval_report") else { return Ok(()) };
     let report: EvalReport = serde_json::from_slice(&fs::read(evidence.join(&at.reference))?)?;
     let window = report.metrics.dataset.test;
-    writeln!(out, "  {} payments, {} frauds, {} trees", window.rows, window.positives, report.metrics.rounds)?;
+    let trees = report.metrics.rounds.map_or_else(String::new, |rounds| format!(", {rounds} trees"));
+    writeln!(out, "  {} payments, {} frauds{trees}", window.rows, window.positives)?;
     for (name, metric) in &report.metrics.scores {
         if let Some(value) = metric.value {
             writeln!(out, "  {name:<28} {value:.4}")?;

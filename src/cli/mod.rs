@@ -17,6 +17,7 @@ mod table;
 mod worker;
 
 use crate::config::Config;
+use crate::trainer::{self, Step};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,21 +46,45 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     Measure(measure::MeasureArgs),
     Bench(bench::BenchArgs),
-    /// The trainer's child process; started by the worker, not by people.
+    /// A trainer's child process; started by the worker, not by people.
     #[command(hide = true)]
-    TrainerChild {
+    TrainerChild(ChildArgs),
+    /// Writes what a registered trainer command needs; started by the worker.
+    #[command(hide = true)]
+    TrainerPrepare(ChildArgs),
+    /// Runs a registered trainer command and watches it; started by the worker.
+    #[command(hide = true)]
+    TrainerWatch(ChildArgs),
+    /// Measures what a registered trainer command left; started by the worker.
+    #[command(hide = true)]
+    TrainerMeasure(ChildArgs),
+    /// Confines itself and becomes a registered trainer command; started by the process that watches.
+    #[command(hide = true)]
+    TrainerExec {
         /// The job directory.
         job_dir: PathBuf,
-        /// Process id of the worker.
-        worker: i32,
+        /// Control group to join.
+        group: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct ChildArgs {
+    /// The job directory.
+    job_dir: PathBuf,
+    /// Process id of the worker.
+    worker: i32,
 }
 
 impl Cli {
     /// Carries the command out.
     pub fn run(self) -> ExitCode {
-        if let Command::TrainerChild { job_dir, worker } = &self.command {
-            return crate::child::main(job_dir, *worker);
+        // Before anything is read: these know nothing but their job.
+        if let Command::TrainerExec { job_dir, group } = &self.command {
+            return trainer::exec(job_dir, group.as_deref());
+        }
+        if let Some((step, ChildArgs { job_dir, worker })) = self.child() {
+            return crate::child::main(step, job_dir, *worker);
         }
         match self.dispatch() {
             Ok(code) => code,
@@ -67,6 +92,16 @@ impl Cli {
                 complain(&error);
                 ExitCode::FAILURE
             }
+        }
+    }
+
+    fn child(&self) -> Option<(Step, &ChildArgs)> {
+        match &self.command {
+            Command::TrainerChild(args) => Some((Step::Train, args)),
+            Command::TrainerPrepare(args) => Some((Step::Prepare, args)),
+            Command::TrainerWatch(args) => Some((Step::Command, args)),
+            Command::TrainerMeasure(args) => Some((Step::Measure, args)),
+            _ => None,
         }
     }
 
@@ -84,7 +119,11 @@ impl Cli {
             Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
-            Command::TrainerChild { .. } => Ok(ExitCode::FAILURE),
+            Command::TrainerChild(_)
+            | Command::TrainerPrepare(_)
+            | Command::TrainerWatch(_)
+            | Command::TrainerMeasure(_)
+            | Command::TrainerExec { .. } => Ok(ExitCode::FAILURE),
         }
     }
 }

@@ -116,12 +116,13 @@ impl SubmitArgs {
                 continue;
             }
             let reason = event.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.message));
+            let progress = event.progress.as_ref().map(|p| format!("{}% {}: {}", p.percent, p.step, p.message));
             writeln!(
                 out,
                 "{:<24} {} {}",
                 event.event_type,
                 run_id.as_deref().unwrap_or("-"),
-                reason.unwrap_or_default()
+                reason.or(progress).unwrap_or_default()
             )?;
             open.retain(|request| match verdict(&event, request.publishes) {
                 Some(success) if concerns(request) => {

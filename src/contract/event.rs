@@ -138,6 +138,18 @@ pub enum SameAs {
     Meaning,
 }
 
+/// How far the trainer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventProgress {
+    /// `read`, `check`, `fit`, `score`, `evaluate`; a registered command's own word.
+    pub step: String,
+    /// Share of the whole work, 0 to 100.
+    pub percent: u8,
+    /// For people.
+    pub message: String,
+}
+
 /// One event. Everything about a run that is not known (a rejection without a readable request) is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,6 +194,9 @@ pub struct RunLifecycleEvent {
     /// With `request.admitted`: runs that differ only in white space, case or Unicode form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near_misses: Vec<RunId>,
+    /// With `run.progress`: how far the trainer is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<EventProgress>,
     /// The worker that did it.
     pub worker: String,
 }

@@ -20,8 +20,8 @@ mod strict;
 pub use allow_list::AllowList;
 pub use evaluation::{BootstrapSpec, EvaluationSpec, SliceSpec};
 pub use event::{
-    Deduplication, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
-    RunLifecycleEvent, SameAs, event_id,
+    Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION,
+    LifecycleProvenance, RunLifecycleEvent, SameAs, event_id,
 };
 pub use manifest::{
     ColumnRoles, DatasetManifest, ExpectedLabels, FeatureSet, LabelBasis, ManifestProvenance, Materialization,

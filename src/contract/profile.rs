@@ -221,6 +221,15 @@ pub struct Limits {
     /// Memory of the trainer.
     #[serde(default = "Limits::default_memory_mib")]
     pub memory_mib: u32,
+    /// Processor time of the trainer, over all its processes.
+    #[serde(default = "Limits::default_cpu_seconds")]
+    pub cpu_seconds: u32,
+    /// What a trainer command may write: the largest file, and all files together.
+    #[serde(default = "Limits::default_file_mib")]
+    pub file_mib: u32,
+    /// Processes of a trainer command at a time.
+    #[serde(default = "Limits::default_processes")]
+    pub processes: u32,
     /// Rows over all files.
     #[serde(default = "Limits::default_max_rows")]
     pub max_rows: u64,
@@ -238,6 +247,19 @@ impl Limits {
         8_192
     }
 
+    /// An hour on sixteen cores.
+    fn default_cpu_seconds() -> u32 {
+        57_600
+    }
+
+    fn default_file_mib() -> u32 {
+        4_096
+    }
+
+    fn default_processes() -> u32 {
+        64
+    }
+
     fn default_max_rows() -> u64 {
         50_000_000
     }
@@ -252,6 +274,9 @@ impl Default for Limits {
         Self {
             wall_seconds: Self::default_wall_seconds(),
             memory_mib: Self::default_memory_mib(),
+            cpu_seconds: Self::default_cpu_seconds(),
+            file_mib: Self::default_file_mib(),
+            processes: Self::default_processes(),
             max_rows: Self::default_max_rows(),
             max_categories: Self::default_max_categories(),
         }

@@ -58,6 +58,8 @@ schemas! {
     GateReceipt => "gate_receipt.v0", "evidence/gate_receipt.v0.json";
     PublishEligibility => "publish_eligibility.v0", "evidence/publish_eligibility.v0.json";
     Bundle => "bundle.v0", "evidence/bundle.v0.json";
+    TrainerJob => "trainer_job.v0", "trainer/trainer_job.v0.json";
+    TrainerResult => "trainer_result.v0", "trainer/trainer_result.v0.json";
     TrainingProfile => "training_profile.v0", "profiles/training_profile.v0.json";
     GovernanceProfile => "governance_profile.v0", "profiles/governance_profile.v0.json";
     OwnershipBoundaries => "ownership_boundaries.v0", "profiles/ownership_boundaries.v0.json";

@@ -5,10 +5,12 @@
 //! handed on has the digest that pins it. Never: asks what is newest; decodes a data file outside the
 //! trainer's child process.
 
+mod exchange;
 mod fetch;
 mod parquet;
 mod scores;
 
+pub use exchange::{Labels, read_scores, write_rows};
 pub use fetch::{InputFault, InputSettings, Inputs};
 pub use parquet::read_table;
 pub use scores::write_scores;

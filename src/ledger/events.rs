@@ -4,8 +4,8 @@ use super::Fault;
 use super::rows::LockedRun;
 use super::types::{Arrival, Coordinates, OutboxKind};
 use crate::contract::{
-    BundlePublication, Deduplication, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION, LifecycleProvenance,
-    Rejection, RunLifecycleEvent, event_id,
+    BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION,
+    LifecycleProvenance, Rejection, RunLifecycleEvent, event_id,
 };
 use crate::identity::{Digest, RunId};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -22,12 +22,14 @@ pub(super) struct NewEvent {
     pub(super) deduplication: Option<Deduplication>,
     /// Other runs that this one looks like.
     pub(super) near_misses: Vec<RunId>,
+    /// How far the trainer is.
+    pub(super) progress: Option<EventProgress>,
 }
 
 impl NewEvent {
     /// An event about the run itself.
     pub(super) fn of(event_type: EventType, reason: Option<EventReason>) -> Self {
-        Self { event_type, reason, request_id: None, deduplication: None, near_misses: Vec::new() }
+        Self { event_type, reason, request_id: None, deduplication: None, near_misses: Vec::new(), progress: None }
     }
 }
 
@@ -108,6 +110,7 @@ pub(super) fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc
         }),
         deduplication: event.deduplication,
         near_misses: event.near_misses,
+        progress: event.progress,
         worker: worker.to_owned(),
     };
     OutboxDraft {
@@ -214,6 +217,7 @@ pub(super) fn refusal_drafts(
             provenance: None,
             deduplication: None,
             near_misses: Vec::new(),
+            progress: None,
             worker: worker.to_owned(),
         };
         drafts.push(OutboxDraft {

@@ -3,7 +3,7 @@
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
-use crate::contract::{EventRefs, TrainBuildRequest};
+use crate::contract::{EventProgress, EventRefs, TrainBuildRequest};
 use crate::identity::RunId;
 use crate::run::{ExecutionMode, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -40,6 +40,8 @@ pub struct RunRecord {
     pub published: Option<(String, i32, i64)>,
     /// Its first request.
     pub request: TrainBuildRequest,
+    /// How far the trainer was when it last said so.
+    pub progress: Option<EventProgress>,
     /// When it was admitted.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -139,7 +141,7 @@ macro_rules! select_record {
         concat!(
             r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.full_run_attempts, r.publish_retry_attempts,
                     r.fence, r.lease_owner, r.reason_code, r.reason_message, r.refs, r.published_topic,
-                    r.published_partition, r.published_offset, i.value, r.created_at, r.updated_at
+                    r.published_partition, r.published_offset, i.value, r.created_at, r.updated_at, r.progress
              FROM runs r JOIN requests q ON q.request_id = r.request_id
              LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
@@ -350,6 +352,10 @@ fn run_record(row: &PgRow) -> Result<RunRecord, Fault> {
         refs: serde_json::from_value(row.try_get(9)?).map_err(|error| unreadable("refs", error))?,
         published,
         request: Arc::unwrap_or_clone(stored_request(row.try_get(13)?)?),
+        progress: match row.try_get::<Option<serde_json::Value>, _>(16)? {
+            Some(progress) => Some(serde_json::from_value(progress).map_err(|error| unreadable("progress", error))?),
+            None => None,
+        },
         created_at: row.try_get(14)?,
         updated_at: row.try_get(15)?,
     })

@@ -14,6 +14,7 @@ mod find;
 mod lease;
 mod overdue;
 mod place;
+mod progress;
 mod relay;
 mod rescue;
 mod rows;

@@ -1,6 +1,7 @@
 //! The deployable package: a folder that real tools open, named by its content.
 
 use super::mlmodel::mlmodel;
+use super::model_format::ModelFormat;
 use super::plan::{PinnedDocument, PinnedFile, PinnedManifest, Revisions, TrainPlan};
 use crate::contract::{BundleArtifact, Compatibility, Feature, TargetScope};
 use crate::identity::{Digest, RunId, RunKey, canonical_json, document_bytes, recipe_digest};
@@ -82,8 +83,10 @@ pub struct Bundle {
 /// The documents that go into a bundle as they stand in the evidence store.
 #[derive(Debug, Clone)]
 pub struct BundleContents {
-    /// XGBoost JSON.
+    /// The model's file.
     pub model: Vec<u8>,
+    /// How it is saved.
+    pub model_format: ModelFormat,
     /// The evaluation report.
     pub eval_report: Vec<u8>,
     /// The gate's receipt.
@@ -97,15 +100,16 @@ pub fn bundle(plan: &TrainPlan, contents: BundleContents) -> Bundle {
     const JSON: &str = "application/json";
     let plan_digest = Digest::of(&contents.plan);
     let model_digest = Digest::of(&contents.model);
+    let format = contents.model_format;
     let mut files = vec![
         BundleFile {
             path: "MLmodel",
             media_type: "application/yaml",
-            bytes: mlmodel(plan, &model_digest).into_bytes(),
+            bytes: mlmodel(plan, &model_digest, format).into_bytes(),
         },
         BundleFile { path: "eval_report.json", media_type: JSON, bytes: contents.eval_report },
         BundleFile { path: "gate_receipt.json", media_type: JSON, bytes: contents.gate_receipt },
-        BundleFile { path: "model.json", media_type: JSON, bytes: contents.model },
+        BundleFile { path: format.file_name(), media_type: format.media_type(), bytes: contents.model },
         BundleFile { path: "resolved_train_plan.json", media_type: JSON, bytes: contents.plan },
     ];
     let manifest = BundleManifest {
@@ -117,7 +121,7 @@ pub fn bundle(plan: &TrainPlan, contents: BundleContents) -> Bundle {
             feature_set_id: plan.feature_definition_set.feature_set_id.clone(),
             feature_set_version: plan.feature_definition_set.feature_set_version.clone(),
             input_contract_version: "v0".to_owned(),
-            required_capabilities: vec!["xgboost-json".to_owned()],
+            required_capabilities: vec![format.capability().to_owned()],
         },
         features: plan.features.clone(),
         lineage: Lineage {

@@ -55,9 +55,9 @@ pub struct EvalMetrics {
     pub seed: u64,
     /// Nothing known later is in the labels.
     pub label_asof_utc: DateTime<Utc>,
-    /// Trees in the model.
-    pub rounds: u32,
-    /// What every feature does in the model.
+    /// Trees in the model, where Model Factory fitted it.
+    pub rounds: Option<u32>,
+    /// What every feature does in the model; empty where a registered command fitted it.
     pub features: Vec<FeatureEffect>,
 }
 
@@ -105,9 +105,9 @@ pub struct Evaluation {
     pub dataset: DatasetSummary,
     /// The split, every boundary settled.
     pub split: SettledSplit,
-    /// Trees in the model.
-    pub rounds: u32,
-    /// What every feature does in the model.
+    /// Trees in the model, where Model Factory fitted it.
+    pub rounds: Option<u32>,
+    /// What every feature does in the model; empty where a registered command fitted it.
     pub features: Vec<FeatureEffect>,
 }
 

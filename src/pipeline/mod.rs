@@ -14,6 +14,7 @@ mod gate;
 mod leakage;
 mod measurable;
 mod mlmodel;
+mod model_format;
 mod plan;
 mod publish;
 mod report_page;
@@ -34,9 +35,11 @@ pub use gate::{
     Decision, Eligibility, GateReceipt, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate, judge,
 };
 pub use leakage::{LeakageReport, LeakageRule, canary, leakage};
+pub use model_format::ModelFormat;
 pub use plan::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, PinnedDocument, PinnedFile, PinnedManifest,
-    PlannedSplit, ResolvedAlgorithm, Revisions, Shares, TimeShares, TrainPlan, Window, WindowDays, Windows,
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedCommand, PinnedDocument,
+    PinnedFile, PinnedManifest, PlannedSplit, ProcessAlgorithm, ResolvedAlgorithm, Revisions, Shares, TimeShares,
+    TrainPlan, Window, WindowDays, Windows,
 };
 pub use publish::{StoredVerdict, clear_for_publication, publication};
 pub use report_page::{ReportSources, report_page};

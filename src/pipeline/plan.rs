@@ -6,6 +6,7 @@ use crate::contract::{
 use crate::identity::{Digest, RunId, RunKey};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// An immutable document of the run; its digest is the `run_config_digest`. No clock value inside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -190,17 +191,61 @@ pub struct Shares {
 
 /// What to fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ResolvedAlgorithm {
+    /// A command that the operator registered.
+    Process(ProcessAlgorithm),
+    /// The built-in booster.
+    BuiltIn(BuiltInAlgorithm),
+}
+
+impl ResolvedAlgorithm {
+    /// The built-in booster.
+    pub const HESSBOOST: &'static str = "hessboost";
+    /// Before the name of a command.
+    pub const PROCESS: &'static str = "process:";
+
+    /// `hessboost` or `process:<name>`.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Process(algorithm) => &algorithm.id,
+            Self::BuiltIn(algorithm) => &algorithm.id,
+        }
+    }
+}
+
+/// The built-in booster with its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ResolvedAlgorithm {
+pub struct BuiltInAlgorithm {
     /// `hessboost`.
     pub id: String,
     /// Every parameter.
     pub parameters: BoostParameters,
 }
 
-impl ResolvedAlgorithm {
-    /// The built-in booster.
-    pub const HESSBOOST: &'static str = "hessboost";
+/// A registered command with its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessAlgorithm {
+    /// `process:<name>`.
+    pub id: String,
+    /// As the profile gives them; their meaning is the command's.
+    pub parameters: BTreeMap<String, serde_json::Value>,
+    /// What the name stood for.
+    pub command: PinnedCommand,
+}
+
+/// What a registered command is: evidence of what trained, and what has to be there when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedCommand {
+    /// Digest of the whole registration.
+    pub registration_sha256: Digest,
+    /// Digest of the program's file.
+    pub program_sha256: Digest,
+    /// Digests of the files among its arguments, such as a script, by argument.
+    pub files: BTreeMap<String, Digest>,
 }
 
 /// Gradient-boosted trees, by XGBoost's parameter names.

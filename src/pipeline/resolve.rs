@@ -3,7 +3,8 @@
 use super::boundaries::plan_split;
 use super::measurable::measurable;
 use super::plan::{
-    BoostParameters, PinnedDocument, PinnedFile, PinnedManifest, ResolvedAlgorithm, Revisions, TrainPlan,
+    BoostParameters, BuiltInAlgorithm, PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, ProcessAlgorithm,
+    ResolvedAlgorithm, Revisions, TrainPlan,
 };
 use super::thresholds::Threshold;
 use crate::contract::{
@@ -40,6 +41,8 @@ pub struct Sources<'a> {
     pub governance_profile: &'a Fetched,
     /// Digest of the ownership boundaries.
     pub ownership_boundaries_sha256: Digest,
+    /// The operator's trainer commands, by name.
+    pub commands: &'a BTreeMap<String, PinnedCommand>,
     /// When the attempt started: labels as of a later instant cannot be true.
     pub started_at: DateTime<Utc>,
 }
@@ -94,7 +97,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         label_basis: first.label_basis.clone(),
         split: plan_split(&profile.split, &first.materializations[0].columns, &first.label_basis)?,
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
-        algorithm: resolve_algorithm(&profile)?,
+        algorithm: resolve_algorithm(&profile, sources.commands)?,
         leakage: profile.leakage.clone(),
         evaluation: profile.evaluation.clone(),
         limits: profile.limits.clone(),
@@ -315,11 +318,18 @@ fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
     }
 }
 
-fn resolve_algorithm(profile: &TrainingProfile) -> Result<ResolvedAlgorithm, Failure> {
+fn resolve_algorithm(
+    profile: &TrainingProfile,
+    commands: &BTreeMap<String, PinnedCommand>,
+) -> Result<ResolvedAlgorithm, Failure> {
     let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("algorithm: {why}"));
     let algorithm = &profile.algorithm;
+    if let Some(name) = algorithm.id.strip_prefix(ResolvedAlgorithm::PROCESS) {
+        return resolve_process(profile, name, commands).map(ResolvedAlgorithm::Process).map_err(invalid);
+    }
     if algorithm.id != ResolvedAlgorithm::HESSBOOST {
-        return Err(invalid(format!("id {:?} is not known; this release offers hessboost", algorithm.id)));
+        let id = &algorithm.id;
+        return Err(invalid(format!("id {id:?} is not known; this release offers hessboost and process:<name>")));
     }
     let named = Value::Object(algorithm.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
     let parameters: BoostParameters =
@@ -332,5 +342,29 @@ fn resolve_algorithm(profile: &TrainingProfile) -> Result<ResolvedAlgorithm, Fai
     if parameters.early_stopping_rounds > 0 && !validated {
         return Err(invalid("early_stopping_rounds needs a validation window".to_owned()));
     }
-    Ok(ResolvedAlgorithm { id: algorithm.id.clone(), parameters })
+    Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters }))
+}
+
+/// Columns of the files that a command is given, besides the features.
+const COLUMNS_OF_OURS: [&str; 3] = ["row_id", "event_time", "label"];
+
+fn resolve_process(
+    profile: &TrainingProfile,
+    name: &str,
+    commands: &BTreeMap<String, PinnedCommand>,
+) -> Result<ProcessAlgorithm, String> {
+    let Some(command) = commands.get(name) else {
+        return Err(format!("no trainer command {name:?} is registered with this worker, or its program is not there"));
+    };
+    if let Some(feature) = profile.features.iter().find(|feature| COLUMNS_OF_OURS.contains(&feature.name.as_str())) {
+        return Err(format!("a trainer command cannot be given a feature by the name {:?}", feature.name));
+    }
+    if profile.leakage.shuffled_label_canary.is_some() {
+        return Err("leakage.shuffled_label_canary fits the built-in booster; a trainer command has none".to_owned());
+    }
+    Ok(ProcessAlgorithm {
+        id: profile.algorithm.id.clone(),
+        parameters: profile.algorithm.parameters.clone(),
+        command: command.clone(),
+    })
 }

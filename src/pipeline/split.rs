@@ -19,6 +19,16 @@ pub enum SettledSplit {
     StratifiedRandom(Shares),
 }
 
+impl SettledSplit {
+    /// Whether there is a validation window.
+    pub fn has_validation(&self) -> bool {
+        match self {
+            Self::TimeBased(windows) => windows.validation.is_some(),
+            Self::StratifiedRandom(shares) => shares.validation.is_some(),
+        }
+    }
+}
+
 /// Row numbers per window, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {

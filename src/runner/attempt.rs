@@ -50,6 +50,9 @@ impl Attempt {
         Limits {
             wall_seconds: asked.wall_seconds.min(self.ceiling.wall_seconds),
             memory_mib: asked.memory_mib.min(self.ceiling.memory_mib),
+            cpu_seconds: asked.cpu_seconds.min(self.ceiling.cpu_seconds),
+            file_mib: asked.file_mib.min(self.ceiling.file_mib),
+            processes: asked.processes.min(self.ceiling.processes),
             max_rows: asked.max_rows,
             max_categories: asked.max_categories,
         }

@@ -8,6 +8,7 @@ mod attempt;
 mod desk;
 mod heart;
 mod keeper;
+mod progress;
 mod stages;
 
 pub use heart::Heart;
@@ -18,7 +19,7 @@ use crate::evidence::EvidenceStore;
 use crate::faults::{Injected, reach};
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
-use crate::trainer::TrainerCommand;
+use crate::trainer::{TrainerCommand, TrainerRegistrations};
 use attempt::Attempt;
 use desk::Desk;
 use keeper::Keeper;
@@ -41,6 +42,10 @@ pub struct Runner {
     pub heart: Heart,
     /// How the trainer's child process is started.
     pub trainer: TrainerCommand,
+    /// Commands that a profile may name.
+    pub commands: TrainerRegistrations,
+    /// What this machine has for a trainer, however much the operator allows: it is no part of the plan.
+    pub memory_at_hand_mib: Option<u32>,
     /// Folder for job directories.
     pub scratch: PathBuf,
     /// Threads of a fit.
@@ -58,6 +63,12 @@ pub struct Ceiling {
     pub wall_seconds: u32,
     /// Memory of the trainer.
     pub memory_mib: u32,
+    /// Processor time of the trainer.
+    pub cpu_seconds: u32,
+    /// What the trainer may write.
+    pub file_mib: u32,
+    /// Processes of the trainer.
+    pub processes: u32,
 }
 
 /// What one turn of the loop did.

@@ -55,14 +55,37 @@ impl JobEnd {
     }
 }
 
-/// A line that the child prints.
+/// A line that the child prints; of other members nothing is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// `read`, `check`, `fit`, `score`, `evaluate`.
+    /// `read`, `check`, `fit`, `score`, `evaluate`; a registered command's own word.
     pub step: String,
     /// Share of the whole work, 0 to 1.
     pub fraction: f64,
     /// For people.
     pub message: String,
+}
+
+impl Progress {
+    /// Reads a line that may come from foreign code; none where it is no progress.
+    pub fn read(line: &[u8]) -> Option<Self> {
+        const STEP_CAP: usize = 32;
+        const MESSAGE_CAP: usize = 200;
+        let said: Self = serde_json::from_slice(line).ok()?;
+        let clean = |text: &str, cap: usize| -> String {
+            text.chars().take(cap).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+        };
+        (0.0..=1.0).contains(&said.fraction).then(|| Self {
+            step: clean(&said.step, STEP_CAP),
+            fraction: said.fraction,
+            message: clean(&said.message, MESSAGE_CAP),
+        })
+    }
+
+    /// The same within a part of the whole work.
+    #[must_use]
+    pub fn within(mut self, start: f64, end: f64) -> Self {
+        self.fraction = start + (end - start) * self.fraction;
+        self
+    }
 }

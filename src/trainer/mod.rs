@@ -1,17 +1,30 @@
-//! The trainer's child process: job directory, limits, progress, kill; the built-in booster behind the
-//! same contract.
+//! The trainer's child processes: job directory, limits, progress, kill; the built-in booster, and commands
+//! that operators register, behind the same contract.
 //!
 //! Guarantees: the child has no credentials, dies with its worker and at its limits; the same plan and
 //! rows give the same model bytes on any number of threads. Never: lets a crash of the child become a
 //! crash of the worker.
 
 mod booster;
+mod command;
 mod confine;
+mod container;
+mod descendants;
 mod interchange;
 mod job;
+mod listen;
+mod order;
+mod pids;
+mod sandbox;
 mod supervise;
+mod watch;
 
 pub use booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels};
-pub use confine::confine;
+pub use command::{TrainerRegistration, TrainerRegistrations, digest_of};
+pub use confine::{confine, exec};
+pub use container::memory_at_hand_mib;
 pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE, SCORES_FILE};
-pub use supervise::{Exit, Fault, TrainerCommand, run};
+pub use order::{AcceptedModel, CommandOrder, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
+pub use sandbox::{Enforcement, enforcement};
+pub use supervise::{Exit, Fault, Step, TrainerCommand, run};
+pub use watch::watch;

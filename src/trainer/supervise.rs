@@ -1,36 +1,65 @@
 //! Starts the child, listens to it, and ends it: when it is done, at its limit, or when told to.
 
 use super::job::{JobEnd, Progress, RESULT_FILE};
+use super::listen::{ProgressLines, tail};
 use crate::contract::Limits;
 use crate::run::{Failure, FailureCode};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// How the child is started.
 #[derive(Debug, Clone)]
 pub struct TrainerCommand {
-    /// The program.
+    /// A `model-factory` binary; the job directory and this process's id follow the name of the step.
     pub program: PathBuf,
-    /// Its arguments; the job directory and this process's id follow.
-    pub arguments: Vec<OsString>,
+    step: Step,
+}
+
+/// What the child is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Everything, with the built-in booster.
+    Train,
+    /// Read, check, and write what a registered command needs.
+    Prepare,
+    /// Run the registered command and watch it.
+    Command,
+    /// Check and measure what the command left.
+    Measure,
+}
+
+impl Step {
+    /// The subcommand of the binary.
+    pub fn subcommand(self) -> &'static str {
+        match self {
+            Self::Train => "trainer-child",
+            Self::Prepare => "trainer-prepare",
+            Self::Command => "trainer-watch",
+            Self::Measure => "trainer-measure",
+        }
+    }
 }
 
 impl TrainerCommand {
-    /// The same binary, as `trainer-child`.
+    /// The binary that runs, for the built-in booster.
     pub fn this_binary() -> std::io::Result<Self> {
         Ok(Self::binary(std::env::current_exe()?))
     }
 
-    /// A `model-factory` binary, as `trainer-child`.
+    /// A `model-factory` binary, for the built-in booster.
     pub fn binary(program: PathBuf) -> Self {
-        Self { program, arguments: vec!["trainer-child".into()] }
+        Self { program, step: Step::Train }
+    }
+
+    /// The same binary for another step.
+    #[must_use]
+    pub fn to(&self, step: Step) -> Self {
+        Self { program: self.program.clone(), step }
     }
 }
 
@@ -50,26 +79,38 @@ pub enum Exit {
 #[error("the trainer could not be run: {0}")]
 pub struct Fault(#[from] std::io::Error);
 
-/// Most that is read of the child's output.
-const OUTPUT_CAP: u64 = 16 * 1024 * 1024;
-/// What is kept of its standard error.
-const ERROR_TAIL: usize = 4 * 1024;
+/// How long a child may take to end after it was asked to: the one that watches a command ends that first,
+/// and whoever ends the watcher before lets the command go.
+const GRACE: Duration = Duration::from_mins(1);
+/// How long is listened to an error stream that some orphan holds open.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Kills the child's whole group when it goes out of scope: also when the future is dropped.
+/// Asks the child's whole group to end when it goes out of scope: also when the future is dropped.
 struct Group(Option<Pid>);
 
 impl Group {
-    fn kill(&mut self) {
-        if let Some(pid) = self.0.take() {
-            // It may have ended by itself; then there is no group to kill.
-            let _ = killpg(pid, Signal::SIGKILL);
+    fn send(&self, signal: Signal) {
+        if let Some(pid) = self.0 {
+            // It may have ended by itself; then there is no group.
+            let _ = killpg(pid, signal);
         }
+    }
+
+    /// Asks, waits, and insists.
+    async fn end(&mut self, child: &mut Child) -> std::io::Result<()> {
+        self.send(Signal::SIGTERM);
+        if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+            self.send(Signal::SIGKILL);
+            child.wait().await?;
+        }
+        self.0 = None;
+        Ok(())
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.kill();
+        self.send(Signal::SIGTERM);
     }
 }
 
@@ -81,12 +122,13 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Exit, Fault> {
+    forget_end(job_dir)?;
     let mut child = start(command, job_dir)?;
     let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(std::io::Error::other("the child has no output").into());
     };
-    let mut lines = BufReader::new(stdout.take(OUTPUT_CAP)).lines();
+    let mut lines = ProgressLines::new(stdout);
     let errors = tail(stderr);
     tokio::pin!(errors, stop);
     let limit = tokio::time::sleep(Duration::from_secs(u64::from(limits.wall_seconds)));
@@ -95,40 +137,39 @@ pub async fn run(
     let mut open = true;
     let status = loop {
         tokio::select! {
-            line = lines.next_line(), if open => match line {
-                Ok(Some(line)) => {
-                    if let Ok(progress) = serde_json::from_str(&line) {
-                        on_progress(progress);
-                    }
-                }
-                Ok(None) | Err(_) => open = false,
+            progress = lines.next(), if open => match progress {
+                Some(progress) => on_progress(progress),
+                None => open = false,
             },
             text = &mut errors, if said.is_none() => said = Some(text),
             status = child.wait() => break status?,
             () = &mut stop => {
-                group.kill();
-                child.wait().await?;
+                group.end(&mut child).await?;
                 return Ok(Exit::Stopped);
             }
             () = &mut limit => {
-                group.kill();
-                child.wait().await?;
+                group.end(&mut child).await?;
                 let message = format!("the trainer did not finish within {} seconds", limits.wall_seconds);
                 return Ok(Exit::Failed(Failure::new(FailureCode::TrainerTimeout, message)));
             }
         }
     };
-    group.kill();
+    group.send(Signal::SIGKILL);
+    group.0 = None;
+    // What was said last is still in the pipe.
+    while open && let Ok(Some(progress)) = tokio::time::timeout(LAST_WORDS, lines.next()).await {
+        on_progress(progress);
+    }
     let said = match said {
         Some(text) => text,
-        None => errors.await,
+        None => tokio::time::timeout(LAST_WORDS, errors).await.unwrap_or_default(),
     };
-    Ok(judge(status, job_dir, &said))
+    Ok(judge(status, command.step, job_dir, &said))
 }
 
 fn start(command: &TrainerCommand, job_dir: &Path) -> std::io::Result<Child> {
     Command::new(&command.program)
-        .args(&command.arguments)
+        .arg(command.step.subcommand())
         .arg(job_dir)
         .arg(std::process::id().to_string())
         .current_dir(job_dir)
@@ -138,32 +179,20 @@ fn start(command: &TrainerCommand, job_dir: &Path) -> std::io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
         .spawn()
 }
 
-/// The end of what a stream says.
-async fn tail(mut stream: impl AsyncRead + Unpin) -> String {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        kept.extend_from_slice(&buffer[..read]);
-        if kept.len() > 2 * ERROR_TAIL {
-            kept.drain(..kept.len() - ERROR_TAIL);
-        }
-    }
-    let start = kept.len().saturating_sub(ERROR_TAIL);
-    String::from_utf8_lossy(&kept[start..]).trim().to_owned()
-}
-
 /// Exit status, signal and result become one verdict.
-fn judge(status: ExitStatus, job_dir: &Path, said: &str) -> Exit {
+fn judge(status: ExitStatus, step: Step, job_dir: &Path, said: &str) -> Exit {
     let failed = |code, message: String| Exit::Failed(Failure::new(code, message));
     match result(job_dir) {
         Some(JobEnd::Finished) if status.success() => return Exit::Finished,
         Some(JobEnd::Failed { code, message }) => {
             let code = code.parse().unwrap_or(FailureCode::TrainerFailed);
-            return failed(code, message);
+            return match step {
+                Step::Train | Step::Prepare | Step::Measure => failed(code, message),
+                Step::Command => judge_command(code, message, said),
+            };
         }
         Some(JobEnd::Finished) | None => {}
     }
@@ -180,6 +209,30 @@ fn judge(status: ExitStatus, job_dir: &Path, said: &str) -> Exit {
         }
         Some(signal) => failed(FailureCode::TrainerFailed, format!("the trainer died of signal {signal}: {said}")),
         None => failed(FailureCode::TrainerFailed, format!("the trainer ended with {status} and no result: {said}")),
+    }
+}
+
+/// A registered command says why on its standard error, if anywhere.
+fn judge_command(code: FailureCode, message: String, said: &str) -> Exit {
+    const OUT_OF_MEMORY: [&str; 6] = [
+        "Cannot allocate memory",
+        "MemoryError",
+        "OutOfMemoryError",
+        "memory allocation of",
+        "memory exhausted",
+        "std::bad_alloc",
+    ];
+    let out_of_memory = OUT_OF_MEMORY.iter().any(|sign| said.contains(sign));
+    let code = if out_of_memory && code == FailureCode::TrainerFailed { FailureCode::TrainerOutOfMemory } else { code };
+    let message = if said.is_empty() { message } else { format!("{message}: {said}") };
+    Exit::Failed(Failure::new(code, message))
+}
+
+/// The end that an earlier step wrote is not this one's.
+fn forget_end(job_dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(job_dir.join(RESULT_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -6,7 +6,9 @@ use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatc
 use model_factory::contract::{CanarySpec, Feature, FeatureKind, OwnershipBoundaries, TrainBuildRequest};
 use model_factory::dev::transactions::{TransactionSpec, write};
 use model_factory::identity::Digest;
-use model_factory::pipeline::{Fetched, LeakageReport, PlannedSplit, Sources, TrainPlan, Windows, resolve};
+use model_factory::pipeline::{
+    Fetched, LeakageReport, PlannedSplit, ResolvedAlgorithm, Sources, TrainPlan, Windows, resolve,
+};
 use model_factory::run::FailureCode;
 use model_factory::trainer::{Exit, Job, LEAKAGE_REPORT_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
@@ -34,10 +36,12 @@ static CLEAN: LazyLock<Clean> = LazyLock::new(|| {
         training_profile: &fetched(&inputs.training_profile),
         governance_profile: &fetched(&inputs.governance_profile),
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+        commands: &std::collections::BTreeMap::new(),
         started_at: std::time::SystemTime::now().into(),
     })
     .unwrap();
-    plan.algorithm.parameters.rounds = 5;
+    let ResolvedAlgorithm::BuiltIn(booster) = &mut plan.algorithm else { panic!("{:?}", plan.algorithm) };
+    booster.parameters.rounds = 5;
     plan.leakage.max_single_feature_auc = Some(0.95);
     let file = std::fs::File::open(folder.path().join(&plan.files[0].reference)).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(1 << 20).build().unwrap();

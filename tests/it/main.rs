@@ -23,4 +23,5 @@ mod relays;
 mod resolving;
 mod support;
 mod trainer;
+mod trainers;
 mod worker;

@@ -44,6 +44,7 @@ fn resolved(documents: &Documents) -> Result<TrainPlan, Failure> {
         training_profile: &fetched("training.yaml".to_owned(), &documents.training),
         governance_profile: &fetched("governance.yaml".to_owned(), &documents.governance),
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+        commands: &std::collections::BTreeMap::new(),
         started_at: std::time::SystemTime::now().into(),
     })
 }

@@ -22,6 +22,7 @@ fn plan(training_profile: &str) -> TrainPlan {
         training_profile: &fetched(training_profile),
         governance_profile: &fetched("profiles/easy_gate.yaml"),
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+        commands: &std::collections::BTreeMap::new(),
         started_at: std::time::SystemTime::now().into(),
     })
     .unwrap()

@@ -126,6 +126,9 @@ async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Out
     if let (Some(code), Some(message)) = (&run.reason_code, &run.reason_message) {
         writeln!(out, "\n  {code}: {message}")?;
     }
+    if let Some(progress) = run.progress.as_ref().filter(|_| run.state == State::Running) {
+        writeln!(out, "\n  {}% {}: {}", progress.percent, progress.step, progress.message)?;
+    }
     writeln!(out)?;
     let mut table = Table::new(&["AT", "STEP", "FROM", "TO", "ATTEMPT", "FENCE", "WORKER", "REASON"]);
     for step in &transitions {

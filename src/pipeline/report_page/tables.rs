@@ -6,7 +6,7 @@ use crate::identity::Digest;
 use crate::pipeline::evaluate::EvalMetrics;
 use crate::pipeline::gate::GateReceipt;
 use crate::pipeline::metrics::{Interval, Metric, Metrics, SlicedBy};
-use crate::pipeline::plan::TrainPlan;
+use crate::pipeline::plan::{ResolvedAlgorithm, TrainPlan};
 use crate::pipeline::thresholds::Direction;
 use maud::{Markup, html};
 
@@ -229,7 +229,11 @@ fn pairs(rows: &[(&str, Markup)]) -> Markup {
 }
 
 pub(super) fn asked(plan: &TrainPlan) -> Markup {
-    let parameters = serde_json::to_value(&plan.algorithm.parameters).unwrap_or_default();
+    let parameters = match &plan.algorithm {
+        ResolvedAlgorithm::Process(algorithm) => serde_json::to_value(&algorithm.parameters),
+        ResolvedAlgorithm::BuiltIn(algorithm) => serde_json::to_value(&algorithm.parameters),
+    }
+    .unwrap_or_default();
     let features: Vec<&str> = plan.features.iter().map(|feature| feature.name.as_str()).collect();
     let set = &plan.feature_definition_set;
     let revisions = &plan.revisions;
@@ -242,7 +246,7 @@ pub(super) fn asked(plan: &TrainPlan) -> Markup {
         ),
         ("Feature set", html! { (set.feature_set_id) " " (set.feature_set_version) }),
         ("Features", html! { (features.len()) ": " (features.join(", ")) }),
-        ("Algorithm", html! { (plan.algorithm.id) }),
+        ("Algorithm", html! { (plan.algorithm.id()) }),
         (
             "Parameters",
             html! {

@@ -6,8 +6,8 @@ use super::resolve::Resolved;
 use crate::contract::{EventRefs, EvidenceRef};
 use crate::identity::{Digest, RunId};
 use crate::ledger::Lease;
-use crate::pipeline::{self, Bundle, BundleContents};
-use crate::run::FailureCode;
+use crate::pipeline::{self, Bundle, BundleContents, ModelFormat};
+use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::Desk;
 use crate::runner::{Interrupted, Runner};
@@ -38,12 +38,15 @@ impl Runner {
         gated: &Gated,
     ) -> Result<Bundle, Interrupted> {
         let model = &report.report.provenance.model;
+        let model_format = stored_format(model)?;
         let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
-        let model = desk.verified("model", &desk.folder.model("model.json"), model.sha256, on_drift).await?;
+        let path = desk.folder.model(model_format.file_name());
+        let model = desk.verified("model", &path, model.sha256, on_drift).await?;
         let bundle = pipeline::bundle(
             &resolved.plan,
             BundleContents {
                 model: model.bytes.to_vec(),
+                model_format,
                 eval_report: report.stored.bytes.to_vec(),
                 gate_receipt: gated.stored.bytes.to_vec(),
                 plan: resolved.stored.bytes.to_vec(),
@@ -78,4 +81,12 @@ impl Runner {
         desk.document("complete", &desk.folder.complete(), &complete, drift).await?;
         Ok(stored.at.sha256)
     }
+}
+
+/// How the model of this run is saved; its name says so.
+pub(super) fn stored_format(model: &EvidenceRef) -> Result<ModelFormat, Failure> {
+    ModelFormat::of_stored(&model.reference).ok_or_else(|| {
+        let message = format!("{} is no name that a model is stored by", model.reference);
+        Failure::new(FailureCode::EvidenceUnresolved, message)
+    })
 }

@@ -1,5 +1,6 @@
 //! Publish: the verdict and the announcement enter the ledger together; the relay sends it.
 
+use super::bundle::stored_format;
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
@@ -66,7 +67,8 @@ impl Runner {
         let drift = FailureCode::GateReceiptImmutabilityViolation;
         let receipt = known(desk, lease, "gate_receipt", &folder.gate_receipt(), drift).await?;
         let drift = FailureCode::TrainArtifactImmutabilityViolation;
-        let model = known(desk, lease, "model", &folder.model("model.json"), drift).await?;
+        let model_format = stored_format(named(lease, "model")?)?;
+        let model = known(desk, lease, "model", &folder.model(model_format.file_name()), drift).await?;
         let parsed_plan: TrainPlan = read(&plan)?;
         let parsed_receipt: GateReceipt = read(&receipt)?;
         let parsed_report: EvalReport = read_json(SchemaName::EvalReport, &report.bytes).map_err(|fault| {
@@ -84,6 +86,7 @@ impl Runner {
             &parsed_plan,
             BundleContents {
                 model: model.bytes.to_vec(),
+                model_format,
                 eval_report: report.bytes.to_vec(),
                 gate_receipt: receipt.bytes.to_vec(),
                 plan: plan.bytes.to_vec(),
@@ -125,11 +128,14 @@ async fn known(
     path: &EvidencePath,
     on_drift: FailureCode,
 ) -> Result<Stored, Interrupted> {
-    let Some(at) = lease.refs.get(role) else {
+    desk.verified(role, path, named(lease, role)?.sha256, on_drift).await
+}
+
+fn named<'a>(lease: &'a Lease, role: &str) -> Result<&'a EvidenceRef, Failure> {
+    lease.refs.get(role).ok_or_else(|| {
         let message = format!("the ledger names no {role} of {}", lease.run_id);
-        return Err(Failure::new(FailureCode::EvidenceRefMissing, message).into());
-    };
-    desk.verified(role, path, at.sha256, on_drift).await
+        Failure::new(FailureCode::EvidenceRefMissing, message)
+    })
 }
 
 fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T, Failure> {

@@ -4,13 +4,15 @@ use crate::contract::{DatasetManifest, GovernanceProfile, Reference, SchemaName,
 use crate::dataset::InputFault;
 use crate::evidence::layout;
 use crate::ledger::Lease;
-use crate::pipeline::{self, Fetched, Sources, TrainPlan};
+use crate::pipeline::{self, Fetched, PinnedCommand, Sources, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
 use crate::runner::{Interrupted, Runner};
+use crate::trainer::TrainerRegistration;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use tracing::warn;
 
 /// What the later stages need.
 pub(in crate::runner) struct Resolved {
@@ -41,12 +43,14 @@ impl Runner {
         let governance = self.fetch(&request.governance_profile_ref, unresolved, invalid).await?;
         self.keep(desk, "governance_profile.yaml", &governance).await?;
 
+        let commands = self.pinned_commands();
         let mut plan = pipeline::resolve(&Sources {
             request,
             manifests: &manifests,
             training_profile: &training,
             governance_profile: &governance,
             ownership_boundaries_sha256: self.boundaries.digest(),
+            commands: &commands,
             started_at: attempt.started_at,
         })?;
         self.check_references(&manifests)?;
@@ -81,6 +85,19 @@ impl Runner {
         let role = format!("inputs/{name}");
         desk.bytes(&role, &path, bytes, FailureCode::ManifestImmutabilityViolation).await?;
         Ok(())
+    }
+
+    /// The operator's commands as they are now. One that cannot be read is left out: it concerns only the
+    /// runs that name it, and they are told.
+    fn pinned_commands(&self) -> BTreeMap<String, PinnedCommand> {
+        let pin = |(name, registration): (&String, &TrainerRegistration)| match registration.pin() {
+            Ok(pinned) => Some((name.clone(), pinned)),
+            Err(error) => {
+                warn!(command = %name, %error, "a trainer command cannot be read");
+                None
+            }
+        };
+        self.commands.iter().filter_map(pin).collect()
     }
 
     /// Every file that the manifests name must be inside the allow-list.

@@ -5,15 +5,16 @@ use crate::contract::{EvidenceRef, Reference};
 use crate::faults::reach;
 use crate::identity::{Digest, document_bytes};
 use crate::ledger::Lease;
-use crate::pipeline::Evaluation;
+use crate::pipeline::{Evaluation, ModelFormat, ResolvedAlgorithm, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use crate::runner::desk::Desk;
 use crate::runner::keeper::Keeper;
+use crate::runner::progress::{Teller, reporting};
 use crate::runner::{Interrupted, Runner};
-use crate::trainer::{self, Exit, Job};
+use crate::trainer::{self, AcceptedModel, CommandOrder, Exit, Job, Step};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use tracing::info;
+use tracing::{info, warn};
 
 /// What training left, in the evidence store.
 pub(in crate::runner) struct Trained {
@@ -30,6 +31,7 @@ pub(in crate::runner) struct Trained {
 struct TrainingRecord {
     schema_version: String,
     resolved_train_plan: Digest,
+    model_format: ModelFormat,
     model: Digest,
     scores: Digest,
     leakage_report: Digest,
@@ -38,7 +40,6 @@ struct TrainingRecord {
 
 const RECORD_VERSION: &str = "learning.training_record.v0";
 const RECORD: &str = "training_record.json";
-const MODEL: &str = "model.json";
 const SCORES: &str = "scores.parquet";
 
 impl Runner {
@@ -63,7 +64,11 @@ impl Runner {
         self.prepare(job_dir.path(), resolved).await?;
         keeper.check()?;
         reach("train.fetched")?;
-        self.fit(job_dir.path(), desk, keeper, resolved).await?;
+        let (place, (teller, reports)) = (job_dir.path(), reporting());
+        // On the heap: a child with its streams is a large future.
+        let fitting = Box::pin(async move { self.fit(place, desk, keeper, resolved, &teller).await });
+        let (fitted, ()) = tokio::join!(fitting, reports.run(&self.ledger, lease));
+        fitted?;
         reach("train.fitted")?;
         keeper.check()?;
         let record = self.collect(job_dir.path(), desk, resolved).await?;
@@ -103,33 +108,67 @@ impl Runner {
                 .map_err(|fault| input_failure(&fault, FailureCode::MaterializationUnresolved))?;
             files.push(into);
         }
-        let job = Job { plan: resolved.plan.clone(), files, threads: self.threads };
+        let plan = self.at_hand(&resolved.plan);
+        if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
+            let name = algorithm.id.trim_start_matches(ResolvedAlgorithm::PROCESS);
+            let registration = self.commands.get(name).cloned().ok_or_else(|| {
+                let message = format!("no trainer command {name:?} is registered with this worker");
+                Failure::new(FailureCode::TrainingProfileInvalid, message)
+            })?;
+            let order = CommandOrder { registration, pinned: algorithm.command.clone(), limits: plan.limits.clone() };
+            tokio::fs::create_dir(CommandOrder::work(job_dir)).await.map_err(io)?;
+            tokio::fs::write(job_dir.join(CommandOrder::FILE), document_bytes(&order)).await.map_err(io)?;
+        }
+        let job = Job { plan, files, threads: self.threads };
         tokio::fs::write(job_dir.join(Job::FILE), document_bytes(&job)).await.map_err(io)?;
         Ok(())
     }
 
+    /// The plan for this machine: no more memory than it has.
+    fn at_hand(&self, plan: &TrainPlan) -> TrainPlan {
+        let mut plan = plan.clone();
+        if let Some(at_hand) = self.memory_at_hand_mib.filter(|at_hand| *at_hand < plan.limits.memory_mib) {
+            warn!(allowed = plan.limits.memory_mib, at_hand, "the trainer gets less memory (MiB) than it may have");
+            plan.limits.memory_mib = at_hand;
+        }
+        plan
+    }
+
+    /// The built-in booster in one child; a registered command between a child of ours that writes what it
+    /// needs and one that checks and measures what it left.
     async fn fit(
         &self,
         job_dir: &Path,
         desk: &Desk<'_>,
         keeper: &Keeper<'_>,
         resolved: &Resolved,
+        teller: &Teller,
     ) -> Result<(), Interrupted> {
-        let exit = trainer::run(&self.trainer, job_dir, &resolved.plan.limits, keeper.stopped(), |progress| {
-            info!(step = %progress.step, done = format!("{:.0}%", progress.fraction * 100.0), "{}", progress.message);
-        })
-        .await
-        .map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))?;
-        match exit {
-            Exit::Finished => Ok(()),
-            Exit::Failed(failure) => {
-                if failure.code == FailureCode::LeakageGuardViolation {
-                    self.keep_leakage_report(job_dir, desk).await?;
-                }
-                Err(failure.into())
+        let steps: &[(Step, f64, f64)] = match &resolved.plan.algorithm {
+            ResolvedAlgorithm::BuiltIn(_) => &[(Step::Train, 0.0, 1.0)],
+            ResolvedAlgorithm::Process(_) => {
+                &[(Step::Prepare, 0.0, 0.2), (Step::Command, 0.2, 0.9), (Step::Measure, 0.9, 1.0)]
             }
-            Exit::Stopped => Err(keeper.check().err().unwrap_or(Interrupted::Lost)),
+        };
+        for &(step, start, end) in steps {
+            let command = self.trainer.to(step);
+            let exit = trainer::run(&command, job_dir, &resolved.plan.limits, keeper.stopped(), |progress| {
+                teller.tell(progress.within(start, end));
+            })
+            .await
+            .map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))?;
+            match exit {
+                Exit::Finished => {}
+                Exit::Failed(failure) => {
+                    if failure.code == FailureCode::LeakageGuardViolation {
+                        self.keep_leakage_report(job_dir, desk).await?;
+                    }
+                    return Err(failure.into());
+                }
+                Exit::Stopped => return Err(keeper.check().err().unwrap_or(Interrupted::Lost)),
+            }
         }
+        Ok(())
     }
 
     async fn keep_leakage_report(&self, job_dir: &Path, desk: &Desk<'_>) -> Result<EvidenceRef, Interrupted> {
@@ -160,12 +199,24 @@ impl Runner {
             serde_json::from_slice(&evaluation).map_err(|error| unreadable(error.to_string()))?;
         let drift = FailureCode::NondeterminismDetected;
         let folder = &desk.folder;
-        let model = desk.file("model", &folder.model(MODEL), &job_dir.join(trainer::MODEL_FILE), drift).await?;
+        let model_format = match &resolved.plan.algorithm {
+            ResolvedAlgorithm::BuiltIn(_) => ModelFormat::XgboostJson,
+            ResolvedAlgorithm::Process(_) => {
+                let accepted = tokio::fs::read(job_dir.join(AcceptedModel::FILE)).await;
+                let accepted = accepted.map_err(|error| unreadable(error.to_string()))?;
+                let accepted: AcceptedModel =
+                    serde_json::from_slice(&accepted).map_err(|error| unreadable(error.to_string()))?;
+                accepted.format
+            }
+        };
+        let name = model_format.file_name();
+        let model = desk.file("model", &folder.model(name), &job_dir.join(name), drift).await?;
         let scores = desk.file("scores", &folder.model(SCORES), &job_dir.join(trainer::SCORES_FILE), drift).await?;
         let leakage_report = self.keep_leakage_report(job_dir, desk).await?;
         let record = TrainingRecord {
             schema_version: RECORD_VERSION.to_owned(),
             resolved_train_plan: resolved.stored.at.sha256,
+            model_format,
             model: model.sha256,
             scores: scores.sha256,
             leakage_report: leakage_report.sha256,
@@ -182,7 +233,7 @@ async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, In
     let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
     let leakage_report = folder.leakage_report();
     Ok(Trained {
-        model: desk.verified("model", &folder.model(MODEL), record.model, on_drift).await?.at,
+        model: desk.verified("model", &folder.model(record.model_format.file_name()), record.model, on_drift).await?.at,
         scores: desk.verified("scores", &folder.model(SCORES), record.scores, on_drift).await?.at,
         leakage_report: desk.verified("leakage_report", &leakage_report, record.leakage_report, on_drift).await?.at,
         evaluation: record.evaluation,

@@ -1,0 +1,162 @@
+//! One shell script as a registered trainer command, through the steps that a run takes.
+
+use crate::support::data;
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use model_factory::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
+use model_factory::identity::Digest;
+use model_factory::pipeline::{Fetched, Sources, TrainPlan, resolve};
+use model_factory::run::{Failure, FailureCode};
+use model_factory::trainer::{CommandOrder, Exit, Job, Step, TrainerCommand, TrainerRegistration, run};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A script with all that it needs, and what it may do.
+pub struct Trial {
+    pub folder: tempfile::TempDir,
+    pub limits: Limits,
+    pub registration: TrainerRegistration,
+}
+
+impl Trial {
+    /// `$GIVEN` in the script is a folder that it may read; `finish` leaves a good result.
+    pub fn of(script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let given = folder.path().join("given");
+        fs::create_dir(&given).unwrap();
+        let path = folder.path().join("trainer.sh");
+        let finish = "finish() {\n  mkdir -p model\n  cp \"$GIVEN/scores.parquet\" scores.parquet\n  \
+                      echo '{\"learner\": {}}' >model/model.json\n  result xgboost_json model/model.json\n}\n\
+                      result() {\n  echo \"{\\\"schema_version\\\": \\\"learning.trainer_result.v0\\\", \\\"model\\\": \
+                      {\\\"format\\\": \\\"$1\\\", \\\"path\\\": \\\"$2\\\"}}\" >result.json\n}\n";
+        let given = given.display();
+        fs::write(&path, format!("GIVEN='{given}'\n{finish}set -eu\n{script}\n")).unwrap();
+        let registration = TrainerRegistration {
+            program: "/bin/sh".into(),
+            arguments: vec![path.to_str().unwrap().to_owned()],
+            path: "/usr/bin:/bin".to_owned(),
+            read: vec![folder.path().join("given")],
+            write: vec![],
+            network: false,
+            allow_pickle: false,
+        };
+        let limits = Limits { wall_seconds: 300, memory_mib: 1_024, processes: 32, ..Limits::default() };
+        Self { folder, limits, registration }
+    }
+
+    #[must_use]
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub fn job_dir(&self) -> PathBuf {
+        self.folder.path().join("job")
+    }
+
+    pub fn work(&self) -> PathBuf {
+        CommandOrder::work(&self.job_dir())
+    }
+
+    /// All three steps; the scores that the script may copy are those of `change` on the true ids.
+    pub async fn run(&self, change: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>)) -> Result<(), Failure> {
+        let plan = self.plan();
+        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
+        self.write_job(&plan);
+        self.step(&command.to(Step::Prepare), std::future::pending()).await?;
+        let mut ids = column(&self.work().join("score.parquet"));
+        let mut scores = (0..ids.len()).map(|row| (row % 100) as f64 / 100.0).collect();
+        change(&mut ids, &mut scores);
+        write_scores(&self.folder.path().join("given/scores.parquet"), ids, scores);
+        self.step(&command.to(Step::Command), std::future::pending()).await?;
+        self.step(&command.to(Step::Measure), std::future::pending()).await
+    }
+
+    /// The failure that the script must end in.
+    pub async fn fails(&self) -> (FailureCode, String) {
+        let failure = self.run(|_, _| {}).await.expect_err("the trainer must fail");
+        assert!(self.processes().is_empty(), "{:?} are left", self.processes());
+        (failure.code, failure.message)
+    }
+
+    pub async fn step(&self, command: &TrainerCommand, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+        match run(command, &self.job_dir(), &self.limits, stop, |_| {}).await.unwrap() {
+            Exit::Finished => Ok(()),
+            Exit::Failed(failure) => Err(failure),
+            Exit::Stopped => Err(Failure::new(FailureCode::Cancelled, "stopped")),
+        }
+    }
+
+    /// Living processes that this trial started: they work in its folder.
+    pub fn processes(&self) -> Vec<String> {
+        let work = self.work();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let ours = processes.filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == work));
+        ours.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok()).collect()
+    }
+
+    pub fn plan(&self) -> TrainPlan {
+        let pinned = self.registration.pin().unwrap();
+        let profile = fs::read_to_string(data().folder.join(&data().inputs.training_profile)).unwrap();
+        let start = profile.find("algorithm:").unwrap();
+        let end = start + profile[start..].find("split:").unwrap();
+        let algorithm = "algorithm: {id: 'process:trial', parameters: {depth: 3}}\n";
+        let profile = format!("{}{algorithm}{}", &profile[..start], &profile[end..]);
+        let request: TrainBuildRequest = serde_json::from_value(crate::support::request("req-trial-0001")).unwrap();
+        let mut plan = resolve(&Sources {
+            request: &request,
+            manifests: &[fetched(&data().inputs.manifest)],
+            training_profile: &of("profile", profile.into_bytes()),
+            governance_profile: &fetched("profiles/easy_gate.yaml"),
+            ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
+            commands: &BTreeMap::from([("trial".to_owned(), pinned)]),
+            started_at: std::time::SystemTime::now().into(),
+        })
+        .unwrap();
+        plan.limits = self.limits.clone();
+        plan
+    }
+
+    pub fn write_job(&self, plan: &TrainPlan) {
+        let job_dir = self.job_dir();
+        fs::create_dir_all(job_dir.join("data")).unwrap();
+        fs::create_dir_all(self.work()).unwrap();
+        let file = job_dir.join("data/0.parquet");
+        fs::copy(data().folder.join(&plan.files[0].reference), &file).unwrap();
+        let order = CommandOrder {
+            registration: self.registration.clone(),
+            pinned: self.registration.pin().unwrap(),
+            limits: self.limits.clone(),
+        };
+        fs::write(job_dir.join(CommandOrder::FILE), serde_json::to_vec(&order).unwrap()).unwrap();
+        let job = Job { plan: plan.clone(), files: vec![file], threads: 1 };
+        fs::write(job_dir.join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    }
+}
+
+fn fetched(name: &str) -> Fetched {
+    of(name, fs::read(data().folder.join(name)).unwrap())
+}
+
+fn of(name: &str, bytes: Vec<u8>) -> Fetched {
+    Fetched { reference: name.to_owned(), sha256: Digest::of(&bytes), bytes }
+}
+
+fn column(path: &Path) -> Vec<i64> {
+    use arrow_array::cast::AsArray as _;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+    let ids = |batch: RecordBatch| batch["row_id"].as_primitive::<arrow_array::types::Int64Type>().values().to_vec();
+    reader.flat_map(|batch| ids(batch.unwrap())).collect()
+}
+
+fn write_scores(path: &Path, ids: Vec<i64>, scores: Vec<f64>) {
+    let ids: ArrayRef = Arc::new(Int64Array::from(ids));
+    let scores: ArrayRef = Arc::new(Float64Array::from(scores));
+    let batch = RecordBatch::try_from_iter([("row_id", ids), ("score", scores)]).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}

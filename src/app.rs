@@ -104,12 +104,11 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         boundaries: config.ownership_boundaries()?,
         trainer: TrainerCommand::this_binary()?,
         commands: config.trainer.commands.clone(),
-        memory_at_hand_mib: trainer::memory_at_hand_mib(),
         scratch: std::path::absolute(&config.trainer.scratch)?,
         threads,
         ceiling: Ceiling {
             wall_seconds: config.trainer.max_wall_seconds,
-            memory_mib: config.trainer.max_memory_mib,
+            memory_mib: config.trainer.max_memory_mib.min(trainer::memory_at_hand_mib().unwrap_or(u32::MAX)),
             cpu_seconds: config.trainer.max_cpu_seconds,
             file_mib: config.trainer.max_file_mib,
             processes: config.trainer.max_processes,

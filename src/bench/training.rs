@@ -69,7 +69,7 @@ pub async fn training(
     let since = now();
     let data = fetch(&plan, folder, &job_dir).await?;
     let fetch_seconds = since.elapsed().as_secs_f64();
-    let job = Job { plan: plan.clone(), files: vec![data.clone()], threads: spec.threads };
+    let job = Job { plan: plan.clone(), files: vec![data.clone()], limits: plan.limits.clone(), threads: spec.threads };
     std::fs::write(job_dir.join(Job::FILE), document_bytes(&job))?;
     let command = TrainerCommand::this_binary()?;
     let since = now();

@@ -7,7 +7,7 @@ mod measure;
 mod prepare;
 mod train;
 
-use crate::dataset::read_table;
+use crate::dataset::{read_table, room_mib};
 use crate::identity::document_bytes;
 use crate::pipeline::{
     Assignment, DatasetSummary, FeatureCategories, LeakageReport, SettledSplit, Table, TrainPlan, WindowSummary,
@@ -43,13 +43,20 @@ pub fn main(step: Step, job_dir: &Path, worker: i32) -> ExitCode {
 fn begin(job_dir: &Path, worker: i32) -> Result<Job, Failure> {
     let job = fs::read(job_dir.join(Job::FILE)).map_err(broken)?;
     let job: Job = serde_json::from_slice(&job).map_err(broken)?;
-    trainer::confine(&job.plan.limits, worker).map_err(broken)?;
+    trainer::confine(&job.limits, worker).map_err(broken)?;
     Ok(job)
 }
 
 /// Reads every row.
 fn read(job: &Job) -> Result<Table, Failure> {
     let Job { plan, files, .. } = job;
+    let rows = plan.files.iter().map(|file| file.rows).sum();
+    let (needed, given) = (room_mib(rows, &plan.columns, &plan.features), job.limits.memory_mib);
+    // Above the profile's own limit the data is at fault, and the reader says so.
+    if needed > u64::from(given) && given < plan.limits.memory_mib {
+        let message = format!("the rows take {needed} MiB, and there are {given} MiB for the trainer");
+        return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
+    }
     let files: Vec<_> = files.iter().cloned().zip(plan.files.iter().map(|file| file.rows)).collect();
     let reading = || read_table(&files, &plan.columns, &plan.features, &plan.limits);
     decoding("a data file", FailureCode::DatasetInvalid, reading)

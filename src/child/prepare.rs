@@ -47,7 +47,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
             validation: assignment.validation.len() as u64,
             score: assignment.test.len() as u64,
         },
-        limits: plan.limits.clone(),
+        limits: job.limits.clone(),
     };
     write(&work, TrainerJob::FILE, &document_bytes(&told))?;
     tell("prepare", 1.0, "ready for the command");

@@ -1,18 +1,20 @@
 //! One attempt at a run: when it began, its bounds, and the record that it leaves.
 
 use super::desk::Desk;
-use super::{Ceiling, Interrupted, Runner};
-use crate::contract::Limits;
+use super::bounds::Given;
+use super::{Interrupted, Runner};
 use crate::identity::RunId;
 use crate::ledger::Lease;
 use crate::run::FailureCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::sync::OnceLock;
 
 /// What is known when an attempt begins.
 pub(super) struct Attempt {
     pub(super) started_at: DateTime<Utc>,
-    ceiling: Ceiling,
+    /// What its trainer was given, once there is one.
+    pub(super) given: OnceLock<Given>,
     run_id: RunId,
     fence: i64,
     number: u32,
@@ -31,30 +33,19 @@ struct AttemptRecord<'a> {
     started_at_utc: DateTime<Utc>,
     ended_at_utc: DateTime<Utc>,
     ended_with: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trainer: Option<&'a Given>,
 }
 
 impl Attempt {
-    pub(super) fn begin(lease: &Lease, ceiling: Ceiling) -> Self {
+    pub(super) fn begin(lease: &Lease) -> Self {
         Self {
             started_at: now(),
-            ceiling,
+            given: OnceLock::new(),
             run_id: lease.run_id.clone(),
             fence: lease.fence,
             number: lease.attempt,
             worker: lease.worker.clone(),
-        }
-    }
-
-    /// A profile's limits under the operator's ceiling.
-    pub(super) fn limits(&self, asked: &Limits) -> Limits {
-        Limits {
-            wall_seconds: asked.wall_seconds.min(self.ceiling.wall_seconds),
-            memory_mib: asked.memory_mib.min(self.ceiling.memory_mib),
-            cpu_seconds: asked.cpu_seconds.min(self.ceiling.cpu_seconds),
-            file_mib: asked.file_mib.min(self.ceiling.file_mib),
-            processes: asked.processes.min(self.ceiling.processes),
-            max_rows: asked.max_rows,
-            max_categories: asked.max_categories,
         }
     }
 }
@@ -77,6 +68,7 @@ impl Runner {
             started_at_utc: attempt.started_at,
             ended_at_utc: now(),
             ended_with,
+            trainer: attempt.given.get(),
         };
         let path = desk.folder.attempt(attempt.fence);
         desk.document("attempt", &path, &record, FailureCode::ExecutionRecordImmutabilityViolation).await?;

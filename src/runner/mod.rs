@@ -5,12 +5,14 @@
 //! Never: keeps a transaction open while work runs; trains in publish-only mode.
 
 mod attempt;
+mod bounds;
 mod desk;
 mod heart;
 mod keeper;
 mod progress;
 mod stages;
 
+pub use bounds::Ceiling;
 pub use heart::Heart;
 
 use crate::contract::OwnershipBoundaries;
@@ -44,8 +46,6 @@ pub struct Runner {
     pub trainer: TrainerCommand,
     /// Commands that a profile may name.
     pub commands: TrainerRegistrations,
-    /// What this machine has for a trainer, however much the operator allows: it is no part of the plan.
-    pub memory_at_hand_mib: Option<u32>,
     /// Folder for job directories.
     pub scratch: PathBuf,
     /// Threads of a fit.
@@ -54,21 +54,6 @@ pub struct Runner {
     pub ceiling: Ceiling,
     /// This worker's name in leases and events.
     pub worker: String,
-}
-
-/// Upper bounds on a profile's limits.
-#[derive(Debug, Clone, Copy)]
-pub struct Ceiling {
-    /// Wall time of the trainer.
-    pub wall_seconds: u32,
-    /// Memory of the trainer.
-    pub memory_mib: u32,
-    /// Processor time of the trainer.
-    pub cpu_seconds: u32,
-    /// What the trainer may write.
-    pub file_mib: u32,
-    /// Processes of the trainer.
-    pub processes: u32,
 }
 
 /// What one turn of the loop did.
@@ -159,7 +144,7 @@ impl Runner {
     async fn work(&self, lease: Lease, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
         info!(run.mode = %lease.mode, "started");
         let keeper = Keeper::start(&self.heart, &lease, shutdown.clone());
-        let attempt = Attempt::begin(&lease, self.ceiling);
+        let attempt = Attempt::begin(&lease);
         let ended = match lease.mode {
             // On the heap: the story of a run is a large future.
             ExecutionMode::Full => Box::pin(self.carry(&lease, &attempt, &keeper)).await,
@@ -177,7 +162,7 @@ impl Runner {
         let desk = Desk::new(&self.store, lease);
         let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
         keeper.check()?;
-        let training = self.train(&desk, lease, keeper, &resolved);
+        let training = self.train(&desk, lease, attempt, keeper, &resolved);
         let trained = between("train.before", training, "train.after").await?;
         keeper.check()?;
         let evaluation = self.evaluate(&desk, lease, &resolved, trained);

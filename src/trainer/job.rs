@@ -1,5 +1,6 @@
 //! What lies in a job directory.
 
+use crate::contract::Limits;
 use crate::pipeline::TrainPlan;
 use crate::run::Failure;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ pub struct Job {
     pub plan: TrainPlan,
     /// Data files, in the plan's order, already checked against their digests.
     pub files: Vec<PathBuf>,
+    /// What this machine gives: never more than the plan's limits, and never part of what is left.
+    pub limits: Limits,
     /// Threads of the fit.
     pub threads: u32,
 }

@@ -95,7 +95,7 @@ async fn found(plan: &TrainPlan, rows: &[&RecordBatch]) -> Vec<(String, u64, Vec
     writer.close().unwrap();
     let mut plan = plan.clone();
     plan.files[0].rows = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-    let job = Job { plan: plan.clone(), files: vec![file], threads: 1 };
+    let job = Job { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
     std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
     let exit = run(&command, folder.path(), &plan.limits, std::future::pending(), |_| {}).await.unwrap();

@@ -5,6 +5,7 @@
 
 mod broken_rows;
 mod bundle;
+mod ceiling;
 mod checker;
 mod control;
 mod dataset;

@@ -30,7 +30,7 @@ fn plan(training_profile: &str) -> TrainPlan {
 
 fn job(plan: &TrainPlan, file: PathBuf, threads: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let job = Job { plan: plan.clone(), files: vec![file], threads };
+    let job = Job { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads };
     std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     folder
 }
@@ -134,7 +134,7 @@ async fn a_trainer_that_takes_too_much_memory_says_so() {
     plan.limits.memory_mib = 96;
     plan.files = vec![plan.files[0].clone(); 20];
     let folder = tempfile::tempdir().unwrap();
-    let job = Job { files: vec![parquet(&plan); 20], plan: plan.clone(), threads: 1 };
+    let job = Job { files: vec![parquet(&plan); 20], limits: plan.limits.clone(), plan: plan.clone(), threads: 1 };
     std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
     assert_eq!(code(exit), FailureCode::TrainerOutOfMemory);

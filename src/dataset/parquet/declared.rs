@@ -28,15 +28,20 @@ pub(super) fn check_rows(
     if total > limits.max_rows {
         return Err(format!("{total} rows are more than the {} that the profile allows", limits.max_rows));
     }
-    let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
-    let times = times.into_iter().flatten().count();
-    let row_bytes = 4 * features.len() + 8 * times + 4 * roles.entities.len() + 8 + 1;
-    let needed = total.saturating_mul(row_bytes as u64) / MIB;
+    let needed = room_mib(total, roles, features);
     let allowed = u64::from(limits.memory_mib);
     if needed > allowed {
         return Err(format!("the rows take {needed} MiB, more than the {allowed} MiB of limits.memory_mib"));
     }
     usize::try_from(total).map_err(|error| error.to_string())
+}
+
+/// What so many rows take as columns, in MiB.
+pub(super) fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
+    let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
+    let times = times.into_iter().flatten().count();
+    let row_bytes = 4 * features.len() + 8 * times + 4 * roles.entities.len() + 8 + 1;
+    rows.saturating_mul(row_bytes as u64) / MIB
 }
 
 /// Opens a file for the named columns, if what it declares is what the manifest says and within bounds.

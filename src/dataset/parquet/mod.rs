@@ -39,6 +39,11 @@ pub fn read_table(
     reading.finish().map_err(invalid)
 }
 
+/// What the rows of a job take as columns, in MiB; known before any is read.
+pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
+    declared::room_mib(rows, roles, features)
+}
+
 fn invalid(why: String) -> Failure {
     Failure::new(FailureCode::DatasetInvalid, why)
 }

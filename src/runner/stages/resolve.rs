@@ -44,7 +44,7 @@ impl Runner {
         self.keep(desk, "governance_profile.yaml", &governance).await?;
 
         let commands = self.pinned_commands();
-        let mut plan = pipeline::resolve(&Sources {
+        let plan = pipeline::resolve(&Sources {
             request,
             manifests: &manifests,
             training_profile: &training,
@@ -54,7 +54,6 @@ impl Runner {
             started_at: attempt.started_at,
         })?;
         self.check_references(&manifests)?;
-        plan.limits = attempt.limits(&plan.limits);
         let path = layout::resolved_train_plan(&request.platform_run_id, &lease.run_key);
         let stored = desk
             .document("resolved_train_plan", &path, &plan, FailureCode::ResolvedTrainPlanImmutabilityViolation)

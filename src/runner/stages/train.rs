@@ -7,6 +7,8 @@ use crate::identity::{Digest, document_bytes};
 use crate::ledger::Lease;
 use crate::pipeline::{Evaluation, ModelFormat, ResolvedAlgorithm, TrainPlan};
 use crate::run::{Failure, FailureCode};
+use crate::runner::attempt::Attempt;
+use crate::runner::bounds::Given;
 use crate::runner::desk::Desk;
 use crate::runner::keeper::Keeper;
 use crate::runner::progress::{Teller, reporting};
@@ -47,6 +49,7 @@ impl Runner {
         &self,
         desk: &Desk<'_>,
         lease: &Lease,
+        attempt: &Attempt,
         keeper: &Keeper<'_>,
         resolved: &Resolved,
     ) -> Result<Trained, Interrupted> {
@@ -61,12 +64,13 @@ impl Runner {
                 let place = self.scratch.display();
                 Failure::new(FailureCode::TrainerFailed, format!("no job directory in {place}: {error}"))
             })?;
-        self.prepare(job_dir.path(), resolved).await?;
+        let given = self.give(attempt, &resolved.plan);
+        self.prepare(job_dir.path(), resolved, given).await?;
         keeper.check()?;
         reach("train.fetched")?;
         let (place, (teller, reports)) = (job_dir.path(), reporting());
         // On the heap: a child with its streams is a large future.
-        let fitting = Box::pin(async move { self.fit(place, desk, keeper, resolved, &teller).await });
+        let fitting = Box::pin(async move { self.fit(place, desk, keeper, resolved, given, &teller).await });
         let (fitted, ()) = tokio::join!(fitting, reports.run(&self.ledger, lease));
         fitted?;
         reach("train.fitted")?;
@@ -92,7 +96,7 @@ impl Runner {
     }
 
     /// Fetches every file once, checked against its digest while it streams, and writes the job.
-    async fn prepare(&self, job_dir: &Path, resolved: &Resolved) -> Result<(), Interrupted> {
+    async fn prepare(&self, job_dir: &Path, resolved: &Resolved, given: &Given) -> Result<(), Interrupted> {
         let data = job_dir.join("data");
         let io =
             |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
@@ -108,30 +112,31 @@ impl Runner {
                 .map_err(|fault| input_failure(&fault, FailureCode::MaterializationUnresolved))?;
             files.push(into);
         }
-        let plan = self.at_hand(&resolved.plan);
+        let (plan, limits) = (resolved.plan.clone(), given.limits.clone());
         if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
             let name = algorithm.id.trim_start_matches(ResolvedAlgorithm::PROCESS);
             let registration = self.commands.get(name).cloned().ok_or_else(|| {
                 let message = format!("no trainer command {name:?} is registered with this worker");
                 Failure::new(FailureCode::TrainingProfileInvalid, message)
             })?;
-            let order = CommandOrder { registration, pinned: algorithm.command.clone(), limits: plan.limits.clone() };
+            let order = CommandOrder { registration, pinned: algorithm.command.clone(), limits: limits.clone() };
             tokio::fs::create_dir(CommandOrder::work(job_dir)).await.map_err(io)?;
             tokio::fs::write(job_dir.join(CommandOrder::FILE), document_bytes(&order)).await.map_err(io)?;
         }
-        let job = Job { plan, files, threads: self.threads };
+        let job = Job { plan, files, limits, threads: given.threads };
         tokio::fs::write(job_dir.join(Job::FILE), document_bytes(&job)).await.map_err(io)?;
         Ok(())
     }
 
-    /// The plan for this machine: no more memory than it has.
-    fn at_hand(&self, plan: &TrainPlan) -> TrainPlan {
-        let mut plan = plan.clone();
-        if let Some(at_hand) = self.memory_at_hand_mib.filter(|at_hand| *at_hand < plan.limits.memory_mib) {
-            warn!(allowed = plan.limits.memory_mib, at_hand, "the trainer gets less memory (MiB) than it may have");
-            plan.limits.memory_mib = at_hand;
-        }
-        plan
+    /// What this worker gives the attempt's trainer: no more than the operator allows and the machine has.
+    fn give<'a>(&self, attempt: &'a Attempt, plan: &TrainPlan) -> &'a Given {
+        attempt.given.get_or_init(|| {
+            let given = Given { limits: self.ceiling.over(&plan.limits), threads: self.threads };
+            if given.limits != plan.limits {
+                warn!(asked = ?plan.limits, given = ?given.limits, "the trainer gets less than its profile asks for");
+            }
+            given
+        })
     }
 
     /// The built-in booster in one child; a registered command between a child of ours that writes what it
@@ -142,6 +147,7 @@ impl Runner {
         desk: &Desk<'_>,
         keeper: &Keeper<'_>,
         resolved: &Resolved,
+        given: &Given,
         teller: &Teller,
     ) -> Result<(), Interrupted> {
         let steps: &[(Step, f64, f64)] = match &resolved.plan.algorithm {
@@ -152,7 +158,7 @@ impl Runner {
         };
         for &(step, start, end) in steps {
             let command = self.trainer.to(step);
-            let exit = trainer::run(&command, job_dir, &resolved.plan.limits, keeper.stopped(), |progress| {
+            let exit = trainer::run(&command, job_dir, &given.limits, keeper.stopped(), |progress| {
                 teller.tell(progress.within(start, end));
             })
             .await
@@ -163,7 +169,7 @@ impl Runner {
                     if failure.code == FailureCode::LeakageGuardViolation {
                         self.keep_leakage_report(job_dir, desk).await?;
                     }
-                    return Err(failure.into());
+                    return Err(given.explain(&resolved.plan.limits, failure).into());
                 }
                 Exit::Stopped => return Err(keeper.check().err().unwrap_or(Interrupted::Lost)),
             }

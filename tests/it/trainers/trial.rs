@@ -132,7 +132,7 @@ impl Trial {
             limits: self.limits.clone(),
         };
         fs::write(job_dir.join(CommandOrder::FILE), serde_json::to_vec(&order).unwrap()).unwrap();
-        let job = Job { plan: plan.clone(), files: vec![file], threads: 1 };
+        let job = Job { plan: plan.clone(), files: vec![file], limits: self.limits.clone(), threads: 1 };
         fs::write(job_dir.join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     }
 }

@@ -1,11 +1,17 @@
 //! The trainer's child process: determinism, limits, hostile files.
 
 use crate::support::data;
+use bytes::Bytes;
 use model_factory::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
 use model_factory::identity::Digest;
 use model_factory::pipeline::{Fetched, Sources, TrainPlan, resolve};
 use model_factory::run::FailureCode;
 use model_factory::trainer::{Exit, Job, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::properties::WriterProperties;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,6 +86,48 @@ async fn a_truncated_file_is_an_invalid_dataset_and_not_a_crash() {
         let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
         assert_eq!(code(exit), FailureCode::DatasetInvalid, "{length} bytes");
     }
+}
+
+/// The good rows four times over, every column in one page a chunk.
+fn in_large_pages(good: &Path) -> Vec<u8> {
+    let open = || std::fs::File::open(good).unwrap();
+    let reader = || ParquetRecordBatchReaderBuilder::try_new(open()).unwrap().build().unwrap().map(Result::unwrap);
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(64 << 20)
+        .set_data_page_row_count_limit(1 << 30)
+        .set_compression(Compression::SNAPPY)
+        .build();
+    let schema = reader().next().unwrap().schema();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+    for batch in (0..4).flat_map(|_| reader()) {
+        writer.write(&batch).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn a_page_that_claims_more_than_there_is_memory_is_an_invalid_dataset_and_its_column_is_named() {
+    let mut plan = plan(&data().inputs.training_profile);
+    plan.files[0].rows *= 4;
+    let mut bytes = in_large_pages(&parquet(&plan));
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(bytes.clone())).unwrap();
+    let columns = metadata.row_group(0).columns();
+    let column = columns.iter().find(|column| column.column_path().string() == "customer_id").unwrap();
+    let page = column.data_page_offset() as usize;
+    // Thrift's compact protocol: type of the page, then the size that it unpacks to as four bytes of seven bits.
+    let size = &mut bytes[page + 3..page + 7];
+    assert!(size[..3].iter().all(|byte| *byte >= 0x80) && size[3] < 0x80, "{size:?}");
+    size[3] = 0x7f;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hostile.parquet");
+    std::fs::write(&file, bytes).unwrap();
+    plan.limits.memory_mib = 160;
+    let folder = job(&plan, file, 1);
+    let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+    let Exit::Failed(failure) = exit else { panic!("{exit:?}") };
+    assert_eq!(failure.code, FailureCode::DatasetInvalid, "{}", failure.message);
+    assert!(failure.message.contains("column \"customer_id\": a page at byte"), "{}", failure.message);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a file declares is checked before anything is made of it.
 
+use super::pages::check_pages;
 use crate::contract::{ColumnRoles, Feature, Limits};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -48,6 +49,7 @@ pub(super) fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> 
 pub(super) fn open(path: &Path, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     check_footer(&mut file)?;
+    let pages = File::open(path).map_err(|error| error.to_string())?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
     let fields = builder.schema().fields();
     if fields.len() > MAX_COLUMNS {
@@ -69,6 +71,12 @@ pub(super) fn open(path: &Path, rows: u64, names: &[&str], limits: &Limits) -> R
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     check_sizes(builder.metadata(), &mask, rows, limits)?;
+    for group in builder.metadata().row_groups() {
+        for (_, column) in group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf)) {
+            let name = column.column_path().string();
+            check_pages(&pages, column).map_err(|why| format!("column {name:?}: {why}"))?;
+        }
+    }
     builder.with_projection(mask).with_batch_size(super::BATCH_ROWS).build().map_err(|error| error.to_string())
 }
 

@@ -6,6 +6,7 @@
 
 mod declared;
 mod numbers;
+mod pages;
 mod symbols;
 mod times;
 

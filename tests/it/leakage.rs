@@ -3,7 +3,7 @@
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
-use model_factory::contract::{CanarySpec, Feature, FeatureKind, OwnershipBoundaries, TrainBuildRequest};
+use model_factory::contract::{CanarySpec, Feature, FeatureKind, Monotone, OwnershipBoundaries, TrainBuildRequest};
 use model_factory::dev::transactions::{TransactionSpec, write};
 use model_factory::identity::Digest;
 use model_factory::pipeline::{
@@ -125,6 +125,25 @@ async fn clean_rows_break_no_rule_and_the_canary_is_silent() {
     let mut plan = CLEAN.plan.clone();
     plan.leakage.shuffled_label_canary = Some(CanarySpec { fits: 3, rounds: 5, max_above_chance: 0.25 });
     assert_eq!(found(&plan, &[&CLEAN.rows]).await, []);
+}
+
+#[tokio::test]
+async fn a_model_that_knows_the_labels_without_having_learned_them_makes_the_canary_sing() {
+    let mut plan = CLEAN.plan.clone();
+    plan.leakage.max_single_feature_auc = None;
+    plan.leakage.allow_repeated_content = true;
+    let told = CLEAN.rows.column_by_name("fraud").unwrap().as_boolean().values().iter();
+    let told = Float32Array::from_iter_values(told.map(|fraud| f32::from(u8::from(fraud))));
+    let rows = replaced(&CLEAN.rows, "during_night", Arc::new(told));
+    // The label itself, which no order of the labels hides from a model that may only follow it upwards.
+    let feature = "during_night".to_owned();
+    plan.features = vec![Feature { name: feature, kind: FeatureKind::Numeric, monotone: Some(Monotone::Increasing) }];
+    assert_eq!(found(&plan, &[&rows]).await, [], "nothing else finds it");
+    plan.leakage.shuffled_label_canary = Some(CanarySpec { fits: 8, rounds: 5, max_above_chance: 0.1 });
+    let found = found(&plan, &[&rows]).await;
+    let [(rule, 1, witnesses)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(rule, "shuffled_label_canary");
+    assert!(witnesses[0].ends_with("of 8 fits"), "{witnesses:?}");
 }
 
 #[tokio::test]

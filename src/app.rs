@@ -8,7 +8,7 @@ use crate::kafka::{Inbox, Topics};
 use crate::ledger::Ledger;
 use crate::ops;
 use crate::relay::Relay;
-use crate::runner::{Ceiling, Heart, Runner};
+use crate::runner::{Ceiling, Heart, ProgressRate, Runner};
 use crate::trainer::{self, Enforcement, TrainerCommand};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -113,6 +113,7 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
             file_mib: config.trainer.max_file_mib,
             processes: config.trainer.max_processes,
         },
+        progress_rate: ProgressRate::default(),
         worker,
     })
 }

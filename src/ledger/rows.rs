@@ -196,6 +196,7 @@ impl LockedRun {
                 published_topic = n.topic, published_partition = n.partition, published_offset = n.position,
                 full_attempts_before = n.full_before, publish_attempts_before = n.publish_before,
                 priority = n.priority, updated_at = now(),
+                progress = CASE WHEN n.fence = r.fence THEN r.progress END,
                 lease_expires_at = CASE WHEN n.lease_owner IS NULL THEN NULL
                                         WHEN $22::float8 IS NULL THEN r.lease_expires_at
                                         ELSE clock_timestamp() + make_interval(secs => $22) END

@@ -1,7 +1,7 @@
 //! One attempt at a run: when it began, its bounds, and the record that it leaves.
 
-use super::desk::Desk;
 use super::bounds::Given;
+use super::desk::Desk;
 use super::{Interrupted, Runner};
 use crate::identity::RunId;
 use crate::ledger::Lease;

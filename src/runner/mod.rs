@@ -14,6 +14,7 @@ mod stages;
 
 pub use bounds::Ceiling;
 pub use heart::Heart;
+pub use progress::ProgressRate;
 
 use crate::contract::OwnershipBoundaries;
 use crate::dataset::Inputs;
@@ -52,6 +53,8 @@ pub struct Runner {
     pub threads: u32,
     /// Upper bounds on a profile's limits.
     pub ceiling: Ceiling,
+    /// How often a trainer's progress is told.
+    pub progress_rate: ProgressRate,
     /// This worker's name in leases and events.
     pub worker: String,
 }

@@ -10,8 +10,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-const BETWEEN_REPORTS: Duration = Duration::from_secs(2);
-const BETWEEN_EVENTS: Duration = Duration::from_secs(10);
+/// How often progress is told, at the most.
+#[derive(Debug, Clone, Copy)]
+pub struct ProgressRate {
+    /// Between two reports to the ledger.
+    pub report_every: Duration,
+    /// Between two events, and before the first.
+    pub event_every: Duration,
+}
+
+impl Default for ProgressRate {
+    fn default() -> Self {
+        Self { report_every: Duration::from_secs(2), event_every: Duration::from_secs(10) }
+    }
+}
+
 /// Later events of an attempt come more and more rarely: the pause grows by this share each time.
 const GROWTH: f64 = 1.1;
 const MOST_EVENTS: u32 = 100;
@@ -42,8 +55,8 @@ fn now() -> Instant {
 
 impl Reports {
     /// Reports until the teller is gone.
-    pub(super) async fn run(mut self, ledger: &Ledger, lease: &Lease) {
-        let mut pace = Pace::new(now());
+    pub(super) async fn run(mut self, rate: ProgressRate, ledger: &Ledger, lease: &Lease) {
+        let mut pace = Pace::new(now(), rate.event_every);
         while self.0.changed().await.is_ok() {
             let latest = self.0.borrow_and_update().clone();
             let Some(latest) = latest else { continue };
@@ -55,7 +68,7 @@ impl Reports {
             // Whoever drops the teller does not wait for this pause.
             let mut closed = self.0.clone();
             let gone = async move { while closed.changed().await.is_ok() {} };
-            let _ = tokio::time::timeout(BETWEEN_REPORTS, gone).await;
+            let _ = tokio::time::timeout(rate.report_every, gone).await;
         }
     }
 }
@@ -68,8 +81,8 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(started: Instant) -> Self {
-        Self { next_event: started + BETWEEN_EVENTS, pause: BETWEEN_EVENTS, events: 0 }
+    fn new(started: Instant, pause: Duration) -> Self {
+        Self { next_event: started + pause, pause, events: 0 }
     }
 
     fn event_is_due(&self, at: Instant) -> bool {
@@ -92,7 +105,7 @@ mod tests {
     #[test]
     fn events_are_ten_seconds_apart_at_the_least_and_a_hundred_at_the_most() {
         let start = now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(start, ProgressRate::default().event_every);
         let mut told = Vec::new();
         for second in 0..10_000_000_u64 {
             let at = start + Duration::from_secs(second);

@@ -2,6 +2,7 @@
 
 mod act;
 mod explain;
+mod watch;
 
 use super::table::{Output, Table, json_lines};
 use crate::config::Config;
@@ -15,11 +16,12 @@ use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// List and show runs, explain what makes requests the same, cancel, requeue or publish again.
+/// List, show and watch runs, explain what makes requests the same, cancel, requeue or publish again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   model-factory runs list --state FAIL
   model-factory runs show tr_16a2ad9c3ad29e2e989ece1cb3c61936
+  model-factory runs watch req-20260301-0001
   model-factory runs explain req-20260301-0001 --output json
   model-factory runs cancel req-20260301-0001 --reason 'wrong manifest'
   model-factory runs requeue tr_16a2ad9c3ad29e2e989ece1cb3c61936 --reason 'store is back'
@@ -48,6 +50,10 @@ enum RunsCommand {
         /// Run id or request id.
         id: String,
     },
+    /// A run's steps and its trainer's progress as they happen, until it is decided. Exit status 0 where it is
+    /// published, or passed without leave to publish; 1 where it failed, its publication was given up, or
+    /// the wait was too long.
+    Watch(watch::WatchArgs),
     /// Why requests are the same run: what was compared, what was ignored, what differs in runs that only
     /// look the same.
     Explain {
@@ -76,6 +82,7 @@ impl RunsArgs {
                 }
             }
             RunsCommand::Show { id } => show(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
+            RunsCommand::Watch(args) => return args.run(&mut out, &ledger, self.output).await,
             RunsCommand::Explain { id } => {
                 explain::explain(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?;
             }

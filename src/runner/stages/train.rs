@@ -71,7 +71,7 @@ impl Runner {
         let (place, (teller, reports)) = (job_dir.path(), reporting());
         // On the heap: a child with its streams is a large future.
         let fitting = Box::pin(async move { self.fit(place, desk, keeper, resolved, given, &teller).await });
-        let (fitted, ()) = tokio::join!(fitting, reports.run(&self.ledger, lease));
+        let (fitted, ()) = tokio::join!(fitting, reports.run(self.progress_rate, &self.ledger, lease));
         fitted?;
         reach("train.fitted")?;
         keeper.check()?;

@@ -1,12 +1,11 @@
 //! Registered trainer commands: what a good one leaves, and how each bad one ends.
 
 mod trial;
+mod whole;
 
 use model_factory::pipeline::{Evaluation, ModelFormat};
 use model_factory::run::FailureCode;
-use model_factory::trainer::{
-    AcceptedModel, EVALUATION_FILE, Enforcement, Step, TrainerCommand, TrainerJob, enforcement,
-};
+use model_factory::trainer::{AcceptedModel, EVALUATION_FILE, Enforcement, Step, TrainerJob, enforcement};
 use std::fs;
 use std::time::Duration;
 use trial::Trial;
@@ -128,7 +127,7 @@ async fn a_pickle_is_taken_where_the_operator_allows_it() {
 #[tokio::test]
 async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     let script = "sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & wait";
-    let (code, message) = Trial::of(script).with_limits(|limits| limits.wall_seconds = 2).fails().await;
+    let (code, message) = Trial::of(script).with_limits(|limits| limits.wall_seconds = 1).fails().await;
     assert_eq!(code, FailureCode::TrainerTimeout, "{message}");
 }
 
@@ -143,11 +142,10 @@ async fn a_daemon_does_not_outlive_a_command_that_is_done() {
 async fn a_command_that_is_told_to_stop_is_gone_with_all_that_it_started() {
     let trial = Trial::of("setsid sleep 1000 & sleep 1000 & wait");
     trial.write_job(&trial.plan());
-    let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
     let stop = crate::support::eventually("the command's processes", Duration::from_secs(20), || async {
         (trial.processes().len() >= 3).then_some(())
     });
-    let ended = trial.step(&command.to(Step::Command), stop).await.unwrap_err();
+    let ended = trial.step(Step::Command, stop).await.unwrap_err();
     assert_eq!(ended.code, FailureCode::Cancelled);
     assert!(trial.processes().is_empty(), "{:?}", trial.processes());
 }
@@ -163,11 +161,12 @@ async fn a_command_that_forks_without_end_is_ended() {
 
 #[tokio::test]
 async fn a_command_that_eats_memory_is_out_of_memory_alone_or_together() {
-    let alone = "head -c 300M /dev/zero | tail -c 300M; finish";
-    let together = "for i in 1 2 3 4; do (head -c 60M /dev/zero; sleep 1000) | tail -c 60M & done; wait; finish";
+    let alone = "head -c 100M /dev/zero | tail -c 100M; finish";
+    let together = "for i in 1 2 3 4; do (head -c 20M /dev/zero; sleep 1000) | tail -c 20M & done; wait; finish";
     for script in [alone, together] {
-        let (code, message) = Trial::of(script).with_limits(|limits| limits.memory_mib = 128).fails().await;
+        let (code, message) = Trial::of(script).with_limits(|limits| limits.memory_mib = 48).fails().await;
         assert_eq!(code, FailureCode::TrainerOutOfMemory, "{script}: {message}");
+        assert!(message.contains("the command"), "{message}");
     }
 }
 
@@ -187,7 +186,7 @@ async fn a_command_that_burns_its_processor_time_is_a_timeout() {
     let script = "(while :; do :; done) & (while :; do :; done) & wait";
     let (code, message) = Trial::of(script).with_limits(|limits| limits.cpu_seconds = 1).fails().await;
     assert_eq!(code, FailureCode::TrainerTimeout);
-    assert!(message.contains("processor time"), "{message}");
+    assert!(message.contains("used up its 1 seconds of processor time"), "{message}");
 }
 
 #[tokio::test]
@@ -213,8 +212,7 @@ async fn a_program_that_changed_since_the_plan_is_not_started() {
     trial.write_job(&trial.plan());
     let script = &trial.registration.arguments[0];
     fs::write(script, "touch ran").unwrap();
-    let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
-    let failure = trial.step(&command.to(Step::Command), std::future::pending()).await.unwrap_err();
+    let failure = trial.step(Step::Command, std::future::pending()).await.unwrap_err();
     assert!(failure.message.contains("has changed since the plan was made"), "{failure:?}");
     assert!(!trial.work().join("ran").exists());
 }

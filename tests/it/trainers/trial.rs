@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// A script with all that it needs, and what it may do.
 pub struct Trial {
     pub folder: tempfile::TempDir,
+    /// Of the command alone: steps of ours that run out of something would hide what becomes of it.
     pub limits: Limits,
     pub registration: TrainerRegistration,
 }
@@ -64,15 +65,14 @@ impl Trial {
     /// All three steps; the scores that the script may copy are those of `change` on the true ids.
     pub async fn run(&self, change: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>)) -> Result<(), Failure> {
         let plan = self.plan();
-        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
         self.write_job(&plan);
-        self.step(&command.to(Step::Prepare), std::future::pending()).await?;
+        self.step(Step::Prepare, std::future::pending()).await?;
         let mut ids = column(&self.work().join("score.parquet"));
         let mut scores = (0..ids.len()).map(|row| (row % 100) as f64 / 100.0).collect();
         change(&mut ids, &mut scores);
         write_scores(&self.folder.path().join("given/scores.parquet"), ids, scores);
-        self.step(&command.to(Step::Command), std::future::pending()).await?;
-        self.step(&command.to(Step::Measure), std::future::pending()).await
+        self.step(Step::Command, std::future::pending()).await?;
+        self.step(Step::Measure, std::future::pending()).await
     }
 
     /// The failure that the script must end in.
@@ -82,8 +82,11 @@ impl Trial {
         (failure.code, failure.message)
     }
 
-    pub async fn step(&self, command: &TrainerCommand, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-        match run(command, &self.job_dir(), &self.limits, stop, |_| {}).await.unwrap() {
+    pub async fn step(&self, step: Step, until: impl Future<Output = ()>) -> Result<(), Failure> {
+        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(step);
+        let ample = Limits::default();
+        let limits = if step == Step::Command { &self.limits } else { &ample };
+        match run(&command, &self.job_dir(), limits, until, |_| {}).await.unwrap() {
             Exit::Finished => Ok(()),
             Exit::Failed(failure) => Err(failure),
             Exit::Stopped => Err(Failure::new(FailureCode::Cancelled, "stopped")),
@@ -106,7 +109,7 @@ impl Trial {
         let algorithm = "algorithm: {id: 'process:trial', parameters: {depth: 3}}\n";
         let profile = format!("{}{algorithm}{}", &profile[..start], &profile[end..]);
         let request: TrainBuildRequest = serde_json::from_value(crate::support::request("req-trial-0001")).unwrap();
-        let mut plan = resolve(&Sources {
+        resolve(&Sources {
             request: &request,
             manifests: &[fetched(&data().inputs.manifest)],
             training_profile: &of("profile", profile.into_bytes()),
@@ -115,9 +118,7 @@ impl Trial {
             commands: &BTreeMap::from([("trial".to_owned(), pinned)]),
             started_at: std::time::SystemTime::now().into(),
         })
-        .unwrap();
-        plan.limits = self.limits.clone();
-        plan
+        .unwrap()
     }
 
     pub fn write_job(&self, plan: &TrainPlan) {
@@ -132,7 +133,7 @@ impl Trial {
             limits: self.limits.clone(),
         };
         fs::write(job_dir.join(CommandOrder::FILE), serde_json::to_vec(&order).unwrap()).unwrap();
-        let job = Job { plan: plan.clone(), files: vec![file], limits: self.limits.clone(), threads: 1 };
+        let job = Job { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
         fs::write(job_dir.join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     }
 }
@@ -145,14 +146,14 @@ fn of(name: &str, bytes: Vec<u8>) -> Fetched {
     Fetched { reference: name.to_owned(), sha256: Digest::of(&bytes), bytes }
 }
 
-fn column(path: &Path) -> Vec<i64> {
+pub fn column(path: &Path) -> Vec<i64> {
     use arrow_array::cast::AsArray as _;
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     let ids = |batch: RecordBatch| batch["row_id"].as_primitive::<arrow_array::types::Int64Type>().values().to_vec();
     reader.flat_map(|batch| ids(batch.unwrap())).collect()
 }
 
-fn write_scores(path: &Path, ids: Vec<i64>, scores: Vec<f64>) {
+pub fn write_scores(path: &Path, ids: Vec<i64>, scores: Vec<f64>) {
     let ids: ArrayRef = Arc::new(Int64Array::from(ids));
     let scores: ArrayRef = Arc::new(Float64Array::from(scores));
     let batch = RecordBatch::try_from_iter([("row_id", ids), ("score", scores)]).unwrap();

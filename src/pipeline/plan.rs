@@ -52,7 +52,7 @@ pub struct TrainPlan {
     pub leakage: LeakageSpec,
     /// What to measure.
     pub evaluation: EvaluationSpec,
-    /// Bounds on the work.
+    /// Bounds on the work, as the profile asks for them; what a worker allows is no part of a plan.
     pub limits: Limits,
     /// Pinned revisions of the request.
     pub revisions: Revisions,

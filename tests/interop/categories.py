@@ -24,7 +24,8 @@ def train(binary, state, job_dir):
     plan = json.loads((published_run(state) / "bundle" / "resolved_train_plan.json").read_text())
     plan["features"].append({"name": CATEGORICAL, "type": "categorical"})
     data = (state / "inputs" / plan["files"][0]["ref"]).resolve()
-    (job_dir / "job.json").write_text(json.dumps({"plan": plan, "files": [str(data)], "threads": 2}))
+    job = {"plan": plan, "files": [str(data)], "limits": plan["limits"], "threads": 2}
+    (job_dir / "job.json").write_text(json.dumps(job))
     subprocess.run([binary, "trainer-child", str(job_dir), str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
     result = json.loads((job_dir / "result.json").read_text())
     assert result["status"] == "finished", result

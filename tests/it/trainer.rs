@@ -188,6 +188,31 @@ async fn a_trainer_that_takes_too_much_memory_says_so() {
     assert_eq!(code(exit), FailureCode::TrainerOutOfMemory);
 }
 
+#[tokio::test]
+async fn rows_that_only_this_worker_has_no_room_for_are_not_the_datas_fault() {
+    let mut plan = plan(&data().inputs.training_profile);
+    plan.files = vec![plan.files[0].clone(); 40];
+    plan.limits.max_rows = u64::MAX;
+    let given = Limits { memory_mib: 140, ..plan.limits.clone() };
+    let folder = tempfile::tempdir().unwrap();
+    let with = async |plan: &TrainPlan, limits: &Limits| {
+        let job = Job { files: vec![parquet(plan); 40], limits: limits.clone(), plan: plan.clone(), threads: 1 };
+        std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+        match train(folder.path(), limits, std::future::pending()).await {
+            (Exit::Failed(failure), _) => (failure.code, failure.message),
+            (exit, _) => panic!("{exit:?}"),
+        }
+    };
+    let (code, why) = with(&plan, &given).await;
+    assert_eq!(code, FailureCode::TrainerOutOfMemory);
+    assert!(why.contains("and there are 140 MiB for the trainer"), "{why}");
+    // The same rows against the profile's own limit.
+    plan.limits = given.clone();
+    let (code, why) = with(&plan, &given).await;
+    assert_eq!(code, FailureCode::DatasetInvalid);
+    assert!(why.contains("more than the 140 MiB of limits.memory_mib"), "{why}");
+}
+
 /// Living processes that were started for this job.
 pub fn children_in(folder: &Path) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();

@@ -151,7 +151,7 @@ END),
     CONSTRAINT runs_near_key_check CHECK ((length(near_key) = 32)),
     CONSTRAINT runs_publish_retry_attempts_check CHECK ((publish_retry_attempts >= 0)),
     CONSTRAINT runs_published_has_coordinates CHECK ((((state = 'PUBLISHED'::public.run_state) = (published_offset IS NOT NULL)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
-    CONSTRAINT runs_run_id_check CHECK ((run_id ~ '^tr_[0-9a-f]{32}$'::text)),
+    CONSTRAINT runs_run_id_check CHECK (((length(run_id) = 35) AND starts_with(run_id, 'tr_'::text))),
     CONSTRAINT runs_run_key_check CHECK ((length(run_key) = 32))
 )
 WITH (fillfactor='80');
@@ -233,12 +233,6 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) DEFERRABLE INITIALLY DEFERRED;
-
-ALTER TABLE ONLY public.runs
-    ADD CONSTRAINT runs_request_id_fkey FOREIGN KEY (request_id) REFERENCES public.requests(request_id) DEFERRABLE INITIALLY DEFERRED;
-
-ALTER TABLE ONLY public.runs
-    ADD CONSTRAINT runs_tenant_fkey FOREIGN KEY (tenant) REFERENCES public.tenants(tenant);
 
 ALTER TABLE ONLY public.transitions
     ADD CONSTRAINT transitions_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);

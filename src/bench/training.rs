@@ -1,5 +1,6 @@
-//! How much the whole job costs beside the fit in it: one run of the real child against the same fit of
-//! the same rows in this process, which is the ceiling.
+//! How much the whole job costs beside the fit in it: runs of the real child against the same fit of the
+//! same rows in this process, which is the ceiling. Times are medians: one lap says little on a machine
+//! that others use too.
 
 use super::database::BenchFault;
 use super::measure::now;
@@ -13,7 +14,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The data file in a job's folder.
+const DATA: &str = "0.parquet";
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub struct TrainingSpec {
     pub wide: WideSpec,
     /// Threads of the fit.
     pub threads: u32,
+    /// How often each part is timed, at least once.
+    pub laps: usize,
 }
 
 /// What it took.
@@ -35,6 +41,8 @@ pub struct TrainingFigures {
     pub trees: u32,
     /// Threads of the fit.
     pub threads: u32,
+    /// How often each part was timed; times are medians.
+    pub laps: usize,
     /// The file copied and checked against its digest, in seconds.
     pub fetch_seconds: f64,
     /// The child from start to end: read, split, check, fit, score, evaluate, write.
@@ -63,42 +71,43 @@ pub async fn training(
     doing("writing rows");
     wide::write(&spec.wide, folder).map_err(broken)?;
     let plan = plan(folder)?;
-    let job_dir = folder.join("job");
-    std::fs::create_dir(&job_dir)?;
-    doing("running the child");
-    let since = now();
-    let data = fetch(&plan, folder, &job_dir).await?;
-    let fetch_seconds = since.elapsed().as_secs_f64();
-    let job = Job { plan: plan.clone(), files: vec![data.clone()], limits: plan.limits.clone(), threads: spec.threads };
-    std::fs::write(job_dir.join(Job::FILE), document_bytes(&job))?;
-    let command = TrainerCommand::this_binary()?;
-    let since = now();
-    let exit = trainer::run(&command, &job_dir, &plan.limits, std::future::pending(), |_| {}).await.map_err(broken)?;
-    let child_seconds = since.elapsed().as_secs_f64();
-    match exit {
-        Exit::Finished => {}
-        Exit::Failed(failure) => return Err(broken(failure)),
-        Exit::Stopped => return Err(broken("the child was stopped")),
+    let laps = spec.laps.max(1);
+    let (mut fetches, mut children, mut fits) = (Vec::new(), Vec::new(), Vec::new());
+    for lap in 1..=laps {
+        doing(&format!("running the child, {lap} of {laps}"));
+        let job_dir = folder.join(format!("job-{lap}"));
+        std::fs::create_dir(&job_dir)?;
+        let since = now();
+        let data = fetch(&plan, folder, &job_dir).await?;
+        fetches.push(since.elapsed().as_secs_f64());
+        children.push(child(&plan, data, &job_dir, spec.threads).await?);
     }
     let peak_mib = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(broken)?.max_rss() as f64 / 1024.0;
 
-    doing("fitting alone");
-    let table =
-        read_table(&[(data, plan.files[0].rows)], &plan.columns, &plan.features, &plan.limits).map_err(broken)?;
+    let file = (folder.join("job-1").join(DATA), plan.files[0].rows);
+    let table = read_table(&[file], &plan.columns, &plan.features, &plan.limits).map_err(broken)?;
     let assignment = split(&table, &settle(&plan.split, &table).map_err(broken)?, plan.seed);
     let matrix = Matrix::new(&table, &plan.features).map_err(broken)?;
     let rows = FittingWindow { train: &assignment.train, validation: &assignment.validation };
     let ResolvedAlgorithm::BuiltIn(algorithm) = &plan.algorithm else {
         return Err(broken("the plan is not for the built-in booster"));
     };
-    let since = now();
-    let fitted = trainer::fit(&matrix, rows, &algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
-    let fit_seconds = since.elapsed().as_secs_f64();
+    let mut trees = 0;
+    for lap in 1..=laps {
+        doing(&format!("fitting alone, {lap} of {laps}"));
+        let since = now();
+        let fitted =
+            trainer::fit(&matrix, rows, &algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
+        fits.push(since.elapsed().as_secs_f64());
+        trees = fitted.rounds;
+    }
+    let (fetch_seconds, child_seconds, fit_seconds) = (median(fetches), median(children), median(fits));
     Ok(TrainingFigures {
         rows: spec.wide.rows,
         features: spec.wide.features,
-        trees: fitted.rounds,
+        trees,
         threads: spec.threads,
+        laps,
         fetch_seconds,
         child_seconds,
         fit_seconds,
@@ -108,13 +117,32 @@ pub async fn training(
     })
 }
 
+/// Seconds of the child from start to end.
+async fn child(plan: &TrainPlan, data: PathBuf, job_dir: &Path, threads: u32) -> Result<f64, BenchFault> {
+    let job = Job { plan: plan.clone(), files: vec![data], limits: plan.limits.clone(), threads };
+    std::fs::write(job_dir.join(Job::FILE), document_bytes(&job))?;
+    let command = TrainerCommand::this_binary()?;
+    let since = now();
+    let exit = trainer::run(&command, job_dir, &plan.limits, std::future::pending(), |_| {}).await.map_err(broken)?;
+    match exit {
+        Exit::Finished => Ok(since.elapsed().as_secs_f64()),
+        Exit::Failed(failure) => Err(broken(failure)),
+        Exit::Stopped => Err(broken("the child was stopped")),
+    }
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
 /// As the worker does it: copied while it is hashed.
-async fn fetch(plan: &TrainPlan, folder: &Path, job_dir: &Path) -> Result<std::path::PathBuf, BenchFault> {
+async fn fetch(plan: &TrainPlan, folder: &Path, job_dir: &Path) -> Result<PathBuf, BenchFault> {
     let settings = InputSettings { root: Some(folder.to_owned()), ..InputSettings::default() };
     let inputs = Inputs::open(&settings).map_err(broken)?;
     let file = &plan.files[0];
     let reference = Reference::parse(&file.reference).map_err(broken)?;
-    let into = job_dir.join("0.parquet");
+    let into = job_dir.join(DATA);
     inputs.file(&reference, file.sha256, file.bytes, &into).await.map_err(broken)?;
     Ok(into)
 }

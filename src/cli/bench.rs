@@ -114,6 +114,9 @@ enum What {
         /// Threads of the fit.
         #[arg(long, default_value_t = 2)]
         threads: u32,
+        /// How often each part is timed; medians are shown.
+        #[arg(long, default_value_t = 3)]
+        laps: usize,
         /// A folder that does not exist yet, to keep the data in; without it nothing is kept.
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
@@ -130,9 +133,9 @@ struct Broker {
 impl BenchArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let bar = Narrator::new();
-        if let What::Training { rows, features, trees, depth, threads, keep } = self.what {
+        if let What::Training { rows, features, trees, depth, threads, laps, keep } = self.what {
             let wide = WideSpec { rows, features: features.max(1), trees, depth };
-            let spec = TrainingSpec { wide, threads: threads.max(1) };
+            let spec = TrainingSpec { wide, threads: threads.max(1), laps: laps.max(1) };
             let figures = measure_training(&spec, keep, |what| bar.doing(what)).await?;
             bar.finish();
             let mut out = std::io::stdout().lock();
@@ -208,8 +211,8 @@ async fn measure_training(
 }
 
 fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Result<()> {
-    let TrainingFigures { rows, features, trees, threads, .. } = figures;
-    writeln!(out, "{rows} rows, {features} features, {trees} trees, {threads} threads")?;
+    let TrainingFigures { rows, features, trees, threads, laps, .. } = figures;
+    writeln!(out, "{rows} rows, {features} features, {trees} trees, {threads} threads, medians of {laps}")?;
     let mut table = Table::new(&["fetch s", "child s", "bare fit s", "ratio", "columns MiB", "peak MiB"]);
     let shown = |value: f64| format!("{value:.2}");
     table.row([

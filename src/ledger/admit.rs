@@ -139,7 +139,7 @@ impl<'a> Admission<'a> {
             return Outcome::Conflict { run_id, differs };
         }
         let (at, worker) = (self.at, self.worker);
-        let run = self.runs.get_mut(&run_id).expect("the request's foreign key");
+        let run = self.runs.get_mut(&run_id).expect("the run of every known request was locked or made");
         if known.inserted_by == Some(index) {
             run.publish_allowed |= request.publish_allowed;
             run.priority = run.priority.max(self.settings.priority_of(request));

@@ -142,7 +142,7 @@ macro_rules! select_record {
             r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.full_run_attempts, r.publish_retry_attempts,
                     r.fence, r.lease_owner, r.reason_code, r.reason_message, r.refs, r.published_topic,
                     r.published_partition, r.published_offset, i.value, r.created_at, r.updated_at, r.progress
-             FROM runs r JOIN requests q ON q.request_id = r.request_id
+             FROM runs r LEFT JOIN requests q ON q.request_id = r.request_id
              LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
         )

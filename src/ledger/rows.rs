@@ -69,7 +69,7 @@ macro_rules! select_run {
                     r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq, r.traceparent,
                     r.tracestate, r.published_topic, r.published_partition, r.published_offset,
                     r.full_attempts_before, r.publish_attempts_before, r.priority
-             FROM runs r JOIN requests q ON q.request_id = r.request_id
+             FROM runs r LEFT JOIN requests q ON q.request_id = r.request_id
              LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
         )

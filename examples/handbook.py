@@ -1,7 +1,7 @@
 """The Fraud Detection Handbook's protocol on three weeks, and what Python makes of the same windows.
 
     pip install pandas pyarrow scikit-learn xgboost-cpu
-    model-factory dev --state-dir target/handbook &          # prints broker and database
+    model-factory dev --state-dir target/handbook            # prints what to export in another terminal
     python examples/handbook.py prepare TRANSACTIONS.parquet target/handbook
     model-factory submit target/handbook/requests.jsonl --wait
     python examples/handbook.py compare TRANSACTIONS.parquet target/handbook

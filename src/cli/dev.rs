@@ -41,9 +41,14 @@ inputs     {inputs}
 request    {request}
 
 Try it from another terminal:
+  export MODEL_FACTORY_KAFKA__BROKERS={brokers}
+  export MODEL_FACTORY_LEDGER__URL={database}
+  export MODEL_FACTORY_INPUTS__ROOT={inputs}
+  model-factory submit {request} --wait
+  model-factory runs list
+or with any other client:
   kcat -P -b {brokers} -t {requests} {request}
   kcat -C -b {brokers} -t {lifecycle} -o beginning -f '%h\\n%s\\n'
-  MODEL_FACTORY_LEDGER__URL={database} model-factory runs list
 Ctrl-C ends it.
 ",
             brokers = config.kafka.brokers,

@@ -8,7 +8,10 @@ use crate::contract::{SchemaName, read_json};
 use crate::dataset::{read_scores, write_scores};
 use crate::identity::document_bytes;
 use crate::pipeline::metrics::{self, Measured, Resampling, Scored};
-use crate::pipeline::{Assignment, Evaluation, ModelFormat, RowId, RowIds, Table, TrainPlan, slicings};
+use crate::pipeline::{
+    Assignment, Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityRow, ParityValue,
+    ParityVectors, RowId, RowIds, Table, TrainPlan, slicings,
+};
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{
     AcceptedModel, CommandOrder, EVALUATION_FILE, Job, SCORES_FILE, SavedModel, TrainerResult, digest_of,
@@ -25,19 +28,49 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let (format, model) = accept_model(job_dir)?;
     verify_data(&job)?;
     let mut table = read(&job)?;
-    let Assigned { assignment, split, dataset, .. } = assign(job_dir, &mut table, plan)?;
+    let Assigned { assignment, split, dataset, categories, .. } = assign(job_dir, &mut table, plan)?;
     let scores = accept_scores(&CommandOrder::work(job_dir), &table, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     tell("evaluate", 0.5, "measuring");
-    let Measured { scores, confusion, curves, slices } = measured(&table, &assignment, &scores, plan, job.threads);
+    let scores_of_test = scores;
+    let Measured { scores, confusion, curves, slices } =
+        measured(&table, &assignment, &scores_of_test, plan, job.threads);
     // What is inside the model is the command's business: no trees to count, no effects to read off.
     let (rounds, features) = (None, Vec::new());
     let evaluation = Evaluation { scores, confusion, curves, slices, dataset, split, rounds, features };
+    let parity = returned(&table, &assignment.test, &scores_of_test, plan, &model, categories);
     write(job_dir, format.file_name(), &model)?;
+    write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, AcceptedModel::FILE, &document_bytes(&AcceptedModel { format }))?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     tell("evaluate", 1.0, "measured");
     Ok(())
+}
+
+/// Rows of the test window with the scores that the command returned for them. Its model is foreign and is
+/// not run, so no other rows can be scored.
+fn returned(
+    table: &Table,
+    rows: &[usize],
+    scores: &[f32],
+    plan: &TrainPlan,
+    model: &[u8],
+    categories: Vec<FeatureCategories>,
+) -> ParityVectors {
+    const ROWS: usize = 64;
+    let shown = |row: usize, feature: usize| {
+        let value = table.features.value(row, feature);
+        let known = table.features.vocabulary(feature);
+        (!value.is_nan()).then(|| match known {
+            Some(known) => ParityValue::from(&known[value as usize]),
+            None => ParityValue::Number(value),
+        })
+    };
+    let scored = rows.iter().zip(scores).step_by(rows.len().div_ceil(ROWS).max(1)).map(|(&row, &score)| {
+        let values = (0..plan.features.len()).map(|feature| shown(row, feature)).collect();
+        (ParityRow { case: ParityCase::TestRow, values }, score)
+    });
+    ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, scored)
 }
 
 /// What the profile asks for of these scores of the test window.

@@ -6,8 +6,8 @@ use crate::dataset::write_scores;
 use crate::identity::document_bytes;
 use crate::pipeline::metrics::Measured;
 use crate::pipeline::{
-    Assignment, BoostParameters, BuiltInAlgorithm, Evaluation, LeakageReport, ResolvedAlgorithm, Table, TrainPlan,
-    canary, shap_rows,
+    Assignment, BoostParameters, BuiltInAlgorithm, Evaluation, LeakageReport, ParityVectors, ResolvedAlgorithm, Table,
+    TrainPlan, canary, shap_rows,
 };
 use crate::run::Failure;
 use crate::trainer::{self, EVALUATION_FILE, Fitted, FittingWindow, MODEL_FILE, Matrix, SCORES_FILE};
@@ -29,7 +29,10 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         keep_if_clean(job_dir, &report)?;
     }
     let fitted = fitting.fit(plan.seed)?;
-    write(job_dir, MODEL_FILE, &fitted.xgboost_json(&plan.features, &categories)?)?;
+    let model = fitted.xgboost_json(&plan.features, &categories)?;
+    write(job_dir, MODEL_FILE, &model)?;
+    let parity = trainer::parity_vectors(&plan.run_id, &model, &plan.features)?;
+    write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     tell("score", 0.85, "scoring the test window");
     let scores = fitted.score(&fitting.matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;

@@ -65,6 +65,19 @@ impl TargetScope {
         }
         key
     }
+
+    /// The keys that are present, as the run key takes them.
+    pub fn parts(&self) -> BTreeMap<String, String> {
+        let mut parts = BTreeMap::from([
+            ("environment".to_owned(), self.environment.clone()),
+            ("mode".to_owned(), self.mode.clone()),
+            ("bundle_slot".to_owned(), self.bundle_slot.clone()),
+        ]);
+        if let Some(tenant) = &self.tenant_id {
+            parts.insert("tenant_id".to_owned(), tenant.clone());
+        }
+        parts
+    }
 }
 
 /// A request to build a bundle. Made by [`super::parse()`]; serialises to the normalised message.
@@ -131,22 +144,13 @@ impl TrainBuildRequest {
 
     /// The part that makes two requests the same run.
     pub fn meaning(&self) -> RunMeaning {
-        let scope = &self.target_scope;
-        let mut target_scope = BTreeMap::from([
-            ("environment".to_owned(), scope.environment.clone()),
-            ("mode".to_owned(), scope.mode.clone()),
-            ("bundle_slot".to_owned(), scope.bundle_slot.clone()),
-        ]);
-        if let Some(tenant) = &scope.tenant_id {
-            target_scope.insert("tenant_id".to_owned(), tenant.clone());
-        }
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
             platform_run_id: self.platform_run_id.clone(),
             dataset_manifest_refs: self.dataset_manifest_refs.iter().map(|r| r.as_str().to_owned()).collect(),
             training_config_ref: self.training_config_ref.as_str().to_owned(),
             governance_profile_ref: self.governance_profile_ref.as_str().to_owned(),
-            target_scope,
+            target_scope: self.target_scope.parts(),
             policy_revision: self.policy_revision.clone(),
             config_revision: self.config_revision.clone(),
             mf_code_release_id: self.mf_code_release_id.clone(),

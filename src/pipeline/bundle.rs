@@ -1,8 +1,15 @@
 //! The deployable package: a folder that real tools open, named by its content.
 
+use super::bom::{BOM_FILE, bom};
+use super::evaluate::EvalReport;
+use super::gate::GateReceipt;
+use super::input_example::{EXAMPLE_FILE, input_example};
 use super::mlmodel::mlmodel;
+use super::model_card::{CARD_FILE, CardSources, model_card};
 use super::model_format::ModelFormat;
+use super::parity::ParityVectors;
 use super::plan::{PinnedDocument, PinnedFile, PinnedManifest, Revisions, TrainPlan};
+use super::provenance::{PROVENANCE_FILE, provenance};
 use crate::contract::{BundleArtifact, Compatibility, Feature, TargetScope};
 use crate::identity::{Digest, RunId, RunKey, canonical_json, document_bytes, recipe_digest};
 use serde::{Deserialize, Serialize};
@@ -56,6 +63,9 @@ impl BundleManifest {
     pub const FILE: &'static str = "bundle.json";
 }
 
+/// The signature's name in the folder. It signs every other file, so that no list of files holds it.
+pub const SIGNATURE_FILE: &str = "model.sig";
+
 /// A file to be written into the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleFile {
@@ -93,25 +103,53 @@ pub struct BundleContents {
     pub gate_receipt: Vec<u8>,
     /// The resolved train plan.
     pub plan: Vec<u8>,
+    /// The parity vectors.
+    pub parity_vectors: Vec<u8>,
+}
+
+/// The same documents, read: what the files for people and for other people's tools are written from.
+#[derive(Debug, Clone, Copy)]
+pub struct BundleDocuments<'a> {
+    /// The resolved train plan.
+    pub plan: &'a TrainPlan,
+    /// The evaluation report.
+    pub report: &'a EvalReport,
+    /// The gate's receipt.
+    pub receipt: &'a GateReceipt,
+    /// The parity vectors.
+    pub parity: &'a ParityVectors,
 }
 
 /// Packs a bundle. No clock, host or chance: the same run key gives the same id on another machine.
-pub fn bundle(plan: &TrainPlan, contents: BundleContents) -> Bundle {
+pub fn bundle(documents: &BundleDocuments<'_>, contents: BundleContents) -> Bundle {
     const JSON: &str = "application/json";
+    let BundleDocuments { plan, report, receipt, parity } = *documents;
     let plan_digest = Digest::of(&contents.plan);
     let model_digest = Digest::of(&contents.model);
     let format = contents.model_format;
+    let card = model_card(&CardSources { plan, report, receipt, model: &model_digest, format });
+    let bill = document_bytes(&bom(plan, report, &model_digest, format));
+    let example = document_bytes(&input_example(parity, &plan.features));
     let mut files = vec![
+        BundleFile { path: "eval_report.json", media_type: JSON, bytes: contents.eval_report },
+        BundleFile { path: "gate_receipt.json", media_type: JSON, bytes: contents.gate_receipt },
+        BundleFile { path: format.file_name(), media_type: format.media_type(), bytes: contents.model },
+        BundleFile { path: ParityVectors::FILE, media_type: JSON, bytes: contents.parity_vectors },
+        BundleFile { path: "resolved_train_plan.json", media_type: JSON, bytes: contents.plan },
+    ];
+    let statement = document_bytes(&provenance(plan, &files));
+    files.extend([
         BundleFile {
             path: "MLmodel",
             media_type: "application/yaml",
             bytes: mlmodel(plan, &model_digest, format).into_bytes(),
         },
-        BundleFile { path: "eval_report.json", media_type: JSON, bytes: contents.eval_report },
-        BundleFile { path: "gate_receipt.json", media_type: JSON, bytes: contents.gate_receipt },
-        BundleFile { path: format.file_name(), media_type: format.media_type(), bytes: contents.model },
-        BundleFile { path: "resolved_train_plan.json", media_type: JSON, bytes: contents.plan },
-    ];
+        BundleFile { path: BOM_FILE, media_type: "application/vnd.cyclonedx+json", bytes: bill },
+        BundleFile { path: EXAMPLE_FILE, media_type: JSON, bytes: example },
+        BundleFile { path: CARD_FILE, media_type: "text/markdown", bytes: card.into_bytes() },
+        BundleFile { path: PROVENANCE_FILE, media_type: "application/vnd.in-toto+json", bytes: statement },
+    ]);
+    files.sort_by_key(|file| file.path);
     let manifest = BundleManifest {
         schema_version: BundleManifest::SCHEMA_VERSION.to_owned(),
         run_id: plan.run_id.clone(),
@@ -155,7 +193,11 @@ impl BundleFile {
 /// `sha256` over the canonical JSON of `[[path, digest], …]`, sorted by path, of every file but the
 /// signature.
 pub fn bundle_id(artifacts: &[BundleArtifact]) -> Digest {
-    let mut entries: Vec<(&str, Digest)> = artifacts.iter().map(|file| (file.path.as_str(), file.sha256)).collect();
+    let mut entries: Vec<(&str, Digest)> = artifacts
+        .iter()
+        .filter(|file| file.path != SIGNATURE_FILE)
+        .map(|file| (file.path.as_str(), file.sha256))
+        .collect();
     entries.sort_unstable();
     Digest::of(canonical_json(&json!(entries)).as_bytes())
 }

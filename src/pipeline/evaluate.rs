@@ -142,7 +142,7 @@ pub fn report(
     let judgement = judge(&evaluation.scores, evaluation.dataset.test.positives, profile)?;
     Ok(EvalReport {
         schema_version: EvalReport::SCHEMA_VERSION.to_owned(),
-        eval_report_id: report_id(&plan.run_id, &provenance.model.sha256),
+        eval_report_id: eval_report_id(&plan.run_id, &provenance.model.sha256),
         run_id: plan.run_id.clone(),
         dataset_manifest_refs: plan.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
         gate_decision: judgement.decision,
@@ -163,7 +163,8 @@ pub fn report(
     })
 }
 
-fn report_id(run_id: &RunId, model: &Digest) -> String {
+/// The id of the report about this model.
+pub fn eval_report_id(run_id: &RunId, model: &Digest) -> String {
     let digest = recipe_digest("mf.eval_report_id.v1", &json!({"model": model, "run_id": run_id}));
     format!("er_{}", &digest.to_string()[..32])
 }

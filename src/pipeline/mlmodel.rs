@@ -2,6 +2,7 @@
 //!
 //! Format: MLflow's model description (YAML), flavour `python_function` and the one of the model's format.
 
+use super::input_example::EXAMPLE_FILE;
 use super::model_format::ModelFormat;
 use super::plan::TrainPlan;
 use crate::contract::{Feature, FeatureKind};
@@ -15,6 +16,11 @@ pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> 
     let metadata = json!({"run_id": plan.run_id, "run_key": plan.run_key});
     writeln!(text, "metadata: {metadata}").expect("writing to a string");
     writeln!(text, "model_uuid: {}", quoted(&model_digest.to_string()[..32])).expect("writing to a string");
+    writeln!(
+        text,
+        "saved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  pandas_orient: split\n  type: dataframe"
+    )
+    .expect("writing to a string");
     text.push_str("signature:\n");
     writeln!(text, "  inputs: {}", quoted(&inputs(&plan.features))).expect("writing to a string");
     writeln!(text, "  outputs: {}", quoted(&outputs(format))).expect("writing to a string");

@@ -4,6 +4,7 @@
 //! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
 //! output, reads a clock, draws a random number that its seed does not settle.
 
+mod bom;
 mod boundaries;
 mod bundle;
 mod categories;
@@ -11,11 +12,15 @@ mod evaluate;
 mod explanation;
 mod features;
 mod gate;
+mod input_example;
 mod leakage;
 mod measurable;
 mod mlmodel;
+mod model_card;
 mod model_format;
+mod parity;
 mod plan;
+mod provenance;
 mod publish;
 mod report_page;
 mod resolve;
@@ -26,9 +31,15 @@ mod thresholds;
 
 pub mod metrics;
 
-pub use bundle::{Bundle, BundleContents, BundleFile, BundleManifest, Lineage, bundle, bundle_id, bundle_version};
+pub use bom::BOM_FILE;
+pub use bundle::{
+    Bundle, BundleContents, BundleDocuments, BundleFile, BundleManifest, Lineage, SIGNATURE_FILE, bundle, bundle_id,
+    bundle_version,
+};
 pub use categories::{FeatureCategories, MAX_VALUES_READ, encode_categories};
-pub use evaluate::{DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Evaluation, WindowSummary, report};
+pub use evaluate::{
+    DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Evaluation, WindowSummary, eval_report_id, report,
+};
 pub use explanation::{FeatureEffect, SHAP_ROWS, shap_rows};
 pub use features::{Category, Features};
 pub use gate::{
@@ -36,10 +47,17 @@ pub use gate::{
 };
 pub use leakage::{LeakageReport, LeakageRule, canary, leakage};
 pub use model_format::ModelFormat;
+pub use parity::{
+    ParityCase, ParityOrigin, ParityRow, ParityValue, ParityVector, ParityVectors, edge_rows, inputs as parity_inputs,
+};
 pub use plan::{
     BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedCommand, PinnedDocument,
     PinnedFile, PinnedManifest, PlannedSplit, ProcessAlgorithm, ResolvedAlgorithm, Revisions, Shares, TimeShares,
     TrainPlan, Window, WindowDays, Windows,
+};
+pub use provenance::{
+    BUILD_TYPE, BUILDER, PREDICATE as PROVENANCE_PREDICATE, PROVENANCE_FILE, STATEMENT as PROVENANCE_STATEMENT,
+    dependencies, external_parameters,
 };
 pub use publish::{StoredVerdict, clear_for_publication, publication};
 pub use report_page::{ReportSources, report_page};

@@ -3,7 +3,7 @@
 use crate::contract::{
     ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, TargetScope,
 };
-use crate::identity::{Digest, RunId, RunKey};
+use crate::identity::{Digest, RunId, RunKey, RunMeaning};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +61,21 @@ pub struct TrainPlan {
 impl TrainPlan {
     /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
+
+    /// What was asked for, as far as the run key is computed from it.
+    pub fn meaning(&self) -> RunMeaning {
+        RunMeaning {
+            intent_kind: self.intent_kind.as_str().to_owned(),
+            platform_run_id: self.platform_run_id.clone(),
+            dataset_manifest_refs: self.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
+            training_config_ref: self.training_profile.reference.clone(),
+            governance_profile_ref: self.governance_profile.reference.clone(),
+            target_scope: self.target_scope.parts(),
+            policy_revision: self.revisions.policy_revision.clone(),
+            config_revision: self.revisions.config_revision.clone(),
+            mf_code_release_id: self.revisions.mf_code_release_id.clone(),
+        }
+    }
 }
 
 /// A manifest with what pins it.

@@ -40,7 +40,7 @@ pub struct Fitted {
     pub rounds: u32,
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
+pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::TrainerFailed, error.to_string())
 }
 
@@ -161,15 +161,30 @@ fn training_parameters(
     builder.build().map_err(failed)
 }
 
+fn checked(scores: Vec<f32>) -> Result<Vec<f32>, Failure> {
+    if scores.iter().all(|score| (0.0..=1.0).contains(score)) {
+        Ok(scores)
+    } else {
+        Err(failed("the model gave a score that is not between 0 and 1"))
+    }
+}
+
 impl Fitted {
+    /// A model from its file in XGBoost JSON.
+    pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
+        let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;
+        let rounds = model.num_trees() as u32;
+        Ok(Self { model, rounds })
+    }
+
+    /// Probability of fraud for rows of values, one after the other; NaN is missing, a category its code.
+    pub fn score_rows(&self, values: &[f32]) -> Result<Vec<f32>, Failure> {
+        checked(self.model.predict_rows(values, Iterations::Best).map_err(failed)?.into_vec())
+    }
+
     /// Probability of fraud for these rows, in their order.
     pub fn score(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<f32>, Failure> {
-        let scores = self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec();
-        if scores.iter().all(|score| (0.0..=1.0).contains(score)) {
-            Ok(scores)
-        } else {
-            Err(failed("the model gave a score that is not between 0 and 1"))
-        }
+        checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
     }
 
     /// What every feature does in the model, and to the scores of these rows.

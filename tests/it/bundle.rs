@@ -34,7 +34,19 @@ async fn one_and_two_threads_in_two_folders_give_the_same_bytes() {
     let names: Vec<&str> = one_files.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["MLmodel", "bundle.json", "eval_report.json", "gate_receipt.json", "model.json", "resolved_train_plan.json"]
+        [
+            "MLmodel",
+            "bom.json",
+            "bundle.json",
+            "eval_report.json",
+            "gate_receipt.json",
+            "input_example.json",
+            "model.json",
+            "model_card.md",
+            "parity_vectors.json",
+            "provenance.intoto.json",
+            "resolved_train_plan.json"
+        ]
     );
     assert_eq!(Digest::of(&one_files["bundle.json"]), one.bundle_digest);
 }

@@ -3,13 +3,13 @@
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
-use crate::contract::{EventRefs, EvidenceRef};
+use crate::contract::{EventRefs, EvidenceRef, SchemaName, read_json};
 use crate::identity::{Digest, RunId};
 use crate::ledger::Lease;
-use crate::pipeline::{self, Bundle, BundleContents, ModelFormat};
+use crate::pipeline::{self, Bundle, BundleContents, BundleDocuments, ModelFormat, ParityVectors};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
-use crate::runner::desk::Desk;
+use crate::runner::desk::{Desk, Stored};
 use crate::runner::{Interrupted, Runner};
 use bytes::Bytes;
 use serde::Serialize;
@@ -42,14 +42,28 @@ impl Runner {
         let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
         let path = desk.folder.model(model_format.file_name());
         let model = desk.verified("model", &path, model.sha256, on_drift).await?;
+        let parity = desk
+            .refs()
+            .get("parity_vectors")
+            .map(|at| at.sha256)
+            .ok_or_else(|| Failure::new(FailureCode::EvidenceRefMissing, "training left no parity vectors"))?;
+        let path = desk.folder.model(ParityVectors::FILE);
+        let parity = desk.verified("parity_vectors", &path, parity, on_drift).await?;
+        let documents = BundleDocuments {
+            plan: &resolved.plan,
+            report: &report.report,
+            receipt: &gated.receipt,
+            parity: &read_parity(&parity)?,
+        };
         let bundle = pipeline::bundle(
-            &resolved.plan,
+            &documents,
             BundleContents {
                 model: model.bytes.to_vec(),
                 model_format,
                 eval_report: report.stored.bytes.to_vec(),
                 gate_receipt: gated.stored.bytes.to_vec(),
                 plan: resolved.stored.bytes.to_vec(),
+                parity_vectors: parity.bytes.to_vec(),
             },
         );
         for file in &bundle.files {
@@ -89,4 +103,10 @@ pub(super) fn stored_format(model: &EvidenceRef) -> Result<ModelFormat, Failure>
         let message = format!("{} is no name that a model is stored by", model.reference);
         Failure::new(FailureCode::EvidenceUnresolved, message)
     })
+}
+
+/// Parity vectors as the store holds them.
+pub(super) fn read_parity(stored: &Stored) -> Result<ParityVectors, Failure> {
+    read_json(SchemaName::ParityVectors, &stored.bytes)
+        .map_err(|fault| Failure::new(FailureCode::EvidenceUnresolved, format!("{}: {fault}", stored.at.reference)))
 }

@@ -1,13 +1,15 @@
 //! Publish: the verdict and the announcement enter the ledger together; the relay sends it.
 
-use super::bundle::stored_format;
+use super::bundle::{read_parity, stored_format};
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
 use crate::contract::{BundlePublication, EvidenceRef, SchemaName, read_json};
 use crate::evidence::{EvidencePath, layout};
 use crate::ledger::{Lease, Step};
-use crate::pipeline::{self, Bundle, BundleContents, EvalReport, GateReceipt, StoredVerdict, TrainPlan};
+use crate::pipeline::{
+    self, Bundle, BundleContents, BundleDocuments, EvalReport, GateReceipt, ParityVectors, StoredVerdict, TrainPlan,
+};
 use crate::run::{Failure, FailureCode, State, Transition};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
@@ -69,6 +71,7 @@ impl Runner {
         let drift = FailureCode::TrainArtifactImmutabilityViolation;
         let model_format = stored_format(named(lease, "model")?)?;
         let model = known(desk, lease, "model", &folder.model(model_format.file_name()), drift).await?;
+        let parity = known(desk, lease, "parity_vectors", &folder.model(ParityVectors::FILE), drift).await?;
         let parsed_plan: TrainPlan = read(&plan)?;
         let parsed_receipt: GateReceipt = read(&receipt)?;
         let parsed_report: EvalReport = read_json(SchemaName::EvalReport, &report.bytes).map_err(|fault| {
@@ -82,14 +85,21 @@ impl Runner {
             report: (&parsed_report, report.at.sha256),
             receipt: &parsed_receipt,
         })?;
+        let documents = BundleDocuments {
+            plan: &parsed_plan,
+            report: &parsed_report,
+            receipt: &parsed_receipt,
+            parity: &read_parity(&parity)?,
+        };
         let bundle = pipeline::bundle(
-            &parsed_plan,
+            &documents,
             BundleContents {
                 model: model.bytes.to_vec(),
                 model_format,
                 eval_report: report.bytes.to_vec(),
                 gate_receipt: receipt.bytes.to_vec(),
                 plan: plan.bytes.to_vec(),
+                parity_vectors: parity.bytes.to_vec(),
             },
         );
         Ok(Found { plan: parsed_plan, report: report.at, receipt: receipt.at, bundle })

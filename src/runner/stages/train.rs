@@ -5,7 +5,7 @@ use crate::contract::{EvidenceRef, Reference};
 use crate::faults::reach;
 use crate::identity::{Digest, document_bytes};
 use crate::ledger::Lease;
-use crate::pipeline::{Evaluation, ModelFormat, ResolvedAlgorithm, TrainPlan};
+use crate::pipeline::{Evaluation, ModelFormat, ParityVectors, ResolvedAlgorithm, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::bounds::Given;
@@ -37,6 +37,7 @@ struct TrainingRecord {
     model: Digest,
     scores: Digest,
     leakage_report: Digest,
+    parity_vectors: Digest,
     evaluation: Evaluation,
 }
 
@@ -219,6 +220,8 @@ impl Runner {
         let model = desk.file("model", &folder.model(name), &job_dir.join(name), drift).await?;
         let scores = desk.file("scores", &folder.model(SCORES), &job_dir.join(trainer::SCORES_FILE), drift).await?;
         let leakage_report = self.keep_leakage_report(job_dir, desk).await?;
+        let name = ParityVectors::FILE;
+        let parity_vectors = desk.file("parity_vectors", &folder.model(name), &job_dir.join(name), drift).await?;
         let record = TrainingRecord {
             schema_version: RECORD_VERSION.to_owned(),
             resolved_train_plan: resolved.stored.at.sha256,
@@ -226,6 +229,7 @@ impl Runner {
             model: model.sha256,
             scores: scores.sha256,
             leakage_report: leakage_report.sha256,
+            parity_vectors: parity_vectors.sha256,
             evaluation,
         };
         desk.document("training_record", &folder.model(RECORD), &record, drift).await?;
@@ -238,6 +242,8 @@ async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, In
     let folder = &desk.folder;
     let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
     let leakage_report = folder.leakage_report();
+    // Remembered by its role: the bundle takes it from there.
+    desk.verified("parity_vectors", &folder.model(ParityVectors::FILE), record.parity_vectors, on_drift).await?;
     Ok(Trained {
         model: desk.verified("model", &folder.model(record.model_format.file_name()), record.model, on_drift).await?.at,
         scores: desk.verified("scores", &folder.model(SCORES), record.scores, on_drift).await?.at,

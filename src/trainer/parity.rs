@@ -1,0 +1,28 @@
+//! Parity vectors by the booster: rows that try the model's edges, and the scores that it gives them.
+
+use super::booster::Fitted;
+use crate::contract::Feature;
+use crate::identity::RunId;
+use crate::pipeline::{ParityOrigin, ParityVectors, edge_rows, parity_inputs};
+use crate::run::{Failure, FailureCode};
+
+/// Makes the rows from a model in XGBoost JSON and scores them with what the file says, not with the
+/// model in memory.
+pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Result<ParityVectors, Failure> {
+    let unreadable =
+        |why: String| Failure::new(FailureCode::TrainerFailed, format!("the model that was written: {why}"));
+    let (categories, rows) = edge_rows(model, features).map_err(unreadable)?;
+    let inputs =
+        parity_inputs(features, &categories, rows.iter().map(|row| row.values.as_slice())).map_err(unreadable)?;
+    let scores = Fitted::read(model)?.score_rows(&inputs)?;
+    let scored = rows.into_iter().zip(scores);
+    Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, scored))
+}
+
+/// Scores the vectors' rows with this model and says which score differs first, if one does.
+pub fn check_parity(model: &[u8], features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
+    let scores = Fitted::read(model)
+        .and_then(|model| model.score_rows(&parity.inputs(features).map_err(super::booster::failed)?))
+        .map_err(|failure| failure.message)?;
+    parity.first_difference(&scores).map_or(Ok(()), Err)
+}

@@ -96,6 +96,11 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         threads => threads,
     };
     check_commands(&config.trainer)?;
+    let signing = config.signing_key()?;
+    match &signing {
+        Some(key) => info!(key = %key.public().hint(), "bundles are signed"),
+        None => warn!("bundles are not signed ([signing] allow_unsigned)"),
+    }
     Ok(Runner {
         heart: Heart::start(&ledger, worker.clone()).context("cannot start the heartbeats")?,
         ledger,
@@ -104,6 +109,8 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         boundaries: config.ownership_boundaries()?,
         trainer: TrainerCommand::this_binary()?,
         commands: config.trainer.commands.clone(),
+        signing,
+        allow_unsigned: config.signing.allow_unsigned,
         scratch: std::path::absolute(&config.trainer.scratch)?,
         threads,
         ceiling: Ceiling {

@@ -8,6 +8,7 @@ use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
 use crate::ledger::LedgerSettings;
+use crate::signing::{KeyFault, PrivateKey, SigningSettings};
 use crate::trainer::TrainerRegistrations;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ pub struct Config {
     pub inputs: InputSettings,
     /// The trainer's child process.
     pub trainer: TrainerSettings,
+    /// Whether and with what bundles are signed.
+    pub signing: SigningSettings,
     /// For the test suite; not in a release.
     #[cfg(debug_assertions)]
     #[cfg_attr(test, serde(skip_serializing))]
@@ -136,6 +139,15 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// No key, and nothing that allows bundles without a signature.
+    #[error("bundles must be signed: set [signing] key_file or key, or allow_unsigned = true")]
+    Unsigned,
+    /// Two keys.
+    #[error("[signing] has both a key and a key_file")]
+    TwoKeys,
+    /// A key that cannot be used.
+    #[error("[signing]: {0}")]
+    Key(#[from] KeyFault),
     /// The boundaries document does not give Model Factory its outputs.
     #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
     Ownership(String),
@@ -171,6 +183,21 @@ impl Config {
         toml::Value::Table(table)
             .try_into()
             .map_err(|error: toml::de::Error| ConfigError::Invalid { origin, message: error.message().to_owned() })
+    }
+
+    /// The key that bundles are signed with; none only where bundles without a signature are allowed.
+    pub fn signing_key(&self) -> Result<Option<PrivateKey>, ConfigError> {
+        let SigningSettings { key_file, key, allow_unsigned } = &self.signing;
+        let pem = match (key_file, key) {
+            (Some(_), Some(_)) => return Err(ConfigError::TwoKeys),
+            (None, Some(key)) => key.reveal().to_owned(),
+            (Some(path), None) => {
+                std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?
+            }
+            (None, None) if *allow_unsigned => return Ok(None),
+            (None, None) => return Err(ConfigError::Unsigned),
+        };
+        Ok(Some(PrivateKey::from_pem(&pem)?))
     }
 
     /// The boundaries document, checked. Nothing is admitted without it.
@@ -272,6 +299,24 @@ mod tests {
         assert_eq!(by_file.trainer.commands, by_environment.trainer.commands);
         let error = load("[trainer.commands.x]\nprogram = \"/bin/sh\"\nshell = true\n", &[]).unwrap_err();
         assert!(error.to_string().contains("unknown field"), "{error}");
+    }
+
+    #[test]
+    fn without_a_key_bundles_are_unsigned_only_where_that_is_said() {
+        assert!(matches!(load("", &[]).unwrap().signing_key(), Err(ConfigError::Unsigned)));
+        let unsigned = load("[signing]\nallow_unsigned = true\n", &[]).unwrap();
+        assert!(unsigned.signing_key().unwrap().is_none());
+        let key = PrivateKey::generate();
+        let by_environment = load("", &[("MODEL_FACTORY_SIGNING__KEY", key.to_pem().reveal())]).unwrap();
+        assert_eq!(by_environment.signing_key().unwrap().unwrap().public(), key.public());
+        assert!(!format!("{by_environment:?}").contains("BEGIN"), "a key is never printed");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.pem");
+        std::fs::write(&file, key.to_pem().reveal()).unwrap();
+        let by_file = load(&format!("[signing]\nkey_file = {file:?}\n"), &[]).unwrap();
+        assert_eq!(by_file.signing_key().unwrap().unwrap().public(), key.public());
+        std::fs::write(&file, "no key").unwrap();
+        assert!(matches!(by_file.signing_key(), Err(ConfigError::Key(KeyFault::NoPrivateKey))));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! - Every event is inserted by the transaction whose change it tells; only the relay produces.
 //! - Evidence is write-once; a name never changes its bytes.
 //! - The pure rooms (`contract`, `identity`, `run`, `pipeline`) know no clock, file, socket or chance.
+//! - A bundle is signed last, over every other file of it.
 //! - Data files are only ever decoded in the trainer's child process.
 
 pub mod contract;
@@ -29,10 +30,13 @@ pub mod kafka;
 pub mod ledger;
 pub mod objects;
 pub mod retry;
+pub mod signing;
 pub mod trainer;
 
+pub mod audit;
 pub mod child;
 pub mod intake;
+pub mod rebuild;
 pub mod relay;
 pub mod runner;
 

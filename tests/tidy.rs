@@ -14,11 +14,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "app bench child cli config contract dataset dev evidence identity kafka ledger pipeline run runner telemetry \
-         trainer",
+        "app audit bench child cli config contract dataset dev evidence identity kafka ledger pipeline rebuild run runner \
+         signing telemetry trainer",
     ),
     ("app", "config contract dataset evidence faults intake kafka ledger ops relay runner trainer"),
-    ("config", "contract dataset evidence faults kafka ledger trainer"),
+    ("config", "contract dataset evidence faults kafka ledger signing trainer"),
     ("telemetry", "config"),
     ("retry", ""),
     ("faults", ""),
@@ -31,13 +31,16 @@ const ROOMS: &[(&str, &str)] = &[
     ("evidence", "contract faults identity objects run"),
     ("dataset", "contract identity objects pipeline run"),
     ("objects", ""),
+    ("signing", "identity"),
     ("trainer", "contract identity pipeline run"),
     ("ops", "ledger"),
     ("intake", "contract faults identity kafka ledger retry run"),
-    ("runner", "contract dataset evidence faults identity ledger pipeline retry run trainer"),
+    ("runner", "contract dataset evidence faults identity ledger pipeline retry run signing trainer"),
     ("relay", "contract faults identity kafka ledger retry run"),
+    ("audit", "contract identity pipeline signing trainer"),
+    ("rebuild", "audit contract dataset evidence identity pipeline run trainer"),
     ("child", "contract dataset identity pipeline run trainer"),
-    ("dev", "config contract identity kafka ledger run"),
+    ("dev", "config contract identity kafka ledger run signing"),
     ("bench", "contract dataset dev identity intake kafka ledger pipeline relay run trainer"),
 ];
 
@@ -51,6 +54,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("parquet", &["dataset", "dev"]),
     ("arrow_array", &["dataset", "dev"]),
     ("hessboost", &["trainer"]),
+    ("p256", &["signing"]),
+    ("base64", &["signing"]),
     ("landlock", &["trainer"]),
     ("procfs", &["trainer"]),
     ("rustix", &["trainer"]),
@@ -62,12 +67,18 @@ const WALLS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("anyhow", &["app", "cli", "dev", "ops", "telemetry"]),
     ("std::env::var", &["config"]),
-    ("tokio", &["app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "relay", "runner", "trainer"]),
+    (
+        "tokio",
+        &[
+            "app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "rebuild", "relay", "runner",
+            "trainer",
+        ],
+    ),
     (
         "std::fs",
         &[
-            "app", "bench", "child", "cli", "config", "dataset", "dev", "evidence", "faults", "objects", "runner",
-            "trainer",
+            "app", "audit", "bench", "child", "cli", "config", "dataset", "dev", "evidence", "faults", "objects",
+            "rebuild", "runner", "trainer",
         ],
     ),
 ];

@@ -4,8 +4,8 @@ use super::progress::Narrator;
 use super::{dead_letters, runs};
 use crate::app::{self, Role};
 use crate::contract::{EventType, RunLifecycleEvent};
-use crate::dev::Environment;
 use crate::dev::requests::{DemoRequest, Fate, demo_requests};
+use crate::dev::{Environment, PUBLIC_KEY_FILE};
 use crate::kafka::{Follower, Inbound, Outlet, Record};
 use crate::ledger::{Ledger, RunRecord};
 use crate::pipeline::EvalReport;
@@ -65,7 +65,8 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    let is_ours = |name: &str| ["inputs", "evidence", "scratch", "postgres", "events.jsonl"].contains(&name);
+    let is_ours =
+        |name: &str| ["inputs", "evidence", "scratch", "postgres", "events.jsonl", PUBLIC_KEY_FILE].contains(&name);
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -187,6 +188,7 @@ async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger,
             let path = evidence.join(&bundle.reference);
             let folder = path.parent().unwrap_or(&path);
             writeln!(out, "\n  bundle   {}", folder.display())?;
+            writeln!(out, "  key      {}", environment.folder.join(PUBLIC_KEY_FILE).display())?;
         }
         if let Some(page) = run.refs.get("report_page") {
             writeln!(out, "  report   {}", evidence.join(&page.reference).display())?;

@@ -10,10 +10,12 @@ mod measure;
 mod migrate;
 mod progress;
 mod report;
+mod reproduce;
 mod runs;
 mod schema;
 mod submit;
 mod table;
+mod verify;
 mod worker;
 
 use crate::config::Config;
@@ -41,6 +43,8 @@ enum Command {
     Submit(submit::SubmitArgs),
     Runs(runs::RunsArgs),
     Report(report::ReportArgs),
+    Verify(verify::VerifyArgs),
+    Reproduce(reproduce::ReproduceArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
@@ -115,6 +119,8 @@ impl Cli {
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
             Command::Report(args) => runtime()?.block_on(args.run(config)),
+            Command::Verify(args) => args.run(),
+            Command::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),
             Command::Schema(args) => args.run(),
             Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),

@@ -5,6 +5,7 @@ use super::transactions::{DemoInputs, TransactionSpec, write};
 use crate::config::Config;
 use crate::kafka::{MockBroker, StartAt};
 use crate::ledger::Ledger;
+use crate::signing::PrivateKey;
 use anyhow::Context as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -44,12 +45,23 @@ impl Environment {
         config.inputs.root = Some(inputs_folder);
         config.trainer.scratch = folder.join("scratch");
         config.worker.http = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.signing.key = Some(signing_key(&folder)?.to_pem());
         progress("migrating the database");
         let ledger = Ledger::connect(&config.ledger).await?;
         ledger.migrate().await?;
         ledger.close().await;
         Ok(Self { config, inputs, folder, _broker: broker, _postgres: postgres, _database: database })
     }
+}
+
+/// File of the public key that bundles of a private world are signed with.
+pub const PUBLIC_KEY_FILE: &str = "signing.pub";
+
+/// A new key for this world; its public half is left in the folder.
+fn signing_key(folder: &Path) -> anyhow::Result<PrivateKey> {
+    let key = PrivateKey::generate();
+    fs::write(folder.join(PUBLIC_KEY_FILE), key.public().to_pem())?;
+    Ok(key)
 }
 
 /// The database's folder. Run as root, the server runs as another user, who must be able to get there;

@@ -9,5 +9,5 @@ pub mod requests;
 pub mod transactions;
 pub mod wide;
 
-pub use environment::Environment;
+pub use environment::{Environment, PUBLIC_KEY_FILE};
 pub use postgres::{PostgresError, PrivatePostgres, binaries};

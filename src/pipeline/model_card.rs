@@ -39,9 +39,10 @@ fn use_of(sources: &CardSources<'_>) -> String {
     let CardSources { plan, format, .. } = sources;
     let set = &plan.feature_definition_set;
     let mut text = format!(
-        "## Intended use\n\nGives a payment the probability that it is fraud, from 0 to 1, in the scope {}. It reads the feature \
-         set {}, version {}, as the {} inputs below, and needs a server that loads {}.\n\nIt is meant for nothing else: not for \
-         other scopes, other feature sets, or decisions about people that are not about a payment.\n\n| input | kind |\n|---|---|\n",
+        "## Intended use\n\nGives a payment the probability that it is fraud, from 0 to 1, in the scope {}. It reads the \
+         feature set {}, version {}, as the {} inputs below, and needs a server that loads {}.\n\nIt is meant for nothing \
+         else: not for other scopes, other feature sets, or decisions about people that are not about a payment.\n\n\
+         | input | kind |\n|---|---|\n",
         code(&plan.target_scope.scope_key()),
         code(&set.feature_set_id),
         code(&set.feature_set_version),

@@ -356,8 +356,8 @@ fn thresholds(model: &Value, features: usize) -> Result<BTreeMap<usize, Vec<f32>
         };
         let (left, kinds) = (column("left_children")?, column("split_type")?);
         let (indices, conditions) = (column("split_indices")?, column("split_conditions")?);
-        for node in 0..left.len() {
-            let is_split = left[node].as_i64().is_some_and(|child| child >= 0);
+        for (node, child) in left.iter().enumerate() {
+            let is_split = child.as_i64().is_some_and(|child| child >= 0);
             let is_numeric = kinds.get(node).and_then(Value::as_i64) == Some(0);
             if !(is_split && is_numeric) {
                 continue;

@@ -22,6 +22,7 @@ use crate::evidence::EvidenceStore;
 use crate::faults::{Injected, reach};
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
+use crate::signing::PrivateKey;
 use crate::trainer::{TrainerCommand, TrainerRegistrations};
 use attempt::Attempt;
 use desk::Desk;
@@ -47,6 +48,10 @@ pub struct Runner {
     pub trainer: TrainerCommand,
     /// Commands that a profile may name.
     pub commands: TrainerRegistrations,
+    /// What bundles are signed with.
+    pub signing: Option<PrivateKey>,
+    /// Whether a bundle that no key signed may be announced.
+    pub allow_unsigned: bool,
     /// Folder for job directories.
     pub scratch: PathBuf,
     /// Threads of a fit.

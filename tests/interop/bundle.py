@@ -7,6 +7,7 @@ import json
 import pathlib
 import sys
 
+import mlflow.exceptions
 import mlflow.pyfunc
 import numpy as np
 import pyarrow.parquet as pq
@@ -41,6 +42,23 @@ def main(state):
         difference = float(np.abs(found - scores["score"].to_numpy()).max())
         print(f"{name}: {len(found)} scores, largest difference {difference:.2e}")
         assert difference <= TOLERANCE, f"{name} scores differ by {difference}"
+    check_inputs(run / "bundle", inputs, features)
+
+
+def check_inputs(bundle, inputs, features):
+    """MLflow holds what it is given against the signature, and shows an example that fits it."""
+    model = mlflow.pyfunc.load_model(str(bundle))
+    assert model.metadata.get_input_schema().input_names() == features
+    for wrong in (inputs.drop(columns=features[0]), inputs.astype({features[0]: str})):
+        try:
+            model.predict(wrong)
+        except mlflow.exceptions.MlflowException:
+            continue
+        raise AssertionError("MLflow took inputs that do not fit the signature")
+    example = model.metadata.load_input_example(str(bundle))
+    assert list(example.columns) == features and len(example) > 0
+    assert len(np.asarray(model.predict(example)).ravel()) == len(example)
+    print(f"mlflow: inputs are checked; the example has {len(example)} rows")
 
 
 if __name__ == "__main__":

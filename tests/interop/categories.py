@@ -12,6 +12,7 @@ import tempfile
 
 import numpy as np
 import pandas as pd
+import parity
 import pyarrow.parquet as pq
 import xgboost
 from bundle import TOLERANCE, published_run
@@ -44,6 +45,8 @@ def main(binary, state):
         plan, rows = train(pathlib.Path(binary).resolve(), state, job_dir)
         scores = pq.read_table(job_dir / "scores.parquet").to_pandas().set_index("row_id")
         booster = xgboost.Booster(model_file=str(job_dir / "model.json"))
+        vectors = json.loads((job_dir / "parity_vectors.json").read_text())
+    assert {"known_category", "unknown_category"} <= parity.check(booster, vectors)
     names = [feature["name"] for feature in plan["features"]]
     frame = rows.loc[scores.index, names]
 

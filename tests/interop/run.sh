@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What we make, read by the other side's own software: scikit-learn on random windows; XGBoost, MLflow and
-# scikit-learn on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and a real Postgres;
-# the example trainers.
+# What we make, read by the other side's own software: scikit-learn on random windows; XGBoost, MLflow, scikit-learn,
+# model-signing, in-toto and CycloneDX on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and
+# a real Postgres; the example trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -25,6 +25,8 @@ echo "interop: metrics of random windows"
 echo "interop: a bundle of the demo"
 "$binary" demo --state-dir "$state/demo" >"$state/demo.log" 2>&1 || { cat "$state/demo.log"; exit 1; }
 "$python" tests/interop/bundle.py "$state/demo"
+"$python" tests/interop/parity.py "$state/demo"
+"$python" tests/interop/supply_chain.py "$state/demo"
 "$python" tests/interop/metrics.py "$state/demo"
 "$python" tests/interop/categories.py "$binary" "$state/demo"
 "$python" tests/interop/explanation.py "$state/demo"

@@ -38,6 +38,7 @@ def settings(brokers, database, state, name):
         "MODEL_FACTORY_INPUTS__ROOT": f"{state}/inputs",
         "MODEL_FACTORY_TRAINER__SCRATCH": f"{state}/scratch-{name}",
         "MODEL_FACTORY_WORKER__HTTP": "127.0.0.1:0",
+        "MODEL_FACTORY_SIGNING__ALLOW_UNSIGNED": "true",
     }
 
 

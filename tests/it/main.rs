@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read the environment for services, and bound their waits")]
 #![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
+mod audit;
 mod broken_rows;
 mod bundle;
 mod ceiling;

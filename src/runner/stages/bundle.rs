@@ -3,10 +3,10 @@
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
-use crate::contract::{EventRefs, EvidenceRef, SchemaName, read_json};
+use crate::contract::{BundleArtifact, EventRefs, EvidenceRef, SchemaName, read_json};
 use crate::identity::{Digest, RunId};
 use crate::ledger::Lease;
-use crate::pipeline::{self, Bundle, BundleContents, BundleDocuments, ModelFormat, ParityVectors};
+use crate::pipeline::{self, Bundle, BundleContents, BundleDocuments, ModelFormat, ParityVectors, SIGNATURE_FILE};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
@@ -29,6 +29,25 @@ struct Complete<'a> {
     evidence_pack: &'a EvidenceRef,
 }
 
+/// A bundle that stands in the store, and the signature beside its files.
+pub(in crate::runner) struct Packed {
+    pub(in crate::runner) bundle: Bundle,
+    pub(in crate::runner) signature: Option<BundleArtifact>,
+}
+
+/// The signature's role in the ledger.
+pub(super) const SIGNATURE_ROLE: &str = "bundle/model.sig";
+
+/// The signature among a bundle's files.
+pub(super) fn signature_artifact(stored: &Stored) -> BundleArtifact {
+    BundleArtifact {
+        path: SIGNATURE_FILE.to_owned(),
+        sha256: stored.at.sha256,
+        bytes: stored.bytes.len() as u64,
+        media_type: "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned(),
+    }
+}
+
 impl Runner {
     pub(in crate::runner) async fn bundle(
         &self,
@@ -36,7 +55,7 @@ impl Runner {
         resolved: &Resolved,
         report: &Reported,
         gated: &Gated,
-    ) -> Result<Bundle, Interrupted> {
+    ) -> Result<Packed, Interrupted> {
         let model = &report.report.provenance.model;
         let model_format = stored_format(model)?;
         let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
@@ -72,7 +91,19 @@ impl Runner {
             let path = desk.folder.bundle(file.path);
             desk.bytes(&role, &path, bytes, FailureCode::BundlePackageImmutabilityViolation).await?;
         }
-        Ok(bundle)
+        let signature = self.sign(desk, &bundle).await?;
+        Ok(Packed { bundle, signature })
+    }
+
+    /// Signs every file, where there is a key; the last file of the bundle. A key that was changed since an
+    /// earlier attempt signed gives other bytes, which is drift.
+    async fn sign(&self, desk: &Desk<'_>, bundle: &Bundle) -> Result<Option<BundleArtifact>, Interrupted> {
+        let Some(key) = &self.signing else { return Ok(None) };
+        let files = bundle.files.iter().map(|file| (file.path.to_owned(), Digest::of(&file.bytes))).collect();
+        let bytes = Bytes::from(key.sign(&bundle.bundle_version, &files, SIGNATURE_FILE));
+        let on_drift = FailureCode::BundlePackageImmutabilityViolation;
+        let stored = desk.bytes(SIGNATURE_ROLE, &desk.folder.bundle(SIGNATURE_FILE), bytes, on_drift).await?;
+        Ok(Some(signature_artifact(&stored)))
     }
 
     /// Closes the evidence of a run that reached its verdict: pack, attempt, `_COMPLETE`.

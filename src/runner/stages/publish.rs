@@ -1,14 +1,15 @@
 //! Publish: the verdict and the announcement enter the ledger together; the relay sends it.
 
-use super::bundle::{read_parity, stored_format};
+use super::bundle::{Packed, SIGNATURE_ROLE, read_parity, signature_artifact, stored_format};
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
-use crate::contract::{BundlePublication, EvidenceRef, SchemaName, read_json};
+use crate::contract::{BundleArtifact, BundlePublication, EvidenceRef, SchemaName, read_json};
 use crate::evidence::{EvidencePath, layout};
 use crate::ledger::{Lease, Step};
 use crate::pipeline::{
-    self, Bundle, BundleContents, BundleDocuments, EvalReport, GateReceipt, ParityVectors, StoredVerdict, TrainPlan,
+    self, BundleContents, BundleDocuments, EvalReport, GateReceipt, ParityVectors, SIGNATURE_FILE, StoredVerdict,
+    TrainPlan,
 };
 use crate::run::{Failure, FailureCode, State, Transition};
 use crate::runner::attempt::Attempt;
@@ -28,13 +29,13 @@ impl Runner {
         resolved: &Resolved,
         report: &Reported,
         gated: &Gated,
-        bundle: &Bundle,
+        packed: &Packed,
     ) -> Result<State, Interrupted> {
         self.complete(desk, lease, attempt, "PASS").await?;
         let mut steps = vec![Step::to(Transition::PassGate, desk.refs())];
         if gated.is_eligible() {
-            let publication =
-                announce(desk, &resolved.plan, report.stored.at.clone(), gated.stored.at.clone(), bundle).await?;
+            let (report, receipt) = (report.stored.at.clone(), gated.stored.at.clone());
+            let publication = announce(desk, &resolved.plan, report, receipt, packed).await?;
             // The ledger drops this step where no request allows publication; it decides under the
             // row's lock, so that a request that joins the run right now is not overlooked.
             steps.push(Step::publish(Transition::RequestPublish, publication));
@@ -51,8 +52,8 @@ impl Runner {
         let desk = Desk::new(&self.store, lease);
         let found = self.reread(&desk, lease).await?;
         keeper.check()?;
-        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.bundle).await?;
-        info!(bundle.id = %found.bundle.bundle_id, "verified the bundle again");
+        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.packed).await?;
+        info!(bundle.id = %found.packed.bundle.bundle_id, "verified the bundle again");
         self.advance(lease, &[Step::publish(Transition::DeferPublish, publication)]).await
     }
 
@@ -102,7 +103,19 @@ impl Runner {
                 parity_vectors: parity.bytes.to_vec(),
             },
         );
-        Ok(Found { plan: parsed_plan, report: report.at, receipt: receipt.at, bundle })
+        let signature = self.signature(desk, lease).await?;
+        let packed = Packed { bundle, signature };
+        Ok(Found { plan: parsed_plan, report: report.at, receipt: receipt.at, packed })
+    }
+
+    /// The signature that the ledger knows. It is not made again: the key may be another one by now.
+    async fn signature(&self, desk: &Desk<'_>, lease: &Lease) -> Result<Option<BundleArtifact>, Interrupted> {
+        if self.allow_unsigned && !lease.refs.contains_key(SIGNATURE_ROLE) {
+            return Ok(None);
+        }
+        let on_drift = FailureCode::BundlePackageImmutabilityViolation;
+        let stored = known(desk, lease, SIGNATURE_ROLE, &desk.folder.bundle(SIGNATURE_FILE), on_drift).await?;
+        Ok(Some(signature_artifact(&stored)))
     }
 }
 
@@ -112,14 +125,22 @@ async fn announce(
     plan: &TrainPlan,
     eval_report: EvidenceRef,
     gate_receipt: EvidenceRef,
-    bundle: &Bundle,
+    packed: &Packed,
 ) -> Result<BundlePublication, Interrupted> {
+    let Packed { bundle, signature } = packed;
     for file in &bundle.files {
         let artifact = file.artifact();
         let (role, path) = (format!("bundle/{}", file.path), desk.folder.bundle(file.path));
         desk.verified(&role, &path, artifact.sha256, FailureCode::BundlePackageImmutabilityViolation).await?;
     }
-    Ok(pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt))
+    if let Some(file) = signature {
+        let path = desk.folder.bundle(SIGNATURE_FILE);
+        let on_drift = FailureCode::BundlePackageImmutabilityViolation;
+        desk.verified(SIGNATURE_ROLE, &path, file.sha256, on_drift).await?;
+    }
+    let mut publication = pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt);
+    publication.artifacts.extend(signature.clone());
+    Ok(publication)
 }
 
 /// A passed run as it stands in the evidence store.
@@ -127,7 +148,7 @@ struct Found {
     plan: TrainPlan,
     report: EvidenceRef,
     receipt: EvidenceRef,
-    bundle: Bundle,
+    packed: Packed,
 }
 
 /// Evidence that the ledger knows by role, with the digest that it knows, else `on_drift`.

@@ -5,6 +5,7 @@ use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
 use model_factory::contract::EventType as E;
 use model_factory::run::{FailureCode as C, State};
+use model_factory::signing::PrivateKey;
 use serde_json::json;
 
 const OPERATOR: &str = "tell the operator: restore the evidence, then ask for the publication again";
@@ -44,6 +45,13 @@ fn lost() -> Vec<Row> {
             "the ledger names no model",
             OPERATOR,
             Bring::Scenario(|stage| without_reference(stage).boxed_local()),
+        ),
+        later(
+            C::EvidenceRefMissing,
+            "a bundle that no key signed, announced by a worker that signs",
+            "the ledger names no bundle/model.sig",
+            "ask for the run under another config_revision, so that it is built and signed; or let an operator allow unsigned bundles",
+            Bring::Scenario(|stage| without_signature(stage).boxed_local()),
         ),
         later(
             C::EvidenceUnresolved,
@@ -123,6 +131,20 @@ async fn without_reference(stage: &mut Stage) -> Brought {
     let passed = stage.passed("req-noref-001").await;
     stage.set(&passed.run_id(), "refs = refs - 'model'").await;
     stage.permit_and_work("req-noref-001").await;
+    passed
+}
+
+async fn without_signature(stage: &mut Stage) -> Brought {
+    let passed = stage.passed("req-unsigned1").await;
+    let signing = &mut stage.world.config.signing;
+    signing.key = Some(PrivateKey::generate().to_pem());
+    signing.allow_unsigned = false;
+    stage.restart_runner().await;
+    stage.permit_and_work("req-unsigned1").await;
+    let signing = &mut stage.world.config.signing;
+    signing.key = None;
+    signing.allow_unsigned = true;
+    stage.restart_runner().await;
     passed
 }
 

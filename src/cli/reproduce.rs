@@ -1,0 +1,73 @@
+//! `model-factory reproduce`: a bundle built again from its pinned inputs.
+
+use super::table::Output;
+use crate::config::Config;
+use crate::dataset::Inputs;
+use crate::rebuild::{Rebuilder, Reproduction};
+use crate::trainer::TrainerCommand;
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Build a bundle again from the inputs that it pins, and compare plan, model, report and bundle id.
+///
+/// Manifests, profiles and data are fetched as `[inputs]` of the configuration allows. Neither broker nor
+/// database is needed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status 1 where anything comes out other than the bundle says. Only models of the built-in
+booster can be trained again; one of a registered command is refused.
+
+Examples:
+  MODEL_FACTORY_INPUTS__ROOT=/data model-factory reproduce ./bundle
+  model-factory reproduce ./bundle --work /scratch --threads 1 --output json")]
+pub(super) struct ReproduceArgs {
+    /// Folder of the bundle.
+    bundle: PathBuf,
+    /// Folder to work in; a folder of its own is made there and removed.
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Threads of the fit; 0 takes every core.
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+impl ReproduceArgs {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
+        let place = self.work.unwrap_or_else(std::env::temp_dir);
+        std::fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+        let work = tempfile::Builder::new().prefix("model-factory-reproduce-").tempdir_in(place.canonicalize()?)?;
+        let threads = match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+            threads => threads,
+        };
+        let rebuilder =
+            Rebuilder { inputs: Inputs::open(&config.inputs)?, trainer: TrainerCommand::this_binary()?, threads };
+        let rebuilding = Box::pin(rebuilder.rebuild(&self.bundle, work.path()));
+        let reproduction =
+            rebuilding.await.map_err(|failure| anyhow::anyhow!("{}: {}", failure.code, failure.message))?;
+        let mut out = std::io::stdout().lock();
+        match self.output {
+            Output::Json => writeln!(out, "{}", serde_json::to_string(&reproduction)?)?,
+            Output::Table => show(&mut out, &reproduction)?,
+        }
+        Ok(if reproduction.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn show(out: &mut dyn Write, reproduction: &Reproduction) -> std::io::Result<()> {
+    for part in &reproduction.parts {
+        if part.expected == part.found {
+            writeln!(out, "{:<10} identical  {}", part.part, part.found)?;
+        } else {
+            writeln!(out, "{:<10} DIFFERS    {} instead of {}", part.part, part.found, part.expected)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What a bundle was built from, by its pinned references.
+
+use super::unresolved;
+use crate::contract::{Reference, TrainBuildRequest};
+use crate::dataset::Inputs;
+use crate::identity::Digest;
+use crate::pipeline::{self, Fetched, Sources, TrainPlan};
+use crate::run::{Failure, FailureCode};
+use std::collections::BTreeMap;
+
+/// Manifests and profiles as they are now, each with the digest that the plan pins.
+pub(super) struct Documents {
+    manifests: Vec<Fetched>,
+    training_profile: Fetched,
+    pub(super) governance_profile: Fetched,
+}
+
+pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documents, Failure> {
+    let mut manifests = Vec::with_capacity(plan.manifests.len());
+    for manifest in &plan.manifests {
+        manifests.push(document(inputs, &manifest.reference, manifest.sha256).await?);
+    }
+    let (training, governance) = (&plan.training_profile, &plan.governance_profile);
+    Ok(Documents {
+        manifests,
+        training_profile: document(inputs, &training.reference, training.sha256).await?,
+        governance_profile: document(inputs, &governance.reference, governance.sha256).await?,
+    })
+}
+
+async fn document(inputs: &Inputs, reference: &str, pinned: Digest) -> Result<Fetched, Failure> {
+    let reference = parse(reference)?;
+    let (bytes, sha256) = inputs.document(&reference).await.map_err(unresolved)?;
+    if sha256 != pinned {
+        let message = format!("{}: the plan pins {pinned}, found {sha256}", reference.as_str());
+        return Err(Failure::new(FailureCode::DigestMismatch, message));
+    }
+    Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
+}
+
+pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {
+    Reference::parse(reference).map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))
+}
+
+/// The plan, made anew from these documents and from what was asked for.
+pub(super) fn plan(plan: &TrainPlan, documents: &Documents) -> Result<TrainPlan, Failure> {
+    let references = plan.manifests.iter().map(|manifest| parse(&manifest.reference));
+    let request = TrainBuildRequest {
+        schema_version: TrainBuildRequest::SCHEMA_VERSION.to_owned(),
+        request_id: "reproduce".to_owned(),
+        intent_kind: plan.intent_kind,
+        platform_run_id: plan.platform_run_id.clone(),
+        dataset_manifest_refs: references.collect::<Result<_, _>>()?,
+        training_config_ref: parse(&plan.training_profile.reference)?,
+        governance_profile_ref: parse(&plan.governance_profile.reference)?,
+        requester_principal: "reproduce".to_owned(),
+        target_scope: plan.target_scope.clone(),
+        policy_revision: plan.revisions.policy_revision.clone(),
+        config_revision: plan.revisions.config_revision.clone(),
+        mf_code_release_id: plan.revisions.mf_code_release_id.clone(),
+        publish_allowed: false,
+    };
+    pipeline::resolve(&Sources {
+        request: &request,
+        manifests: &documents.manifests,
+        training_profile: &documents.training_profile,
+        governance_profile: &documents.governance_profile,
+        ownership_boundaries_sha256: plan.ownership_boundaries_sha256,
+        commands: &BTreeMap::new(),
+        // Labels as of a later instant than the attempt's start were refused when it was made.
+        started_at: plan.label_basis.label_asof_utc,
+    })
+}

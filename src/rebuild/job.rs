@@ -1,0 +1,48 @@
+//! The training itself, in the trainer's child process.
+
+use super::fetch::parse;
+use super::{Rebuilder, unresolved};
+use crate::identity::{Digest, document_bytes};
+use crate::pipeline::{Evaluation, ParityVectors, TrainPlan};
+use crate::run::{Failure, FailureCode};
+use crate::trainer::{self, EVALUATION_FILE, Exit, Job, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE};
+use std::path::Path;
+
+/// What the child left.
+pub(super) struct Trained {
+    pub(super) evaluation: Evaluation,
+    pub(super) model: Vec<u8>,
+    pub(super) parity_vectors: Vec<u8>,
+    pub(super) scores: Digest,
+    pub(super) leakage_report: Digest,
+}
+
+pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) -> Result<Trained, Failure> {
+    let broken = |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, error.to_string());
+    let data = work.join("data");
+    tokio::fs::create_dir(&data).await.map_err(broken)?;
+    let mut files = Vec::with_capacity(plan.files.len());
+    for (index, file) in plan.files.iter().enumerate() {
+        let into = data.join(format!("{index}.parquet"));
+        let reference = parse(&file.reference)?;
+        rebuilder.inputs.file(&reference, file.sha256, file.bytes, &into).await.map_err(unresolved)?;
+        files.push(into);
+    }
+    let job = Job { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
+    tokio::fs::write(work.join(Job::FILE), document_bytes(&job)).await.map_err(broken)?;
+    let ended = trainer::run(&rebuilder.trainer, work, &plan.limits, std::future::pending(), |_| {}).await;
+    match ended.map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))? {
+        Exit::Finished => {}
+        Exit::Failed(failure) => return Err(failure),
+        Exit::Stopped => return Err(Failure::new(FailureCode::TrainerFailed, "the trainer was stopped")),
+    }
+    let read = |name: &str| std::fs::read(work.join(name)).map_err(broken);
+    let evaluation = serde_json::from_slice(&read(EVALUATION_FILE)?).map_err(unresolved)?;
+    Ok(Trained {
+        evaluation,
+        model: read(MODEL_FILE)?,
+        parity_vectors: read(ParityVectors::FILE)?,
+        scores: Digest::of(&read(SCORES_FILE)?),
+        leakage_report: Digest::of(&read(LEAKAGE_REPORT_FILE)?),
+    })
+}

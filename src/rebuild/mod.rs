@@ -1,0 +1,142 @@
+//! A bundle built again from the inputs that it pins, to compare bytes.
+//!
+//! Guarantees: nothing but the pinned references is fetched, each checked against its digest; training
+//! happens in the trainer's child process, as in a worker. Never: opens the ledger or the evidence store.
+
+mod fetch;
+mod job;
+
+use crate::audit::{self, Expected};
+use crate::contract::{EvidenceRef, SchemaName, read_json, read_yaml};
+use crate::dataset::Inputs;
+use crate::evidence::{EvidencePath, RunFolder, layout};
+use crate::identity::{Digest, document_bytes};
+use crate::pipeline::{
+    self, BundleContents, BundleDocuments, EvalProvenance, ParityVectors, ResolvedAlgorithm, TrainPlan,
+};
+use crate::run::{Failure, FailureCode};
+use crate::trainer::TrainerCommand;
+use job::Trained;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// With what a bundle is built again.
+pub struct Rebuilder {
+    /// What may be read.
+    pub inputs: Inputs,
+    /// How the trainer's child process is started.
+    pub trainer: TrainerCommand,
+    /// Threads of the fit.
+    pub threads: u32,
+}
+
+/// What came out, beside what the bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reproduction {
+    /// Whether everything came out the same.
+    pub identical: bool,
+    /// Part by part, in the order in which they depend on each other.
+    pub parts: Vec<Part>,
+}
+
+/// One part of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Which.
+    pub part: &'static str,
+    /// Digest of what the bundle holds.
+    pub expected: Digest,
+    /// Digest of what came out.
+    pub found: Digest,
+}
+
+impl Rebuilder {
+    /// Builds the bundle in `folder` again, working in `work`.
+    pub async fn rebuild(&self, folder: &Path, work: &Path) -> Result<Reproduction, Failure> {
+        let verification = audit::verify(folder, &Expected::default());
+        if let Some(broken) = verification.broken {
+            let message = format!("the bundle is broken at the link {}: {}", broken.link, broken.why);
+            return Err(Failure::new(FailureCode::EvidenceUnresolved, message));
+        }
+        let expected_id = verification.bundle_id.expect("a bundle without a broken link has an id");
+        let read =
+            |name: &str| std::fs::read(folder.join(name)).map_err(|error| unresolved(format!("{name}: {error}")));
+        let plan_bytes = read("resolved_train_plan.json")?;
+        let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &plan_bytes).map_err(unresolved)?;
+        if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
+            let message =
+                format!("the model was trained by {}; only the built-in booster can be run here", algorithm.id);
+            return Err(Failure::new(FailureCode::TrainingProfileInvalid, message));
+        }
+        let sources = fetch::sources(&self.inputs, &plan).await?;
+        let again = fetch::plan(&plan, &sources)?;
+        let again_bytes = document_bytes(&again);
+        let trained = job::train(self, &again, work).await?;
+
+        let places = Places { plan: &again, run: RunFolder::new(&again.platform_run_id, &again.run_id) };
+        let governance = read_yaml(SchemaName::GovernanceProfile, &sources.governance_profile.bytes)
+            .map_err(|fault| Failure::new(FailureCode::GovernanceProfileInvalid, fault.to_string()))?;
+        let provenance = places.provenance(Digest::of(&again_bytes), &trained);
+        let report = pipeline::report(&again, trained.evaluation, &governance, provenance)?;
+        let report_bytes = document_bytes(&report);
+        let looked_at = places.looked_at(Digest::of(&report_bytes), &report.provenance);
+        let receipt = pipeline::gate(&again.run_id, &report, &governance, looked_at)?;
+        let parity: ParityVectors =
+            read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
+        let documents = BundleDocuments { plan: &again, report: &report, receipt: &receipt, parity: &parity };
+        let model = Digest::of(&trained.model);
+        let bundle = pipeline::bundle(
+            &documents,
+            BundleContents {
+                model: trained.model,
+                model_format: pipeline::ModelFormat::XgboostJson,
+                eval_report: report_bytes.clone(),
+                gate_receipt: document_bytes(&receipt),
+                plan: again_bytes.clone(),
+                parity_vectors: trained.parity_vectors,
+            },
+        );
+        let part = |part, expected, found| Part { part, expected, found };
+        let parts = vec![
+            part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),
+            part("model", Digest::of(&read("model.json")?), model),
+            part("report", Digest::of(&read("eval_report.json")?), Digest::of(&report_bytes)),
+            part("bundle_id", expected_id, bundle.bundle_id),
+        ];
+        Ok(Reproduction { identical: parts.iter().all(|part| part.expected == part.found), parts })
+    }
+}
+
+/// Where a worker would have put the evidence: reports name it.
+struct Places<'a> {
+    plan: &'a TrainPlan,
+    run: RunFolder,
+}
+
+impl Places<'_> {
+    fn provenance(&self, plan: Digest, trained: &Trained) -> EvalProvenance {
+        let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
+        EvalProvenance {
+            resolved_train_plan: at(layout::resolved_train_plan(&self.plan.platform_run_id, &self.plan.run_key), plan),
+            model: at(self.run.model("model.json"), Digest::of(&trained.model)),
+            scores: at(self.run.model("scores.parquet"), trained.scores),
+            leakage_report: at(self.run.leakage_report(), trained.leakage_report),
+            revisions: self.plan.revisions.clone(),
+        }
+    }
+
+    fn looked_at(&self, report: Digest, provenance: &EvalProvenance) -> BTreeMap<String, EvidenceRef> {
+        let report = EvidenceRef { reference: self.run.eval_report().to_string(), sha256: report };
+        BTreeMap::from([
+            ("eval_report".to_owned(), report),
+            ("leakage_report".to_owned(), provenance.leakage_report.clone()),
+            ("model".to_owned(), provenance.model.clone()),
+            ("resolved_train_plan".to_owned(), provenance.resolved_train_plan.clone()),
+        ])
+    }
+}
+
+fn unresolved(why: impl ToString) -> Failure {
+    Failure::new(FailureCode::EvidenceUnresolved, why.to_string())
+}

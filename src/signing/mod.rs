@@ -1,0 +1,26 @@
+//! Signatures of bundles, as OpenSSF model signing defines them: an ECDSA key on the curve P-256.
+//!
+//! Guarantees: the same bundle under the same key gets the same signature (RFC 6979), so that a second
+//! attempt writes the same bytes. Never: prints a key.
+
+mod envelope;
+mod key;
+
+pub use envelope::{SignatureFault, check_files, verify};
+pub use key::{KeyFault, PrivateKey, PublicKey, Secret};
+
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Whether and with what bundles are signed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub struct SigningSettings {
+    /// File that holds the private key as PEM.
+    pub key_file: Option<PathBuf>,
+    /// The private key itself, as PEM.
+    pub key: Option<Secret>,
+    /// Whether bundles are built and announced without a signature where there is no key.
+    pub allow_unsigned: bool,
+}

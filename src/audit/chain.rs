@@ -10,7 +10,8 @@ use crate::pipeline::{
     PROVENANCE_PREDICATE, PROVENANCE_STATEMENT, ParityOrigin, ParityVectors, ResolvedAlgorithm, SIGNATURE_FILE,
     TrainPlan, bundle_id, bundle_version, dependencies, eval_report_id, external_parameters,
 };
-use crate::{signing, trainer};
+use crate::signing;
+use crate::trainer;
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -97,9 +97,10 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
     };
     check_commands(&config.trainer)?;
     let signing = config.signing_key()?;
-    match &signing {
-        Some(key) => info!(key = %key.public().hint(), "bundles are signed"),
-        None => warn!("bundles are not signed ([signing] allow_unsigned)"),
+    if let Some(key) = &signing {
+        info!(key = %key.public().hint(), "bundles are signed");
+    } else {
+        warn!("bundles are not signed ([signing] allow_unsigned)");
     }
     Ok(Runner {
         heart: Heart::start(&ledger, worker.clone()).context("cannot start the heartbeats")?,

@@ -80,6 +80,7 @@ struct Opened<'a> {
 }
 
 impl Opened<'_> {
+    #[expect(clippy::type_complexity, reason = "a table of functions reads line by line")]
     fn links() -> [(Link, fn(&Self) -> Holds); 9] {
         [
             (Link::Request, Self::request),

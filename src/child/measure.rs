@@ -66,11 +66,11 @@ fn returned(
             None => ParityValue::Number(value),
         })
     };
-    let scored = rows.iter().zip(scores).step_by(rows.len().div_ceil(ROWS).max(1)).map(|(&row, &score)| {
+    let vectors = rows.iter().zip(scores).step_by(rows.len().div_ceil(ROWS).max(1)).map(|(&row, &score)| {
         let values = (0..plan.features.len()).map(|feature| shown(row, feature)).collect();
         (ParityRow { case: ParityCase::TestRow, values }, score)
     });
-    ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, scored)
+    ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, vectors)
 }
 
 /// What the profile asks for of these scores of the test window.

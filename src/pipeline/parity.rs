@@ -302,16 +302,14 @@ fn unknown(known: &[Category]) -> ParityValue {
         Category::Number(number) => Some(*number),
         Category::Text(_) => None,
     });
-    match numbers.max() {
-        Some(largest) => ParityValue::Integer(largest.wrapping_add(1)),
-        None => {
-            let mut text = "never seen".to_owned();
-            while known.contains(&Category::Text(text.clone())) {
-                text.push('!');
-            }
-            ParityValue::Text(text)
-        }
+    if let Some(largest) = numbers.max() {
+        return ParityValue::Integer(largest.wrapping_add(1));
     }
+    let mut text = "never seen".to_owned();
+    while known.contains(&Category::Text(text.clone())) {
+        text.push('!');
+    }
+    ParityValue::Text(text)
 }
 
 /// Rows at the most, and values in all of them together.
@@ -425,9 +423,9 @@ mod tests {
         let again: ParityVectors =
             crate::contract::read_json(crate::contract::SchemaName::ParityVectors, &bytes).unwrap();
         assert_eq!(again, vectors);
-        let mut scores: Vec<f32> = vectors.vectors.iter().map(|vector| vector.score).collect();
-        assert_eq!(vectors.first_difference(&scores), None);
-        scores[3] = scores[3].next_up();
-        assert!(vectors.first_difference(&scores).unwrap().contains("vector 3"));
+        let mut given: Vec<f32> = vectors.vectors.iter().map(|vector| vector.score).collect();
+        assert_eq!(vectors.first_difference(&given), None);
+        given[3] = given[3].next_up();
+        assert!(vectors.first_difference(&given).unwrap().contains("vector 3"));
     }
 }

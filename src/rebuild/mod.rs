@@ -137,6 +137,6 @@ impl Places<'_> {
     }
 }
 
-fn unresolved(why: impl ToString) -> Failure {
-    Failure::new(FailureCode::EvidenceUnresolved, why.to_string())
+fn unresolved(why: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::EvidenceUnresolved, format!("{why}"))
 }

@@ -209,7 +209,7 @@ fn compare(payload: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), Signa
     }
 }
 
-fn malformed(why: impl ToString) -> SignatureFault {
+fn malformed(why: impl std::fmt::Display) -> SignatureFault {
     SignatureFault::Malformed(why.to_string())
 }
 

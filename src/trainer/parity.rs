@@ -15,8 +15,8 @@ pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Res
     let inputs =
         parity_inputs(features, &categories, rows.iter().map(|row| row.values.as_slice())).map_err(unreadable)?;
     let scores = Fitted::read(model)?.score_rows(&inputs)?;
-    let scored = rows.into_iter().zip(scores);
-    Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, scored))
+    let vectors = rows.into_iter().zip(scores);
+    Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, vectors))
 }
 
 /// Scores the vectors' rows with this model and says which score differs first, if one does.

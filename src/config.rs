@@ -7,7 +7,7 @@ use crate::contract::OwnershipBoundaries;
 use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
-use crate::ledger::LedgerSettings;
+use crate::ledger::{LedgerSettings, PublishSettings};
 use crate::trainer::TrainerRegistrations;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -24,6 +24,8 @@ pub struct Config {
     pub kafka: KafkaSettings,
     /// Postgres.
     pub ledger: LedgerSettings,
+    /// When a run is PUBLISHED.
+    pub publish: PublishSettings,
     /// Where evidence goes.
     pub evidence: EvidenceSettings,
     /// What may be read.

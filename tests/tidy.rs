@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &str)] = &[
         "app bench child cli config contract dataset dev evidence identity kafka ledger pipeline run runner telemetry \
          trainer",
     ),
-    ("app", "config contract dataset evidence faults intake kafka ledger ops relay runner trainer"),
+    ("app", "config contract dataset evidence faults intake kafka ledger ops registry relay runner trainer"),
     ("config", "contract dataset evidence faults kafka ledger trainer"),
     ("telemetry", "config"),
     ("retry", ""),
@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("trainer", "contract identity pipeline run"),
     ("ops", "ledger"),
     ("intake", "contract faults identity kafka ledger retry run"),
+    ("registry", "contract faults kafka ledger retry"),
     ("runner", "contract dataset evidence faults identity ledger pipeline retry run trainer"),
     ("relay", "contract faults identity kafka ledger retry run"),
     ("child", "contract dataset identity pipeline run trainer"),
@@ -62,7 +63,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("anyhow", &["app", "cli", "dev", "ops", "telemetry"]),
     ("std::env::var", &["config"]),
-    ("tokio", &["app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "relay", "runner", "trainer"]),
+    (
+        "tokio",
+        &[
+            "app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "registry", "relay", "runner",
+            "trainer",
+        ],
+    ),
     (
         "std::fs",
         &[

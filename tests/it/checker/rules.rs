@@ -185,7 +185,7 @@ fn s5_no_step_of_a_lost_lease(history: &History, found: Found<'_>) {
 }
 
 fn s6_legal_steps_only(history: &History, found: Found<'_>) {
-    const LEGAL: [(&str, &str, &str); 18] = [
+    const LEGAL: [(&str, &str, &str); 19] = [
         ("START", "QUEUED", "RUNNING"),
         ("FINISH_EVALUATION", "RUNNING", "EVAL_READY"),
         ("PASS_GATE", "EVAL_READY", "PASS"),
@@ -203,6 +203,7 @@ fn s6_legal_steps_only(history: &History, found: Found<'_>) {
         ("DEFER_PUBLISH", "RUNNING", "PUBLISH_PENDING"),
         ("DEFER_PUBLISH", "PUBLISH_PENDING", "PUBLISH_PENDING"),
         ("PUBLISH", "PUBLISH_PENDING", "PUBLISHED"),
+        ("PUBLISH", "RUNNING", "PUBLISHED"),
         ("FAIL", "QUEUED", "FAIL"),
     ];
     let runs = by_run(&history.steps);

@@ -3,9 +3,11 @@
 use super::evidence::announced_later;
 use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes};
-use crate::support::data;
+use crate::support::{data, said};
 use futures::FutureExt as _;
 use model_factory::contract::EventType as E;
+use model_factory::ledger::Answered;
+use model_factory::registry::Heard;
 use model_factory::run::{FailureCode as C, State};
 use model_factory::runner::RunnerOutcome;
 use serde_json::json;
@@ -15,6 +17,8 @@ const FORCED: &str = "nothing: the bundle may not be announced; the operator loo
 pub fn rows() -> Vec<Row> {
     let mut rows = ineligible();
     rows.push(unavailable());
+    rows.push(unanswered());
+    rows.push(rejected());
     rows.push(exhausted());
     rows
 }
@@ -37,6 +41,46 @@ fn unavailable() -> Row {
             ],
         },
         next: "nothing: it is announced again, without training, within the bound",
+    }
+}
+
+/// The events of a run whose announcement the broker acknowledged, and the registry did not confirm.
+fn unconfirmed(last: (E, Option<C>)) -> Vec<(E, Option<C>)> {
+    vec![
+        (E::RequestAdmitted, None),
+        (E::RunStarted, None),
+        (E::RunEvalReady, None),
+        (E::RunGatePassed, None),
+        (E::PublishPending, None),
+        last,
+    ]
+}
+
+fn unanswered() -> Row {
+    Row {
+        code: C::PublishUnavailable,
+        cause: "a registry, where its word is asked for, that does not answer in time",
+        brought: Bring::Scenario(|stage| silent_registry(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "the registry did not answer the publication within",
+            events: unconfirmed((E::PublishPending, Some(C::PublishUnavailable))),
+        },
+        next: "nothing: it is announced again, without training, within the bound; a later answer counts",
+    }
+}
+
+fn rejected() -> Row {
+    Row {
+        code: C::PublishRejected,
+        cause: "a registry, where its word is asked for, that does not take the bundle",
+        brought: Bring::Scenario(|stage| rejecting_registry(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "tests says BUNDLE_REJECTED in event reg-rejected: not here",
+            events: unconfirmed((E::PublishExhausted, Some(C::PublishRejected))),
+        },
+        next: "after the registry's reason is mended, send a publish retry",
     }
 }
 
@@ -136,6 +180,24 @@ async fn unreachable_broker(stage: &mut Stage) -> Brought {
     );
     assert_eq!(stage.sql(&later).await, 1);
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    brought
+}
+
+async fn silent_registry(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-silent-01", "publish_allowed", json!(true))).await;
+    assert_eq!(stage.relay_to_registry(0).await.len(), 1);
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is waited for no longer, and tried later");
+    stage.set(&brought.run_id(), "available_at = now() + interval '1 hour'").await;
+    brought
+}
+
+async fn rejecting_registry(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-rejected1", "publish_allowed", json!(true))).await;
+    let announced = stage.relay_to_registry(900).await;
+    let mut event = said(&announced[0].value, "BUNDLE_REJECTED", "reg-rejected");
+    event["reason"] = json!("not here");
+    stage.world.say(&[bytes(&event)]).await;
+    assert_eq!(stage.world.listen(1).await, [Heard::Answer(Answered::Rejected)]);
     brought
 }
 

@@ -1,7 +1,7 @@
 //! A world with its three loops at hand, everything that was heard on its topics, and the means to plant
 //! faults in ledger and store.
 
-use crate::support::{World, ledger_on, request};
+use crate::support::{World, asks_the_registry, ledger_on, request};
 use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
 use model_factory::identity::RunId;
 use model_factory::intake::{Intake, IntakeOutcome};
@@ -160,6 +160,18 @@ impl Stage {
         let sent = self.relay.relay_once().await;
         assert!(matches!(sent, Err(RelayFault::Kafka(_))), "{sent:?}");
         std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
+    }
+
+    /// Sends what the outbox holds as a worker does that gives the registry so long to answer. Gives the
+    /// publications, which are announced for once.
+    pub async fn relay_to_registry(&mut self, patience_seconds: u32) -> Vec<Inbound> {
+        let ledger = self.world.ledger.clone().publishing(&asks_the_registry(patience_seconds));
+        let boundaries = OwnershipBoundaries::shipped();
+        let asking = Relay::new(&self.world.config.kafka, ledger, boundaries, "asking".to_owned()).unwrap();
+        std::mem::replace(&mut self.relay, asking).close().await;
+        self.relay().await;
+        std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
+        std::mem::take(&mut self.publications)
     }
 
     /// Every event about a run, in the order of the topic, checked against its schema.

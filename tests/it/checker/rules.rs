@@ -255,8 +255,9 @@ fn s7_one_event_per_step(history: &History, found: Found<'_>) {
             }
         }
         for (seq, event) in of_run {
-            let of_request = event["event_type"].as_str().is_some_and(|kind| kind.starts_with("request."));
-            if !of_request && !steps.iter().any(|step| step.seq == seq) {
+            // What is told besides steps: requests that join, and how far the trainer is.
+            let besides = |kind: &str| kind.starts_with("request.") || kind == "run.progress";
+            if !event["event_type"].as_str().is_some_and(besides) && !steps.iter().any(|step| step.seq == seq) {
                 broken(found, "S7", format!("{}: event {seq} tells a step that is not in the ledger", run.run_id));
             }
         }

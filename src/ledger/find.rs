@@ -3,7 +3,7 @@
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
-use crate::contract::{EventProgress, EventRefs, TrainBuildRequest};
+use crate::contract::{BundlePublication, EventProgress, EventRefs, TrainBuildRequest};
 use crate::identity::RunId;
 use crate::run::{ExecutionMode, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -241,6 +241,17 @@ impl Ledger {
             })
         };
         rows.iter().map(record).collect()
+    }
+
+    /// Every announcement of a run's bundle that was ever put into the outbox, oldest first.
+    pub async fn publications_of(&self, run_id: &RunId) -> Result<Vec<BundlePublication>, Fault> {
+        let rows = sqlx::query("SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id")
+            .bind(run_id.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| serde_json::from_slice(row.try_get(0)?).map_err(|error| unreadable("publication", error)))
+            .collect()
     }
 
     /// Every act on a run, in order.

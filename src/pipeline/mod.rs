@@ -41,7 +41,7 @@ pub use plan::{
     PinnedFile, PinnedManifest, PlannedSplit, ProcessAlgorithm, ResolvedAlgorithm, Revisions, Shares, TimeShares,
     TrainPlan, Window, WindowDays, Windows,
 };
-pub use publish::{StoredVerdict, clear_for_publication, publication};
+pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
 pub use report_page::{ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;

@@ -32,7 +32,7 @@ impl Runner {
         let mut steps = vec![Step::to(Transition::PassGate, desk.refs())];
         if gated.is_eligible() {
             let publication =
-                announce(desk, &resolved.plan, report.stored.at.clone(), gated.stored.at.clone(), bundle).await?;
+                announce(desk, &resolved.plan, report.stored.at.clone(), gated.stored.at.clone(), bundle, &[]).await?;
             // The ledger drops this step where no request allows publication; it decides under the
             // row's lock, so that a request that joins the run right now is not overlooked.
             steps.push(Step::publish(Transition::RequestPublish, publication));
@@ -49,7 +49,8 @@ impl Runner {
         let desk = Desk::new(&self.store, lease);
         let found = self.reread(&desk, lease).await?;
         keeper.check()?;
-        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.bundle).await?;
+        let earlier = self.ledger.publications_of(&lease.run_id).await?;
+        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.bundle, &earlier).await?;
         info!(bundle.id = %found.bundle.bundle_id, "verified the bundle again");
         self.advance(lease, &[Step::publish(Transition::DeferPublish, publication)]).await
     }
@@ -96,20 +97,23 @@ impl Runner {
     }
 }
 
-/// Verifies the stored bundle, byte for byte, and writes its announcement.
+/// Writes the announcement, checks it, and verifies the stored bundle byte for byte.
 async fn announce(
     desk: &Desk<'_>,
     plan: &TrainPlan,
     eval_report: EvidenceRef,
     gate_receipt: EvidenceRef,
     bundle: &Bundle,
+    earlier: &[BundlePublication],
 ) -> Result<BundlePublication, Interrupted> {
+    let publication = pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt);
+    pipeline::clear_announcement(&publication, earlier)?;
     for file in &bundle.files {
         let artifact = file.artifact();
         let (role, path) = (format!("bundle/{}", file.path), desk.folder.bundle(file.path));
         desk.verified(&role, &path, artifact.sha256, FailureCode::BundlePackageImmutabilityViolation).await?;
     }
-    Ok(pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt))
+    Ok(publication)
 }
 
 /// A passed run as it stands in the evidence store.

@@ -20,6 +20,8 @@ pub fn rows() -> Vec<Row> {
     rows.push(unanswered());
     rows.push(rejected());
     rows.push(exhausted());
+    rows.push(invalid());
+    rows.push(conflicting());
     rows
 }
 
@@ -180,6 +182,71 @@ async fn unreachable_broker(stage: &mut Stage) -> Brought {
     );
     assert_eq!(stage.sql(&later).await, 1);
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    brought
+}
+
+fn invalid() -> Row {
+    Row {
+        code: C::BundlePublicationInvalid,
+        cause: "a plan without a feature set, with report, receipt and all digests changed to fit",
+        brought: Bring::Scenario(|stage| forged_plan(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "/compatibility/feature_set_id",
+            events: announced_later(E::PublishExhausted, C::BundlePublicationInvalid),
+        },
+        next: FORCED,
+    }
+}
+
+fn conflicting() -> Row {
+    let mut events = unconfirmed((E::PublishPending, Some(C::PublishUnavailable)));
+    events.extend([(E::PublishRetryStarted, None), (E::PublishExhausted, Some(C::PublishConflict))]);
+    Row {
+        code: C::PublishConflict,
+        cause: "an announcement that was withdrawn, and would now be made with other content",
+        brought: Bring::Scenario(|stage| changed_announcement(stage).boxed_local()),
+        leaves: Leaves::Run { state: State::PublishPending, says: "was announced before with other content", events },
+        next: "tell the operator: the registry may hold what was announced first; send a request of another meaning",
+    }
+}
+
+/// Everything fits together, and only the announcement's own schema can tell.
+async fn forged_plan(stage: &mut Stage) -> Brought {
+    let passed = stage.passed("req-forged-04").await;
+    let run_id = passed.run_id();
+    let run = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
+    let name = run.refs["resolved_train_plan"].reference.rsplit_once('/').unwrap().1.to_owned();
+    let path = format!("../../resolved_train_plan/{name}");
+    let plan = stage.forge(&run_id, "resolved_train_plan", &path, |plan| {
+        plan["feature_definition_set"]["feature_set_id"] = json!("");
+    });
+    let plan = plan.await;
+    let report = stage.forge(&run_id, "eval_report", "eval/eval_report.json", |report| {
+        report["provenance"]["resolved_train_plan"]["sha256"] = json!(plan);
+    });
+    let report = report.await;
+    stage
+        .forge(&run_id, "gate_receipt", "gate/gate_receipt.json", |receipt| {
+            receipt["looked_at"]["eval_report"]["sha256"] = json!(report);
+            receipt["looked_at"]["resolved_train_plan"]["sha256"] = json!(plan);
+        })
+        .await;
+    stage.permit_and_work("req-forged-04").await;
+    passed
+}
+
+async fn changed_announcement(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-conflict2", "publish_allowed", json!(true))).await;
+    stage.relay_cut_off().await;
+    let run_id = brought.run_id();
+    let announcement = format!("WHERE stream = '{run_id}' AND kind = 'PUBLICATION'");
+    let later = "created_at = created_at - interval '1 hour'";
+    let other = "value = convert_to(replace(convert_from(value, 'UTF8'), 'application/json', 'text/json'), 'UTF8')";
+    assert_eq!(stage.sql(&format!("UPDATE outbox SET {later}, {other} {announcement}")).await, 1);
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    stage.due(&run_id).await;
+    stage.work().await;
     brought
 }
 

@@ -225,8 +225,14 @@ impl Stage {
         std::fs::write(path, "not what this run writes").unwrap();
     }
 
-    /// Changes a document in the store, and the digest by which the ledger knows it.
-    pub async fn forge(&mut self, run_id: &RunId, role: &str, document: &str, change: impl FnOnce(&mut Value)) {
+    /// Changes a document in the store, and the digest by which the ledger knows it; gives that digest.
+    pub async fn forge(
+        &mut self,
+        run_id: &RunId,
+        role: &str,
+        document: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> model_factory::identity::Digest {
         let path = self.evidence(run_id, document);
         let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         change(&mut value);
@@ -234,6 +240,7 @@ impl Stage {
         std::fs::write(&path, &forged).unwrap();
         let digest = model_factory::identity::Digest::of(&forged);
         self.set(run_id, &format!("refs = jsonb_set(refs, '{{{role},sha256}}', '\"{digest}\"')")).await;
+        digest
     }
 
     /// A run at PASS whose requests do not allow publication.

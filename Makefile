@@ -30,5 +30,5 @@ check: ## Format, lints, tidiness, documentation, licences
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	@deploy/dev/deny.sh
 
-test-interop: build ## Other people's software against what we make: XGBoost, MLflow, model-signing…; the example trainers
+test-interop: build ## Other people's software against what we make; the example registry and trainers
 	@tests/interop/run.sh

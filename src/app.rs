@@ -5,8 +5,9 @@ use crate::evidence::EvidenceStore;
 use crate::faults::reach;
 use crate::intake::Intake;
 use crate::kafka::{Inbox, Topics};
-use crate::ledger::Ledger;
+use crate::ledger::{ConfirmedBy, Ledger};
 use crate::ops;
+use crate::registry::RegistryListener;
 use crate::relay::Relay;
 use crate::runner::{Ceiling, Heart, ProgressRate, Runner};
 use crate::trainer::{self, Enforcement, TrainerCommand};
@@ -25,7 +26,7 @@ pub enum Role {
     Intake,
     /// Carries runs to their verdict.
     Runner,
-    /// Sends what the outbox holds.
+    /// Sends what the outbox holds, and listens to the registry where its word is asked for.
     Relay,
 }
 
@@ -46,8 +47,12 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     let name = worker_name()?;
     let boundaries = config.ownership_boundaries()?;
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+    let ledger = ledger.publishing(&config.publish);
+    let topics = &config.kafka.topics;
+    let listens = config.publish.confirm == ConfirmedBy::Registry;
+    let needed = if listens { topics.with_registry().to_vec() } else { topics.all().to_vec() };
     ledger.check_schema().await.context("the database is not ready; run `model-factory migrate` first")?;
-    Topics::check(&config.kafka).await.context("Kafka is not ready")?;
+    Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
 
     let (stop, stopped) = watch::channel(false);
     let mut loops: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
@@ -72,6 +77,12 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
         let relay = Relay::new(&config.kafka, ledger.clone(), boundaries, name.clone())?;
         let stopped = stopped.clone();
         loops.spawn(async move { ("relay", relay.run(stopped).await.map_err(Into::into)) });
+    }
+    if roles.contains(&Role::Relay) && listens {
+        let inbox = Inbox::subscribe_to_registry(&config.kafka).await?;
+        let listener = RegistryListener::new(inbox, ledger.clone(), name.clone());
+        let stopped = stopped.clone();
+        loops.spawn(async move { ("registry", listener.run(stopped).await.map_err(Into::into)) });
     }
     let health = ops::Health::new(ledger.clone());
     let http = ops::serve(config.worker.http, health, stopped.clone()).await?;

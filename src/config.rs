@@ -7,7 +7,7 @@ use crate::contract::OwnershipBoundaries;
 use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
-use crate::ledger::LedgerSettings;
+use crate::ledger::{LedgerSettings, PublishSettings};
 use crate::signing::{KeyFault, PrivateKey, SigningSettings};
 use crate::trainer::TrainerRegistrations;
 use serde::Deserialize;
@@ -25,6 +25,8 @@ pub struct Config {
     pub kafka: KafkaSettings,
     /// Postgres.
     pub ledger: LedgerSettings,
+    /// When a run is PUBLISHED.
+    pub publish: PublishSettings,
     /// Where evidence goes.
     pub evidence: EvidenceSettings,
     /// What may be read.

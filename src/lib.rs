@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! requests topic → intake → run ledger → runner → evidence store
-//!                               │           └──→ trainer child process
-//!                               └──→ relay → lifecycle, publications, dead letters
+//! registry's topic → registry ──┘ │           └──→ trainer child process
+//!                                 └──→ relay → lifecycle, publications, dead letters
 //! ```
 //!
 //! Invariants, of presence and of absence:
@@ -37,6 +37,7 @@ pub mod audit;
 pub mod child;
 pub mod intake;
 pub mod rebuild;
+pub mod registry;
 pub mod relay;
 pub mod runner;
 

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &str)] = &[
         "app audit bench child cli config contract dataset dev evidence identity kafka ledger pipeline rebuild run runner \
          signing telemetry trainer",
     ),
-    ("app", "config contract dataset evidence faults intake kafka ledger ops relay runner trainer"),
+    ("app", "config contract dataset evidence faults intake kafka ledger ops registry relay runner trainer"),
     ("config", "contract dataset evidence faults kafka ledger signing trainer"),
     ("telemetry", "config"),
     ("retry", ""),
@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("trainer", "contract identity pipeline run"),
     ("ops", "ledger"),
     ("intake", "contract faults identity kafka ledger retry run"),
+    ("registry", "contract faults kafka ledger retry"),
     ("runner", "contract dataset evidence faults identity ledger pipeline retry run signing trainer"),
     ("relay", "contract faults identity kafka ledger retry run"),
     ("audit", "contract identity pipeline signing trainer"),
@@ -70,8 +71,8 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
-            "app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "rebuild", "relay", "runner",
-            "trainer",
+            "app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "rebuild", "registry", "relay",
+            "runner", "trainer",
         ],
     ),
     (

@@ -42,9 +42,14 @@ CREATE TABLE runs (
     next_seq               bigint NOT NULL DEFAULT 1,
     traceparent            text,
     tracestate             text,
+    -- Where the broker acknowledged the publication.
     published_topic        text,
     published_partition    integer,
     published_offset       bigint,
+    -- Until when the registry may take to confirm it, where its word is asked for.
+    answer_due_at          timestamptz,
+    -- The registry's event that confirmed it.
+    confirmed_by           text,
     created_at             timestamptz NOT NULL,
     updated_at             timestamptz NOT NULL,
     CONSTRAINT runs_mode_fits_state CHECK (
@@ -58,15 +63,19 @@ CREATE TABLE runs (
         AND (lease_owner IS NULL) = (lease_expires_at IS NULL)),
     CONSTRAINT runs_fail_has_a_reason CHECK (state <> 'FAIL' OR reason_code IS NOT NULL),
     CONSTRAINT runs_published_has_coordinates CHECK (
-        (state = 'PUBLISHED') = (published_offset IS NOT NULL)
+        (state <> 'PUBLISHED' OR published_offset IS NOT NULL)
+        AND (published_offset IS NULL OR state IN ('PUBLISHED', 'PUBLISH_PENDING') OR execution_mode = 'PUBLISH_ONLY')
         AND (published_offset IS NULL) = (published_topic IS NULL)
-        AND (published_offset IS NULL) = (published_partition IS NULL))
+        AND (published_offset IS NULL) = (published_partition IS NULL)),
+    CONSTRAINT runs_wait_for_an_answer_once_acknowledged CHECK (
+        answer_due_at IS NULL OR (state = 'PUBLISH_PENDING' AND published_offset IS NOT NULL))
 )
 -- Rows change a few times in their life; room beside them spares their indexes.
 WITH (fillfactor = 80);
 CREATE INDEX runs_queued ON runs (tenant, priority DESC, available_at, run_id) WHERE state = 'QUEUED';
 CREATE INDEX runs_publishable ON runs (available_at, run_id) WHERE state = 'PUBLISH_PENDING';
 CREATE INDEX runs_leased ON runs (lease_expires_at) WHERE lease_owner IS NOT NULL;
+CREATE INDEX runs_awaiting_an_answer ON runs (answer_due_at) WHERE answer_due_at IS NOT NULL;
 CREATE INDEX runs_by_near_key ON runs (near_key);
 CREATE INDEX runs_recent ON runs (created_at DESC);
 
@@ -125,6 +134,16 @@ CREATE TABLE acts (
     at                     timestamptz NOT NULL
 );
 CREATE INDEX acts_by_run ON acts (run_id, id);
+
+-- What the registry said about bundles of ours; each event is applied once.
+CREATE TABLE registry_events (
+    registry_event_id      text PRIMARY KEY,
+    run_id                 text NOT NULL REFERENCES runs,
+    event_type             text NOT NULL,
+    event                  jsonb NOT NULL,
+    received_at            timestamptz NOT NULL
+);
+CREATE INDEX registry_events_by_run ON registry_events (run_id);
 
 -- What the relay is still to send. Within a stream ids rise in commit order, since they are drawn under
 -- the run's row lock; across streams they do not.

@@ -86,6 +86,14 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.registry_events (
+    registry_event_id text NOT NULL,
+    run_id text NOT NULL,
+    event_type text NOT NULL,
+    event jsonb NOT NULL,
+    received_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.relay_shards (
     shard smallint NOT NULL,
     fence bigint DEFAULT 0 NOT NULL,
@@ -135,6 +143,8 @@ CREATE TABLE public.runs (
     published_topic text,
     published_partition integer,
     published_offset bigint,
+    answer_due_at timestamp with time zone,
+    confirmed_by text,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
@@ -150,9 +160,10 @@ CASE state
 END),
     CONSTRAINT runs_near_key_check CHECK ((length(near_key) = 32)),
     CONSTRAINT runs_publish_retry_attempts_check CHECK ((publish_retry_attempts >= 0)),
-    CONSTRAINT runs_published_has_coordinates CHECK ((((state = 'PUBLISHED'::public.run_state) = (published_offset IS NOT NULL)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
+    CONSTRAINT runs_published_has_coordinates CHECK ((((state <> 'PUBLISHED'::public.run_state) OR (published_offset IS NOT NULL)) AND ((published_offset IS NULL) OR (state = ANY (ARRAY['PUBLISHED'::public.run_state, 'PUBLISH_PENDING'::public.run_state])) OR (execution_mode = 'PUBLISH_ONLY'::public.execution_mode)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
     CONSTRAINT runs_run_id_check CHECK (((length(run_id) = 35) AND starts_with(run_id, 'tr_'::text))),
-    CONSTRAINT runs_run_key_check CHECK ((length(run_key) = 32))
+    CONSTRAINT runs_run_key_check CHECK ((length(run_key) = 32)),
+    CONSTRAINT runs_wait_for_an_answer_once_acknowledged CHECK (((answer_due_at IS NULL) OR ((state = 'PUBLISH_PENDING'::public.run_state) AND (published_offset IS NOT NULL))))
 )
 WITH (fillfactor='80');
 
@@ -188,6 +199,9 @@ ALTER TABLE ONLY public.outbox
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_stream_seq_key UNIQUE (stream, seq);
 
+ALTER TABLE ONLY public.registry_events
+    ADD CONSTRAINT registry_events_pkey PRIMARY KEY (registry_event_id);
+
 ALTER TABLE ONLY public.relay_shards
     ADD CONSTRAINT relay_shards_pkey PRIMARY KEY (shard);
 
@@ -213,7 +227,11 @@ CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE ((sen
 
 CREATE INDEX outbox_waiting_publications ON public.outbox USING btree (created_at) WHERE ((kind = 'PUBLICATION'::public.outbox_kind) AND (sent_at IS NULL) AND (withdrawn_at IS NULL));
 
+CREATE INDEX registry_events_by_run ON public.registry_events USING btree (run_id);
+
 CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
+
+CREATE INDEX runs_awaiting_an_answer ON public.runs USING btree (answer_due_at) WHERE (answer_due_at IS NOT NULL);
 
 CREATE INDEX runs_by_near_key ON public.runs USING btree (near_key);
 
@@ -230,6 +248,9 @@ ALTER TABLE ONLY public.acts
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_source_topic_source_partition_source_offset_fkey FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES public.inbox(topic, partition, "offset") DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.registry_events
+    ADD CONSTRAINT registry_events_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
 
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id) DEFERRABLE INITIALLY DEFERRED;

@@ -235,6 +235,7 @@ impl Broker {
             requests: topic("requests"),
             lifecycle: topic("lifecycle"),
             publications: topic("publications"),
+            registry_lifecycle: topic("registry-lifecycle"),
             dead_letters: topic("dead-letters"),
         };
         let group_id = topic("group");

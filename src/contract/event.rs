@@ -46,9 +46,9 @@ event_types! {
     RunFailed => "run.failed", "The run ended with a failure code.";
     RunRequeued => "run.requeued", "The run went back to the queue.";
     RunCancelled => "run.cancelled", "A requester or operator stopped the run.";
-    PublishPending => "publish.pending", "The bundle waits for the broker's acknowledgement.";
+    PublishPending => "publish.pending", "The bundle waits for the broker's acknowledgement, or for the registry's word.";
     PublishRetryStarted => "publish.retry_started", "A worker took the publication up again.";
-    PublishPublished => "publish.published", "The broker acknowledged the publication.";
+    PublishPublished => "publish.published", "The broker acknowledged the publication, and the registry confirmed it where its word is asked for.";
     PublishExhausted => "publish.exhausted", "Nobody tries to publish again by himself: no further attempt can help, or the bound is reached.";
 }
 

@@ -13,6 +13,7 @@ mod parse;
 mod profile;
 mod publication;
 mod reference;
+mod registry;
 mod request;
 mod schema;
 mod strict;
@@ -35,6 +36,7 @@ pub use profile::{
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{Location, Reference, ReferenceError};
+pub use registry::{RegistryEvent, RegistryVerdict};
 pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
 pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, schema_text};
 pub use strict::{StrictJsonError, parse_strict};

@@ -51,6 +51,7 @@ schemas! {
     Cancel => "cancel.v0", "messages/cancel.v0.json";
     RunLifecycle => "run_lifecycle.v0", "messages/run_lifecycle.v0.json";
     BundlePublication => "bundle_publication.v0", "messages/bundle_publication.v0.json";
+    RegistryLifecycle => "registry_lifecycle.v0", "messages/registry_lifecycle.v0.json";
     DatasetManifest => "dataset_manifest.v0", "evidence/dataset_manifest.v0.json";
     ResolvedTrainPlan => "resolved_train_plan.v0", "evidence/resolved_train_plan.v0.json";
     LeakageReport => "leakage_report.v0", "evidence/leakage_report.v0.json";

@@ -71,10 +71,21 @@ impl Inbox {
     /// Joins the group. A group that never committed needs `from`; once it has, a missing offset is an
     /// error and never a silent jump.
     pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Fault> {
-        let settings = settings.clone();
+        Self::join(settings.clone(), settings.topics.requests.clone()).await
+    }
+
+    /// Joins a group of its own on the registry's topic. A group that never committed starts with the oldest
+    /// event: one that is read again changes nothing.
+    pub async fn subscribe_to_registry(settings: &KafkaSettings) -> Result<Self, Fault> {
+        let group_id = format!("{}-registry", settings.group_id);
+        let own = KafkaSettings { group_id, from: Some(StartAt::Earliest), ..settings.clone() };
+        Self::join(own, settings.topics.registry_lifecycle.clone()).await
+    }
+
+    async fn join(settings: KafkaSettings, topic: String) -> Result<Self, Fault> {
         // Making clients and asking brokers blocks.
         spawn_blocking(move || {
-            let reset = if has_committed(&settings)? {
+            let reset = if has_committed(&settings, &topic)? {
                 "error"
             } else {
                 match settings.from {
@@ -85,8 +96,8 @@ impl Inbox {
             };
             let consumer: StreamConsumer<Rebalances> =
                 settings.consumer(reset)?.create_with_context(Rebalances::default()).map_err(|error| setup(&error))?;
-            consumer.subscribe(&[&settings.topics.requests]).map_err(|error| setup(&error))?;
-            info!(kafka.group = settings.group_id, kafka.topic = settings.topics.requests, "joined");
+            consumer.subscribe(&[&topic]).map_err(|error| setup(&error))?;
+            info!(kafka.group = settings.group_id, kafka.topic = topic, "joined");
             Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
         })
         .await
@@ -209,7 +220,7 @@ impl Inbox {
                 self.group
             )),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Fault::Setup(format!("the request topic is gone: {error}"))
+                Fault::Setup(format!("a topic of group {:?} is gone: {error}", self.group))
             }
             Some(RDKafkaErrorCode::Fatal) => Fault::Fatal(error.to_string()),
             Some(_) | None => Fault::Unavailable(error.to_string()),
@@ -227,10 +238,9 @@ fn never_committed(group: &str) -> Fault {
     ))
 }
 
-fn has_committed(settings: &KafkaSettings) -> Result<bool, Fault> {
+fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
     let unavailable = |error: KafkaError| Fault::Unavailable(error.to_string());
     let consumer: StreamConsumer = settings.consumer("error")?.create().map_err(|error| setup(&error))?;
-    let topic = &settings.topics.requests;
     let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(unavailable)?;
     let mut list = TopicPartitionList::new();
     for found in metadata.topics() {

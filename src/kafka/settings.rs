@@ -62,6 +62,8 @@ pub struct TopicNames {
     pub publications: String,
     /// Out: refused records.
     pub dead_letters: String,
+    /// In, where the registry's word is asked for: what it announces about bundles.
+    pub registry_lifecycle: String,
 }
 
 impl Default for TopicNames {
@@ -71,14 +73,21 @@ impl Default for TopicNames {
             lifecycle: "mf.run-lifecycle.v0".to_owned(),
             publications: "mf.bundle-publications.v0".to_owned(),
             dead_letters: "mf.dead-letters.v0".to_owned(),
+            registry_lifecycle: "learning.registry_lifecycle.v0".to_owned(),
         }
     }
 }
 
 impl TopicNames {
-    /// All four, requests first.
+    /// Our four, requests first.
     pub fn all(&self) -> [&str; 4] {
         [&self.requests, &self.lifecycle, &self.publications, &self.dead_letters]
+    }
+
+    /// Our four and the registry's.
+    pub fn with_registry(&self) -> [&str; 5] {
+        let [requests, lifecycle, publications, dead_letters] = self.all();
+        [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle]
     }
 }
 

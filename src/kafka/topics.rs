@@ -1,4 +1,4 @@
-//! The four topics: are they there? In development they can be made.
+//! The topics: are they there? In development they can be made.
 
 use super::Fault;
 use super::settings::KafkaSettings;
@@ -14,10 +14,11 @@ use tokio::task::spawn_blocking;
 pub struct Topics;
 
 impl Topics {
-    /// Fails with the commands to run when a topic is missing. Asks for the whole list, since asking for
-    /// a topic by name may create it.
-    pub async fn check(settings: &KafkaSettings) -> Result<(), Fault> {
+    /// Fails with the commands to run when one of these topics is missing. Asks for the whole list, since
+    /// asking for a topic by name may create it.
+    pub async fn check(settings: &KafkaSettings, names: &[&str]) -> Result<(), Fault> {
         let settings = settings.clone();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         spawn_blocking(move || {
             const ASK: Duration = Duration::from_secs(10);
             let client: BaseConsumer =
@@ -27,7 +28,7 @@ impl Topics {
                 .map_err(|error| Fault::Unavailable(format!("no answer from {}: {error}", settings.brokers)))?;
             let present: BTreeSet<&str> =
                 metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
-            let missing: Vec<&str> = settings.topics.all().into_iter().filter(|name| !present.contains(name)).collect();
+            let missing: Vec<&String> = names.iter().filter(|name| !present.contains(name.as_str())).collect();
             if missing.is_empty() {
                 return Ok(());
             }
@@ -45,7 +46,7 @@ impl Topics {
     pub async fn ensure(settings: &KafkaSettings, partitions: i32) -> Result<(), Fault> {
         let admin: AdminClient<DefaultClientContext> =
             settings.client()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
-        let names = settings.topics.all();
+        let names = settings.topics.with_registry();
         let new: Vec<NewTopic<'_>> =
             names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));

@@ -108,12 +108,13 @@ impl Ledger {
     }
 }
 
-/// A publication that nobody is sending and that may still succeed by itself.
+/// A publication that nobody is sending, that no answer of the registry is awaited for, and that may still
+/// succeed by itself.
 async fn waiting_publication(connection: &mut PgConnection) -> Result<Option<PgRow>, Fault> {
     let retryable: Vec<&str> =
         FailureCode::ALL.iter().filter(|code| code.is_retryable()).map(|code| code.as_str()).collect();
     Ok(sqlx::query(select_run!(
-        "WHERE r.state = 'PUBLISH_PENDING' AND r.available_at <= now()
+        "WHERE r.state = 'PUBLISH_PENDING' AND r.available_at <= now() AND r.answer_due_at IS NULL
            AND (r.reason_code IS NULL OR r.reason_code = ANY ($1))
            AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL AND o.withdrawn_at IS NULL
                                                   AND o.kind = 'PUBLICATION')

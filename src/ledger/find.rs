@@ -3,7 +3,7 @@
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
-use crate::contract::{EventProgress, EventRefs, TrainBuildRequest};
+use crate::contract::{BundlePublication, EventProgress, EventRefs, TrainBuildRequest};
 use crate::identity::RunId;
 use crate::run::{ExecutionMode, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -36,8 +36,12 @@ pub struct RunRecord {
     pub reason_message: Option<String>,
     /// Evidence by role.
     pub refs: EventRefs,
-    /// Topic, partition and offset of the publication.
+    /// Topic, partition and offset of the publication that the broker acknowledged last.
     pub published: Option<(String, i32, i64)>,
+    /// Until when the registry may take to confirm it; none where nobody waits for that.
+    pub answer_due_at: Option<DateTime<Utc>>,
+    /// The event by which the registry confirmed it.
+    pub confirmed_by: Option<String>,
     /// Its first request.
     pub request: TrainBuildRequest,
     /// How far the trainer was when it last said so.
@@ -141,7 +145,8 @@ macro_rules! select_record {
         concat!(
             r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.full_run_attempts, r.publish_retry_attempts,
                     r.fence, r.lease_owner, r.reason_code, r.reason_message, r.refs, r.published_topic,
-                    r.published_partition, r.published_offset, i.value, r.created_at, r.updated_at, r.progress
+                    r.published_partition, r.published_offset, i.value, r.created_at, r.updated_at, r.progress,
+                    r.answer_due_at, r.confirmed_by
              FROM runs r LEFT JOIN requests q ON q.request_id = r.request_id
              LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
@@ -236,6 +241,17 @@ impl Ledger {
             })
         };
         rows.iter().map(record).collect()
+    }
+
+    /// Every announcement of a run's bundle that was ever put into the outbox, oldest first.
+    pub async fn publications_of(&self, run_id: &RunId) -> Result<Vec<BundlePublication>, Fault> {
+        let rows = sqlx::query("SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id")
+            .bind(run_id.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| serde_json::from_slice(row.try_get(0)?).map_err(|error| unreadable("publication", error)))
+            .collect()
     }
 
     /// Every act on a run, in order.
@@ -351,6 +367,8 @@ fn run_record(row: &PgRow) -> Result<RunRecord, Fault> {
         reason_message: row.try_get(8)?,
         refs: serde_json::from_value(row.try_get(9)?).map_err(|error| unreadable("refs", error))?,
         published,
+        answer_due_at: row.try_get(17)?,
+        confirmed_by: row.try_get(18)?,
         request: Arc::unwrap_or_clone(stored_request(row.try_get(13)?)?),
         progress: match row.try_get::<Option<serde_json::Value>, _>(16)? {
             Some(progress) => Some(serde_json::from_value(progress).map_err(|error| unreadable("progress", error))?),

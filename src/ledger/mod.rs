@@ -6,6 +6,7 @@
 
 mod admit;
 mod advance;
+mod answer;
 mod claim;
 mod control;
 mod events;
@@ -21,6 +22,7 @@ mod rows;
 mod schema;
 mod types;
 
+pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
@@ -106,25 +108,60 @@ impl Default for LedgerSettings {
     }
 }
 
+/// When a run is PUBLISHED.
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishSettings {
+    /// Whose word makes a run PUBLISHED. The same for every worker on a ledger.
+    pub confirm: ConfirmedBy,
+    /// How long the registry may take to answer, before the bundle is verified and announced again.
+    pub registry_patience_seconds: u32,
+}
+
+impl Default for PublishSettings {
+    fn default() -> Self {
+        Self { confirm: ConfirmedBy::Broker, registry_patience_seconds: 900 }
+    }
+}
+
+/// Whose word makes a run PUBLISHED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmedBy {
+    /// The broker's: the publication is on its topic.
+    Broker,
+    /// The registry's: it holds the bundle.
+    Registry,
+}
+
 /// A handle on the ledger; cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
     pool: PgPool,
     settings: LedgerSettings,
+    publish: PublishSettings,
 }
 
 impl Ledger {
     /// Connects. The server ends what takes too long: a statement, a lock, an idle transaction.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, Fault> {
         let pool = Self::pool(settings.max_connections).connect_with(Self::options(settings)?).await?;
-        Ok(Self { pool, settings: settings.clone() })
+        Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default() })
+    }
+
+    /// The same ledger, where runs are PUBLISHED by these rules.
+    #[must_use]
+    pub fn publishing(self, publish: &PublishSettings) -> Self {
+        Self { publish: publish.clone(), ..self }
     }
 
     /// The same ledger on one connection of its own, made when it is first used, for a thread with its own
     /// runtime.
     pub fn on_one_connection(&self) -> Result<Self, Fault> {
         let pool = Self::pool(1).connect_lazy_with(Self::options(&self.settings)?);
-        Ok(Self { pool, settings: self.settings.clone() })
+        Ok(Self { pool, settings: self.settings.clone(), publish: self.publish.clone() })
     }
 
     fn pool(connections: u32) -> PgPoolOptions {

@@ -257,6 +257,8 @@ impl<'a> Admission<'a> {
             traceparent: arrival.record.traceparent.clone(),
             tracestate: arrival.record.tracestate.clone(),
             published: None,
+            answer_due_at: None,
+            confirmed_by: None,
         })
     }
 }

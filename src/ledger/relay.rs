@@ -4,9 +4,10 @@ use super::advance::now;
 use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
-use super::{Fault, Ledger};
+use super::{ConfirmedBy, Fault, Ledger};
 use crate::faults::reach;
 use crate::run::{State, Transition};
+use chrono::TimeDelta;
 use metrics::counter;
 use serde_json::json;
 use sqlx::postgres::PgRow;
@@ -67,8 +68,8 @@ impl Ledger {
     }
 
     /// Marks acknowledged records as sent, each under the fence of its shard; says how many were. A
-    /// publication that was acknowledged makes its run PUBLISHED in the same transaction, also one that
-    /// was withdrawn while it was on its way: the broker's word counts.
+    /// publication that was acknowledged makes its run PUBLISHED in the same transaction, or has it wait for
+    /// the registry; also one that was withdrawn while it was on its way: the broker's word counts.
     pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Fault> {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query(
@@ -92,7 +93,7 @@ impl Ledger {
         for row in &rows {
             if row.try_get::<String, _>(1)? == OutboxKind::Publication.as_str() {
                 let at = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-                publish(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
+                self.acknowledge(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
             }
         }
         reach("mark.taken")?;
@@ -102,31 +103,40 @@ impl Ledger {
         counter!("model_factory_stale_writes_refused_total", "kind" => "mark_sent").increment(refused);
         Ok(rows.len())
     }
-}
 
-/// `PUBLISH_PENDING` → PUBLISHED. A run that stands elsewhere (it was published before, or a worker is
-/// verifying it once more) stays as it is: the record on the topic is the same announcement.
-async fn publish(
-    connection: &mut PgConnection,
-    relay: &str,
-    run_id: &str,
-    coordinates: (String, i32, i64),
-) -> Result<(), Fault> {
-    let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
-        .bind(run_id)
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut run = LockedRun::read(&row)?;
-    if run.state != State::PublishPending {
-        return Ok(());
+    /// `PUBLISH_PENDING` → PUBLISHED, where nobody's word is missing any more. A run that stands elsewhere (it
+    /// was published before, or a worker is verifying it once more) stays as it is: the record on the topic
+    /// is the same announcement.
+    async fn acknowledge(
+        &self,
+        connection: &mut PgConnection,
+        relay: &str,
+        run_id: &str,
+        coordinates: (String, i32, i64),
+    ) -> Result<(), Fault> {
+        let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
+            .bind(run_id)
+            .fetch_one(&mut *connection)
+            .await?;
+        let mut run = LockedRun::read(&row)?;
+        if run.state != State::PublishPending {
+            return Ok(());
+        }
+        let at = now(connection).await?;
+        let mut additions = Additions::default();
+        run.published = Some(coordinates);
+        let awaits = self.publish.confirm == ConfirmedBy::Registry && run.confirmed_by.is_none();
+        if !awaits {
+            run.step(Transition::Publish, None, at, relay, &mut additions)
+                .map_err(|error| Fault::Refused(error.to_string()))?;
+        } else if !run.is_parked() {
+            // Why it was not acknowledged earlier is over.
+            run.reason = None;
+            run.answer_due_at = Some(at + TimeDelta::seconds(i64::from(self.publish.registry_patience_seconds)));
+        }
+        run.store(connection, run.fence, None).await?;
+        additions.store(connection, relay).await
     }
-    let at = now(connection).await?;
-    let mut additions = Additions::default();
-    run.published = Some(coordinates);
-    run.step(Transition::Publish, None, at, relay, &mut additions)
-        .map_err(|error| Fault::Refused(error.to_string()))?;
-    run.store(connection, run.fence, None).await?;
-    additions.store(connection, relay).await
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {

@@ -5,7 +5,7 @@ use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
 use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest, parse_accepted};
 use crate::identity::{Digest, RunId, RunKey};
-use crate::run::{ExecutionMode, State, Transition, apply};
+use crate::run::{ExecutionMode, FailureCode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -34,7 +34,12 @@ pub(super) struct LockedRun {
     pub(super) next_seq: i64,
     pub(super) traceparent: Option<String>,
     pub(super) tracestate: Option<String>,
+    /// Where the broker acknowledged the announcement.
     pub(super) published: Option<(String, i32, i64)>,
+    /// Until when the registry may take to answer; none where nobody waits for it.
+    pub(super) answer_due_at: Option<DateTime<Utc>>,
+    /// The event by which the registry confirmed the bundle.
+    pub(super) confirmed_by: Option<String>,
 }
 
 /// A transition to be stored beside the event that tells it.
@@ -68,7 +73,7 @@ macro_rules! select_run {
                     r.full_run_attempts, r.publish_retry_attempts, r.fence, r.lease_owner, r.cancel_requested,
                     r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq, r.traceparent,
                     r.tracestate, r.published_topic, r.published_partition, r.published_offset,
-                    r.full_attempts_before, r.publish_attempts_before, r.priority
+                    r.full_attempts_before, r.publish_attempts_before, r.priority, r.answer_due_at, r.confirmed_by
              FROM runs r LEFT JOIN requests q ON q.request_id = r.request_id
              LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
@@ -123,7 +128,14 @@ impl LockedRun {
             traceparent: row.try_get(16)?,
             tracestate: row.try_get(17)?,
             published,
+            answer_due_at: row.try_get(24)?,
+            confirmed_by: row.try_get(25)?,
         })
+    }
+
+    /// Whether its reason says that nobody goes on by himself.
+    pub(super) fn is_parked(&self) -> bool {
+        self.reason.as_ref().is_some_and(|(code, _)| code.parse().is_ok_and(|code: FailureCode| !code.is_retryable()))
     }
 
     /// Takes a step: new state, transition row, event. Illegal steps change nothing.
@@ -138,6 +150,7 @@ impl LockedRun {
         let (to, mode) = apply(self.state, self.mode, transition)?;
         let from = std::mem::replace(&mut self.state, to);
         self.mode = mode;
+        self.answer_due_at = None;
         if mode == ExecutionMode::None {
             self.lease_owner = None;
             self.cancel_requested = false;
@@ -195,18 +208,19 @@ impl LockedRun {
                 reason_message = n.reason_message, refs = n.refs, next_seq = n.next_seq,
                 published_topic = n.topic, published_partition = n.partition, published_offset = n.position,
                 full_attempts_before = n.full_before, publish_attempts_before = n.publish_before,
-                priority = n.priority, updated_at = now(),
+                priority = n.priority, answer_due_at = n.answer_due_at, confirmed_by = n.confirmed_by,
+                updated_at = now(),
                 progress = CASE WHEN n.fence = r.fence THEN r.progress END,
                 lease_expires_at = CASE WHEN n.lease_owner IS NULL THEN NULL
-                                        WHEN $22::float8 IS NULL THEN r.lease_expires_at
-                                        ELSE clock_timestamp() + make_interval(secs => $22) END
+                                        WHEN $24::float8 IS NULL THEN r.lease_expires_at
+                                        ELSE clock_timestamp() + make_interval(secs => $24) END
              FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::integer[],
                          $7::integer[], $8::bigint[], $9::text[], $10::boolean[], $11::timestamptz[], $12::text[],
                          $13::text[], $14::jsonb[], $15::bigint[], $16::text[], $17::integer[], $18::bigint[],
-                         $19::integer[], $20::integer[], $21::smallint[])
+                         $19::integer[], $20::integer[], $21::smallint[], $22::timestamptz[], $23::text[])
                   AS n (run_id, read_fence, state, mode, publish_allowed, full_attempts, publish_attempts, fence,
                         lease_owner, cancel_requested, available_at, reason_code, reason_message, refs, next_seq,
-                        topic, partition, position, full_before, publish_before, priority)
+                        topic, partition, position, full_before, publish_before, priority, answer_due_at, confirmed_by)
              WHERE r.run_id = n.run_id AND r.fence = n.read_fence",
         )
         .bind(each(runs, |run| run.run_id.to_string()))
@@ -230,6 +244,8 @@ impl LockedRun {
         .bind(each(runs, |run| run.full_attempts_before))
         .bind(each(runs, |run| run.publish_attempts_before))
         .bind(each(runs, |run| run.priority))
+        .bind(each(runs, |run| run.answer_due_at))
+        .bind(each(runs, |run| run.confirmed_by.clone()))
         .bind(lease_seconds.map(f64::from))
         .execute(connection)
         .await?;

@@ -59,7 +59,7 @@ pub use provenance::{
     BUILD_TYPE, BUILDER, PREDICATE as PROVENANCE_PREDICATE, PROVENANCE_FILE, STATEMENT as PROVENANCE_STATEMENT,
     dependencies, external_parameters,
 };
-pub use publish::{StoredVerdict, clear_for_publication, publication};
+pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
 pub use report_page::{ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;

@@ -4,7 +4,7 @@ use super::bundle::{Bundle, BundleFile};
 use super::evaluate::EvalReport;
 use super::gate::{GateReceipt, ineligible_because};
 use super::plan::TrainPlan;
-use crate::contract::{BundlePublication, EvidenceRef, IntentKind, PublicationProvenance};
+use crate::contract::{BundlePublication, EvidenceRef, IntentKind, PublicationProvenance, SchemaName, check};
 use crate::identity::{Digest, RunId, document_bytes};
 use crate::run::{Failure, FailureCode};
 
@@ -51,6 +51,23 @@ pub fn clear_for_publication(verdict: &StoredVerdict<'_>) -> Result<(), Failure>
     match ineligible_because(receipt, intent).as_slice() {
         [] => Ok(()),
         reasons => fail(FailureCode::PublishNotEligible, format!("{run_id}: {}", reasons.join(", "))),
+    }
+}
+
+/// Checks an announcement against its schema, and against every earlier one of the same run: a run has one
+/// bundle, which is announced with one content.
+pub fn clear_announcement(publication: &BundlePublication, earlier: &[BundlePublication]) -> Result<(), Failure> {
+    let value = serde_json::to_value(publication).expect("publications have string keys and finite numbers");
+    check(SchemaName::BundlePublication, &value).map_err(|fault| {
+        Failure::new(FailureCode::BundlePublicationInvalid, format!("the announcement of the bundle: {fault}"))
+    })?;
+    match earlier.iter().find(|earlier| *earlier != publication) {
+        None => Ok(()),
+        Some(other) => {
+            let (id, version) = (other.bundle_id, &other.bundle_version);
+            let message = format!("{} was announced before with other content, as {id} {version}", publication.run_id);
+            Err(Failure::new(FailureCode::PublishConflict, message))
+        }
     }
 }
 

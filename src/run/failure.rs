@@ -137,7 +137,10 @@ failure_codes! {
     BundlePackageImmutabilityViolation => "BUNDLE_PACKAGE_IMMUTABILITY_VIOLATION", Immutability, Never, "The bundle package exists already with other bytes.";
     GateFail => "GATE_FAIL", Gate, Never, "At least one threshold of the governance profile does not hold.";
     PublishNotEligible => "PUBLISH_NOT_ELIGIBLE", Publish, Never, "The receipt or the intent of the run does not allow publication.";
-    PublishUnavailable => "PUBLISH_UNAVAILABLE", Publish, Bounded, "The broker did not acknowledge the publication in time.";
+    BundlePublicationInvalid => "BUNDLE_PUBLICATION_INVALID", Publish, Never, "The announcement of a bundle does not match its schema; it never enters the outbox.";
+    PublishConflict => "PUBLISH_CONFLICT", Publish, Never, "The run's bundle was announced before with other content.";
+    PublishUnavailable => "PUBLISH_UNAVAILABLE", Publish, Bounded, "The broker did not acknowledge the publication in time, or the registry did not answer it.";
+    PublishRejected => "PUBLISH_REJECTED", Publish, Never, "The registry does not take the bundle; an operator decides.";
     PublishRetryExhausted => "PUBLISH_RETRY_EXHAUSTED", Publish, Never, "The bound on publish retries is reached; an operator decides.";
     PublishNotPending => "PUBLISH_NOT_PENDING", Publish, Never, "A publish retry was asked for a run that is not waiting for publication.";
 }

@@ -18,9 +18,10 @@ pub enum State {
     Pass,
     /// The run ended without a usable model, or the gate failed.
     Fail,
-    /// Cleared for publication; not yet acknowledged by the broker.
+    /// Cleared for publication; not yet acknowledged by the broker, or not yet confirmed by the registry where
+    /// its word is asked for.
     PublishPending,
-    /// The broker acknowledged the publication.
+    /// The broker acknowledged the publication, and the registry confirmed it where its word is asked for.
     Published,
 }
 
@@ -60,10 +61,10 @@ pub enum Transition {
     RequestPublish,
     /// A worker takes a pending publication.
     StartPublish,
-    /// The publication was verified and stands in the outbox again; or it could not be sent, or was not
-    /// acknowledged in time.
+    /// The publication was verified and stands in the outbox again; or it could not be sent, was not
+    /// acknowledged or confirmed in time, or was rejected.
     DeferPublish,
-    /// The broker acknowledged the publication.
+    /// The broker acknowledged the publication, and the registry confirmed it where its word is asked for.
     Publish,
 }
 
@@ -108,6 +109,8 @@ pub fn apply(
         (T::DeferPublish, S::Running, M::PublishOnly) => Ok((S::PublishPending, M::None)),
         (T::DeferPublish, S::PublishPending, M::None) => Ok((S::PublishPending, M::None)),
         (T::Publish, S::PublishPending, M::None) => Ok((S::Published, M::None)),
+        // The registry answers an earlier announcement while a worker is about to announce the bundle again.
+        (T::Publish, S::Running, M::PublishOnly) => Ok((S::Published, M::None)),
         (
             T::Start
             | T::FinishEvaluation

@@ -142,6 +142,9 @@ impl Runner {
         for run_id in self.ledger.withdraw_overdue(&self.worker, 16).await? {
             warn!(run.id = %run_id, "the broker did not acknowledge a publication in time");
         }
+        for run_id in self.ledger.give_up_answers(&self.worker, 16).await? {
+            warn!(run.id = %run_id, "the registry did not answer a publication in time");
+        }
         let Some(lease) = self.ledger.claim(&self.worker).await? else {
             return Ok(RunnerOutcome::Idle);
         };

@@ -1,9 +1,13 @@
 //! The evidence store over a server that speaks S3.
 
+use crate::support::World;
 use bytes::Bytes;
+use model_factory::app;
 use model_factory::evidence::{EvidencePath, EvidenceSettings, EvidenceStore, PutFault};
 use model_factory::objects::S3Settings;
 use object_store::ObjectStoreExt as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 /// A bucket on the test server, made with its own client; none where the test run brought no server.
@@ -79,4 +83,44 @@ async fn inputs_are_read_from_s3_inside_the_allow_list_only() {
     assert_eq!(read("in/a.json").await.unwrap().0, "{}");
     assert!(matches!(read("in/b.json").await, Err(InputFault::NotFound { .. })));
     assert!(matches!(read("out/a.json").await, Err(InputFault::NotAllowed { .. })));
+}
+
+/// Takes one request and says that all is well, whatever its conditions were.
+fn careless(stream: TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = bytes.trim().parse().unwrap();
+        }
+    }
+    reader.read_exact(&mut vec![0; length])?;
+    let answer = b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    reader.into_inner().write_all(answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_worker_starts_on_a_store_that_lets_a_second_put_overwrite_the_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().try_for_each(|stream| careless(stream?)));
+    let mut world = World::new().await;
+    let secret = world.folder.path().join("secret");
+    std::fs::write(&secret, "test-secret\n").unwrap();
+    world.config.evidence.url = "s3://careless/prefix".to_owned();
+    world.config.evidence.s3 = S3Settings {
+        endpoint: Some(endpoint),
+        region: None,
+        access_key_id: Some("test".to_owned()),
+        secret_access_key_file: Some(secret),
+        allow_http: true,
+    };
+    let refused = app::runner(&world.config, world.ledger.clone(), "runner-1".to_owned()).await;
+    let Err(why) = refused else { panic!("a runner over a store that is not write-once") };
+    let why = format!("{why:#}");
+    assert!(why.contains("let a second put overwrite the first"), "{why}");
 }

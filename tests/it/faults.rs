@@ -2,7 +2,7 @@
 //! connections break. Then a fresh worker drains, and the guarantees hold.
 
 use crate::checker::{History, check, collect, drained};
-use crate::support::{World, eventually, request};
+use crate::support::{World, eventually, request, serve};
 use futures::StreamExt as _;
 use model_factory::faults::POINTS;
 use serde_json::{Value, json};
@@ -57,8 +57,16 @@ impl Drop for Logs<'_> {
     }
 }
 
-fn command(world: &World) -> Command {
+/// Whether the fault is one of a worker that asks for the registry's word.
+fn listens(point: &str) -> bool {
+    point.starts_with("answer") || point.starts_with("registry")
+}
+
+fn command(world: &World, point: &str) -> Command {
     let mut command = world.command(&["worker", "--from", "earliest"]);
+    if listens(point) {
+        command.env("MODEL_FACTORY_PUBLISH__CONFIRM", "registry");
+    }
     command
         .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "2")
         // A member that was killed leaves its group when its session expires.
@@ -109,12 +117,13 @@ async fn scenario(point: &str, action: &str) -> History {
     let world = World::new().await;
     let _logs = Logs(world.folder.path(), format!("{point} {action}"));
     let mark = world.folder.path().join("mark");
+    let _registry = if listens(point) { Some(serve(&world.config.kafka).await) } else { None };
     let log = |name: &str| world.folder.path().join(format!("{name}.log"));
     let mut sent = messages(point);
     if point.starts_with("publish_again") {
         // A run that passed and was not published; the permission comes while the fault is armed.
         world.send(&[permission("req-later-0001", false)]).await;
-        let mut worker = Worker::start(command(&world), &log("before"));
+        let mut worker = Worker::start(command(&world, point), &log("before"));
         until(&world, "the run that waits for permission", |state, inbox, _| state == "settled" && inbox == 1).await;
         worker.terminate();
         eventually("the end of the first worker", BOUND, || std::future::ready(worker.ended().then_some(()))).await;
@@ -129,7 +138,7 @@ async fn scenario(point: &str, action: &str) -> History {
     } else {
         world.send(&sent).await;
     }
-    let mut armed = command(&world);
+    let mut armed = command(&world, point);
     if point.starts_with("withdraw") {
         // Nobody sends, so a publication waits beyond its time.
         armed.args(["--roles", "intake,runner"]).env("MODEL_FACTORY_LEDGER__PUBLISH_PATIENCE_SECONDS", "1");
@@ -151,7 +160,7 @@ async fn scenario(point: &str, action: &str) -> History {
         worker.terminate();
         eventually("its end", BOUND, || std::future::ready(worker.ended().then_some(()))).await;
     }
-    let mut fresh = Worker::start(command(&world), &log("fresh"));
+    let mut fresh = Worker::start(command(&world, point), &log("fresh"));
     let records = sent.len() as i64 + i64::from(point.starts_with("publish_again"));
     until(&world, "the fresh worker", |state, inbox, unsent| state == "settled" && inbox == records && unsent == 0)
         .await;
@@ -169,9 +178,9 @@ fn port(url: &str) -> String {
     authority.split(':').nth(1).unwrap().split('/').next().unwrap().to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_every_fault_a_fresh_worker_finishes_and_the_guarantees_hold() {
-    let cases: Vec<(&str, &str)> = POINTS.iter().flat_map(|point| ACTIONS.map(|action| (*point, action))).collect();
+/// Every action at each of these points.
+async fn after_every_fault(points: &[&'static str], whose: &str) {
+    let cases: Vec<(&str, &str)> = points.iter().flat_map(|point| ACTIONS.map(|action| (*point, action))).collect();
     let total = cases.len();
     let ran = futures::stream::iter(cases)
         .map(|(point, action)| async move {
@@ -189,8 +198,22 @@ async fn after_every_fault_a_fresh_worker_finishes_and_the_guarantees_hold() {
     // Past the capture of the test harness: people count on this line.
     let _ = writeln!(
         std::io::stderr(),
-        "fault loop: {} points, {} actions, {ran} scenarios, no violation",
-        POINTS.len(),
+        "fault loop: {whose}: {} points, {} actions, {ran} scenarios, no violation",
+        points.len(),
         ACTIONS.len()
     );
+}
+
+fn points(listening: bool) -> Vec<&'static str> {
+    POINTS.iter().copied().filter(|point| listens(point) == listening).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_fault_a_fresh_worker_finishes_and_the_guarantees_hold() {
+    after_every_fault(&points(false), "a worker").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_fault_around_the_registrys_word_they_hold_as_well() {
+    after_every_fault(&points(true), "a worker that asks for the registry's word").await;
 }

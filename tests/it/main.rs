@@ -21,6 +21,7 @@ mod path;
 mod publishing;
 mod rebalance;
 mod references;
+mod registry;
 mod relays;
 mod resolving;
 mod support;

@@ -1,12 +1,17 @@
 //! Publications that cannot leave: tried again without training, bounded, then an operator decides.
 
-use crate::checker::{check, collect};
-use crate::support::{World, ledger_on, request};
+use crate::checker::{check, collect, drained};
+use crate::support::{Departure, OwnKafka, World, eventually, fresh_database, ledger_on, own_topics_on, request};
 use model_factory::ledger::{Act, Order};
 use model_factory::run::State;
 use model_factory::runner::{Runner, RunnerOutcome};
+use model_factory::trainer::TrainerCommand;
 use sqlx::{Connection as _, PgConnection};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// One turn of the loop, and where the run stands after it with its reason.
 async fn turn(world: &World, runner: &Runner) -> (RunnerOutcome, State, Option<String>) {
@@ -75,4 +80,59 @@ async fn a_publication_that_is_not_acknowledged_is_tried_again_bounded_and_never
             "publish.published"
         ]
     );
+}
+
+/// The binary behind a script that writes down each start of a child, and where it does.
+fn counted(world: &World) -> (TrainerCommand, PathBuf) {
+    let (script, starts) = (world.folder.path().join("counted.sh"), world.folder.path().join("starts"));
+    let binary = env!("CARGO_BIN_EXE_model-factory");
+    let text = format!("#!/bin/sh\necho \"$1\" >> {}\nexec {binary} \"$@\"\n", starts.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (TrainerCommand::binary(script), starts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_away_beyond_the_budget_parks_the_run_and_an_operator_has_it_published_without_training() {
+    const BOUND: Duration = Duration::from_mins(2);
+    let Some(kafka) = OwnKafka::start().await else { return };
+    let world = World::between(own_topics_on(kafka.brokers().to_owned(), 1).await, fresh_database().await).await;
+    let mut runner = world.runner("runner-1", 2).await;
+    let (trainer, starts) = counted(&world);
+    runner.trainer = trainer;
+    runner.ledger = ledger_on(&world.config.ledger.url, |settings| {
+        settings.publish_patience_seconds = 1;
+        settings.max_publish_attempts = 2;
+    })
+    .await;
+    world.send(&[request("req-publish-0001").to_string().into_bytes()]).await;
+    world.admit(1).await;
+    kafka.go_away(Departure::Killed).await;
+
+    let (stop, stopped) = watch::channel(false);
+    let mut relaying = JoinSet::new();
+    relaying.spawn(world.relay("cut-off").run(stopped));
+    let exhausted = Some("PUBLISH_RETRY_EXHAUSTED".to_owned());
+    eventually("the end of all attempts", BOUND, || async {
+        let (_, state, reason) = turn(&world, &runner).await;
+        (state == State::PublishPending && reason == exhausted).then_some(())
+    })
+    .await;
+    // What it still has in flight must not arrive once the broker is back: here the operator decides.
+    stop.send_replace(true);
+    relaying.join_next().await.unwrap().unwrap().unwrap();
+    kafka.come_back().await;
+    time_passes(&world).await;
+    assert_eq!(turn(&world, &runner).await, (RunnerOutcome::Idle, State::PublishPending, exhausted));
+
+    world.says(&["runs", "retry-publish", "req-publish-0001", "--reason", "the broker is back"]);
+    turn(&world, &runner).await;
+    world.drain().await;
+    let run = world.ledger.run_of_request("req-publish-0001").await.unwrap().unwrap();
+    assert_eq!((run.state, run.full_run_attempts, run.publish_retry_attempts), (State::Published, 1, 3));
+    assert_eq!(std::fs::read_to_string(starts).unwrap(), "trainer-child\n", "one child was started in all");
+    let history = collect(&world).await;
+    assert_eq!(history.publications.len(), 1);
+    assert!(drained(&history));
+    assert_eq!(check(&history), []);
 }

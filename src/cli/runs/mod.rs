@@ -136,6 +136,10 @@ async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Out
     if let Some(progress) = run.progress.as_ref().filter(|_| run.state == State::Running) {
         writeln!(out, "\n  {}% {}: {}", progress.percent, progress.step, progress.message)?;
     }
+    if let (Some((topic, partition, offset)), Some(due)) = (&run.published, run.answer_due_at) {
+        let due = due.to_rfc3339_opts(SecondsFormat::Secs, true);
+        writeln!(out, "\n  acknowledged at {topic}/{partition}/{offset}; the registry may answer until {due}")?;
+    }
     writeln!(out)?;
     let mut table = Table::new(&["AT", "STEP", "FROM", "TO", "ATTEMPT", "FENCE", "WORKER", "REASON"]);
     for step in &transitions {

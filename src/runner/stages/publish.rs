@@ -35,7 +35,7 @@ impl Runner {
         let mut steps = vec![Step::to(Transition::PassGate, desk.refs())];
         if gated.is_eligible() {
             let (report, receipt) = (report.stored.at.clone(), gated.stored.at.clone());
-            let publication = announce(desk, &resolved.plan, report, receipt, packed).await?;
+            let publication = announce(desk, &resolved.plan, report, receipt, packed, &[]).await?;
             // The ledger drops this step where no request allows publication; it decides under the
             // row's lock, so that a request that joins the run right now is not overlooked.
             steps.push(Step::publish(Transition::RequestPublish, publication));
@@ -52,7 +52,8 @@ impl Runner {
         let desk = Desk::new(&self.store, lease);
         let found = self.reread(&desk, lease).await?;
         keeper.check()?;
-        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.packed).await?;
+        let earlier = self.ledger.publications_of(&lease.run_id).await?;
+        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.packed, &earlier).await?;
         info!(bundle.id = %found.packed.bundle.bundle_id, "verified the bundle again");
         self.advance(lease, &[Step::publish(Transition::DeferPublish, publication)]).await
     }
@@ -119,15 +120,19 @@ impl Runner {
     }
 }
 
-/// Verifies the stored bundle, byte for byte, and writes its announcement.
+/// Writes the announcement, checks it, and verifies the stored bundle byte for byte.
 async fn announce(
     desk: &Desk<'_>,
     plan: &TrainPlan,
     eval_report: EvidenceRef,
     gate_receipt: EvidenceRef,
     packed: &Packed,
+    earlier: &[BundlePublication],
 ) -> Result<BundlePublication, Interrupted> {
     let Packed { bundle, signature } = packed;
+    let mut publication = pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt);
+    publication.artifacts.extend(signature.clone());
+    pipeline::clear_announcement(&publication, earlier)?;
     for file in &bundle.files {
         let artifact = file.artifact();
         let (role, path) = (format!("bundle/{}", file.path), desk.folder.bundle(file.path));
@@ -138,8 +143,6 @@ async fn announce(
         let on_drift = FailureCode::BundlePackageImmutabilityViolation;
         desk.verified(SIGNATURE_ROLE, &path, file.sha256, on_drift).await?;
     }
-    let mut publication = pipeline::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt);
-    publication.artifacts.extend(signature.clone());
     Ok(publication)
 }
 

@@ -3,9 +3,11 @@
 use super::evidence::announced_later;
 use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes};
-use crate::support::data;
+use crate::support::{data, said};
 use futures::FutureExt as _;
 use model_factory::contract::EventType as E;
+use model_factory::ledger::Answered;
+use model_factory::registry::Heard;
 use model_factory::run::{FailureCode as C, State};
 use model_factory::runner::RunnerOutcome;
 use serde_json::json;
@@ -15,7 +17,11 @@ const FORCED: &str = "nothing: the bundle may not be announced; the operator loo
 pub fn rows() -> Vec<Row> {
     let mut rows = ineligible();
     rows.push(unavailable());
+    rows.push(unanswered());
+    rows.push(rejected());
     rows.push(exhausted());
+    rows.push(invalid());
+    rows.push(conflicting());
     rows
 }
 
@@ -37,6 +43,46 @@ fn unavailable() -> Row {
             ],
         },
         next: "nothing: it is announced again, without training, within the bound",
+    }
+}
+
+/// The events of a run whose announcement the broker acknowledged, and the registry did not confirm.
+fn unconfirmed(last: (E, Option<C>)) -> Vec<(E, Option<C>)> {
+    vec![
+        (E::RequestAdmitted, None),
+        (E::RunStarted, None),
+        (E::RunEvalReady, None),
+        (E::RunGatePassed, None),
+        (E::PublishPending, None),
+        last,
+    ]
+}
+
+fn unanswered() -> Row {
+    Row {
+        code: C::PublishUnavailable,
+        cause: "a registry, where its word is asked for, that does not answer in time",
+        brought: Bring::Scenario(|stage| silent_registry(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "the registry did not answer the publication within",
+            events: unconfirmed((E::PublishPending, Some(C::PublishUnavailable))),
+        },
+        next: "nothing: it is announced again, without training, within the bound; a later answer counts",
+    }
+}
+
+fn rejected() -> Row {
+    Row {
+        code: C::PublishRejected,
+        cause: "a registry, where its word is asked for, that does not take the bundle",
+        brought: Bring::Scenario(|stage| rejecting_registry(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "tests says BUNDLE_REJECTED in event reg-rejected: not here",
+            events: unconfirmed((E::PublishExhausted, Some(C::PublishRejected))),
+        },
+        next: "after the registry's reason is mended, send a publish retry",
     }
 }
 
@@ -136,6 +182,89 @@ async fn unreachable_broker(stage: &mut Stage) -> Brought {
     );
     assert_eq!(stage.sql(&later).await, 1);
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    brought
+}
+
+fn invalid() -> Row {
+    Row {
+        code: C::BundlePublicationInvalid,
+        cause: "a plan without a feature set, with report, receipt and all digests changed to fit",
+        brought: Bring::Scenario(|stage| forged_plan(stage).boxed_local()),
+        leaves: Leaves::Run {
+            state: State::PublishPending,
+            says: "/compatibility/feature_set_id",
+            events: announced_later(E::PublishExhausted, C::BundlePublicationInvalid),
+        },
+        next: FORCED,
+    }
+}
+
+fn conflicting() -> Row {
+    let mut events = unconfirmed((E::PublishPending, Some(C::PublishUnavailable)));
+    events.extend([(E::PublishRetryStarted, None), (E::PublishExhausted, Some(C::PublishConflict))]);
+    Row {
+        code: C::PublishConflict,
+        cause: "an announcement that was withdrawn, and would now be made with other content",
+        brought: Bring::Scenario(|stage| changed_announcement(stage).boxed_local()),
+        leaves: Leaves::Run { state: State::PublishPending, says: "was announced before with other content", events },
+        next: "tell the operator: the registry may hold what was announced first; send a request of another meaning",
+    }
+}
+
+/// Everything fits together, and only the announcement's own schema can tell.
+async fn forged_plan(stage: &mut Stage) -> Brought {
+    let passed = stage.passed("req-forged-04").await;
+    let run_id = passed.run_id();
+    let run = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
+    let name = run.refs["resolved_train_plan"].reference.rsplit_once('/').unwrap().1.to_owned();
+    let path = format!("../../resolved_train_plan/{name}");
+    let plan = stage.forge(&run_id, "resolved_train_plan", &path, |plan| {
+        plan["feature_definition_set"]["feature_set_id"] = json!("");
+    });
+    let plan = plan.await;
+    let report = stage.forge(&run_id, "eval_report", "eval/eval_report.json", |report| {
+        report["provenance"]["resolved_train_plan"]["sha256"] = json!(plan);
+    });
+    let report = report.await;
+    stage
+        .forge(&run_id, "gate_receipt", "gate/gate_receipt.json", |receipt| {
+            receipt["looked_at"]["eval_report"]["sha256"] = json!(report);
+            receipt["looked_at"]["resolved_train_plan"]["sha256"] = json!(plan);
+        })
+        .await;
+    stage.permit_and_work("req-forged-04").await;
+    passed
+}
+
+async fn changed_announcement(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-conflict2", "publish_allowed", json!(true))).await;
+    stage.relay_cut_off().await;
+    let run_id = brought.run_id();
+    let announcement = format!("WHERE stream = '{run_id}' AND kind = 'PUBLICATION'");
+    let later = "created_at = created_at - interval '1 hour'";
+    let other = "value = convert_to(replace(convert_from(value, 'UTF8'), 'application/json', 'text/json'), 'UTF8')";
+    assert_eq!(stage.sql(&format!("UPDATE outbox SET {later}, {other} {announcement}")).await, 1);
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    stage.due(&run_id).await;
+    stage.work().await;
+    brought
+}
+
+async fn silent_registry(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-silent-01", "publish_allowed", json!(true))).await;
+    assert_eq!(stage.relay_to_registry(0).await.len(), 1);
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is waited for no longer, and tried later");
+    stage.set(&brought.run_id(), "available_at = now() + interval '1 hour'").await;
+    brought
+}
+
+async fn rejecting_registry(stage: &mut Stage) -> Brought {
+    let brought = stage.bring_and_work(&ask_with("req-rejected1", "publish_allowed", json!(true))).await;
+    let announced = stage.relay_to_registry(900).await;
+    let mut event = said(&announced[0].value, "BUNDLE_REJECTED", "reg-rejected");
+    event["reason"] = json!("not here");
+    stage.world.say(&[bytes(&event)]).await;
+    assert_eq!(stage.world.listen(1).await, [Heard::Answer(Answered::Rejected)]);
     brought
 }
 

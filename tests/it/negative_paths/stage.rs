@@ -1,7 +1,7 @@
 //! A world with its three loops at hand, everything that was heard on its topics, and the means to plant
 //! faults in ledger and store.
 
-use crate::support::{World, ledger_on, request};
+use crate::support::{World, asks_the_registry, ledger_on, request};
 use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
 use model_factory::identity::RunId;
 use model_factory::intake::{Intake, IntakeOutcome};
@@ -162,6 +162,18 @@ impl Stage {
         std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
     }
 
+    /// Sends what the outbox holds as a worker does that gives the registry so long to answer. Gives the
+    /// publications, which are announced for once.
+    pub async fn relay_to_registry(&mut self, patience_seconds: u32) -> Vec<Inbound> {
+        let ledger = self.world.ledger.clone().publishing(&asks_the_registry(patience_seconds));
+        let boundaries = OwnershipBoundaries::shipped();
+        let asking = Relay::new(&self.world.config.kafka, ledger, boundaries, "asking".to_owned()).unwrap();
+        std::mem::replace(&mut self.relay, asking).close().await;
+        self.relay().await;
+        std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
+        std::mem::take(&mut self.publications)
+    }
+
     /// Every event about a run, in the order of the topic, checked against its schema.
     pub fn events(&self, concerns: impl Fn(&RunLifecycleEvent) -> bool) -> Vec<RunLifecycleEvent> {
         let read = |record: &Inbound| -> RunLifecycleEvent {
@@ -213,8 +225,14 @@ impl Stage {
         std::fs::write(path, "not what this run writes").unwrap();
     }
 
-    /// Changes a document in the store, and the digest by which the ledger knows it.
-    pub async fn forge(&mut self, run_id: &RunId, role: &str, document: &str, change: impl FnOnce(&mut Value)) {
+    /// Changes a document in the store, and the digest by which the ledger knows it; gives that digest.
+    pub async fn forge(
+        &mut self,
+        run_id: &RunId,
+        role: &str,
+        document: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> model_factory::identity::Digest {
         let path = self.evidence(run_id, document);
         let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         change(&mut value);
@@ -222,6 +240,7 @@ impl Stage {
         std::fs::write(&path, &forged).unwrap();
         let digest = model_factory::identity::Digest::of(&forged);
         self.set(run_id, &format!("refs = jsonb_set(refs, '{{{role},sha256}}', '\"{digest}\"')")).await;
+        digest
     }
 
     /// A run at PASS whose requests do not allow publication.

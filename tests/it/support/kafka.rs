@@ -41,6 +41,7 @@ pub async fn own_topics_on(brokers: String, partitions: i32) -> KafkaSettings {
             lifecycle: format!("{name}-lifecycle"),
             publications: format!("{name}-publications"),
             dead_letters: format!("{name}-dead-letters"),
+            registry_lifecycle: format!("{name}-registry-lifecycle"),
         },
         ..KafkaSettings::default()
     };

@@ -6,6 +6,7 @@ mod data;
 mod kafka;
 mod postgres;
 mod process;
+mod registry;
 mod world;
 
 pub use arrivals::{admit_one, arrival, bring, revision};
@@ -14,6 +15,7 @@ pub use data::data;
 pub use kafka::{committed, own_topics, own_topics_on};
 pub use postgres::{fresh_database, ledger_on};
 pub use process::Worker;
+pub use registry::{asks_the_registry, said, serve};
 pub use world::{World, request};
 
 use std::time::{Duration, Instant};

@@ -97,6 +97,7 @@ impl World {
             .env("MODEL_FACTORY_KAFKA__TOPICS__LIFECYCLE", &topics.lifecycle)
             .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
             .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__REGISTRY_LIFECYCLE", &topics.registry_lifecycle)
             .env("MODEL_FACTORY_LEDGER__URL", &config.ledger.url)
             .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
             .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)

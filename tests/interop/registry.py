@@ -1,0 +1,186 @@
+"""The whole loop with the example registry: request, bundle, publication, ingest, registry's event, PUBLISHED.
+
+The registry is killed between ingesting and announcing, and started again. A bundle that was changed on its way is
+rejected, and published once it is mended. The same id and version with other bytes is refused.
+
+    python registry.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from worker import ORDER, psql, read, settings
+
+SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "registry" / "registry.py"
+
+
+def until(what, holds, patience=120):
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        value = holds()
+        if value:
+            return value
+        time.sleep(0.2)
+    raise AssertionError(f"waited {patience} seconds for {what}")
+
+
+class Registry:
+    """The example as a process; each start has a log of its own."""
+
+    starts = 0
+
+    def __init__(self, brokers, topics, folder, evidence):
+        self.database, self.folder = folder / "registry.sqlite", folder
+        self.command = [
+            sys.executable, str(SCRIPT), "--brokers", brokers, "--evidence", str(evidence), "--database",
+            str(self.database), "--publications", topics["publications"], "--events", topics["registry_lifecycle"],
+        ]
+        self.group, self.process, self.log = topics["publications"], None, None
+
+    def start(self, *arguments, group=None):
+        Registry.starts += 1
+        self.log = self.folder / f"registry-{Registry.starts}.log"
+        with self.log.open("w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [*self.command, "--group", group or self.group, *arguments], stdout=log, stderr=log
+            )
+
+    def says(self, word, times=1):
+        def said():
+            assert self.process.poll() is None, self.log.read_text()
+            return self.log.read_text().count(word) >= times
+
+        until(f"{times} × {word!r} of the registry", said)
+
+    def end(self, how):
+        self.process.send_signal(how)
+        status = self.process.wait(30)
+        assert how == signal.SIGKILL or status == 0, self.log.read_text()
+
+    def bundles(self):
+        connection = sqlite3.connect(self.database)
+        (count,) = connection.execute("SELECT count(*) FROM bundles").fetchone()
+        connection.close()
+        return count
+
+
+def conflicting(publication, evidence):
+    """The same id and version announced from another folder, where one file has other bytes."""
+    reference = f"elsewhere/{publication['run_id']}/bundle"
+    shutil.copytree(evidence / publication["bundle_ref"], evidence / reference)
+    other = json.loads(json.dumps({**publication, "bundle_ref": reference}))
+    artifact = next(file for file in other["artifacts"] if file["path"] == "model.json")
+    data = (evidence / reference / "model.json").read_bytes() + b"\n"
+    (evidence / reference / "model.json").write_bytes(data)
+    artifact["sha256"], artifact["bytes"] = hashlib.sha256(data).hexdigest(), len(data)
+    return other
+
+
+def main(binary, brokers, database, state):
+    name = f"interop-registry-{os.getpid()}"
+    state = pathlib.Path(state).resolve()
+    folder = state / name
+    folder.mkdir()
+    psql(database, f'CREATE DATABASE "{name}"')
+    topics, environment = settings(brokers, f"{database.rsplit('/', 1)[0]}/{name}", state, name)
+    topics["registry_lifecycle"] = f"{name}-registry-lifecycle"
+    environment |= {
+        "MODEL_FACTORY_KAFKA__TOPICS__REGISTRY_LIFECYCLE": topics["registry_lifecycle"],
+        "MODEL_FACTORY_PUBLISH__CONFIRM": "registry",
+    }
+    evidence = state / f"evidence-{name}"
+    admin = AdminClient({"bootstrap.servers": brokers})
+    for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()]).values():
+        future.result(30)
+    subprocess.run([binary, "migrate"], env=environment, check=True)
+
+    def ask(request_id):
+        value = {**json.loads((state / "request.json").read_text()), "request_id": request_id}
+        value["config_revision"] = request_id
+        producer.produce(topics["requests"], key=request_id, value=json.dumps(value))
+        assert producer.flush(30) == 0
+
+    def show(request_id):
+        command = [binary, "runs", "show", request_id, "--output", "json"]
+        shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return json.loads(shown.stdout)["run"] if shown.returncode == 0 else {}
+
+    def stands(request_id, state, code=None):
+        run = show(request_id)
+        return run if (run.get("state"), run.get("reason_code")) == (state, code) else None
+
+    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
+    registry = Registry(brokers, topics, folder, evidence)
+    with (folder / "worker.log").open("w", encoding="utf-8") as log:
+        worker = subprocess.Popen([binary, "worker", "--from", "earliest"], env=environment, stderr=log)
+    try:
+        # Killed between ingesting and announcing.
+        ask("req-registry-0001")
+        registry.start("--pause-before-announcing", "600")
+        registry.says(" ingested")
+        registry.end(signal.SIGKILL)
+        assert registry.bundles() == 1
+        waiting = until("the acknowledgement", lambda: (run := show("req-registry-0001")).get("published") and run)
+        assert waiting["state"] == "PUBLISH_PENDING" and waiting["answer_due_at"], waiting
+        read(brokers, topics["registry_lifecycle"], lambda records: not records)
+
+        registry.start()
+        registry.says(" again")
+        published = until("PUBLISHED", lambda: stands("req-registry-0001", "PUBLISHED"))
+        assert published["published"] == waiting["published"] and registry.bundles() == 1, published
+        registry.end(signal.SIGTERM)
+        lifecycle = read(brokers, topics["lifecycle"], lambda records: len(records) == len(ORDER))
+        assert [json.loads(record.value())["event_type"] for record in lifecycle] == ORDER
+
+        # Everything once more by another group: the same announcement, nothing ingested twice.
+        registry.start(group=f"{name}-anew")
+        registry.says(" again")
+        registry.end(signal.SIGTERM)
+        events = read(brokers, topics["registry_lifecycle"], lambda records: len(records) == 2)
+        assert events[0].value() == events[1].value() and registry.bundles() == 1
+
+        # Changed on its way to the registry, rejected; mended, and published by an operator's word.
+        ask("req-registry-0002")
+        publications = read(brokers, topics["publications"], lambda records: len(records) == 2)
+        changed = evidence / json.loads(publications[1].value())["bundle_ref"] / "model.json"
+        model = changed.read_bytes()
+        changed.write_bytes(model + b"\n")
+        registry.start()
+        rejected = until("the rejection", lambda: stands("req-registry-0002", "PUBLISH_PENDING", "PUBLISH_REJECTED"))
+        assert "model.json has digest" in rejected["reason_message"], rejected
+        changed.write_bytes(model)
+        retry = [binary, "runs", "retry-publish", rejected["run_id"], "--reason", "the file is mended"]
+        subprocess.run(retry, env=environment, check=True, capture_output=True)
+        mended = until("PUBLISHED after all", lambda: stands("req-registry-0002", "PUBLISHED"))
+        assert (mended["full_run_attempts"], mended["publish_retry_attempts"]) == (1, 1) and registry.bundles() == 2
+
+        # The same id and version with other bytes.
+        other = conflicting(json.loads(publications[0].value()), evidence)
+        producer.produce(topics["publications"], key=other["scope_key"], value=json.dumps(other))
+        assert producer.flush(30) == 0
+        registry.says("is here already with other bytes")
+        assert registry.bundles() == 2
+        registry.end(signal.SIGTERM)
+        assert stands("req-registry-0001", "PUBLISHED"), "it is about no bundle of ours"
+    finally:
+        if registry.process is not None and registry.process.poll() is None:
+            registry.process.kill()
+        worker.send_signal(signal.SIGTERM)
+        status = worker.wait(60)
+    assert status == 0, (folder / "worker.log").read_text()
+    print("registry: killed between ingest and announcement and started again, 2 bundles ingested once each, 2 rejections")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

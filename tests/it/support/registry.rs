@@ -1,0 +1,80 @@
+//! A registry in a few lines, for workers that ask for its word.
+
+use super::World;
+use model_factory::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
+use model_factory::ledger::{ConfirmedBy, PublishSettings};
+use model_factory::registry::{Heard, RegistryListener, RegistryOutcome};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A registry may take this long.
+pub fn asks_the_registry(registry_patience_seconds: u32) -> PublishSettings {
+    PublishSettings { confirm: ConfirmedBy::Registry, registry_patience_seconds }
+}
+
+/// What a registry says about a publication.
+pub fn said(publication: &[u8], event_type: &str, id: &str) -> Value {
+    let publication: Value = serde_json::from_slice(publication).unwrap();
+    json!({
+        "registry_event_id": id,
+        "event_type": event_type,
+        "scope_key": publication["scope_key"],
+        "bundle_ref": publication["bundle_ref"],
+        "actor": "tests",
+        "ts_utc": "2026-03-01T09:30:00Z",
+        "evidence_refs": [],
+    })
+}
+
+/// Confirms every publication from now on, until it is dropped.
+pub async fn serve(kafka: &KafkaSettings) -> JoinSet<()> {
+    let publications = Follower::at_end(kafka, &kafka.topics.publications).await.unwrap();
+    let (outlet, topic) = (Outlet::open(kafka).unwrap(), kafka.topics.registry_lifecycle.clone());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        loop {
+            let Ok(Some(Inbound { partition, offset, value, .. })) = publications.next(Duration::from_secs(1)).await
+            else {
+                continue;
+            };
+            let event = said(&value, "BUNDLE_PUBLISHED", &format!("reg-{partition}-{offset}")).to_string();
+            let record = Record { topic: &topic, key: None, value: event.as_bytes(), headers: &[] };
+            outlet.send(record).await.unwrap();
+        }
+    });
+    serving
+}
+
+impl World {
+    /// As the registry.
+    pub async fn say(&self, values: &[Vec<u8>]) {
+        let outlet = Outlet::open(&self.config.kafka).unwrap();
+        let topic = &self.config.kafka.topics.registry_lifecycle;
+        for value in values {
+            outlet.send(Record { topic, key: Some(b"k"), value, headers: &[] }).await.unwrap();
+        }
+    }
+
+    pub async fn listener(&self) -> RegistryListener {
+        let inbox = Inbox::subscribe_to_registry(&self.config.kafka).await.unwrap();
+        RegistryListener::new(inbox, self.ledger.clone(), "listener-1".to_owned())
+    }
+
+    /// Listens until so many records were heard.
+    pub async fn listen(&self, records: usize) -> Vec<Heard> {
+        let mut listener = self.listener().await;
+        let mut heard = Vec::new();
+        for _ in 0..120 {
+            if let RegistryOutcome::Heard(more) = listener.listen_once().await.unwrap() {
+                heard.extend(more);
+            }
+            if heard.len() >= records {
+                break;
+            }
+        }
+        listener.close().await;
+        assert_eq!(heard.len(), records, "{heard:?}");
+        heard
+    }
+}

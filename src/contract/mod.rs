@@ -30,8 +30,9 @@ pub use manifest::{
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted};
 pub use profile::{
-    Algorithm, Anchor, CanarySpec, Controls, DatesSpec, DaysSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec,
-    Limits, Monotone, SeedPolicy, ShareSpec, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, CanarySpec, Controls, DatesSpec, DaysSpec, Feature, FeatureKind, GovernanceProfile, JudgedBound,
+    LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SplitSpec, ThresholdBasis, ThresholdSpec, TrainingProfile,
+    WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{Location, Reference, ReferenceError};

@@ -293,9 +293,9 @@ pub struct GovernanceProfile {
     pub revision: String,
     /// What must hold besides the thresholds.
     pub controls: Controls,
-    /// `min_<metric>` or `max_<metric>` by bound.
-    pub eval_thresholds: BTreeMap<String, f64>,
-    /// Which value is compared.
+    /// `min_<metric>` or `max_<metric>` with what is wanted.
+    pub eval_thresholds: BTreeMap<String, ThresholdSpec>,
+    /// What a threshold is compared with that does not say so itself.
     #[serde(default)]
     pub on: ThresholdBasis,
     /// Fewest frauds in the test window.
@@ -311,6 +311,44 @@ pub struct Controls {
     pub require_pass_gate: bool,
 }
 
+/// What a metric must reach.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ThresholdSpec {
+    /// A bound, compared as the profile's `on` says.
+    Bound(f64),
+    /// A bound that says for itself how it is compared.
+    Judged(JudgedBound),
+}
+
+impl ThresholdSpec {
+    /// The bound, in the metric's unit.
+    pub fn bound(&self) -> f64 {
+        match self {
+            Self::Bound(bound) => *bound,
+            Self::Judged(judged) => judged.bound,
+        }
+    }
+
+    /// What the bound is compared with, where the profile says `otherwise` for all.
+    pub fn basis(&self, otherwise: ThresholdBasis) -> ThresholdBasis {
+        match self {
+            Self::Bound(_) => otherwise,
+            Self::Judged(judged) => judged.on,
+        }
+    }
+}
+
+/// A bound that says for itself how it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgedBound {
+    /// In the metric's unit.
+    pub bound: f64,
+    /// What it is compared with.
+    pub on: ThresholdBasis,
+}
+
 /// Which value a threshold is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -318,4 +356,7 @@ pub enum ThresholdBasis {
     /// The measured value.
     #[default]
     Point,
+    /// The end of its confidence interval where the metric is worst: the lower one for `min_`, the upper
+    /// one for `max_`.
+    ConfidenceBound,
 }

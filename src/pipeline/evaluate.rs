@@ -47,7 +47,7 @@ pub struct EvalMetrics {
     pub slices: Vec<SlicedBy>,
     /// Rows and frauds per window.
     pub dataset: DatasetSummary,
-    /// The profile's thresholds, by name.
+    /// The bounds of the profile's thresholds, by name.
     pub thresholds: BTreeMap<String, f64>,
     /// The split, every boundary settled.
     pub split: SettledSplit,
@@ -152,7 +152,7 @@ pub fn report(
             curves: evaluation.curves,
             slices: evaluation.slices,
             dataset: evaluation.dataset,
-            thresholds: profile.eval_thresholds.clone(),
+            thresholds: profile.eval_thresholds.iter().map(|(name, spec)| (name.clone(), spec.bound())).collect(),
             split: evaluation.split,
             seed: plan.seed,
             label_asof_utc: plan.label_basis.label_asof_utc,

@@ -51,7 +51,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
             body {
                 (heading(sources))
                 main {
-                    (section("Gate", &tables::gate(sources.receipt, &sources.report.metrics.scores)))
+                    (section("Gate", &tables::gate(sources.receipt)))
                     (section("Metrics", &tables::metrics(&sources.report.metrics.scores, sources.plan)))
                     (section("Curves", &charts::curves(sources.report)))
                     (section("At chosen thresholds", &tables::confusion(&sources.report.metrics)))

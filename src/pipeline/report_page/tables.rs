@@ -2,6 +2,7 @@
 
 use super::ReportSources;
 use super::number::{bound, count, number, percent};
+use crate::contract::ThresholdBasis;
 use crate::identity::Digest;
 use crate::pipeline::evaluate::EvalMetrics;
 use crate::pipeline::gate::GateReceipt;
@@ -12,10 +13,6 @@ use maud::{Markup, html};
 
 fn holds(yes: bool) -> Markup {
     html! { @if yes { span.holds { "✓ holds" } } @else { span.broken { "✗ does not hold" } } }
-}
-
-fn interval(metric: Option<&Metric>) -> Option<&Interval> {
-    metric.and_then(|metric| metric.interval.as_ref())
 }
 
 fn bounds(interval: &Interval) -> String {
@@ -33,7 +30,7 @@ fn value(metric: Option<&Metric>) -> Markup {
 }
 
 /// Every condition, the broken ones first.
-pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
+pub(super) fn gate(receipt: &GateReceipt) -> Markup {
     let mut verdicts: Vec<_> = receipt.thresholds.iter().collect();
     verdicts.sort_by_key(|verdict| verdict.holds);
     let positives = &receipt.min_positives;
@@ -50,16 +47,19 @@ pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
                 }
                 tbody {
                     @for verdict in verdicts {
-                        @let metric = metrics.get(&verdict.metric);
                         tr {
                             th scope="row" { (verdict.metric) }
                             td {
                                 @match verdict.direction { Direction::Min => "at least ", Direction::Max => "at most " }
                                 (bound(verdict.bound))
+                                @if verdict.on == ThresholdBasis::ConfidenceBound { ", with confidence" }
                             }
                             td {
-                                @if let Some(found) = verdict.value { (number(found)) } @else { (verdict.reason) }
-                                @if let Some(interval) = interval(metric) {
+                                @match (verdict.compared, verdict.value) {
+                                    (Some(_), Some(found)) => (number(found)),
+                                    _ => (verdict.reason),
+                                }
+                                @if let Some(interval) = &verdict.interval {
                                     " " span.soft { "(" (percent(interval.confidence)) " interval " (bounds(interval)) ")" }
                                 }
                             }
@@ -75,7 +75,10 @@ pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
                 }
             }
         }
-        p.note { "Policy " (receipt.policy_id) ", revision " (receipt.policy_revision) ". Thresholds are compared with the measured value." }
+        p.note {
+            "Policy " (receipt.policy_id) ", revision " (receipt.policy_revision) ". Compared with a bound is the "
+            "measured value; where it says “with confidence”, the end of the interval where the metric is worst."
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
+//! Training profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
 
-use super::{EvaluationSpec, ExpectedLabels, FeatureSet};
+use super::{BundleRef, EvaluationSpec, ExpectedLabels, FeatureSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub struct TrainingProfile {
     pub limits: Limits,
     /// The bundle that a `regression_check` evaluates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline_bundle_ref: Option<String>,
+    pub baseline_bundle_ref: Option<BundleRef>,
 }
 
 /// One input of the model.
@@ -281,82 +281,4 @@ impl Default for Limits {
             max_categories: Self::default_max_categories(),
         }
     }
-}
-
-/// What a model must reach to be published.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GovernanceProfile {
-    /// Name of the policy.
-    pub policy_id: String,
-    /// Its revision.
-    pub revision: String,
-    /// What must hold besides the thresholds.
-    pub controls: Controls,
-    /// `min_<metric>` or `max_<metric>` with what is wanted.
-    pub eval_thresholds: BTreeMap<String, ThresholdSpec>,
-    /// What a threshold is compared with that does not say so itself.
-    #[serde(default)]
-    pub on: ThresholdBasis,
-    /// Fewest frauds in the test window.
-    #[serde(default)]
-    pub min_positives: u64,
-}
-
-/// What must hold besides the thresholds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Controls {
-    /// Publication needs a PASS; any other value is refused.
-    pub require_pass_gate: bool,
-}
-
-/// What a metric must reach.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ThresholdSpec {
-    /// A bound, compared as the profile's `on` says.
-    Bound(f64),
-    /// A bound that says for itself how it is compared.
-    Judged(JudgedBound),
-}
-
-impl ThresholdSpec {
-    /// The bound, in the metric's unit.
-    pub fn bound(&self) -> f64 {
-        match self {
-            Self::Bound(bound) => *bound,
-            Self::Judged(judged) => judged.bound,
-        }
-    }
-
-    /// What the bound is compared with, where the profile says `otherwise` for all.
-    pub fn basis(&self, otherwise: ThresholdBasis) -> ThresholdBasis {
-        match self {
-            Self::Bound(_) => otherwise,
-            Self::Judged(judged) => judged.on,
-        }
-    }
-}
-
-/// A bound that says for itself how it is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JudgedBound {
-    /// In the metric's unit.
-    pub bound: f64,
-    /// What it is compared with.
-    pub on: ThresholdBasis,
-}
-
-/// Which value a threshold is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThresholdBasis {
-    /// The measured value.
-    #[default]
-    Point,
-    /// The end of its confidence interval where the metric is worst: the lower one for `min_`, the upper
-    /// one for `max_`.
-    ConfidenceBound,
 }

@@ -1,7 +1,7 @@
 //! Thresholds of a governance profile, and their verdicts.
 
 use super::metrics::{Interval, Metrics};
-use crate::contract::{GovernanceProfile, ThresholdBasis, ThresholdSpec};
+use crate::contract::{ChampionSpec, GovernanceProfile, ThresholdBasis, ThresholdSpec};
 use serde::{Deserialize, Serialize};
 
 /// Which side of the bound is good.
@@ -75,7 +75,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Where there is nothing to compare.
-    fn nothing(reason: String) -> Self {
+    pub(super) fn nothing(reason: String) -> Self {
         Self { value: None, interval: None, compared: None, holds: false, reason }
     }
 }
@@ -90,6 +90,11 @@ impl Threshold {
             return Err("eval_thresholds is empty: a gate that checks nothing cannot pass".to_owned());
         }
         Ok(thresholds)
+    }
+
+    /// The thresholds on differences to a champion, in the profile's order, or which one is not readable.
+    pub fn of_differences(spec: &ChampionSpec) -> Result<Vec<Self>, String> {
+        spec.eval_differences.iter().map(|(name, bound)| Self::read(name, bound, spec.on)).collect()
     }
 
     pub(super) fn read(name: &str, spec: &ThresholdSpec, on: ThresholdBasis) -> Result<Self, String> {
@@ -151,8 +156,8 @@ impl Threshold {
         };
         let Some((compared, said)) = compared else {
             let reason = format!(
-                "{what} is {value} and has no confidence interval; the training profile's evaluation.bootstrap must \
-                 give it one"
+                "{what} is {value} and has no confidence interval: evaluation.bootstrap of the training profile asks \
+                 for them, and metrics per day have none"
             );
             return Outcome { value: Some(value), interval, compared: None, holds: false, reason };
         };

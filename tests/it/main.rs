@@ -10,6 +10,7 @@ mod checker;
 mod control;
 mod dataset;
 mod dead_letters;
+mod earlier_bundles;
 mod evidence;
 mod faults;
 mod leakage;

@@ -104,7 +104,7 @@ fn heading(sources: &ReportSources<'_>) -> Markup {
 }
 
 fn verdict(receipt: &GateReceipt) -> Markup {
-    let checks = receipt.thresholds.len() + 1;
+    let checks = receipt.conditions();
     html! {
         @match receipt.decision {
             Decision::Pass => p.verdict.pass {

@@ -58,6 +58,17 @@ impl Runner {
         Ok(Gated { receipt, stored, eligibility })
     }
 
+    /// Ends a run that has nothing to pack where the gate lets it through.
+    pub(in crate::runner) async fn pass(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        attempt: &Attempt,
+    ) -> Result<State, Interrupted> {
+        self.complete(desk, lease, attempt, "PASS").await?;
+        self.advance(lease, &[Step::to(Transition::PassGate, desk.refs())]).await
+    }
+
     /// Ends the run at the gate; what it left stays for forensics.
     pub(in crate::runner) async fn fail_gate(
         &self,

@@ -199,12 +199,25 @@ impl Opened<'_> {
         link.must(enough, || format!("the receipt counts {} frauds, the report {found}", positives.found))?;
         for verdict in &receipt.thresholds {
             let name = &verdict.threshold;
-            let measured = report.metrics.scores.get(&verdict.metric).and_then(|metric| metric.value);
+            let measured = report.metrics.scores.get(&verdict.metric);
+            let (value, interval) = measured.map_or((None, None), |metric| (metric.value, metric.interval));
             let bound = report.metrics.thresholds.get(name).copied();
-            let same = verdict.value == measured && bound == Some(verdict.bound);
+            let same = verdict.value == value && verdict.interval == interval && bound == Some(verdict.bound);
             link.must(same, || format!("{name}: the receipt has another value or bound than the report"))?;
             link.must(verdict.holds, || format!("{name} does not hold, and the gate passed"))?;
         }
+        let compared = receipt.champion.iter().flat_map(|champion| &champion.differences);
+        for verdict in compared {
+            let measured = report.metrics.champion.as_ref().and_then(|champion| champion.get(&verdict.metric));
+            let same = measured.is_some_and(|measured| {
+                (measured.champion, measured.candidate, measured.difference, measured.interval)
+                    == (verdict.champion, verdict.candidate, verdict.difference, verdict.interval)
+            });
+            link.must(same, || format!("{}: the receipt has another difference than the report", verdict.name()))?;
+            link.must(verdict.holds, || format!("{} does not hold, and the gate passed", verdict.name()))?;
+        }
+        let met = receipt.champion.is_some() == plan.champion.is_some();
+        link.must(met, || "plan and receipt disagree on whether there is a champion".to_owned())?;
         let all = receipt.thresholds.len() == report.metrics.thresholds.len() && receipt.failed.is_empty();
         link.must(all, || "the receipt does not judge every threshold of the report".to_owned())?;
         Ok(format!("PASS over {} thresholds, with the report's own values", receipt.thresholds.len()))

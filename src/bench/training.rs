@@ -175,6 +175,8 @@ fn plan(folder: &Path) -> Result<TrainPlan, BenchFault> {
         governance_profile: &fetched(wide::GOVERNANCE_PROFILE)?,
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
         commands: &BTreeMap::new(),
+        baseline: None,
+        champion: None,
         // The rows are of no time in particular; no label of theirs is ever in the future.
         started_at: chrono::DateTime::<chrono::Utc>::MAX_UTC,
     });

@@ -4,13 +4,13 @@
 //! reach them, and if it could have, it would show.
 
 use super::{Assigned, assign, begin, broken, decoding, read, tell, write};
-use crate::contract::{SchemaName, read_json};
+use crate::contract::{BootstrapSpec, SchemaName, read_json};
 use crate::dataset::{read_scores, write_scores};
 use crate::identity::document_bytes;
-use crate::pipeline::metrics::{self, Measured, Resampling, Scored};
+use crate::pipeline::metrics::{self, Differences, Measured, Resampling, Scored};
 use crate::pipeline::{
-    Assignment, Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityRow, ParityValue,
-    ParityVectors, RowId, RowIds, Table, TrainPlan, slicings,
+    Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityRow, ParityValue, ParityVectors, RowId,
+    RowIds, Table, TrainPlan, slicings,
 };
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{
@@ -28,17 +28,19 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let (format, model) = accept_model(job_dir)?;
     verify_data(&job)?;
     let mut table = read(&job)?;
-    let Assigned { assignment, split, dataset, categories, .. } = assign(job_dir, &mut table, plan)?;
-    let scores = accept_scores(&CommandOrder::work(job_dir), &table, &assignment.test)?;
-    write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
+    let assigned = assign(job_dir, &mut table, plan)?;
+    let test = &assigned.assignment.test;
+    let scores = accept_scores(&CommandOrder::work(job_dir), &table, test)?;
+    write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores).map_err(broken)?;
     tell("evaluate", 0.5, "measuring");
-    let scores_of_test = scores;
-    let Measured { scores, confusion, curves, slices } =
-        measured(&table, &assignment, &scores_of_test, plan, job.threads);
+    let given = scores;
+    let (measured, champion) = measured(&table, &assigned, &given, &job)?;
+    let Measured { scores, confusion, curves, slices } = measured;
+    let Assigned { assignment, split, dataset, categories, .. } = assigned;
     // What is inside the model is the command's business: no trees to count, no effects to read off.
     let (rounds, features) = (None, Vec::new());
-    let evaluation = Evaluation { scores, confusion, curves, slices, dataset, split, rounds, features };
-    let parity = returned(&table, &assignment.test, &scores_of_test, plan, &model, categories);
+    let evaluation = Evaluation { scores, confusion, curves, slices, dataset, split, rounds, features, champion };
+    let parity = returned(&table, &assignment.test, &given, plan, &model, categories);
     write(job_dir, format.file_name(), &model)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, AcceptedModel::FILE, &document_bytes(&AcceptedModel { format }))?;
@@ -73,17 +75,18 @@ fn returned(
     ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, vectors)
 }
 
-/// What the profile asks for of these scores of the test window.
+/// What the profile asks for of these scores of the test window, and how far they are from the champion's
+/// where there is one.
 pub(super) fn measured(
     table: &Table,
-    assignment: &Assignment,
+    assigned: &Assigned,
     scores: &[f32],
-    plan: &TrainPlan,
-    threads: u32,
-) -> Measured {
+    job: &Job,
+) -> Result<(Measured, Option<Differences>), Failure> {
     const DAY: i64 = 86_400_000_000;
-    let rows = &assignment.test;
-    let scores: Vec<f64> = scores.iter().map(|&score| f64::from(score)).collect();
+    let (plan, threads, rows) = (&job.plan, job.threads, &assigned.assignment.test);
+    let wide = |scores: &[f32]| -> Vec<f64> { scores.iter().map(|&score| f64::from(score)).collect() };
+    let scores = wide(scores);
     let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
     let at = table.event_time.as_deref();
     let days: Vec<i64> = rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect();
@@ -96,9 +99,19 @@ pub(super) fn measured(
     let clusters = cluster
         .and_then(|name| table.entities.iter().find(|column| &column.name == name))
         .map(|column| of_rows(&column.ids));
-    let resampling = bootstrap.map(|spec| Resampling { spec, clusters: clusters.as_deref(), seed: plan.seed, threads });
+    let clusters = clusters.as_deref();
+    let resampling = bootstrap.map(|spec| Resampling { spec, clusters, seed: plan.seed, threads });
     let slicings = slicings(table, &plan.features, rows, &plan.evaluation.slices);
-    metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings)
+    let measured = metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings);
+    let (Some(champion), Some(compared)) = (&assigned.champion, &plan.champion) else {
+        return Ok((measured, None));
+    };
+    tell("evaluate", 0.9, "comparing with the champion");
+    let theirs = wide(&champion.scores()?);
+    let spec = BootstrapSpec { confidence: compared.confidence, ..bootstrap.cloned().unwrap_or_default() };
+    let resampling = Resampling { spec: &spec, clusters, seed: plan.seed, threads };
+    let differences = metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &resampling);
+    Ok((measured, Some(differences)))
 }
 
 /// The model that `result.json` names, if it is what it is said to be and may be taken.

@@ -3,18 +3,21 @@
 //! Where dataset, trainer and pipeline meet. Everything that it knows is in the job directory; everything
 //! that it leaves is there too, `result.json` last. Never: opens a socket, reads the environment.
 
+mod earlier;
 mod measure;
 mod prepare;
+mod recheck;
 mod train;
 
 use crate::dataset::{read_table, room_mib};
 use crate::identity::document_bytes;
 use crate::pipeline::{
-    Assignment, DatasetSummary, FeatureCategories, LeakageReport, SettledSplit, Table, TrainPlan, WindowSummary,
-    encode_categories, leakage, settle, split,
+    Assignment, DatasetSummary, EarlierRole, FeatureCategories, LeakageReport, PinnedBundle, SettledSplit, Table,
+    TrainPlan, WindowSummary, encode_categories, leakage, settle, split,
 };
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{self, Job, JobEnd, LEAKAGE_REPORT_FILE, Progress, RESULT_FILE, Step};
+use earlier::Earlier;
 use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +30,7 @@ pub fn main(step: Step, job_dir: &Path, worker: i32) -> ExitCode {
         Step::Train => train::train,
         Step::Prepare => prepare::prepare,
         Step::Measure => measure::measure,
+        Step::Recheck => recheck::recheck,
         Step::Command => return trainer::watch(job_dir, worker),
     };
     let end = match work(job_dir, worker) {
@@ -75,19 +79,37 @@ struct Assigned {
     categories: Vec<FeatureCategories>,
     report: LeakageReport,
     dataset: DatasetSummary,
+    baseline: Option<Earlier>,
+    champion: Option<Earlier>,
 }
 
-/// Settles the split and the codes of categories; with the report on leakage written, and an end where
-/// there is some.
+/// Settles the split and the codes of categories, and opens the models of earlier bundles; with the report
+/// on leakage written, and an end where there is some. Where a baseline is measured nothing learns, so that
+/// only the test window is used.
 fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Result<Assigned, Failure> {
     let settled = settle(&plan.split, table)?;
-    let assignment = split(table, &settled, plan.seed);
-    let categories = encode_categories(table, &assignment.train, &plan.features, plan.limits.max_categories)?;
+    let mut assignment = split(table, &settled, plan.seed);
+    if plan.baseline.is_some() {
+        assignment.unused += assignment.train.len() + assignment.validation.len();
+        assignment.train.clear();
+        assignment.validation.clear();
+    }
+    let open = |role, pinned: Option<&PinnedBundle>| {
+        let test = &assignment.test;
+        pinned.map(|pinned| Earlier::open(job_dir, role, pinned, table, &plan.features, test)).transpose()
+    };
+    let baseline = open(EarlierRole::Baseline, plan.baseline.as_ref())?;
+    let champion = open(EarlierRole::Champion, plan.champion.as_ref().map(|champion| &champion.bundle))?;
+    let categories = match baseline {
+        // The train window is empty; every value would lose its name.
+        Some(_) => Vec::new(),
+        None => encode_categories(table, &assignment.train, &plan.features, plan.limits.max_categories)?,
+    };
     let report = leakage(table, &assignment, &settled, plan);
     keep_if_clean(job_dir, &report)?;
     let dataset = summarise(table, &assignment);
     check_labels(&dataset, plan)?;
-    Ok(Assigned { assignment, split: settled, categories, report, dataset })
+    Ok(Assigned { assignment, split: settled, categories, report, dataset, baseline, champion })
 }
 
 /// Writes the report; what it finds ends the job.
@@ -129,7 +151,8 @@ fn summarise(table: &Table, assignment: &Assignment) -> DatasetSummary {
 
 fn check_labels(dataset: &DatasetSummary, plan: &TrainPlan) -> Result<(), Failure> {
     let required = u64::from(plan.evaluation.min_rows_per_class);
-    for (name, window) in [("train", &dataset.train), ("test", &dataset.test)] {
+    let learns = plan.baseline.is_none().then_some(("train", &dataset.train));
+    for (name, window) in learns.into_iter().chain([("test", &dataset.test)]) {
         let WindowSummary { rows, positives } = *window;
         if positives < required || rows - positives < required {
             let message = format!(

@@ -17,19 +17,23 @@ use std::path::Path;
 pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let (plan, threads) = (&job.plan, job.threads);
+    if !plan.intent_kind.trains() {
+        return Err(broken("the plan is for a run that fits nothing"));
+    }
     let ResolvedAlgorithm::BuiltIn(algorithm) = &plan.algorithm else {
         return Err(broken("the plan names a registered command, and this step is not for one"));
     };
     tell("read", 0.0, "reading the rows");
     let mut table = read(&job)?;
     tell("check", 0.2, "looking for leakage");
-    let Assigned { assignment, split, categories, report, dataset } = assign(job_dir, &mut table, plan)?;
-    let fitting = Fitting { matrix: Matrix::new(&table, &plan.features)?, assignment: &assignment, algorithm, threads };
+    let assigned = assign(job_dir, &mut table, plan)?;
+    let Assigned { assignment, categories, report, .. } = &assigned;
+    let fitting = Fitting { matrix: Matrix::new(&table, &plan.features)?, assignment, algorithm, threads };
     if let Some(report) = fitting.shuffled(&table, plan, report)? {
         keep_if_clean(job_dir, &report)?;
     }
     let fitted = fitting.fit(plan.seed)?;
-    let model = fitted.xgboost_json(&plan.features, &categories)?;
+    let model = fitted.xgboost_json(&plan.features, categories)?;
     write(job_dir, MODEL_FILE, &model)?;
     let parity = trainer::parity_vectors(&plan.run_id, &model, &plan.features)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
@@ -37,7 +41,10 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = fitted.score(&fitting.matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     tell("evaluate", 0.9, "measuring");
-    let Measured { scores, confusion, curves, slices } = measured(&table, &assignment, &scores, plan, threads);
+    let (measured, champion) = measured(&table, &assigned, &scores, &job)?;
+    let Measured { scores, confusion, curves, slices } = measured;
+    let features = fitted.effects(&fitting.matrix, &shap_rows(&assignment.test))?;
+    let Assigned { split, dataset, .. } = assigned;
     let evaluation = Evaluation {
         scores,
         confusion,
@@ -46,7 +53,8 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         dataset,
         split,
         rounds: Some(fitted.rounds),
-        features: fitted.effects(&fitting.matrix, &shap_rows(&assignment.test))?,
+        features,
+        champion,
     };
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     tell("evaluate", 1.0, "measured");
@@ -67,7 +75,7 @@ impl Fitting<'_> {
         &self,
         table: &Table,
         plan: &TrainPlan,
-        report: LeakageReport,
+        report: &LeakageReport,
     ) -> Result<Option<LeakageReport>, Failure> {
         let Some(rule) = &plan.leakage.shuffled_label_canary else { return Ok(None) };
         tell("check", 0.25, "fitting to shuffled labels");
@@ -78,7 +86,7 @@ impl Fitting<'_> {
             trainer::fit_to_labels(&self.matrix, train, labels, &parameters, plan.seed, self.threads)?
                 .score(&self.matrix, test)
         })?;
-        Ok(Some(report.with(rule)))
+        Ok(Some(report.clone().with(rule)))
     }
 
     fn fit(&self, seed: u64) -> Result<Fitted, Failure> {

@@ -1,10 +1,10 @@
 //! `model-factory measure`: the metrics of scores that something else made.
 
 use crate::contract::{BootstrapSpec, EvaluationSpec};
-use crate::pipeline::metrics::{Measured, Resampling, Scored, measure};
+use crate::pipeline::metrics::{Differences, Measured, Resampling, Scored, differences, measure};
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ use std::process::ExitCode;
 #[command(after_help = "\
 A window holds scores (0 to 1) and labels; and where wanted days and cards (integers, for card
 precision), clusters (integers, drawn whole by the bootstrap), evaluation (as in a training profile;
-slices are left out) and seed.
+slices are left out), seed, and champion (scores of another model of the same rows; the answer then has
+the difference of every metric).
 
 Example:
   echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
@@ -38,9 +39,20 @@ struct Window {
     #[serde(default)]
     clusters: Option<Vec<u32>>,
     #[serde(default)]
+    champion: Option<Vec<f64>>,
+    #[serde(default)]
     evaluation: EvaluationSpec,
     #[serde(default)]
     seed: u64,
+}
+
+/// What the window shows, and how far it is from what the champion's scores show.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    measured: Measured,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    champion: Option<Differences>,
 }
 
 impl MeasureArgs {
@@ -68,7 +80,7 @@ fn lines(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead>> {
 }
 
 impl Window {
-    fn measure(&self) -> anyhow::Result<Measured> {
+    fn measure(&self) -> anyhow::Result<Answer> {
         /// Cards and clusters are numbers that size a table.
         const MAX_NUMBER: u32 = 100_000_000;
         let rows = self.scores.len();
@@ -80,7 +92,9 @@ impl Window {
             let largest = numbers.iter().flatten().max();
             ensure!(largest.is_none_or(|&number| number <= MAX_NUMBER), "{name} must be at most {MAX_NUMBER}");
         }
-        ensure!(self.scores.iter().all(|score| (0.0..=1.0).contains(score)), "a score is not between 0 and 1");
+        ensure!(same(self.champion.as_ref().map(Vec::len)), "the champion's scores must be as many as scores");
+        let mut all = self.scores.iter().chain(self.champion.iter().flatten());
+        ensure!(all.all(|score| (0.0..=1.0).contains(score)), "a score is not between 0 and 1");
         let spec = &self.evaluation;
         let counted = spec.calibration_bins > 0 && spec.histogram_bins > 0 && spec.k.iter().all(|&k| k > 0);
         ensure!(counted, "k and numbers of bins must be at least 1");
@@ -92,12 +106,14 @@ impl Window {
             cards: self.cards.as_deref(),
         };
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-        let resampling = |spec: &'_ BootstrapSpec| -> Measured {
-            let clusters = self.clusters.as_deref();
-            let resampling = Resampling { spec, clusters, seed: self.seed, threads };
-            measure(&scored, &self.evaluation, Some(&resampling), &[])
-        };
-        let plain = || measure(&scored, &self.evaluation, None, &[]);
-        Ok(self.evaluation.bootstrap.as_ref().map_or_else(plain, resampling))
+        let resampling = |spec| Resampling { spec, clusters: self.clusters.as_deref(), seed: self.seed, threads };
+        let asked = spec.bootstrap.as_ref();
+        let measured = measure(&scored, spec, asked.map(resampling).as_ref(), &[]);
+        let usual = BootstrapSpec::default();
+        let champion = self.champion.as_ref().map(|champion| {
+            let names: Vec<String> = measured.scores.keys().cloned().collect();
+            differences(&scored, champion, &names, spec, &resampling(asked.unwrap_or(&usual)))
+        });
+        Ok(Answer { measured, champion })
     }
 }

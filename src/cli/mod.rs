@@ -62,6 +62,9 @@ enum Command {
     /// Measures what a registered trainer command left; started by the worker.
     #[command(hide = true)]
     TrainerMeasure(ChildArgs),
+    /// Measures the model of an earlier bundle; started by the worker.
+    #[command(hide = true)]
+    TrainerRecheck(ChildArgs),
     /// Confines itself and becomes a registered trainer command; started by the process that watches.
     #[command(hide = true)]
     TrainerExec {
@@ -105,6 +108,7 @@ impl Cli {
             Command::TrainerPrepare(args) => Some((Step::Prepare, args)),
             Command::TrainerWatch(args) => Some((Step::Command, args)),
             Command::TrainerMeasure(args) => Some((Step::Measure, args)),
+            Command::TrainerRecheck(args) => Some((Step::Recheck, args)),
             _ => None,
         }
     }
@@ -129,6 +133,7 @@ impl Cli {
             | Command::TrainerPrepare(_)
             | Command::TrainerWatch(_)
             | Command::TrainerMeasure(_)
+            | Command::TrainerRecheck(_)
             | Command::TrainerExec { .. } => Ok(ExitCode::FAILURE),
         }
     }

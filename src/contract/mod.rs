@@ -7,6 +7,7 @@
 mod allow_list;
 mod evaluation;
 mod event;
+mod governance;
 mod manifest;
 mod ownership;
 mod parse;
@@ -24,6 +25,9 @@ pub use event::{
     Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION,
     LifecycleProvenance, RunLifecycleEvent, SameAs, event_id,
 };
+pub use governance::{
+    BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ThresholdBasis, ThresholdSpec,
+};
 pub use manifest::{
     ColumnRoles, DatasetManifest, ExpectedLabels, FeatureSet, LabelBasis, ManifestProvenance, Materialization,
     ReplayBasis,
@@ -31,8 +35,8 @@ pub use manifest::{
 pub use ownership::OwnershipBoundaries;
 pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted};
 pub use profile::{
-    Algorithm, Anchor, CanarySpec, Controls, DatesSpec, DaysSpec, Feature, FeatureKind, GovernanceProfile, LeakageSpec,
-    Limits, Monotone, SeedPolicy, ShareSpec, SplitSpec, ThresholdBasis, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, CanarySpec, DatesSpec, DaysSpec, Feature, FeatureKind, LeakageSpec, Limits, Monotone,
+    SeedPolicy, ShareSpec, SplitSpec, TrainingProfile, WindowSpec,
 };
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use reference::{Location, Reference, ReferenceError};

@@ -1,6 +1,6 @@
-//! Profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
+//! Training profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
 
-use super::{EvaluationSpec, ExpectedLabels, FeatureSet};
+use super::{BundleRef, EvaluationSpec, ExpectedLabels, FeatureSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub struct TrainingProfile {
     pub limits: Limits,
     /// The bundle that a `regression_check` evaluates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline_bundle_ref: Option<String>,
+    pub baseline_bundle_ref: Option<BundleRef>,
 }
 
 /// One input of the model.
@@ -281,41 +281,4 @@ impl Default for Limits {
             max_categories: Self::default_max_categories(),
         }
     }
-}
-
-/// What a model must reach to be published.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GovernanceProfile {
-    /// Name of the policy.
-    pub policy_id: String,
-    /// Its revision.
-    pub revision: String,
-    /// What must hold besides the thresholds.
-    pub controls: Controls,
-    /// `min_<metric>` or `max_<metric>` by bound.
-    pub eval_thresholds: BTreeMap<String, f64>,
-    /// Which value is compared.
-    #[serde(default)]
-    pub on: ThresholdBasis,
-    /// Fewest frauds in the test window.
-    #[serde(default)]
-    pub min_positives: u64,
-}
-
-/// What must hold besides the thresholds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Controls {
-    /// Publication needs a PASS; any other value is refused.
-    pub require_pass_gate: bool,
-}
-
-/// Which value a threshold is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThresholdBasis {
-    /// The measured value.
-    #[default]
-    Point,
 }

@@ -31,6 +31,14 @@ impl IntentKind {
         }
     }
 
+    /// Whether a model is fitted, and packed where the gate lets it through.
+    pub fn trains(self) -> bool {
+        match self {
+            Self::BaselineTrain | Self::BackfillRetrain | Self::CandidateEval => true,
+            Self::RegressionCheck => false,
+        }
+    }
+
     /// Whether a bundle of this kind of run may ever be published.
     pub fn is_publishable(self) -> bool {
         match self {

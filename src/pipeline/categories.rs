@@ -3,11 +3,12 @@
 //! A feature's codes number the values that the train window shows, sorted: numbers by size, text by code
 //! point. What only other windows show has no code and counts as missing, as it would in production.
 
-use super::features::Category;
+use super::features::{Category, Features};
 use super::table::Table;
 use crate::contract::{Feature, FeatureKind};
 use crate::run::{Failure, FailureCode};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Most values of one categorical feature that are told apart while reading: every one of them is exact as
 /// a 32-bit float.
@@ -64,9 +65,48 @@ pub fn encode_categories(
     Ok(encoded)
 }
 
+/// These rows as a model reads them that was fitted before: its inputs in its order, categories by its own
+/// codes. The table must still hold every value that was read. What the model has no code for is missing.
+pub fn encode_for(
+    table: &Table,
+    rows: &[usize],
+    given: &[Feature],
+    inputs: &[Feature],
+    codes: &[FeatureCategories],
+) -> Result<Features, String> {
+    let mut columns = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let Some(place) = given.iter().position(|given| given.name == input.name && given.kind == input.kind) else {
+            return Err(format!("its input {:?} is not among the features", input.name));
+        };
+        let renumber = match input.kind {
+            FeatureKind::Numeric => None,
+            FeatureKind::Categorical => {
+                let Some(known) = codes.iter().find(|of| of.feature == input.name) else {
+                    return Err(format!("it does not say which codes the values of {:?} have", input.name));
+                };
+                let code: HashMap<&Category, usize> = known.values.iter().zip(0..).collect();
+                let read = table.features.vocabulary(place).unwrap_or_default();
+                Some(read.iter().map(|value| code.get(value).map_or(f32::NAN, |&code| code as f32)).collect::<Vec<_>>())
+            }
+        };
+        columns.push((place, renumber));
+    }
+    let mut values = Vec::with_capacity(rows.len() * columns.len());
+    for &row in rows {
+        for (place, renumber) in &columns {
+            let value = table.features.value(row, *place);
+            values.push(match renumber {
+                Some(renumber) if !value.is_nan() => renumber[value as usize],
+                Some(_) | None => value,
+            });
+        }
+    }
+    Ok(Features::new(columns.len(), values, vec![None; columns.len()]))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::features::Features;
     use super::super::table::RowIds;
     use super::*;
 
@@ -103,5 +143,19 @@ mod tests {
         let failure = encode_categories(&mut table, &[0, 1], &categorical(), 1).unwrap_err();
         assert_eq!(failure.code, FailureCode::DatasetInvalid);
         assert!(failure.message.contains("shop"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_model_of_before_reads_its_own_codes_and_what_it_never_saw_is_missing() {
+        let table = table(&[0.0, 1.0, 2.0, f32::NAN], &["pear", "fig", "apple"]);
+        let (fig, pear) = (Category::Text("fig".to_owned()), Category::Text("pear".to_owned()));
+        let codes = [FeatureCategories { feature: "shop".to_owned(), values: vec![fig, pear] }];
+        let encode = |inputs: &[Feature], codes| encode_for(&table, &[3, 1, 0, 2], &categorical(), inputs, codes);
+        let found = encode(&categorical(), &codes).unwrap();
+        let found: Vec<String> = found.column(0).map(|code| code.to_string()).collect();
+        assert_eq!(found, ["NaN", "0", "1", "NaN"]);
+        assert!(encode(&categorical(), &[]).unwrap_err().contains("which codes"));
+        let other = [Feature { name: "bank".to_owned(), kind: FeatureKind::Categorical, monotone: None }];
+        assert!(encode(&other, &codes).unwrap_err().contains("bank"));
     }
 }

@@ -1,8 +1,8 @@
 //! The evaluation report: what was measured, on what, and what the gate will say.
 
 use super::explanation::FeatureEffect;
-use super::gate::{Decision, judge};
-use super::metrics::{Confusion, Curves, Metrics, SlicedBy};
+use super::gate::{Decision, Judged, judge};
+use super::metrics::{Confusion, Curves, Differences, Metrics, SlicedBy};
 use super::plan::{Revisions, TrainPlan};
 use super::split::SettledSplit;
 use crate::contract::{EvidenceRef, GovernanceProfile};
@@ -47,7 +47,7 @@ pub struct EvalMetrics {
     pub slices: Vec<SlicedBy>,
     /// Rows and frauds per window.
     pub dataset: DatasetSummary,
-    /// The profile's thresholds, by name.
+    /// The bounds of the profile's thresholds, by name.
     pub thresholds: BTreeMap<String, f64>,
     /// The split, every boundary settled.
     pub split: SettledSplit,
@@ -59,6 +59,9 @@ pub struct EvalMetrics {
     pub rounds: Option<u32>,
     /// What every feature does in the model; empty where a registered command fitted it.
     pub features: Vec<FeatureEffect>,
+    /// The model less the champion on the same rows; left out where there is no champion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<Differences>,
 }
 
 /// Rows and frauds per window.
@@ -109,6 +112,9 @@ pub struct Evaluation {
     pub rounds: Option<u32>,
     /// What every feature does in the model; empty where a registered command fitted it.
     pub features: Vec<FeatureEffect>,
+    /// The model less the champion on the same rows; left out where there is no champion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<Differences>,
 }
 
 /// What a report rests on.
@@ -139,7 +145,12 @@ pub fn report(
     profile: &GovernanceProfile,
     provenance: EvalProvenance,
 ) -> Result<EvalReport, Failure> {
-    let judgement = judge(&evaluation.scores, evaluation.dataset.test.positives, profile)?;
+    let judged = Judged {
+        scores: &evaluation.scores,
+        test_positives: evaluation.dataset.test.positives,
+        champion: evaluation.champion.as_ref(),
+    };
+    let judgement = judge(&judged, profile)?;
     Ok(EvalReport {
         schema_version: EvalReport::SCHEMA_VERSION.to_owned(),
         eval_report_id: eval_report_id(&plan.run_id, &provenance.model.sha256),
@@ -152,12 +163,13 @@ pub fn report(
             curves: evaluation.curves,
             slices: evaluation.slices,
             dataset: evaluation.dataset,
-            thresholds: profile.eval_thresholds.clone(),
+            thresholds: profile.eval_thresholds.iter().map(|(name, spec)| (name.clone(), spec.bound())).collect(),
             split: evaluation.split,
             seed: plan.seed,
             label_asof_utc: plan.label_basis.label_asof_utc,
             rounds: evaluation.rounds,
             features: evaluation.features,
+            champion: evaluation.champion,
         },
         provenance,
     })

@@ -1,7 +1,8 @@
 //! The verdict: thresholds over metrics, and what may be published.
 
+use super::champion::{self, ChampionVerdict, DifferenceVerdict};
 use super::evaluate::EvalReport;
-use super::metrics::Metrics;
+use super::metrics::{Differences, Metrics};
 use super::thresholds::{Threshold, Verdict};
 use crate::contract::{EvidenceRef, GovernanceProfile, IntentKind};
 use crate::identity::RunId;
@@ -28,6 +29,19 @@ pub struct Judgement {
     pub verdicts: Vec<Verdict>,
     /// Whether the test window holds enough frauds.
     pub positives: PositivesVerdict,
+    /// The comparison with the champion, where the profile asks for one.
+    pub champion: Option<ChampionVerdict>,
+}
+
+/// What was measured, as far as the gate looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// Metrics on the test window.
+    pub scores: &'a Metrics,
+    /// Frauds in the test window.
+    pub test_positives: u64,
+    /// The model less the champion, where they were compared.
+    pub champion: Option<&'a Differences>,
 }
 
 /// Whether the test window holds enough frauds to trust the metrics.
@@ -56,7 +70,10 @@ pub struct GateReceipt {
     pub thresholds: Vec<Verdict>,
     /// Whether the test window holds enough frauds.
     pub min_positives: PositivesVerdict,
-    /// Thresholds that do not hold, by name.
+    /// The comparison with the champion; left out where the profile asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<ChampionVerdict>,
+    /// Conditions that do not hold, by name.
     pub failed: Vec<String>,
     /// Everything that was looked at, by role.
     pub looked_at: BTreeMap<String, EvidenceRef>,
@@ -103,19 +120,24 @@ pub enum Eligibility {
     Ineligible,
 }
 
-/// Compares metrics with a profile. PASS only if every threshold holds and there are enough frauds.
-pub fn judge(metrics: &Metrics, test_positives: u64, profile: &GovernanceProfile) -> Result<Judgement, Failure> {
-    let thresholds =
-        Threshold::all_of(profile).map_err(|why| Failure::new(FailureCode::GovernanceProfileInvalid, why))?;
-    let verdicts: Vec<Verdict> = thresholds.iter().map(|threshold| threshold.judge(metrics)).collect();
+/// Compares what was measured with a profile. PASS only if every threshold holds, there are enough frauds,
+/// and the model is as good as the champion where there is one.
+pub fn judge(judged: &Judged<'_>, profile: &GovernanceProfile) -> Result<Judgement, Failure> {
+    let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
+    let thresholds = Threshold::all_of(profile).map_err(invalid)?;
+    let verdicts: Vec<Verdict> = thresholds.iter().map(|threshold| threshold.judge(judged.scores)).collect();
     let positives = PositivesVerdict {
         required: profile.min_positives,
-        found: test_positives,
-        holds: test_positives >= profile.min_positives,
+        found: judged.test_positives,
+        holds: judged.test_positives >= profile.min_positives,
     };
-    let passes = positives.holds && verdicts.iter().all(|verdict| verdict.holds);
+    let compare = |spec| champion::judge(spec, judged.champion).map_err(invalid);
+    let champion = profile.champion.as_ref().map(compare).transpose()?;
+    let passes = positives.holds
+        && verdicts.iter().all(|verdict| verdict.holds)
+        && champion.iter().flat_map(|champion| &champion.differences).all(|verdict| verdict.holds);
     let decision = if passes { Decision::Pass } else { Decision::Fail };
-    Ok(Judgement { decision, verdicts, positives })
+    Ok(Judgement { decision, verdicts, positives, champion })
 }
 
 /// Writes the receipt over a stored report. The report's own decision must be the one that its
@@ -132,7 +154,12 @@ pub fn gate(
             format!("the evaluation report belongs to {}, not to {run_id}", report.run_id),
         ));
     }
-    let judgement = judge(&report.metrics.scores, report.metrics.dataset.test.positives, profile)?;
+    let judged = Judged {
+        scores: &report.metrics.scores,
+        test_positives: report.metrics.dataset.test.positives,
+        champion: report.metrics.champion.as_ref(),
+    };
+    let judgement = judge(&judged, profile)?;
     if judgement.decision != report.gate_decision {
         return Err(Failure::new(
             FailureCode::GateDecisionMismatch,
@@ -143,12 +170,15 @@ pub fn gate(
     if !judgement.positives.holds {
         failed.push("min_positives".to_owned());
     }
+    let compared = judgement.champion.iter().flat_map(|champion| &champion.differences);
+    failed.extend(compared.filter(|verdict| !verdict.holds).map(DifferenceVerdict::name));
     Ok(GateReceipt {
         schema_version: GateReceipt::SCHEMA_VERSION.to_owned(),
         run_id: run_id.clone(),
         decision: judgement.decision,
         thresholds: judgement.verdicts,
         min_positives: judgement.positives,
+        champion: judgement.champion,
         failed,
         looked_at,
         policy_id: profile.policy_id.clone(),
@@ -181,13 +211,20 @@ pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: Inte
 }
 
 impl GateReceipt {
-    /// The failed thresholds in one sentence.
+    /// Conditions in all.
+    pub fn conditions(&self) -> usize {
+        self.thresholds.len() + 1 + self.champion.as_ref().map_or(0, |champion| champion.differences.len())
+    }
+
+    /// The failed thresholds in one sentence, those on a champion with their names.
     pub fn failure_message(&self) -> String {
         let mut reasons: Vec<String> = self.thresholds.iter().filter(|v| !v.holds).map(|v| v.reason.clone()).collect();
         if !self.min_positives.holds {
             let PositivesVerdict { required, found, .. } = self.min_positives;
             reasons.push(format!("the test window holds {found} frauds, required are {required}"));
         }
+        let compared = self.champion.iter().flat_map(|champion| &champion.differences).filter(|v| !v.holds);
+        reasons.extend(compared.map(|verdict| format!("{}: {}", verdict.name(), verdict.reason)));
         reasons.join("; ")
     }
 }

@@ -8,6 +8,8 @@ mod bom;
 mod boundaries;
 mod bundle;
 mod categories;
+mod champion;
+mod earlier;
 mod evaluate;
 mod explanation;
 mod features;
@@ -36,14 +38,19 @@ pub use bundle::{
     Bundle, BundleContents, BundleDocuments, BundleFile, BundleManifest, Lineage, SIGNATURE_FILE, bundle, bundle_id,
     bundle_version,
 };
-pub use categories::{FeatureCategories, MAX_VALUES_READ, encode_categories};
+pub use categories::{FeatureCategories, MAX_VALUES_READ, encode_categories, encode_for};
+pub use champion::{ChampionVerdict, DifferenceVerdict};
+pub use earlier::{
+    EarlierRole, FetchedBundle, PinnedBundle, PinnedModel, PlannedChampion, eval_report_of, named_bundles,
+};
 pub use evaluate::{
     DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Evaluation, WindowSummary, eval_report_id, report,
 };
 pub use explanation::{FeatureEffect, SHAP_ROWS, shap_rows};
 pub use features::{Category, Features};
 pub use gate::{
-    Decision, Eligibility, GateReceipt, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate, judge,
+    Decision, Eligibility, GateReceipt, Judged, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate,
+    judge,
 };
 pub use leakage::{LeakageReport, LeakageRule, canary, leakage};
 pub use model_format::ModelFormat;

@@ -1,5 +1,6 @@
 //! The resolved train plan: everything that decides what the model will be, written out.
 
+use super::earlier::{PinnedBundle, PlannedChampion};
 use crate::contract::{
     ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, TargetScope,
 };
@@ -54,6 +55,12 @@ pub struct TrainPlan {
     pub evaluation: EvaluationSpec,
     /// Bounds on the work, as the profile asks for them; what a worker allows is no part of a plan.
     pub limits: Limits,
+    /// The bundle that a `regression_check` measures; then nothing is fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<PinnedBundle>,
+    /// What the model is compared with, where the governance profile asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<PlannedChampion>,
     /// Pinned revisions of the request.
     pub revisions: Revisions,
 }

@@ -1,6 +1,7 @@
 //! From references to a plan: every check that needs no rows.
 
 use super::boundaries::plan_split;
+use super::earlier::{EarlierRole, FetchedBundle, PinnedBundle, PlannedChampion, pin_bundle};
 use super::measurable::measurable;
 use super::plan::{
     BoostParameters, BuiltInAlgorithm, PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, ProcessAlgorithm,
@@ -8,8 +9,8 @@ use super::plan::{
 };
 use super::thresholds::Threshold;
 use crate::contract::{
-    self, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile, IntentKind, LeakageSpec, SchemaName,
-    SeedPolicy, SplitSpec, TrainBuildRequest, TrainingProfile,
+    self, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile, LeakageSpec, SchemaName, SeedPolicy,
+    SplitSpec, TrainBuildRequest, TrainingProfile,
 };
 use crate::identity::{Digest, recipe_digest};
 use crate::run::{Failure, FailureCode};
@@ -43,6 +44,10 @@ pub struct Sources<'a> {
     pub ownership_boundaries_sha256: Digest,
     /// The operator's trainer commands, by name.
     pub commands: &'a BTreeMap<String, PinnedCommand>,
+    /// The bundle that a regression check measures, if it is one.
+    pub baseline: Option<&'a FetchedBundle>,
+    /// The champion, where the governance profile names one.
+    pub champion: Option<&'a FetchedBundle>,
     /// When the attempt started: labels as of a later instant cannot be true.
     pub started_at: DateTime<Utc>,
 }
@@ -54,9 +59,6 @@ fn fail<T>(code: FailureCode, message: impl Into<String>) -> Result<T, Failure> 
 /// Makes the plan, or says what does not fit together.
 pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let request = sources.request;
-    if request.intent_kind == IntentKind::RegressionCheck {
-        return fail(FailureCode::IntentKindUnsupported, "regression_check cannot be carried out by this release");
-    }
     let manifests = read_manifests(sources)?;
     let profile = read_training_profile(sources.training_profile)?;
     let governance = read_governance_profile(sources.governance_profile)?;
@@ -101,12 +103,43 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         leakage: profile.leakage.clone(),
         evaluation: profile.evaluation.clone(),
         limits: profile.limits.clone(),
+        baseline: plan_baseline(sources, &profile)?,
+        champion: plan_champion(sources, &profile, &governance)?,
         revisions: Revisions {
             policy_revision: request.policy_revision.clone(),
             config_revision: request.config_revision.clone(),
             mf_code_release_id: request.mf_code_release_id.clone(),
         },
     })
+}
+
+fn plan_baseline(sources: &Sources<'_>, profile: &TrainingProfile) -> Result<Option<PinnedBundle>, Failure> {
+    match (sources.request.intent_kind.trains(), sources.baseline) {
+        (true, _) => Ok(None),
+        (false, Some(fetched)) => pin_bundle(EarlierRole::Baseline, fetched, profile).map(Some),
+        (false, None) => fail(EarlierRole::Baseline.unusable(), "there is no bundle to measure"),
+    }
+}
+
+fn plan_champion(
+    sources: &Sources<'_>,
+    profile: &TrainingProfile,
+    governance: &GovernanceProfile,
+) -> Result<Option<PlannedChampion>, Failure> {
+    let Some(spec) = &governance.champion else { return Ok(None) };
+    let Some(fetched) = sources.champion else {
+        return fail(EarlierRole::Champion.unusable(), "there is no champion to compare with");
+    };
+    let thresholds =
+        Threshold::of_differences(spec).map_err(|why| Failure::new(EarlierRole::Champion.unusable(), why))?;
+    let mut metrics: Vec<String> = Vec::with_capacity(thresholds.len());
+    for threshold in thresholds {
+        if !metrics.contains(&threshold.metric) {
+            metrics.push(threshold.metric);
+        }
+    }
+    let bundle = pin_bundle(EarlierRole::Champion, fetched, profile)?;
+    Ok(Some(PlannedChampion { bundle, metrics, confidence: spec.confidence }))
 }
 
 fn pin(fetched: &Fetched, policy_id: &str, revision: &str) -> PinnedDocument {
@@ -184,6 +217,7 @@ fn read_governance_profile(fetched: &Fetched) -> Result<GovernanceProfile, Failu
         return Err(invalid("controls.require_pass_gate must be true: nothing is published without a PASS".to_owned()));
     }
     Threshold::all_of(&profile).map_err(invalid)?;
+    profile.champion.as_ref().map(Threshold::of_differences).transpose().map_err(invalid)?;
     Ok(profile)
 }
 

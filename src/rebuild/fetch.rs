@@ -4,7 +4,7 @@ use super::unresolved;
 use crate::contract::{Reference, TrainBuildRequest};
 use crate::dataset::Inputs;
 use crate::identity::Digest;
-use crate::pipeline::{self, Fetched, Sources, TrainPlan};
+use crate::pipeline::{self, EarlierRole, Fetched, FetchedBundle, PlannedChampion, Sources, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ pub(super) struct Documents {
     manifests: Vec<Fetched>,
     training_profile: Fetched,
     pub(super) governance_profile: Fetched,
+    champion: Option<FetchedBundle>,
 }
 
 pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documents, Failure> {
@@ -21,10 +22,20 @@ pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documen
         manifests.push(document(inputs, &manifest.reference, manifest.sha256).await?);
     }
     let (training, governance) = (&plan.training_profile, &plan.governance_profile);
+    let champion = match &plan.champion {
+        Some(PlannedChampion { bundle, .. }) => {
+            let manifest = document(inputs, &bundle.reference, bundle.sha256).await?;
+            let (reference, sha256) = pipeline::eval_report_of(EarlierRole::Champion, &manifest)?;
+            let eval_report = document(inputs, reference.as_str(), sha256).await?;
+            Some(FetchedBundle { manifest, eval_report })
+        }
+        None => None,
+    };
     Ok(Documents {
         manifests,
         training_profile: document(inputs, &training.reference, training.sha256).await?,
         governance_profile: document(inputs, &governance.reference, governance.sha256).await?,
+        champion,
     })
 }
 
@@ -67,6 +78,9 @@ pub(super) fn plan(plan: &TrainPlan, documents: &Documents) -> Result<TrainPlan,
         governance_profile: &documents.governance_profile,
         ownership_boundaries_sha256: plan.ownership_boundaries_sha256,
         commands: &BTreeMap::new(),
+        // A bundle was trained: there is no baseline.
+        baseline: None,
+        champion: documents.champion.as_ref(),
         // Labels as of a later instant than the attempt's start were refused when it was made.
         started_at: plan.label_basis.label_asof_utc,
     })

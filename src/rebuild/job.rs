@@ -3,7 +3,7 @@
 use super::fetch::parse;
 use super::{Rebuilder, unresolved};
 use crate::identity::{Digest, document_bytes};
-use crate::pipeline::{Evaluation, ParityVectors, TrainPlan};
+use crate::pipeline::{EarlierRole, Evaluation, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{self, EVALUATION_FILE, Exit, Job, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE};
 use std::path::Path;
@@ -27,6 +27,11 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
         let reference = parse(&file.reference)?;
         rebuilder.inputs.file(&reference, file.sha256, file.bytes, &into).await.map_err(unresolved)?;
         files.push(into);
+    }
+    if let Some(PlannedChampion { bundle: PinnedBundle { model, .. }, .. }) = &plan.champion {
+        let into = Job::earlier_model(work, EarlierRole::Champion);
+        let reference = parse(&model.reference)?;
+        rebuilder.inputs.file(&reference, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
     }
     let job = Job { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
     tokio::fs::write(work.join(Job::FILE), document_bytes(&job)).await.map_err(broken)?;

@@ -183,6 +183,10 @@ impl Runner {
         if let Some(failed) = receipt.failed() {
             return self.fail_gate(&desk, lease, attempt, failed).await;
         }
+        if !lease.request.intent_kind.trains() {
+            // The bundle that was measured exists already; there is nothing to pack or to announce.
+            return self.pass(&desk, lease, attempt).await;
+        }
         let bundling = self.bundle(&desk, &resolved, &report, &receipt);
         let bundle = between("bundle.before", bundling, "bundle.after").await?;
         keeper.check()?;

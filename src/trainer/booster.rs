@@ -6,7 +6,8 @@
 use super::interchange;
 use crate::contract::{Feature, FeatureKind, Monotone};
 use crate::pipeline::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, FeatureCategories, FeatureEffect, Table,
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, FeatureCategories, FeatureEffect, Features,
+    Table,
 };
 use crate::run::{Failure, FailureCode};
 use hessboost::config::Monotone as Direction;
@@ -48,6 +49,12 @@ impl Matrix {
     /// Over all rows of a table whose categories are encoded.
     pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
         let labels: Vec<f32> = table.label.iter().map(|&label| f32::from(u8::from(label))).collect();
+        let Self { all, features } = Self::unlabelled(&table.features, table.rows(), features)?;
+        Ok(Self { all: all.with_labels(&labels).map_err(failed)?, features })
+    }
+
+    /// Over rows that are only scored.
+    pub fn unlabelled(values: &Features, rows: usize, features: &[Feature]) -> Result<Self, Failure> {
         let types: Vec<FeatureType> = features
             .iter()
             .map(|feature| match feature.kind {
@@ -55,8 +62,7 @@ impl Matrix {
                 FeatureKind::Categorical => FeatureType::Categorical,
             })
             .collect();
-        let all = DMatrix::from_dense_shared(table.features.shared(), table.rows(), features.len(), f32::NAN)
-            .and_then(|all| all.with_labels(&labels))
+        let all = DMatrix::from_dense_shared(values.shared(), rows, features.len(), f32::NAN)
             .and_then(|all| all.with_feature_types(&types))
             .map_err(failed)?;
         Ok(Self { all, features: features.to_vec() })
@@ -170,6 +176,13 @@ fn checked(scores: Vec<f32>) -> Result<Vec<f32>, Failure> {
 }
 
 impl Fitted {
+    /// A model that was saved before, with the codes of its categories, or why it is none that can be scored.
+    pub fn open(xgboost_json: &[u8], features: &[Feature]) -> Result<(Self, Vec<FeatureCategories>), String> {
+        let categories = interchange::categories(xgboost_json, features)?;
+        let fitted = Self::read(xgboost_json).map_err(|failure| failure.message)?;
+        Ok((fitted, categories))
+    }
+
     /// A model from its file in XGBoost JSON.
     pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
         let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;

@@ -40,6 +40,22 @@ pub(super) fn complete(
     serde_json::to_vec(&document).map_err(|error| error.to_string())
 }
 
+/// The codes that the values of categorical features have in a model of ours. Refused are inputs of other
+/// names than `features`; a model without names is taken at its bundle's word.
+pub(super) fn categories(model: &[u8], features: &[Feature]) -> Result<Vec<FeatureCategories>, String> {
+    let document: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
+    let learner = &document["learner"];
+    let names: Vec<&str> =
+        learner["feature_names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !names.is_empty() && !names.iter().eq(features.iter().map(|feature| &feature.name)) {
+        return Err(format!("its inputs are {}, which are not those of its bundle", names.join(", ")));
+    }
+    match learner["attributes"]["categories"].as_str() {
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("its categories: {error}")),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// XGBoost's container of categories: per feature its values, and where they begin in one list of all.
 fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
     /// XGBoost's tag of an array of 64-bit integers.

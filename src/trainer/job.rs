@@ -1,10 +1,10 @@
 //! What lies in a job directory.
 
 use crate::contract::Limits;
-use crate::pipeline::TrainPlan;
+use crate::pipeline::{EarlierRole, TrainPlan};
 use crate::run::Failure;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `job.json`: all that the child is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +23,11 @@ pub struct Job {
 impl Job {
     /// Its name in the directory.
     pub const FILE: &'static str = "job.json";
+
+    /// Where the model of an earlier bundle lies that the plan names, checked against its digest.
+    pub fn earlier_model(job_dir: &Path, role: EarlierRole) -> PathBuf {
+        job_dir.join(format!("{role}_model.json"))
+    }
 }
 
 /// XGBoost JSON.

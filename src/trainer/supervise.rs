@@ -31,6 +31,8 @@ pub enum Step {
     Command,
     /// Check and measure what the command left.
     Measure,
+    /// Measure the model of an earlier bundle; fit nothing.
+    Recheck,
 }
 
 impl Step {
@@ -41,6 +43,7 @@ impl Step {
             Self::Prepare => "trainer-prepare",
             Self::Command => "trainer-watch",
             Self::Measure => "trainer-measure",
+            Self::Recheck => "trainer-recheck",
         }
     }
 }
@@ -190,7 +193,7 @@ fn judge(status: ExitStatus, step: Step, job_dir: &Path, said: &str) -> Exit {
         Some(JobEnd::Failed { code, message }) => {
             let code = code.parse().unwrap_or(FailureCode::TrainerFailed);
             return match step {
-                Step::Train | Step::Prepare | Step::Measure => failed(code, message),
+                Step::Train | Step::Prepare | Step::Measure | Step::Recheck => failed(code, message),
                 Step::Command => judge_command(code, message, said),
             };
         }

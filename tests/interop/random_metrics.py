@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import theirs
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 CASES = 300
 TOLERANCE = 1e-9
@@ -86,6 +87,7 @@ def main(binary):
         assert close(ours["scores"]["card_precision_at_5"]["value"], his), (ours["scores"]["card_precision_at_5"], his)
     print(f"metrics: {CASES} random windows, every metric and every point of every curve within {TOLERANCE}")
     intervals(binary, rng)
+    champions(binary, rng)
 
 
 def intervals(binary, rng):
@@ -107,6 +109,34 @@ def intervals(binary, rng):
         print(f"{name}: [{found['low']:.5f}, {found['high']:.5f}], NumPy's bootstrap [{low:.5f}, {high:.5f}]")
         noise = 0.12 * (high - low)
         assert abs(found["low"] - low) < noise and abs(found["high"] - high) < noise, name
+
+
+def champions(binary, rng):
+    """Two models of one window: scikit-learn's difference, and NumPy's bootstrap that draws rows for both at once."""
+    n, replicates = 1500, 1500
+    labels = np.asarray([rng.random() < 0.1 for _ in range(n)])
+    # A common part that both models see, so that an unpaired bootstrap would give much wider intervals.
+    common = np.asarray([rng.gauss(0.6 if label else 0.4, 0.12) for label in labels])
+    candidate, champion = (np.clip(common + [rng.gauss(0, by) for _ in range(n)], 0, 1) for by in (0.04, 0.08))
+    case = {"scores": candidate.tolist(), "champion": champion.tolist(), "labels": labels.tolist(),
+            "seed": rng.randrange(2**32), "evaluation": {"bootstrap": {"replicates": replicates}}}
+    out = subprocess.run([binary, "measure"], input=json.dumps(case), capture_output=True, text=True, check=True).stdout
+    ours = json.loads(out)["champion"]
+    draws = np.random.default_rng(rng.randrange(2**32)).integers(0, n, size=(replicates, n))
+    metrics = {
+        "auc_roc": roc_auc_score, "average_precision": average_precision_score,
+        "brier_score": lambda truth, scores: float(np.mean((scores - truth) ** 2)),
+    }
+    for name, metric in metrics.items():
+        found = ours[name]
+        pair = metric(labels, candidate), metric(labels, champion)
+        assert close(found["candidate"], pair[0]) and close(found["champion"], pair[1]), (name, found, pair)
+        assert close(found["difference"], pair[0] - pair[1]), (name, found, pair)
+        values = [metric(labels[rows], candidate[rows]) - metric(labels[rows], champion[rows]) for rows in draws]
+        (low, high), interval = np.percentile(values, [2.5, 97.5]), found["interval"]
+        print(f"{name} less the champion's: [{interval['low']:.5f}, {interval['high']:.5f}], NumPy [{low:.5f}, {high:.5f}]")
+        noise = 0.15 * (high - low)
+        assert abs(interval["low"] - low) < noise and abs(interval["high"] - high) < noise, name
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ static CLEAN: LazyLock<Clean> = LazyLock::new(|| {
         governance_profile: &fetched(&inputs.governance_profile),
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
         commands: &std::collections::BTreeMap::new(),
+        baseline: None,
+        champion: None,
         started_at: std::time::SystemTime::now().into(),
     })
     .unwrap();

@@ -11,6 +11,7 @@ mod checker;
 mod control;
 mod dataset;
 mod dead_letters;
+mod earlier_bundles;
 mod evidence;
 mod faults;
 mod leakage;

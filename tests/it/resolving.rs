@@ -45,6 +45,8 @@ fn resolved(documents: &Documents) -> Result<TrainPlan, Failure> {
         governance_profile: &fetched("governance.yaml".to_owned(), &documents.governance),
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
         commands: &std::collections::BTreeMap::new(),
+        baseline: None,
+        champion: None,
         started_at: std::time::SystemTime::now().into(),
     })
 }

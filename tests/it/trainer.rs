@@ -29,6 +29,8 @@ fn plan(training_profile: &str) -> TrainPlan {
         governance_profile: &fetched("profiles/easy_gate.yaml"),
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
         commands: &std::collections::BTreeMap::new(),
+        baseline: None,
+        champion: None,
         started_at: std::time::SystemTime::now().into(),
     })
     .unwrap()

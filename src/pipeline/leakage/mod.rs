@@ -9,6 +9,7 @@ mod rows;
 
 pub use canary::canary;
 
+use super::earlier::EarlierRole;
 use super::plan::TrainPlan;
 use super::split::{Assignment, SettledSplit};
 use super::table::Table;
@@ -90,6 +91,14 @@ pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, p
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {
         rules.extend(rows::train_before_test(table, assignment, windows));
+    }
+    let bundles = [
+        (EarlierRole::Baseline, plan.baseline.as_ref()),
+        (EarlierRole::Champion, plan.champion.as_ref().map(|champion| &champion.bundle)),
+    ];
+    for (role, bundle) in bundles {
+        let learned_before = bundle.and_then(|bundle| bundle.learned_before);
+        rules.extend(learned_before.and_then(|before| rows::learned_from(table, assignment, role, before)));
     }
     rules.push(rows::used_twice(table, assignment));
     if !plan.leakage.allow_repeated_content {

@@ -2,10 +2,11 @@
 
 use super::{LeakageRule, rule};
 use crate::contract::LabelBasis;
+use crate::pipeline::earlier::EarlierRole;
 use crate::pipeline::plan::Windows;
 use crate::pipeline::split::{Assignment, SettledSplit};
 use crate::pipeline::table::Table;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
 
 fn used(assignment: &Assignment) -> impl Iterator<Item = usize> + '_ {
@@ -50,6 +51,20 @@ pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows:
     let learned = || assignment.train.iter().chain(&assignment.validation);
     let late = learned().filter(|&&row| at[row].saturating_add(delay) > first);
     Some(rule("train_not_before_test", learned().count(), late.map(|&row| shown(table, row))))
+}
+
+/// No row that is measured on lies where the model of an earlier bundle learned.
+pub(super) fn learned_from(
+    table: &Table,
+    assignment: &Assignment,
+    role: EarlierRole,
+    learned_before: DateTime<Utc>,
+) -> Option<LeakageRule> {
+    let at = table.event_time.as_deref()?;
+    let before = learned_before.timestamp_micros();
+    let early = assignment.test.iter().filter(|&&row| at[row] < before);
+    let title = format!("{role}_learned_from_test");
+    Some(rule(&title, assignment.test.len(), early.map(|&row| shown(table, row))))
 }
 
 /// No id occurs twice among the rows that are used; the later row in the files is the witness.
@@ -188,6 +203,22 @@ mod tests {
         assert_eq!(same_content_in_two_windows(&table, &assignment, &random()).witnesses, ["row 2"]);
         let assignment = Assignment { train: vec![0], test: vec![2], ..assignment };
         assert_eq!(same_content_in_two_windows(&table, &assignment, &random()).violations, 0);
+    }
+
+    #[test]
+    fn a_measured_row_from_where_an_earlier_model_learned_is_named() {
+        let table = table(&[1.0, 2.0, 3.0], &[10, 20, 30]);
+        let assignment = Assignment { test: vec![0, 1, 2], ..Assignment::default() };
+        let before = |micros| {
+            let before = DateTime::from_timestamp_micros(micros).unwrap();
+            learned_from(&table, &assignment, EarlierRole::Champion, before).unwrap()
+        };
+        assert_eq!((before(10).violations, before(10).checked), (0, 3));
+        let found = before(21);
+        assert_eq!(
+            (found.rule.as_str(), found.witnesses.as_slice()),
+            ("champion_learned_from_test", &["row 0".to_owned(), "row 1".to_owned()][..])
+        );
     }
 
     #[test]

@@ -78,6 +78,16 @@ impl Draw {
         }
     }
 
+    /// The same members over another order of the same rows, so that one draw is one window for both.
+    fn over(&self, own: &Order, other: &Order) -> Self {
+        let mut member_of = vec![0; own.rows().len()];
+        for (position, &row) in own.rows().iter().enumerate() {
+            member_of[row as usize] = self.member_at.as_ref().map_or(position as u32, |members| members[position]);
+        }
+        let member_at = other.rows().iter().map(|&row| member_of[row as usize]).collect();
+        Self { members: self.members, member_at: Some(member_at) }
+    }
+
     fn count(&self, order: &Order, weights: &[u32], counts: &mut Counts<'_>) {
         match &self.member_at {
             None => order.recount(counts, |position| weights[position]),
@@ -88,7 +98,29 @@ impl Draw {
 
 /// An interval for each of these metrics; none where a metric is undefined in most replicates.
 pub(super) fn intervals(order: &Order, kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Option<Interval>> {
-    let replicates = replicates(order, kinds, resampling);
+    let draw = Draw::of(order, resampling.clusters);
+    of_replicates(&replicates(&[(order, draw)], kinds, resampling), kinds.len(), resampling)
+}
+
+/// An interval for each of these metrics of `own` scores less the same of `other` scores of the same rows:
+/// every replicate draws the same rows for both (Efron and Tibshirani, "An Introduction to the Bootstrap",
+/// 1993). None where a difference is undefined in most replicates.
+pub(super) fn paired_intervals(
+    own: &Order,
+    other: &Order,
+    kinds: &[MetricKind],
+    resampling: &Resampling<'_>,
+) -> Vec<Option<Interval>> {
+    let draw = Draw::of(own, resampling.clusters);
+    let over = draw.over(own, other);
+    of_replicates(&replicates(&[(own, draw), (other, over)], kinds, resampling), kinds.len(), resampling)
+}
+
+fn of_replicates(
+    replicates: &[Vec<Option<f64>>],
+    metrics: usize,
+    resampling: &Resampling<'_>,
+) -> Vec<Option<Interval>> {
     let interval = |index: usize| {
         let mut values: Vec<f64> = replicates.iter().filter_map(|values| values[index]).collect();
         if values.is_empty() || values.len() * 2 < replicates.len() {
@@ -100,24 +132,27 @@ pub(super) fn intervals(order: &Order, kinds: &[MetricKind], resampling: &Resamp
         let (low, high) = (percentile(&values, tail), percentile(&values, 1.0 - tail));
         Some(Interval { low, high, confidence, replicates: values.len() as u32 })
     };
-    (0..kinds.len()).map(interval).collect()
+    (0..metrics).map(interval).collect()
 }
 
-/// The metrics of every replicate, in the order of replicates.
-fn replicates(order: &Order, kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Vec<Option<f64>>> {
+/// The metrics of every replicate, in the order of replicates: of the first order of scores, less those of
+/// the second where there is one. All draws have the same members.
+fn replicates(windows: &[(&Order, Draw)], kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Vec<Option<f64>>> {
     let count = resampling.spec.replicates as usize;
-    let draw = Draw::of(order, resampling.clusters);
     let seed = *recipe_digest("mf.bootstrap.v1", &json!({"seed": resampling.seed})).as_bytes();
     let share = |range: std::ops::Range<usize>| {
-        let mut weights = vec![0; draw.members];
-        let mut counts = order.no_counts();
+        let mut drawn: Vec<Counts<'_>> = windows.iter().map(|(order, _)| order.no_counts()).collect();
         let mut values = Vec::with_capacity(range.len());
+        let Some((_, draw)) = windows.first() else { return values };
+        let mut weights = vec![0; draw.members];
         for replicate in range {
             let mut random = ChaCha8Rng::from_seed(seed);
             random.set_stream(replicate as u64);
             draw.weights(&mut random, &mut weights);
-            draw.count(order, &weights, &mut counts);
-            values.push(kinds.iter().map(|kind| kind.of(&counts).and_then(|metric| metric.value)).collect());
+            for ((order, draw), counts) in windows.iter().zip(&mut drawn) {
+                draw.count(order, &weights, counts);
+            }
+            values.push(kinds.iter().map(|&kind| difference(kind, &drawn)).collect());
         }
         values
     };
@@ -131,6 +166,16 @@ fn replicates(order: &Order, kinds: &[MetricKind], resampling: &Resampling<'_>) 
         let done = working.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         done.flatten().collect()
     })
+}
+
+/// The metric of the first counts, less that of the second where there is one.
+fn difference(kind: MetricKind, drawn: &[Counts<'_>]) -> Option<f64> {
+    let mut values = drawn.iter().map(|counts| kind.of(counts).and_then(|metric| metric.value));
+    let own = values.next().flatten()?;
+    match values.next() {
+        None => Some(own),
+        Some(other) => Some(own - other?),
+    }
 }
 
 /// By linear interpolation between the nearest ranks, as `numpy.percentile` does.

@@ -51,7 +51,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
             body {
                 (heading(sources))
                 main {
-                    (section("Gate", &tables::gate(sources.receipt, &sources.report.metrics.scores)))
+                    (section("Gate", &tables::gate(sources.receipt)))
                     (section("Metrics", &tables::metrics(&sources.report.metrics.scores, sources.plan)))
                     (section("Curves", &charts::curves(sources.report)))
                     (section("At chosen thresholds", &tables::confusion(&sources.report.metrics)))
@@ -104,7 +104,7 @@ fn heading(sources: &ReportSources<'_>) -> Markup {
 }
 
 fn verdict(receipt: &GateReceipt) -> Markup {
-    let checks = receipt.thresholds.len() + 1;
+    let checks = receipt.conditions();
     html! {
         @match receipt.decision {
             Decision::Pass => p.verdict.pass {

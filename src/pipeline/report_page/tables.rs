@@ -2,7 +2,9 @@
 
 use super::ReportSources;
 use super::number::{bound, count, number, percent};
+use crate::contract::ThresholdBasis;
 use crate::identity::Digest;
+use crate::pipeline::champion::ChampionVerdict;
 use crate::pipeline::evaluate::EvalMetrics;
 use crate::pipeline::gate::GateReceipt;
 use crate::pipeline::metrics::{Interval, Metric, Metrics, SlicedBy};
@@ -12,10 +14,6 @@ use maud::{Markup, html};
 
 fn holds(yes: bool) -> Markup {
     html! { @if yes { span.holds { "✓ holds" } } @else { span.broken { "✗ does not hold" } } }
-}
-
-fn interval(metric: Option<&Metric>) -> Option<&Interval> {
-    metric.and_then(|metric| metric.interval.as_ref())
 }
 
 fn bounds(interval: &Interval) -> String {
@@ -33,7 +31,7 @@ fn value(metric: Option<&Metric>) -> Markup {
 }
 
 /// Every condition, the broken ones first.
-pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
+pub(super) fn gate(receipt: &GateReceipt) -> Markup {
     let mut verdicts: Vec<_> = receipt.thresholds.iter().collect();
     verdicts.sort_by_key(|verdict| verdict.holds);
     let positives = &receipt.min_positives;
@@ -50,16 +48,19 @@ pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
                 }
                 tbody {
                     @for verdict in verdicts {
-                        @let metric = metrics.get(&verdict.metric);
                         tr {
                             th scope="row" { (verdict.metric) }
                             td {
                                 @match verdict.direction { Direction::Min => "at least ", Direction::Max => "at most " }
                                 (bound(verdict.bound))
+                                @if verdict.on == ThresholdBasis::ConfidenceBound { ", with confidence" }
                             }
                             td {
-                                @if let Some(found) = verdict.value { (number(found)) } @else { (verdict.reason) }
-                                @if let Some(interval) = interval(metric) {
+                                @match (verdict.compared, verdict.value) {
+                                    (Some(_), Some(found)) => (number(found)),
+                                    _ => (verdict.reason),
+                                }
+                                @if let Some(interval) = &verdict.interval {
                                     " " span.soft { "(" (percent(interval.confidence)) " interval " (bounds(interval)) ")" }
                                 }
                             }
@@ -75,7 +76,64 @@ pub(super) fn gate(receipt: &GateReceipt, metrics: &Metrics) -> Markup {
                 }
             }
         }
-        p.note { "Policy " (receipt.policy_id) ", revision " (receipt.policy_revision) ". Thresholds are compared with the measured value." }
+        @if let Some(champion) = &receipt.champion { (compared(champion)) }
+        p.note {
+            "Policy " (receipt.policy_id) ", revision " (receipt.policy_revision) ". Compared with a bound is the "
+            "measured value; where it says “with confidence”, the end of the interval where the metric is worst."
+        }
+    }
+}
+
+/// The differences to the champion, the broken conditions first.
+fn compared(champion: &ChampionVerdict) -> Markup {
+    let mut verdicts: Vec<_> = champion.differences.iter().collect();
+    verdicts.sort_by_key(|verdict| verdict.holds);
+    let shown =
+        |value: Option<f64>| html! { @if let Some(value) = value { (number(value)) } @else { span.soft { "–" } } };
+    html! {
+        h3 { "Against the champion" }
+        div.scroll {
+            table.stack {
+                thead {
+                    tr {
+                        th scope="col" { "Condition" }
+                        th scope="col" { "Champion" }
+                        th scope="col" { "This model" }
+                        th scope="col" { "Difference required" }
+                        th scope="col" { "Difference found" }
+                        th scope="col" { "Verdict" }
+                    }
+                }
+                tbody {
+                    @for verdict in verdicts {
+                        tr {
+                            th scope="row" { (verdict.metric) }
+                            td { (shown(verdict.champion)) }
+                            td { (shown(verdict.candidate)) }
+                            td {
+                                @match verdict.direction { Direction::Min => "at least ", Direction::Max => "at most " }
+                                (bound(verdict.bound))
+                                @if verdict.on == ThresholdBasis::ConfidenceBound { ", with confidence" }
+                            }
+                            td {
+                                @match (verdict.compared, verdict.difference) {
+                                    (Some(_), Some(found)) => (number(found)),
+                                    _ => (verdict.reason),
+                                }
+                                @if let Some(interval) = &verdict.interval {
+                                    " " span.soft { "(" (percent(interval.confidence)) " interval " (bounds(interval)) ")" }
+                                }
+                            }
+                            td { (holds(verdict.holds)) }
+                        }
+                    }
+                }
+            }
+        }
+        p.note {
+            "The champion is " code { (champion.bundle.reference) } ", scored on the same payments. Intervals of "
+            "differences draw the same payments for both models."
+        }
     }
 }
 
@@ -273,6 +331,8 @@ pub(super) fn lineage(sources: &ReportSources<'_>) -> Markup {
     let mut rows: Vec<(&str, &str, Digest)> = Vec::new();
     rows.extend(plan.manifests.iter().map(|of| ("Manifest", of.reference.as_str(), of.sha256)));
     rows.extend(plan.files.iter().map(|of| ("Data", of.reference.as_str(), of.sha256)));
+    rows.extend(plan.baseline.iter().map(|of| ("Bundle measured", of.reference.as_str(), of.sha256)));
+    rows.extend(plan.champion.iter().map(|of| ("Champion", of.bundle.reference.as_str(), of.bundle.sha256)));
     for (name, of) in [("Training profile", &plan.training_profile), ("Governance profile", &plan.governance_profile)] {
         rows.push((name, &of.reference, of.sha256));
     }

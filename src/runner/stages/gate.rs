@@ -2,6 +2,7 @@
 
 use super::evaluate::Reported;
 use super::resolve::Resolved;
+use crate::contract::EvidenceRef;
 use crate::identity::Digest;
 use crate::ledger::{Lease, Step};
 use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
@@ -39,13 +40,7 @@ impl Runner {
         resolved: &Resolved,
         report: &Reported,
     ) -> Result<Gated, Interrupted> {
-        let provenance = &report.report.provenance;
-        let looked_at = BTreeMap::from([
-            ("eval_report".to_owned(), report.stored.at.clone()),
-            ("leakage_report".to_owned(), provenance.leakage_report.clone()),
-            ("model".to_owned(), provenance.model.clone()),
-            ("resolved_train_plan".to_owned(), resolved.stored.at.clone()),
-        ]);
+        let looked_at = looked_at(desk, resolved, report);
         let receipt = pipeline::gate(&lease.run_id, &report.report, &resolved.governance, looked_at)?;
         let folder = &desk.folder;
         let stored = desk
@@ -63,6 +58,17 @@ impl Runner {
         Ok(Gated { receipt, stored, eligibility })
     }
 
+    /// Ends a run that has nothing to pack where the gate lets it through.
+    pub(in crate::runner) async fn pass(
+        &self,
+        desk: &Desk<'_>,
+        lease: &Lease,
+        attempt: &Attempt,
+    ) -> Result<State, Interrupted> {
+        self.complete(desk, lease, attempt, "PASS").await?;
+        self.advance(lease, &[Step::to(Transition::PassGate, desk.refs())]).await
+    }
+
     /// Ends the run at the gate; what it left stays for forensics.
     pub(in crate::runner) async fn fail_gate(
         &self,
@@ -76,6 +82,22 @@ impl Runner {
         step.refs = desk.refs();
         self.advance(lease, &[step]).await
     }
+}
+
+/// Everything that the verdict rests on, as it stands in the evidence store.
+fn looked_at(desk: &Desk<'_>, resolved: &Resolved, report: &Reported) -> BTreeMap<String, EvidenceRef> {
+    let provenance = &report.report.provenance;
+    let mut looked_at = BTreeMap::from([
+        ("eval_report".to_owned(), report.stored.at.clone()),
+        ("leakage_report".to_owned(), provenance.leakage_report.clone()),
+        ("model".to_owned(), provenance.model.clone()),
+        ("resolved_train_plan".to_owned(), resolved.stored.at.clone()),
+        ("scores".to_owned(), provenance.scores.clone()),
+    ]);
+    // What was asked for and of which data, as this run read it.
+    let inputs = desk.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
+    looked_at.extend(inputs);
+    looked_at
 }
 
 /// Puts the page for people. It decides nothing, so one that an earlier attempt put stays even where

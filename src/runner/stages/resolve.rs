@@ -1,10 +1,11 @@
 //! Resolve: references become an immutable plan.
 
-use crate::contract::{DatasetManifest, GovernanceProfile, Reference, SchemaName, read_json, read_yaml};
+use crate::contract::{BundleRef, DatasetManifest, GovernanceProfile, Reference, SchemaName, read_json, read_yaml};
 use crate::dataset::InputFault;
 use crate::evidence::layout;
+use crate::identity::Digest;
 use crate::ledger::Lease;
-use crate::pipeline::{self, Fetched, PinnedCommand, Sources, TrainPlan};
+use crate::pipeline::{self, EarlierRole, Fetched, FetchedBundle, PinnedCommand, Sources, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
@@ -43,6 +44,14 @@ impl Runner {
         let governance = self.fetch(&request.governance_profile_ref, unresolved, invalid).await?;
         self.keep(desk, "governance_profile.yaml", &governance).await?;
 
+        let mut earlier = (None, None);
+        for (role, named) in pipeline::named_bundles(request.intent_kind, &training, &governance)? {
+            let bundle = self.earlier_bundle(desk, role, &named).await?;
+            match role {
+                EarlierRole::Baseline => earlier.0 = Some(bundle),
+                EarlierRole::Champion => earlier.1 = Some(bundle),
+            }
+        }
         let commands = self.pinned_commands();
         let plan = pipeline::resolve(&Sources {
             request,
@@ -51,6 +60,8 @@ impl Runner {
             governance_profile: &governance,
             ownership_boundaries_sha256: self.boundaries.digest(),
             commands: &commands,
+            baseline: earlier.0.as_ref(),
+            champion: earlier.1.as_ref(),
             started_at: attempt.started_at,
         })?;
         self.check_references(&manifests)?;
@@ -75,6 +86,35 @@ impl Runner {
             input_failure(&fault, if too_large { invalid } else { unresolved })
         })?;
         Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
+    }
+
+    /// What is needed of an earlier bundle to make a plan: its `bundle.json` by the digest that the profile
+    /// pins, its evaluation report by the digest that this names.
+    async fn earlier_bundle(
+        &self,
+        desk: &Desk<'_>,
+        role: EarlierRole,
+        named: &BundleRef,
+    ) -> Result<FetchedBundle, Interrupted> {
+        let reference = Reference::parse(&named.reference).map_err(|error| {
+            let message = format!("the {role}'s bundle {}: {error}", named.reference);
+            Failure::new(FailureCode::RefNotAllowed, message)
+        })?;
+        let manifest = self.pinned(role, &reference, named.sha256).await?;
+        self.keep(desk, &format!("{role}_bundle.json"), &manifest).await?;
+        let (reference, sha256) = pipeline::eval_report_of(role, &manifest)?;
+        let eval_report = self.pinned(role, &reference, sha256).await?;
+        self.keep(desk, &format!("{role}_eval_report.json"), &eval_report).await?;
+        Ok(FetchedBundle { manifest, eval_report })
+    }
+
+    async fn pinned(&self, role: EarlierRole, reference: &Reference, sha256: Digest) -> Result<Fetched, Failure> {
+        let fetched = self.fetch(reference, FailureCode::EvidenceUnresolved, role.unusable()).await?;
+        if fetched.sha256 != sha256 {
+            let message = format!("{reference}: expected sha256 {sha256}, found sha256 {}", fetched.sha256);
+            return Err(Failure::new(FailureCode::DigestMismatch, message));
+        }
+        Ok(fetched)
     }
 
     /// Keeps a copy as it was read: a later attempt that reads other bytes is told so.

@@ -1,11 +1,14 @@
-//! Train: fetch the data, let the child process fit and measure, keep what it left.
+//! Train: fetch the data, let the child process fit and measure, keep what it left. A regression check goes
+//! the same way, with the model of an earlier bundle in place of a fit.
 
 use super::resolve::{Resolved, input_failure};
 use crate::contract::{EvidenceRef, Reference};
 use crate::faults::reach;
 use crate::identity::{Digest, document_bytes};
 use crate::ledger::Lease;
-use crate::pipeline::{Evaluation, ModelFormat, ParityVectors, ResolvedAlgorithm, TrainPlan};
+use crate::pipeline::{
+    EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, ResolvedAlgorithm, TrainPlan,
+};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::bounds::Given;
@@ -26,8 +29,8 @@ pub(in crate::runner) struct Trained {
     pub(in crate::runner) leakage_report: EvidenceRef,
 }
 
-/// `model/training_record.json`, written after the files that it names: where it stands, training is
-/// done. `learning.training_record.v0`.
+/// `model/training_record.json`, written after the files that it names: where it stands, the child's work
+/// is done. `learning.training_record.v0`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TrainingRecord {
@@ -113,6 +116,7 @@ impl Runner {
                 .map_err(|fault| input_failure(&fault, FailureCode::MaterializationUnresolved))?;
             files.push(into);
         }
+        self.fetch_earlier(job_dir, &resolved.plan).await?;
         let (plan, limits) = (resolved.plan.clone(), given.limits.clone());
         if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
             let name = algorithm.id.trim_start_matches(ResolvedAlgorithm::PROCESS);
@@ -129,6 +133,23 @@ impl Runner {
         Ok(())
     }
 
+    /// The models of earlier bundles, each checked against the digest that its `bundle.json` gives.
+    async fn fetch_earlier(&self, job_dir: &Path, plan: &TrainPlan) -> Result<(), Failure> {
+        let champion = plan.champion.as_ref().map(|champion| &champion.bundle);
+        let named = [(EarlierRole::Baseline, plan.baseline.as_ref()), (EarlierRole::Champion, champion)];
+        for (role, bundle) in named {
+            let Some(PinnedBundle { model, .. }) = bundle else { continue };
+            let reference = Reference::parse(&model.reference)
+                .map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))?;
+            let into = Job::earlier_model(job_dir, role);
+            self.inputs
+                .file(&reference, model.sha256, model.bytes, &into)
+                .await
+                .map_err(|fault| input_failure(&fault, FailureCode::EvidenceUnresolved))?;
+        }
+        Ok(())
+    }
+
     /// What this worker gives the attempt's trainer: no more than the operator allows and the machine has.
     fn give<'a>(&self, attempt: &'a Attempt, plan: &TrainPlan) -> &'a Given {
         attempt.given.get_or_init(|| {
@@ -141,7 +162,7 @@ impl Runner {
     }
 
     /// The built-in booster in one child; a registered command between a child of ours that writes what it
-    /// needs and one that checks and measures what it left.
+    /// needs and one that checks and measures what it left; an earlier bundle's model in one that fits nothing.
     async fn fit(
         &self,
         job_dir: &Path,
@@ -152,6 +173,7 @@ impl Runner {
         teller: &Teller,
     ) -> Result<(), Interrupted> {
         let steps: &[(Step, f64, f64)] = match &resolved.plan.algorithm {
+            _ if resolved.plan.baseline.is_some() => &[(Step::Recheck, 0.0, 1.0)],
             ResolvedAlgorithm::BuiltIn(_) => &[(Step::Train, 0.0, 1.0)],
             ResolvedAlgorithm::Process(_) => {
                 &[(Step::Prepare, 0.0, 0.2), (Step::Command, 0.2, 0.9), (Step::Measure, 0.9, 1.0)]
@@ -207,6 +229,8 @@ impl Runner {
         let drift = FailureCode::NondeterminismDetected;
         let folder = &desk.folder;
         let model_format = match &resolved.plan.algorithm {
+            // No other can be scored by us.
+            _ if resolved.plan.baseline.is_some() => ModelFormat::XgboostJson,
             ResolvedAlgorithm::BuiltIn(_) => ModelFormat::XgboostJson,
             ResolvedAlgorithm::Process(_) => {
                 let accepted = tokio::fs::read(job_dir.join(AcceptedModel::FILE)).await;

@@ -17,6 +17,10 @@ pub fn rows() -> Vec<Row> {
             let rest = "eval_thresholds: {min_auc_roc: 0.5}\nmin_positives: 1000000";
             governed_by("req-minpos-01", &inputs::governance("minpos", true, rest))
         }),
+        fails("a threshold on the confidence bound of a metric that has no interval", "no confidence interval", || {
+            let rest = "eval_thresholds: {min_card_precision_at_50: {bound: 0, on: confidence_bound}}";
+            governed_by("req-nobound-1", &inputs::governance("nobound", true, rest))
+        }),
         fails("a threshold on a metric that was not measured", "was not measured", || {
             let rest = "eval_thresholds: {min_precision_at_7: 0.1}";
             governed_by("req-nometric1", &inputs::governance("nometric", true, rest))

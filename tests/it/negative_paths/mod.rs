@@ -1,6 +1,7 @@
 //! The matrix of negative paths: every failure code, brought about by a real input or fault through the
 //! whole worker, with everything that it must leave. `docs/negative-paths.md` shows the same rows.
 
+mod bundles;
 mod conflicts;
 mod document;
 mod evidence;

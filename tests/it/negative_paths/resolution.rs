@@ -16,6 +16,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(manifests());
     rows.extend(data_files());
     rows.extend(profiles());
+    rows.extend(super::bundles::rows());
     rows
 }
 
@@ -29,13 +30,6 @@ fn of_manifest(id: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
 
 fn references() -> Vec<Row> {
     vec![
-        ends(
-            C::IntentKindUnsupported,
-            "a regression check, which this release does not carry out",
-            "regression_check",
-            "ask for another intent, or wait for a release that does",
-            || ask_with("req-regress-1", "intent_kind", json!("regression_check")),
-        ),
         ends(
             C::RunScopeInvalid,
             "a manifest that belongs to another platform run",

@@ -116,6 +116,8 @@ impl Trial {
             governance_profile: &fetched("profiles/easy_gate.yaml"),
             ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
             commands: &BTreeMap::from([("trial".to_owned(), pinned)]),
+            baseline: None,
+            champion: None,
             started_at: std::time::SystemTime::now().into(),
         })
         .unwrap()

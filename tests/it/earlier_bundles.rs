@@ -1,0 +1,266 @@
+//! Bundles of earlier runs: measured again without training, and as the champion that a new model meets.
+
+use crate::support::{World, data, request};
+use model_factory::contract::{EventType, SchemaName, check};
+use model_factory::identity::{Digest, RunId};
+use model_factory::ledger::{Outcome, RunRecord};
+use model_factory::run::State;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// A world that may read its own evidence.
+struct Place {
+    world: World,
+    /// The run that built the bundle.
+    built: RunId,
+}
+
+fn profile(name: &str, text: &str) -> String {
+    let reference = format!("profiles/earlier_{name}.yaml");
+    std::fs::write(data().folder.join(&reference), text).unwrap();
+    reference
+}
+
+/// The demo's training profile with one feature more, whose values are told by codes, trees of this kind, and
+/// more lines.
+fn training(name: &str, rounds: &str, more: &str) -> String {
+    let text = std::fs::read_to_string(data().folder.join(&data().inputs.training_profile)).unwrap();
+    let wider = text.replace("algorithm:\n", "  - {name: merchant_category, type: categorical}\nalgorithm:\n");
+    let changed = wider.replace("rounds: 200, max_depth: 5", rounds);
+    assert!(wider != text && changed != wider);
+    profile(name, &format!("{changed}{more}"))
+}
+
+fn ask(id: &str, intent: &str, training: &str, governance: &str) -> Value {
+    let mut value = request(id);
+    value["intent_kind"] = json!(intent);
+    value["config_revision"] = json!(id);
+    value["training_config_ref"] = json!(training);
+    value["governance_profile_ref"] = json!(governance);
+    value
+}
+
+impl Place {
+    /// With the bundle of a run that may not be published, so that what is announced later is another's.
+    async fn new() -> Self {
+        let mut world = World::new().await;
+        let evidence = world.folder.path().join("evidence");
+        std::fs::create_dir(&evidence).unwrap();
+        world.config.inputs.allow = vec![format!("file://{}", evidence.display())];
+        let quick = training("good", "rounds: 30, max_depth: 4", "");
+        let mut first = ask("req-earlier-01", "baseline_train", &quick, "profiles/easy_gate.yaml");
+        first["publish_allowed"] = json!(false);
+        let built = carry(&world, &first).await;
+        assert_eq!(view(&world, &built).await.state, State::Pass);
+        world.drain().await;
+        world.events(4).await;
+        Self { world, built }
+    }
+
+    fn file(&self, run: &RunId, name: &str) -> PathBuf {
+        let platform = &data().inputs.platform_run_id;
+        self.world.folder.path().join(format!("evidence/{platform}/mf/train_runs/{run}/{name}"))
+    }
+
+    fn document(&self, run: &RunId, name: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.file(run, name)).unwrap()).unwrap()
+    }
+
+    /// The bundle as profiles name it.
+    fn bundle(&self) -> String {
+        let place = self.file(&self.built, "bundle/bundle.json");
+        let sha256 = Digest::of(&std::fs::read(&place).unwrap());
+        format!("{{ref: 'file://{}', sha256: '{sha256}'}}", place.display())
+    }
+
+    fn governance(&self, name: &str, differences: &str) -> String {
+        let bundle = self.bundle();
+        profile(
+            &format!("gate_{name}"),
+            &format!(
+                "policy_id: {name}\nrevision: r1\ncontrols: {{require_pass_gate: true}}\n\
+                 eval_thresholds: {{min_auc_roc: {{bound: 0.6, on: confidence_bound}}}}\n\
+                 champion: {{bundle_ref: {bundle}, eval_differences: {differences}}}\n"
+            ),
+        )
+    }
+
+    /// Sends what is in the outbox; the types of the run's events, and how many publications there were.
+    async fn told(&self, run: &RunId, events: usize, publications: usize) -> Vec<EventType> {
+        self.world.drain().await;
+        let told = self.world.events(events).await;
+        self.world.publications(publications).await;
+        assert!(told.iter().all(|(event, _)| event.run_id.as_ref() == Some(run)));
+        told.iter().map(|(event, _)| event.event_type).collect()
+    }
+}
+
+async fn carry(world: &World, request: &Value) -> RunId {
+    world.send(&[request.to_string().into_bytes()]).await;
+    let outcomes = world.admit(1).await;
+    let Outcome::Admitted { run_id } = &outcomes[0] else { panic!("{outcomes:?}") };
+    world.run_until_idle(2).await;
+    run_id.clone()
+}
+
+async fn view(world: &World, run: &RunId) -> RunRecord {
+    world.ledger.run(run).await.unwrap().unwrap()
+}
+
+const NEVER_ANNOUNCED: [EventType; 4] =
+    [EventType::RequestAdmitted, EventType::RunStarted, EventType::RunEvalReady, EventType::RunGatePassed];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_regression_check_measures_the_bundle_trains_nothing_and_announces_nothing() {
+    let place = Place::new().await;
+    let more = format!("baseline_bundle_ref: {}\n", place.bundle());
+    let training = training("regression", "rounds: 77, max_depth: 7", &more);
+    let run =
+        carry(&place.world, &ask("req-earlier-02", "regression_check", &training, "profiles/easy_gate.yaml")).await;
+    let found = view(&place.world, &run).await;
+    assert_eq!(found.state, State::Pass, "{:?}", found.reason_message);
+    assert_eq!(place.told(&run, 4, 0).await, NEVER_ANNOUNCED);
+
+    let model = |run: &RunId| std::fs::read(place.file(run, "model/model.json")).unwrap();
+    assert_eq!(model(&run), model(&place.built), "what was measured is the bundle's model");
+    assert!(!place.file(&run, "bundle").exists(), "nothing was packed");
+    let (report, before) =
+        (place.document(&run, "eval/eval_report.json"), place.document(&place.built, "eval/eval_report.json"));
+    check(SchemaName::EvalReport, &report).unwrap();
+    // The same rows and the same model; intervals are drawn with the run's own seed.
+    for (name, metric) in before["metrics"]["scores"].as_object().unwrap() {
+        assert_eq!(report["metrics"]["scores"][name]["value"], metric["value"], "{name}");
+    }
+    assert_eq!(report["metrics"]["dataset"]["train"], json!({"rows": 0, "positives": 0}));
+    assert_eq!(report["metrics"]["dataset"]["test"], before["metrics"]["dataset"]["test"]);
+    let eligibility = place.document(&run, "gate/publish_eligibility.json");
+    assert_eq!(
+        (&eligibility["eligibility"], &eligibility["reasons"]),
+        (&json!("INELIGIBLE"), &json!(["INTENT_NOT_PUBLISHABLE"]))
+    );
+    let leakage = place.document(&run, "eval/leakage_report.json");
+    let rules: Vec<&Value> = leakage["rules"].as_array().unwrap().iter().map(|rule| &rule["rule"]).collect();
+    assert!(rules.contains(&&json!("baseline_learned_from_test")), "{rules:?}");
+    let receipt = place.document(&run, "gate/gate_receipt.json");
+    check(SchemaName::GateReceipt, &receipt).unwrap();
+    for role in ["scores", "inputs/baseline_bundle.json", "inputs/governance_profile.yaml"] {
+        assert!(receipt["looked_at"][role]["sha256"].is_string(), "{role}");
+    }
+    let plan =
+        std::fs::read(place.world.folder.path().join("evidence").join(&found.refs["resolved_train_plan"].reference));
+    check(SchemaName::ResolvedTrainPlan, &serde_json::from_slice(&plan.unwrap()).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_as_good_as_the_champion_is_published_with_both_values_in_the_receipt() {
+    let place = Place::new().await;
+    let governance = place.governance("as_good", "{min_auc_roc: -0.2, max_log_loss: {bound: 1, on: point}}");
+    let training = training("as_good", "rounds: 31, max_depth: 4", "");
+    let run = carry(&place.world, &ask("req-earlier-03", "baseline_train", &training, &governance)).await;
+    let found = view(&place.world, &run).await;
+    assert_eq!(found.state, State::PublishPending, "{:?}", found.reason_message);
+    assert_eq!(place.told(&run, 6, 1).await.last(), Some(&EventType::PublishPublished));
+
+    let receipt = place.document(&run, "gate/gate_receipt.json");
+    check(SchemaName::GateReceipt, &receipt).unwrap();
+    let score = |run: &RunId, metric: &str| {
+        place.document(run, "eval/eval_report.json")["metrics"]["scores"][metric]["value"].clone()
+    };
+    let differences = receipt["champion"]["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 2);
+    for verdict in differences {
+        let metric = verdict["metric"].as_str().unwrap();
+        assert_eq!(verdict["champion"], score(&place.built, metric), "the champion's own report says the same");
+        assert_eq!(verdict["candidate"], score(&run, metric));
+        let number = |name: &str| verdict[name].as_f64().unwrap();
+        assert_eq!(number("difference").to_bits(), (number("candidate") - number("champion")).to_bits());
+        assert!(verdict["interval"]["low"].as_f64() <= verdict["interval"]["high"].as_f64());
+        assert_eq!(verdict["holds"], true);
+    }
+    assert_eq!(receipt["champion"]["confidence"], 0.95);
+    assert_eq!(differences[1]["compared"], differences[1]["interval"]["low"], "the lower bound was compared");
+    let threshold = &receipt["thresholds"][0];
+    assert_eq!(threshold["compared"], threshold["interval"]["low"]);
+    check(SchemaName::EvalReport, &place.document(&run, "eval/eval_report.json")).unwrap();
+    check(SchemaName::Bundle, &place.document(&run, "bundle/bundle.json")).unwrap();
+    let page = std::fs::read_to_string(place.file(&run, "eval/report.html")).unwrap();
+    assert!(page.contains("Against the champion"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_falls_behind_the_champion_fails_the_gate_by_the_name_of_the_threshold() {
+    let place = Place::new().await;
+    let governance = place.governance("behind", "{min_average_precision: 0}");
+    let training = training("behind", "rounds: 1, max_depth: 1", "");
+    let run = carry(&place.world, &ask("req-earlier-04", "baseline_train", &training, &governance)).await;
+    let found = view(&place.world, &run).await;
+    assert_eq!((found.state, found.reason_code.as_deref()), (State::Fail, Some("GATE_FAIL")));
+    let message = found.reason_message.unwrap();
+    assert!(message.contains("champion.min_average_precision"), "{message}");
+    let receipt = place.document(&run, "gate/gate_receipt.json");
+    assert!(receipt["failed"].as_array().unwrap().contains(&json!("champion.min_average_precision")), "{receipt}");
+    assert_eq!(place.told(&run, 4, 0).await.last(), Some(&EventType::RunGateFailed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_may_be_published_is_trained_gated_and_never_published() {
+    let place = Place::new().await;
+    let training = training("candidate", "rounds: 20, max_depth: 4", "");
+    let request = ask("req-earlier-05", "candidate_eval", &training, "profiles/easy_gate.yaml");
+    assert_eq!(request["publish_allowed"], true);
+    let run = carry(&place.world, &request).await;
+    let found = view(&place.world, &run).await;
+    assert_eq!((found.state, found.full_run_attempts), (State::Pass, 1), "{:?}", found.reason_message);
+    // Another requester that allows it changes nothing.
+    let mut again = request.clone();
+    again["request_id"] = json!("req-earlier-06");
+    place.world.send(&[again.to_string().into_bytes()]).await;
+    assert_eq!(place.world.admit(1).await, [Outcome::DuplicateRun { run_id: run.clone() }]);
+    place.world.run_until_idle(1).await;
+    assert_eq!(view(&place.world, &run).await.state, State::Pass);
+    let told = place.told(&run, 5, 0).await;
+    assert_eq!(told[..4], NEVER_ANNOUNCED);
+    assert_eq!(told[4], EventType::RequestDeduplicated);
+    let eligibility = place.document(&run, "gate/publish_eligibility.json");
+    assert_eq!(eligibility["reasons"], json!(["INTENT_NOT_PUBLISHABLE"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_of_a_bundle_that_was_changed_is_not_scored() {
+    let place = Place::new().await;
+    let more = format!("baseline_bundle_ref: {}\n", place.bundle());
+    let training = training("changed", "rounds: 20, max_depth: 4", &more);
+    let model = place.file(&place.built, "bundle/model.json");
+    let mut bytes = std::fs::read(&model).unwrap();
+    let last = bytes.len() - 2;
+    bytes[last] ^= 1;
+    std::fs::write(&model, bytes).unwrap();
+    let request = ask("req-earlier-07", "regression_check", &training, "profiles/easy_gate.yaml");
+    let run = carry(&place.world, &request).await;
+    let found = view(&place.world, &run).await;
+    assert_eq!((found.state, found.reason_code.as_deref()), (State::Fail, Some("DIGEST_MISMATCH")));
+    assert_eq!(place.told(&run, 3, 0).await.last(), Some(&EventType::RunFailed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_baseline_learned_from_are_leakage() {
+    let place = Place::new().await;
+    let more = format!("baseline_bundle_ref: {}\n", place.bundle());
+    let text =
+        std::fs::read_to_string(data().folder.join(training("early", "rounds: 20, max_depth: 4", &more))).unwrap();
+    // Fractions that put the test window where the baseline's train window was.
+    let start = text.find("split:").unwrap();
+    let end = text.find("seed_policy:").unwrap();
+    let split = "split:\n  strategy: time_based\n  train: {fraction: 0.3}\n  test: {fraction: 0.6}\n  delay_days: 7\n";
+    let early = profile(
+        "early",
+        &format!("{}{split}{}", &text[..start], &text[end..])
+            .replace("early_stopping_rounds: 20", "early_stopping_rounds: 0"),
+    );
+    let request = ask("req-earlier-08", "regression_check", &early, "profiles/easy_gate.yaml");
+    let run = carry(&place.world, &request).await;
+    let found = view(&place.world, &run).await;
+    let message = found.reason_message.unwrap_or_default();
+    assert_eq!(found.reason_code.as_deref(), Some("LEAKAGE_GUARD_VIOLATION"), "{message}");
+    assert!(message.contains("baseline_learned_from_test"), "{message}");
+}

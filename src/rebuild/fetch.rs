@@ -16,6 +16,24 @@ pub(super) struct Documents {
     champion: Option<FetchedBundle>,
 }
 
+impl Documents {
+    /// Each under the name that a worker keeps its copy by, in the run's `inputs/`.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (String, Digest)> {
+        let manifests = self.manifests.iter().enumerate().map(|(i, manifest)| (format!("manifest_{i}.json"), manifest));
+        let profiles = [
+            ("training_profile.yaml".to_owned(), &self.training_profile),
+            ("governance_profile.yaml".to_owned(), &self.governance_profile),
+        ];
+        let champion = self.champion.iter().flat_map(|champion| {
+            [
+                ("champion_bundle.json".to_owned(), &champion.manifest),
+                ("champion_eval_report.json".to_owned(), &champion.eval_report),
+            ]
+        });
+        manifests.chain(profiles).chain(champion).map(|(name, document)| (name, document.sha256))
+    }
+}
+
 pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documents, Failure> {
     let mut manifests = Vec::with_capacity(plan.manifests.len());
     for manifest in &plan.manifests {

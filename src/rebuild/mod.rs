@@ -80,7 +80,7 @@ impl Rebuilder {
         let provenance = places.provenance(Digest::of(&again_bytes), &trained);
         let report = pipeline::report(&again, trained.evaluation, &governance, provenance)?;
         let report_bytes = document_bytes(&report);
-        let looked_at = places.looked_at(Digest::of(&report_bytes), &report.provenance);
+        let looked_at = places.looked_at(Digest::of(&report_bytes), &report.provenance, &sources);
         let receipt = pipeline::gate(&again.run_id, &report, &governance, looked_at)?;
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
@@ -126,14 +126,26 @@ impl Places<'_> {
         }
     }
 
-    fn looked_at(&self, report: Digest, provenance: &EvalProvenance) -> BTreeMap<String, EvidenceRef> {
+    /// As the runner's gate stage names what it looked at.
+    fn looked_at(
+        &self,
+        report: Digest,
+        provenance: &EvalProvenance,
+        sources: &fetch::Documents,
+    ) -> BTreeMap<String, EvidenceRef> {
         let report = EvidenceRef { reference: self.run.eval_report().to_string(), sha256: report };
-        BTreeMap::from([
+        let inputs = sources.kept().map(|(name, sha256)| {
+            (format!("inputs/{name}"), EvidenceRef { reference: self.run.input(&name).to_string(), sha256 })
+        });
+        let mut looked_at = BTreeMap::from([
             ("eval_report".to_owned(), report),
             ("leakage_report".to_owned(), provenance.leakage_report.clone()),
             ("model".to_owned(), provenance.model.clone()),
             ("resolved_train_plan".to_owned(), provenance.resolved_train_plan.clone()),
-        ])
+            ("scores".to_owned(), provenance.scores.clone()),
+        ]);
+        looked_at.extend(inputs);
+        looked_at
     }
 }
 

@@ -41,8 +41,15 @@ pub struct Fitted {
     pub rounds: u32,
 }
 
+/// What the booster could not do. A thread that cannot be started (EAGAIN) and memory that cannot be mapped
+/// (ENOMEM) are the job's limit, not the data's or the program's fault.
 pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::new(FailureCode::TrainerFailed, error.to_string())
+    const NO_ROOM: [&str; 2] = ["(os error 11)", "(os error 12)"];
+    let message = error.to_string();
+    if NO_ROOM.iter().any(|sign| message.contains(sign)) {
+        return Failure::new(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {message}"));
+    }
+    Failure::new(FailureCode::TrainerFailed, message)
 }
 
 impl Matrix {

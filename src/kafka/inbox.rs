@@ -66,6 +66,9 @@ pub struct Inbox {
 }
 
 const ASK: Duration = Duration::from_secs(10);
+/// How often, and after which pause, a broker that is still loading is asked again: half a minute in all.
+const LOADING_ASKS: u32 = 120;
+const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inbox {
     /// Joins the group. A group that never committed needs `from`; once it has, a missing offset is an
@@ -248,8 +251,29 @@ fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
             list.add_partition(found.name(), partition.id());
         }
     }
-    let committed = consumer.committed_offsets(list, ASK).map_err(unavailable)?;
+    let mut asked = 0;
+    let committed = loop {
+        match consumer.committed_offsets(list.clone(), ASK) {
+            Err(error) if is_loading(&error) && asked < LOADING_ASKS => {
+                asked += 1;
+                std::thread::sleep(LOADING_PAUSE);
+            }
+            answer => break answer.map_err(unavailable)?,
+        }
+    };
     Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+}
+
+/// A broker that has just started, or taken over a group, first reads what is committed.
+fn is_loading(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 pub(super) fn owned(message: &BorrowedMessage<'_>) -> Inbound {

@@ -16,7 +16,7 @@ use crate::pipeline::{
     TrainPlan, WindowSummary, encode_categories, leakage, settle, split,
 };
 use crate::run::{Failure, FailureCode};
-use crate::trainer::{self, Job, JobEnd, LEAKAGE_REPORT_FILE, Progress, RESULT_FILE, Step};
+use crate::trainer::{self, Job, JobEnd, LEAKAGE_REPORT_FILE, Progress, Step};
 use earlier::Earlier;
 use std::fs;
 use std::io::Write as _;
@@ -33,14 +33,7 @@ pub fn main(step: Step, job_dir: &Path, worker: i32) -> ExitCode {
         Step::Recheck => recheck::recheck,
         Step::Command => return trainer::watch(job_dir, worker),
     };
-    let end = match work(job_dir, worker) {
-        Ok(()) => JobEnd::Finished,
-        Err(failure) => JobEnd::failed(&failure),
-    };
-    let temporary = job_dir.join(".result");
-    let written =
-        fs::write(&temporary, document_bytes(&end)).and_then(|()| fs::rename(&temporary, job_dir.join(RESULT_FILE)));
-    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    JobEnd::leave(work(job_dir, worker), job_dir)
 }
 
 /// Reads the job and confines this process to its limits.

@@ -1,7 +1,7 @@
 //! The verdict: thresholds over metrics, and what may be published.
 
 use super::champion::{self, ChampionVerdict, DifferenceVerdict};
-use super::evaluate::EvalReport;
+use super::evaluate::{EvalProvenance, EvalReport};
 use super::metrics::{Differences, Metrics};
 use super::thresholds::{Threshold, Verdict};
 use crate::contract::{EvidenceRef, GovernanceProfile, IntentKind};
@@ -141,12 +141,13 @@ pub fn judge(judged: &Judged<'_>, profile: &GovernanceProfile) -> Result<Judgeme
 }
 
 /// Writes the receipt over a stored report. The report's own decision must be the one that its
-/// metrics give: else `GATE_DECISION_MISMATCH`.
+/// metrics give: else `GATE_DECISION_MISMATCH`. `inputs` are what was asked for and of which data, by role.
 pub fn gate(
     run_id: &RunId,
     report: &EvalReport,
+    report_at: &EvidenceRef,
     profile: &GovernanceProfile,
-    looked_at: BTreeMap<String, EvidenceRef>,
+    inputs: impl IntoIterator<Item = (String, EvidenceRef)>,
 ) -> Result<GateReceipt, Failure> {
     if &report.run_id != run_id {
         return Err(Failure::new(
@@ -180,10 +181,26 @@ pub fn gate(
         min_positives: judgement.positives,
         champion: judgement.champion,
         failed,
-        looked_at,
+        looked_at: looked_at(&report.provenance, report_at, inputs),
         policy_id: profile.policy_id.clone(),
         policy_revision: profile.revision.clone(),
     })
+}
+
+/// Everything that the verdict rests on, by role.
+fn looked_at(
+    provenance: &EvalProvenance,
+    report_at: &EvidenceRef,
+    inputs: impl IntoIterator<Item = (String, EvidenceRef)>,
+) -> BTreeMap<String, EvidenceRef> {
+    let documents = [
+        ("eval_report", report_at),
+        ("leakage_report", &provenance.leakage_report),
+        ("model", &provenance.model),
+        ("resolved_train_plan", &provenance.resolved_train_plan),
+        ("scores", &provenance.scores),
+    ];
+    documents.map(|(role, at)| (role.to_owned(), at.clone())).into_iter().chain(inputs).collect()
 }
 
 /// Why a bundle may not be published: `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`; nothing where it may.

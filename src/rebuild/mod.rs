@@ -18,7 +18,6 @@ use crate::run::{Failure, FailureCode};
 use crate::trainer::TrainerCommand;
 use job::Trained;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// With what a bundle is built again.
@@ -80,8 +79,8 @@ impl Rebuilder {
         let provenance = places.provenance(Digest::of(&again_bytes), &trained);
         let report = pipeline::report(&again, trained.evaluation, &governance, provenance)?;
         let report_bytes = document_bytes(&report);
-        let looked_at = places.looked_at(Digest::of(&report_bytes), &report.provenance, &sources);
-        let receipt = pipeline::gate(&again.run_id, &report, &governance, looked_at)?;
+        let report_at = places.report(Digest::of(&report_bytes));
+        let receipt = pipeline::gate(&again.run_id, &report, &report_at, &governance, places.inputs(&sources))?;
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
         let documents = BundleDocuments { plan: &again, report: &report, receipt: &receipt, parity: &parity };
@@ -126,26 +125,15 @@ impl Places<'_> {
         }
     }
 
-    /// As the runner's gate stage names what it looked at.
-    fn looked_at(
-        &self,
-        report: Digest,
-        provenance: &EvalProvenance,
-        sources: &fetch::Documents,
-    ) -> BTreeMap<String, EvidenceRef> {
-        let report = EvidenceRef { reference: self.run.eval_report().to_string(), sha256: report };
-        let inputs = sources.kept().map(|(name, sha256)| {
+    fn report(&self, sha256: Digest) -> EvidenceRef {
+        EvidenceRef { reference: self.run.eval_report().to_string(), sha256 }
+    }
+
+    /// Copies of what was asked for, by role.
+    fn inputs(&self, documents: &fetch::Documents) -> impl Iterator<Item = (String, EvidenceRef)> {
+        documents.kept().map(|(name, sha256)| {
             (format!("inputs/{name}"), EvidenceRef { reference: self.run.input(&name).to_string(), sha256 })
-        });
-        let mut looked_at = BTreeMap::from([
-            ("eval_report".to_owned(), report),
-            ("leakage_report".to_owned(), provenance.leakage_report.clone()),
-            ("model".to_owned(), provenance.model.clone()),
-            ("resolved_train_plan".to_owned(), provenance.resolved_train_plan.clone()),
-            ("scores".to_owned(), provenance.scores.clone()),
-        ]);
-        looked_at.extend(inputs);
-        looked_at
+        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! What lies in a job directory.
 
 use crate::contract::Limits;
+use crate::identity::document_bytes;
 use crate::pipeline::{EarlierRole, TrainPlan};
 use crate::run::Failure;
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// `job.json`: all that the child is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,7 +42,7 @@ pub const EVALUATION_FILE: &str = "evaluation.json";
 /// What the leakage rules found.
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
 /// How the child ended; written last, so that its absence means that the child did not finish.
-pub const RESULT_FILE: &str = "result.json";
+pub(super) const RESULT_FILE: &str = "result.json";
 
 /// How the child ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +61,21 @@ pub enum JobEnd {
 
 impl JobEnd {
     /// The end that a failure makes.
-    pub fn failed(failure: &Failure) -> Self {
+    fn failed(failure: &Failure) -> Self {
         Self::Failed { code: failure.code.as_str().to_owned(), message: failure.message.clone() }
+    }
+
+    /// Leaves the end of a step in its job directory, in one piece. The exit status says whether it is there;
+    /// how the step ended it says itself.
+    pub fn leave(done: Result<(), Failure>, job_dir: &Path) -> ExitCode {
+        let end = match done {
+            Ok(()) => Self::Finished,
+            Err(failure) => Self::failed(&failure),
+        };
+        let temporary = job_dir.join(".result");
+        let written = fs::write(&temporary, document_bytes(&end))
+            .and_then(|()| fs::rename(&temporary, job_dir.join(RESULT_FILE)));
+        if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 

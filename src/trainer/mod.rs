@@ -24,7 +24,7 @@ pub use booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels};
 pub use command::{TrainerRegistration, TrainerRegistrations, digest_of};
 pub use confine::{confine, exec};
 pub use container::memory_at_hand_mib;
-pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, RESULT_FILE, SCORES_FILE};
+pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, SCORES_FILE};
 pub use order::{AcceptedModel, CommandOrder, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
 pub use parity::{check_parity, parity_vectors};
 pub use sandbox::{Enforcement, enforcement};

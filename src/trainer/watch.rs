@@ -6,11 +6,10 @@
 
 use super::command::digest_of;
 use super::descendants::{end_all, folder_size, proportional_memory, reap, usage};
-use super::job::{JobEnd, RESULT_FILE};
+use super::job::JobEnd;
 use super::order::CommandOrder;
 use super::pids::PidsGroup;
 use crate::contract::Limits;
-use crate::identity::document_bytes;
 use crate::run::{Failure, FailureCode};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -32,14 +31,7 @@ pub(super) const THREADS_PER_PROCESS: u64 = 32;
 
 /// Carries the order out. The exit status says whether an end was written, the end says which.
 pub fn watch(job_dir: &Path, worker: i32) -> ExitCode {
-    let end = match carry_out(job_dir, worker) {
-        Ok(()) => JobEnd::Finished,
-        Err(failure) => JobEnd::failed(&failure),
-    };
-    let temporary = job_dir.join(".result");
-    let written =
-        fs::write(&temporary, document_bytes(&end)).and_then(|()| fs::rename(&temporary, job_dir.join(RESULT_FILE)));
-    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    JobEnd::leave(carry_out(job_dir, worker), job_dir)
 }
 
 fn carry_out(job_dir: &Path, worker: i32) -> Result<(), Failure> {

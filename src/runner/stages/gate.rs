@@ -2,7 +2,6 @@
 
 use super::evaluate::Reported;
 use super::resolve::Resolved;
-use crate::contract::EvidenceRef;
 use crate::identity::Digest;
 use crate::ledger::{Lease, Step};
 use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
@@ -11,7 +10,6 @@ use crate::runner::attempt::Attempt;
 use crate::runner::desk::{Desk, Stored};
 use crate::runner::{Interrupted, Runner};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// The receipt as it stands in the store.
 pub(in crate::runner) struct Gated {
@@ -40,8 +38,9 @@ impl Runner {
         resolved: &Resolved,
         report: &Reported,
     ) -> Result<Gated, Interrupted> {
-        let looked_at = looked_at(desk, resolved, report);
-        let receipt = pipeline::gate(&lease.run_id, &report.report, &resolved.governance, looked_at)?;
+        // As this run read them.
+        let inputs = desk.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
+        let receipt = pipeline::gate(&lease.run_id, &report.report, &report.stored.at, &resolved.governance, inputs)?;
         let folder = &desk.folder;
         let stored = desk
             .document("gate_receipt", &folder.gate_receipt(), &receipt, FailureCode::GateReceiptImmutabilityViolation)
@@ -82,22 +81,6 @@ impl Runner {
         step.refs = desk.refs();
         self.advance(lease, &[step]).await
     }
-}
-
-/// Everything that the verdict rests on, as it stands in the evidence store.
-fn looked_at(desk: &Desk<'_>, resolved: &Resolved, report: &Reported) -> BTreeMap<String, EvidenceRef> {
-    let provenance = &report.report.provenance;
-    let mut looked_at = BTreeMap::from([
-        ("eval_report".to_owned(), report.stored.at.clone()),
-        ("leakage_report".to_owned(), provenance.leakage_report.clone()),
-        ("model".to_owned(), provenance.model.clone()),
-        ("resolved_train_plan".to_owned(), resolved.stored.at.clone()),
-        ("scores".to_owned(), provenance.scores.clone()),
-    ]);
-    // What was asked for and of which data, as this run read it.
-    let inputs = desk.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
-    looked_at.extend(inputs);
-    looked_at
 }
 
 /// Puts the page for people. It decides nothing, so one that an earlier attempt put stays even where

@@ -38,6 +38,7 @@ pub const POINTS: &[&str] = &[
     "bundle.before",
     "bundle.after",
     "publish.before",
+    "complete.packed",
     "publish.after",
     "relay.read",
     "relay.produced",

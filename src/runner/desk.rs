@@ -64,8 +64,14 @@ impl<'a> Desk<'a> {
         Ok(self.remember(role, path, put.digest))
     }
 
-    /// Reads a document that may not be there yet.
-    pub(super) async fn find(&self, path: &EvidencePath) -> Result<Option<Bytes>, Interrupted> {
+    /// Reads a document that an earlier attempt may have left, and remembers it where it did: what a run
+    /// names as its evidence must not depend on which attempt wrote it.
+    pub(super) async fn left(&self, role: &str, path: &EvidencePath) -> Result<Option<Stored>, Interrupted> {
+        let Some(bytes) = self.find(path).await? else { return Ok(None) };
+        Ok(Some(Stored { at: self.remember(role, path, Digest::of(&bytes)), bytes }))
+    }
+
+    async fn find(&self, path: &EvidencePath) -> Result<Option<Bytes>, Interrupted> {
         self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|fault| unresolved(path, &fault))
     }
 

@@ -4,6 +4,7 @@ use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
 use crate::contract::{BundleArtifact, EventRefs, EvidenceRef, SchemaName, read_json};
+use crate::faults::reach;
 use crate::identity::{Digest, RunId};
 use crate::ledger::Lease;
 use crate::pipeline::{self, Bundle, BundleContents, BundleDocuments, ModelFormat, ParityVectors, SIGNATURE_FILE};
@@ -121,6 +122,7 @@ impl Runner {
         };
         let drift = FailureCode::EvidencePackImmutabilityViolation;
         let stored = desk.document("evidence_pack", &desk.folder.evidence_pack(), &pack, drift).await?;
+        reach("complete.packed")?;
         self.record_attempt(desk, attempt, ended_with).await?;
         let complete = Complete { evidence_pack: &stored.at };
         desk.document("complete", &desk.folder.complete(), &complete, drift).await?;

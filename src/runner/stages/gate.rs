@@ -2,7 +2,6 @@
 
 use super::evaluate::Reported;
 use super::resolve::Resolved;
-use crate::identity::Digest;
 use crate::ledger::{Lease, Step};
 use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
 use crate::run::{FailureCode, State, Transition};
@@ -94,8 +93,7 @@ async fn show(
 ) -> Result<(), Interrupted> {
     const ROLE: &str = "report_page";
     let path = desk.folder.report_page();
-    if let Some(bytes) = desk.find(&path).await? {
-        desk.verified(ROLE, &path, Digest::of(&bytes), FailureCode::EvalReportImmutabilityViolation).await?;
+    if desk.left(ROLE, &path).await?.is_some() {
         return Ok(());
     }
     let page = pipeline::report_page(&ReportSources {

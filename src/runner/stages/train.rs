@@ -46,6 +46,7 @@ struct TrainingRecord {
 
 const RECORD_VERSION: &str = "learning.training_record.v0";
 const RECORD: &str = "training_record.json";
+const RECORD_ROLE: &str = "training_record";
 const SCORES: &str = "scores.parquet";
 
 impl Runner {
@@ -85,14 +86,14 @@ impl Runner {
 
     async fn find_record(&self, desk: &Desk<'_>, resolved: &Resolved) -> Result<Option<TrainingRecord>, Interrupted> {
         let path = desk.folder.model(RECORD);
-        let Some(bytes) = desk.find(&path).await? else { return Ok(None) };
+        let Some(stored) = desk.left(RECORD_ROLE, &path).await? else { return Ok(None) };
         let invalid = |why: String| {
             Failure::new(
                 FailureCode::TrainArtifactImmutabilityViolation,
                 format!("{path} is not what was written: {why}"),
             )
         };
-        let record: TrainingRecord = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        let record: TrainingRecord = serde_json::from_slice(&stored.bytes).map_err(|error| invalid(error.to_string()))?;
         if record.resolved_train_plan != resolved.stored.at.sha256 {
             return Err(invalid("it names another plan".to_owned()).into());
         }
@@ -256,7 +257,7 @@ impl Runner {
             parity_vectors: parity_vectors.sha256,
             evaluation,
         };
-        desk.document("training_record", &folder.model(RECORD), &record, drift).await?;
+        desk.document(RECORD_ROLE, &folder.model(RECORD), &record, drift).await?;
         Ok(record)
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! Invariants, of presence and of absence:
 //! - A Kafka offset moves only after the ledger has committed what became of the record.
-//! - Every write to a run carries its fence; a lost lease writes nothing.
+//! - Every write to a run that is open carries its fence; a lost lease writes nothing.
 //! - Every event is inserted by the transaction whose change it tells; only the relay produces.
 //! - Evidence is write-once; a name never changes its bytes.
 //! - The pure rooms (`contract`, `identity`, `run`, `pipeline`) know no clock, file, socket or chance.

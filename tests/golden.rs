@@ -5,7 +5,9 @@ use model_factory::contract::{
     AllowList, BundlePublication, CancelRequest, DatasetManifest, GovernanceProfile, MAX_MESSAGE_BYTES, Message,
     PublishRetryRequest, RunLifecycleEvent, SchemaName, TrainBuildRequest, TrainingProfile, parse, schema_text,
 };
-use model_factory::pipeline::{BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, TrainPlan};
+use model_factory::pipeline::{
+    BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
+};
 use model_factory::run::{Category, FailureCode};
 use model_factory::trainer::{TrainerJob, TrainerResult};
 use serde::Deserialize;
@@ -191,6 +193,7 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<EvalReport>(SchemaName::EvalReport);
     both_ways::<GateReceipt>(SchemaName::GateReceipt);
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
+    both_ways::<PublishReceipt>(SchemaName::PublishReceipt);
     both_ways::<BundleManifest>(SchemaName::Bundle);
     both_ways::<DatasetManifest>(SchemaName::DatasetManifest);
     both_ways::<TrainerJob>(SchemaName::TrainerJob);

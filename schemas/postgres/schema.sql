@@ -243,6 +243,8 @@ CREATE INDEX runs_queued ON public.runs USING btree (tenant, priority DESC, avai
 
 CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
 
+CREATE INDEX runs_without_publish_receipt ON public.runs USING btree (available_at, run_id) WHERE ((state = 'PUBLISHED'::public.run_state) AND (reason_code IS NULL) AND (NOT (refs ? 'publish_receipt'::text)));
+
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
 

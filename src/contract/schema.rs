@@ -58,6 +58,7 @@ schemas! {
     EvalReport => "eval_report.v0", "evidence/eval_report.v0.json";
     GateReceipt => "gate_receipt.v0", "evidence/gate_receipt.v0.json";
     PublishEligibility => "publish_eligibility.v0", "evidence/publish_eligibility.v0.json";
+    PublishReceipt => "publish_receipt.v0", "evidence/publish_receipt.v0.json";
     ParityVectors => "parity_vectors.v0", "evidence/parity_vectors.v0.json";
     Bundle => "bundle.v0", "evidence/bundle.v0.json";
     TrainerJob => "trainer_job.v0", "trainer/trainer_job.v0.json";

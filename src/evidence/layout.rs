@@ -83,6 +83,11 @@ impl RunFolder {
         self.at(&["bundle"]).to_string()
     }
 
+    /// Where the bundle was announced.
+    pub fn publish_receipt(&self) -> EvidencePath {
+        self.at(&["publish", "publish_receipt.json"])
+    }
+
     /// The record of the attempt that held this fence.
     pub fn attempt(&self, fence: i64) -> EvidencePath {
         self.at(&["attempts", &format!("{fence}.json")])

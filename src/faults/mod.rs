@@ -48,6 +48,7 @@ pub const POINTS: &[&str] = &[
     "answer.taken",
     "answer.committed",
     "registry.heard",
+    "receipt.written",
     "rescue.taken",
     "rescue.committed",
     "withdraw.taken",

@@ -151,6 +151,10 @@ impl LockedRun {
         let from = std::mem::replace(&mut self.state, to);
         self.mode = mode;
         self.answer_due_at = None;
+        if transition == Transition::Publish {
+            // Its receipt may be written from now on, however long a next attempt was to wait.
+            self.available_at = at;
+        }
         if mode == ExecutionMode::None {
             self.lease_owner = None;
             self.cancel_requested = false;

@@ -24,6 +24,7 @@ mod parity;
 mod plan;
 mod provenance;
 mod publish;
+mod publish_receipt;
 mod report_page;
 mod resolve;
 mod slicing;
@@ -67,6 +68,7 @@ pub use provenance::{
     dependencies, external_parameters,
 };
 pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
+pub use publish_receipt::{AnnouncedRecord, Confirmation, PublishReceipt};
 pub use report_page::{ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;

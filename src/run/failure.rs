@@ -135,6 +135,7 @@ failure_codes! {
     GateReceiptImmutabilityViolation => "GATE_RECEIPT_IMMUTABILITY_VIOLATION", Immutability, Never, "The gate receipt exists already with other bytes.";
     PublishEligibilityImmutabilityViolation => "PUBLISH_ELIGIBILITY_IMMUTABILITY_VIOLATION", Immutability, Never, "The publish eligibility exists already with other bytes.";
     BundlePackageImmutabilityViolation => "BUNDLE_PACKAGE_IMMUTABILITY_VIOLATION", Immutability, Never, "The bundle package exists already with other bytes.";
+    PublishReceiptImmutabilityViolation => "PUBLISH_RECEIPT_IMMUTABILITY_VIOLATION", Immutability, Never, "Other bytes stand where the receipt of a publication belongs; the publication stands.";
     GateFail => "GATE_FAIL", Gate, Never, "At least one threshold of the governance profile does not hold.";
     PublishNotEligible => "PUBLISH_NOT_ELIGIBLE", Publish, Never, "The receipt or the intent of the run does not allow publication.";
     BundlePublicationInvalid => "BUNDLE_PUBLICATION_INVALID", Publish, Never, "The announcement of a bundle does not match its schema; it never enters the outbox.";

@@ -10,6 +10,7 @@ mod desk;
 mod heart;
 mod keeper;
 mod progress;
+mod receipts;
 mod stages;
 
 pub use bounds::Ceiling;
@@ -134,7 +135,8 @@ impl Runner {
         }
     }
 
-    /// Rescues expired leases, withdraws overdue publications, claims one run and carries it as far as it goes.
+    /// Rescues expired leases, withdraws overdue publications, writes receipts of those that succeeded; then
+    /// claims one run and carries it as far as it goes.
     pub async fn run_once(&self, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
         for (run_id, state) in self.ledger.requeue_expired(&self.worker, 16).await? {
             warn!(run.id = %run_id, run.state = %state, "took a run from a worker that was lost");
@@ -145,6 +147,7 @@ impl Runner {
         for run_id in self.ledger.give_up_answers(&self.worker, 16).await? {
             warn!(run.id = %run_id, "the registry did not answer a publication in time");
         }
+        self.write_receipts(16).await?;
         let Some(lease) = self.ledger.claim(&self.worker).await? else {
             return Ok(RunnerOutcome::Idle);
         };

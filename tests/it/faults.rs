@@ -5,6 +5,7 @@ use crate::checker::{History, check, collect, drained};
 use crate::support::{World, eventually, request, serve};
 use futures::StreamExt as _;
 use model_factory::faults::POINTS;
+use model_factory::run::State;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -164,6 +165,11 @@ async fn scenario(point: &str, action: &str) -> History {
     let records = sent.len() as i64 + i64::from(point.starts_with("publish_again"));
     until(&world, "the fresh worker", |state, inbox, unsent| state == "settled" && inbox == records && unsent == 0)
         .await;
+    eventually("the receipt of every publication", BOUND, || async {
+        let published = world.ledger.runs(Some(State::Published), 100).await.ok()?;
+        published.iter().all(|run| run.refs.contains_key("publish_receipt")).then_some(())
+    })
+    .await;
     // It may have had nothing to do; one that has not begun yet cannot end well.
     let begun = || std::fs::read_to_string(log("fresh")).is_ok_and(|text| text.contains(" working "));
     eventually("its beginning", BOUND, || std::future::ready(begun().then_some(()))).await;

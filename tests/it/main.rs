@@ -21,6 +21,7 @@ mod outages;
 mod path;
 mod publishing;
 mod rebalance;
+mod receipts;
 mod references;
 mod registry;
 mod relays;

@@ -110,7 +110,12 @@ async fn a_worker_that_sleeps_through_its_lease_wakes_up_without_a_say() {
     signal(&sleeper, nix::sys::signal::Signal::SIGSTOP);
     let _other = start(&world, "other");
     state_of(&world, "req-sleep-0001", State::Published).await;
-    let stands = world.ledger.run_of_request("req-sleep-0001").await.unwrap().unwrap();
+    // With its receipt, which any worker may write.
+    let stands = eventually("the receipt of the publication", BOUND, || async {
+        let run = world.ledger.run_of_request("req-sleep-0001").await.unwrap().unwrap();
+        run.refs.contains_key("publish_receipt").then_some(run)
+    })
+    .await;
     assert_eq!((stands.full_run_attempts, stands.fence), (2, 2));
 
     signal(&sleeper, nix::sys::signal::Signal::SIGCONT);

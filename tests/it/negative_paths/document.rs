@@ -16,7 +16,7 @@ topics (`tests/it/negative_paths/`). This table is written by those tests.
 For every row holds besides what it says:
 
 - A dead letter has the record's key and all of its bytes, and says code, pointer and message in its headers.
-- A run that goes wrong announces nothing, and the same request sent again does not change its verdict.
+- A run that goes wrong announces nothing, unless it was published before; and the same request sent again does not change its verdict.
 - A retryable code sends its run back to the queue with backoff, and the bound on attempts ends it with
   `ATTEMPTS_EXHAUSTED`. A publication is tried again in the same way; what no attempt can mend, or what is beyond the
   bound, waits at `PUBLISH_PENDING` for a publish retry.
@@ -53,6 +53,9 @@ fn left(row: &Row) -> (String, String, String) {
             (format!("`{outcome}`"), events, format!("yes, at {place}"))
         }
         Leaves::Run { state, events, .. } => (format!("`ADMITTED`, `{state}`"), with_reason(events), "no".to_owned()),
+        Leaves::Published { .. } => {
+            ("`ADMITTED`, `PUBLISHED`".to_owned(), "none; in the run's row".to_owned(), "no".to_owned())
+        }
         Leaves::NoStart => {
             assert!(matches!(row.brought, Bring::Boundaries(_)));
             ("none: nothing starts, the record stays".to_owned(), "none; on standard error".to_owned(), "no".to_owned())

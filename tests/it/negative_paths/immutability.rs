@@ -6,6 +6,7 @@ use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
 use model_factory::contract::EventType as E;
 use model_factory::run::{FailureCode as C, State};
+use model_factory::runner::RunnerOutcome;
 use serde_json::json;
 
 const WHO: &str = "tell the operator; ask under another revision";
@@ -13,6 +14,13 @@ const WHO: &str = "tell the operator; ask under another revision";
 pub fn rows() -> Vec<Row> {
     let mut rows = changed_between_attempts();
     rows.extend(taken_names());
+    rows.push(Row {
+        code: C::PublishReceiptImmutabilityViolation,
+        cause: "other bytes where the receipt of a publication belongs",
+        brought: Bring::Scenario(|stage| receipt(stage).boxed_local()),
+        leaves: Leaves::Published { says: "publish/publish_receipt.json exists with digest" },
+        next: "tell the operator; the publication stands",
+    });
     rows
 }
 
@@ -126,6 +134,23 @@ async fn planted(stage: &mut Stage, document: &str) -> Brought {
     let path = stage.evidence(&brought.run_id(), document);
     let first = std::fs::read(&path).unwrap();
     stage.work().await;
+    assert!(std::fs::read(&path).unwrap() == first, "the first bytes stand");
+    brought
+}
+
+/// The same under the name of a receipt, which is wanted when the publication is acknowledged.
+async fn receipt(stage: &mut Stage) -> Brought {
+    let mut request = ask("req-planted-receipt");
+    request["publish_allowed"] = json!(true);
+    let brought = stage.bring(&bytes(&request)).await;
+    stage.plant(&brought.run_id(), "publish/publish_receipt.json");
+    let path = stage.evidence(&brought.run_id(), "publish/publish_receipt.json");
+    let first = std::fs::read(&path).unwrap();
+    stage.work().await;
+    stage.relay().await;
+    for _ in 0..2 {
+        assert_eq!(stage.work().await, RunnerOutcome::Idle);
+    }
     assert!(std::fs::read(&path).unwrap() == first, "the first bytes stand");
     brought
 }

@@ -49,6 +49,11 @@ pub enum Leaves {
         /// Every event, in order; the last one's reason is the run's.
         events: Vec<Told>,
     },
+    /// The record is admitted, and its run was PUBLISHED before something went wrong: only its row says so.
+    Published {
+        /// Part of the message in the row.
+        says: &'static str,
+    },
     /// No process starts; the record stays where it is.
     NoStart,
 }

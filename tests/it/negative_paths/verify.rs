@@ -3,7 +3,8 @@
 use super::row::{Bring, Leaves, Row, Told};
 use super::stage::{Brought, KEY, Stage};
 use crate::support::{World, request};
-use model_factory::identity::Digest;
+use model_factory::contract::EventType;
+use model_factory::identity::{Digest, RunId};
 use model_factory::ledger::Outcome;
 use model_factory::run::{FailureCode, State};
 use model_factory::runner::RunnerOutcome;
@@ -14,7 +15,7 @@ pub async fn produce(stage: &mut Stage, row: &Row) {
     let brought = match row.brought {
         Bring::Record(record) => match &row.leaves {
             Leaves::Run { .. } => stage.bring_and_work(&record()).await,
-            Leaves::Refusal { .. } | Leaves::NoStart => stage.bring(&record()).await,
+            Leaves::Refusal { .. } | Leaves::Published { .. } | Leaves::NoStart => stage.bring(&record()).await,
         },
         Bring::Scenario(scenario) => scenario(stage).await,
         Bring::Boundaries(document) => return does_not_start(row, document).await,
@@ -29,6 +30,10 @@ pub async fn produce(stage: &mut Stage, row: &Row) {
             check_run(stage, row.code, &brought, (*state, says, events)).await;
             // However slow the machine: its time does not come while the next rows want a runner.
             stage.set(&brought.run_id(), "available_at = now() + interval '1 day'").await;
+            check_same_request_again(stage, &brought).await;
+        }
+        Leaves::Published { says } => {
+            check_published(stage, row.code, &brought, says).await;
             check_same_request_again(stage, &brought).await;
         }
         Leaves::NoStart => panic!("only a boundaries document keeps a worker from starting"),
@@ -61,7 +66,7 @@ async fn check_refusal(stage: &mut Stage, code: FailureCode, brought: &Brought, 
     assert_eq!(letter.key.as_deref(), Some(KEY));
 
     let source = format!("refused:{}/0/{}", stage.world.config.kafka.topics.requests, brought.offset);
-    let rejected = model_factory::contract::EventType::RequestRejected;
+    let rejected = EventType::RequestRejected;
     let id = model_factory::contract::event_id(&source, 1, rejected);
     let told = stage.events(|event| event.event_id == id);
     assert_eq!(told.len(), usize::from(left.told), "{told:?}");
@@ -103,14 +108,31 @@ async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left
     let open = matches!(stands, State::Queued | State::PublishPending);
     assert_eq!(retried, open && stage.waits(&run_id).await, "what is tried again waits, what is not does not");
     assert_eq!(letters_of(stage, brought).count(), 0, "a run that goes wrong is no dead letter");
-    let announced = |record: &&model_factory::kafka::Inbound| record.headers["ce_subject"] == run_id.as_str();
-    assert_eq!(stage.publications.iter().filter(announced).count(), 0, "nothing may be announced");
+    assert_eq!(announced(stage, &run_id), 0, "nothing may be announced");
+}
+
+fn announced(stage: &Stage, run_id: &RunId) -> usize {
+    stage.publications.iter().filter(|record| record.headers["ce_subject"] == run_id.as_str()).count()
+}
+
+/// What went wrong after the publication takes nothing of it back, and no event tells it.
+async fn check_published(stage: &Stage, code: FailureCode, brought: &Brought, says: &str) {
+    let run_id = brought.run_id();
+    let run = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
+    let message = run.reason_message.unwrap_or_default();
+    assert_eq!((run.state, run.reason_code.as_deref()), (State::Published, Some(code.as_str())), "{message}");
+    assert!(message.contains(says), "{message}");
+    assert_eq!(announced(stage, &run_id), 1);
+    let events = stage.events(|event| event.run_id.as_ref() == Some(&run_id));
+    assert_eq!(events.last().unwrap().event_type, EventType::PublishPublished);
+    assert!(events.iter().all(|event| event.reason.is_none()), "{events:?}");
 }
 
 /// The same bytes once more: another event at the most, the same verdict, nothing for a runner to do.
 async fn check_same_request_again(stage: &mut Stage, brought: &Brought) {
     let run_id = brought.run_id();
     let before = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
+    let announcements = announced(stage, &run_id);
     let again = stage.bring(&brought.bytes).await;
     assert_eq!(again.outcome, Outcome::DuplicateRequest { run_id: run_id.clone() });
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "the same request again is no new work");
@@ -120,7 +142,7 @@ async fn check_same_request_again(stage: &mut Stage, brought: &Brought) {
         (run.state, run.reason_code.clone(), run.reason_message.clone(), run.full_run_attempts, run.fence)
     };
     assert_eq!(verdict(&after), verdict(&before), "the same request again must not change the verdict");
-    assert!(stage.publications.iter().all(|record| record.headers["ce_subject"] != run_id.as_str()));
+    assert_eq!(announced(stage, &run_id), announcements);
 }
 
 /// Neither worker nor `submit` does anything under such a document, and both say why.

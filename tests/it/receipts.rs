@@ -1,0 +1,130 @@
+//! Receipts of publications: written once a run is PUBLISHED, by whoever has a turn, always with the same bytes.
+
+use crate::checker::{check as violations, collect};
+use crate::support::{World, asks_the_registry, request, said};
+use model_factory::contract::{SchemaName, check};
+use model_factory::identity::Digest;
+use model_factory::kafka::Inbound;
+use model_factory::ledger::RunRecord;
+use model_factory::registry::Heard;
+use model_factory::run::State;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use std::path::PathBuf;
+
+const ID: &str = "req-receipt-0001";
+
+/// A run whose publication the broker has acknowledged; gives the record.
+async fn announced(world: &World) -> Inbound {
+    world.send(&[request(ID).to_string().into_bytes()]).await;
+    world.admit(1).await;
+    world.run_until_idle(2).await;
+    world.drain().await;
+    world.publications(1).await.remove(0)
+}
+
+async fn run(world: &World) -> RunRecord {
+    world.ledger.run_of_request(ID).await.unwrap().unwrap()
+}
+
+async fn place(world: &World) -> PathBuf {
+    let run = run(world).await;
+    let folder = format!("evidence/{}/mf/train_runs/{}", run.request.platform_run_id, run.run_id);
+    world.folder.path().join(folder).join("publish/publish_receipt.json")
+}
+
+async fn sql(world: &World, statement: &'static str) {
+    let mut connection = PgConnection::connect(&world.config.ledger.url).await.unwrap();
+    sqlx::query(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// The receipt as it stands in the store, named by the ledger.
+async fn receipt(world: &World) -> Value {
+    let run = run(world).await;
+    let at = run.refs.get("publish_receipt").expect("the ledger names the receipt");
+    let bytes = std::fs::read(world.folder.path().join("evidence").join(&at.reference)).unwrap();
+    assert_eq!(Digest::of(&bytes), at.sha256);
+    let receipt = serde_json::from_slice(&bytes).unwrap();
+    check(SchemaName::PublishReceipt, &receipt).unwrap();
+    receipt
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_published_run_gets_a_receipt_with_the_place_of_its_record_and_every_writer_writes_the_same() {
+    let world = World::new().await;
+    let record = announced(&world).await;
+    let published = run(&world).await;
+    assert_eq!(published.state, State::Published);
+    assert!(!place(&world).await.exists(), "nobody has had a turn");
+
+    world.run_until_idle(1).await;
+    let publication: Value = serde_json::from_slice(&record.value).unwrap();
+    let said = receipt(&world).await;
+    assert_eq!(
+        said["record"],
+        json!({
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "event_id": record.headers["ce_id"],
+            "sha256": Digest::of(&record.value),
+        })
+    );
+    for field in ["run_id", "bundle_id", "bundle_version", "bundle_ref", "bundle_digest", "scope_key"] {
+        assert_eq!(said[field], publication[field], "{field}");
+    }
+    assert_eq!(said["confirmed"], json!({"by": "broker"}));
+    let after = run(&world).await;
+    assert_eq!((after.state, after.fence, after.reason_code), (State::Published, published.fence, None));
+
+    // Another worker, after one that died before the ledger knew.
+    let first = std::fs::read(place(&world).await).unwrap();
+    sql(&world, "UPDATE runs SET refs = refs - 'publish_receipt', available_at = now()").await;
+    let another = world.runner("another-worker", 1).await;
+    let (_stop, shutdown) = tokio::sync::watch::channel(false);
+    another.run_once(&shutdown).await.unwrap();
+    assert_eq!(receipt(&world).await, said);
+    assert!(std::fs::read(place(&world).await).unwrap() == first);
+    assert_eq!(run(&world).await.reason_code, None);
+    assert_eq!(violations(&collect(&world).await), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_registrys_word_is_asked_for_the_receipt_waits_for_it_and_names_it() {
+    let mut world = World::new().await;
+    world.ledger = world.ledger.publishing(&asks_the_registry(900));
+    let record = announced(&world).await;
+    world.run_until_idle(1).await;
+    assert_eq!(run(&world).await.state, State::PublishPending);
+    assert!(!place(&world).await.exists(), "acknowledged, and not confirmed");
+    world.say(&[said(&record.value, "BUNDLE_PUBLISHED", "reg-41").to_string().into_bytes()]).await;
+    assert!(matches!(world.listen(1).await[..], [Heard::Answer(_)]));
+    world.run_until_idle(1).await;
+    assert_eq!(receipt(&world).await["confirmed"], json!({"by": "registry", "registry_event_id": "reg-41"}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_cannot_be_written_now_is_written_later_and_holds_nobody_up() {
+    let world = World::new().await;
+    announced(&world).await;
+    let obstacle = place(&world).await;
+    std::fs::create_dir_all(&obstacle).unwrap();
+    let mut other = request("req-receipt-0002");
+    other["config_revision"] = json!("other");
+    world.send(&[other.to_string().into_bytes()]).await;
+    world.admit(1).await;
+    world.run_until_idle(2).await;
+    let waits = run(&world).await;
+    assert_eq!((waits.state, waits.reason_code), (State::Published, None));
+    assert!(!waits.refs.contains_key("publish_receipt"));
+    let other = world.ledger.run_of_request("req-receipt-0002").await.unwrap().unwrap();
+    assert_eq!(other.state, State::PublishPending, "{:?}", other.reason_message);
+
+    std::fs::remove_dir(&obstacle).unwrap();
+    world.run_until_idle(1).await;
+    assert!(!obstacle.exists(), "whoever was turned away does not come back at once");
+    sql(&world, "UPDATE runs SET available_at = now() WHERE state = 'PUBLISHED'").await;
+    world.run_until_idle(1).await;
+    receipt(&world).await;
+}

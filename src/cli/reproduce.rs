@@ -13,15 +13,17 @@ use std::process::ExitCode;
 
 /// Build a bundle again from the inputs that it pins, and compare plan, model, report and bundle id.
 ///
-/// Manifests, profiles and data are fetched as `[inputs]` of the configuration allows. Neither broker nor
-/// database is needed.
+/// Manifests, profiles and data are fetched as `[inputs]` of the configuration allows. A model of a registered
+/// command is trained by the same command, which `[trainer.commands]` must register as it was: program, scripts and
+/// rights. Neither broker nor database is needed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status 1 where anything comes out other than the bundle says. Only models of the built-in
-booster can be trained again; one of a registered command is refused.
+Exit status 1 where anything comes out other than the bundle says, and where the registered command
+that trained is not here or differs; then it says in what.
 
 Examples:
   MODEL_FACTORY_INPUTS__ROOT=/data model-factory reproduce ./bundle
+  model-factory --config worker.toml reproduce ./bundle
   model-factory reproduce ./bundle --work /scratch --threads 1 --output json")]
 pub(super) struct ReproduceArgs {
     /// Folder of the bundle.
@@ -47,8 +49,13 @@ impl ReproduceArgs {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             threads => threads,
         };
-        let rebuilder =
-            Rebuilder { inputs: Inputs::open(&config.inputs)?, trainer: TrainerCommand::this_binary()?, threads };
+        let rebuilder = Rebuilder {
+            inputs: Inputs::open(&config.inputs)?,
+            trainer: TrainerCommand::this_binary()?,
+            commands: config.trainer.commands.clone(),
+            allow_unconfined: config.trainer.allow_unconfined,
+            threads,
+        };
         let rebuilding = Box::pin(rebuilder.rebuild(&self.bundle, work.path()));
         let reproduction =
             rebuilding.await.map_err(|failure| anyhow::anyhow!("{}: {}", failure.code, failure.message))?;

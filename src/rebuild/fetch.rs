@@ -4,7 +4,7 @@ use super::unresolved;
 use crate::contract::{Reference, TrainBuildRequest};
 use crate::dataset::Inputs;
 use crate::identity::Digest;
-use crate::pipeline::{self, EarlierRole, Fetched, FetchedBundle, PlannedChampion, Sources, TrainPlan};
+use crate::pipeline::{self, EarlierRole, Fetched, FetchedBundle, PinnedCommand, PlannedChampion, Sources, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use std::collections::BTreeMap;
 
@@ -71,8 +71,12 @@ pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {
     Reference::parse(reference).map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))
 }
 
-/// The plan, made anew from these documents and from what was asked for.
-pub(super) fn plan(plan: &TrainPlan, documents: &Documents) -> Result<TrainPlan, Failure> {
+/// The plan, made anew from these documents, from what was asked for, and with the registered commands that it names.
+pub(super) fn plan(
+    plan: &TrainPlan,
+    documents: &Documents,
+    commands: &BTreeMap<String, PinnedCommand>,
+) -> Result<TrainPlan, Failure> {
     let references = plan.manifests.iter().map(|manifest| parse(&manifest.reference));
     let request = TrainBuildRequest {
         schema_version: TrainBuildRequest::SCHEMA_VERSION.to_owned(),
@@ -95,7 +99,7 @@ pub(super) fn plan(plan: &TrainPlan, documents: &Documents) -> Result<TrainPlan,
         training_profile: &documents.training_profile,
         governance_profile: &documents.governance_profile,
         ownership_boundaries_sha256: plan.ownership_boundaries_sha256,
-        commands: &BTreeMap::new(),
+        commands,
         // A bundle was trained: there is no baseline.
         baseline: None,
         champion: documents.champion.as_ref(),

@@ -1,17 +1,18 @@
-//! The training itself, in the trainer's child process.
+//! The training itself, in the trainer's child processes.
 
 use super::fetch::parse;
 use super::{Rebuilder, unresolved};
-use crate::identity::{Digest, document_bytes};
-use crate::pipeline::{EarlierRole, Evaluation, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
+use crate::identity::Digest;
+use crate::pipeline::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
 use crate::run::{Failure, FailureCode};
-use crate::trainer::{self, EVALUATION_FILE, Exit, Job, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE};
+use crate::trainer::{self, EVALUATION_FILE, Exit, Job, LEAKAGE_REPORT_FILE, SCORES_FILE};
 use std::path::Path;
 
-/// What the child left.
+/// What the last step left.
 pub(super) struct Trained {
     pub(super) evaluation: Evaluation,
     pub(super) model: Vec<u8>,
+    pub(super) model_format: ModelFormat,
     pub(super) parity_vectors: Vec<u8>,
     pub(super) scores: Digest,
     pub(super) leakage_report: Digest,
@@ -34,18 +35,22 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
         rebuilder.inputs.file(&reference, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
     }
     let job = Job { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
-    tokio::fs::write(work.join(Job::FILE), document_bytes(&job)).await.map_err(broken)?;
-    let ended = trainer::run(&rebuilder.trainer, work, &plan.limits, std::future::pending(), |_| {}).await;
-    match ended.map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))? {
-        Exit::Finished => {}
-        Exit::Failed(failure) => return Err(failure),
-        Exit::Stopped => return Err(Failure::new(FailureCode::TrainerFailed, "the trainer was stopped")),
+    job.lay_out(work, &rebuilder.commands).await?;
+    for &(step, ..) in trainer::steps(plan) {
+        let ended = trainer::run(&rebuilder.trainer.to(step), work, &plan.limits, std::future::pending(), |_| {}).await;
+        match ended.map_err(|fault| Failure::new(FailureCode::TrainerFailed, fault.to_string()))? {
+            Exit::Finished => {}
+            Exit::Failed(failure) => return Err(failure),
+            Exit::Stopped => return Err(Failure::new(FailureCode::TrainerFailed, "the trainer was stopped")),
+        }
     }
+    let model_format = trainer::model_format(plan, work).await?;
     let read = |name: &str| std::fs::read(work.join(name)).map_err(broken);
     let evaluation = serde_json::from_slice(&read(EVALUATION_FILE)?).map_err(unresolved)?;
     Ok(Trained {
         evaluation,
-        model: read(MODEL_FILE)?,
+        model: read(model_format.file_name())?,
+        model_format,
         parity_vectors: read(ParityVectors::FILE)?,
         scores: Digest::of(&read(SCORES_FILE)?),
         leakage_report: Digest::of(&read(LEAKAGE_REPORT_FILE)?),

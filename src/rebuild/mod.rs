@@ -1,8 +1,10 @@
 //! A bundle built again from the inputs that it pins, to compare bytes.
 //!
 //! Guarantees: nothing but the pinned references is fetched, each checked against its digest; training
-//! happens in the trainer's child process, as in a worker. Never: opens the ledger or the evidence store.
+//! happens in the trainer's child processes, as in a worker; a registered command is started only where it is the
+//! one that the plan pins. Never: opens the ledger or the evidence store.
 
+mod command;
 mod fetch;
 mod job;
 
@@ -11,11 +13,9 @@ use crate::contract::{EvidenceRef, SchemaName, read_json, read_yaml};
 use crate::dataset::Inputs;
 use crate::evidence::{EvidencePath, RunFolder, layout};
 use crate::identity::{Digest, document_bytes};
-use crate::pipeline::{
-    self, BundleContents, BundleDocuments, EvalProvenance, ParityVectors, ResolvedAlgorithm, TrainPlan,
-};
+use crate::pipeline::{self, BundleContents, BundleDocuments, EvalProvenance, ModelFormat, ParityVectors, TrainPlan};
 use crate::run::{Failure, FailureCode};
-use crate::trainer::TrainerCommand;
+use crate::trainer::{TrainerCommand, TrainerRegistrations};
 use job::Trained;
 use serde::Serialize;
 use std::path::Path;
@@ -26,6 +26,10 @@ pub struct Rebuilder {
     pub inputs: Inputs,
     /// How the trainer's child process is started.
     pub trainer: TrainerCommand,
+    /// Commands that a plan may name; the one that trained must be the same here.
+    pub commands: TrainerRegistrations,
+    /// Whether it runs where the kernel cannot confine it.
+    pub allow_unconfined: bool,
     /// Threads of the fit.
     pub threads: u32,
 }
@@ -63,13 +67,9 @@ impl Rebuilder {
             |name: &str| std::fs::read(folder.join(name)).map_err(|error| unresolved(format!("{name}: {error}")));
         let plan_bytes = read("resolved_train_plan.json")?;
         let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &plan_bytes).map_err(unresolved)?;
-        if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
-            let message =
-                format!("the model was trained by {}; only the built-in booster can be run here", algorithm.id);
-            return Err(Failure::new(FailureCode::TrainingProfileInvalid, message));
-        }
+        let commands = command::of_plan(&plan, &self.commands, self.allow_unconfined)?;
         let sources = fetch::sources(&self.inputs, &plan).await?;
-        let again = fetch::plan(&plan, &sources)?;
+        let again = fetch::plan(&plan, &sources, &commands)?;
         let again_bytes = document_bytes(&again);
         let trained = job::train(self, &again, work).await?;
 
@@ -85,11 +85,16 @@ impl Rebuilder {
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
         let documents = BundleDocuments { plan: &again, report: &report, receipt: &receipt, parity: &parity };
         let model = Digest::of(&trained.model);
+        let expected_model = ModelFormat::ALL
+            .iter()
+            .map(|format| format.file_name())
+            .find(|name| folder.join(name).is_file())
+            .ok_or_else(|| unresolved("there is no model"))?;
         let bundle = pipeline::bundle(
             &documents,
             BundleContents {
                 model: trained.model,
-                model_format: pipeline::ModelFormat::XgboostJson,
+                model_format: trained.model_format,
                 eval_report: report_bytes.clone(),
                 gate_receipt: document_bytes(&receipt),
                 plan: again_bytes.clone(),
@@ -99,7 +104,7 @@ impl Rebuilder {
         let part = |part, expected, found| Part { part, expected, found };
         let parts = vec![
             part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),
-            part("model", Digest::of(&read("model.json")?), model),
+            part("model", Digest::of(&read(expected_model)?), model),
             part("report", Digest::of(&read("eval_report.json")?), Digest::of(&report_bytes)),
             part("bundle_id", expected_id, bundle.bundle_id),
         ];
@@ -118,7 +123,7 @@ impl Places<'_> {
         let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
         EvalProvenance {
             resolved_train_plan: at(layout::resolved_train_plan(&self.plan.platform_run_id, &self.plan.run_key), plan),
-            model: at(self.run.model("model.json"), Digest::of(&trained.model)),
+            model: at(self.run.model(trained.model_format.file_name()), Digest::of(&trained.model)),
             scores: at(self.run.model("scores.parquet"), trained.scores),
             leakage_report: at(self.run.leakage_report(), trained.leakage_report),
             revisions: self.plan.revisions.clone(),

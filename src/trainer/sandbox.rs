@@ -71,6 +71,17 @@ pub fn enforcement() -> Enforcement {
     }
 }
 
+/// What this kernel can enforce; refused where that is nothing and the operator does not allow it.
+pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static str> {
+    match enforcement() {
+        Enforcement::Nothing if !allow_unconfined => {
+            Err("this kernel has no Landlock, so trainer commands could read the test labels and write anywhere; \
+             [trainer] allow_unconfined = true runs them all the same")
+        }
+        enforced => Ok(enforced),
+    }
+}
+
 /// Confines this process and all that it will start, as far as the kernel can.
 pub(super) fn enter(registration: &TrainerRegistration, work: &Path) -> Result<(), RulesetError> {
     let everything = AccessFs::from_all(NEWEST);

@@ -4,11 +4,9 @@
 use super::resolve::{Resolved, input_failure};
 use crate::contract::{EvidenceRef, Reference};
 use crate::faults::reach;
-use crate::identity::{Digest, document_bytes};
+use crate::identity::Digest;
 use crate::ledger::Lease;
-use crate::pipeline::{
-    EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, ResolvedAlgorithm, TrainPlan,
-};
+use crate::pipeline::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, TrainPlan};
 use crate::run::{Failure, FailureCode};
 use crate::runner::attempt::Attempt;
 use crate::runner::bounds::Given;
@@ -16,7 +14,7 @@ use crate::runner::desk::Desk;
 use crate::runner::keeper::Keeper;
 use crate::runner::progress::{Teller, reporting};
 use crate::runner::{Interrupted, Runner};
-use crate::trainer::{self, AcceptedModel, CommandOrder, Exit, Job, Step};
+use crate::trainer::{self, Exit, Job};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tracing::{info, warn};
@@ -93,7 +91,8 @@ impl Runner {
                 format!("{path} is not what was written: {why}"),
             )
         };
-        let record: TrainingRecord = serde_json::from_slice(&stored.bytes).map_err(|error| invalid(error.to_string()))?;
+        let record: TrainingRecord =
+            serde_json::from_slice(&stored.bytes).map_err(|error| invalid(error.to_string()))?;
         if record.resolved_train_plan != resolved.stored.at.sha256 {
             return Err(invalid("it names another plan".to_owned()).into());
         }
@@ -118,20 +117,8 @@ impl Runner {
             files.push(into);
         }
         self.fetch_earlier(job_dir, &resolved.plan).await?;
-        let (plan, limits) = (resolved.plan.clone(), given.limits.clone());
-        if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
-            let name = algorithm.id.trim_start_matches(ResolvedAlgorithm::PROCESS);
-            let registration = self.commands.get(name).cloned().ok_or_else(|| {
-                let message = format!("no trainer command {name:?} is registered with this worker");
-                Failure::new(FailureCode::TrainingProfileInvalid, message)
-            })?;
-            let order = CommandOrder { registration, pinned: algorithm.command.clone(), limits: limits.clone() };
-            tokio::fs::create_dir(CommandOrder::work(job_dir)).await.map_err(io)?;
-            tokio::fs::write(job_dir.join(CommandOrder::FILE), document_bytes(&order)).await.map_err(io)?;
-        }
-        let job = Job { plan, files, limits, threads: given.threads };
-        tokio::fs::write(job_dir.join(Job::FILE), document_bytes(&job)).await.map_err(io)?;
-        Ok(())
+        let job = Job { plan: resolved.plan.clone(), files, limits: given.limits.clone(), threads: given.threads };
+        Ok(job.lay_out(job_dir, &self.commands).await?)
     }
 
     /// The models of earlier bundles, each checked against the digest that its `bundle.json` gives.
@@ -162,8 +149,7 @@ impl Runner {
         })
     }
 
-    /// The built-in booster in one child; a registered command between a child of ours that writes what it
-    /// needs and one that checks and measures what it left; an earlier bundle's model in one that fits nothing.
+    /// The steps of the plan, one child after the other.
     async fn fit(
         &self,
         job_dir: &Path,
@@ -173,14 +159,7 @@ impl Runner {
         given: &Given,
         teller: &Teller,
     ) -> Result<(), Interrupted> {
-        let steps: &[(Step, f64, f64)] = match &resolved.plan.algorithm {
-            _ if resolved.plan.baseline.is_some() => &[(Step::Recheck, 0.0, 1.0)],
-            ResolvedAlgorithm::BuiltIn(_) => &[(Step::Train, 0.0, 1.0)],
-            ResolvedAlgorithm::Process(_) => {
-                &[(Step::Prepare, 0.0, 0.2), (Step::Command, 0.2, 0.9), (Step::Measure, 0.9, 1.0)]
-            }
-        };
-        for &(step, start, end) in steps {
+        for &(step, start, end) in trainer::steps(&resolved.plan) {
             let command = self.trainer.to(step);
             let exit = trainer::run(&command, job_dir, &given.limits, keeper.stopped(), |progress| {
                 teller.tell(progress.within(start, end));
@@ -229,18 +208,7 @@ impl Runner {
             serde_json::from_slice(&evaluation).map_err(|error| unreadable(error.to_string()))?;
         let drift = FailureCode::NondeterminismDetected;
         let folder = &desk.folder;
-        let model_format = match &resolved.plan.algorithm {
-            // No other can be scored by us.
-            _ if resolved.plan.baseline.is_some() => ModelFormat::XgboostJson,
-            ResolvedAlgorithm::BuiltIn(_) => ModelFormat::XgboostJson,
-            ResolvedAlgorithm::Process(_) => {
-                let accepted = tokio::fs::read(job_dir.join(AcceptedModel::FILE)).await;
-                let accepted = accepted.map_err(|error| unreadable(error.to_string()))?;
-                let accepted: AcceptedModel =
-                    serde_json::from_slice(&accepted).map_err(|error| unreadable(error.to_string()))?;
-                accepted.format
-            }
-        };
+        let model_format = trainer::model_format(&resolved.plan, job_dir).await?;
         let name = model_format.file_name();
         let model = desk.file("model", &folder.model(name), &job_dir.join(name), drift).await?;
         let scores = desk.file("scores", &folder.model(SCORES), &job_dir.join(trainer::SCORES_FILE), drift).await?;

@@ -1,14 +1,16 @@
 //! Registered trainer commands: what a good one leaves, and how each bad one ends.
 
+mod reproduce;
 mod trial;
 mod whole;
+
+pub use trial::{Trial, write_scores};
 
 use model_factory::pipeline::{Evaluation, ModelFormat};
 use model_factory::run::FailureCode;
 use model_factory::trainer::{AcceptedModel, EVALUATION_FILE, Enforcement, Step, TrainerJob, enforcement};
 use std::fs;
 use std::time::Duration;
-use trial::Trial;
 
 /// Says loudly where this kernel cannot show it.
 fn confined(by: Enforcement) -> bool {

@@ -20,7 +20,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 /// A profile that names the trial, with a categorical feature, and `more` at its end.
-fn profile(name: &str, more: &str) -> String {
+pub fn profile(name: &str, more: &str) -> String {
     let text = fs::read_to_string(data().folder.join(&data().inputs.training_profile)).unwrap();
     let (before, rest) = text.split_once("algorithm:").unwrap();
     let (_, after) = rest.split_once("split:").unwrap();
@@ -31,7 +31,8 @@ fn profile(name: &str, more: &str) -> String {
     reference
 }
 
-async fn world_with(trial: &Trial, profile: String) -> (World, RunId) {
+/// A world with the trial as a command, and a run of this profile that is admitted.
+pub async fn world_with(trial: &Trial, profile: String) -> (World, RunId) {
     let mut world = World::new().await;
     world.config.trainer.commands.insert("trial".to_owned(), trial.registration.clone());
     let mut request = request("req-whole-001");

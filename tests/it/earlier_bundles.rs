@@ -1,10 +1,14 @@
 //! Bundles of earlier runs: measured again without training, and as the champion that a new model meets.
 
 use crate::support::{World, data, request};
+use crate::trainers::{Trial, write_scores};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float32Type, Int64Type};
 use model_factory::contract::{EventType, SchemaName, check};
 use model_factory::identity::{Digest, RunId};
 use model_factory::ledger::{Outcome, RunRecord};
 use model_factory::run::State;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -83,6 +87,18 @@ impl Place {
                  champion: {{bundle_ref: {bundle}, eval_differences: {differences}}}\n"
             ),
         )
+    }
+
+    /// The ids and scores of a run's test window.
+    fn scores(&self, run: &RunId) -> (Vec<i64>, Vec<f64>) {
+        let file = std::fs::File::open(self.file(run, "model/scores.parquet")).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let (mut ids, mut scores) = (Vec::new(), Vec::new());
+        for batch in reader.map(Result::unwrap) {
+            ids.extend(batch["row_id"].as_primitive::<Int64Type>().values());
+            scores.extend(batch["score"].as_primitive::<Float32Type>().values().iter().map(|&score| f64::from(score)));
+        }
+        (ids, scores)
     }
 
     /// Sends what is in the outbox; the types of the run's events, and how many publications there were.
@@ -200,6 +216,44 @@ async fn a_model_that_falls_behind_the_champion_fails_the_gate_by_the_name_of_th
     let receipt = place.document(&run, "gate/gate_receipt.json");
     assert!(receipt["failed"].as_array().unwrap().contains(&json!("champion.min_average_precision")), "{receipt}");
     assert_eq!(place.told(&run, 4, 0).await.last(), Some(&EventType::RunGateFailed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_of_a_registered_command_meets_the_champion_on_the_same_rows() {
+    let mut place = Place::new().await;
+    let trial = Trial::of("finish");
+    place.world.config.trainer.commands.insert("trial".to_owned(), trial.registration.clone());
+    let text = training("challenger", "rounds: 31, max_depth: 4", "");
+    let text = std::fs::read_to_string(data().folder.join(text)).unwrap();
+    let (before, rest) = text.split_once("algorithm:").unwrap();
+    let (_, after) = rest.split_once("split:").unwrap();
+    let training = profile("challenger", &format!("{before}algorithm: {{id: 'process:trial'}}\nsplit:{after}"));
+    // Half of the champion's scores: the same order, other probabilities.
+    let (ids, scores) = place.scores(&place.built);
+    let halved = scores.iter().map(|score| score / 2.0).collect();
+    write_scores(&trial.folder.path().join("given/scores.parquet"), ids, halved);
+
+    let governance = place.governance("challenged", "{min_auc_roc: -0.01, max_log_loss: 10}");
+    let run = carry(&place.world, &ask("req-earlier-09", "baseline_train", &training, &governance)).await;
+    let found = view(&place.world, &run).await;
+    assert_eq!(found.state, State::PublishPending, "{:?}", found.reason_message);
+    let receipt = place.document(&run, "gate/gate_receipt.json");
+    check(SchemaName::GateReceipt, &receipt).unwrap();
+    let score = |run: &RunId, metric: &str| {
+        place.document(run, "eval/eval_report.json")["metrics"]["scores"][metric]["value"].clone()
+    };
+    let differences = receipt["champion"]["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 2);
+    for verdict in differences {
+        let metric = verdict["metric"].as_str().unwrap();
+        assert_eq!(verdict["champion"], score(&place.built, metric), "the champion was scored by its own model");
+        assert_eq!(verdict["candidate"], score(&run, metric));
+        let difference = verdict["difference"].as_f64().unwrap();
+        assert_eq!(difference.abs() > 0.0, metric == "log_loss", "{metric}: {difference}");
+        assert!(verdict["interval"]["low"].as_f64() <= verdict["interval"]["high"].as_f64());
+    }
+    let bundle = place.file(&run, "bundle");
+    place.world.says(&["verify", bundle.to_str().unwrap()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,8 @@ topics (`tests/it/negative_paths/`). This table is written by those tests.
 For every row holds besides what it says:
 
 - A dead letter has the record's key and all of its bytes, and says code, pointer and message in its headers.
-- A run that goes wrong announces nothing, unless it was published before; and the same request sent again does not change its verdict.
+- A run that goes wrong announces nothing, unless it was published before; the same request sent again does not change
+  its verdict.
 - A retryable code sends its run back to the queue with backoff, and the bound on attempts ends it with
   `ATTEMPTS_EXHAUSTED`. A publication is tried again in the same way; what no attempt can mend, or what is beyond the
   bound, waits at `PUBLISH_PENDING` for a publish retry.

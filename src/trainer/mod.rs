@@ -17,6 +17,7 @@ mod order;
 mod parity;
 mod pids;
 mod sandbox;
+mod scoring;
 mod supervise;
 mod watch;
 
@@ -26,7 +27,8 @@ pub use confine::{confine, exec};
 pub use container::memory_at_hand_mib;
 pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, SCORES_FILE};
 pub use order::{AcceptedModel, CommandOrder, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
-pub use parity::{check_parity, parity_vectors};
+pub use parity::{check_parity, must_agree, parity_vectors};
 pub use sandbox::{Enforcement, enforcement};
+pub use scoring::{Scored, ScoringJob};
 pub use supervise::{Exit, Fault, Step, TrainerCommand, run};
 pub use watch::watch;

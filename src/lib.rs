@@ -40,6 +40,7 @@ pub mod rebuild;
 pub mod registry;
 pub mod relay;
 pub mod runner;
+pub mod scoring;
 
 pub mod app;
 pub mod bench;

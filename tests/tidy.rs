@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &str)] = &[
     (
         "cli",
         "app audit bench child cli config contract dataset dev evidence identity kafka ledger pipeline rebuild run runner \
-         signing telemetry trainer",
+         scoring signing telemetry trainer",
     ),
     ("app", "config contract dataset evidence faults intake kafka ledger ops registry relay runner trainer"),
     ("config", "contract dataset evidence faults kafka ledger signing trainer"),
@@ -40,6 +40,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("relay", "contract faults identity kafka ledger retry run"),
     ("audit", "contract identity pipeline signing trainer"),
     ("rebuild", "audit contract dataset evidence identity pipeline run trainer"),
+    ("scoring", "audit contract identity pipeline run trainer"),
     ("child", "contract dataset identity pipeline run trainer"),
     ("dev", "config contract identity kafka ledger run signing"),
     ("bench", "contract dataset dev identity intake kafka ledger pipeline relay run trainer"),
@@ -79,7 +80,7 @@ const WALLS: &[(&str, &[&str])] = &[
         "std::fs",
         &[
             "app", "audit", "bench", "child", "cli", "config", "dataset", "dev", "evidence", "faults", "objects",
-            "rebuild", "runner", "trainer",
+            "rebuild", "runner", "scoring", "trainer",
         ],
     ),
 ];

@@ -1,8 +1,8 @@
 //! The chain: request → plan → data → model → report → gate → bundle, and what else speaks of them.
 
-use super::Expected;
 use super::folder::Folder;
 use super::links::{BrokenLink, CheckedLink, Link, Verification};
+use super::{Expected, Verified};
 use crate::contract::SchemaName;
 use crate::identity::{Digest, RunKey};
 use crate::pipeline::{
@@ -19,8 +19,8 @@ use std::path::Path;
 type Holds = Result<String, BrokenLink>;
 
 /// Checks every link in order and notes what held.
-pub(super) fn follow(folder: &Path, expected: &Expected, told: &mut Verification) -> Result<(), BrokenLink> {
-    let folder = Folder::read(folder)?;
+pub(super) fn follow(folder: &Path, expected: &Expected, told: &mut Verification) -> Result<Verified, BrokenLink> {
+    let mut folder = Folder::read(folder)?;
     let manifest: BundleManifest = folder.document(Link::Bundle, BundleManifest::FILE, SchemaName::Bundle)?;
     told.run_id = Some(manifest.run_id.clone());
     let files = folder.check(&manifest.files)?;
@@ -51,8 +51,10 @@ pub(super) fn follow(folder: &Path, expected: &Expected, told: &mut Verification
     for (link, check) in Opened::links() {
         note(link, check(&bundle)?);
     }
+    let Opened { plan, format, .. } = bundle;
     note(Link::Signature, signature(&folder, expected)?);
-    Ok(())
+    let parity = folder.document(Link::Parity, ParityVectors::FILE, SchemaName::ParityVectors)?;
+    Ok(Verified { bundle_id: id, plan, format, model: folder.take(format.file_name()), parity })
 }
 
 /// The one model in the folder.

@@ -39,6 +39,11 @@ impl Folder {
         self.0.get(name).map(Vec::as_slice)
     }
 
+    /// The bytes of a file that is there, without a copy.
+    pub(super) fn take(&mut self, name: &str) -> Vec<u8> {
+        self.0.remove(name).unwrap_or_default()
+    }
+
     pub(super) fn get(&self, link: Link, name: &str) -> Result<&[u8], BrokenLink> {
         self.find(name).ok_or_else(|| link.broken(format!("there is no {name}")))
     }

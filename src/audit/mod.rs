@@ -11,6 +11,7 @@ mod links;
 pub use links::{BrokenLink, CheckedLink, Link, Verification};
 
 use crate::identity::Digest;
+use crate::pipeline::{ModelFormat, ParityVectors, TrainPlan};
 use crate::signing::PublicKey;
 use std::path::Path;
 
@@ -21,6 +22,26 @@ pub struct Expected {
     pub public_key: Option<PublicKey>,
     /// Its id, as a publication tells it.
     pub bundle_id: Option<Digest>,
+}
+
+/// A bundle at which every link holds: what was checked, in memory, whatever becomes of the folder.
+#[derive(Debug)]
+pub struct Verified {
+    /// Its id.
+    pub bundle_id: Digest,
+    /// How it was built.
+    pub plan: TrainPlan,
+    /// How its model is saved.
+    pub format: ModelFormat,
+    /// Its model.
+    pub model: Vec<u8>,
+    /// Rows with the model's scores.
+    pub parity: ParityVectors,
+}
+
+/// Checks the bundle in this folder, and gives what there is to be used of it.
+pub fn open(folder: &Path, expected: &Expected) -> Result<Verified, BrokenLink> {
+    chain::follow(folder, expected, &mut Verification::default())
 }
 
 /// Checks the bundle in this folder.

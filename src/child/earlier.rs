@@ -3,7 +3,7 @@
 use super::{broken, decoding};
 use crate::contract::Feature;
 use crate::identity::Digest;
-use crate::pipeline::{EarlierRole, FeatureEffect, PinnedBundle, Table, encode_for, shap_rows};
+use crate::pipeline::{EarlierRole, Encoding, FeatureEffect, PinnedBundle, Table, shap_rows};
 use crate::run::Failure;
 use crate::trainer::{Fitted, Job, Matrix};
 use std::fs;
@@ -41,7 +41,8 @@ impl Earlier {
         };
         let opening = || Fitted::open(&bytes, &pinned.features).map_err(unusable);
         let (fitted, codes) = decoding(&format!("the {role}'s model"), role.unusable(), opening)?;
-        let values = encode_for(table, rows, given, &pinned.features, &codes).map_err(unusable)?;
+        let encoding = Encoding::new(given, &pinned.features, &codes).map_err(unusable)?;
+        let values = encoding.encode(&table.features, rows.iter().copied());
         let rows_as_read = Matrix::unlabelled(&values, rows.len(), &pinned.features)?;
         Ok(Self { role, bytes, fitted, rows: rows_as_read, count: rows.len() })
     }

@@ -7,6 +7,7 @@ mod earlier;
 mod measure;
 mod prepare;
 mod recheck;
+mod score;
 mod train;
 
 use crate::dataset::{read_table, room_mib};
@@ -18,6 +19,7 @@ use crate::pipeline::{
 use crate::run::{Failure, FailureCode};
 use crate::trainer::{self, Job, JobEnd, LEAKAGE_REPORT_FILE, Progress, Step};
 use earlier::Earlier;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +33,7 @@ pub fn main(step: Step, job_dir: &Path, worker: i32) -> ExitCode {
         Step::Prepare => prepare::prepare,
         Step::Measure => measure::measure,
         Step::Recheck => recheck::recheck,
+        Step::Score => score::score,
         Step::Command => return trainer::watch(job_dir, worker),
     };
     JobEnd::leave(work(job_dir, worker), job_dir)
@@ -38,10 +41,15 @@ pub fn main(step: Step, job_dir: &Path, worker: i32) -> ExitCode {
 
 /// Reads the job and confines this process to its limits.
 fn begin(job_dir: &Path, worker: i32) -> Result<Job, Failure> {
-    let job = fs::read(job_dir.join(Job::FILE)).map_err(broken)?;
-    let job: Job = serde_json::from_slice(&job).map_err(broken)?;
+    let job: Job = told(job_dir)?;
     trainer::confine(&job.limits, worker).map_err(broken)?;
     Ok(job)
+}
+
+/// What stands in `job.json`.
+fn told<T: DeserializeOwned>(job_dir: &Path) -> Result<T, Failure> {
+    let job = fs::read(job_dir.join(Job::FILE)).map_err(broken)?;
+    serde_json::from_slice(&job).map_err(broken)
 }
 
 /// Reads every row.

@@ -13,6 +13,7 @@ mod report;
 mod reproduce;
 mod runs;
 mod schema;
+mod score;
 mod submit;
 mod table;
 mod verify;
@@ -45,6 +46,7 @@ enum Command {
     Report(report::ReportArgs),
     Verify(verify::VerifyArgs),
     Reproduce(reproduce::ReproduceArgs),
+    Score(score::ScoreArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
@@ -65,6 +67,9 @@ enum Command {
     /// Measures the model of an earlier bundle; started by the worker.
     #[command(hide = true)]
     TrainerRecheck(ChildArgs),
+    /// Scores a file with the model of a bundle; started by `score`.
+    #[command(hide = true)]
+    TrainerScore(ChildArgs),
     /// Confines itself and becomes a registered trainer command; started by the process that watches.
     #[command(hide = true)]
     TrainerExec {
@@ -109,6 +114,7 @@ impl Cli {
             Command::TrainerWatch(args) => Some((Step::Command, args)),
             Command::TrainerMeasure(args) => Some((Step::Measure, args)),
             Command::TrainerRecheck(args) => Some((Step::Recheck, args)),
+            Command::TrainerScore(args) => Some((Step::Score, args)),
             _ => None,
         }
     }
@@ -125,6 +131,7 @@ impl Cli {
             Command::Report(args) => runtime()?.block_on(args.run(config)),
             Command::Verify(args) => args.run(),
             Command::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),
+            Command::Score(args) => runtime()?.block_on(args.run(&config()?.trainer)),
             Command::Schema(args) => args.run(),
             Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),
@@ -134,6 +141,7 @@ impl Cli {
             | Command::TrainerWatch(_)
             | Command::TrainerMeasure(_)
             | Command::TrainerRecheck(_)
+            | Command::TrainerScore(_)
             | Command::TrainerExec { .. } => Ok(ExitCode::FAILURE),
         }
     }

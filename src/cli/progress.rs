@@ -1,4 +1,5 @@
-//! Progress for people: a spinner on a terminal, plain lines elsewhere; always on standard error.
+//! Progress for people: a spinner or a bar on a terminal, plain lines or nothing elsewhere; always on standard
+//! error.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write as _;
@@ -37,5 +38,28 @@ impl Narrator {
     /// Ends the spinner.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// How far one piece of work has come.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    const LENGTH: u64 = 1_000;
+
+    pub(super) fn new() -> Self {
+        let style = ProgressStyle::with_template("  {bar:30} {percent:>3} %  {msg}").expect("a valid template");
+        Self(ProgressBar::new(Self::LENGTH).with_style(style))
+    }
+
+    /// So much is done, as a share of the whole.
+    pub(super) fn at(&self, fraction: f64, what: &str) {
+        self.0.set_position((fraction.clamp(0.0, 1.0) * Self::LENGTH as f64) as u64);
+        self.0.set_message(what.to_owned());
+    }
+
+    /// Takes it off the screen.
+    pub(super) fn finish(&self) {
+        self.0.finish_and_clear();
     }
 }

@@ -25,26 +25,38 @@ Examples:
 pub(super) struct VerifyArgs {
     /// Folder of the bundle.
     bundle: PathBuf,
+    #[command(flatten)]
+    known: KnownArgs,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// What is known of a bundle from elsewhere.
+#[derive(Debug, Args)]
+pub(super) struct KnownArgs {
     /// Public key (PEM, curve P-256) that must have signed it.
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
     /// Id that it must have, as its publication tells.
     #[arg(long, value_name = "SHA256")]
     bundle_id: Option<Digest>,
-    /// How the answer looks.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+}
+
+impl KnownArgs {
+    pub(super) fn expected(&self) -> anyhow::Result<Expected> {
+        let read = |path: &PathBuf| -> anyhow::Result<PublicKey> {
+            let pem = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            PublicKey::from_pem(&pem).with_context(|| path.display().to_string())
+        };
+        Ok(Expected { public_key: self.public_key.as_ref().map(read).transpose()?, bundle_id: self.bundle_id })
+    }
 }
 
 impl VerifyArgs {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let read = |path: &PathBuf| -> anyhow::Result<PublicKey> {
-            let pem = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            PublicKey::from_pem(&pem).with_context(|| path.display().to_string())
-        };
-        let public_key = self.public_key.as_ref().map(read).transpose()?;
-        let verification = audit::verify(&self.bundle, &Expected { public_key, bundle_id: self.bundle_id });
+        let verification = audit::verify(&self.bundle, &self.known.expected()?);
         let mut out = std::io::stdout().lock();
         match self.output {
             Output::Json => writeln!(out, "{}", serde_json::to_string(&verification)?)?,

@@ -12,5 +12,5 @@ mod scores;
 
 pub use exchange::{Labels, read_scores, write_rows};
 pub use fetch::{InputFault, InputSettings, Inputs};
-pub use parquet::{read_table, room_mib};
-pub use scores::write_scores;
+pub use parquet::{RowBatch, RowsToScore, read_table, room_mib};
+pub use scores::{ScoreWriter, write_scores};

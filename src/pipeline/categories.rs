@@ -65,44 +65,60 @@ pub fn encode_categories(
     Ok(encoded)
 }
 
-/// These rows as a model reads them that was fitted before: its inputs in its order, categories by its own
-/// codes. The table must still hold every value that was read. What the model has no code for is missing.
-pub fn encode_for(
-    table: &Table,
-    rows: &[usize],
-    given: &[Feature],
-    inputs: &[Feature],
-    codes: &[FeatureCategories],
-) -> Result<Features, String> {
-    let mut columns = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let Some(place) = given.iter().position(|given| given.name == input.name && given.kind == input.kind) else {
-            return Err(format!("its input {:?} is not among the features", input.name));
-        };
-        let renumber = match input.kind {
-            FeatureKind::Numeric => None,
-            FeatureKind::Categorical => {
-                let Some(known) = codes.iter().find(|of| of.feature == input.name) else {
-                    return Err(format!("it does not say which codes the values of {:?} have", input.name));
-                };
-                let code: HashMap<&Category, usize> = known.values.iter().zip(0..).collect();
-                let read = table.features.vocabulary(place).unwrap_or_default();
-                Some(read.iter().map(|value| code.get(value).map_or(f32::NAN, |&code| code as f32)).collect::<Vec<_>>())
-            }
-        };
-        columns.push((place, renumber));
-    }
-    let mut values = Vec::with_capacity(rows.len() * columns.len());
-    for &row in rows {
-        for (place, renumber) in &columns {
-            let value = table.features.value(row, *place);
-            values.push(match renumber {
-                Some(renumber) if !value.is_nan() => renumber[value as usize],
-                Some(_) | None => value,
-            });
+/// How a model that was fitted before reads rows: its inputs in its order, categories by its own codes.
+pub struct Encoding<'a> {
+    /// Per input its place among the features that are given, and the codes of a categorical one.
+    columns: Vec<(usize, Option<HashMap<&'a Category, f32>>)>,
+}
+
+impl<'a> Encoding<'a> {
+    /// Of a model with these inputs and codes, for rows that have the features `given`.
+    pub fn new(given: &[Feature], inputs: &[Feature], codes: &'a [FeatureCategories]) -> Result<Self, String> {
+        let mut columns = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let Some(place) = given.iter().position(|given| given.name == input.name && given.kind == input.kind)
+            else {
+                return Err(format!("its input {:?} is not among the features", input.name));
+            };
+            let codes = match input.kind {
+                FeatureKind::Numeric => None,
+                FeatureKind::Categorical => {
+                    let Some(known) = codes.iter().find(|of| of.feature == input.name) else {
+                        return Err(format!("it does not say which codes the values of {:?} have", input.name));
+                    };
+                    Some(known.values.iter().enumerate().map(|(code, value)| (value, code as f32)).collect())
+                }
+            };
+            columns.push((place, codes));
         }
+        Ok(Self { columns })
     }
-    Ok(Features::new(columns.len(), values, vec![None; columns.len()]))
+
+    /// These rows as the model reads them. The features must still hold every value that was read; what the
+    /// model has no code for is missing.
+    pub fn encode(&self, given: &Features, rows: impl ExactSizeIterator<Item = usize>) -> Features {
+        let renumbers: Vec<(usize, Option<Vec<f32>>)> = self
+            .columns
+            .iter()
+            .map(|(place, codes)| {
+                let read = given.vocabulary(*place).unwrap_or_default();
+                let code = |codes: &HashMap<&Category, f32>, value| codes.get(value).copied().unwrap_or(f32::NAN);
+                (*place, codes.as_ref().map(|codes| read.iter().map(|value| code(codes, value)).collect()))
+            })
+            .collect();
+        let width = renumbers.len();
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            for (place, renumber) in &renumbers {
+                let value = given.value(row, *place);
+                values.push(match renumber {
+                    Some(renumber) if !value.is_nan() => renumber[value as usize],
+                    Some(_) | None => value,
+                });
+            }
+        }
+        Features::new(width, values, vec![None; width])
+    }
 }
 
 #[cfg(test)]
@@ -150,12 +166,12 @@ mod tests {
         let table = table(&[0.0, 1.0, 2.0, f32::NAN], &["pear", "fig", "apple"]);
         let (fig, pear) = (Category::Text("fig".to_owned()), Category::Text("pear".to_owned()));
         let codes = [FeatureCategories { feature: "shop".to_owned(), values: vec![fig, pear] }];
-        let encode = |inputs: &[Feature], codes| encode_for(&table, &[3, 1, 0, 2], &categorical(), inputs, codes);
-        let found = encode(&categorical(), &codes).unwrap();
+        let encoding = |inputs: &[Feature], codes| Encoding::new(&categorical(), inputs, codes);
+        let found = encoding(&categorical(), &codes).unwrap().encode(&table.features, [3, 1, 0, 2].into_iter());
         let found: Vec<String> = found.column(0).map(|code| code.to_string()).collect();
         assert_eq!(found, ["NaN", "0", "1", "NaN"]);
-        assert!(encode(&categorical(), &[]).unwrap_err().contains("which codes"));
+        assert!(encoding(&categorical(), &[]).err().unwrap().contains("which codes"));
         let other = [Feature { name: "bank".to_owned(), kind: FeatureKind::Categorical, monotone: None }];
-        assert!(encode(&other, &codes).unwrap_err().contains("bank"));
+        assert!(encoding(&other, &codes).err().unwrap().contains("bank"));
     }
 }

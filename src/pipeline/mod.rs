@@ -39,7 +39,7 @@ pub use bundle::{
     Bundle, BundleContents, BundleDocuments, BundleFile, BundleManifest, Lineage, SIGNATURE_FILE, bundle, bundle_id,
     bundle_version,
 };
-pub use categories::{FeatureCategories, MAX_VALUES_READ, encode_categories, encode_for};
+pub use categories::{Encoding, FeatureCategories, MAX_VALUES_READ, encode_categories};
 pub use champion::{ChampionVerdict, DifferenceVerdict};
 pub use earlier::{
     EarlierRole, FetchedBundle, PinnedBundle, PinnedModel, PlannedChampion, eval_report_of, named_bundles,
@@ -73,5 +73,5 @@ pub use report_page::{ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
 pub use split::{Assignment, SettledSplit, settle, split};
-pub use table::{EntityColumn, RowId, RowIds, Table};
+pub use table::{EntityColumn, IdColumn, RowId, RowIds, Table};
 pub use thresholds::{Direction, Threshold, Verdict};

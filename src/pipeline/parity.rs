@@ -158,6 +158,16 @@ impl ParityVectors {
                 .then(|| format!("vector {index} says {} ({said}), the model gives {found}", vector.score_bits))
         })
     }
+
+    /// The first vector whose score is further than this from these.
+    pub fn first_further_than(&self, tolerance: f32, scores: &[f32]) -> Option<String> {
+        if scores.len() != self.vectors.len() {
+            return Some(format!("{} vectors and {} scores", self.vectors.len(), scores.len()));
+        }
+        let mut pairs = self.vectors.iter().map(|vector| vector.score).zip(scores).enumerate();
+        let (index, (said, found)) = pairs.find(|(_, (said, found))| (said - **found).abs() > tolerance)?;
+        Some(format!("vector {index} says {said}, the model gives {found}"))
+    }
 }
 
 /// A float's 32 bits as hex digits.

@@ -32,6 +32,16 @@ pub enum RowIds {
     Texts(Vec<String>),
 }
 
+/// Where the ids of rows that are only scored come from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdColumn {
+    /// The column.
+    pub name: String,
+    /// Whether a file without it is refused; else its rows go by their numbers.
+    pub required: bool,
+}
+
 /// A column of entities; equal values have equal numbers, from 0 in order of first appearance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityColumn {

@@ -18,6 +18,7 @@ mod order;
 mod parity;
 mod pids;
 mod sandbox;
+mod scoring;
 mod supervise;
 mod watch;
 
@@ -28,7 +29,8 @@ pub use container::memory_at_hand_mib;
 pub use course::{model_format, registered, steps};
 pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, SCORES_FILE};
 pub use order::{AcceptedModel, CommandOrder, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
-pub use parity::{check_parity, parity_vectors};
+pub use parity::{check_parity, must_agree, parity_vectors};
 pub use sandbox::{Enforcement, check_confinement, enforcement};
+pub use scoring::{Scored, ScoringJob};
 pub use supervise::{Exit, Fault, Step, TrainerCommand, run};
 pub use watch::watch;

@@ -33,6 +33,8 @@ pub enum Step {
     Measure,
     /// Measure the model of an earlier bundle; fit nothing.
     Recheck,
+    /// Score a file with the model of a bundle; measure nothing.
+    Score,
 }
 
 impl Step {
@@ -44,6 +46,7 @@ impl Step {
             Self::Command => "trainer-watch",
             Self::Measure => "trainer-measure",
             Self::Recheck => "trainer-recheck",
+            Self::Score => "trainer-score",
         }
     }
 }
@@ -193,7 +196,7 @@ fn judge(status: ExitStatus, step: Step, job_dir: &Path, said: &str) -> Exit {
         Some(JobEnd::Failed { code, message }) => {
             let code = code.parse().unwrap_or(FailureCode::TrainerFailed);
             return match step {
-                Step::Train | Step::Prepare | Step::Measure | Step::Recheck => failed(code, message),
+                Step::Train | Step::Prepare | Step::Measure | Step::Recheck | Step::Score => failed(code, message),
                 Step::Command => judge_command(code, message, said),
             };
         }

@@ -1,13 +1,17 @@
-"""XGBoost gives the parity vectors' rows exactly the scores that they say, bit for bit as 32-bit floats.
+"""XGBoost gives the parity vectors' rows exactly the scores that they say, and every row of a file exactly the score
+that `model-factory score` gives it, bit for bit as 32-bit floats.
 
-    python parity.py STATE_DIR
+    python parity.py BINARY STATE_DIR
 """
 
 import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 import numpy as np
+import pyarrow.parquet as pq
 import xgboost
 from bundle import published_run
 
@@ -42,12 +46,37 @@ def check(booster, vectors):
     return cases
 
 
-def main(state):
+def score(binary, bundle, data):
+    """The file as `model-factory score` scores it: the answer, and the rows of what it wrote."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "scores.parquet"
+        command = [binary, "score", bundle, data, "--out", out, "--output", "json"]
+        said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return said, pq.read_table(out).to_pandas()
+
+
+def check_file(binary, booster, bundle, data):
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    names = [feature["name"] for feature in manifest["features"]]
+    rows = pq.read_table(data).to_pandas()
+    said, scores = score(binary, bundle, data)
+    assert said["rows"] == len(rows) == len(scores) > 10_000, said
+    assert (scores["row_id"] == rows[said["id_column"]]).all(), "the ids are not those of the rows, in their order"
+    by_xgboost = booster.predict(xgboost.DMatrix(rows[names].astype("float32"), feature_names=names))
+    differing = int((by_xgboost.view("uint32") != scores["score"].to_numpy("float32").view("uint32")).sum())
+    print(f"score: {len(rows)} rows of {data.name}, {differing} differ from XGBoost in any bit")
+    assert differing == 0
+
+
+def main(binary, state):
     bundle = published_run(state) / "bundle"
     vectors = json.loads((bundle / "parity_vectors.json").read_text())
-    cases = check(xgboost.Booster(model_file=str(bundle / "model.json")), vectors)
+    booster = xgboost.Booster(model_file=str(bundle / "model.json"))
+    cases = check(booster, vectors)
     assert {"all_missing", "lowest", "highest", "one_missing", "at_threshold", "below_threshold"} <= cases, cases
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    check_file(binary, booster, bundle, state / "inputs" / manifest["lineage"]["data"][0]["ref"])
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))

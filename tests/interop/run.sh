@@ -25,7 +25,7 @@ echo "interop: metrics of random windows"
 echo "interop: a bundle of the demo"
 "$binary" demo --state-dir "$state/demo" >"$state/demo.log" 2>&1 || { cat "$state/demo.log"; exit 1; }
 "$python" tests/interop/bundle.py "$state/demo"
-"$python" tests/interop/parity.py "$state/demo"
+"$python" tests/interop/parity.py "$binary" "$state/demo"
 "$python" tests/interop/supply_chain.py "$state/demo"
 "$python" tests/interop/metrics.py "$state/demo"
 "$python" tests/interop/categories.py "$binary" "$state/demo"

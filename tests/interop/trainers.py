@@ -13,6 +13,7 @@ import sys
 
 import mlflow.pyfunc
 import numpy as np
+import parity
 import pyarrow.parquet as pq
 import skops.io
 import xgboost
@@ -61,7 +62,20 @@ def request(state, name, parameters):
     }
 
 
-def check_bundle(state, evidence, name, run_id):
+def check_scoring(binary, bundle, data, name, expected):
+    """`model-factory score` takes what a command saved in XGBoost's format, and says so where it cannot."""
+    if not (bundle / "model.json").exists():
+        refused = subprocess.run([binary, "score", bundle, data], capture_output=True, text=True)
+        assert refused.returncode == 1 and "saved as skops" in refused.stderr, refused
+        assert not data.with_suffix(".scores.parquet").exists()
+        return
+    _, found = parity.score(binary, bundle, data)
+    found = found.set_index("row_id").loc[expected.index]
+    difference = float(np.abs(found["score"] - expected["score"]).max())
+    assert difference <= 1e-6, f"{name}: its own scores and those of `model-factory score` differ by {difference}"
+
+
+def check_bundle(binary, state, evidence, name, run_id):
     run = next(evidence.glob(f"*/mf/train_runs/{run_id}"))
     manifest = json.loads((run / "bundle" / "bundle.json").read_text())
     features = [feature["name"] for feature in manifest["features"]]
@@ -80,6 +94,7 @@ def check_bundle(state, evidence, name, run_id):
     for reader, found in (("its library", by_library), ("mlflow", by_mlflow)):
         difference = float(np.abs(found - scores["score"].to_numpy()).max())
         assert difference <= 1e-6, f"{name}: scores by {reader} differ by {difference}"
+    check_scoring(binary, run / "bundle", state / "inputs" / manifest["lineage"]["data"][0]["ref"], name, scores)
     plan = json.loads((run / "bundle" / "resolved_train_plan.json").read_text())
     assert plan["algorithm"]["id"] == f"process:{name}" and plan["algorithm"]["command"]["files"], plan["algorithm"]
     report = json.loads((run / "eval" / "eval_report.json").read_text())
@@ -116,7 +131,7 @@ def main(binary, brokers, database, state):
     assert not failed, failed
     run_of = {event["request_id"]: event["run_id"] for event in events}
     for trainer, *_ in TRAINERS:
-        check_bundle(state, pathlib.Path(f"{state}/evidence-{name}"), trainer, run_of[f"req-trainer-{trainer}"])
+        check_bundle(binary, state, pathlib.Path(f"{state}/evidence-{name}"), trainer, run_of[f"req-trainer-{trainer}"])
 
 
 if __name__ == "__main__":

@@ -45,39 +45,65 @@ pub(super) fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> 
     rows.saturating_mul(row_bytes as u64) / MIB
 }
 
-/// Opens a file for the named columns, if what it declares is what the manifest says and within bounds.
-pub(super) fn open(path: &Path, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
-    check_footer(&mut file)?;
-    let pages = File::open(path).map_err(|error| error.to_string())?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
-    let fields = builder.schema().fields();
-    if fields.len() > MAX_COLUMNS {
-        return Err(format!("it has {} columns, at most {MAX_COLUMNS} are read", fields.len()));
-    }
-    let mut roots = Vec::with_capacity(names.len());
-    for name in names {
-        let mut found = fields.iter().enumerate().filter(|(_, field)| field.name() == name);
-        let Some((position, field)) = found.next() else {
-            return Err(format!("there is no column {name:?}"));
-        };
-        if found.next().is_some() {
-            return Err(format!("there are two columns {name:?}"));
+/// A file whose footer was read: what it says of itself.
+pub(super) struct Declared {
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    pages: File,
+}
+
+impl Declared {
+    /// Reads the footer.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        check_footer(&mut file)?;
+        let pages = File::open(path).map_err(|error| error.to_string())?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
+        let columns = builder.schema().fields().len();
+        if columns > MAX_COLUMNS {
+            return Err(format!("it has {columns} columns, at most {MAX_COLUMNS} are read"));
         }
-        if field.data_type().is_nested() {
-            return Err(format!("column {name:?} is nested ({}); only flat columns are read", field.data_type()));
-        }
-        roots.push(position);
+        Ok(Self { builder, pages })
     }
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    check_sizes(builder.metadata(), &mask, rows, limits)?;
-    for group in builder.metadata().row_groups() {
-        for (_, column) in group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf)) {
-            let name = column.column_path().string();
-            check_pages(&pages, column).map_err(|why| format!("column {name:?}: {why}"))?;
-        }
+
+    /// Rows.
+    pub(super) fn rows(&self) -> Result<u64, String> {
+        let rows = self.builder.metadata().file_metadata().num_rows();
+        u64::try_from(rows).map_err(|_| format!("it holds {rows} rows"))
     }
-    builder.with_projection(mask).with_batch_size(super::BATCH_ROWS).build().map_err(|error| error.to_string())
+
+    /// Whether there is a column of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.builder.schema().fields().iter().any(|field| field.name() == name)
+    }
+
+    /// Opens it for the named columns, if it declares so many rows and is within bounds.
+    pub(super) fn open(self, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
+        let Self { builder, pages } = self;
+        let fields = builder.schema().fields();
+        let mut roots = Vec::with_capacity(names.len());
+        for name in names {
+            let mut found = fields.iter().enumerate().filter(|(_, field)| field.name() == name);
+            let Some((position, field)) = found.next() else {
+                return Err(format!("there is no column {name:?}"));
+            };
+            if found.next().is_some() {
+                return Err(format!("there are two columns {name:?}"));
+            }
+            if field.data_type().is_nested() {
+                return Err(format!("column {name:?} is nested ({}); only flat columns are read", field.data_type()));
+            }
+            roots.push(position);
+        }
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        check_sizes(builder.metadata(), &mask, rows, limits)?;
+        for group in builder.metadata().row_groups() {
+            for (_, column) in group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf)) {
+                let name = column.column_path().string();
+                check_pages(&pages, column).map_err(|why| format!("column {name:?}: {why}"))?;
+            }
+        }
+        builder.with_projection(mask).with_batch_size(super::BATCH_ROWS).build().map_err(|error| error.to_string())
+    }
 }
 
 /// The last eight bytes: length of the footer, and the magic.

@@ -5,16 +5,21 @@
 //! than the profile allows is refused before room is made for it.
 
 mod declared;
+mod feature_rows;
 mod numbers;
 mod pages;
+mod scoring;
 mod symbols;
 mod times;
 
-use crate::contract::{ColumnRoles, Feature, FeatureKind, Limits};
-use crate::pipeline::{EntityColumn, Features, RowIds, Table};
+pub use scoring::{RowBatch, RowsToScore};
+
+use crate::contract::{ColumnRoles, Feature, Limits};
+use crate::pipeline::{EntityColumn, RowIds, Table};
 use crate::run::{Failure, FailureCode};
-use arrow_array::{Array, RecordBatch};
-use numbers::Slots;
+use arrow_array::RecordBatch;
+use declared::Declared;
+use feature_rows::{FeatureRows, column, named};
 use std::path::PathBuf;
 use symbols::Interner;
 
@@ -33,9 +38,10 @@ pub fn read_table(
     let total = declared::check_rows(files.iter().map(|(_, rows)| *rows), roles, features, limits).map_err(invalid)?;
     let mut reading = Reading::new(roles, features, total);
     for (index, (path, rows)) in files.iter().enumerate() {
-        let batches = declared::open(path, *rows, &named_columns(roles, features), limits)
+        Declared::read(path)
+            .and_then(|file| file.open(*rows, &named_columns(roles, features), limits))
+            .and_then(|batches| reading.read(index, batches, *rows))
             .map_err(|why| invalid(format!("file {index}: {why}")))?;
-        reading.read(index, batches, *rows).map_err(|why| invalid(format!("file {index}: {why}")))?;
     }
     reading.finish().map_err(invalid)
 }
@@ -64,15 +70,13 @@ fn named_columns<'a>(roles: &'a ColumnRoles, features: &'a [Feature]) -> Vec<&'a
 
 struct Reading<'a> {
     roles: &'a ColumnRoles,
-    features: &'a [Feature],
     event_time: Option<Vec<i64>>,
     label: Vec<bool>,
     row_id: RowIds,
     label_observed_time: Option<Vec<i64>>,
     feature_time: Option<Vec<i64>>,
     entities: Vec<(Interner, Vec<u32>)>,
-    values: Vec<f32>,
-    categories: Vec<Option<Interner>>,
+    features: FeatureRows<'a>,
 }
 
 impl<'a> Reading<'a> {
@@ -81,18 +85,13 @@ impl<'a> Reading<'a> {
         let column = |role: &Option<String>| role.as_ref().map(|_| Vec::with_capacity(rows));
         Self {
             roles,
-            features,
             event_time: column(&roles.event_time),
             label: Vec::with_capacity(rows),
             row_id: RowIds::Numbers(Vec::with_capacity(rows)),
             label_observed_time: column(&roles.label_observed_time),
             feature_time: column(&roles.feature_time),
             entities: roles.entities.iter().map(|_| (Interner::default(), Vec::with_capacity(rows))).collect(),
-            values: Vec::with_capacity(rows * features.len()),
-            categories: features
-                .iter()
-                .map(|feature| (feature.kind == FeatureKind::Categorical).then(Interner::default))
-                .collect(),
+            features: FeatureRows::new(features, rows),
         }
     }
 
@@ -110,13 +109,7 @@ impl<'a> Reading<'a> {
     }
 
     fn append(&mut self, file: usize, batch: &RecordBatch) -> Result<(), String> {
-        let column = |name: &str| -> Result<&dyn Array, String> {
-            batch.column_by_name(name).ok_or_else(|| format!("there is no column {name:?}")).map(AsRef::as_ref)
-        };
-        let named = |name: &str| {
-            let name = name.to_owned();
-            move |why: String| format!("column {name:?}: {why}")
-        };
+        let column = |name: &str| column(batch, name);
         let (roles, first) = (self.roles, self.label.len());
         numbers::labels(column(&roles.label)?, &mut self.label).map_err(named(&roles.label))?;
         symbols::row_ids(file, column(&roles.row_id)?, &mut self.row_id).map_err(named(&roles.row_id))?;
@@ -131,26 +124,10 @@ impl<'a> Reading<'a> {
         for (name, (interner, ids)) in roles.entities.iter().zip(&mut self.entities) {
             symbols::entities(column(name)?, interner, ids).map_err(named(name))?;
         }
-        let width = self.features.len();
-        self.values.resize((first + batch.num_rows()) * width, f32::NAN);
-        for (index, (feature, categories)) in self.features.iter().zip(&mut self.categories).enumerate() {
-            let slots = Slots::new(&mut self.values[first * width..], width, index, first);
-            let array = column(&feature.name)?;
-            match categories {
-                None => numbers::numbers(array, slots),
-                Some(interner) => symbols::categories(array, interner, slots),
-            }
-            .map_err(named(&feature.name))?;
-        }
-        Ok(())
+        self.features.append(batch, first)
     }
 
     fn finish(self) -> Result<Table, String> {
-        let mut vocabularies = Vec::with_capacity(self.categories.len());
-        for (feature, interner) in self.features.iter().zip(self.categories) {
-            let vocabulary = interner.map(Interner::into_values).transpose();
-            vocabularies.push(vocabulary.map_err(|why| format!("column {:?}: {why}", feature.name))?);
-        }
         let entities = self.roles.entities.iter().zip(self.entities);
         Ok(Table {
             event_time: self.event_time,
@@ -159,7 +136,7 @@ impl<'a> Reading<'a> {
             label_observed_time: self.label_observed_time,
             feature_time: self.feature_time,
             entities: entities.map(|(name, (_, ids))| EntityColumn { name: name.clone(), ids }).collect(),
-            features: Features::new(self.features.len(), self.values, vocabularies),
+            features: self.features.finish()?,
         })
     }
 }

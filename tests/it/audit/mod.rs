@@ -1,7 +1,8 @@
-//! A bundle as an auditor gets it: intact, tampered with, and built again somewhere else.
+//! A bundle as an auditor gets it: intact, tampered with, built again somewhere else, and used to score.
 
 mod folder;
 mod reproduce;
+mod score;
 mod tampering;
 mod verify;
 

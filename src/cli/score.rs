@@ -1,0 +1,108 @@
+//! `model-factory score`: a file of rows, scored with a bundle.
+
+use super::progress::Bar;
+use super::table::Output;
+use super::verify::KnownArgs;
+use crate::config::TrainerSettings;
+use crate::contract::Limits;
+use crate::scoring::{ScoreOrder, Scorer, Scoring};
+use crate::trainer::{self, TrainerCommand};
+use anyhow::ensure;
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Score a Parquet file with a bundle that verifies: ids and probabilities of fraud, as Parquet.
+///
+/// The bundle is verified first, offline. Then its model scores the rows as training and evaluation read
+/// them, in a child process within the limits of [trainer], some thousand at a time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The features are found by name, in any order; other columns are not read. Null is missing; so is a category
+that the model never saw, and the answer counts these. A missing column, a type that the feature cannot have
+and an infinite value are refused, and leave no file.
+
+The scores have the columns row_id and score (32-bit float), in the order of the rows; the metadata of the
+file names run, bundle and model. Rows without ids go by their numbers, from 0.
+
+Examples:
+  model-factory score ./bundle payments.parquet
+  model-factory score ./bundle payments.parquet --public-key signing.pub --out scores.parquet --force
+  model-factory score ./bundle payments.parquet --row-id payment_no --output json")]
+pub(super) struct ScoreArgs {
+    /// Folder of the bundle.
+    bundle: PathBuf,
+    /// Parquet file with the rows.
+    file: PathBuf,
+    #[command(flatten)]
+    known: KnownArgs,
+    /// Column with the rows' ids; without it the one of the training data, where the file has it.
+    #[arg(long, value_name = "COLUMN")]
+    row_id: Option<String>,
+    /// Where the scores go; without it beside the file, as <NAME>.scores.parquet.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long)]
+    force: bool,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+impl ScoreArgs {
+    pub(super) async fn run(self, settings: &TrainerSettings) -> anyhow::Result<ExitCode> {
+        ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
+        let scorer = Scorer { trainer: TrainerCommand::this_binary()?, limits: limits(settings) };
+        let order = ScoreOrder {
+            expected: self.known.expected()?,
+            out: self.out.unwrap_or_else(|| self.file.with_extension("scores.parquet")),
+            bundle: self.bundle,
+            file: self.file,
+            row_id: self.row_id,
+            replace: self.force,
+        };
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        let bar = Bar::new();
+        let scoring = scorer.score(&order, stop, |progress| bar.at(progress.fraction, &progress.message)).await;
+        bar.finish();
+        let scoring = scoring?;
+        let mut out = std::io::stdout().lock();
+        match self.output {
+            Output::Json => writeln!(out, "{}", serde_json::to_string(&scoring)?)?,
+            Output::Table => show(&mut out, &scoring)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the operator allows, and the machine has.
+fn limits(settings: &TrainerSettings) -> Limits {
+    Limits {
+        wall_seconds: settings.max_wall_seconds,
+        memory_mib: settings.max_memory_mib.min(trainer::memory_at_hand_mib().unwrap_or(u32::MAX)),
+        cpu_seconds: settings.max_cpu_seconds,
+        file_mib: settings.max_file_mib,
+        processes: settings.max_processes,
+        ..Limits::default()
+    }
+}
+
+fn show(out: &mut dyn Write, scoring: &Scoring) -> std::io::Result<()> {
+    writeln!(out, "model    {} of {}", scoring.model_sha256, scoring.run_id)?;
+    writeln!(out, "bundle   {}, every link holds", scoring.bundle_id)?;
+    let ids = scoring.scored.id_column.as_deref().unwrap_or("their numbers");
+    writeln!(out, "rows     {}, by {ids}", scoring.scored.rows)?;
+    for (feature, rows) in &scoring.scored.unknown_categories {
+        writeln!(out, "unknown  {feature}: {rows} rows with a category that the model never saw, taken as missing")?;
+    }
+    writeln!(out, "scores   {}", scoring.out.display())
+}

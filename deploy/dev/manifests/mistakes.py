@@ -2,6 +2,7 @@
 
 from rendering import Rendering
 
+LEDGER = "postgres://model_factory_worker@ledger.postgres.svc/model_factory"
 RUNNER = ("Deployment", "model-factory-runner")
 
 
@@ -72,6 +73,8 @@ MISTAKES = [
     (P, "the same object twice", lambda r: r.documents.append(r.one(*RUNNER)), "twice"),
     (P, "a setting that is none", lambda r: _setting(r, "KAFKA__BROKER", "kafka:9092"), "no setting"),
     (P, "a password in a ConfigMap", lambda r: _setting(r, "LEDGER__URL", "postgres://a:b@ledger.postgres.svc/model_factory"), "holds a secret"),
+    (P, "a broker in the clear", lambda r: _setting(r, "KAFKA__SECURITY__PROTOCOL", "plaintext"), "plaintext"),
+    (P, "a database that is not verified", lambda r: _setting(r, "LEDGER__URL", f"{LEDGER}?sslmode=require"), "weaker"),
     (P, "replicas beside a scaler", lambda r: r.one(*RUNNER)["spec"].update(replicas=2), "says how many"),
     (P, "a scaler of nothing", lambda r: r.of("ScaledObject")[0]["spec"]["scaleTargetRef"].update(name="x"), "not there"),
     (P, "a scaler of another group", lambda r: _trigger(r, "model-factory-intake").update(consumerGroup="mf"), "consumerGroup"),

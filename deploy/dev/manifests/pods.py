@@ -9,9 +9,9 @@ AFTER_DRAIN = 20
 QUANTITY = re.compile(r"^\d+(\.\d+)?(m|[kMGTPE]|[KMGTPE]i)?$")
 # Whose files each part of a worker opens.
 OPENS = {
-    "intake": ("KAFKA__", "LEDGER__PASSWORD", "AUTHORITY__"),
-    "runner": ("KAFKA__", "LEDGER__PASSWORD", "AUTHORITY__", "SIGNING__", "EVIDENCE__S3", "INPUTS__S3"),
-    "database": ("LEDGER__PASSWORD",),
+    "intake": ("KAFKA__", "LEDGER__", "AUTHORITY__"),
+    "runner": ("KAFKA__", "LEDGER__", "AUTHORITY__", "SIGNING__", "EVIDENCE__S3", "INPUTS__S3"),
+    "database": ("LEDGER__",),
 }
 
 

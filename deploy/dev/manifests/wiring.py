@@ -47,6 +47,25 @@ def secrets_stay_in_secrets(rendering: Rendering, _: Facts):
         yield f"{named(one)} is in the manifests"
 
 
+def servers_are_verified(rendering: Rendering, facts: Facts):
+    """Only what stands in the same rendering, on a network that is closed, is spoken to in the clear."""
+    if not rendering.pods():
+        return
+    services = {one["metadata"]["name"] for one in rendering.of("Service")}
+    settings = facts.settings | rendering.settings()
+    for broker in settings["KAFKA__BROKERS"].split(","):
+        protocol = settings["KAFKA__SECURITY__PROTOCOL"]
+        if broker.rpartition(":")[0] not in services and protocol not in ("ssl", "sasl_ssl"):
+            yield f"{broker} is spoken to by {protocol or 'plaintext'}"
+    urls = [settings["LEDGER__URL"]]
+    for pod in rendering.pods():
+        for container in filter(is_ours, pod.containers):
+            urls.append(rendering.environment(container).get(f"{PREFIX}LEDGER__URL", settings["LEDGER__URL"]))
+    for url in set(urls):
+        if urlsplit(url).hostname not in services and "sslmode" in url and "sslmode=verify-full" not in url:
+            yield f"{url} is weaker than verify-full"
+
+
 def references_lead_somewhere(rendering: Rendering, facts: Facts):
     """What is not rendered has to be in the runbook's table."""
     accounts = {one["metadata"]["name"] for one in rendering.of("ServiceAccount")}
@@ -101,7 +120,7 @@ def topics_are_ours(rendering: Rendering, facts: Facts):
             yield f"{named(one)} takes smaller records than we send"
     group = facts.settings["KAFKA__GROUP_ID"]
     for user in rendering.of("KafkaUser"):
-        yield from _rights(user, ours, {group, f"{group}-registry"})
+        yield from _rights(user, ours, {group, f"{group}-registry", "model-factory-follower"})
 
 
 def _rights(user: dict, topics: set, groups: set):
@@ -155,6 +174,7 @@ RULES = (
     names_are_taken_once,
     settings_exist,
     secrets_stay_in_secrets,
+    servers_are_verified,
     references_lead_somewhere,
     nothing_goes_by_default,
     topics_are_ours,

@@ -20,6 +20,11 @@ if ! { command -v docker >/dev/null && docker info >/dev/null 2>&1; }; then
     need java openjdk-17-jre-headless
     need mvn maven
 fi
+if [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" = 1 ]; then
+    need go golang-go
+    need javac openjdk-17-jdk-headless
+    need mvn maven
+fi
 
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -14,6 +14,7 @@ TMPDIR=$(mktemp -d -t model-factory-tests-XXXXXX)
 export TMPDIR
 chmod 755 "$TMPDIR"
 
+# shellcheck disable=SC2329 # The trap calls it.
 stop() {
     "$here/kafka.sh" stop
     "$here/s3.sh" stop

@@ -42,7 +42,7 @@ stop() {
 }
 trap stop EXIT
 # Anew: one that an older schema left is refused.
-rm -rf "$state/dev"
+rm -rf "${state:?}/dev"
 # For its Postgres and its inputs; the worker that is tried gets a database of its own.
 "$binary" dev --state-dir "$state/dev" >"$state/dev.log" 2>&1 &
 dev_pid=$!

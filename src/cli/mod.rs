@@ -34,7 +34,7 @@ pub struct Cli {
     /// Configuration file; without it `model-factory.toml` where it exists.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A setting, for example `kafka.brokers=kafka:9092`; goes before file and environment. May be repeated.
+    /// A setting, for example `kafka.brokers=kafka:9092`; wins over file and environment. May be repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(subcommand)]
@@ -128,7 +128,13 @@ impl Cli {
         let config = || loaded().map(|loaded| loaded.config);
         match self.command {
             Command::Config(args) => args.run(&loaded()?),
-            Command::Doctor(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Doctor(args) => {
+                let runtime = runtime()?;
+                let ended = runtime.block_on(args.run(config()?));
+                // A check that hangs has been told; it must not hold up the end.
+                runtime.shutdown_background();
+                ended
+            }
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
             Command::Demo(args) => runtime()?.block_on(args.run()),

@@ -71,6 +71,11 @@ impl Known {
         group.unwrap_or(path.len())
     }
 
+    /// A property of librdkafka, whose name may have dots.
+    pub(super) fn is_property(&self, path: &[String]) -> bool {
+        matches!(path, [kafka, properties, _] if kafka == "kafka" && properties == "properties")
+    }
+
     /// A field that a trainer command does not have.
     pub(super) fn is_strange_field(&self, path: &[String]) -> bool {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();

@@ -137,12 +137,26 @@ impl Layers {
             (Place::Section | Place::Group(_), _) => {
                 self.fault(path, origin, "it is a section, not a value".to_owned());
             }
+            // TOML reads `linger.ms = "20"` as a table, librdkafka as a name.
+            (Place::Value, Value::Table(inner)) if self.known.is_property(path) && !inner.contains_key("file") => {
+                self.property(path, inner, origin);
+            }
             (Place::Value, Value::Table(inner)) => self.from_file(path, inner, origin),
             (Place::Value, _) if self.known.is_strange_field(path) => self.unknown(path, origin),
             (Place::Value, value) => self.give(path, value, origin, false),
             (Place::Nowhere, Value::Table(inner)) if !inner.is_empty() => self.section(path, inner, origin),
             (Place::Nowhere, _) => self.unknown(path, origin),
         }
+    }
+
+    fn property(&mut self, path: &mut Vec<String>, table: Table, origin: &Origin) {
+        let Some(name) = path.pop() else { return };
+        for (part, value) in table {
+            path.push(format!("{name}.{part}"));
+            self.key(path, value, origin);
+            path.pop();
+        }
+        path.push(name);
     }
 
     /// `key = { file = "/run/secrets/key" }`: the value is what that file holds.

@@ -435,6 +435,10 @@ mod tests {
     fn librdkafka_properties_come_from_the_environment_too() {
         let config = load("", &[("MODEL_FACTORY_KAFKA__PROPERTIES__LINGER_MS", "20")]).unwrap();
         assert_eq!(config.kafka.properties["linger.ms"], "20");
+        let with_or_without_quotes =
+            load("[kafka.properties]\nfetch.max.bytes = \"9\"\n\"fetch.min.bytes\" = \"1\"\n", &[]);
+        let properties = with_or_without_quotes.unwrap().kafka.properties;
+        assert_eq!((properties["fetch.max.bytes"].as_str(), properties["fetch.min.bytes"].as_str()), ("9", "1"));
     }
 
     #[test]

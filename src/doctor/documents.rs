@@ -4,7 +4,7 @@ use super::Finding;
 use crate::config::Config;
 
 /// Both.
-pub(super) async fn check(config: &Config) -> Vec<Finding> {
+pub(super) fn check(config: &Config) -> Vec<Finding> {
     vec![signing(config), ownership(config)]
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MIB: u64 = 1024 * 1024;
 
 /// All of it.
-pub(super) async fn check(config: &Config) -> Vec<Finding> {
+pub(super) fn check(config: &Config) -> Vec<Finding> {
     let trainer = &config.trainer;
     let mut findings =
         vec![scratch(trainer, config.worker.slots), memory(trainer.max_memory_mib), confinement(trainer)];

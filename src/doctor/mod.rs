@@ -67,8 +67,8 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         ("database", Box::pin(database::check(config))),
         ("evidence store", Box::pin(places::store(config))),
         ("inputs", Box::pin(places::inputs(config))),
-        ("documents", Box::pin(documents::check(config))),
-        ("machine", Box::pin(machine::check(config))),
+        ("documents", Box::pin(aside(config, documents::check))),
+        ("machine", Box::pin(aside(config, machine::check))),
     ];
     let limited = checks.map(|(name, check)| async move {
         tokio::time::timeout(LIMIT, check).await.unwrap_or_else(|_| {
@@ -77,6 +77,13 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         })
     });
     join_all(limited).await.into_iter().flatten().collect()
+}
+
+/// Looks at files on a thread of its own: a disk that hangs must not hold up the other checks.
+async fn aside<C: Clone + Send + 'static>(of: &C, look: fn(&C) -> Vec<Finding>) -> Vec<Finding> {
+    let of = of.clone();
+    let looking = tokio::task::spawn_blocking(move || look(&of));
+    looking.await.unwrap_or_else(|error| vec![Finding::red("doctor", error.to_string(), "this is a defect; tell it")])
 }
 
 /// The worst of all lights.

@@ -1,18 +1,20 @@
 //! Where evidence goes and inputs come from.
 
-use super::Finding;
+use super::{Finding, aside};
 use crate::config::Config;
 use crate::contract::Reference;
-use crate::dataset::{InputFault, Inputs};
+use crate::dataset::{InputFault, InputSettings, Inputs};
 use crate::evidence::{EvidenceStore, Fault};
 use std::path::Path;
 
 /// Whether the store can be written, and refuses to overwrite.
 pub(super) async fn store(config: &Config) -> Vec<Finding> {
     let check = "evidence store";
-    let tested = match EvidenceStore::open(&config.evidence) {
-        Ok(store) => store.self_test().await,
-        Err(fault) => Err(fault),
+    let settings = config.evidence.clone();
+    let tested = match tokio::task::spawn_blocking(move || EvidenceStore::open(&settings)).await {
+        Ok(Ok(store)) => store.self_test().await,
+        Ok(Err(fault)) => Err(fault),
+        Err(error) => Err(Fault::Unavailable(error.to_string())),
     };
     vec![match tested {
         Ok(()) => Finding::green(check, format!("{} is write-once", config.evidence.url)),
@@ -27,27 +29,28 @@ pub(super) async fn store(config: &Config) -> Vec<Finding> {
 
 /// Whether each place that may be read can be.
 pub(super) async fn inputs(config: &Config) -> Vec<Finding> {
-    let check = "inputs";
     let settings = &config.inputs;
-    let inputs = match Inputs::open(settings) {
-        Ok(inputs) => inputs,
-        Err(error) => return vec![Finding::red(check, error.to_string(), "make the folder, or mend [inputs]")],
-    };
     if settings.root.is_none() && settings.allow.is_empty() {
         let found = "nothing may be read: no request can be resolved";
-        return vec![Finding::yellow(check, found, "set [inputs] root or [inputs] allow")];
+        return vec![Finding::yellow("inputs", found, "set [inputs] root or [inputs] allow")];
     }
-    let mut findings = Vec::new();
-    if let Some(root) = &settings.root {
-        findings.push(folder(root));
-    }
-    for prefix in &settings.allow {
-        findings.push(match prefix.strip_prefix("file://") {
-            Some(path) => folder(Path::new(path)),
-            None => bucket(&inputs, prefix).await,
-        });
+    let mut findings = aside(settings, folders).await;
+    // What is wrong with the settings has been told.
+    let settings = settings.clone();
+    if let Ok(Ok(inputs)) = tokio::task::spawn_blocking(move || Inputs::open(&settings)).await {
+        for prefix in config.inputs.allow.iter().filter(|prefix| !prefix.starts_with("file://")) {
+            findings.push(bucket(&inputs, prefix).await);
+        }
     }
     findings
+}
+
+fn folders(settings: &InputSettings) -> Vec<Finding> {
+    if let Err(error) = Inputs::open(settings) {
+        return vec![Finding::red("inputs", error.to_string(), "make the folder, or mend [inputs]")];
+    }
+    let allowed = settings.allow.iter().filter_map(|prefix| prefix.strip_prefix("file://")).map(Path::new);
+    settings.root.as_deref().into_iter().chain(allowed).map(folder).collect()
 }
 
 fn folder(path: &Path) -> Finding {

@@ -51,7 +51,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     let topics = &config.kafka.topics;
     let listens = config.publish.confirm == ConfirmedBy::Registry;
     let needed = if listens { topics.with_registry().to_vec() } else { topics.all().to_vec() };
-    ledger.check_schema().await.context("the database is not ready; run `model-factory migrate` first")?;
+    ledger.check_schema().await.context("the database is not ready")?;
     Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
 
     let (stop, stopped) = watch::channel(false);

@@ -47,5 +47,6 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod dev;
+pub mod doctor;
 pub mod ops;
 pub mod telemetry;

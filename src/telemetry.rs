@@ -1,7 +1,7 @@
-//! Logs by `tracing`: for people or as JSON, to standard error.
+//! Logs by `tracing`: for people or as JSON, to standard error. Colours only on a terminal, and not with
+//! `NO_COLOR`.
 
 use crate::config::{LogFormat, WorkerSettings};
-use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging for the whole process. A filter that does not parse is an error with its text.
@@ -11,7 +11,7 @@ pub fn start(settings: &WorkerSettings) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(console::colors_enabled_stderr());
     let started = match settings.log_format {
         LogFormat::Pretty => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -14,8 +14,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "app audit bench child cli config contract dataset dev evidence identity kafka ledger pipeline rebuild run runner \
-         scoring signing telemetry trainer",
+        "app audit bench child cli config contract dataset dev doctor evidence identity kafka ledger pipeline rebuild run \
+         runner scoring signing telemetry trainer",
     ),
     ("app", "config contract dataset evidence faults intake kafka ledger ops registry relay runner trainer"),
     ("config", "contract dataset evidence faults kafka ledger signing trainer"),
@@ -43,6 +43,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("scoring", "audit contract identity pipeline run trainer"),
     ("child", "contract dataset identity pipeline run trainer"),
     ("dev", "config contract identity kafka ledger run signing"),
+    ("doctor", "config contract dataset evidence kafka ledger trainer"),
     ("bench", "contract dataset dev identity intake kafka ledger pipeline relay run trainer"),
 ];
 
@@ -66,21 +67,25 @@ const WALLS: &[(&str, &[&str])] = &[
     ("sha2", &["identity"]),
     ("axum", &["ops"]),
     ("clap", &["app", "cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("console", &["cli", "telemetry"]),
     ("indicatif", &["cli"]),
+    ("strsim", &["config"]),
     ("anyhow", &["app", "cli", "dev", "ops", "telemetry"]),
     ("std::env::var", &["config"]),
     (
         "tokio",
         &[
-            "app", "bench", "cli", "dataset", "evidence", "intake", "kafka", "ops", "rebuild", "registry", "relay",
-            "runner", "trainer",
+            "app", "bench", "cli", "dataset", "doctor", "evidence", "intake", "kafka", "ops", "rebuild", "registry",
+            "relay", "runner", "trainer",
         ],
     ),
     (
         "std::fs",
         &[
-            "app", "audit", "bench", "child", "cli", "config", "dataset", "dev", "evidence", "faults", "objects",
-            "rebuild", "runner", "scoring", "trainer",
+            "app", "audit", "bench", "child", "cli", "config", "dataset", "dev", "doctor", "evidence", "faults",
+            "objects", "rebuild", "runner", "scoring", "trainer",
         ],
     ),
 ];

@@ -3,9 +3,12 @@
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
 mod bench;
+mod config;
 mod dead_letters;
 mod demo;
 mod dev;
+mod doctor;
+mod generate;
 mod measure;
 mod migrate;
 mod progress;
@@ -19,7 +22,7 @@ mod table;
 mod verify;
 mod worker;
 
-use crate::config::Config;
+use crate::config::Loaded;
 use crate::trainer::{self, Step};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -32,6 +35,9 @@ pub struct Cli {
     /// Configuration file; without it `model-factory.toml` where it exists.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A setting, for example `kafka.brokers=kafka:9092`; wins over file and environment. May be repeated.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -50,8 +56,12 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
+    Config(config::ConfigArgs),
+    Doctor(doctor::DoctorArgs),
     Measure(measure::MeasureArgs),
     Bench(bench::BenchArgs),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
     /// A trainer's child process; started by the worker, not by people.
     #[command(hide = true)]
     TrainerChild(ChildArgs),
@@ -120,8 +130,19 @@ impl Cli {
     }
 
     fn dispatch(self) -> anyhow::Result<ExitCode> {
-        let config = || Config::load(self.config.as_deref()).map_err(anyhow::Error::from);
+        let loaded = || Loaded::read(self.config.as_deref(), &self.set).map_err(anyhow::Error::from);
+        let config = || loaded().map(|loaded| loaded.config);
         match self.command {
+            Command::Config(args) => args.run(&loaded()?),
+            Command::Doctor(args) => {
+                let runtime = runtime()?;
+                let ended = runtime.block_on(args.run(config()?));
+                // A check that hangs has been told; it must not hold up the end.
+                runtime.shutdown_background();
+                ended
+            }
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
             Command::Demo(args) => runtime()?.block_on(args.run()),
             Command::Dev(args) => runtime()?.block_on(args.run()),
             Command::Worker(args) => runtime()?.block_on(args.run(config()?)),

@@ -87,7 +87,12 @@ impl SubmitArgs {
         for request in checked {
             let key = request.request_id.as_deref().map(str::as_bytes);
             let record = Record { topic: &topics.requests, key, value: &request.bytes, headers: &[] };
-            let (partition, offset) = outlet.send(record).await.context("the broker did not take the request")?;
+            let (partition, offset) = outlet.send(record).await.with_context(|| {
+                format!(
+                    "no broker took the request ([kafka] brokers = {}); ask `model-factory doctor`",
+                    config.kafka.brokers
+                )
+            })?;
             let id = request.request_id.as_deref().unwrap_or_default();
             writeln!(out, "sent {id} to {}/{partition} at {offset}", topics.requests)?;
         }

@@ -13,20 +13,32 @@ pub(super) enum Output {
     Json,
 }
 
-/// A table of text; columns are as wide as their widest cell, long cells are cut.
+/// A table of text; columns are as wide as their widest cell, long cells are cut. On a terminal a table that
+/// is too wide gives up room where it has most.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
+    terminal: Option<usize>,
 }
 
 const WIDEST: usize = 60;
+/// A column is not cut below this.
+const NARROWEST: usize = 8;
+
+/// Columns of the terminal that standard output is; none where it is a file or a pipe.
+pub(super) fn terminal_width() -> Option<usize> {
+    let terminal = console::Term::stdout();
+    let size = if terminal.features().is_attended() { terminal.size_checked() } else { None };
+    size.map(|(_, columns)| usize::from(columns))
+}
 
 impl Table {
     pub(super) fn new(header: &[&str]) -> Self {
-        Self { rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()] }
+        let header = header.iter().map(|cell| (*cell).to_owned()).collect();
+        Self { rows: vec![header], terminal: terminal_width() }
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| cut(&cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| cut(&cell, WIDEST)).collect());
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -34,20 +46,35 @@ impl Table {
         let width = |column: usize| {
             self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut widths: Vec<usize> = (0..columns).map(width).collect();
+        if let Some(terminal) = self.terminal {
+            // Two spaces before every column.
+            fit(&mut widths, terminal.saturating_sub(2 * columns));
+        }
         for row in &self.rows {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{:<width$}", cut(cell, width)));
+            let cells: Vec<String> = cells.collect();
             writeln!(out, "  {}", cells.join("  ").trim_end())?;
         }
         Ok(())
     }
 }
 
-fn cut(cell: &str) -> String {
-    if cell.chars().count() <= WIDEST {
+/// Takes from the widest until all fit, or none is left that may be cut.
+fn fit(widths: &mut [usize], room: usize) {
+    while widths.iter().sum::<usize>() > room {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > NARROWEST => *widest -= 1,
+            Some(_) | None => return,
+        }
+    }
+}
+
+fn cut(cell: &str, width: usize) -> String {
+    if cell.chars().count() <= width {
         return cell.to_owned();
     }
-    let mut text: String = cell.chars().take(WIDEST - 1).collect();
+    let mut text: String = cell.chars().take(width.saturating_sub(1)).collect();
     text.push('…');
     text
 }
@@ -75,5 +102,17 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "  a     b");
         assert!(lines[1].ends_with('…') && lines[1].chars().count() == 2 + 4 + 2 + WIDEST);
+    }
+
+    #[test]
+    fn on_a_terminal_the_widest_column_gives_up_room() {
+        let mut table = Table { terminal: Some(40), ..Table::new(&["a", "b", "c"]) };
+        table.row(["x".repeat(10), "y".repeat(50), "z".repeat(8)]);
+        let mut out = Vec::new();
+        table.print(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        assert_eq!(line.chars().count(), 40);
+        assert!(line.contains(&"x".repeat(10)) && line.contains('…') && line.ends_with("zzzzzzzz"), "{line}");
     }
 }

@@ -29,7 +29,9 @@ pub(super) struct WorkerArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Start {
+    /// With the oldest record that the topic still holds.
     Earliest,
+    /// With the next record; what is there already is passed over for good.
     Latest,
 }
 

@@ -9,14 +9,13 @@ use futures::stream::BoxStream;
 use nix::fcntl::OFlag;
 use object_store::path::Path as ObjectPath;
 use object_store::{Error, ObjectStoreExt};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// What may be read.
-#[derive(Debug, Clone, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputSettings {
     /// Folder that relative references start from; without it they are refused.

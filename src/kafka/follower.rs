@@ -24,7 +24,7 @@ impl Follower {
             let mut config = settings.consumer("error")?;
             config.set("group.id", "model-factory-follower").set("enable.auto.commit", "false");
             let consumer: StreamConsumer = config.create().map_err(unavailable)?;
-            let metadata = consumer.fetch_metadata(Some(&topic), ASK).map_err(unavailable)?;
+            let metadata = consumer.fetch_metadata(Some(&topic), ASK).map_err(|error| settings.unreachable(&error))?;
             let mut list = TopicPartitionList::new();
             for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
                 let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), ASK).map_err(unavailable)?;

@@ -218,13 +218,14 @@ impl Inbox {
     fn fault(&self, error: &KafkaError) -> Fault {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset) => Fault::Setup(format!(
-                "the committed offset of group {:?} is no longer on the topic ({error}); check the topic's retention, \
-                 then set the group's offset by hand",
+                "group {:?} stands where its topic has no records, behind its retention or beyond its end ({error}); \
+                 `model-factory doctor` says which, and prints the command that sets it right",
                 self.group
             )),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Fault::Setup(format!("a topic of group {:?} is gone: {error}", self.group))
-            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Fault::Setup(format!(
+                "a topic of group {:?} is gone ({error}); `model-factory doctor` prints the command that makes it",
+                self.group
+            )),
             Some(RDKafkaErrorCode::Fatal) => Fault::Fatal(error.to_string()),
             Some(_) | None => Fault::Unavailable(error.to_string()),
         }
@@ -237,31 +238,36 @@ fn setup(error: &KafkaError) -> Fault {
 
 fn never_committed(group: &str) -> Fault {
     Fault::Setup(format!(
-        "group {group:?} has never committed an offset; say where it starts: --from earliest or --from latest"
+        "group {group:?} has never committed an offset; say where it starts: --from earliest (with the oldest record) \
+         or --from latest (with the next one)"
     ))
 }
 
 fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
-    let unavailable = |error: KafkaError| Fault::Unavailable(error.to_string());
     let consumer: StreamConsumer = settings.consumer("error")?.create().map_err(|error| setup(&error))?;
-    let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(unavailable)?;
+    let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(|error| settings.unreachable(&error))?;
     let mut list = TopicPartitionList::new();
     for found in metadata.topics() {
         for partition in found.partitions() {
             list.add_partition(found.name(), partition.id());
         }
     }
+    let committed = committed(&consumer, &list)?;
+    Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+}
+
+/// What the consumer's group has committed for these partitions.
+pub(super) fn committed(consumer: &StreamConsumer, list: &TopicPartitionList) -> Result<TopicPartitionList, Fault> {
     let mut asked = 0;
-    let committed = loop {
+    loop {
         match consumer.committed_offsets(list.clone(), ASK) {
             Err(error) if is_loading(&error) && asked < LOADING_ASKS => {
                 asked += 1;
                 std::thread::sleep(LOADING_PAUSE);
             }
-            answer => break answer.map_err(unavailable)?,
+            answer => return answer.map_err(|error| Fault::Unavailable(error.to_string())),
         }
-    };
-    Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+    }
 }
 
 /// A broker that has just started, or taken over a group, first reads what is committed.

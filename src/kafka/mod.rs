@@ -9,6 +9,7 @@ mod inbox;
 mod mock;
 mod outlet;
 mod settings;
+mod survey;
 mod topics;
 
 pub use follower::Follower;
@@ -16,6 +17,7 @@ pub use inbox::{Inbound, Inbox};
 pub use mock::MockBroker;
 pub use outlet::{Outlet, Record};
 pub use settings::{KafkaSettings, StartAt, TopicNames};
+pub use survey::{Cluster, GroupPosition, Survey, TopicSettings, TopicShape};
 pub use topics::Topics;
 
 /// Kafka went wrong.

@@ -2,12 +2,12 @@
 
 use super::Fault;
 use rdkafka::ClientConfig;
-use serde::Deserialize;
+use rdkafka::error::KafkaError;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How Kafka is reached and used.
-#[derive(Debug, Clone, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSettings {
     /// Bootstrap servers, comma-separated.
@@ -39,8 +39,7 @@ impl Default for KafkaSettings {
 }
 
 /// Where a group starts that has never committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartAt {
     /// With the oldest record.
@@ -50,8 +49,7 @@ pub enum StartAt {
 }
 
 /// Names of the topics.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicNames {
     /// In: requests and commands.
@@ -108,10 +106,23 @@ const OURS: [&str; 12] = [
 ];
 
 impl KafkaSettings {
+    /// Whether an operator may not set this librdkafka property: a guarantee of the worker rests on it.
+    pub fn reserves(property: &str) -> bool {
+        OURS.contains(&property)
+    }
+
+    /// Nobody answered; says where to look.
+    pub(super) fn unreachable(&self, error: &KafkaError) -> Fault {
+        Fault::Unavailable(format!(
+            "no broker answers at {} ({error}); is it running, and is [kafka] brokers right?",
+            self.brokers
+        ))
+    }
+
     fn base(&self) -> Result<ClientConfig, Fault> {
         let mut config = ClientConfig::new();
         for (name, value) in &self.properties {
-            if OURS.contains(&name.as_str()) {
+            if Self::reserves(name) {
                 return Err(Fault::Setup(format!(
                     "[kafka.properties] {name} cannot be set: a guarantee of the worker rests on it"
                 )));

@@ -13,6 +13,16 @@ use tokio::task::spawn_blocking;
 /// The worker's topics.
 pub struct Topics;
 
+impl KafkaSettings {
+    /// The command that makes this topic; partitions and replication are the broker's defaults.
+    pub fn creating(&self, topic: &str) -> String {
+        format!(
+            "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --config cleanup.policy=delete",
+            self.brokers
+        )
+    }
+}
+
 impl Topics {
     /// Fails with the commands to run when one of these topics is missing. Asks for the whole list, since
     /// asking for a topic by name may create it.
@@ -23,19 +33,14 @@ impl Topics {
             const ASK: Duration = Duration::from_secs(10);
             let client: BaseConsumer =
                 settings.client()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
-            let metadata = client
-                .fetch_metadata(None, ASK)
-                .map_err(|error| Fault::Unavailable(format!("no answer from {}: {error}", settings.brokers)))?;
+            let metadata = client.fetch_metadata(None, ASK).map_err(|error| settings.unreachable(&error))?;
             let present: BTreeSet<&str> =
                 metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
             let missing: Vec<&String> = names.iter().filter(|name| !present.contains(name.as_str())).collect();
             if missing.is_empty() {
                 return Ok(());
             }
-            let commands: Vec<String> = missing
-                .iter()
-                .map(|name| format!("kafka-topics.sh --bootstrap-server {} --create --topic {name}", settings.brokers))
-                .collect();
+            let commands: Vec<String> = missing.iter().map(|name| settings.creating(name)).collect();
             Err(Fault::Setup(format!("topics are missing; create them:\n  {}", commands.join("\n  "))))
         })
         .await

@@ -27,7 +27,11 @@ impl From<sqlx::Error> for Fault {
         match &error {
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 Some(code) if is_passing(code) => Self::Unavailable(error.to_string()),
-                Some(_) | None => Self::Refused(error.to_string()),
+                Some(code) => Self::Refused(match next_step(code) {
+                    Some(step) => format!("{error}; {step}"),
+                    None => error.to_string(),
+                }),
+                None => Self::Refused(error.to_string()),
             },
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable(error.to_string())
@@ -42,6 +46,21 @@ impl From<sqlx::Error> for Fault {
 /// shutting down), 55P03 (lock timeout), 25006 (read-only standby).
 fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
+}
+
+/// What somebody can do about a set-up that is wrong.
+fn next_step(code: &str) -> Option<&'static str> {
+    match code {
+        // A table or column that is not there.
+        "42P01" | "42703" => Some("the database is not migrated to this release: run `model-factory migrate`"),
+        // A database that is not there.
+        "3D000" => Some("create it, or mend [ledger] url; then run `model-factory migrate`"),
+        // A password or role that is wrong, or may not log in.
+        "28P01" | "28000" => Some("check user and password of [ledger] url"),
+        // A right that the role lacks.
+        "42501" => Some("`model-factory doctor` prints the statements that grant what is missing"),
+        _ => None,
+    }
 }
 
 /// What a failed COMMIT means: an answer from the database is a refusal, silence is not knowing.

@@ -21,6 +21,7 @@ mod relay;
 mod rescue;
 mod rows;
 mod schema;
+mod survey;
 mod types;
 
 pub use answer::Answered;
@@ -28,19 +29,19 @@ pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
 pub use receipts::Announced;
+pub use survey::{SchemaState, ServerState};
 pub use types::{
     Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, SourceRecord, Step,
 };
 
 use crate::contract::TrainBuildRequest;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Settings of the ledger.
-#[derive(Debug, Clone, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
     /// Connection URL; may hold a password, so it is never printed.
@@ -68,8 +69,7 @@ pub struct LedgerSettings {
 }
 
 /// Runs of this principal, of this scope, or both, go before runs of a lower priority.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorityRule {
     /// `requester_principal`; any where it is not set.
@@ -111,8 +111,7 @@ impl Default for LedgerSettings {
 }
 
 /// When a run is PUBLISHED.
-#[derive(Debug, Clone, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishSettings {
     /// Whose word makes a run PUBLISHED. The same for every worker on a ledger.
@@ -128,8 +127,7 @@ impl Default for PublishSettings {
 }
 
 /// Whose word makes a run PUBLISHED.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfirmedBy {
     /// The broker's: the publication is on its topic.
@@ -149,7 +147,14 @@ pub struct Ledger {
 impl Ledger {
     /// Connects. The server ends what takes too long: a statement, a lock, an idle transaction.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, Fault> {
-        let pool = Self::pool(settings.max_connections).connect_with(Self::options(settings)?).await?;
+        let options = Self::options(settings)?;
+        let place = format!("{}:{}", options.get_host(), options.get_port());
+        let pool = Self::pool(settings.max_connections).connect_with(options).await.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => Fault::Unavailable(format!(
+                "no Postgres answers at {place} ({error}); is it running, and is [ledger] url right?"
+            )),
+            other => other.into(),
+        })?;
         Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default() })
     }
 

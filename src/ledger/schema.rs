@@ -1,11 +1,11 @@
 //! Migrations: numbered, embedded, never edited after release.
 
-use super::{Fault, Ledger};
+use super::{Fault, Ledger, SchemaState};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 use std::borrow::Cow;
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 2] = [
     (1, "ledger", include_str!("../../schemas/postgres/0001_ledger.sql")),
     (4, "publish_receipts", include_str!("../../schemas/postgres/0004_publish_receipts.sql")),
 ];
@@ -37,23 +37,13 @@ impl Ledger {
 
     /// Refuses a database that is older or newer than this release.
     pub async fn check_schema(&self) -> Result<(), Fault> {
-        let applied = self.applied().await?;
-        let known: Vec<i64> = MIGRATIONS.iter().map(|(version, ..)| *version).collect();
-        if applied == known {
-            return Ok(());
+        match self.schema_state().await? {
+            SchemaState::Current(_) => Ok(()),
+            other => Err(Fault::Refused(other.advice())),
         }
-        let list = |versions: &[i64]| match versions.last() {
-            Some(version) => format!("at version {version}"),
-            None => "empty".to_owned(),
-        };
-        Err(Fault::Refused(format!(
-            "the database is {}, this release needs it {}; run `model-factory migrate` of the newer release",
-            list(&applied),
-            list(&known)
-        )))
     }
 
-    async fn applied(&self) -> Result<Vec<i64>, Fault> {
+    pub(super) async fn applied(&self) -> Result<Vec<i64>, Fault> {
         let known: bool = sqlx::query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
             .fetch_one(&self.pool)
             .await?

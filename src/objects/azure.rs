@@ -1,13 +1,12 @@
 //! Azure Blob Storage, in builds with the feature `azure`.
 
 use object_store::ObjectStore;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How Azure Blob Storage is reached. A bucket of `az://` is a container of this account.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AzureSettings {
     /// Storage account; needed for `az://`.

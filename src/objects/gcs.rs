@@ -1,13 +1,12 @@
 //! Google Cloud Storage, in builds with the feature `gcp`.
 
 use object_store::ObjectStore;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How Google Cloud Storage is reached.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GcsSettings {
     /// Endpoint URL; without it Google's own.

@@ -2,12 +2,11 @@
 
 use super::{Direct, options, retries, secret};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How an S3 service is reached.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Settings {
     /// Endpoint URL; without it Amazon's own.

@@ -5,12 +5,11 @@ use p256::SecretKey;
 use p256::ecdsa::{SigningKey, VerifyingKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// Text that is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -23,6 +22,13 @@ impl Secret {
     /// The text.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+/// As text that says only that there is one.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(secret)")
     }
 }
 

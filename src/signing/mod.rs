@@ -9,12 +9,11 @@ mod key;
 pub use envelope::{SignatureFault, check_files, verify};
 pub use key::{KeyFault, PrivateKey, PublicKey, Secret};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Whether and with what bundles are signed.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SigningSettings {
     /// File that holds the private key as PEM.

@@ -3,6 +3,7 @@
 mod arrivals;
 mod broker;
 mod data;
+mod group;
 mod kafka;
 mod postgres;
 mod process;
@@ -12,6 +13,7 @@ mod world;
 pub use arrivals::{admit_one, arrival, bring, revision};
 pub use broker::{Departure, OwnKafka};
 pub use data::data;
+pub use group::{compacted_topic, forget_before, stand_at};
 pub use kafka::{committed, own_topics, own_topics_on};
 pub use postgres::{fresh_database, ledger_on};
 pub use process::Worker;

@@ -1,0 +1,106 @@
+//! `model-factory doctor`: is everything there that a worker needs, and if not, what to do.
+
+use super::table::{Output, json_lines};
+use crate::config::Config;
+use crate::doctor::{self, Finding, Light};
+use clap::Args;
+use console::{Style, measure_text_width};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Check brokers, topics, offsets, database, store, inputs, keys and this machine, and say what to do.
+///
+/// green: as it should be. yellow: works, with something to know. red: a worker would not start, or would not
+/// keep its guarantees. Nothing is changed. Exit status 0 if nothing is red, else 1.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  model-factory doctor
+  model-factory --config worker.toml doctor --output json | jq 'select(.light != \"green\")'")]
+pub(super) struct DoctorArgs {
+    /// How to print.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+impl DoctorArgs {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let findings = doctor::examine(&config).await;
+        let mut out = io::stdout().lock();
+        match self.output {
+            Output::Json => json_lines(&mut out, &findings)?,
+            Output::Table => print(&mut out, &findings, super::table::terminal_width())?,
+        }
+        let sound = doctor::worst(&findings) < Light::Red;
+        Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Text is wrapped to the width; commands are not, so that they can be copied.
+fn print(out: &mut dyn Write, findings: &[Finding], width: Option<usize>) -> io::Result<()> {
+    let names = findings.iter().map(|finding| measure_text_width(&finding.check)).max().unwrap_or(0);
+    let names = names.min(width.map_or(usize::MAX, |width| width / 2));
+    // Two spaces, the light, two spaces, the name, two spaces.
+    let indent = 2 + 6 + 2 + names + 2;
+    for finding in findings {
+        let mut lines = wrap(&finding.found, width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20)));
+        let first = if lines.is_empty() { String::new() } else { lines.remove(0) };
+        writeln!(out, "  {}  {:<names$}  {first}", lamp(finding.light), finding.check)?;
+        for line in lines {
+            writeln!(out, "{:indent$}{line}", "")?;
+        }
+        for advice in &finding.advice {
+            writeln!(out, "{:10}→ {advice}", "")?;
+        }
+    }
+    let count = |light: Light| findings.iter().filter(|finding| finding.light == light).count();
+    writeln!(out, "\n{} green, {} yellow, {} red", count(Light::Green), count(Light::Yellow), count(Light::Red))
+}
+
+/// Six characters; in its colour where the terminal shows any.
+fn lamp(light: Light) -> String {
+    let (name, style) = match light {
+        Light::Green => ("green ", Style::new().green()),
+        Light::Yellow => ("yellow", Style::new().yellow()),
+        Light::Red => ("red   ", Style::new().red().bold()),
+    };
+    style.apply_to(name).to_string()
+}
+
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_fit_the_terminal_and_commands_stay_whole() {
+        let command = format!("kafka-topics.sh {}", "x".repeat(100));
+        let finding = Finding {
+            check: "topic t".to_owned(),
+            light: Light::Red,
+            found: "one two three four five six seven eight nine ten".to_owned(),
+            advice: vec![command.clone()],
+        };
+        let mut out = Vec::new();
+        print(&mut out, &[finding], Some(60)).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "  red     topic t  one two three four five six seven eight");
+        assert_eq!(lines[1].trim_start(), "nine ten");
+        assert!(lines[2].ends_with(&command));
+        assert!(text.ends_with("0 green, 0 yellow, 1 red\n"));
+        assert!(!text.contains('\u{1b}'), "no colour where there is no terminal");
+    }
+}

@@ -1,0 +1,33 @@
+//! The key that bundles are signed with, and who owns what.
+
+use super::Finding;
+use crate::config::Config;
+
+/// Both.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    vec![signing(config), ownership(config)]
+}
+
+fn signing(config: &Config) -> Finding {
+    let check = "signing key";
+    match config.signing_key() {
+        Ok(Some(key)) => Finding::green(check, format!("its public half has the digest {}", key.public().hint())),
+        Ok(None) => {
+            let advice =
+                "set [signing] key_file; `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256` makes one";
+            Finding::yellow(check, "bundles are not signed ([signing] allow_unsigned)", advice)
+        }
+        Err(error) => Finding::red(check, error.to_string(), "set [signing] key_file to a readable PEM of a P-256 key"),
+    }
+}
+
+fn ownership(config: &Config) -> Finding {
+    let check = "ownership";
+    match config.ownership_boundaries() {
+        Ok(boundaries) => {
+            let whose = if config.worker.ownership_boundaries.is_some() { "the platform's" } else { "the shipped" };
+            Finding::green(check, format!("{whose} document gives Model Factory its outputs ({})", boundaries.digest()))
+        }
+        Err(error) => Finding::red(check, error.to_string(), "mend the document of [worker] ownership_boundaries"),
+    }
+}

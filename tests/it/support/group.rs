@@ -1,0 +1,45 @@
+//! A group's offsets and a topic's log, moved by hand.
+
+use model_factory::kafka::KafkaSettings;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+fn admin(settings: &KafkaSettings) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", &settings.brokers).create().unwrap()
+}
+
+fn first_partition(settings: &KafkaSettings, offset: i64) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&settings.topics.requests, 0, Offset::Offset(offset)).unwrap();
+    list
+}
+
+/// The group reads this offset of the request topic's first partition next, whatever stands there.
+pub async fn stand_at(settings: &KafkaSettings, offset: i64) {
+    let settings = settings.clone();
+    let moving = move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &settings.brokers)
+            .set("group.id", &settings.group_id)
+            .create()
+            .unwrap();
+        consumer.commit(&first_partition(&settings, offset), CommitMode::Sync).unwrap();
+    };
+    tokio::task::spawn_blocking(moving).await.unwrap();
+}
+
+/// What stands before this offset of the request topic's first partition is gone, as by retention.
+pub async fn forget_before(settings: &KafkaSettings, offset: i64) {
+    let options = AdminOptions::new();
+    let answer = admin(settings).delete_records(&first_partition(settings, offset), &options).await.unwrap();
+    assert!(answer.elements()[0].error().is_ok());
+}
+
+/// Makes a topic that keeps only the newest record of each key.
+pub async fn compacted_topic(settings: &KafkaSettings, name: &str) {
+    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    let made = admin(settings).create_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    assert!(made.into_iter().all(|made| made.is_ok()));
+}

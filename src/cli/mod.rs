@@ -20,13 +20,14 @@ mod worker;
 
 use crate::config::Config;
 use crate::trainer::{self, Step};
+use crate::version;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Turns training requests into trained, evaluated, gated and published fraud-model bundles.
 #[derive(Debug, Parser)]
-#[command(name = "model-factory", version, max_term_width = 100)]
+#[command(name = "model-factory", version, long_version = version::long(), max_term_width = 100)]
 pub struct Cli {
     /// Configuration file; without it `model-factory.toml` where it exists.
     #[arg(long, global = true, value_name = "FILE")]
@@ -118,7 +119,13 @@ impl Cli {
         match self.command {
             Command::Demo(args) => runtime()?.block_on(args.run()),
             Command::Dev(args) => runtime()?.block_on(args.run()),
-            Command::Worker(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Worker(args) => {
+                let runtime = runtime()?;
+                let ended = runtime.block_on(args.run(config()?));
+                // What was abandoned must not hold up the end.
+                runtime.shutdown_background();
+                ended
+            }
             Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),

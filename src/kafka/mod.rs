@@ -8,6 +8,7 @@ mod follower;
 mod inbox;
 mod mock;
 mod outlet;
+mod probe;
 mod settings;
 mod topics;
 
@@ -15,6 +16,7 @@ pub use follower::Follower;
 pub use inbox::{Inbound, Inbox};
 pub use mock::MockBroker;
 pub use outlet::{Outlet, Record};
+pub use probe::BrokerProbe;
 pub use settings::{KafkaSettings, StartAt, TopicNames};
 pub use topics::Topics;
 

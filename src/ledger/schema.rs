@@ -34,20 +34,11 @@ impl Ledger {
 
     /// Refuses a database that is older or newer than this release.
     pub async fn check_schema(&self) -> Result<(), Fault> {
-        let applied = self.applied().await?;
         let known: Vec<i64> = MIGRATIONS.iter().map(|(version, ..)| *version).collect();
-        if applied == known {
-            return Ok(());
+        match advice(&self.applied().await?, &known) {
+            None => Ok(()),
+            Some(advice) => Err(Fault::Refused(advice)),
         }
-        let list = |versions: &[i64]| match versions.last() {
-            Some(version) => format!("at version {version}"),
-            None => "empty".to_owned(),
-        };
-        Err(Fault::Refused(format!(
-            "the database is {}, this release needs it {}; run `model-factory migrate` of the newer release",
-            list(&applied),
-            list(&known)
-        )))
     }
 
     async fn applied(&self) -> Result<Vec<i64>, Fault> {
@@ -62,5 +53,48 @@ impl Ledger {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| row.try_get(0).map_err(Fault::from)).collect()
+    }
+}
+
+/// What stands between a database with these migrations and a release that knows those, and what to do.
+fn advice(applied: &[i64], known: &[i64]) -> Option<String> {
+    let newest = |versions: &[i64]| versions.last().map_or_else(|| "none".to_owned(), i64::to_string);
+    let (is, needed) = (newest(applied), newest(known));
+    if applied == known {
+        return None;
+    }
+    let unknown = applied.iter().any(|version| !known.contains(version));
+    Some(if applied.is_empty() {
+        format!("the database has no schema, this release needs version {needed}: run `model-factory migrate`")
+    } else if unknown {
+        format!(
+            "the database's schema is version {is}, newer than version {needed} that this release knows: start the release \
+             that migrated it, or a newer one"
+        )
+    } else {
+        format!(
+            "the database's schema is version {is}, older than version {needed} that this release needs: run \
+             `model-factory migrate` of this release"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_does_not_fit_says_which_and_what_to_do() {
+        assert_eq!(advice(&[1, 3], &[1, 3]), None);
+        for (applied, known, which, what) in [
+            (&[][..], &[1, 3][..], "no schema", "model-factory migrate"),
+            (&[1], &[1, 3], "version 1, older than version 3", "model-factory migrate"),
+            (&[1, 3], &[1], "version 3, newer than version 1", "a newer one"),
+            // A release between the two was never here.
+            (&[1, 3], &[1, 2, 3], "older", "model-factory migrate"),
+        ] {
+            let advice = advice(applied, known).unwrap();
+            assert!(advice.contains(which) && advice.contains(what), "{advice}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod evidence;
 mod faults;
 mod leakage;
 mod ledger;
+mod lifecycle;
 mod negative_paths;
 mod outages;
 mod path;

@@ -71,6 +71,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("axum", &["ops"]),
     ("clap", &["app", "cli", "main"]),
     ("indicatif", &["cli"]),
+    ("humantime", &["cli"]),
     ("anyhow", &["app", "cli", "dev", "ops", "telemetry"]),
     ("std::env::var", &["config"]),
     (

@@ -9,6 +9,7 @@ mod dev;
 mod measure;
 mod migrate;
 mod progress;
+mod prune;
 mod report;
 mod reproduce;
 mod runs;
@@ -49,6 +50,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
+    Prune(prune::PruneArgs),
     Measure(measure::MeasureArgs),
     Bench(bench::BenchArgs),
     /// A trainer's child process; started by the worker, not by people.
@@ -136,6 +138,7 @@ impl Cli {
             Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Prune(args) => runtime()?.block_on(args.run(config()?)),
             Command::TrainerChild(_)
             | Command::TrainerPrepare(_)
             | Command::TrainerWatch(_)

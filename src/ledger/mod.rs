@@ -16,6 +16,7 @@ mod lease;
 mod overdue;
 mod place;
 mod progress;
+mod prune;
 mod relay;
 mod rescue;
 mod rows;
@@ -26,6 +27,7 @@ pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
+pub use prune::{Pruned, Pruning};
 pub use types::{
     Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, SourceRecord, Step,
 };

@@ -127,6 +127,8 @@ async fn a_loop_that_is_stuck_fails_livez_by_its_name() {
         ("FAULT__MARK", mark.as_str()),
         ("FAULT__DATABASE_PORT", "0"),
     ];
+    let version = world.says(&["--version"]);
+    assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains("\ncommit: "), "{version}");
     let worker = start(&world, "stuck", &settings);
     let alive = answers(&worker, "/livez", 200).await;
     assert_eq!(alive["version"], env!("CARGO_PKG_VERSION"));

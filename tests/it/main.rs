@@ -20,6 +20,7 @@ mod lifecycle;
 mod negative_paths;
 mod outages;
 mod path;
+mod prune;
 mod publishing;
 mod rebalance;
 mod references;

@@ -30,4 +30,5 @@ mod resolving;
 mod support;
 mod trainer;
 mod trainers;
+mod upgrade;
 mod worker;

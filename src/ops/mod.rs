@@ -108,6 +108,10 @@ fn describe() {
         "Writes that the ledger refused because the lease was lost, by kind"
     );
     describe_counter!("model_factory_producers_recreated_total", "Producers that were made again after a fatal error");
+    describe_counter!(
+        "model_factory_rebalances_total",
+        "Changes of this worker's partitions: a rebalance revokes and assigns; it follows a change of members"
+    );
     describe_gauge!("model_factory_build_info", "1; which build this is");
     gauge!(
         "model_factory_build_info",

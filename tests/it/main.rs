@@ -14,6 +14,7 @@ mod dead_letters;
 mod earlier_bundles;
 mod evidence;
 mod faults;
+mod group;
 mod leakage;
 mod ledger;
 mod lifecycle;

@@ -11,6 +11,7 @@ use crate::contract::AllowList;
 use crate::faults::reach;
 use crate::kafka::{self, Inbound, Inbox};
 use crate::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use crate::pulse::Beat;
 use crate::retry::Backoff;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub struct Intake {
     worker: String,
     in_hand: Batch,
     next: Batch,
+    beat: Beat,
 }
 
 /// Records, what became of them before, and what parsing made of the others.
@@ -64,7 +66,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl Intake {
     /// An intake over these adapters.
     pub fn new(inbox: Inbox, ledger: Ledger, allow: AllowList, worker: String) -> Self {
-        Self { inbox, ledger, allow: Arc::new(allow), worker, in_hand: Batch::default(), next: Batch::default() }
+        let (in_hand, next) = (Batch::default(), Batch::default());
+        Self { inbox, ledger, allow: Arc::new(allow), worker, in_hand, next, beat: Beat::default() }
+    }
+
+    /// The same, telling whoever watches that it turns.
+    #[must_use]
+    pub fn watched(self, beat: Beat) -> Self {
+        Self { beat, ..self }
     }
 
     /// Works until `shutdown` turns true, then leaves the group with what is settled.
@@ -75,6 +84,7 @@ impl Intake {
             if *shutdown.borrow() {
                 break Ok(());
             }
+            self.beat.turned();
             match self.admit_once().await {
                 Ok(IntakeOutcome::Waiting) => {
                     waiting = true;

@@ -29,9 +29,11 @@ pub mod faults;
 pub mod kafka;
 pub mod ledger;
 pub mod objects;
+pub mod pulse;
 pub mod retry;
 pub mod signing;
 pub mod trainer;
+pub mod version;
 
 pub mod audit;
 pub mod child;

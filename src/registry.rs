@@ -9,6 +9,7 @@ use crate::contract::RegistryEvent;
 use crate::faults::reach;
 use crate::kafka::{self, Inbound, Inbox};
 use crate::ledger::{self, Answered, Ledger};
+use crate::pulse::Beat;
 use crate::retry::Backoff;
 use metrics::counter;
 use std::collections::VecDeque;
@@ -69,6 +70,7 @@ pub struct RegistryListener {
     ledger: Ledger,
     worker: String,
     in_hand: VecDeque<Inbound>,
+    beat: Beat,
 }
 
 /// Records that are taken at once; a registry says little.
@@ -78,7 +80,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 impl RegistryListener {
     /// A listener over these adapters.
     pub fn new(inbox: Inbox, ledger: Ledger, worker: String) -> Self {
-        Self { inbox, ledger, worker, in_hand: VecDeque::new() }
+        Self { inbox, ledger, worker, in_hand: VecDeque::new(), beat: Beat::default() }
+    }
+
+    /// The same, telling whoever watches that it turns.
+    #[must_use]
+    pub fn watched(self, beat: Beat) -> Self {
+        Self { beat, ..self }
     }
 
     /// Listens until `shutdown` turns true, then leaves the group with what is settled.
@@ -88,6 +96,7 @@ impl RegistryListener {
             if *shutdown.borrow() {
                 break Ok(());
             }
+            self.beat.turned();
             match self.listen_once().await {
                 Ok(RegistryOutcome::Waiting) => self.inbox.idle(backoff.next_delay()).await,
                 Ok(RegistryOutcome::Idle | RegistryOutcome::Heard(_)) => backoff.reset(),

@@ -7,6 +7,7 @@ use crate::contract::OwnershipBoundaries;
 use crate::faults::reach;
 use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::pulse::Beat;
 use crate::retry::Backoff;
 use futures::FutureExt as _;
 use futures::future::join_all;
@@ -48,10 +49,13 @@ pub struct Relay {
     name: String,
     shards: Vec<Shard>,
     asked_at: Option<Instant>,
+    beat: Beat,
 }
 
 /// Records in flight at the most.
 const IN_FLIGHT: i64 = 500;
+/// Turns of a relay that ends: a run's last words are fewer.
+const LAST_TURNS: u32 = 16;
 /// A third of the shards' lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -64,13 +68,30 @@ impl Relay {
         name: String,
     ) -> Result<Self, RelayFault> {
         let outlet = Outlet::open(settings)?;
-        Ok(Self { settings: settings.clone(), outlet, ledger, boundaries, name, shards: Vec::new(), asked_at: None })
+        Ok(Self {
+            settings: settings.clone(),
+            outlet,
+            ledger,
+            boundaries,
+            name,
+            shards: Vec::new(),
+            asked_at: None,
+            beat: Beat::default(),
+        })
     }
 
-    /// Sends until `shutdown` turns true, then gives its shards to whoever asks next.
+    /// The same, telling whoever watches that it turns.
+    #[must_use]
+    pub fn watched(self, beat: Beat) -> Self {
+        Self { beat, ..self }
+    }
+
+    /// Sends until `shutdown` turns true, then what the last turns of others left, and gives its shards to
+    /// whoever asks next.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RelayFault> {
         let mut pace = Pace::default();
         while !*shutdown.borrow() {
+            self.beat.turned();
             let turn = self.relay_once().await;
             let pause = pace.after(&turn);
             match turn {
@@ -91,6 +112,18 @@ impl Relay {
             }
             if !pause.is_zero() {
                 let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
+            }
+        }
+        if pace.is_well() {
+            for _ in 0..LAST_TURNS {
+                match self.relay_once().await {
+                    Ok(RelayOutcome::Sent(_)) => {}
+                    Ok(RelayOutcome::Idle) => break,
+                    Err(fault) => {
+                        info!(%fault, "the rest of the outbox is another's to send");
+                        break;
+                    }
+                }
             }
         }
         self.close().await;
@@ -196,6 +229,7 @@ impl Relay {
 struct Pace {
     idle: Backoff,
     trouble: Backoff,
+    well: bool,
 }
 
 /// The longest wait of a relay with nothing to do, and so what it adds at the most to an event's way.
@@ -206,12 +240,19 @@ impl Default for Pace {
         Self {
             idle: Backoff::between(Duration::from_millis(20), IDLE_CAP),
             trouble: Backoff::between(Duration::from_millis(200), Duration::from_secs(10)),
+            well: true,
         }
     }
 }
 
 impl Pace {
+    /// Whether the last turn went well.
+    fn is_well(&self) -> bool {
+        self.well
+    }
+
     fn after(&mut self, turn: &Result<RelayOutcome, RelayFault>) -> Duration {
+        self.well = turn.is_ok();
         match turn {
             Ok(RelayOutcome::Sent(_)) => {
                 *self = Self::default();

@@ -15,12 +15,17 @@ const ROOMS: &[(&str, &str)] = &[
     (
         "cli",
         "app audit bench child cli config contract dataset dev doctor evidence identity kafka ledger pipeline rebuild run \
-         runner scoring signing telemetry trainer",
+         runner scoring signing telemetry trainer version",
     ),
-    ("app", "config contract dataset evidence faults intake kafka ledger ops registry relay runner trainer"),
+    (
+        "app",
+        "config contract dataset evidence faults intake kafka ledger ops pulse registry relay runner trainer version",
+    ),
     ("config", "contract dataset evidence faults kafka ledger signing trainer"),
     ("telemetry", "config"),
     ("retry", ""),
+    ("pulse", ""),
+    ("version", ""),
     ("faults", ""),
     ("contract", "identity run"),
     ("identity", ""),
@@ -33,11 +38,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("objects", ""),
     ("signing", "identity"),
     ("trainer", "contract identity pipeline run"),
-    ("ops", "ledger"),
-    ("intake", "contract faults identity kafka ledger retry run"),
-    ("registry", "contract faults kafka ledger retry"),
-    ("runner", "contract dataset evidence faults identity ledger pipeline retry run signing trainer"),
-    ("relay", "contract faults identity kafka ledger retry run"),
+    ("ops", "pulse version"),
+    ("intake", "contract faults identity kafka ledger pulse retry run"),
+    ("registry", "contract faults kafka ledger pulse retry"),
+    ("runner", "contract dataset evidence faults identity ledger pipeline pulse retry run signing trainer"),
+    ("relay", "contract faults identity kafka ledger pulse retry run"),
     ("audit", "contract identity pipeline signing trainer"),
     ("rebuild", "audit contract dataset evidence identity pipeline run trainer"),
     ("scoring", "audit contract identity pipeline run trainer"),
@@ -71,6 +76,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("clap_mangen", &["cli"]),
     ("console", &["cli", "telemetry"]),
     ("indicatif", &["cli"]),
+    ("humantime", &["cli"]),
     ("strsim", &["config"]),
     ("anyhow", &["app", "cli", "dev", "ops", "telemetry"]),
     ("std::env::var", &["config"]),
@@ -292,6 +298,47 @@ fn links_lead_somewhere(files: &Files) -> Vec<String> {
     found
 }
 
+/// The release before this one works on while its workers are replaced one by one: after the first migration nothing
+/// is taken away or made narrower, and what is new asks nothing of statements that do not know it.
+fn migrations_only_add(files: &Files) -> Vec<String> {
+    const ANYWHERE: [&str; 10] = [
+        "DROP ",
+        "ALTER TYPE",
+        "ALTER COLUMN",
+        "RENAME ",
+        "TRUNCATE ",
+        "SET NOT NULL",
+        "ADD CONSTRAINT",
+        "ADD CHECK",
+        "ADD FOREIGN",
+        "ADD UNIQUE",
+    ];
+    const AT_THE_START: [&str; 3] = ["UPDATE ", "DELETE ", "CREATE UNIQUE INDEX"];
+    let later = |path: &str| {
+        let name = path.strip_prefix("schemas/postgres/")?;
+        (name > "0002" && name.starts_with(|c: char| c.is_ascii_digit())).then_some(())
+    };
+    let mut found = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| later(path).is_some()) {
+        let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+        for statement in code.join(" ").to_uppercase().split(';') {
+            let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+            let begins = AT_THE_START.iter().find(|start| statement.starts_with(*start));
+            let refused = ANYWHERE.iter().find(|word| statement.contains(*word)).or(begins);
+            if let Some(word) = refused {
+                found.push(format!("{path}: {word:?} would break workers of the release before: {statement}"));
+            }
+            for column in statement.split("ADD COLUMN").skip(1) {
+                let column = column.split(", ADD").next().unwrap_or_default();
+                if column.contains("NOT NULL") && !column.contains("DEFAULT") {
+                    found.push(format!("{path}: a column that old statements do not fill: {statement}"));
+                }
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn the_tree_is_tidy() {
     let files = tree();
@@ -304,6 +351,7 @@ fn the_tree_is_tidy() {
         names_say_something,
         the_map_shows_every_room,
         links_lead_somewhere,
+        migrations_only_add,
     ];
     let found: Vec<String> = rules.iter().flat_map(|rule| rule(&files)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
@@ -327,6 +375,18 @@ fn every_rule_catches_its_violation() {
     map.extend(one("src/lib.rs", ""));
     caught(the_map_shows_every_room(&map));
     caught(links_lead_somewhere(&one("README.md", "[x](docs/nowhere.md)")));
+    for statement in [
+        "DROP INDEX runs_recent;",
+        "ALTER TYPE run_state ADD VALUE 'LOST';",
+        "-- why\nALTER TABLE runs ALTER COLUMN tenant\n SET DEFAULT 'x';",
+        "ALTER TABLE runs RENAME COLUMN tenant TO owner;",
+        "CREATE UNIQUE INDEX runs_key ON runs (run_key);",
+        "ALTER TABLE runs ADD CONSTRAINT x CHECK (fence < 9);",
+        "UPDATE runs SET state = 'FAIL';",
+        "ALTER TABLE runs ADD COLUMN a text, ADD COLUMN b text NOT NULL;",
+    ] {
+        caught(migrations_only_add(&one("schemas/postgres/0004_x.sql", statement)));
+    }
 }
 
 #[test]
@@ -335,4 +395,9 @@ fn what_is_allowed_is_let_through() {
     assert!(libraries_stay_in_their_room(&one("src/run/failure.rs", "    \"retried with backoff.\"\n")).is_empty());
     assert!(libraries_stay_in_their_room(&one("src/contract/profile.rs", "/// `hessboost` (built in).\n")).is_empty());
     assert!(names_say_something(&one("src/ledger/admit.rs", "fn admit() {}\n")).is_empty());
+    let adds = "-- never DROP\nCREATE INDEX i ON runs (fence);\nCREATE TABLE t (a text NOT NULL UNIQUE);\n\
+                ALTER TABLE runs ADD COLUMN a text, ADD COLUMN b text NOT NULL DEFAULT '';\n";
+    assert!(migrations_only_add(&one("schemas/postgres/0002_x.sql", adds)).is_empty());
+    let first = one("schemas/postgres/0001_ledger.sql", "CREATE UNIQUE INDEX i ON outbox (event_id);");
+    assert!(migrations_only_add(&first).is_empty());
 }

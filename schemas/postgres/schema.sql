@@ -219,6 +219,10 @@ ALTER TABLE ONLY public.transitions
 
 CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
+CREATE INDEX inbox_prunable ON public.inbox USING btree (received_at, topic, partition, "offset") WHERE ((outcome ->> 'outcome'::text) = ANY (ARRAY['REJECTED'::text, 'CONFLICT'::text, 'DUPLICATE_REQUEST'::text]));
+
+CREATE INDEX outbox_by_source ON public.outbox USING btree (source_topic, source_partition, source_offset) WHERE (source_offset IS NOT NULL);
+
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
 
 CREATE UNIQUE INDEX outbox_event_id ON public.outbox USING btree (event_id) WHERE (seq IS NULL);

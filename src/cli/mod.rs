@@ -12,6 +12,7 @@ mod generate;
 mod measure;
 mod migrate;
 mod progress;
+mod prune;
 mod report;
 mod reproduce;
 mod runs;
@@ -24,13 +25,14 @@ mod worker;
 
 use crate::config::Loaded;
 use crate::trainer::{self, Step};
+use crate::version;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Turns training requests into trained, evaluated, gated and published fraud-model bundles.
 #[derive(Debug, Parser)]
-#[command(name = "model-factory", version, max_term_width = 100)]
+#[command(name = "model-factory", version, long_version = version::long(), max_term_width = 100)]
 pub struct Cli {
     /// Configuration file; without it `model-factory.toml` where it exists.
     #[arg(long, global = true, value_name = "FILE")]
@@ -58,6 +60,7 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     Config(config::ConfigArgs),
     Doctor(doctor::DoctorArgs),
+    Prune(prune::PruneArgs),
     Measure(measure::MeasureArgs),
     Bench(bench::BenchArgs),
     Completions(generate::CompletionsArgs),
@@ -145,7 +148,13 @@ impl Cli {
             Command::Man(args) => args.run(),
             Command::Demo(args) => runtime()?.block_on(args.run()),
             Command::Dev(args) => runtime()?.block_on(args.run()),
-            Command::Worker(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Worker(args) => {
+                let runtime = runtime()?;
+                let ended = runtime.block_on(args.run(config()?));
+                // What was abandoned must not hold up the end.
+                runtime.shutdown_background();
+                ended
+            }
             Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
@@ -157,6 +166,7 @@ impl Cli {
             Command::Measure(args) => args.run(),
             Command::Bench(args) => runtime()?.block_on(args.run()),
             Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Prune(args) => runtime()?.block_on(args.run(config()?)),
             Command::TrainerChild(_)
             | Command::TrainerPrepare(_)
             | Command::TrainerWatch(_)

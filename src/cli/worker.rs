@@ -12,7 +12,8 @@ use tracing::info;
 
 /// Consume requests, carry runs to their verdict, send events; until SIGTERM or Ctrl-C.
 ///
-/// The first signal drains: leases are given back, admitted offsets committed. The second stops at once.
+/// The first signal drains: no new work is taken, admitted offsets are committed, and a run in hand that is not
+/// done after `[worker] drain_seconds` is given back. The second stops at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   model-factory worker --from earliest

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// Every setting of a worker.
@@ -66,6 +67,10 @@ pub struct WorkerSettings {
     pub ownership_boundaries: Option<PathBuf>,
     /// Runs that this process works on side by side.
     pub slots: u32,
+    /// How long a run in hand may go on after SIGTERM before it is given back.
+    pub drain_seconds: u32,
+    /// A loop that has not turned for so long is stuck, and `/livez` says so.
+    pub stall_seconds: NonZeroU32,
 }
 
 impl Default for WorkerSettings {
@@ -76,6 +81,8 @@ impl Default for WorkerSettings {
             log: "info".to_owned(),
             ownership_boundaries: None,
             slots: 1,
+            drain_seconds: 10,
+            stall_seconds: NonZeroU32::new(120).expect("it is not zero"),
         }
     }
 }

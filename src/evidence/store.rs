@@ -104,7 +104,7 @@ impl EvidenceStore {
     /// Proves that the store is write-once: a second put under a taken name must be refused. Some services
     /// ignore the condition in silence, and evidence could then be overwritten.
     pub async fn self_test(&self) -> Result<(), Fault> {
-        let probe = self.prefix.clone().join("_write_once_probe");
+        let probe = self.probe();
         match self.create(&probe, Bytes::from_static(b"first")).await {
             Ok(()) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
             Err(error) => return Err(fault(&error)),
@@ -117,6 +117,21 @@ impl EvidenceStore {
                 self.url
             ))),
         }
+    }
+
+    /// Whether the store answers: what [`Self::self_test`] left must be there.
+    pub async fn ask(&self) -> Result<(), Fault> {
+        match self.store.head(&self.probe()).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { .. }) => {
+                Err(Fault::Unusable(format!("{}: what was put there at the start is gone", self.url)))
+            }
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    fn probe(&self) -> ObjectPath {
+        self.prefix.clone().join("_write_once_probe")
     }
 
     /// Puts bytes under a free name, or finds the same bytes there. In both cases they were read back.

@@ -19,6 +19,8 @@ pub enum FaultAction {
     Error,
     /// Every connection to the database breaks.
     Cut,
+    /// The thread never comes back.
+    Stall,
 }
 
 /// `[fault]`: which point, and what.
@@ -63,6 +65,9 @@ pub(super) fn fire(point: &'static str) -> Result<(), Injected> {
             cut(armed.database_port);
             Ok(())
         }
+        FaultAction::Stall => loop {
+            std::thread::park();
+        },
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::Fault;
 use super::settings::{KafkaSettings, StartAt};
+use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -51,7 +52,13 @@ impl ClientContext for Rebalances {}
 impl ConsumerContext for Rebalances {
     /// Called while the consumer is asked for a record, so never while offsets are being settled.
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        info!(?rebalance, "the group shares the partitions anew");
+        let (change, partitions) = match rebalance {
+            Rebalance::Assign(list) => ("assigned", list.count()),
+            Rebalance::Revoke(list) => ("revoked", list.count()),
+            Rebalance::Error(_) => ("failed", 0),
+        };
+        info!(kafka.change = change, kafka.partitions = partitions, ?rebalance, "the group shares the partitions anew");
+        counter!("model_factory_rebalances_total", "change" => change).increment(1);
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }

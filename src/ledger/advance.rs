@@ -2,11 +2,12 @@
 
 use super::events::publication_draft;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Guarded, Lease, Step};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
+use crate::identity::RunId;
 use crate::run::{ExecutionMode, FailureCode, Transition};
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
@@ -26,7 +27,8 @@ impl Ledger {
 
     async fn take_steps(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Fault> {
         let mut transaction = self.pool.begin().await?;
-        let Some((mut run, at)) = hold(&mut transaction, lease).await? else {
+        let held = (lease.run_id.as_str(), lease.fence);
+        let Some((mut run, at)) = hold(&mut transaction, held, &lease.worker).await? else {
             transaction.rollback().await?;
             return Ok(Guarded::Lost);
         };
@@ -67,8 +69,29 @@ impl Ledger {
 
     /// Gives a run back without costing an attempt: the worker is shutting down.
     pub async fn release(&self, lease: &Lease) -> Result<Guarded, Fault> {
+        self.give_back((lease.run_id.as_str(), lease.fence), &lease.worker).await
+    }
+
+    /// Gives back every run that this worker holds, whatever it is doing with it; says which. A worker that has
+    /// to end and could not stop its work: the fence keeps that work from writing.
+    pub async fn release_all(&self, worker: &str) -> Result<Vec<RunId>, Fault> {
+        let rows = sqlx::query("SELECT run_id, fence FROM runs WHERE lease_owner = $1 ORDER BY run_id")
+            .bind(worker)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut released = Vec::with_capacity(rows.len());
+        for row in rows {
+            let run_id: String = row.try_get(0)?;
+            if let Guarded::Won(_) = self.give_back((&run_id, row.try_get(1)?), worker).await? {
+                released.push(run_id.parse().map_err(|error| unreadable("run id", error))?);
+            }
+        }
+        Ok(released)
+    }
+
+    async fn give_back(&self, held: (&str, i64), worker: &str) -> Result<Guarded, Fault> {
         let mut transaction = self.pool.begin().await?;
-        let Some((mut run, at)) = hold(&mut transaction, lease).await? else {
+        let Some((mut run, at)) = hold(&mut transaction, held, worker).await? else {
             transaction.rollback().await?;
             count_refused("release", Guarded::Lost);
             return Ok(Guarded::Lost);
@@ -85,12 +108,12 @@ impl Ledger {
             }
         };
         run.available_at = at;
-        if run.step(transition, None, at, &lease.worker, &mut additions).is_err() {
+        if run.step(transition, None, at, worker, &mut additions).is_err() {
             transaction.rollback().await?;
             return Ok(Guarded::Lost);
         }
-        run.store(&mut transaction, lease.fence, None).await?;
-        additions.store(&mut transaction, &lease.worker).await?;
+        run.store(&mut transaction, held.1, None).await?;
+        additions.store(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         Ok(Guarded::Won(run.state))
     }
@@ -161,14 +184,18 @@ pub(super) async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, 
 }
 
 /// Locks the run of a lease that still holds.
-async fn hold(connection: &mut PgConnection, lease: &Lease) -> Result<Option<(LockedRun, DateTime<Utc>)>, Fault> {
+async fn hold(
+    connection: &mut PgConnection,
+    (run_id, fence): (&str, i64),
+    worker: &str,
+) -> Result<Option<(LockedRun, DateTime<Utc>)>, Fault> {
     let row = sqlx::query(select_run!(
         "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3 AND r.lease_expires_at > clock_timestamp()
          FOR UPDATE OF r"
     ))
-    .bind(lease.run_id.as_str())
-    .bind(lease.fence)
-    .bind(&lease.worker)
+    .bind(run_id)
+    .bind(fence)
+    .bind(worker)
     .fetch_optional(&mut *connection)
     .await?;
     match row {

@@ -16,6 +16,7 @@ mod lease;
 mod overdue;
 mod place;
 mod progress;
+mod prune;
 mod receipts;
 mod relay;
 mod rescue;
@@ -28,6 +29,7 @@ pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
+pub use prune::{Pruned, Pruning};
 pub use receipts::Announced;
 pub use survey::{SchemaState, ServerState};
 pub use types::{

@@ -14,23 +14,35 @@ pub enum SchemaState {
     Older(i64),
     /// This release's; its version.
     Current(i64),
-    /// Of a newer release, or with gaps; its version.
+    /// Of a newer release; its version.
     Newer(i64),
 }
 
 impl SchemaState {
+    fn of(applied: &[i64], known: &[i64]) -> Self {
+        match applied.last() {
+            None => Self::Missing,
+            Some(version) if applied == known => Self::Current(*version),
+            Some(version) if applied.iter().all(|version| known.contains(version)) => Self::Older(*version),
+            Some(version) => Self::Newer(*version),
+        }
+    }
+
     /// What it is, and what to do where it is not this release's.
     pub fn advice(self) -> String {
         let needed = Ledger::needed_schema();
         match self {
-            Self::Missing => "the database holds no ledger yet; run `model-factory migrate`".to_owned(),
+            Self::Missing => {
+                format!("the database has no schema, this release needs version {needed}: run `model-factory migrate`")
+            }
             Self::Older(version) => format!(
-                "the database is at version {version}, this release needs {needed}; run `model-factory migrate`"
+                "the database's schema is version {version}, older than version {needed} that this release needs: run \
+                 `model-factory migrate` of this release"
             ),
-            Self::Current(version) => format!("the database is at version {version}, as this release needs it"),
+            Self::Current(version) => format!("the database's schema is version {version}, as this release needs it"),
             Self::Newer(version) => format!(
-                "the database is at version {version}, this release knows {needed}; use the newer release that \
-                 migrated it"
+                "the database's schema is version {version}, newer than version {needed} that this release knows: start \
+                 the release that migrated it, or a newer one"
             ),
         }
     }
@@ -69,12 +81,7 @@ impl Ledger {
     pub async fn schema_state(&self) -> Result<SchemaState, Fault> {
         let applied = self.applied().await?;
         let known: Vec<i64> = MIGRATIONS.iter().map(|(version, ..)| *version).collect();
-        Ok(match applied.last() {
-            None => SchemaState::Missing,
-            Some(version) if applied == known => SchemaState::Current(*version),
-            Some(version) if known.starts_with(&applied) => SchemaState::Older(*version),
-            Some(version) => SchemaState::Newer(*version),
-        })
+        Ok(SchemaState::of(&applied, &known))
     }
 
     /// The version of the schema that this release needs.
@@ -125,5 +132,24 @@ impl Ledger {
     /// The database's clock.
     pub async fn clock(&self) -> Result<DateTime<Utc>, Fault> {
         Ok(sqlx::query("SELECT clock_timestamp()").fetch_one(&self.pool).await?.try_get(0)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_does_not_fit_is_told_apart() {
+        for (applied, known, expected) in [
+            (&[][..], &[1, 3][..], SchemaState::Missing),
+            (&[1, 3], &[1, 3], SchemaState::Current(3)),
+            (&[1], &[1, 3], SchemaState::Older(1)),
+            (&[1, 3], &[1], SchemaState::Newer(3)),
+            // Without one in between: what is missing can still be applied.
+            (&[1, 3], &[1, 2, 3], SchemaState::Older(3)),
+        ] {
+            assert_eq!(SchemaState::of(applied, known), expected);
+        }
     }
 }

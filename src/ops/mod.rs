@@ -1,14 +1,20 @@
-//! HTTP for whoever operates a worker: is it alive, can it work, what did it count.
+//! HTTP for whoever operates a worker: do its loops turn, can it work, what did it count.
 //!
 //! Never: changes anything; listens beyond loopback unless configured.
 
-use crate::ledger::Ledger;
-use axum::Router;
+mod ready;
+
+pub use ready::AtHand;
+
+use crate::pulse::Pulse;
+use crate::version;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use metrics::describe_counter;
+use axum::{Json, Router};
+use metrics::{describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -18,14 +24,12 @@ use tokio::task::JoinHandle;
 /// What the checks look at.
 #[derive(Clone)]
 pub struct Health {
-    ledger: Ledger,
-}
-
-impl Health {
-    /// Checks over this ledger.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
-    }
+    /// What the worker needs.
+    pub at_hand: AtHand,
+    /// Its loops.
+    pub pulse: Pulse,
+    /// True once it takes no new work.
+    pub draining: watch::Receiver<bool>,
 }
 
 /// A running server.
@@ -46,8 +50,8 @@ impl Server {
     }
 }
 
-/// Serves `/livez` (the process answers), `/readyz` (the ledger answers) and `/metrics` (Prometheus) until
-/// `stopped`.
+/// Serves `/livez` (every loop turns), `/readyz` (what the worker needs is at hand) and `/metrics` (Prometheus)
+/// until `stopped`.
 pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Receiver<bool>) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(address)
         .await
@@ -56,7 +60,7 @@ pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Rece
     let recorder = PrometheusBuilder::new().install_recorder()?;
     describe();
     let router = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || recorder.render()))
         .with_state(health);
@@ -70,11 +74,32 @@ pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Rece
     Ok(Server { address, task })
 }
 
-async fn ready(State(health): State<Health>) -> (StatusCode, String) {
-    match health.ledger.ping().await {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
-    }
+/// 200, or 503 with the loops that are stuck.
+async fn live(State(health): State<Health>) -> (StatusCode, Json<Value>) {
+    let stuck = health.pulse.late();
+    let (code, status) = match stuck.as_slice() {
+        [] => (StatusCode::OK, "ok"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
+    };
+    let body = json!({
+        "status": status,
+        "stuck": stuck,
+        "version": version::VERSION,
+        "commit": version::COMMIT,
+        "build": version::PROFILE,
+    });
+    (code, Json(body))
+}
+
+/// 200, or 503 with what is not at hand. A worker that drains takes no new work, and says so.
+async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
+    let missing = health.at_hand.missing().await;
+    let (code, status) = match (*health.draining.borrow(), missing.is_empty()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (false, true) => (StatusCode::OK, "ok"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    (code, Json(json!({"status": status, "missing": missing})))
 }
 
 fn describe() {
@@ -83,4 +108,17 @@ fn describe() {
         "Writes that the ledger refused because the lease was lost, by kind"
     );
     describe_counter!("model_factory_producers_recreated_total", "Producers that were made again after a fatal error");
+    describe_counter!(
+        "model_factory_rebalances_total",
+        "Changes of this worker's partitions: a rebalance revokes and assigns; it follows a change of members"
+    );
+    describe_gauge!("model_factory_build_info", "1; which build this is");
+    gauge!(
+        "model_factory_build_info",
+        "version" => version::VERSION,
+        "commit" => version::COMMIT,
+        "build" => version::PROFILE,
+        "target" => version::target()
+    )
+    .set(1.0);
 }

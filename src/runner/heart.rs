@@ -6,6 +6,7 @@
 
 use crate::identity::RunId;
 use crate::ledger::{Fault, Lease, Ledger, Renewal};
+use crate::pulse::Beat;
 use metrics::counter;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -39,14 +40,14 @@ pub struct Heart {
 
 impl Heart {
     /// Starts the thread. It connects when there is a first lease.
-    pub fn start(ledger: &Ledger, worker: String) -> std::io::Result<Self> {
+    pub fn start(ledger: &Ledger, worker: String, beat: Beat) -> std::io::Result<Self> {
         let (orders, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ledger = ledger.clone();
         std::thread::Builder::new().name("heartbeats".to_owned()).spawn(move || {
             runtime.block_on(async {
                 match ledger.on_one_connection() {
-                    Ok(ledger) => Beating::new(ledger, worker).run(received).await,
+                    Ok(ledger) => Beating::new(ledger, worker, beat).run(received).await,
                     Err(fault) => error!(%fault, "no heartbeats"),
                 }
             });
@@ -86,6 +87,7 @@ struct Beating {
     next_beat: Instant,
     /// When the question was put, and its answer to come.
     asked: Option<(Instant, Answer)>,
+    beat: Beat,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a lease is held by the worker's own monotonic clock")]
@@ -98,8 +100,8 @@ async fn until(at: Instant) {
 }
 
 impl Beating {
-    fn new(ledger: Ledger, worker: String) -> Self {
-        Self { ledger, worker, lifelines: HashMap::new(), let_go: Vec::new(), next_beat: now(), asked: None }
+    fn new(ledger: Ledger, worker: String, beat: Beat) -> Self {
+        Self { ledger, worker, lifelines: HashMap::new(), let_go: Vec::new(), next_beat: now(), asked: None, beat }
     }
 
     /// A third of the lease: two beats may fail.
@@ -110,6 +112,11 @@ impl Beating {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
             let first_end = self.lifelines.values().map(|lifeline| lifeline.stop_at).min();
+            match first_end {
+                Some(_) => self.beat.may_take(self.every()),
+                // Without a lease there is nothing to renew.
+                None => self.beat.rests(),
+            }
             tokio::select! {
                 // Orders first: a lease that was let go is no lost one.
                 biased;

@@ -1,8 +1,10 @@
-//! What an attempt knows of its lease: go on, or why not.
+//! What an attempt knows of its lease: go on, or why not; and what it tells about itself: it goes on.
 
 use super::Interrupted;
 use super::heart::{Heart, Stop};
 use crate::ledger::Lease;
+use crate::pulse::Beat;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Holds one lease through the worker's heart until it is dropped.
@@ -11,15 +13,26 @@ pub(super) struct Keeper<'a> {
     lease: &'a Lease,
     stop: watch::Receiver<Stop>,
     shutdown: watch::Receiver<bool>,
+    beat: &'a Beat,
 }
 
+/// How long a stage may take that trains nothing: it reads and writes documents, and tries again by itself.
+const SLOW_STAGE: Duration = Duration::from_mins(10);
+
 impl<'a> Keeper<'a> {
-    pub(super) fn start(heart: &'a Heart, lease: &'a Lease, shutdown: watch::Receiver<bool>) -> Self {
-        Self { heart, lease, stop: heart.hold(lease), shutdown }
+    pub(super) fn start(heart: &'a Heart, lease: &'a Lease, shutdown: watch::Receiver<bool>, beat: &'a Beat) -> Self {
+        beat.may_take(SLOW_STAGE);
+        Self { heart, lease, stop: heart.hold(lease), shutdown, beat }
+    }
+
+    /// What comes now is bounded by this, and may take so long.
+    pub(super) fn may_take(&self, seconds: u32) {
+        self.beat.may_take(SLOW_STAGE.max(Duration::from_secs(u64::from(seconds))));
     }
 
     /// Between two steps: go on, or why not.
     pub(super) fn check(&self) -> Result<(), Interrupted> {
+        self.beat.may_take(SLOW_STAGE);
         match *self.stop.borrow() {
             Stop::Lost => Err(Interrupted::Lost),
             Stop::Cancelled => Err(Interrupted::Cancelled),

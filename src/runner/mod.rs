@@ -22,6 +22,7 @@ use crate::dataset::Inputs;
 use crate::evidence::EvidenceStore;
 use crate::faults::{Injected, reach};
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
+use crate::pulse::Beat;
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::signing::PrivateKey;
 use crate::trainer::{TrainerCommand, TrainerRegistrations};
@@ -117,12 +118,13 @@ impl From<ledger::Fault> for Interrupted {
 }
 
 impl Runner {
-    /// Works until `shutdown` turns true; the run in hand is given back.
-    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) {
+    /// Works until `shutdown` turns true; the run in hand may go on until `give_back` does.
+    pub async fn run(&self, mut shutdown: watch::Receiver<bool>, give_back: &watch::Receiver<bool>, beat: &Beat) {
         const IDLE: Duration = Duration::from_millis(250);
         const UNAVAILABLE: Duration = Duration::from_secs(2);
         while !*shutdown.borrow() {
-            let pause = match self.run_once(&shutdown).await {
+            beat.turned();
+            let pause = match self.turn(give_back, beat).await {
                 Ok(RunnerOutcome::Idle) => IDLE,
                 Ok(RunnerOutcome::Settled { .. } | RunnerOutcome::Lost { .. }) => continue,
                 Err(fault) => {
@@ -136,8 +138,12 @@ impl Runner {
     }
 
     /// Rescues expired leases, withdraws overdue publications, writes receipts of those that succeeded; then
-    /// claims one run and carries it as far as it goes.
-    pub async fn run_once(&self, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
+    /// claims one run and carries it as far as it goes. The run in hand is given back when `give_back` turns true.
+    pub async fn run_once(&self, give_back: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
+        self.turn(give_back, &Beat::default()).await
+    }
+
+    async fn turn(&self, give_back: &watch::Receiver<bool>, beat: &Beat) -> Result<RunnerOutcome, ledger::Fault> {
         for (run_id, state) in self.ledger.requeue_expired(&self.worker, 16).await? {
             warn!(run.id = %run_id, run.state = %state, "took a run from a worker that was lost");
         }
@@ -152,12 +158,17 @@ impl Runner {
             return Ok(RunnerOutcome::Idle);
         };
         let span = info_span!("run", run.id = %lease.run_id, run.fence = lease.fence, run.attempt = lease.attempt);
-        self.work(lease, shutdown).instrument(span).await
+        self.work(lease, give_back, beat).instrument(span).await
     }
 
-    async fn work(&self, lease: Lease, shutdown: &watch::Receiver<bool>) -> Result<RunnerOutcome, ledger::Fault> {
+    async fn work(
+        &self,
+        lease: Lease,
+        give_back: &watch::Receiver<bool>,
+        beat: &Beat,
+    ) -> Result<RunnerOutcome, ledger::Fault> {
         info!(run.mode = %lease.mode, "started");
-        let keeper = Keeper::start(&self.heart, &lease, shutdown.clone());
+        let keeper = Keeper::start(&self.heart, &lease, give_back.clone(), beat);
         let attempt = Attempt::begin(&lease);
         let ended = match lease.mode {
             // On the heap: the story of a run is a large future.

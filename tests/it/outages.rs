@@ -83,7 +83,7 @@ async fn while_postgres_is_away_intake_waits_and_afterwards_every_request_has_it
     .await;
     end(&mut worker).await;
     let history = collect(&world).await;
-    assert_eq!((history.requests.len(), history.committed), (REQUESTS, REQUESTS as i64));
+    assert_eq!((history.requests.len(), history.settled()), (REQUESTS, REQUESTS as i64));
     assert_eq!((history.runs.len(), history.dead_letters.len()), (REQUESTS, 0));
     assert!(!drained(&history), "nobody trained");
     assert_eq!(check(&history), []);
@@ -182,7 +182,7 @@ async fn restarting_kafka_and_postgres_in_the_middle_of_5000_requests_loses_and_
     end(&mut worker).await;
 
     let history = collect(&world).await;
-    assert_eq!((history.requests.len(), history.committed), (REQUESTS, REQUESTS as i64));
+    assert_eq!((history.requests.len(), history.settled()), (REQUESTS, REQUESTS as i64));
     assert!(drained(&history));
     assert_eq!(check(&history), []);
     let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();

@@ -25,7 +25,7 @@ impl Drop for Worker {
 fn start(world: &World, name: &str) -> Worker {
     let log = std::fs::File::create(world.folder.path().join(format!("{name}.log"))).unwrap();
     let mut command = world.command(&["worker", "--from", "earliest"]);
-    command.env("MODEL_FACTORY_WORKER__LOG_FORMAT", "json");
+    command.env("MODEL_FACTORY_WORKER__LOG_FORMAT", "json").env("MODEL_FACTORY_WORKER__DRAIN_SECONDS", "1");
     Worker(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
 }
 
@@ -137,7 +137,7 @@ async fn a_worker_that_sleeps_through_its_lease_wakes_up_without_a_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_told_to_stop_gives_its_run_back_without_costing_an_attempt() {
+async fn a_run_that_outlives_the_drain_is_given_back_without_costing_an_attempt() {
     let world = World::new().await;
     let mut long = request("req-drain-0001");
     long["training_config_ref"] = json!("profiles/long_training.yaml");

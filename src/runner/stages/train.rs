@@ -68,6 +68,8 @@ impl Runner {
                 Failure::new(FailureCode::TrainerFailed, format!("no job directory in {place}: {error}"))
             })?;
         let given = self.give(attempt, &resolved.plan);
+        // Whoever grants hours for a fit has data to match.
+        keeper.may_take(given.limits.wall_seconds);
         self.prepare(job_dir.path(), resolved, given).await?;
         keeper.check()?;
         reach("train.fetched")?;
@@ -161,6 +163,7 @@ impl Runner {
     ) -> Result<(), Interrupted> {
         for &(step, start, end) in trainer::steps(&resolved.plan) {
             let command = self.trainer.to(step);
+            keeper.may_take(given.limits.wall_seconds);
             let exit = trainer::run(&command, job_dir, &given.limits, keeper.stopped(), |progress| {
                 teller.tell(progress.within(start, end));
             })

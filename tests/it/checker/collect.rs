@@ -48,37 +48,48 @@ fn consumer(brokers: &str, group: &str) -> BaseConsumer {
         .unwrap()
 }
 
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), ASK).unwrap();
+    metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect()
+}
+
+/// One partition after the other.
 fn whole(brokers: &str, topic: &str) -> Vec<Seen> {
     let consumer = consumer(brokers, "checker");
-    let (_, end) = consumer.fetch_watermarks(topic, 0, ASK).unwrap();
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
-    consumer.assign(&list).unwrap();
     let mut seen = Vec::new();
-    while seen.last().map_or(0, |last: &Seen| last.offset + 1) < end {
-        let message = consumer.poll(ASK).expect("a record within the bound").unwrap();
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-        seen.push(Seen {
-            partition: message.partition(),
-            offset: message.offset(),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().unwrap_or_default().to_vec(),
-            headers: headers
-                .filter_map(|h| Some((h.key.to_owned(), String::from_utf8(h.value?.to_vec()).ok()?)))
-                .collect(),
-        });
+    for partition in partitions(&consumer, topic) {
+        let (_, end) = consumer.fetch_watermarks(topic, partition, ASK).unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        consumer.assign(&list).unwrap();
+        let mut next = 0;
+        while next < end {
+            let message = consumer.poll(ASK).expect("a record within the bound").unwrap();
+            next = message.offset() + 1;
+            let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+            seen.push(Seen {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().unwrap_or_default().to_vec(),
+                headers: headers
+                    .filter_map(|h| Some((h.key.to_owned(), String::from_utf8(h.value?.to_vec()).ok()?)))
+                    .collect(),
+            });
+        }
     }
     seen
 }
 
-fn committed(brokers: &str, group: &str, topic: &str) -> i64 {
+fn committed(brokers: &str, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+    let consumer = consumer(brokers, group);
     let mut list = TopicPartitionList::new();
-    list.add_partition(topic, 0);
-    let found = consumer(brokers, group).committed_offsets(list, ASK).unwrap();
-    match found.elements()[0].offset() {
-        Offset::Offset(offset) => offset,
-        _ => 0,
+    for partition in partitions(&consumer, topic) {
+        list.add_partition(topic, partition);
     }
+    let found = consumer.committed_offsets(list, ASK).unwrap();
+    let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+    found.elements().iter().map(|element| (element.partition(), offset(element.offset()))).collect()
 }
 
 async fn ledger(url: &str, history: &mut History) {

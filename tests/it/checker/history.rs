@@ -23,6 +23,13 @@ impl Seen {
     }
 }
 
+impl History {
+    /// Records that the group has settled, over all partitions.
+    pub fn settled(&self) -> i64 {
+        self.committed.values().sum()
+    }
+}
+
 /// What the ledger says became of a record.
 #[derive(Debug, Clone)]
 pub struct Decided {
@@ -55,12 +62,12 @@ pub struct Stepped {
     pub fence: i64,
 }
 
-/// A whole history. Topics have one partition in these tests.
+/// A whole history.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub requests: Vec<Seen>,
-    /// Next offset to be read by the group.
-    pub committed: i64,
+    /// Next offset to be read by the group, of each partition.
+    pub committed: BTreeMap<i32, i64>,
     pub decided: Vec<Decided>,
     pub runs: Vec<Run>,
     pub steps: Vec<Stepped>,

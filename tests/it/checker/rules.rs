@@ -56,8 +56,9 @@ fn s1_one_outcome_per_record(history: &History, found: Found<'_>) {
     for record in &history.requests {
         let at = (record.partition, record.offset);
         let outcomes = count.remove(&at).unwrap_or(0);
-        if outcomes > 1 || (outcomes == 0 && record.offset < history.committed) {
-            broken(found, "S1", format!("{at:?} has {outcomes} outcomes, {} is committed", history.committed));
+        let committed = history.committed.get(&record.partition).copied().unwrap_or(0);
+        if outcomes > 1 || (outcomes == 0 && record.offset < committed) {
+            broken(found, "S1", format!("{at:?} has {outcomes} outcomes, {committed} is committed"));
         }
     }
     for at in count.keys() {

@@ -44,7 +44,7 @@ fn good() -> History {
             seen(1, request("one").to_string().as_bytes(), &[]),
             seen(2, b"{", &[]),
         ],
-        committed: 3,
+        committed: BTreeMap::from([(0, 3)]),
         decided: vec![
             decided(0, "ADMITTED", Some(RUN)),
             decided(1, "DUPLICATE_REQUEST", Some(RUN)),

@@ -18,7 +18,7 @@ pub use kafka::{committed, own_topics, own_topics_on};
 pub use postgres::{fresh_database, ledger_on};
 pub use process::Worker;
 pub use registry::{asks_the_registry, said, serve};
-pub use world::{World, request};
+pub use world::{World, request, unwatched};
 
 use std::time::{Duration, Instant};
 

@@ -8,6 +8,7 @@ use model_factory::dataset::Inputs;
 use model_factory::intake::{Intake, IntakeOutcome};
 use model_factory::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
 use model_factory::ledger::{Ledger, Outcome};
+use model_factory::pulse::Pulse;
 use model_factory::relay::Relay;
 use model_factory::runner::{Runner, RunnerOutcome};
 use model_factory::trainer::TrainerCommand;
@@ -95,6 +96,7 @@ impl World {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("MODEL_FACTORY_WORKER__HTTP", "127.0.0.1:0")
+            .env("MODEL_FACTORY_WORKER__DRAIN_SECONDS", "0")
             .env("MODEL_FACTORY_KAFKA__BROKERS", &config.kafka.brokers)
             .env("MODEL_FACTORY_KAFKA__GROUP_ID", &config.kafka.group_id)
             .env("MODEL_FACTORY_KAFKA__TOPICS__REQUESTS", &topics.requests)
@@ -153,7 +155,7 @@ impl World {
     }
 
     pub async fn runner(&self, worker: &str, threads: u32) -> Runner {
-        let mut runner = app::runner(&self.config, self.ledger.clone(), worker.to_owned()).await.unwrap();
+        let mut runner = app::runner(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
         runner.trainer = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
         runner.threads = threads;
         runner
@@ -208,6 +210,11 @@ impl World {
     pub async fn dead_letters(&self, count: usize) -> Vec<Inbound> {
         take(&self.dead_letters, count).await
     }
+}
+
+/// Nobody looks.
+pub fn unwatched() -> Pulse {
+    Pulse::new(Duration::from_hours(1))
 }
 
 /// Exactly so many records: fewer within the bound, or one more, fails the test.

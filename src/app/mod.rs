@@ -1,22 +1,27 @@
 //! Builds the adapters, spawns the loops, supervises their end.
 
+mod drain;
+
 use crate::config::{Config, TrainerSettings};
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
 use crate::intake::Intake;
-use crate::kafka::{Inbox, Topics};
+use crate::kafka::{BrokerProbe, Inbox, Topics};
 use crate::ledger::{ConfirmedBy, Ledger};
 use crate::ops;
+use crate::pulse::Pulse;
 use crate::registry::RegistryListener;
 use crate::relay::Relay;
 use crate::runner::{Ceiling, Heart, ProgressRate, Runner};
 use crate::trainer::{self, Enforcement, TrainerCommand};
+use crate::version;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use drain::{Abandoned, Loops};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 /// One of the three loops.
@@ -37,8 +42,8 @@ impl Role {
     }
 }
 
-/// Runs a worker until `shutdown` turns true, then drains it: leases are given back, offsets of what
-/// was admitted are committed. A loop that ends by itself ends the worker with an error.
+/// Runs a worker until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
+/// back, offsets of what was admitted committed. A loop that ends by itself ends the worker with an error.
 pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
     #[cfg(debug_assertions)]
     if let Some(fault) = config.fault.clone() {
@@ -54,50 +59,93 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     ledger.check_schema().await.context("the database is not ready")?;
     Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
 
-    let (stop, stopped) = watch::channel(false);
-    let mut loops: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    let pulse = Pulse::new(Duration::from_secs(u64::from(config.worker.stall_seconds.get())));
+    let mut at_hand = ops::AtHand::default();
+    at_hand.need("database", {
+        let ledger = ledger.clone();
+        move || {
+            let ledger = ledger.clone();
+            async move { ledger.ping().await.map_err(|fault| fault.to_string()) }
+        }
+    });
+    at_hand.need("broker", {
+        let broker = BrokerProbe::open(&config.kafka)?;
+        move || {
+            let broker = broker.clone();
+            async move { broker.ask().await.map_err(|fault| fault.to_string()) }
+        }
+    });
+
+    let mut loops = Loops::new();
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
-        let intake = Intake::new(inbox, ledger.clone(), inputs.allow_list(), name.clone());
-        let stopped = stopped.clone();
-        loops.spawn(async move { ("intake", intake.run(stopped).await.map_err(Into::into)) });
+        let intake = Intake::new(inbox, ledger.clone(), inputs.allow_list(), name.clone()).watched(pulse.of("intake"));
+        let stopped = loops.stop();
+        loops.spawn("intake", async move { Ok(intake.run(stopped).await?) });
     }
     if roles.contains(&Role::Runner) {
-        let runner = Arc::new(runner(&config, ledger.clone(), name.clone()).await?);
-        for _ in 0..config.worker.slots.max(1) {
-            let (runner, stopped) = (Arc::clone(&runner), stopped.clone());
-            loops.spawn(async move {
-                runner.run(stopped).await;
-                ("runner", Ok(()))
+        let runner = Arc::new(runner(&config, ledger.clone(), name.clone(), &pulse).await?);
+        at_hand.need("store", {
+            let store = runner.store.clone();
+            move || {
+                let store = store.clone();
+                async move { store.ask().await.map_err(|fault| fault.to_string()) }
+            }
+        });
+        for slot in 1..=config.worker.slots.max(1) {
+            let (runner, beat) = (Arc::clone(&runner), pulse.of(format!("runner {slot}")));
+            let (stopped, give_back) = (loops.stop(), loops.give_back());
+            loops.spawn("runner", async move {
+                runner.run(stopped, &give_back, &beat).await;
+                Ok(())
             });
         }
     }
     if roles.contains(&Role::Relay) {
-        let relay = Relay::new(&config.kafka, ledger.clone(), boundaries, name.clone())?;
-        let stopped = stopped.clone();
-        loops.spawn(async move { ("relay", relay.run(stopped).await.map_err(Into::into)) });
+        let relay = Relay::new(&config.kafka, ledger.clone(), boundaries, name.clone())?.watched(pulse.of("relay"));
+        let stopped = loops.stop_relay();
+        loops.spawn("relay", async move { Ok(relay.run(stopped).await?) });
     }
     if roles.contains(&Role::Relay) && listens {
         let inbox = Inbox::subscribe_to_registry(&config.kafka).await?;
-        let listener = RegistryListener::new(inbox, ledger.clone(), name.clone());
-        let stopped = stopped.clone();
-        loops.spawn(async move { ("registry", listener.run(stopped).await.map_err(Into::into)) });
+        let listener = RegistryListener::new(inbox, ledger.clone(), name.clone()).watched(pulse.of("registry"));
+        let stopped = loops.stop();
+        loops.spawn("registry", async move { Ok(listener.run(stopped).await?) });
     }
-    let health = ops::Health::new(ledger.clone());
-    let http = ops::serve(config.worker.http, health, stopped.clone()).await?;
-    info!(worker = %name, http = %http.address(), ?roles, "working");
+    let (end, ended) = watch::channel(false);
+    let health = ops::Health { at_hand, pulse, draining: loops.stop() };
+    let http = ops::serve(config.worker.http, health, ended).await?;
+    info!(worker = %name, version = version::VERSION, commit = version::COMMIT, http = %http.address(), ?roles, "working");
 
-    let ended = supervise(loops, stop, shutdown).await;
+    let ended = loops.supervise(Duration::from_secs(u64::from(config.worker.drain_seconds)), shutdown).await;
+    if ended.as_ref().is_err_and(|fault| fault.is::<Abandoned>()) {
+        give_up_leases(&ledger, &name).await;
+    }
     reach("shutdown.drained")?;
+    end.send_replace(true);
     http.ended().await;
-    ledger.close().await;
+    // Abandoned work may still hold connections.
+    let _ = tokio::time::timeout(LAST_WORDS, ledger.close()).await;
     info!("stopped");
     ended
 }
 
+/// How long a worker that has to end all the same may take to say so.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Runs whose work did not stop in time go back without costing an attempt; the fence keeps that work from
+/// writing anything more. Where even this fails, the leases expire.
+async fn give_up_leases(ledger: &Ledger, worker: &str) {
+    match tokio::time::timeout(LAST_WORDS, ledger.release_all(worker)).await {
+        Ok(Ok(released)) => info!(?released, "gave back what did not stop in time"),
+        Ok(Err(fault)) => error!(%fault, "leases could not be given back; they expire"),
+        Err(_) => error!("the ledger did not answer; leases expire"),
+    }
+}
+
 /// A runner by the configuration: opens the store, proves that it is write-once, opens the inputs.
-pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::Result<Runner> {
+pub async fn runner(config: &Config, ledger: Ledger, worker: String, pulse: &Pulse) -> anyhow::Result<Runner> {
     let store = EvidenceStore::open(&config.evidence)?;
     store.self_test().await.context("the evidence store is not fit ([evidence])")?;
     std::fs::create_dir_all(&config.trainer.scratch)
@@ -114,7 +162,7 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String) -> anyhow::
         warn!("bundles are not signed ([signing] allow_unsigned)");
     }
     Ok(Runner {
-        heart: Heart::start(&ledger, worker.clone()).context("cannot start the heartbeats")?,
+        heart: Heart::start(&ledger, worker.clone(), pulse.of("heartbeats")).context("cannot start the heartbeats")?,
         ledger,
         store,
         inputs: crate::dataset::Inputs::open(&config.inputs)?,
@@ -155,48 +203,6 @@ fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Waits for the first of: a word from outside, or a loop that ended. Then stops the others and waits
-/// for them.
-async fn supervise(
-    mut loops: JoinSet<(&'static str, anyhow::Result<()>)>,
-    stop: watch::Sender<bool>,
-    mut shutdown: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let mut first_fault = None;
-    let mut stopping = false;
-    loop {
-        let ended = tokio::select! {
-            ended = loops.join_next() => ended,
-            _ = shutdown.wait_for(|stop| *stop), if !stopping => {
-                info!("draining");
-                stopping = true;
-                stop.send_replace(true);
-                if let Err(injected) = reach("shutdown.begun") {
-                    first_fault.get_or_insert(injected.into());
-                }
-                continue;
-            }
-        };
-        let fault = match ended {
-            None => break,
-            Some(Ok((_, Ok(())))) if stopping => None,
-            Some(Ok((name, Ok(())))) => Some(anyhow::anyhow!("the {name} loop ended by itself")),
-            Some(Ok((name, Err(fault)))) => Some(fault.context(format!("the {name} loop gave up"))),
-            Some(Err(panic)) => Some(anyhow::anyhow!("a loop panicked: {panic}")),
-        };
-        if let Some(fault) = fault {
-            error!(%fault, "stopping the worker");
-            first_fault.get_or_insert(fault);
-            stopping = true;
-            stop.send_replace(true);
-        }
-    }
-    match first_fault {
-        Some(fault) => Err(fault),
-        None => Ok(()),
-    }
 }
 
 /// `host-pid-start`: unique among the living and the dead.

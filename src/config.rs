@@ -157,6 +157,8 @@ pub enum ConfigError {
 
 const PREFIX: &str = "MODEL_FACTORY_";
 const DEFAULT_FILE: &str = "model-factory.toml";
+/// Keys whose values may look like numbers, and of which an error must not show the value.
+const ALWAYS_TEXT: [&str; 3] = ["username", "password", "key_password"];
 
 impl Config {
     /// Reads file and environment. Without `--config` the default file is read where it exists.
@@ -222,14 +224,16 @@ fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
 }
 
 /// Sets the key with this path, its parts joined by `__`. A value that reads as a TOML number, boolean or
-/// list is one, all else is text. librdkafka's names have dots, which a shell's variables cannot.
+/// list is one, all else is text, and so is every name and secret. librdkafka's names have dots, which a shell's
+/// variables cannot.
 fn set(table: &mut toml::Table, name: &str, path: &str, value: &str) -> Result<(), ConfigError> {
     if let Some(property) = path.strip_prefix("kafka__properties__") {
         let value = toml::Value::String(value.to_owned());
         return insert(table, name, &["kafka", "properties", &property.replace('_', ".")], value);
     }
+    let is_text = path.rsplit("__").next().is_some_and(|key| ALWAYS_TEXT.contains(&key));
     let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
-    let value = match parsed {
+    let value = match parsed.filter(|_| !is_text) {
         Some(
             v @ (toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Array(_)),
         ) => v,
@@ -319,6 +323,15 @@ mod tests {
         assert_eq!(by_file.signing_key().unwrap().unwrap().public(), key.public());
         std::fs::write(&file, "no key").unwrap();
         assert!(matches!(by_file.signing_key(), Err(ConfigError::Key(KeyFault::NoPrivateKey))));
+    }
+
+    #[test]
+    fn a_password_that_looks_like_a_number_is_one_and_is_not_printed() {
+        let names = ["USERNAME", "PASSWORD", "KEY_PASSWORD"].map(|key| format!("MODEL_FACTORY_KAFKA__SECURITY__{key}"));
+        let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "1234567")).collect();
+        let security = load("", &variables).unwrap().kafka.security;
+        let given = [security.password.as_ref().unwrap().reveal(), security.key_password.as_ref().unwrap().reveal()];
+        assert_eq!((security.username.as_deref(), given), (Some("1234567"), ["1234567"; 2]));
     }
 
     #[test]

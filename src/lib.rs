@@ -30,6 +30,7 @@ pub mod kafka;
 pub mod ledger;
 pub mod objects;
 pub mod retry;
+pub mod secret;
 pub mod signing;
 pub mod trainer;
 

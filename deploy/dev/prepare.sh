@@ -16,10 +16,12 @@ bindir=$(pg_config --bindir 2>/dev/null || true)
 if ! [ -x "$bindir/initdb" ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     missing+=(postgresql)
 fi
-if ! { command -v docker >/dev/null && docker info >/dev/null 2>&1; }; then
-    need java openjdk-17-jre-headless
-    need mvn maven
-fi
+# Kafka by its official jars: the broker of the tests where there is no Docker, and always the one with TLS.
+need java openjdk-17-jre-headless
+need mvn maven
+need openssl openssl
+# Building OpenSSL.
+need perl perl
 
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

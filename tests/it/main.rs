@@ -28,4 +28,5 @@ mod resolving;
 mod support;
 mod trainer;
 mod trainers;
+mod transport;
 mod worker;

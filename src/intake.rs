@@ -132,7 +132,9 @@ impl Intake {
         let outcomes = match decided {
             Ok(outcomes) => outcomes,
             // An unknown commit is resolved by bringing the same batch again: what was decided stays so.
-            Err(fault @ (ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_))) => {
+            Err(
+                fault @ (ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_) | ledger::Fault::Denied(_)),
+            ) => {
                 warn!(%fault, records = self.in_hand.records.len(), "nothing is settled until the ledger answers");
                 return Ok(IntakeOutcome::Waiting);
             }

@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod objects;
 pub mod pulse;
 pub mod retry;
+pub mod secret;
 pub mod signing;
 pub mod trainer;
 pub mod version;

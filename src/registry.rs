@@ -171,6 +171,8 @@ async fn hear(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<Heard, 
             error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");
             Ok(Heard::Refused)
         }
-        Err(fault @ (ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_))) => Err(fault),
+        Err(fault @ (ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_) | ledger::Fault::Denied(_))) => {
+            Err(fault)
+        }
     }
 }

@@ -103,9 +103,11 @@ impl Relay {
                     broken.close().await;
                 }
                 Err(fault @ RelayFault::Kafka(_)) => warn!(%fault, "the outbox waits for Kafka"),
-                Err(fault @ RelayFault::Ledger(ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_))) => {
-                    warn!(%fault, "the relay waits for the ledger");
-                }
+                Err(
+                    fault @ RelayFault::Ledger(
+                        ledger::Fault::Unavailable(_) | ledger::Fault::CommitUnknown(_) | ledger::Fault::Denied(_),
+                    ),
+                ) => warn!(%fault, "the relay waits for the ledger"),
                 Err(fault @ (RelayFault::Ledger(ledger::Fault::Refused(_)) | RelayFault::Ownership(_))) => {
                     return Err(fault);
                 }

@@ -13,6 +13,11 @@
 #
 # MODEL_FACTORY_KAFKA_STATE (an absolute folder) makes it a broker of one's own beside the shared one,
 # whatever MODEL_FACTORY_TEST_BROKERS says; MODEL_FACTORY_KAFKA_PORT chooses its port.
+#
+# MODEL_FACTORY_KAFKA_SECURE=1 gives a broker of one's own further listeners, and prints `NAME=host:port` a line:
+# PLAINTEXT, SASL (SASL_SSL: PLAIN, SCRAM, OAUTHBEARER), MTLS (a client's certificate is required), EXPIRED (shows an
+# expired certificate). Certificates and keys are in the state folder's tls/ (certificates.sh); the users `worker` and
+# `other` have the password `secret-of-<name>`; the authorizer lets `worker` do everything and others nothing.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -21,6 +26,8 @@ lib="$root/target/dev/kafka/lib"
 version=4.1.0
 
 say() { echo "kafka: $*" >&2; }
+
+secure() { [ "${MODEL_FACTORY_KAFKA_SECURE:-}" = 1 ]; }
 
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -92,15 +99,69 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 PROPERTIES
+    local users=()
+    if secure; then
+        add_secure_listeners "$port" "$controller"
+        for user in worker other; do
+            for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
+                users+=(--add-scram "$mechanism=[name=$user,password=secret-of-$user]")
+            done
+        done
+    fi
     java -cp "$lib/*" kafka.tools.StorageTool format --config "$state/server.properties" \
-        --cluster-id MkU3OEVBNTcwNTJENDM2Qk >"$state/format.log" 2>&1 || { cat "$state/format.log" >&2; return 1; }
+        --cluster-id MkU3OEVBNTcwNTJENDM2Qk "${users[@]}" >"$state/format.log" 2>&1 || { cat "$state/format.log" >&2; return 1; }
     say "starting Apache Kafka $version on port $port"
     run_jars "$port"
-    echo "127.0.0.1:$port" >"$state/brokers"
+    if ! secure; then
+        echo "127.0.0.1:$port" >"$state/brokers"
+    fi
+}
+
+# Over the properties that are there already: listeners with TLS and SASL, and who may do what.
+add_secure_listeners() {
+    local tls="$state/tls" sasl mtls expired login=org.apache.kafka.common.security
+    "$root/deploy/dev/certificates.sh" "$tls"
+    cat "$tls/server.key" "$tls/server.pem" >"$tls/server.keystore.pem"
+    cat "$tls/expired.key" "$tls/expired.pem" >"$tls/expired.keystore.pem"
+    sasl=$(free_port) mtls=$(free_port) expired=$(free_port)
+    sed -i -E '/^(listeners|advertised.listeners|listener.security.protocol.map)=/d' "$state/server.properties"
+    cat >>"$state/server.properties" <<PROPERTIES
+listeners=PLAINTEXT://127.0.0.1:$1,CONTROLLER://127.0.0.1:$2,SASL://127.0.0.1:$sasl,MTLS://127.0.0.1:$mtls,EXPIRED://127.0.0.1:$expired
+advertised.listeners=PLAINTEXT://127.0.0.1:$1,SASL://localhost:$sasl,MTLS://localhost:$mtls,EXPIRED://localhost:$expired
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_SSL,MTLS:SSL,EXPIRED:SSL
+ssl.keystore.type=PEM
+ssl.truststore.type=PEM
+ssl.keystore.location=$tls/server.keystore.pem
+ssl.truststore.location=$tls/ca.pem
+listener.name.mtls.ssl.client.auth=required
+listener.name.mtls.ssl.principal.mapping.rules=RULE:^CN=(.*)\$/\$1/
+listener.name.expired.ssl.keystore.type=PEM
+listener.name.expired.ssl.keystore.location=$tls/expired.keystore.pem
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl.plain.sasl.jaas.config=$login.plain.PlainLoginModule required user_worker="secret-of-worker" user_other="secret-of-other";
+listener.name.sasl.scram-sha-256.sasl.jaas.config=$login.scram.ScramLoginModule required;
+listener.name.sasl.scram-sha-512.sasl.jaas.config=$login.scram.ScramLoginModule required;
+listener.name.sasl.oauthbearer.sasl.jaas.config=$login.oauthbearer.OAuthBearerLoginModule required;
+listener.name.sasl.oauthbearer.sasl.server.callback.handler.class=$login.oauthbearer.OAuthBearerValidatorCallbackHandler
+listener.name.sasl.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://$tls/jwks.json
+listener.name.sasl.oauthbearer.sasl.oauthbearer.expected.audience=kafka
+listener.name.sasl.oauthbearer.sasl.oauthbearer.clock.skew.seconds=0
+listener.name.sasl.oauthbearer.connections.max.reauth.ms=4000
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:worker;User:ANONYMOUS
+PROPERTIES
+    cat >"$state/brokers" <<BROKERS
+PLAINTEXT=127.0.0.1:$1
+SASL=localhost:$sasl
+MTLS=localhost:$mtls
+EXPIRED=localhost:$expired
+BROKERS
 }
 
 run_jars() {
-    setsid java -Xmx512m -cp "$lib/*" kafka.Kafka "$state/server.properties" \
+    # Which files tokens may be verified by.
+    local allowed="-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$state/tls/jwks.json"
+    setsid java -Xmx512m "$allowed" -cp "$lib/*" kafka.Kafka "$state/server.properties" \
         >>"$state/kafka.log" 2>&1 </dev/null &
     echo $! >"$state/pid"
     wait_for_port "$1" kill -0 "$(cat "$state/pid")" || { tail -20 "$state/kafka.log" >&2; return 1; }
@@ -131,7 +192,12 @@ start() {
 }
 
 provide() {
-    if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    if secure && ! { command -v java && command -v mvn && command -v openssl; } >/dev/null; then
+        say "a broker with TLS needs Java 17, Maven and openssl"
+        return 3
+    elif secure; then
+        start_jars
+    elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
         start_docker
     elif command -v java >/dev/null && command -v mvn >/dev/null; then
         start_jars
@@ -177,7 +243,7 @@ go_away() {
 
 come_back() {
     local port
-    port=$(sed 's/.*://' "$state/brokers")
+    port=$(sed -n '1s/.*://p' "$state/brokers")
     if [ -e "$state/container" ]; then
         docker start "$(cat "$state/container")" >/dev/null
         wait_for_port "$port" docker inspect "$(cat "$state/container")" >/dev/null

@@ -16,14 +16,15 @@ bindir=$(pg_config --bindir 2>/dev/null || true)
 if ! [ -x "$bindir/initdb" ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     missing+=(postgresql)
 fi
-if ! { command -v docker >/dev/null && docker info >/dev/null 2>&1; }; then
-    need java openjdk-17-jre-headless
-    need mvn maven
-fi
+# Kafka by its official jars: the broker of the tests where there is no Docker, and always the one with TLS.
+need java openjdk-17-jre-headless
+need mvn maven
+need openssl openssl
+# Building OpenSSL.
+need perl perl
 if [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" = 1 ]; then
     need go golang-go
     need javac openjdk-17-jdk-headless
-    need mvn maven
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -51,6 +51,8 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     let name = worker_name()?;
     let boundaries = config.ownership_boundaries()?;
+    config.kafka.check()?;
+    config.kafka.security.warnings().into_iter().for_each(|told| warn!("{told}"));
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
     let ledger = ledger.publishing(&config.publish);
     let topics = &config.kafka.topics;

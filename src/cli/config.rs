@@ -11,7 +11,7 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:
   model-factory config show
   model-factory --config worker.toml --set worker.slots=2 config show --output json
-  MODEL_FACTORY_LEDGER__URL__FILE=/run/secrets/ledger-url model-factory config show")]
+  MODEL_FACTORY_LEDGER__PASSWORD_FILE=/run/secrets/ledger model-factory config show")]
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,

@@ -2,9 +2,6 @@
 //!
 //! Guarantees: all faults are found in one go, each with key, origin and, for a key that does not exist, the
 //! nearest that does. Never: puts a secret's value into a fault.
-//!
-//! A value may stand in a file of its own, as mounted secrets do: `url.file = "/run/secrets/url"` under
-//! `[ledger]`, or `MODEL_FACTORY_LEDGER__URL__FILE`.
 
 use super::known::{Known, Place};
 use super::show::is_secret;
@@ -50,8 +47,6 @@ impl Serialize for Origin {
 struct Given {
     value: Value,
     origin: Origin,
-    /// Text that is nothing but text, as from a secret's file.
-    literal: bool,
 }
 
 /// What was given, a later layer over an earlier one.
@@ -138,12 +133,14 @@ impl Layers {
                 self.fault(path, origin, "it is a section, not a value".to_owned());
             }
             // TOML reads `linger.ms = "20"` as a table, librdkafka as a name.
-            (Place::Value, Value::Table(inner)) if self.known.is_property(path) && !inner.contains_key("file") => {
+            (Place::Value, Value::Table(inner)) if self.known.is_property(path) => {
                 self.property(path, inner, origin);
             }
-            (Place::Value, Value::Table(inner)) => self.from_file(path, inner, origin),
+            (Place::Value, Value::Table(_)) => self.fault(path, origin, "it is a value, not a section".to_owned()),
             (Place::Value, _) if self.known.is_strange_field(path) => self.unknown(path, origin),
-            (Place::Value, value) => self.give(path, value, origin, false),
+            (Place::Value, value) => {
+                self.given.insert(path.clone(), Given { value, origin: origin.clone() });
+            }
             (Place::Nowhere, Value::Table(inner)) if !inner.is_empty() => self.section(path, inner, origin),
             (Place::Nowhere, _) => self.unknown(path, origin),
         }
@@ -157,21 +154,6 @@ impl Layers {
             path.pop();
         }
         path.push(name);
-    }
-
-    /// `key = { file = "/run/secrets/key" }`: the value is what that file holds.
-    fn from_file(&mut self, path: &[String], mut table: Table, origin: &Origin) {
-        match (table.remove("file"), table.is_empty()) {
-            (Some(Value::String(file)), true) => match std::fs::read_to_string(&file) {
-                Ok(text) => self.give(path, Value::String(text.trim_end().to_owned()), origin, true),
-                Err(error) => self.fault(path, origin, format!("cannot read {file}: {error}")),
-            },
-            _ => self.fault(path, origin, "it is a value; only `file` may stand below it".to_owned()),
-        }
-    }
-
-    fn give(&mut self, path: &[String], value: Value, origin: &Origin, literal: bool) {
-        self.given.insert(path.to_vec(), Given { value, origin: origin.clone(), literal });
     }
 
     fn unknown(&mut self, path: &[String], origin: &Origin) {
@@ -226,9 +208,7 @@ fn alone(values: &[(Vec<String>, Given)]) -> Result<Table, String> {
 
 /// Variables and flags are text: what reads as a number, boolean or list of TOML is one.
 fn typed_value(given: &Given) -> Value {
-    let (Value::String(text), Origin::Variable(_) | Origin::Flag(_), false) =
-        (&given.value, &given.origin, given.literal)
-    else {
+    let (Value::String(text), Origin::Variable(_) | Origin::Flag(_)) = (&given.value, &given.origin) else {
         return given.value.clone();
     };
     let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));

@@ -361,21 +361,12 @@ mod tests {
     }
 
     #[test]
-    fn every_value_may_stand_in_a_file_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, "postgres://mf:hush@db/mf\n").unwrap();
-        let path = secret.to_str().unwrap();
-        let by_file = load(&format!("[ledger]\nurl.file = {path:?}\n"), &[]).unwrap();
-        let by_variable = load("", &[("MODEL_FACTORY_LEDGER__URL__FILE", path)]).unwrap();
-        for config in [by_file, by_variable] {
-            assert_eq!(config.ledger.url, "postgres://mf:hush@db/mf");
-        }
-        std::fs::write(&secret, "12345\n").unwrap();
-        let config = load("", &[("MODEL_FACTORY_KAFKA__PROPERTIES__SASL_PASSWORD__FILE", path)]).unwrap();
-        assert_eq!(config.kafka.properties["sasl.password"], "12345");
-        let missing = faults("", &[("MODEL_FACTORY_LEDGER__URL__FILE", "/nowhere")], &[]);
-        assert!(missing[0].2.contains("cannot read /nowhere"), "{missing:?}");
+    fn a_password_that_looks_like_a_number_is_one_and_is_not_printed() {
+        let names = ["USERNAME", "PASSWORD", "KEY_PASSWORD"].map(|key| format!("MODEL_FACTORY_KAFKA__SECURITY__{key}"));
+        let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "1234567")).collect();
+        let security = load("", &variables).unwrap().kafka.security;
+        let given = [security.password.as_ref().unwrap().reveal(), security.key_password.as_ref().unwrap().reveal()];
+        assert_eq!((security.username.as_deref(), given), (Some("1234567"), ["1234567"; 2]));
     }
 
     #[test]

@@ -25,7 +25,7 @@ const SECRET: &[&str] = &["password", "secret", "token", "credential", "key.pem"
 /// Whether a value under this key may not be printed. A path of a file that holds it may.
 pub(super) fn is_secret(key: &str) -> bool {
     let name = key.strip_prefix("kafka.properties.").unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key));
-    let place = ["_file", ".file", ".location"].iter().any(|end| name.ends_with(end));
+    let place = ["_file", ".location"].iter().any(|end| name.ends_with(end));
     key == "signing.key" || (!place && SECRET.iter().any(|word| name.contains(word)))
 }
 

@@ -2,8 +2,9 @@
 
 use super::Fault;
 use super::inbox::{Inbound, owned};
+use super::security::{Link, ask};
 use super::settings::KafkaSettings;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 /// A reader of one topic that commits nothing.
 pub struct Follower {
-    consumer: StreamConsumer,
+    consumer: StreamConsumer<Link>,
 }
 
 impl Follower {
@@ -23,13 +24,15 @@ impl Follower {
         spawn_blocking(move || {
             let mut config = settings.consumer("error")?;
             config.set("group.id", "model-factory-follower").set("enable.auto.commit", "false");
-            let consumer: StreamConsumer = config.create().map_err(unavailable)?;
-            let metadata = consumer.fetch_metadata(Some(&topic), ASK).map_err(|error| settings.unreachable(&error))?;
+            let asking: BaseConsumer<Link> = config.create_with_context(settings.link()).map_err(unavailable)?;
+            let metadata = ask(&asking, ASK, |client, patience| client.fetch_metadata(Some(&topic), patience))?;
             let mut list = TopicPartitionList::new();
             for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
-                let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), ASK).map_err(unavailable)?;
+                let (_, end) =
+                    ask(&asking, ASK, |client, patience| client.fetch_watermarks(&topic, partition.id(), patience))?;
                 list.add_partition_offset(&topic, partition.id(), Offset::Offset(end)).map_err(unavailable)?;
             }
+            let consumer: StreamConsumer<Link> = config.create_with_context(settings.link()).map_err(unavailable)?;
             consumer.assign(&list).map_err(unavailable)?;
             Ok(Self { consumer })
         })
@@ -41,7 +44,7 @@ impl Follower {
     pub async fn next(&self, patience: Duration) -> Result<Option<Inbound>, Fault> {
         match tokio::time::timeout(patience, self.consumer.recv()).await {
             Ok(Ok(message)) => Ok(Some(owned(&message))),
-            Ok(Err(error)) => Err(Fault::Unavailable(error.to_string())),
+            Ok(Err(error)) => Err(Fault::Unavailable(self.consumer.context().explain(&error))),
             Err(_) => Ok(None),
         }
     }

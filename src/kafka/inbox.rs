@@ -5,14 +5,17 @@
 //! now sees the record again.
 
 use super::Fault;
+use super::security::{Link, ask};
 use super::settings::{KafkaSettings, StartAt};
 use metrics::counter;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -38,18 +41,30 @@ pub struct Inbound {
 }
 
 /// Counts rebalances: each takes every partition away before it gives some back.
-#[derive(Default)]
-struct Rebalances(AtomicU64);
+struct Membership {
+    rebalances: AtomicU64,
+    link: Link,
+}
 
-impl Rebalances {
+impl Membership {
     fn seen(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.rebalances.load(Ordering::SeqCst)
     }
 }
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Membership {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Link::ENABLE_REFRESH_OAUTH_TOKEN;
 
-impl ConsumerContext for Rebalances {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.link.hear(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token()
+    }
+}
+
+impl ConsumerContext for Membership {
     /// Called while the consumer is asked for a record, so never while offsets are being settled.
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let (change, partitions) = match rebalance {
@@ -59,13 +74,13 @@ impl ConsumerContext for Rebalances {
         };
         info!(kafka.change = change, kafka.partitions = partitions, ?rebalance, "the group shares the partitions anew");
         counter!("model_factory_rebalances_total", "change" => change).increment(1);
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.rebalances.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 /// A member of the consumer group.
 pub struct Inbox {
-    consumer: StreamConsumer<Rebalances>,
+    consumer: StreamConsumer<Membership>,
     group: String,
     /// Records that came while the inbox was only kept alive.
     waiting: VecDeque<Inbound>,
@@ -73,8 +88,8 @@ pub struct Inbox {
 }
 
 const ASK: Duration = Duration::from_secs(10);
-/// How often, and after which pause, a broker that is still loading is asked again: half a minute in all.
-const LOADING_ASKS: u32 = 120;
+/// How long, and after which pause, a broker that is still loading is asked again.
+const LOADING: Duration = Duration::from_secs(30);
 const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inbox {
@@ -104,8 +119,9 @@ impl Inbox {
                     None => return Err(never_committed(&settings.group_id)),
                 }
             };
-            let consumer: StreamConsumer<Rebalances> =
-                settings.consumer(reset)?.create_with_context(Rebalances::default()).map_err(|error| setup(&error))?;
+            let membership = Membership { rebalances: AtomicU64::new(0), link: settings.link() };
+            let consumer: StreamConsumer<Membership> =
+                settings.consumer(reset)?.create_with_context(membership).map_err(|error| setup(&error))?;
             consumer.subscribe(&[&topic]).map_err(|error| setup(&error))?;
             info!(kafka.group = settings.group_id, kafka.topic = topic, "joined");
             Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
@@ -234,7 +250,7 @@ impl Inbox {
                 self.group
             )),
             Some(RDKafkaErrorCode::Fatal) => Fault::Fatal(error.to_string()),
-            Some(_) | None => Fault::Unavailable(error.to_string()),
+            Some(_) | None => Fault::Unavailable(self.consumer.context().link.explain(error)),
         }
     }
 }
@@ -251,8 +267,9 @@ fn never_committed(group: &str) -> Fault {
 }
 
 fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
-    let consumer: StreamConsumer = settings.consumer("error")?.create().map_err(|error| setup(&error))?;
-    let metadata = consumer.fetch_metadata(Some(topic), ASK).map_err(|error| settings.unreachable(&error))?;
+    let consumer: BaseConsumer<Link> =
+        settings.consumer("error")?.create_with_context(settings.link()).map_err(|error| setup(&error))?;
+    let metadata = ask(&consumer, ASK, |client, patience| client.fetch_metadata(Some(topic), patience))?;
     let mut list = TopicPartitionList::new();
     for found in metadata.topics() {
         for partition in found.partitions() {
@@ -264,17 +281,14 @@ fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
 }
 
 /// What the consumer's group has committed for these partitions.
-pub(super) fn committed(consumer: &StreamConsumer, list: &TopicPartitionList) -> Result<TopicPartitionList, Fault> {
-    let mut asked = 0;
-    loop {
-        match consumer.committed_offsets(list.clone(), ASK) {
-            Err(error) if is_loading(&error) && asked < LOADING_ASKS => {
-                asked += 1;
-                std::thread::sleep(LOADING_PAUSE);
-            }
-            answer => return answer.map_err(|error| Fault::Unavailable(error.to_string())),
+pub(super) fn committed(consumer: &BaseConsumer<Link>, list: &TopicPartitionList) -> Result<TopicPartitionList, Fault> {
+    ask(consumer, LOADING, |client, patience| {
+        let answer = client.committed_offsets(list.clone(), patience);
+        if answer.as_ref().is_err_and(is_loading) {
+            std::thread::sleep(LOADING_PAUSE);
         }
-    }
+        answer
+    })
 }
 
 /// A broker that has just started, or taken over a group, first reads what is committed.

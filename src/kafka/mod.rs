@@ -1,14 +1,15 @@
 //! Kafka: librdkafka stays in this room.
 //!
 //! Guarantees: messages come out owned; an offset is stored only when the caller says that its record is
-//! settled; a record counts as sent only by its own delivery report. Never: creates a topic in
-//! production; settles by itself.
+//! settled; a record counts as sent only by its own delivery report; every client has the same TLS and SASL.
+//! Never: creates a topic in production; settles by itself.
 
 mod follower;
 mod inbox;
 mod mock;
 mod outlet;
 mod probe;
+mod security;
 mod settings;
 mod survey;
 mod topics;
@@ -18,6 +19,7 @@ pub use inbox::{Inbound, Inbox};
 pub use mock::MockBroker;
 pub use outlet::{Outlet, Record};
 pub use probe::BrokerProbe;
+pub use security::{Denial, Mechanism, Protocol, SecurityFault, SecuritySettings};
 pub use settings::{KafkaSettings, StartAt, TopicNames};
 pub use survey::{Cluster, GroupPosition, Survey, TopicSettings, TopicShape};
 pub use topics::Topics;
@@ -28,6 +30,12 @@ pub enum Fault {
     /// Not reachable, or a passing error: try again.
     #[error("Kafka is not available: {0}")]
     Unavailable(String),
+    /// A broker and we do not come together: somebody has to change something first.
+    #[error("{0}")]
+    Denied(Denial),
+    /// The settings of TLS and SASL are wrong.
+    #[error(transparent)]
+    Security(#[from] SecurityFault),
     /// Wrong set-up: somebody has to change something first.
     #[error("{0}")]
     Setup(String),

@@ -1,6 +1,7 @@
 //! The producer: idempotent, acknowledged by all replicas.
 
 use super::Fault;
+use super::security::Link;
 use super::settings::KafkaSettings;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -24,15 +25,19 @@ pub struct Record<'a> {
 /// A producer; cheap to clone.
 #[derive(Clone)]
 pub struct Outlet {
-    producer: FutureProducer,
+    producer: FutureProducer<Link>,
+    link: Link,
 }
 
 impl Outlet {
     /// Makes the producer; asks no broker yet.
     pub fn open(settings: &KafkaSettings) -> Result<Self, Fault> {
-        let producer =
-            settings.producer()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
-        Ok(Self { producer })
+        let link = settings.link();
+        let producer = settings
+            .producer()?
+            .create_with_context(link.clone())
+            .map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
+        Ok(Self { producer, link })
     }
 
     /// Sends and waits for the record's own delivery report: partition and offset.
@@ -69,7 +74,7 @@ impl Outlet {
             Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessage) => {
                 Fault::Setup(format!("the broker refuses the record: {error}"))
             }
-            Some(_) | None => Fault::Unavailable(error.to_string()),
+            Some(_) | None => Fault::Unavailable(self.link.explain(error)),
         }
     }
 }

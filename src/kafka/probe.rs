@@ -1,6 +1,7 @@
 //! Whether the broker answers: for whoever asks if a worker can work.
 
 use super::Fault;
+use super::security::{Link, ask};
 use super::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -11,7 +12,7 @@ use tokio::task::spawn_blocking;
 /// A client that asks and never reads; cheap to clone.
 #[derive(Clone)]
 pub struct BrokerProbe {
-    client: Arc<BaseConsumer>,
+    client: Arc<BaseConsumer<Link>>,
     topic: String,
 }
 
@@ -21,7 +22,9 @@ impl BrokerProbe {
         // Asking for a topic by name must not make it.
         let mut config = settings.client()?;
         config.set("allow.auto.create.topics", "false");
-        let client = config.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
+        let client = config
+            .create_with_context(settings.link())
+            .map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
         Ok(Self { client: Arc::new(client), topic: settings.topics.lifecycle.clone() })
     }
 
@@ -30,12 +33,9 @@ impl BrokerProbe {
         const BOUND: Duration = Duration::from_secs(2);
         let Self { client, topic } = self.clone();
         let asking = move || {
-            let unavailable = |error: KafkaError| Fault::Unavailable(error.to_string());
-            // What the client library had to say in the meantime; unread it would pile up.
-            while client.poll(Duration::ZERO).is_some() {}
-            let metadata = client.fetch_metadata(Some(&topic), BOUND).map_err(unavailable)?;
+            let metadata = ask(&client, BOUND, |client, patience| client.fetch_metadata(Some(&topic), patience))?;
             match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
-                Some(error) => Err(unavailable(KafkaError::MetadataFetch(error.into()))),
+                Some(error) => Err(Fault::Unavailable(KafkaError::MetadataFetch(error.into()).to_string())),
                 None => Ok(()),
             }
         };

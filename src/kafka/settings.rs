@@ -1,8 +1,8 @@
 //! Broker, group, topics, and the librdkafka properties that our guarantees rest on.
 
 use super::Fault;
+use super::security::{Link, SecuritySettings, is_ours};
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,9 @@ pub struct KafkaSettings {
     /// Largest value that is sent; of a larger dead letter only a reference is. Below the topics'
     /// `max.message.bytes`.
     pub max_value_bytes: u32,
-    /// Further librdkafka properties, except those that our guarantees rest on.
+    /// TLS and SASL.
+    pub security: SecuritySettings,
+    /// Further librdkafka properties, except those that our guarantees rest on and those of TLS and SASL.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -33,6 +35,7 @@ impl Default for KafkaSettings {
             from: None,
             topics: TopicNames::default(),
             max_value_bytes: 900_000,
+            security: SecuritySettings::default(),
             properties: BTreeMap::new(),
         }
     }
@@ -111,14 +114,6 @@ impl KafkaSettings {
         OURS.contains(&property)
     }
 
-    /// Nobody answered; says where to look.
-    pub(super) fn unreachable(&self, error: &KafkaError) -> Fault {
-        Fault::Unavailable(format!(
-            "no broker answers at {} ({error}); is it running, and is [kafka] brokers right?",
-            self.brokers
-        ))
-    }
-
     fn base(&self) -> Result<ClientConfig, Fault> {
         let mut config = ClientConfig::new();
         for (name, value) in &self.properties {
@@ -127,10 +122,27 @@ impl KafkaSettings {
                     "[kafka.properties] {name} cannot be set: a guarantee of the worker rests on it"
                 )));
             }
+            if is_ours(name) {
+                return Err(Fault::Setup(format!(
+                    "[kafka.properties] {name} cannot be set: TLS and SASL are settings of [kafka.security]"
+                )));
+            }
             config.set(name, value);
         }
+        self.security.apply(&mut config, &self.brokers)?;
         config.set("bootstrap.servers", &self.brokers).set("client.id", "model-factory");
         Ok(config)
+    }
+
+    /// Whether every client could be made: what is set goes together, files can be read, and this build has
+    /// what is asked for. Asks no broker.
+    pub fn check(&self) -> Result<(), Fault> {
+        self.base().map(|_| ())
+    }
+
+    /// What a client needs beside its configuration.
+    pub(super) fn link(&self) -> Link {
+        self.security.link(&self.brokers)
     }
 
     /// `reset` says what happens where no offset is committed: `error`, `earliest` or `latest`.
@@ -180,5 +192,17 @@ mod tests {
         assert!(settings.producer().is_ok());
         settings.properties.insert("acks".to_owned(), "1".to_owned());
         assert!(settings.producer().unwrap_err().to_string().contains("acks"));
+    }
+
+    #[test]
+    fn tls_and_sasl_have_one_place_only() {
+        for name in ["security.protocol", "sasl.password", "ssl.endpoint.identification.algorithm", "enable.ssl.x"] {
+            let mut settings = KafkaSettings::default();
+            settings.properties.insert(name.to_owned(), "none".to_owned());
+            assert!(settings.check().unwrap_err().to_string().contains("[kafka.security]"), "{name}");
+        }
+        let mut settings = KafkaSettings::default();
+        settings.properties.insert("ssl.cipher.suites".to_owned(), "HIGH".to_owned());
+        assert!(settings.check().is_ok());
     }
 }

@@ -3,10 +3,10 @@
 
 use super::Fault;
 use super::inbox::committed;
+use super::security::{Link, ask};
 use super::settings::KafkaSettings;
 use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
@@ -67,8 +67,9 @@ impl<'a> Survey<'a> {
     pub async fn cluster(&self) -> Result<Cluster, Fault> {
         let settings = self.settings.clone();
         blocking(move || {
-            let client: BaseConsumer = settings.client()?.create().map_err(|error| setup(&error))?;
-            let metadata = client.fetch_metadata(None, ASK).map_err(|error| settings.unreachable(&error))?;
+            let client: BaseConsumer<Link> =
+                settings.client()?.create_with_context(settings.link()).map_err(|error| setup(&error))?;
+            let metadata = ask(&client, ASK, |client, patience| client.fetch_metadata(None, patience))?;
             let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
             let topics = metadata.topics().iter().map(|topic| (topic.name().to_owned(), shape(topic)));
             Ok(Cluster { brokers: brokers.collect(), topics: topics.collect() })
@@ -78,8 +79,12 @@ impl<'a> Survey<'a> {
 
     /// The settings of these topics, which must be there.
     pub async fn topic_settings(&self, names: &[&str]) -> Result<BTreeMap<String, TopicSettings>, Fault> {
-        let admin: AdminClient<DefaultClientContext> =
-            self.settings.client()?.create().map_err(|error| setup(&error))?;
+        if self.settings.security.by_token() {
+            // The client library gives an admin client no token.
+            return Err(Fault::Setup("settings of topics cannot be read with OAUTHBEARER".to_owned()));
+        }
+        let admin: AdminClient<Link> =
+            self.settings.client()?.create_with_context(self.settings.link()).map_err(|error| setup(&error))?;
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let answers = admin.describe_configs(&asked, &options).await.map_err(|error| passing(&error))?;
@@ -99,8 +104,9 @@ impl<'a> Survey<'a> {
         let settings = KafkaSettings { group_id: group.to_owned(), ..self.settings.clone() };
         let topic = topic.to_owned();
         blocking(move || {
-            let consumer: StreamConsumer = settings.consumer("error")?.create().map_err(|error| setup(&error))?;
-            let metadata = consumer.fetch_metadata(None, ASK).map_err(|error| settings.unreachable(&error))?;
+            let consumer: BaseConsumer<Link> =
+                settings.consumer("error")?.create_with_context(settings.link()).map_err(|error| setup(&error))?;
+            let metadata = ask(&consumer, ASK, |client, patience| client.fetch_metadata(None, patience))?;
             let mut list = TopicPartitionList::new();
             for found in metadata.topics().iter().filter(|found| found.name() == topic) {
                 for partition in found.partitions() {
@@ -114,7 +120,7 @@ impl<'a> Survey<'a> {
             for element in committed(&consumer, &list)?.elements() {
                 let partition = element.partition();
                 let (begin, end) =
-                    consumer.fetch_watermarks(&topic, partition, ASK).map_err(|error| passing(&error))?;
+                    ask(&consumer, ASK, |client, patience| client.fetch_watermarks(&topic, partition, patience))?;
                 let committed = match element.offset() {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,

@@ -1,9 +1,9 @@
 //! The topics: are they there? In development they can be made.
 
 use super::Fault;
+use super::security::{Link, ask};
 use super::settings::KafkaSettings;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeSet;
@@ -31,9 +31,11 @@ impl Topics {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         spawn_blocking(move || {
             const ASK: Duration = Duration::from_secs(10);
-            let client: BaseConsumer =
-                settings.client()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
-            let metadata = client.fetch_metadata(None, ASK).map_err(|error| settings.unreachable(&error))?;
+            let client: BaseConsumer<Link> = settings
+                .client()?
+                .create_with_context(settings.link())
+                .map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
+            let metadata = ask(&client, ASK, |client, patience| client.fetch_metadata(None, patience))?;
             let present: BTreeSet<&str> =
                 metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
             let missing: Vec<&String> = names.iter().filter(|name| !present.contains(name.as_str())).collect();
@@ -49,8 +51,14 @@ impl Topics {
 
     /// Makes the topics that are missing: for development and tests.
     pub async fn ensure(settings: &KafkaSettings, partitions: i32) -> Result<(), Fault> {
-        let admin: AdminClient<DefaultClientContext> =
-            settings.client()?.create().map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
+        if settings.security.by_token() {
+            // The client library gives an admin client no token.
+            return Err(Fault::Setup("topics cannot be made with OAUTHBEARER; make them as another user".to_owned()));
+        }
+        let admin: AdminClient<Link> = settings
+            .client()?
+            .create_with_context(settings.link())
+            .map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
         let names = settings.topics.with_registry();
         let new: Vec<NewTopic<'_>> =
             names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();

@@ -23,6 +23,7 @@ mod rescue;
 mod rows;
 mod schema;
 mod survey;
+mod transport;
 mod types;
 
 pub use answer::Answered;
@@ -32,6 +33,7 @@ pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, Run
 pub use prune::{Pruned, Pruning};
 pub use receipts::Announced;
 pub use survey::{SchemaState, ServerState};
+pub use transport::Denial;
 pub use types::{
     Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, SourceRecord, Step,
 };
@@ -39,15 +41,21 @@ pub use types::{
 use crate::contract::TrainBuildRequest;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::str::FromStr;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of the ledger.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
-    /// Connection URL; may hold a password, so it is never printed.
+    /// Connection URL; may hold a password, so it is never printed. A host that is not this one is spoken to
+    /// over TLS and verified, unless `sslmode` is said here.
     pub url: String,
+    /// File that holds the password and nothing else; it wins over the URL.
+    pub password_file: Option<PathBuf>,
+    /// Certificates (PEM) of authorities that the server is trusted by, beside the public ones.
+    pub ca_file: Option<PathBuf>,
     /// Connections of this process at the most.
     pub max_connections: u32,
     /// Length of a lease.
@@ -84,6 +92,12 @@ pub struct PriorityRule {
     pub priority: i16,
 }
 
+impl fmt::Debug for LedgerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerSettings").field("max_connections", &self.max_connections).finish_non_exhaustive()
+    }
+}
+
 impl LedgerSettings {
     fn priority_of(&self, request: &TrainBuildRequest) -> i16 {
         let fits = |rule: &&PriorityRule| {
@@ -98,6 +112,8 @@ impl Default for LedgerSettings {
     fn default() -> Self {
         Self {
             url: "postgres://localhost/model_factory".to_owned(),
+            password_file: None,
+            ca_file: None,
             max_connections: 8,
             lease_seconds: 30,
             max_full_attempts: 3,
@@ -178,15 +194,12 @@ impl Ledger {
     }
 
     fn options(settings: &LedgerSettings) -> Result<PgConnectOptions, Fault> {
-        let options = PgConnectOptions::from_str(&settings.url)
-            .map_err(|error| Fault::Refused(format!("[ledger] url is not a Postgres URL: {error}")))?
-            .application_name("model-factory")
-            .options([
-                ("statement_timeout", settings.statement_timeout_ms.to_string()),
-                ("lock_timeout", settings.lock_timeout_ms.to_string()),
-                ("idle_in_transaction_session_timeout", "30000".to_owned()),
-                ("timezone", "UTC".to_owned()),
-            ]);
+        let options = transport::options(settings)?.application_name("model-factory").options([
+            ("statement_timeout", settings.statement_timeout_ms.to_string()),
+            ("lock_timeout", settings.lock_timeout_ms.to_string()),
+            ("idle_in_transaction_session_timeout", "30000".to_owned()),
+            ("timezone", "UTC".to_owned()),
+        ]);
         Ok(options)
     }
 

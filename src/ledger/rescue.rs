@@ -35,7 +35,7 @@ impl Ledger {
             match self.rescue(&run_id, worker).await {
                 Ok(rescued) => taken.extend(rescued),
                 Err(Fault::Refused(why)) => self.postpone(&run_id, &why).await?,
-                Err(fault @ (Fault::Unavailable(_) | Fault::CommitUnknown(_))) => return Err(fault),
+                Err(fault @ (Fault::Unavailable(_) | Fault::CommitUnknown(_) | Fault::Denied(_))) => return Err(fault),
             }
         }
         Ok(taken)

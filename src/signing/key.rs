@@ -1,42 +1,12 @@
 //! Keys, from PEM and to PEM.
 
 use crate::identity::Digest;
+use crate::secret::Secret;
 use p256::SecretKey;
 use p256::ecdsa::{SigningKey, VerifyingKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
-use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
-
-/// Text that is never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps this text.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-/// As text that says only that there is one.
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(secret)")
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// Why a key cannot be used; it tells nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +48,7 @@ impl PrivateKey {
     /// As PEM, PKCS#8.
     pub fn to_pem(&self) -> Secret {
         let pem = SecretKey::from(&self.0).to_pkcs8_pem(LineEnding::LF).expect("a key on a named curve has a PEM form");
-        Secret((*pem).clone())
+        Secret::new((*pem).clone())
     }
 
     /// Its public half.

@@ -6,8 +6,9 @@
 mod envelope;
 mod key;
 
+pub use crate::secret::Secret;
 pub use envelope::{SignatureFault, check_files, verify};
-pub use key::{KeyFault, PrivateKey, PublicKey, Secret};
+pub use key::{KeyFault, PrivateKey, PublicKey};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -34,5 +34,6 @@ mod resolving;
 mod support;
 mod trainer;
 mod trainers;
+mod transport;
 mod upgrade;
 mod worker;

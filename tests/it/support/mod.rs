@@ -15,7 +15,7 @@ pub use broker::{Departure, OwnKafka};
 pub use data::data;
 pub use group::{compacted_topic, forget_before, stand_at};
 pub use kafka::{committed, own_topics, own_topics_on};
-pub use postgres::{fresh_database, ledger_on};
+pub use postgres::{as_role, as_worker, fresh_database, grant_roles, ledger_on};
 pub use process::Worker;
 pub use registry::{asks_the_registry, said, serve};
 pub use world::{World, request, unwatched};

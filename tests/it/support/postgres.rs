@@ -1,4 +1,5 @@
-//! One private server a test process, one database a test.
+//! One private server a test process, one database a test. The database's owner migrates; workers are
+//! connected as a role that may do no more than deploy/postgres/roles.sql says.
 
 use model_factory::dev::PrivatePostgres;
 use model_factory::ledger::{Ledger, LedgerSettings};
@@ -37,11 +38,39 @@ pub async fn fresh_database() -> String {
     (SERVER.url)(&name)
 }
 
-/// A migrated ledger on a new database, with settings changed by `tune`.
+/// The same database, as a worker reaches it.
+pub fn as_worker(url: &str) -> String {
+    as_role(url, "model_factory_worker")
+}
+
+/// The same database as another role, which has the owner's password where the server wants one.
+pub fn as_role(url: &str, role: &str) -> String {
+    let mut url = url::Url::parse(url).unwrap();
+    url.set_username(role).unwrap();
+    url.into()
+}
+
+/// Makes the roles, and gives them what they may have in this database.
+pub async fn grant_roles(url: &str) -> Result<(), sqlx::Error> {
+    let mut owner = PgConnection::connect(url).await?;
+    sqlx::raw_sql(include_str!("../../../deploy/postgres/roles.sql")).execute(&mut owner).await?;
+    let password = url::Url::parse(url).ok().and_then(|url| url.password().map(str::to_owned));
+    if let Some(password) = password {
+        let sql = format!("ALTER ROLE model_factory_worker PASSWORD '{password}'");
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut owner).await?;
+    }
+    owner.close().await
+}
+
+/// A ledger on this database as a worker's, migrated by the owner, with settings changed by `tune`.
 pub async fn ledger_on(url: &str, tune: impl FnOnce(&mut LedgerSettings)) -> Ledger {
     let mut settings = LedgerSettings { url: url.to_owned(), max_connections: 4, ..LedgerSettings::default() };
     tune(&mut settings);
-    let ledger = Ledger::connect(&settings).await.unwrap();
-    ledger.migrate().await.unwrap();
-    ledger
+    let owner = Ledger::connect(&settings).await.unwrap();
+    let applied = owner.migrate().await.unwrap();
+    owner.close().await;
+    if !applied.is_empty() {
+        grant_roles(url).await.unwrap();
+    }
+    Ledger::connect(&LedgerSettings { url: as_worker(url), ..settings }).await.unwrap()
 }

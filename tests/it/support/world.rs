@@ -1,6 +1,6 @@
 //! A worker's surroundings, and its loops to be driven by hand.
 
-use super::{data, eventually, fresh_database, ledger_on, own_topics};
+use super::{as_worker, data, eventually, fresh_database, ledger_on, own_topics};
 use model_factory::app;
 use model_factory::config::Config;
 use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent};
@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub struct World {
+    /// Its ledger's URL is the owner's, for looking around by hand; loops and processes are a worker's.
     pub config: Config,
     pub ledger: Ledger,
     pub folder: tempfile::TempDir,
@@ -104,7 +105,7 @@ impl World {
             .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
             .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
             .env("MODEL_FACTORY_KAFKA__TOPICS__REGISTRY_LIFECYCLE", &topics.registry_lifecycle)
-            .env("MODEL_FACTORY_LEDGER__URL", &config.ledger.url)
+            .env("MODEL_FACTORY_LEDGER__URL", as_worker(&config.ledger.url))
             .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
             .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)
             .env("MODEL_FACTORY_INPUTS__ROOT", config.inputs.root.as_ref().unwrap())

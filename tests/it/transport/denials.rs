@@ -1,0 +1,113 @@
+//! Who is not let in, and whom we do not let in: each told as what it is, with what to do next.
+
+use super::secure::SecureKafka;
+use crate::support::{World, eventually, fresh_database};
+use model_factory::kafka::{
+    Denial, Fault, KafkaSettings, Mechanism, Outlet, Protocol, Record, SecuritySettings, Topics,
+};
+use model_factory::secret::Secret;
+use std::time::Duration;
+
+async fn denied(settings: &KafkaSettings) -> Denial {
+    match Topics::check(settings, &settings.topics.all()).await {
+        Err(Fault::Denied(denial)) => denial,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reached_by(brokers: String, security: SecuritySettings) -> KafkaSettings {
+    KafkaSettings { brokers, security, ..KafkaSettings::default() }
+}
+
+fn wrong_password(kafka: &SecureKafka, mechanism: Mechanism) -> SecuritySettings {
+    SecuritySettings { password: Some(Secret::new("guessed".to_owned())), ..kafka.sasl(mechanism) }
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_forged_tokens_are_refused_as_credentials() {
+    let Some(kafka) = SecureKafka::shared().await else { return };
+    for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
+        let denial = denied(&reached_by(kafka.listener("SASL"), wrong_password(&kafka, mechanism))).await;
+        assert!(matches!(denial, Denial::Credentials(_)), "{mechanism:?}: {denial:?}");
+        assert!(!denial.to_string().contains("guessed"), "{denial}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    // Signed by a key that is none of the identity provider's.
+    std::fs::write(&file, kafka.token("client.key", Duration::from_hours(1))).unwrap();
+    let denial = denied(&reached_by(kafka.listener("SASL"), kafka.by_token(&file))).await;
+    assert!(matches!(denial, Denial::Credentials(_)), "{denial:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_prove_who_it_is_gets_nothing() {
+    let Some(kafka) = SecureKafka::shared().await else { return };
+    let sasl = kafka.sasl(Mechanism::Plain);
+    let port = kafka.listener("SASL").replace("localhost", "127.0.0.1");
+    let another_authority = SecuritySettings { ca_file: Some(kafka.file("other-ca.pem")), ..sasl.clone() };
+    let system_authorities = SecuritySettings { ca_file: None, ..sasl.clone() };
+    let expired = SecuritySettings { certificate_file: None, key_file: None, ..kafka.mutual_tls() };
+    let denial = denied(&reached_by(kafka.listener("SASL"), another_authority)).await;
+    assert!(matches!(denial, Denial::Untrusted(_)), "{denial:?}");
+    let denial = denied(&reached_by(kafka.listener("SASL"), system_authorities)).await;
+    assert!(matches!(denial, Denial::Certificate(_)), "{denial:?}");
+    let denial = denied(&reached_by(port.clone(), sasl.clone())).await;
+    assert!(matches!(denial, Denial::WrongName(_)), "{denial:?}");
+    let denial = denied(&reached_by(kafka.listener("EXPIRED"), expired)).await;
+    assert!(matches!(denial, Denial::Expired(_)), "{denial:?}");
+    // Only the name: everything else is still verified.
+    let any_name = SecuritySettings { allow_any_host_name: true, ..sasl };
+    let settings = reached_by(port, any_name);
+    let answer = Topics::check(&settings, &[]).await;
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_listener_that_speaks_otherwise_is_told_as_that() {
+    let Some(kafka) = SecureKafka::shared().await else { return };
+    let in_the_clear = reached_by(kafka.listener("SASL"), SecuritySettings::default());
+    let denial = denied(&in_the_clear).await;
+    assert!(matches!(denial, Denial::ListenerWantsTls(_)), "{denial:?}");
+
+    let tls = SecuritySettings { protocol: Protocol::Ssl, ca_file: Some(kafka.file("ca.pem")), ..Default::default() };
+    let denial = denied(&reached_by(kafka.listener("PLAINTEXT"), tls.clone())).await;
+    assert!(matches!(denial, Denial::ListenerHasNoTls(_)), "{denial:?}");
+
+    let denial = denied(&reached_by(kafka.listener("MTLS"), tls)).await;
+    assert!(matches!(denial, Denial::ClientCertificate(_)), "{denial:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_not_let_in_ends_and_says_why() {
+    let Some(kafka) = SecureKafka::shared().await else { return };
+    let settings = kafka.topics("SASL", kafka.sasl(Mechanism::Plain)).await;
+    let world = World::between(settings, fresh_database().await).await;
+    let mut command = world.command(&["worker", "--from", "earliest"]);
+    command
+        .env("MODEL_FACTORY_KAFKA__SECURITY__PROTOCOL", "sasl_ssl")
+        .env("MODEL_FACTORY_KAFKA__SECURITY__MECHANISM", "PLAIN")
+        .env("MODEL_FACTORY_KAFKA__SECURITY__USERNAME", "worker")
+        .env("MODEL_FACTORY_KAFKA__SECURITY__PASSWORD", "guessed")
+        .env("MODEL_FACTORY_KAFKA__SECURITY__CA_FILE", kafka.file("ca.pem"));
+    let mut worker = crate::support::Worker::start(command, &world.folder.path().join("worker.log"));
+    let status = eventually("the worker's end", Duration::from_mins(1), || {
+        let ended = worker.ended();
+        async move { ended }
+    })
+    .await;
+    let said = worker.said();
+    assert!(!status.success());
+    assert!(said.contains("the broker refuses our credentials") && said.contains("[kafka.security]"), "{said}");
+    assert!(!said.contains("guessed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_producer_that_runs_says_that_it_is_refused_and_not_only_that_nothing_comes() {
+    let Some(kafka) = SecureKafka::shared().await else { return };
+    let settings = reached_by(kafka.listener("SASL"), wrong_password(&kafka, Mechanism::ScramSha256));
+    let outlet = Outlet::open(&settings).unwrap();
+    let record = Record { topic: "any", key: None, value: b"x", headers: &[] };
+    let fault = outlet.send(record).await.unwrap_err();
+    assert!(matches!(fault, Fault::Unavailable(_)), "{fault:?}");
+    assert!(fault.to_string().contains("the broker refuses our credentials"), "{fault}");
+}

@@ -9,6 +9,7 @@ use super::security::{Link, ask};
 use super::settings::{KafkaSettings, StartAt};
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -53,6 +54,10 @@ impl Membership {
 
 impl ClientContext for Membership {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = Link::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.link.read_line(level, facility, line);
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.link.hear(&error, reason);

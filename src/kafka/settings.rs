@@ -3,6 +3,7 @@
 use super::Fault;
 use super::security::{Link, SecuritySettings, is_ours};
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -114,6 +115,8 @@ const OURS: [&str; 12] = [
 impl KafkaSettings {
     fn base(&self) -> Result<ClientConfig, Fault> {
         let mut config = ClientConfig::new();
+        // What a listener that hangs up means is told at this level only.
+        config.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in &self.properties {
             if OURS.contains(&name.as_str()) {
                 return Err(Fault::Setup(format!(

@@ -57,9 +57,12 @@ impl Link {
         denied.as_ref().filter(|(at, _)| now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
     }
 
-    /// What an error of a call comes to: a refusal says more than the time-out that followed from it.
+    /// What an error of a call comes to: a refusal says more than the time-out that followed from it. A broker
+    /// that restarts looks for a moment as if it spoke another protocol; that is left out.
     pub(in crate::kafka) fn explain(&self, error: &KafkaError) -> String {
-        self.denied().map_or_else(|| error.to_string(), |denial| format!("{error}: {denial}"))
+        self.denied()
+            .filter(Denial::is_certain)
+            .map_or_else(|| error.to_string(), |denial| format!("{error}: {denial}"))
     }
 
     /// Called for each error of the client.
@@ -74,7 +77,9 @@ impl Link {
     }
 
     fn note(&self, denial: Denial) {
-        counter!("model_factory_kafka_denials_total").increment(1);
+        if denial.is_certain() {
+            counter!("model_factory_kafka_denials_total").increment(1);
+        }
         *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), denial));
     }
 

@@ -143,9 +143,11 @@ listener.name.sasl.scram-sha-256.sasl.jaas.config=$login.scram.ScramLoginModule 
 listener.name.sasl.scram-sha-512.sasl.jaas.config=$login.scram.ScramLoginModule required;
 listener.name.sasl.oauthbearer.sasl.jaas.config=$login.oauthbearer.OAuthBearerLoginModule required;
 listener.name.sasl.oauthbearer.sasl.server.callback.handler.class=$login.oauthbearer.OAuthBearerValidatorCallbackHandler
-listener.name.sasl.oauthbearer.sasl.oauthbearer.jwks.endpoint.url=file://$tls/jwks.json
-listener.name.sasl.oauthbearer.sasl.oauthbearer.expected.audience=kafka
-listener.name.sasl.oauthbearer.sasl.oauthbearer.clock.skew.seconds=0
+sasl.oauthbearer.jwks.endpoint.url=file://$tls/jwks.json
+# Without it this release takes tokens by their claims alone, whoever signed them.
+sasl.oauthbearer.jwt.validator.class=org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator
+sasl.oauthbearer.expected.audience=kafka
+sasl.oauthbearer.clock.skew.seconds=0
 listener.name.sasl.oauthbearer.connections.max.reauth.ms=4000
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:worker;User:ANONYMOUS

@@ -10,6 +10,7 @@ use super::settings::{KafkaSettings, StartAt};
 use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -54,6 +55,10 @@ impl Membership {
 
 impl ClientContext for Membership {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = Link::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.link.read_line(level, facility, line);
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.link.hear(&error, reason);

@@ -3,6 +3,7 @@
 use super::Fault;
 use super::security::{Link, SecuritySettings, is_ours};
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -116,6 +117,8 @@ impl KafkaSettings {
 
     fn base(&self) -> Result<ClientConfig, Fault> {
         let mut config = ClientConfig::new();
+        // What a listener that hangs up means is told at this level only.
+        config.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in &self.properties {
             if Self::reserves(name) {
                 return Err(Fault::Setup(format!(

@@ -39,13 +39,15 @@ pub enum Denial {
     #[error("the broker does not accept our certificate ({0}); set [kafka.security] certificate_file and key_file")]
     ClientCertificate(String),
     /// The listener speaks TLS, and we do not.
-    #[error("the listener speaks TLS and we do not ({0}); set [kafka.security] protocol to ssl or sasl_ssl")]
+    #[error("the listener seems to speak TLS and we do not ({0}); set [kafka.security] protocol to ssl or sasl_ssl")]
     ListenerWantsTls(String),
     /// The listener wants SASL, and we have none.
-    #[error("the listener wants SASL and we bring none ({0}); set [kafka.security] protocol and mechanism")]
+    #[error("the listener seems to want SASL and we bring none ({0}); set [kafka.security] protocol and mechanism")]
     ListenerWantsSasl(String),
     /// We speak TLS, and the listener does not.
-    #[error("we speak TLS and the listener does not ({0}); connect to its TLS port, or set [kafka.security] protocol")]
+    #[error(
+        "we speak TLS and the listener seems not to ({0}); connect to its TLS port, or set [kafka.security] protocol"
+    )]
     ListenerHasNoTls(String),
 }
 

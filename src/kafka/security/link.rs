@@ -6,13 +6,14 @@ use crate::kafka::Fault;
 use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tracing::{error, warn};
+use tracing::{debug, error, info, warn};
 
 /// The context of every client; a clone is the same link.
 #[derive(Clone)]
@@ -64,20 +65,49 @@ impl Link {
         denied.as_ref().filter(|(at, _)| now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
     }
 
-    /// What an error of a call comes to: a refusal says more than the time-out that followed from it.
+    /// What an error of a call comes to: a refusal says more than the time-out that followed from it. A broker
+    /// that restarts looks for a moment as if it spoke another protocol; that is left out.
     pub(in crate::kafka) fn explain(&self, error: &KafkaError) -> String {
-        self.denied().map_or_else(|| error.to_string(), |denial| format!("{error}: {denial}"))
+        self.denied()
+            .filter(Denial::is_certain)
+            .map_or_else(|| error.to_string(), |denial| format!("{error}: {denial}"))
     }
 
     /// Called for each error of the client.
     pub(in crate::kafka) fn hear(&self, error: &KafkaError, reason: &str) {
         match Denial::read(error.rdkafka_error_code(), reason) {
             Some(denial) => {
-                counter!("model_factory_kafka_denials_total").increment(1);
                 error!(%denial, "Kafka");
-                *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), denial));
+                self.note(denial);
             }
             None => warn!(%error, reason, "Kafka"),
+        }
+    }
+
+    fn note(&self, denial: Denial) {
+        if denial.is_certain() {
+            counter!("model_factory_kafka_denials_total").increment(1);
+        }
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), denial));
+    }
+
+    /// Called for each log line of the client. A listener that hangs up is told in one, and by no error.
+    pub(in crate::kafka) fn read_line(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        let is_error = matches!(
+            level,
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error
+        );
+        if !is_error
+            && facility == "FAIL"
+            && let Some(denial) = Denial::read(None, line)
+        {
+            self.note(denial);
+        }
+        match level {
+            _ if is_error => error!(target: "librdkafka", "{facility} {line}"),
+            RDKafkaLogLevel::Warning => warn!(target: "librdkafka", "{facility} {line}"),
+            RDKafkaLogLevel::Debug => debug!(target: "librdkafka", "{facility} {line}"),
+            _ => info!(target: "librdkafka", "{facility} {line}"),
         }
     }
 
@@ -89,6 +119,10 @@ impl Link {
 
 impl ClientContext for Link {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.read_line(level, facility, line);
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.hear(&error, reason);

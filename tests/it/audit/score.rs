@@ -320,7 +320,7 @@ async fn a_commands_model_scores_by_the_codes_that_it_was_told_if_it_gives_the_c
 
     let work = tempfile::tempdir().unwrap();
     fs::write(work.path().join(MODEL_FILE), &model).unwrap();
-    let scored = async |change: f32| {
+    let ended = async |change: f32| {
         let mut parity = parity.clone();
         parity.vectors[7].score += change;
         let job = ScoringJob {
@@ -337,11 +337,11 @@ async fn a_commands_model_scores_by_the_codes_that_it_was_told_if_it_gives_the_c
         trainer::run(&command, work.path(), &job.limits, std::future::pending(), |_| {}).await.unwrap()
     };
     // Another library's exponential function, and another function of the trees.
-    assert_eq!(scored(5e-7).await, Exit::Finished);
+    assert_eq!(ended(5e-7).await, Exit::Finished);
     let (ids, scores) = scores_in(&work.path().join(SCORES_FILE));
     let found: BTreeMap<i64, f32> = ids.into_iter().zip(scores).collect();
     assert!(built.evaluated.iter().all(|(id, score)| found[id].to_bits() == score.to_bits()));
-    match scored(0.01).await {
+    match ended(0.01).await {
         Exit::Failed(failure) => {
             assert_eq!(failure.code, FailureCode::TrainerFailed);
             assert!(failure.message.contains("not those of its parity vectors: vector 7"), "{failure}");

@@ -22,9 +22,9 @@ pub(super) fn score(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     if found != job.model_sha256 {
         return Err(broken(format!("the model was changed in the job: its digest is {found} now")));
     }
-    let scorer = decoding("the model", FailureCode::TrainerFailed, || Scorer::open(&model, &job))?;
+    let opened = decoding("the model", FailureCode::TrainerFailed, || Scorer::open(&model, &job))?;
     let into = ScoreWriter::new(job_dir.join(SCORES_FILE), job.about.clone());
-    let scored = decoding("the file", FailureCode::DatasetInvalid, || scorer.score_all(into))?;
+    let scored = decoding("the file", FailureCode::DatasetInvalid, || opened.score_all(into))?;
     write(job_dir, Scored::FILE, &document_bytes(&scored))
 }
 
@@ -53,24 +53,24 @@ impl<'a> Scorer<'a> {
         let encoding = Encoding::new(features, features, &self.codes).map_err(broken)?;
         let mut rows = RowsToScore::open(&self.job.file, features, &self.job.ids, &self.job.limits)?;
         let (all, id_column) = (rows.rows(), rows.id_column().map(str::to_owned));
-        let mut scored = Scored { rows: 0, id_column, unknown_categories: BTreeMap::new() };
+        let mut so_far = Scored { rows: 0, id_column, unknown_categories: BTreeMap::new() };
         let mut heard = 0;
         while let Some(RowBatch { row_ids, features: read, rows: count }) = rows.next_batch()? {
             self.check_kinds(&read)?;
             let inputs = encoding.encode(&read, 0..count);
-            self.note_unknown(&read, &inputs, count, &mut scored.unknown_categories);
+            self.note_unknown(&read, &inputs, count, &mut so_far.unknown_categories);
             let places: Vec<usize> = (0..count).collect();
             let scores = self.fitted.score(&Matrix::unlabelled(&inputs, count, features)?, &places)?;
             into.write(row_ids, scores).map_err(broken)?;
-            scored.rows += count as u64;
-            let percent = scored.rows * 100 / all.max(1);
+            so_far.rows += count as u64;
+            let percent = so_far.rows * 100 / all.max(1);
             if percent > heard {
                 heard = percent;
-                tell("score", scored.rows as f64 / all.max(1) as f64, &format!("{} of {all} rows", scored.rows));
+                tell("score", so_far.rows as f64 / all.max(1) as f64, &format!("{} of {all} rows", so_far.rows));
             }
         }
         into.finish().map_err(broken)?;
-        Ok(scored)
+        Ok(so_far)
     }
 
     fn categorical(&self) -> impl Iterator<Item = (usize, &str)> {

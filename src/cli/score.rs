@@ -20,12 +20,12 @@ use tokio::signal::unix::{SignalKind, signal};
 /// them, in a child process within the limits of [trainer], some thousand at a time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The features are found by name, in any order; other columns are not read. Null is missing; so is a category
-that the model never saw, and the answer counts these. A missing column, a type that the feature cannot have
-and an infinite value are refused, and leave no file.
+The features are found by name, in any order; other columns are not read. Null is missing; so is
+a category that the model never saw, and the answer counts these. A missing column, a type that
+the feature cannot have and an infinite value are refused, and leave no file.
 
-The scores have the columns row_id and score (32-bit float), in the order of the rows; the metadata of the
-file names run, bundle and model. Rows without ids go by their numbers, from 0.
+The scores have the columns row_id and score (32-bit float), in the order of the rows; the
+metadata of the file names run, bundle and model. Rows without ids go by their numbers, from 0.
 
 Examples:
   model-factory score ./bundle payments.parquet

@@ -52,16 +52,15 @@ impl ScoreWriter {
         };
         let score: ArrayRef = Arc::new(Float32Array::from(scores));
         let batch = RecordBatch::try_from_iter([("row_id", row_id), ("score", score)])?;
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                let about = self.about.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-                let properties = WriterProperties::builder()
-                    .set_key_value_metadata(Some(about))
-                    .set_max_row_group_row_count(Some(ROW_GROUP))
-                    .build();
-                self.writer.insert(ArrowWriter::try_new(File::create(&self.path)?, batch.schema(), Some(properties))?)
-            }
+        let writer = if let Some(writer) = &mut self.writer {
+            writer
+        } else {
+            let about = self.about.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+            let properties = WriterProperties::builder()
+                .set_key_value_metadata(Some(about))
+                .set_max_row_group_row_count(Some(ROW_GROUP))
+                .build();
+            self.writer.insert(ArrowWriter::try_new(File::create(&self.path)?, batch.schema(), Some(properties))?)
         };
         writer.write(&batch)
     }

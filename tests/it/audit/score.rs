@@ -7,8 +7,11 @@ use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
 use model_factory::audit::Expected;
 use model_factory::contract::Limits;
+use model_factory::identity::{Digest, document_bytes};
+use model_factory::pipeline::{IdColumn, ParityOrigin, ParityVectors, TrainPlan};
+use model_factory::run::FailureCode;
 use model_factory::scoring::{Refusal, ScoreOrder, Scorer};
-use model_factory::trainer::TrainerCommand;
+use model_factory::trainer::{self, Exit, Job, MODEL_FILE, SCORES_FILE, ScoringJob, Step, TrainerCommand};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
@@ -197,7 +200,7 @@ async fn a_category_that_the_model_never_saw_is_missing_and_is_counted() {
     let known = before[CATEGORY].as_string::<i32>();
     // In three batches, on rows that have a category.
     let chosen: Vec<usize> =
-        [100, 9_000, 20_000].map(|from| (from..).find(|&row| known.is_valid(row)).unwrap()).to_vec();
+        [100, 9_000, 20_000].map(|from| (from..known.len()).find(|&row| known.is_valid(row)).unwrap()).to_vec();
     let instead = |value: Option<&str>| -> StringArray {
         let at = |row: usize| if chosen.contains(&row) { value } else { known.is_valid(row).then(|| known.value(row)) };
         (0..known.len()).map(at).collect()
@@ -248,17 +251,21 @@ async fn what_cannot_be_scored_is_refused_by_name_and_leaves_no_file() {
     ];
     for (rows, more, says) in cases {
         let more: Vec<&str> = more.split_whitespace().collect();
-        refused(&rows, score(&built.bundle, &rows.path(), &more), says);
+        refused(&rows, &score(&built.bundle, &rows.path(), &more), says);
     }
     let tampered = Tampered::copy(&built.bundle);
     tampered.flip("model.json");
     let rows = Rows::bytes(&whole);
-    refused(&rows, score(tampered.path(), &rows.path(), &[]), "broken at the link files: model.json has digest");
-    refused(&rows, score(&built.bundle, &rows.path().with_file_name("absent.parquet"), &[]), "absent.parquet: No such");
-    refused(&rows, score(&built.bundle, rows.0.path(), &[]), "it is no file");
+    refused(&rows, &score(tampered.path(), &rows.path(), &[]), "broken at the link files: model.json has digest");
+    refused(
+        &rows,
+        &score(&built.bundle, &rows.path().with_file_name("absent.parquet"), &[]),
+        "absent.parquet: No such",
+    );
+    refused(&rows, &score(&built.bundle, rows.0.path(), &[]), "it is no file");
 }
 
-fn refused(rows: &Rows, output: Output, says: &str) {
+fn refused(rows: &Rows, output: &Output, says: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{says}: {said}");
     assert!(said.contains(says) && output.stdout.is_empty(), "{says:?} is not in {said:?}");
@@ -297,4 +304,48 @@ async fn whoever_stops_it_finds_nothing_left() {
     let ended = Scorer { trainer, limits: Limits::default() }.score(&order, std::future::ready(()), |_| {}).await;
     assert!(matches!(ended, Err(Refusal::Stopped)), "{ended:?}");
     assert_eq!(rows.names(), ["rows.parquet"]);
+}
+
+/// A model as a registered command leaves it: without the codes of its categories.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commands_model_scores_by_the_codes_that_it_was_told_if_it_gives_the_commands_scores() {
+    let built = built().await;
+    let read = |name: &str| fs::read(built.bundle.join(name)).unwrap();
+    let plan: TrainPlan = serde_json::from_slice(&read("resolved_train_plan.json")).unwrap();
+    let mut model: Value = serde_json::from_slice(&read("model.json")).unwrap();
+    assert!(model["learner"].as_object_mut().unwrap().remove("attributes").is_some());
+    let model = serde_json::to_vec(&model).unwrap();
+    let mut parity: ParityVectors = serde_json::from_slice(&read(ParityVectors::FILE)).unwrap();
+    parity.origin = ParityOrigin::Trainer;
+
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join(MODEL_FILE), &model).unwrap();
+    let ended = async |change: f32| {
+        let mut parity = parity.clone();
+        parity.vectors[7].score += change;
+        let job = ScoringJob {
+            model_sha256: Digest::of(&model),
+            features: plan.features.clone(),
+            parity,
+            file: data().folder.join(DATA),
+            ids: IdColumn { name: "transaction_id".to_owned(), required: true },
+            about: BTreeMap::new(),
+            limits: Limits::default(),
+        };
+        fs::write(work.path().join(Job::FILE), document_bytes(&job)).unwrap();
+        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(Step::Score);
+        trainer::run(&command, work.path(), &job.limits, std::future::pending(), |_| {}).await.unwrap()
+    };
+    // Another library's exponential function, and another function of the trees.
+    assert_eq!(ended(5e-7).await, Exit::Finished);
+    let (ids, scores) = scores_in(&work.path().join(SCORES_FILE));
+    let found: BTreeMap<i64, f32> = ids.into_iter().zip(scores).collect();
+    assert!(built.evaluated.iter().all(|(id, score)| found[id].to_bits() == score.to_bits()));
+    match ended(0.01).await {
+        Exit::Failed(failure) => {
+            assert_eq!(failure.code, FailureCode::TrainerFailed);
+            assert!(failure.message.contains("not those of its parity vectors: vector 7"), "{failure}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

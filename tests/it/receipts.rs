@@ -13,6 +13,7 @@ use sqlx::{Connection as _, PgConnection};
 use std::path::PathBuf;
 
 const ID: &str = "req-receipt-0001";
+const OTHER: &str = "req-receipt-0002";
 
 /// A run whose publication the broker has acknowledged; gives the record.
 async fn announced(world: &World) -> Inbound {
@@ -21,6 +22,14 @@ async fn announced(world: &World) -> Inbound {
     world.run_until_idle(2).await;
     world.drain().await;
     world.publications(1).await.remove(0)
+}
+
+/// A run of another meaning, admitted.
+async fn another(world: &World) {
+    let mut other = request(OTHER);
+    other["config_revision"] = json!("other");
+    world.send(&[other.to_string().into_bytes()]).await;
+    world.admit(1).await;
 }
 
 async fn run(world: &World) -> RunRecord {
@@ -110,15 +119,12 @@ async fn a_receipt_that_cannot_be_written_now_is_written_later_and_holds_nobody_
     announced(&world).await;
     let obstacle = place(&world).await;
     std::fs::create_dir_all(&obstacle).unwrap();
-    let mut other = request("req-receipt-0002");
-    other["config_revision"] = json!("other");
-    world.send(&[other.to_string().into_bytes()]).await;
-    world.admit(1).await;
+    another(&world).await;
     world.run_until_idle(2).await;
     let waits = run(&world).await;
     assert_eq!((waits.state, waits.reason_code), (State::Published, None));
     assert!(!waits.refs.contains_key("publish_receipt"));
-    let other = world.ledger.run_of_request("req-receipt-0002").await.unwrap().unwrap();
+    let other = world.ledger.run_of_request(OTHER).await.unwrap().unwrap();
     assert_eq!(other.state, State::PublishPending, "{:?}", other.reason_message);
 
     std::fs::remove_dir(&obstacle).unwrap();
@@ -127,4 +133,23 @@ async fn a_receipt_that_cannot_be_written_now_is_written_later_and_holds_nobody_
     sql(&world, "UPDATE runs SET available_at = now() WHERE state = 'PUBLISHED'").await;
     world.run_until_idle(1).await;
     receipt(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_whose_announcement_is_gone_holds_up_no_other_receipt() {
+    let world = World::new().await;
+    announced(&world).await;
+    sql(&world, "UPDATE runs SET published_offset = published_offset + 1000").await;
+    another(&world).await;
+    // The broken one's turn comes first, each time.
+    sql(&world, "UPDATE runs SET available_at = now() - interval '1 day' WHERE state = 'PUBLISHED'").await;
+    world.run_until_idle(2).await;
+    world.drain().await;
+    sql(&world, "UPDATE runs SET available_at = now() - interval '1 day' WHERE published_offset >= 1000").await;
+    world.run_until_idle(1).await;
+    let other = world.ledger.run_of_request(OTHER).await.unwrap().unwrap();
+    assert_eq!(other.state, State::Published, "{:?}", other.reason_message);
+    assert!(other.refs.contains_key("publish_receipt"));
+    let broken = run(&world).await;
+    assert!(!broken.refs.contains_key("publish_receipt") && !place(&world).await.exists());
 }

@@ -138,10 +138,10 @@ impl Layers {
                 self.fault(path, origin, "it is a section, not a value".to_owned());
             }
             // TOML reads `linger.ms = "20"` as a table, librdkafka as a name.
-            (Place::Value, Value::Table(inner)) if self.known.is_property(path) && !inner.contains_key("file") => {
+            (Place::Value, Value::Table(inner)) if Known::is_property(path) && !inner.contains_key("file") => {
                 self.property(path, inner, origin);
             }
-            (Place::Value, Value::Table(inner)) => self.from_file(path, inner, origin),
+            (Place::Value, Value::Table(inner)) => self.take_from_file(path, inner, origin),
             (Place::Value, _) if self.known.is_strange_field(path) => self.unknown(path, origin),
             (Place::Value, value) => self.give(path, value, origin, false),
             (Place::Nowhere, Value::Table(inner)) if !inner.is_empty() => self.section(path, inner, origin),
@@ -160,7 +160,7 @@ impl Layers {
     }
 
     /// `key = { file = "/run/secrets/key" }`: the value is what that file holds.
-    fn from_file(&mut self, path: &[String], mut table: Table, origin: &Origin) {
+    fn take_from_file(&mut self, path: &[String], mut table: Table, origin: &Origin) {
         match (table.remove("file"), table.is_empty()) {
             (Some(Value::String(file)), true) => match std::fs::read_to_string(&file) {
                 Ok(text) => self.give(path, Value::String(text.trim_end().to_owned()), origin, true),

@@ -27,6 +27,7 @@ use crate::config::Loaded;
 use crate::trainer::{self, Step};
 use crate::version;
 use clap::{Parser, Subcommand};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -113,6 +114,8 @@ impl Cli {
         }
         match self.dispatch() {
             Ok(code) => code,
+            // Whoever read the output has seen enough of it, as `head` has.
+            Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
                 ExitCode::FAILURE
@@ -176,6 +179,10 @@ impl Cli {
             | Command::TrainerExec { .. } => Ok(ExitCode::FAILURE),
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

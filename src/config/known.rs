@@ -72,7 +72,7 @@ impl Known {
     }
 
     /// A property of librdkafka, whose name may have dots.
-    pub(super) fn is_property(&self, path: &[String]) -> bool {
+    pub(super) fn is_property(path: &[String]) -> bool {
         matches!(path, [kafka, properties, _] if kafka == "kafka" && properties == "properties")
     }
 

@@ -133,7 +133,7 @@ impl Layers {
                 self.fault(path, origin, "it is a section, not a value".to_owned());
             }
             // TOML reads `linger.ms = "20"` as a table, librdkafka as a name.
-            (Place::Value, Value::Table(inner)) if self.known.is_property(path) => {
+            (Place::Value, Value::Table(inner)) if Known::is_property(path) => {
                 self.property(path, inner, origin);
             }
             (Place::Value, Value::Table(_)) => self.fault(path, origin, "it is a value, not a section".to_owned()),

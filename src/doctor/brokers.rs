@@ -6,9 +6,6 @@ use crate::kafka::{Cluster, Fault, GroupPosition, KafkaSettings, StartAt, Survey
 use crate::ledger::ConfirmedBy;
 use std::collections::BTreeMap;
 
-/// Headers and framing of a record, at the most.
-const RECORD_OVERHEAD: u64 = 16 * 1024;
-
 /// Whether brokers answer, and whether each topic is there and fit for what it has to keep.
 pub(super) async fn topics(config: &Config) -> Vec<Finding> {
     let survey = Survey::new(&config.kafka);
@@ -62,7 +59,7 @@ fn topic(
 ) -> Finding {
     let check = format!("topic {name}");
     let Some(shape) = cluster.topics.get(name) else {
-        return Finding::red(check, "missing", kafka.creating(name));
+        return Finding::red(check, "missing", kafka.creating(name, cluster.brokers.len()));
     };
     let alter = |setting: &str| {
         format!(
@@ -82,7 +79,7 @@ fn topic(
         let found = format!("cleanup.policy={policy}: records of the same key would vanish");
         return Finding::red(check, found, alter("cleanup.policy=delete"));
     }
-    let needed = u64::from(kafka.max_value_bytes) + RECORD_OVERHEAD;
+    let needed = kafka.largest_record();
     let largest = number("max.message.bytes");
     if let Some(largest) = largest.filter(|largest| *largest < needed) {
         let found = format!("max.message.bytes={largest}: records of [kafka] max_value_bytes need {needed}");
@@ -150,7 +147,7 @@ fn judge(kafka: &KafkaSettings, group: &str, topic: &str, from: Option<StartAt>,
         told.collect::<Vec<_>>().join("; ")
     };
     if all.is_empty() {
-        return Finding::red(check, format!("its topic {topic} is missing"), kafka.creating(topic));
+        return Finding::red(check, format!("its topic {topic} is missing"), "make the topic (above)");
     }
     let records: i64 = all.iter().map(|position| position.end - position.begin).sum();
     if all.iter().all(|position| position.committed.is_none()) {
@@ -215,7 +212,7 @@ mod tests {
             (None, &[at(0, Some(8), 0, 7), at(1, Some(1), 0, 7)], Light::Red, "--topic t:0 --reset-offsets"),
             (None, &[at(0, Some(1), 0, 7), at(1, Some(2), 3, 7)], Light::Red, "older than retention"),
             (None, &[at(0, Some(1), 0, 7), at(1, None, 0, 7)], Light::Red, "not everywhere"),
-            (None, &[], Light::Red, "--create --topic t"),
+            (None, &[], Light::Red, "make the topic"),
         ];
         for (from, all, light, part) in cases {
             let (found, text) = judged(from, all);

@@ -14,11 +14,23 @@ use tokio::task::spawn_blocking;
 pub struct Topics;
 
 impl KafkaSettings {
-    /// The command that makes this topic; partitions and replication are the broker's defaults.
-    pub fn creating(&self, topic: &str) -> String {
+    /// Bytes of the largest record that is sent, headers and framing included: what a topic has to take.
+    pub fn largest_record(&self) -> u64 {
+        const OVERHEAD: u64 = 16 * 1024;
+        u64::from(self.max_value_bytes) + OVERHEAD
+    }
+
+    /// The command that makes this topic on so many brokers.
+    pub fn creating(&self, topic: &str, brokers: usize) -> String {
+        /// What a broker allows by itself.
+        const BY_DEFAULT: u64 = 1_048_588;
+        let largest = self.largest_record();
+        let size = if largest > BY_DEFAULT { format!(" --config max.message.bytes={largest}") } else { String::new() };
         format!(
-            "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --config cleanup.policy=delete",
-            self.brokers
+            "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --partitions 12 --replication-factor {} \
+             --config cleanup.policy=delete{size}",
+            self.brokers,
+            brokers.clamp(1, 3)
         )
     }
 }
@@ -42,7 +54,8 @@ impl Topics {
             if missing.is_empty() {
                 return Ok(());
             }
-            let commands: Vec<String> = missing.iter().map(|name| settings.creating(name)).collect();
+            let brokers = metadata.brokers().len();
+            let commands: Vec<String> = missing.iter().map(|name| settings.creating(name, brokers)).collect();
             Err(Fault::Setup(format!("topics are missing; create them:\n  {}", commands.join("\n  "))))
         })
         .await

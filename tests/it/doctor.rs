@@ -94,7 +94,8 @@ async fn what_is_broken_at_the_brokers_is_red_with_the_command_that_mends_it() {
     let missing = format!("{}-missing", world.config.kafka.topics.lifecycle);
     let examined = examine(&world, &[("KAFKA__TOPICS__LIFECYCLE", &missing)]).await;
     let command = format!(
-        "kafka-topics.sh --bootstrap-server {} --create --topic {missing} --config cleanup.policy=delete",
+        "kafka-topics.sh --bootstrap-server {} --create --topic {missing} --partitions 12 --replication-factor 1 \
+         --config cleanup.policy=delete",
         world.config.kafka.brokers
     );
     examined.only_red(&format!("topic {missing}"), "missing", &command);

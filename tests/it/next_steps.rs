@@ -3,6 +3,9 @@
 use crate::support::{World, fresh_database, stand_at};
 use std::time::Duration;
 
+/// Arguments, variables that are changed, and what has to be said.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// Runs the binary with these variables changed; what it says when it gives up.
 async fn complaint(world: &World, arguments: &[&str], changed: &[(&str, &str)]) -> String {
     const BOUND: Duration = Duration::from_mins(2);
@@ -31,7 +34,7 @@ async fn every_first_error_names_the_next_step() {
     let submit = ["submit", request.to_str().unwrap(), "--wait"];
     let no_broker = [("KAFKA__BROKERS", "127.0.0.1:1")];
     let send = ["submit", request.to_str().unwrap()];
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 12] = [
+    let cases: [Case<'_>; 12] = [
         (&worker, &no_broker, &["no broker answers at 127.0.0.1:1", "[kafka] brokers"]),
         (&submit, &no_broker, &["no broker answers at 127.0.0.1:1", "[kafka] brokers"]),
         (&send, &no_broker, &["no broker took the request ([kafka] brokers = 127.0.0.1:1)", "`model-factory doctor`"]),

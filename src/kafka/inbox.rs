@@ -8,15 +8,16 @@ use super::Fault;
 use super::settings::{KafkaSettings, StartAt};
 use metrics::counter;
 use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
-use tracing::{debug, info};
+use tracing::{debug, error, info, warn};
 
 /// A record, owned.
 #[derive(Debug, Clone)]
@@ -37,35 +38,85 @@ pub struct Inbound {
     assignment: u64,
 }
 
-/// Counts rebalances: each takes every partition away before it gives some back.
-#[derive(Default)]
-struct Rebalances(AtomicU64);
+/// What happens to a member when its group shares the partitions anew.
+struct Membership {
+    /// Each takes every partition away before it gives some back.
+    rebalances: AtomicU64,
+    /// Where a partition starts that the group never committed, at the first assignment of the group's first
+    /// members. Later such a partition is new or has had no record, and starts at its beginning.
+    from: StartAt,
+    begun: AtomicBool,
+}
 
-impl Rebalances {
+impl Membership {
+    fn new(from: StartAt) -> Self {
+        Self { rebalances: AtomicU64::new(0), from, begun: AtomicBool::new(false) }
+    }
+
     fn seen(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.rebalances.load(Ordering::SeqCst)
+    }
+
+    /// Where those of these partitions start that the group never committed.
+    fn starts(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+        let mut starts = TopicPartitionList::new();
+        for element in committed(consumer, assigned)?.elements() {
+            element.error()?;
+            if matches!(element.offset(), Offset::Offset(_)) {
+                continue;
+            }
+            let (low, high) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK)?;
+            let at = match self.from {
+                StartAt::Latest if !self.begun.load(Ordering::SeqCst) => high,
+                StartAt::Latest | StartAt::Earliest => low,
+            };
+            starts.add_partition_offset(element.topic(), element.partition(), Offset::Offset(at))?;
+        }
+        self.begun.store(true, Ordering::SeqCst);
+        Ok(starts)
+    }
+
+    /// Takes these partitions. The group commits at once where it starts, so that the next member does not have
+    /// to be told.
+    fn take(&self, consumer: &BaseConsumer<Self>, assigned: &mut TopicPartitionList) -> KafkaResult<()> {
+        let starts = self.starts(consumer, assigned).unwrap_or_else(|error| {
+            warn!(%error, "where the group stands could not be asked; the client library asks again");
+            TopicPartitionList::new()
+        });
+        for start in starts.elements() {
+            assigned.set_partition_offset(start.topic(), start.partition(), start.offset())?;
+        }
+        consumer.assign(assigned)?;
+        if starts.count() > 0 {
+            consumer.store_offsets(&starts)?;
+        }
+        Ok(())
     }
 }
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Membership {}
 
-impl ConsumerContext for Rebalances {
-    /// Called while the consumer is asked for a record, so never while offsets are being settled.
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let (change, partitions) = match rebalance {
-            Rebalance::Assign(list) => ("assigned", list.count()),
-            Rebalance::Revoke(list) => ("revoked", list.count()),
-            Rebalance::Error(_) => ("failed", 0),
+/// Called while the consumer is asked for a record, so never while offsets are being settled.
+impl ConsumerContext for Membership {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        self.rebalances.fetch_add(1, Ordering::SeqCst);
+        let (change, done) = match change {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => ("assigned", self.take(consumer, partitions)),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => ("revoked", consumer.unassign()),
+            _ => ("failed", consumer.unassign()),
         };
-        info!(kafka.change = change, kafka.partitions = partitions, ?rebalance, "the group shares the partitions anew");
+        let count = partitions.count();
+        info!(kafka.change = change, kafka.partitions = count, ?partitions, "the group shares the partitions anew");
         counter!("model_factory_rebalances_total", "change" => change).increment(1);
-        self.0.fetch_add(1, Ordering::SeqCst);
+        if let Err(error) = done {
+            error!(%error, "the change could not be followed; the group will share the partitions again");
+        }
     }
 }
 
 /// A member of the consumer group.
 pub struct Inbox {
-    consumer: StreamConsumer<Rebalances>,
+    consumer: StreamConsumer<Membership>,
     group: String,
     /// Records that came while the inbox was only kept alive.
     waiting: VecDeque<Inbound>,
@@ -78,8 +129,8 @@ const LOADING_ASKS: u32 = 120;
 const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inbox {
-    /// Joins the group. A group that never committed needs `from`; once it has, a missing offset is an
-    /// error and never a silent jump.
+    /// Joins the group. A group that never committed needs `from`; once it has, a partition that it never
+    /// committed starts at its beginning, and an offset that is gone is an error and never a silent jump.
     pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Fault> {
         Self::join(settings.clone(), settings.topics.requests.clone()).await
     }
@@ -95,17 +146,15 @@ impl Inbox {
     async fn join(settings: KafkaSettings, topic: String) -> Result<Self, Fault> {
         // Making clients and asking brokers blocks.
         spawn_blocking(move || {
-            let reset = if has_committed(&settings, &topic)? {
-                "error"
-            } else {
-                match settings.from {
-                    Some(StartAt::Earliest) => "earliest",
-                    Some(StartAt::Latest) => "latest",
-                    None => return Err(never_committed(&settings.group_id)),
-                }
+            let from = match settings.from {
+                _ if has_committed(&settings, &topic)? => StartAt::Earliest,
+                Some(from) => from,
+                None => return Err(never_committed(&settings.group_id)),
             };
-            let consumer: StreamConsumer<Rebalances> =
-                settings.consumer(reset)?.create_with_context(Rebalances::default()).map_err(|error| setup(&error))?;
+            let consumer: StreamConsumer<Membership> = settings
+                .consumer("error")?
+                .create_with_context(Membership::new(from))
+                .map_err(|error| setup(&error))?;
             consumer.subscribe(&[&topic]).map_err(|error| setup(&error))?;
             info!(kafka.group = settings.group_id, kafka.topic = topic, "joined");
             Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
@@ -258,17 +307,25 @@ fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
             list.add_partition(found.name(), partition.id());
         }
     }
+    let committed = committed(&consumer, &list).map_err(unavailable)?;
+    Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+}
+
+/// What the group has committed of these partitions.
+fn committed<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    partitions: &TopicPartitionList,
+) -> KafkaResult<TopicPartitionList> {
     let mut asked = 0;
-    let committed = loop {
-        match consumer.committed_offsets(list.clone(), ASK) {
+    loop {
+        match consumer.committed_offsets(partitions.clone(), ASK) {
             Err(error) if is_loading(&error) && asked < LOADING_ASKS => {
                 asked += 1;
                 std::thread::sleep(LOADING_PAUSE);
             }
-            answer => break answer.map_err(unavailable)?,
+            answer => return answer,
         }
-    };
-    Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+    }
 }
 
 /// A broker that has just started, or taken over a group, first reads what is committed.

@@ -1,6 +1,6 @@
 //! A worker's surroundings, and its loops to be driven by hand.
 
-use super::{data, fresh_database, ledger_on, own_topics};
+use super::{data, eventually, fresh_database, ledger_on, own_topics};
 use model_factory::app;
 use model_factory::config::Config;
 use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent};
@@ -70,7 +70,11 @@ impl World {
         let topics = &config.kafka.topics;
         let follow = |topic: &str| {
             let (kafka, topic) = (config.kafka.clone(), topic.to_owned());
-            async move { Follower::at_end(&kafka, &topic).await.unwrap() }
+            async move {
+                // A partition that was just made may not have its leader yet.
+                let reading = || async { Follower::at_end(&kafka, &topic).await.ok() };
+                eventually(&format!("a leader of {topic}"), Duration::from_secs(30), reading).await
+            }
         };
         Self {
             lifecycle: follow(&topics.lifecycle).await,

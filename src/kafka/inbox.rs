@@ -11,16 +11,17 @@ use metrics::counter;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
-use tracing::{debug, info};
+use tracing::{debug, error, info, warn};
 
 /// A record, owned.
 #[derive(Debug, Clone)]
@@ -41,15 +42,67 @@ pub struct Inbound {
     assignment: u64,
 }
 
-/// Counts rebalances: each takes every partition away before it gives some back.
+/// What happens to a member when its group shares the partitions anew.
 struct Membership {
+    /// Each takes every partition away before it gives some back.
     rebalances: AtomicU64,
+    /// Where a partition starts that the group never committed, at the first assignment of the group's first
+    /// members. Later such a partition is new or has had no record, and starts at its beginning.
+    from: StartAt,
+    begun: AtomicBool,
     link: Link,
 }
 
 impl Membership {
+    fn new(from: StartAt, link: Link) -> Self {
+        Self { rebalances: AtomicU64::new(0), from, begun: AtomicBool::new(false), link }
+    }
+
     fn seen(&self) -> u64 {
         self.rebalances.load(Ordering::SeqCst)
+    }
+
+    /// Where those of these partitions start that the group never committed.
+    fn starts(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+        let mut starts = TopicPartitionList::new();
+        let mut asked = 0;
+        let committed = loop {
+            match ask_committed(consumer, assigned, ASK) {
+                Err(error) if is_loading(&error) && asked < LOADING_ASKS => asked += 1,
+                answer => break answer?,
+            }
+        };
+        for element in committed.elements() {
+            element.error()?;
+            if matches!(element.offset(), Offset::Offset(_)) {
+                continue;
+            }
+            let (low, high) = consumer.fetch_watermarks(element.topic(), element.partition(), ASK)?;
+            let at = match self.from {
+                StartAt::Latest if !self.begun.load(Ordering::SeqCst) => high,
+                StartAt::Latest | StartAt::Earliest => low,
+            };
+            starts.add_partition_offset(element.topic(), element.partition(), Offset::Offset(at))?;
+        }
+        self.begun.store(true, Ordering::SeqCst);
+        Ok(starts)
+    }
+
+    /// Takes these partitions. The group commits at once where it starts, so that the next member does not have
+    /// to be told.
+    fn take(&self, consumer: &BaseConsumer<Self>, assigned: &mut TopicPartitionList) -> KafkaResult<()> {
+        let starts = self.starts(consumer, assigned).unwrap_or_else(|error| {
+            warn!(%error, "where the group stands could not be asked; the client library asks again");
+            TopicPartitionList::new()
+        });
+        for start in starts.elements() {
+            assigned.set_partition_offset(start.topic(), start.partition(), start.offset())?;
+        }
+        consumer.assign(assigned)?;
+        if starts.count() > 0 {
+            consumer.store_offsets(&starts)?;
+        }
+        Ok(())
     }
 }
 
@@ -69,17 +122,21 @@ impl ClientContext for Membership {
     }
 }
 
+/// Called while the consumer is asked for a record, so never while offsets are being settled.
 impl ConsumerContext for Membership {
-    /// Called while the consumer is asked for a record, so never while offsets are being settled.
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let (change, partitions) = match rebalance {
-            Rebalance::Assign(list) => ("assigned", list.count()),
-            Rebalance::Revoke(list) => ("revoked", list.count()),
-            Rebalance::Error(_) => ("failed", 0),
-        };
-        info!(kafka.change = change, kafka.partitions = partitions, ?rebalance, "the group shares the partitions anew");
-        counter!("model_factory_rebalances_total", "change" => change).increment(1);
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         self.rebalances.fetch_add(1, Ordering::SeqCst);
+        let (change, done) = match change {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => ("assigned", self.take(consumer, partitions)),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => ("revoked", consumer.unassign()),
+            _ => ("failed", consumer.unassign()),
+        };
+        let count = partitions.count();
+        info!(kafka.change = change, kafka.partitions = count, ?partitions, "the group shares the partitions anew");
+        counter!("model_factory_rebalances_total", "change" => change).increment(1);
+        if let Err(error) = done {
+            error!(%error, "the change could not be followed; the group will share the partitions again");
+        }
     }
 }
 
@@ -93,13 +150,14 @@ pub struct Inbox {
 }
 
 const ASK: Duration = Duration::from_secs(10);
-/// How long, and after which pause, a broker that is still loading is asked again.
+/// How long, how often, and after which pause, a broker that is still loading is asked again.
 const LOADING: Duration = Duration::from_secs(30);
+const LOADING_ASKS: u32 = 120;
 const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
 impl Inbox {
-    /// Joins the group. A group that never committed needs `from`; once it has, a missing offset is an
-    /// error and never a silent jump.
+    /// Joins the group. A group that never committed needs `from`; once it has, a partition that it never
+    /// committed starts at its beginning, and an offset that is gone is an error and never a silent jump.
     pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Fault> {
         Self::join(settings.clone(), settings.topics.requests.clone()).await
     }
@@ -115,18 +173,14 @@ impl Inbox {
     async fn join(settings: KafkaSettings, topic: String) -> Result<Self, Fault> {
         // Making clients and asking brokers blocks.
         spawn_blocking(move || {
-            let reset = if has_committed(&settings, &topic)? {
-                "error"
-            } else {
-                match settings.from {
-                    Some(StartAt::Earliest) => "earliest",
-                    Some(StartAt::Latest) => "latest",
-                    None => return Err(never_committed(&settings.group_id)),
-                }
+            let from = match settings.from {
+                _ if has_committed(&settings, &topic)? => StartAt::Earliest,
+                Some(from) => from,
+                None => return Err(never_committed(&settings.group_id)),
             };
-            let membership = Membership { rebalances: AtomicU64::new(0), link: settings.link() };
+            let membership = Membership::new(from, settings.link());
             let consumer: StreamConsumer<Membership> =
-                settings.consumer(reset)?.create_with_context(membership).map_err(|error| setup(&error))?;
+                settings.consumer("error")?.create_with_context(membership).map_err(|error| setup(&error))?;
             consumer.subscribe(&[&topic]).map_err(|error| setup(&error))?;
             info!(kafka.group = settings.group_id, kafka.topic = topic, "joined");
             Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
@@ -285,15 +339,22 @@ fn has_committed(settings: &KafkaSettings, topic: &str) -> Result<bool, Fault> {
     Ok(committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
 }
 
-/// What the consumer's group has committed for these partitions.
+/// What the group has committed of these partitions.
 pub(super) fn committed(consumer: &BaseConsumer<Link>, list: &TopicPartitionList) -> Result<TopicPartitionList, Fault> {
-    ask(consumer, LOADING, |client, patience| {
-        let answer = client.committed_offsets(list.clone(), patience);
-        if answer.as_ref().is_err_and(is_loading) {
-            std::thread::sleep(LOADING_PAUSE);
-        }
-        answer
-    })
+    ask(consumer, LOADING, |client, patience| ask_committed(client, list, patience))
+}
+
+/// Asks for it once; a broker that is still loading is left alone for a moment.
+fn ask_committed<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    list: &TopicPartitionList,
+    patience: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    let answer = consumer.committed_offsets(list.clone(), patience);
+    if answer.as_ref().is_err_and(is_loading) {
+        std::thread::sleep(LOADING_PAUSE);
+    }
+    answer
 }
 
 /// A broker that has just started, or taken over a group, first reads what is committed.

@@ -2,7 +2,7 @@
 
 use crate::support::{committed, eventually, fresh_database, ledger_on, own_topics, revision};
 use model_factory::contract::AllowList;
-use model_factory::kafka::{Inbound, Inbox, KafkaSettings, Outlet, Record};
+use model_factory::kafka::{Inbound, Inbox, KafkaSettings, Outlet, Record, StartAt};
 use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -132,4 +132,43 @@ async fn records_in_hand_while_their_partition_moves_away_and_back_are_decided_o
     }
     let admitted = decisions.values().filter(|outcome| matches!(outcome, Outcome::Admitted { .. })).count();
     assert_eq!(admitted, decisions.len(), "a record that came twice is the same record");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_had_no_record_so_far_does_not_stop_the_next_member() {
+    let mut kafka = own_topics(2).await;
+    send(&kafka, 0..1).await;
+    let mut first = Inbox::subscribe(&kafka).await.unwrap();
+    let record = take(&mut first, "the only record", |records| records.len() == 1).await;
+    first.settle(&record).unwrap();
+    first.close().await;
+
+    // The other partition was never committed by a record. The next member need not be told where to start.
+    kafka.from = None;
+    let mut second = Inbox::subscribe(&kafka).await.unwrap();
+    assert!(second.next_batch(10, PATIENCE).await.unwrap().is_empty());
+    send(&kafka, 1..40).await;
+    let rest = take(&mut second, "the rest", |records| records.len() == 39).await;
+    assert!(of(1 - record[0].partition, &rest).first() == Some(&0), "the other partition from its first record");
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_began_at_the_end_stays_there_though_nothing_came() {
+    let mut kafka = own_topics(2).await;
+    send(&kafka, 0..20).await;
+    kafka.from = Some(StartAt::Latest);
+    let mut first = Inbox::subscribe(&kafka).await.unwrap();
+    let since = std::time::Instant::now();
+    while committed(&kafka, 0).await + committed(&kafka, 1).await < 20 {
+        assert!(since.elapsed() < BOUND, "waited for a committed beginning");
+        assert!(first.next_batch(10, PATIENCE).await.unwrap().is_empty(), "what was there before is not read");
+    }
+    first.close().await;
+    send(&kafka, 20..30).await;
+    kafka.from = None;
+    let mut second = Inbox::subscribe(&kafka).await.unwrap();
+    let later = take(&mut second, "what came later", |records| records.len() >= 10).await;
+    assert_eq!(later.len(), 10);
+    second.close().await;
 }

@@ -3,7 +3,7 @@
 use crate::config::{Config, TrainerSettings};
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
-use crate::intake::Intake;
+use crate::intake::{Door, Intake};
 use crate::kafka::{Inbox, Topics};
 use crate::ledger::{ConfirmedBy, Ledger};
 use crate::ops;
@@ -46,6 +46,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     let name = worker_name()?;
     let boundaries = config.ownership_boundaries()?;
+    let policy = config.policy()?;
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
     let ledger = ledger.publishing(&config.publish);
     let topics = &config.kafka.topics;
@@ -59,7 +60,11 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
-        let intake = Intake::new(inbox, ledger.clone(), inputs.allow_list(), name.clone());
+        match &policy {
+            Some(policy) => info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy"),
+            None => info!("everybody may ask for everything ([authority] policy is not set)"),
+        }
+        let intake = Intake::new(inbox, ledger.clone(), Door::new(&inputs, policy), name.clone());
         let stopped = stopped.clone();
         loops.spawn(async move { ("intake", intake.run(stopped).await.map_err(Into::into)) });
     }

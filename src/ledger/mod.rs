@@ -16,6 +16,7 @@ mod lease;
 mod overdue;
 mod place;
 mod progress;
+mod quota;
 mod relay;
 mod rescue;
 mod rows;

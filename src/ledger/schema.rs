@@ -5,7 +5,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 use std::borrow::Cow;
 
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "ledger", include_str!("../../schemas/postgres/0001_ledger.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "ledger", include_str!("../../schemas/postgres/0001_ledger.sql")),
+    (2, "quota", include_str!("../../schemas/postgres/0002_quota.sql")),
+];
 
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS

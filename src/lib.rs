@@ -15,6 +15,7 @@
 //! - Every event is inserted by the transaction whose change it tells; only the relay produces.
 //! - Evidence is write-once; a name never changes its bytes.
 //! - The pure rooms (`contract`, `identity`, `run`, `pipeline`) know no clock, file, socket or chance.
+//! - Where there is a policy, nothing comes in that it does not allow; no decision rests on a header.
 //! - A bundle is signed last, over every other file of it.
 //! - Data files are only ever decoded in the trainer's child process.
 
@@ -23,6 +24,7 @@ pub mod identity;
 pub mod pipeline;
 pub mod run;
 
+pub mod authority;
 pub mod dataset;
 pub mod evidence;
 pub mod faults;

@@ -147,6 +147,7 @@ CREATE TABLE public.runs (
     confirmed_by text,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    counted_for text,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -238,6 +239,10 @@ CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
 CREATE INDEX runs_awaiting_an_answer ON public.runs USING btree (answer_due_at) WHERE (answer_due_at IS NOT NULL);
 
 CREATE INDEX runs_by_near_key ON public.runs USING btree (near_key);
+
+CREATE INDEX runs_counted_by_day ON public.runs USING btree (counted_for, created_at) WHERE (counted_for IS NOT NULL);
+
+CREATE INDEX runs_counted_in_flight ON public.runs USING btree (counted_for) WHERE ((counted_for IS NOT NULL) AND (state = ANY (ARRAY['QUEUED'::public.run_state, 'RUNNING'::public.run_state, 'EVAL_READY'::public.run_state])));
 
 CREATE INDEX runs_leased ON public.runs USING btree (lease_expires_at) WHERE (lease_owner IS NOT NULL);
 

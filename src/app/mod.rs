@@ -5,7 +5,7 @@ mod drain;
 use crate::config::{Config, TrainerSettings};
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
-use crate::intake::Intake;
+use crate::intake::{Door, Intake};
 use crate::kafka::{BrokerProbe, Inbox, Topics};
 use crate::ledger::{ConfirmedBy, Ledger};
 use crate::ops;
@@ -53,6 +53,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     let boundaries = config.ownership_boundaries()?;
     config.kafka.check()?;
     config.kafka.security.warnings().into_iter().for_each(|told| warn!("{told}"));
+    let policy = config.policy()?;
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
     let ledger = ledger.publishing(&config.publish);
     let topics = &config.kafka.topics;
@@ -82,7 +83,12 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
-        let intake = Intake::new(inbox, ledger.clone(), inputs.allow_list(), name.clone()).watched(pulse.of("intake"));
+        match &policy {
+            Some(policy) => info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy"),
+            None => info!("everybody may ask for everything ([authority] policy is not set)"),
+        }
+        let door = Door::new(&inputs, policy);
+        let intake = Intake::new(inbox, ledger.clone(), door, name.clone()).watched(pulse.of("intake"));
         let stopped = loops.stop();
         loops.spawn("intake", async move { Ok(intake.run(stopped).await?) });
     }

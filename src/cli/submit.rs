@@ -2,10 +2,12 @@
 
 use super::table::{Output, Table, json_lines};
 use crate::config::Config;
-use crate::contract::{self, EventType, Message, RunLifecycleEvent};
+use crate::contract::{EventType, Message, RunLifecycleEvent};
 use crate::dataset::Inputs;
+use crate::intake::{Door, Doorkeeper};
 use crate::kafka::{Follower, Outlet, Record};
 use crate::run::State;
+use crate::signing::RequesterPrivateKey;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
@@ -21,14 +23,19 @@ use std::time::{Duration, Instant};
 #[command(after_help = "Examples:
   model-factory submit request.json --wait
   model-factory submit requests.jsonl
+  model-factory submit request.json --sign-with requester.pem
   cat request.json | model-factory submit - --dry-run --output json")]
 pub(super) struct SubmitArgs {
     /// Files with one JSON request, or one a line; `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Only say what the identity is, or what is wrong; needs neither broker nor database.
+    /// Only say what the identity is, or what is wrong; needs neither broker nor database. What the policy
+    /// allows is said where one is configured; quotas are the worker's.
     #[arg(long)]
     dry_run: bool,
+    /// Sign each request with the private key in this file (PEM, Ed25519 or P-256).
+    #[arg(long, value_name = "KEY")]
+    sign_with: Option<PathBuf>,
     /// Follow each run to its outcome.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
@@ -65,11 +72,14 @@ impl SubmitArgs {
     pub(super) fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
         config.ownership_boundaries()?;
-        let allow = Inputs::open(&config.inputs)?.allow_list();
+        let door = Door::new(&Inputs::open(&config.inputs)?, config.policy()?);
+        let key = self.sign_with.as_ref().map(private_key).transpose()?;
+        let mut keeper = door.keeper();
         let mut checked = Vec::new();
         for file in &self.files {
             for bytes in requests(read(file)?) {
-                checked.push(check(bytes, &allow));
+                let bytes = key.as_ref().map(|key| key.seal(&bytes)).unwrap_or(bytes);
+                checked.push(check(bytes, &config.kafka.topics.requests, &mut keeper));
             }
         }
         let refused = checked.iter().any(|request| request.code.is_some());
@@ -178,6 +188,11 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
+fn private_key(file: &PathBuf) -> anyhow::Result<RequesterPrivateKey> {
+    let pem = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    RequesterPrivateKey::from_pem(&pem).with_context(|| format!("cannot sign with {}", file.display()))
+}
+
 /// A file is one request, unless it is not one JSON value and every line of it is: then it is one a line.
 fn requests(bytes: Vec<u8>) -> Vec<Vec<u8>> {
     let is_json = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
@@ -189,7 +204,7 @@ fn requests(bytes: Vec<u8>) -> Vec<Vec<u8>> {
     vec![bytes]
 }
 
-fn check(bytes: Vec<u8>, allow: &contract::AllowList) -> Checked {
+fn check(bytes: Vec<u8>, topic: &str, keeper: &mut Doorkeeper<'_>) -> Checked {
     let empty = Checked {
         request_id: None,
         run_key: None,
@@ -200,7 +215,7 @@ fn check(bytes: Vec<u8>, allow: &contract::AllowList) -> Checked {
         publishes: true,
         bytes: Vec::new(),
     };
-    match contract::parse(&bytes, allow) {
+    match keeper.judge(topic, &bytes).0 {
         Ok(Message::Train(request)) => {
             let run_key = request.run_key();
             Checked {
@@ -255,6 +270,7 @@ fn print(out: &mut dyn Write, output: Output, checked: &[Checked]) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract;
 
     #[test]
     fn one_value_is_one_request_and_lines_of_values_are_many() {
@@ -265,11 +281,11 @@ mod tests {
 
     #[test]
     fn a_dry_run_prints_identity_or_rejection_as_json() {
-        let allow = contract::AllowList::new(["s3://fraud-platform".to_owned()], true);
+        let door = Door::from(contract::AllowList::new(["s3://fraud-platform".to_owned()], true));
         let schema: serde_json::Value =
             serde_json::from_str(contract::schema_text(contract::SchemaName::TrainBuildRequest)).unwrap();
-        let good = check(schema["examples"][0].to_string().into_bytes(), &allow);
-        let bad = check(b"{}".to_vec(), &allow);
+        let good = check(schema["examples"][0].to_string().into_bytes(), "requests", &mut door.keeper());
+        let bad = check(b"{}".to_vec(), "requests", &mut door.keeper());
         let mut out = Vec::new();
         print(&mut out, Output::Json, &[good, bad]).unwrap();
         let lines: Vec<serde_json::Value> =

@@ -14,6 +14,7 @@ pub use layers::Origin;
 pub use loaded::Loaded;
 pub use show::Shown;
 
+use crate::authority::{AuthoritySettings, Policy, PolicyFaults};
 use crate::contract::OwnershipBoundaries;
 use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
@@ -46,6 +47,8 @@ pub struct Config {
     pub trainer: TrainerSettings,
     /// Whether and with what bundles are signed.
     pub signing: SigningSettings,
+    /// Who may ask for what.
+    pub authority: AuthoritySettings,
     /// For the test suite; not in a release.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
@@ -156,6 +159,14 @@ pub enum ConfigError {
     /// A key that cannot be used.
     #[error("[signing]: {0}")]
     Key(#[from] KeyFault),
+    /// A policy that cannot be used.
+    #[error("[authority] {path}: {faults}")]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong with it.
+        faults: PolicyFaults,
+    },
     /// The boundaries document does not give Model Factory its outputs.
     #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
     Ownership(String),
@@ -200,6 +211,18 @@ impl Config {
             (None, None) => return Err(ConfigError::Unsigned),
         };
         Ok(Some(PrivateKey::from_pem(&pem)?))
+    }
+
+    /// The policy with the keys that it names, checked; none where everybody may ask for everything.
+    pub fn policy(&self) -> Result<Option<Policy>, ConfigError> {
+        let Some(path) = &self.authority.policy else { return Ok(None) };
+        let bytes = std::fs::read(path).map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let key_file = |name: &str| {
+            std::fs::read_to_string(folder.join(name)).map_err(|error| format!("cannot read {name:?}: {error}"))
+        };
+        let policy = Policy::read(&bytes, key_file);
+        policy.map(Some).map_err(|faults| ConfigError::Policy { path: path.clone(), faults })
     }
 
     /// The boundaries document, checked. Nothing is admitted without it.

@@ -55,6 +55,9 @@ fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
         },
         Some(("s3" | "gs" | "az", place)) => {
             let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+            if bucket.parse::<std::net::IpAddr>().is_ok() {
+                return broken("a bucket is not an address");
+            }
             if is_bucket(bucket) { segments(path) } else { broken("it names no bucket: s3://bucket/prefix") }
         }
         Some(_) => broken("the scheme must be file, s3, gs or az"),
@@ -114,6 +117,7 @@ mod tests {
             "s3://bucket/in#x",
             "s3://bucket/./in",
             "s3://bucket/in//",
+            "s3://169.254.169.254/in",
             "https://bucket/in",
         ];
         for prefix in bad {

@@ -5,6 +5,7 @@
 //! Never: opens a reference, asks a clock, decides on a header.
 
 mod allow_list;
+mod envelope;
 mod evaluation;
 mod event;
 mod governance;
@@ -20,6 +21,7 @@ mod schema;
 mod strict;
 
 pub use allow_list::AllowList;
+pub use envelope::{SIGNED_REQUEST_TYPE, SignedEnvelope};
 pub use evaluation::{BootstrapSpec, EvaluationSpec, SliceSpec};
 pub use event::{
     Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, LIFECYCLE_SCHEMA_VERSION,
@@ -33,7 +35,7 @@ pub use manifest::{
     ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
-pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted};
+pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted, parse_signed};
 pub use profile::{
     Algorithm, Anchor, CanarySpec, DatesSpec, DaysSpec, Feature, FeatureKind, LeakageSpec, Limits, Monotone,
     SeedPolicy, ShareSpec, SplitSpec, TrainingProfile, WindowSpec,
@@ -42,5 +44,5 @@ pub use publication::{BundleArtifact, BundlePublication, Compatibility, Publicat
 pub use reference::{Location, Reference, ReferenceError};
 pub use registry::{RegistryEvent, RegistryVerdict};
 pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
-pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, schema_text};
+pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};
 pub use strict::{StrictJsonError, parse_strict};

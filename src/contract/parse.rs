@@ -5,8 +5,8 @@
 
 use super::schema::{excerpt, faults};
 use super::{
-    AllowList, CancelRequest, DocumentFault, PublishRetryRequest, Reference, SchemaName, TrainBuildRequest,
-    parse_strict,
+    AllowList, CancelRequest, DocumentFault, PublishRetryRequest, Reference, SchemaName, SignedEnvelope,
+    TrainBuildRequest, parse_strict,
 };
 use crate::run::FailureCode;
 use serde::de::DeserializeOwned;
@@ -22,6 +22,36 @@ pub enum Message {
     PublishRetry(PublishRetryRequest),
     /// Stop.
     Cancel(CancelRequest),
+}
+
+impl Message {
+    /// Chosen by the requester.
+    pub fn request_id(&self) -> &str {
+        match self {
+            Self::Train(request) => &request.request_id,
+            Self::PublishRetry(command) => &command.request_id,
+            Self::Cancel(command) => &command.request_id,
+        }
+    }
+
+    /// Who asks, as the message says it.
+    pub fn requester_principal(&self) -> &str {
+        match self {
+            Self::Train(request) => &request.requester_principal,
+            Self::PublishRetry(command) => &command.requester_principal,
+            Self::Cancel(command) => &command.requester_principal,
+        }
+    }
+
+    /// A rejection of this message.
+    pub fn refused(&self, code: FailureCode, pointer: &str, message: String) -> Rejection {
+        let platform_run_id = match self {
+            Self::Train(request) => Some(request.platform_run_id.clone()),
+            Self::PublishRetry(_) | Self::Cancel(_) => None,
+        };
+        let ids = RejectedIds { request_id: Some(self.request_id().to_owned()), platform_run_id };
+        Rejection { code, pointer: pointer.to_owned(), message, ids }
+    }
 }
 
 /// Why a message is refused.
@@ -76,31 +106,46 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
 
 type Refused = (FailureCode, String, String);
 
-/// Parses a record's value: plain JSON, or a structured `CloudEvent` around it.
+/// What can be said of a record whether it is refused or not.
+#[derive(Default)]
+struct Seen {
+    ids: RejectedIds,
+    envelope: Option<SignedEnvelope>,
+}
+
+/// Parses a record's value: plain JSON, a structured `CloudEvent` around it, or a DSSE envelope around
+/// either. Whether a signature holds is not asked.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
-    let mut ids = RejectedIds::default();
-    read(bytes, Some(allow), &mut ids).map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
+    parse_signed(bytes, allow).0
+}
+
+/// The same with the envelope that it came in.
+pub fn parse_signed(bytes: &[u8], allow: &AllowList) -> (Result<Message, Rejection>, Option<SignedEnvelope>) {
+    let mut seen = Seen::default();
+    let read = read(bytes, Some(allow), &mut seen);
+    let Seen { ids, envelope } = seen;
+    (read.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids }), envelope)
 }
 
 /// Reads a training request that was accepted before. Where it points was judged then, and is again when
 /// it is opened; what the operator allows by now must not make it unreadable.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
-    let mut ids = RejectedIds::default();
-    let request = match read(bytes, None, &mut ids) {
+    let mut seen = Seen::default();
+    let request = match read(bytes, None, &mut seen) {
         Ok(Message::Train(request)) => Ok(request),
         Ok(Message::PublishRetry(_) | Message::Cancel(_)) => {
             Err(whole(FailureCode::SchemaVersionUnsupported, "not a training request"))
         }
         Err(refused) => Err(refused),
     };
-    request.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids })
+    request.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids: seen.ids })
 }
 
 fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
     (code, String::new(), message.into())
 }
 
-fn read(bytes: &[u8], allow: Option<&AllowList>, ids: &mut RejectedIds) -> Result<Message, Refused> {
+fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
     if bytes.is_empty() {
         return Err(whole(FailureCode::MessageEmpty, "the record has no value"));
     }
@@ -108,14 +153,16 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, ids: &mut RejectedIds) -> Resul
         let message = format!("the value has {} bytes, {MAX_MESSAGE_BYTES} are allowed", bytes.len());
         return Err(whole(FailureCode::MessageTooLarge, message));
     }
-    let value =
-        parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))?;
-    let Value::Object(message) = value else {
-        return Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object"));
-    };
+    let mut message = object(bytes)?;
+    if SignedEnvelope::is_one(&message) {
+        let opened = SignedEnvelope::open(message)
+            .map_err(|DocumentFault { pointer, rule, .. }| (FailureCode::SchemaInvalid, pointer, rule))?;
+        message = object(&opened.payload)?;
+        seen.envelope = Some(opened);
+    }
     let mut message = unwrap_cloud_event(message)?;
     trim_members(&mut message).map_err(|Untidy { pointer, rule }| (code_at(&pointer, false), pointer, rule))?;
-    remember_ids(&message, ids);
+    remember_ids(&message, &mut seen.ids);
     match message.get("schema_version").and_then(Value::as_str) {
         Some(TrainBuildRequest::SCHEMA_VERSION) => {
             let request: TrainBuildRequest = checked(SchemaName::TrainBuildRequest, message, allow)?;
@@ -130,6 +177,13 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, ids: &mut RejectedIds) -> Resul
             let rule = format!("schema_version is {found}; known is {}", TrainBuildRequest::SCHEMA_VERSION);
             Err((FailureCode::SchemaVersionUnsupported, "/schema_version".to_owned(), rule))
         }
+    }
+}
+
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
+    match parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))? {
+        Value::Object(message) => Ok(message),
+        _ => Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object")),
     }
 }
 

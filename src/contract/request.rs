@@ -165,6 +165,16 @@ impl TrainBuildRequest {
         }
     }
 
+    /// Everything that it points at, with the JSON pointer to it.
+    pub fn references(&self) -> impl Iterator<Item = (String, &Reference)> {
+        let manifests = self.dataset_manifest_refs.iter().enumerate();
+        let profiles = [
+            ("/training_config_ref".to_owned(), &self.training_config_ref),
+            ("/governance_profile_ref".to_owned(), &self.governance_profile_ref),
+        ];
+        manifests.map(|(index, manifest)| (format!("/dataset_manifest_refs/{index}"), manifest)).chain(profiles)
+    }
+
     /// The key of the run that this request asks for.
     pub fn run_key(&self) -> RunKey {
         RunKey::of(&self.meaning())

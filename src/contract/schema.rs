@@ -47,6 +47,7 @@ macro_rules! schemas {
 
 schemas! {
     TrainBuildRequest => "train_build_request.v0", "messages/train_build_request.v0.json";
+    SignedRequest => "signed_request.v0", "messages/signed_request.v0.json";
     PublishRetry => "publish_retry.v0", "messages/publish_retry.v0.json";
     Cancel => "cancel.v0", "messages/cancel.v0.json";
     RunLifecycle => "run_lifecycle.v0", "messages/run_lifecycle.v0.json";
@@ -66,6 +67,7 @@ schemas! {
     TrainingProfile => "training_profile.v0", "profiles/training_profile.v0.json";
     GovernanceProfile => "governance_profile.v0", "profiles/governance_profile.v0.json";
     OwnershipBoundaries => "ownership_boundaries.v0", "profiles/ownership_boundaries.v0.json";
+    RequesterPolicy => "requester_policy.v0", "profiles/requester_policy.v0.json";
 }
 
 /// Where and how a document breaks its schema.
@@ -124,6 +126,16 @@ pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Resul
 pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentFault> {
     let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| DocumentFault::whole(error.to_string()))?;
     typed(schema, value)
+}
+
+/// The same for a document that its author mends in one go: every fault at once.
+pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, Vec<DocumentFault>> {
+    let whole = |rule: String| vec![DocumentFault::whole(rule)];
+    let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| whole(error.to_string()))?;
+    match faults(schema, &value) {
+        found if found.is_empty() => serde_json::from_value(value).map_err(|error| whole(error.to_string())),
+        found => Err(found),
+    }
 }
 
 fn typed<T: DeserializeOwned>(schema: SchemaName, value: Value) -> Result<T, DocumentFault> {

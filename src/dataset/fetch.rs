@@ -1,5 +1,6 @@
 //! Opens references.
 
+use super::Links;
 use crate::contract::{AllowList, Location, Reference};
 use crate::identity::{Digest, Hasher};
 use crate::objects::{self, AzureSettings, GcsSettings, S3Settings, Services};
@@ -144,6 +145,11 @@ impl Inputs {
     /// The list, for intake: a reference outside it is refused before it waits in the queue.
     pub fn allow_list(&self) -> AllowList {
         self.allow.clone()
+    }
+
+    /// The folders, for intake: so is a reference that leaves them through a link.
+    pub fn links(&self) -> Links {
+        Links { root: self.settings.root.clone(), folders: self.folders.clone() }
     }
 
     /// A manifest or profile, with the digest of its bytes.

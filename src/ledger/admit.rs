@@ -1,6 +1,6 @@
 //! Admission: one transaction for a whole batch of records, one outcome for each, for ever.
 //!
-//! Order of locks: partitions, then request ids ascending, then run ids ascending. Two workers that bring
+//! Order of locks: partitions, then requesters with a quota, then request ids ascending, then run ids ascending. Two workers that bring
 //! the same keys, or after a rebalance the same records, wait for each other and never deadlock.
 
 use super::advance::now;
@@ -87,10 +87,13 @@ impl Ledger {
         admission.recall(connection).await?;
         let fresh: Vec<usize> = (0..batch.len()).filter(|&index| admission.outcomes[index].is_none()).collect();
         if !fresh.is_empty() {
-            admission.place_requests(connection, &fresh).await?;
-            admission.recall_contradicted(connection, &fresh).await?;
-            admission.place_runs(connection, &fresh).await?;
-            for &index in &fresh {
+            admission.refuse_over_quota(connection, &fresh).await?;
+            let placed: Vec<usize> =
+                fresh.iter().copied().filter(|&index| admission.outcomes[index].is_none()).collect();
+            admission.place_requests(connection, &placed).await?;
+            admission.recall_contradicted(connection, &placed).await?;
+            admission.place_runs(connection, &placed).await?;
+            for &index in &placed {
                 admission.decide(index);
             }
             admission.store(connection, &fresh).await?;
@@ -169,7 +172,12 @@ impl<'a> Admission<'a> {
 
     fn command(&mut self, index: usize, act: Act, command: (&RunId, &str, &str, &str)) -> Outcome {
         let (run_id, request_id, actor, why) = command;
+        let grant = self.batch[index].grant.as_ref();
         let done = match self.runs.get_mut(run_id) {
+            Some(run) if grant.is_some_and(|grant| !grant.covers(&run.request.target_scope, act.publishes())) => {
+                let message = format!("{actor:?} may not do this to runs of the scope and tenant of {run_id}");
+                Err(ActRefused { code: FailureCode::RequesterNotAllowed, message })
+            }
             Some(run) => run.act(Order { act, actor, why }, self.at, self.worker, &mut self.additions),
             None => Err(ActRefused { code: FailureCode::RunUnknown, message: format!("there is no run {run_id}") }),
         };
@@ -187,7 +195,7 @@ impl<'a> Admission<'a> {
         self.refuse(index, &Rejection { code, pointer: pointer.to_owned(), message, ids });
     }
 
-    fn refuse(&mut self, index: usize, rejection: &Rejection) {
+    pub(super) fn refuse(&mut self, index: usize, rejection: &Rejection) {
         self.additions.outbox.extend(refusal_drafts(&self.batch[index], rejection, self.at, self.worker));
     }
 
@@ -231,9 +239,7 @@ impl<'a> Admission<'a> {
 
 fn request_id(parsed: &Result<Message, Rejection>) -> Option<&str> {
     match parsed {
-        Ok(Message::Train(request)) => Some(&request.request_id),
-        Ok(Message::PublishRetry(command)) => Some(&command.request_id),
-        Ok(Message::Cancel(command)) => Some(&command.request_id),
+        Ok(message) => Some(message.request_id()),
         Err(rejection) => rejection.ids.request_id.as_deref(),
     }
 }

@@ -32,6 +32,14 @@ impl Act {
             Self::Requeue => "REQUEUE",
         }
     }
+
+    /// Whether a bundle is announced by it.
+    pub(super) fn publishes(self) -> bool {
+        match self {
+            Self::RetryPublish => true,
+            Self::Cancel | Self::Requeue => false,
+        }
+    }
 }
 
 /// An act with who wants it and why.

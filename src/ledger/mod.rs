@@ -17,6 +17,7 @@ mod overdue;
 mod place;
 mod progress;
 mod prune;
+mod quota;
 mod receipts;
 mod relay;
 mod rescue;

@@ -4,7 +4,7 @@
 use super::Fault;
 use super::admit::{Admission, Known};
 use super::rows::{LockedRun, select_run, stored_request, unreadable};
-use super::types::{Coordinates, Outcome};
+use super::types::{Arrival, Coordinates, Outcome};
 use crate::contract::{EventRefs, Message, TrainBuildRequest};
 use crate::identity::{Digest, RunId};
 use crate::run::{ExecutionMode, State};
@@ -179,13 +179,13 @@ impl<'a> Admission<'a> {
         let near_keys: Vec<&[u8]> = prints().map(|print| print.near_key.as_bytes().as_slice()).collect();
         let inserted = sqlx::query(
             "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
-                               priority, next_seq, available_at, created_at, updated_at)
+                               priority, counted_for, next_seq, available_at, created_at, updated_at)
              SELECT n.run_id, n.run_key, n.near_key, n.request_id, n.tenant, n.traceparent, n.tracestate,
-                    n.publish_allowed, n.priority, 2, now(), now(), now()
+                    n.publish_allowed, n.priority, n.counted_for, 2, now(), now(), now()
              FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::boolean[], $9::smallint[])
+                         $8::boolean[], $9::smallint[], $10::text[])
                   AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
-                        priority)
+                        priority, counted_for)
              ORDER BY n.run_id
              ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
         )
@@ -198,6 +198,7 @@ impl<'a> Admission<'a> {
         .bind(records().map(|record| record.tracestate.as_deref()).collect::<Vec<_>>())
         .bind(requests().map(|request| request.publish_allowed).collect::<Vec<_>>())
         .bind(requests().map(|request| self.settings.priority_of(request)).collect::<Vec<_>>())
+        .bind(new.values().map(|&index| counted_for(&batch[index])).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
         for row in inserted {
@@ -285,6 +286,11 @@ pub(super) async fn recall<'c, I: Iterator<Item = &'c Coordinates>>(
         outcomes[line as usize - 1] = Some(outcome);
     }
     Ok(outcomes)
+}
+
+/// Whose quota a new run counts against.
+fn counted_for(arrival: &Arrival) -> Option<&str> {
+    arrival.quota().and(arrival.train()).map(|(request, _)| request.requester_principal.as_str())
 }
 
 fn tenant(request: &TrainBuildRequest) -> &str {

@@ -1,5 +1,6 @@
 //! What the ledger takes and gives.
 
+use crate::authority::{Grant, Quota};
 use crate::contract::{
     self, AllowList, BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest,
 };
@@ -66,6 +67,8 @@ pub struct Arrival {
     pub(super) parsed: Result<Message, Rejection>,
     /// Of training requests.
     pub(super) fingerprint: Option<Fingerprint>,
+    /// What its requester may ask for, where there is a policy.
+    pub(super) grant: Option<Grant>,
 }
 
 /// What identity makes of a request.
@@ -82,16 +85,27 @@ impl Arrival {
     /// any transaction.
     pub fn read(record: SourceRecord, allow: &AllowList) -> Self {
         let parsed = contract::parse(&record.value, allow);
+        Self::judged(record, parsed, None)
+    }
+
+    /// The same of a record that was judged already; with what its requester may ask for, where there is a
+    /// policy.
+    pub fn judged(record: SourceRecord, parsed: Result<Message, Rejection>, grant: Option<Grant>) -> Self {
         let fingerprint = match &parsed {
             Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
-        Self { record, parsed, fingerprint }
+        Self { record, parsed, fingerprint, grant }
     }
 
     /// The typed message, or why it is refused.
     pub fn parsed(&self) -> &Result<Message, Rejection> {
         &self.parsed
+    }
+
+    /// The bounds on its requester's new runs, where there are any.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        self.grant.as_ref().map(Grant::quota).filter(|quota| *quota != Quota::default())
     }
 
     /// The training request with its identity, where it is one.

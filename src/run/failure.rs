@@ -98,6 +98,9 @@ failure_codes! {
     MessageNotJson => "MESSAGE_NOT_JSON", Request, Never, "The value is not one JSON object in UTF-8 without repeated keys, within the depth limit.";
     SchemaVersionUnsupported => "SCHEMA_VERSION_UNSUPPORTED", Request, Never, "`schema_version` is missing or unknown to this release.";
     RefNotAllowed => "REF_NOT_ALLOWED", Request, Never, "A reference is outside the allow-list, or does not name one pinned object.";
+    RequesterNotAllowed => "REQUESTER_NOT_ALLOWED", Request, Never, "The operator's policy does not let this requester ask for this.";
+    SignatureInvalid => "SIGNATURE_INVALID", Request, Never, "The policy wants the request signed and it is not, or a signature on it does not hold.";
+    QuotaExceeded => "QUOTA_EXCEEDED", Request, Never, "The requester has as many runs as the policy gives it for now; the request may be sent again later.";
     RunUnknown => "RUN_UNKNOWN", Request, Never, "A command names a run that the ledger does not hold.";
     OwnershipBoundaryViolation => "OWNERSHIP_BOUNDARY_VIOLATION", Request, Never, "The boundaries document does not give this output to Model Factory.";
     RequestIdPayloadMismatch => "REQUEST_ID_PAYLOAD_MISMATCH", Conflict, Never, "The same `request_id` came with other content; the first one stands.";

@@ -5,6 +5,7 @@
 //! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). Resources stand in
 //! the order of their names; the subject's digest is SHA-256 over their digests' bytes in that order.
 
+use super::dsse::pre_authentication;
 use super::key::{PrivateKey, PublicKey};
 use crate::identity::{Digest, Hasher, canonical_json, document_bytes};
 use base64::Engine as _;
@@ -109,7 +110,7 @@ impl PrivateKey {
     /// Signs these files under the name of the bundle; `ignored` is where the signature itself will stand.
     pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Vec<u8> {
         let payload = canonical_json(&statement(name, files, ignored)).into_bytes();
-        let signature: DerSignature = self.0.sign(&pre_authentication(&payload));
+        let signature: DerSignature = self.0.sign(&pre_authentication(PAYLOAD_TYPE, &payload));
         document_bytes(&SigstoreBundle {
             media_type: MEDIA_TYPE.to_owned(),
             verification_material: Material {
@@ -149,12 +150,6 @@ fn root<'a>(digests: impl Iterator<Item = &'a Digest>) -> Digest {
     hasher.finish()
 }
 
-/// What is signed: type and payload with their lengths before them.
-fn pre_authentication(payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
-    [head.as_bytes(), payload].concat()
-}
-
 /// Checks that this key signed exactly these files.
 pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureFault> {
     let (bundle, payload) = open(signature)?;
@@ -167,7 +162,7 @@ pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest
     };
     let bytes = BASE64.decode(&signed.sig).map_err(malformed)?;
     let signature = DerSignature::from_bytes(&bytes).map_err(malformed)?;
-    key.0.verify(&pre_authentication(&payload), &signature).map_err(|_| SignatureFault::Invalid)?;
+    key.0.verify(&pre_authentication(PAYLOAD_TYPE, &payload), &signature).map_err(|_| SignatureFault::Invalid)?;
     compare(&payload, files)
 }
 

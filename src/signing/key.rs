@@ -17,6 +17,9 @@ pub enum KeyFault {
     /// Not a public key on this curve.
     #[error("no public key on the curve P-256 (PEM, SubjectPublicKeyInfo)")]
     NoPublicKey,
+    /// Not a key that requests are signed with.
+    #[error("no Ed25519 key and no key on the curve P-256 (PEM, without a password and nothing before it)")]
+    NoRequesterKey,
 }
 
 /// What signs.

@@ -1,14 +1,18 @@
-//! Signatures of bundles, as OpenSSF model signing defines them: an ECDSA key on the curve P-256.
+//! Signatures: of bundles, as OpenSSF model signing defines them, with an ECDSA key on the curve P-256; and of
+//! requests, in a DSSE envelope, with such a key or an Ed25519 one.
 //!
 //! Guarantees: the same bundle under the same key gets the same signature (RFC 6979), so that a second
 //! attempt writes the same bytes. Never: prints a key.
 
+mod dsse;
 mod envelope;
 mod key;
+mod requester;
 
 pub use crate::secret::Secret;
 pub use envelope::{SignatureFault, check_files, verify};
 pub use key::{KeyFault, PrivateKey, PublicKey};
+pub use requester::{RequesterKey, RequesterPrivateKey};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: scikit-learn on random windows; XGBoost, MLflow, scikit-learn,
 # model-signing, in-toto and CycloneDX on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and
-# a real Postgres; the example registry and trainers.
+# a real Postgres; securesystemslib on signed requests; the example registry and trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -55,5 +55,6 @@ for _ in $(seq 1 240); do
 done
 [ -n "$database" ] || { cat "$state/dev.log"; exit 1; }
 "$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"
+"$python" tests/interop/authority.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/registry.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/trainers.py "$binary" "$brokers" "$database" "$state/dev"

@@ -17,6 +17,14 @@ pub fn file(name: &str, bytes: &[u8]) -> String {
     reference
 }
 
+/// A link to a file outside of all that is allowed, below the root of the inputs.
+pub fn link_out(name: &str) -> String {
+    let placeholder = file(&format!("beside-{name}"), b"");
+    let link = data().folder.join(placeholder).with_file_name(name);
+    let _ = std::os::unix::fs::symlink("/etc/hostname", link);
+    format!("negative/{name}")
+}
+
 /// A manifest like the good one, changed.
 pub fn manifest(name: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut value: Value = serde_json::from_slice(&good(&data().inputs.manifest)).unwrap();

@@ -10,6 +10,7 @@ mod gate;
 mod immutability;
 mod inputs;
 mod publish;
+mod requesters;
 mod requests;
 mod resolution;
 mod row;
@@ -29,8 +30,9 @@ use std::sync::Mutex;
 /// A family and its rows.
 type Family = (&'static str, fn() -> Vec<Row>);
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 10] = [
     ("Requests", requests::rows),
+    ("Requesters", requesters::rows),
     ("Conflicts and commands", conflicts::rows),
     ("Resolution", resolution::rows),
     ("Data", rows_of_data::rows),
@@ -116,6 +118,7 @@ macro_rules! families {
 
 families! {
     a_bad_message_is_refused_once_with_its_bytes => "Requests";
+    whoever_may_not_ask_is_refused_at_the_door => "Requesters";
     a_contradiction_or_command_out_of_place_is_refused => "Conflicts and commands";
     what_cannot_be_resolved_ends_the_run_before_it_trains => "Resolution";
     rows_that_cannot_be_learned_from_end_the_run => "Data";

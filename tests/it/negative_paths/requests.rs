@@ -53,6 +53,14 @@ fn bytes_that_are_no_message() -> Vec<Row> {
             "put the request into data",
             || br#"{"specversion": "1.0", "id": "1", "source": "x", "type": "y"}"#.to_vec(),
         ),
+        unreadable(
+            C::SchemaInvalid,
+            "/payloadType",
+            "an envelope that was signed as something else",
+            "application/vnd.modelfactory.request+json",
+            "sign with the payload type of requests",
+            || br#"{"payloadType": "text/plain", "payload": "e30=", "signatures": [{"sig": "AA=="}]}"#.to_vec(),
+        ),
     ]
 }
 
@@ -143,7 +151,35 @@ fn fields() -> Vec<Row> {
 
 fn references() -> Vec<Row> {
     const ALLOWED: &str = "name a pinned object that the operator allows, or ask the operator";
+    let profile = |cause, says, record| refused(C::RefNotAllowed, "/training_config_ref", cause, says, ALLOWED, record);
     vec![
+        profile("a reference to file:///etc/passwd", "outside the operator's allow-list", || {
+            ask_with("req-passwd-01", "training_config_ref", json!("file:///etc/passwd"))
+        }),
+        profile("a reference to a link-local address", "the scheme must be file, s3, gs or az", || {
+            ask_with("req-linkloc-1", "training_config_ref", json!("http://169.254.169.254/latest/meta-data/iam"))
+        }),
+        profile("a link-local address in a bucket's place", "outside the operator's allow-list", || {
+            ask_with("req-linkloc-2", "training_config_ref", json!("s3://169.254.169.254/meta-data/iam.json"))
+        }),
+        profile("a reference with .. in it", "must not contain . or .. segments", || {
+            ask_with("req-dots-0001", "training_config_ref", json!("profiles/../../../etc/passwd"))
+        }),
+        profile("a training profile that is a link out of the allowed folders", "leads out of the allowed", || {
+            ask_with("req-linkout-1", "training_config_ref", json!(super::inputs::link_out("link.yaml")))
+        }),
+        refused(
+            C::RefNotAllowed,
+            "/dataset_manifest_refs/1",
+            "a manifest below a folder that is a link out of the allowed folders",
+            "leads out of the allowed folders",
+            ALLOWED,
+            || {
+                let data = crate::support::data();
+                let _ = std::os::unix::fs::symlink("/etc", data.folder.join("ofs/etc"));
+                ask_with("req-linkout-2", "dataset_manifest_refs", json!([data.inputs.manifest, "ofs/etc/passwd"]))
+            },
+        ),
         refused(
             C::RefNotAllowed,
             "/training_config_ref",

@@ -50,13 +50,12 @@ fn references() -> Vec<Row> {
         ),
         ends(
             C::RefNotAllowed,
-            "a training profile that is a link out of the allowed folders",
+            "a manifest whose data file is a link out of the allowed folders",
             "leads out of the allowed folders",
-            "name a pinned object that the operator allows, or ask the operator",
+            NEW_MANIFEST,
             || {
-                let link = data().folder.join(inputs::file("placeholder.yaml", b"")).with_file_name("link.yaml");
-                let _ = std::os::unix::fs::symlink("/etc/hostname", link);
-                ask_with("req-symlink-1", "training_config_ref", json!("negative/link.yaml"))
+                let link = inputs::link_out("link.parquet");
+                of_manifest("req-symlink-1", |m| m["materializations"][0]["ref"] = json!(link))
             },
         ),
     ]

@@ -85,6 +85,7 @@ pub fn command(kind: &str, id: &str, run_id: &str) -> Vec<u8> {
 impl Stage {
     pub async fn new() -> Self {
         let mut world = World::new().await;
+        world.config.authority.policy = Some(super::requesters::policy(world.folder.path()));
         world.ledger = ledger_on(&world.config.ledger.url, |settings| {
             // Heartbeats every two seconds, so that a cancel is soon seen.
             settings.lease_seconds = 6;

@@ -5,7 +5,7 @@ use model_factory::app;
 use model_factory::config::Config;
 use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent};
 use model_factory::dataset::Inputs;
-use model_factory::intake::{Intake, IntakeOutcome};
+use model_factory::intake::{Door, Intake, IntakeOutcome};
 use model_factory::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
 use model_factory::ledger::{Ledger, Outcome};
 use model_factory::pulse::Pulse;
@@ -112,6 +112,9 @@ impl World {
             .env("MODEL_FACTORY_TRAINER__SCRATCH", &config.trainer.scratch)
             .env("MODEL_FACTORY_SIGNING__ALLOW_UNSIGNED", "true")
             .stdin(Stdio::null());
+        if let Some(policy) = &config.authority.policy {
+            command.env("MODEL_FACTORY_AUTHORITY__POLICY", policy);
+        }
         command
     }
 
@@ -134,8 +137,8 @@ impl World {
 
     pub async fn intake(&self) -> Intake {
         let inbox = Inbox::subscribe(&self.config.kafka).await.unwrap();
-        let allow = Inputs::open(&self.config.inputs).unwrap().allow_list();
-        Intake::new(inbox, self.ledger.clone(), allow, "intake-1".to_owned())
+        let door = Door::new(&Inputs::open(&self.config.inputs).unwrap(), self.config.policy().unwrap());
+        Intake::new(inbox, self.ledger.clone(), door, "intake-1".to_owned())
     }
 
     /// Drives intake until so many records have their outcome.

@@ -7,7 +7,10 @@
 //! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on
 //! before, as in a replay of the whole topic, is not even parsed.
 
-use crate::contract::AllowList;
+mod door;
+
+pub use door::{Door, Doorkeeper};
+
 use crate::faults::reach;
 use crate::kafka::{self, Inbound, Inbox};
 use crate::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
@@ -44,7 +47,7 @@ pub enum IntakeOutcome {
 pub struct Intake {
     inbox: Inbox,
     ledger: Ledger,
-    allow: Arc<AllowList>,
+    door: Arc<Door>,
     worker: String,
     in_hand: Batch,
     next: Batch,
@@ -65,9 +68,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Intake {
     /// An intake over these adapters.
-    pub fn new(inbox: Inbox, ledger: Ledger, allow: AllowList, worker: String) -> Self {
+    pub fn new(inbox: Inbox, ledger: Ledger, door: impl Into<Door>, worker: String) -> Self {
+        let door = Arc::new(door.into());
         let (in_hand, next) = (Batch::default(), Batch::default());
-        Self { inbox, ledger, allow: Arc::new(allow), worker, in_hand, next, beat: Beat::default() }
+        Self { inbox, ledger, door, worker, in_hand, next, beat: Beat::default() }
     }
 
     /// The same, telling whoever watches that it turns.
@@ -113,7 +117,7 @@ impl Intake {
             self.in_hand = std::mem::take(&mut self.next);
         }
         if self.in_hand.records.is_empty() {
-            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.allow)).await?;
+            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.door)).await?;
         }
         if self.in_hand.records.is_empty() {
             return Ok(IntakeOutcome::Idle);
@@ -122,7 +126,7 @@ impl Intake {
         let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
         let decided = if self.next.records.is_empty() {
             // Only what is there already: this batch must not wait for it. An error comes again.
-            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.allow));
+            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.door));
             let (decided, next) = tokio::join!(deciding, taking);
             self.next = next.unwrap_or_default();
             decided
@@ -157,12 +161,7 @@ impl Intake {
 }
 
 /// Takes a batch and parses what is new of it, away from the threads that other work is polled on.
-async fn take(
-    inbox: &mut Inbox,
-    patience: Duration,
-    ledger: &Ledger,
-    allow: &Arc<AllowList>,
-) -> Result<Batch, kafka::Fault> {
+async fn take(inbox: &mut Inbox, patience: Duration, ledger: &Ledger, door: &Arc<Door>) -> Result<Batch, kafka::Fault> {
     let records = inbox.next_batch(BATCH, patience).await?;
     if records.is_empty() {
         return Ok(Batch::default());
@@ -170,10 +169,11 @@ async fn take(
     let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
     // A ledger that is away says so again when it is asked to decide.
     let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
-    let allow = Arc::clone(allow);
+    let door = Arc::clone(door);
     let parsing = tokio::task::spawn_blocking(move || {
         let new = records.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
-        let arrivals = new.map(|(record, _)| Arrival::read(source(record), &allow)).collect();
+        let mut keeper = door.keeper();
+        let arrivals = new.map(|(record, _)| keeper.arrival(source(record))).collect();
         Batch { records, recalled, arrivals }
     });
     Ok(parsing.await.expect("parsing does not panic and is not cancelled"))

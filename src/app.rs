@@ -60,9 +60,10 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
-        match &policy {
-            Some(policy) => info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy"),
-            None => info!("everybody may ask for everything ([authority] policy is not set)"),
+        if let Some(policy) = &policy {
+            info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy");
+        } else {
+            info!("everybody may ask for everything ([authority] policy is not set)");
         }
         let intake = Intake::new(inbox, ledger.clone(), Door::new(&inputs, policy), name.clone());
         let stopped = stopped.clone();

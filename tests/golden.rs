@@ -3,7 +3,8 @@
 
 use model_factory::contract::{
     AllowList, BundlePublication, CancelRequest, DatasetManifest, GovernanceProfile, MAX_MESSAGE_BYTES, Message,
-    PublishRetryRequest, RunLifecycleEvent, SchemaName, TrainBuildRequest, TrainingProfile, parse, schema_text,
+    PublishRetryRequest, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainingProfile, parse,
+    schema_text,
 };
 use model_factory::pipeline::{
     BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
@@ -149,6 +150,8 @@ fn accepted_messages_keep_their_run() {
         merge(&mut data, &case.merge);
         let event = json!({"specversion": "1.0", "id": "1", "source": "/tests", "type": "t", "data": data});
         assert_eq!(request(event.to_string().as_bytes()), plain, "{}: as a structured CloudEvent", case.why);
+        let signed = SignedEnvelope::seal(event.to_string().as_bytes(), b"of somebody", "");
+        assert_eq!(request(&signed), plain, "{}: in an envelope", case.why);
     }
 }
 

@@ -83,9 +83,10 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
-        match &policy {
-            Some(policy) => info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy"),
-            None => info!("everybody may ask for everything ([authority] policy is not set)"),
+        if let Some(policy) = &policy {
+            info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy");
+        } else {
+            info!("everybody may ask for everything ([authority] policy is not set)");
         }
         let door = Door::new(&inputs, policy);
         let intake = Intake::new(inbox, ledger.clone(), door, name.clone()).watched(pulse.of("intake"));

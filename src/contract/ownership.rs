@@ -47,6 +47,17 @@ impl OwnershipBoundaries {
                 return Err(fault("/owners/mf/outputs", format!("the document does not give {output} to mf")));
             }
         }
+        // Only one may emit a kind of output: a document that gives one twice leaves open whose it is.
+        let others = document.owners.iter().filter(|(name, _)| *name != "mf");
+        for (name, other) in others {
+            if let Some(twice) = other.outputs.iter().find(|output| mf.outputs.contains(output)) {
+                return Err(DocumentFault {
+                    pointer: format!("/owners/{}/outputs", name.replace('~', "~0").replace('/', "~1")),
+                    rule: format!("the document gives {twice} to mf and to {name}"),
+                    missing: false,
+                });
+            }
+        }
         Ok(Self { outputs: mf.outputs.clone(), digest: Digest::of(bytes) })
     }
 
@@ -79,6 +90,7 @@ mod tests {
             "owners: {ofs: {outputs: [dataset_manifest]}}",
             "owners: {mf: {outputs: [eval_report]}}",
             "owners: {mf: {outputs: []}}",
+            "owners: {mf: {outputs: [eval_report, bundle_publication]}, mpr: {outputs: [bundle_publication]}}",
         ] {
             assert!(OwnershipBoundaries::read(format!("{version}{owners}\n").as_bytes()).is_err(), "{owners}");
         }

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Score a Parquet file with a bundle that verifies: ids and probabilities of fraud, as Parquet.
 ///
 /// The bundle is verified first, offline. Then its model scores the rows as training and evaluation read
-/// them, in a child process within the limits of [trainer], some thousand at a time.
+/// them, in a child process within the limits of `[trainer]`, some thousand at a time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The features are found by name, in any order; other columns are not read. Null is missing; so is
@@ -29,8 +29,8 @@ metadata of the file names run, bundle and model. Rows without ids go by their n
 
 Examples:
   model-factory score ./bundle payments.parquet
-  model-factory score ./bundle payments.parquet --public-key signing.pub --out scores.parquet --force
-  model-factory score ./bundle payments.parquet --row-id payment_no --output json")]
+  model-factory score ./bundle payments.parquet --public-key signing.pub --out scores.parquet
+  model-factory score ./bundle payments.parquet --row-id payment_no --force --output json")]
 pub(super) struct ScoreArgs {
     /// Folder of the bundle.
     bundle: PathBuf,

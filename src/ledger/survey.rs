@@ -10,11 +10,11 @@ use sqlx::Row as _;
 pub enum SchemaState {
     /// Nothing has been migrated.
     Missing,
-    /// Of an older release; its version.
+    /// Of an older release, or one that lacks something in between; its version.
     Older(i64),
     /// This release's; its version.
     Current(i64),
-    /// Of a newer release, or with gaps; its version.
+    /// Of a newer release; its version.
     Newer(i64),
 }
 
@@ -23,14 +23,17 @@ impl SchemaState {
     pub fn advice(self) -> String {
         let needed = Ledger::needed_schema();
         match self {
-            Self::Missing => "the database holds no ledger yet; run `model-factory migrate`".to_owned(),
+            Self::Missing => {
+                format!("the database has no schema, this release needs version {needed}: run `model-factory migrate`")
+            }
             Self::Older(version) => format!(
-                "the database is at version {version}, this release needs {needed}; run `model-factory migrate`"
+                "the database's schema is version {version}, older than version {needed} that this release needs: run \
+                 `model-factory migrate` of this release"
             ),
-            Self::Current(version) => format!("the database is at version {version}, as this release needs it"),
+            Self::Current(version) => format!("version {version}, as this release needs it"),
             Self::Newer(version) => format!(
-                "the database is at version {version}, this release knows {needed}; use the newer release that \
-                 migrated it"
+                "the database's schema is version {version}, newer than version {needed} that this release knows: \
+                 start the release that migrated it, or a newer one"
             ),
         }
     }
@@ -72,7 +75,7 @@ impl Ledger {
         Ok(match applied.last() {
             None => SchemaState::Missing,
             Some(version) if applied == known => SchemaState::Current(*version),
-            Some(version) if known.starts_with(&applied) => SchemaState::Older(*version),
+            Some(version) if applied.iter().all(|version| known.contains(version)) => SchemaState::Older(*version),
             Some(version) => SchemaState::Newer(*version),
         })
     }

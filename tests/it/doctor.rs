@@ -155,7 +155,7 @@ async fn what_is_broken_at_the_database_hides_nothing_else() {
 
     let empty = fresh_database().await;
     let examined = examine(&world, &[("LEDGER__URL", &empty)]).await;
-    examined.only_red("schema", "holds no ledger yet", "model-factory migrate");
+    examined.only_red("schema", "has no schema", "model-factory migrate");
 
     let examined =
         examine(&world, &[("LEDGER__URL", &format!("{}?options[synchronous_commit]=off", world.config.ledger.url))])

@@ -42,7 +42,7 @@ async fn every_first_error_names_the_next_step() {
         (&worker, &[("LEDGER__URL", gone)], &["no Postgres answers at 127.0.0.1:1", "[ledger] url"]),
         (&["runs", "list"], &[("LEDGER__URL", gone)], &["no Postgres answers at 127.0.0.1:1", "[ledger] url"]),
         (&["migrate"], &[("LEDGER__URL", &absent)], &["\"absent\" does not exist", "create it"]),
-        (&worker, &[("LEDGER__URL", &empty)], &["holds no ledger yet", "`model-factory migrate`"]),
+        (&worker, &[("LEDGER__URL", &empty)], &["has no schema", "`model-factory migrate`"]),
         (&["runs", "list"], &[("LEDGER__URL", &empty)], &["`model-factory migrate`"]),
         (&["dead-letters", "list"], &[("LEDGER__URL", &empty)], &["`model-factory migrate`"]),
         (&["worker"], &[], &["has never committed", "--from earliest", "--from latest"]),

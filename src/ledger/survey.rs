@@ -10,7 +10,7 @@ use sqlx::Row as _;
 pub enum SchemaState {
     /// Nothing has been migrated.
     Missing,
-    /// Of an older release; its version.
+    /// Of an older release, or one that lacks something in between; its version.
     Older(i64),
     /// This release's; its version.
     Current(i64),
@@ -39,10 +39,10 @@ impl SchemaState {
                 "the database's schema is version {version}, older than version {needed} that this release needs: run \
                  `model-factory migrate` of this release"
             ),
-            Self::Current(version) => format!("the database's schema is version {version}, as this release needs it"),
+            Self::Current(version) => format!("version {version}, as this release needs it"),
             Self::Newer(version) => format!(
-                "the database's schema is version {version}, newer than version {needed} that this release knows: start \
-                 the release that migrated it, or a newer one"
+                "the database's schema is version {version}, newer than version {needed} that this release knows: \
+                 start the release that migrated it, or a newer one"
             ),
         }
     }

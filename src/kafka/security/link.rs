@@ -67,12 +67,11 @@ impl Link {
 
     /// Called for each error of the client.
     pub(in crate::kafka) fn hear(&self, error: &KafkaError, reason: &str) {
-        match Denial::read(error.rdkafka_error_code(), reason) {
-            Some(denial) => {
-                error!(%denial, "Kafka");
-                self.note(denial);
-            }
-            None => warn!(%error, reason, "Kafka"),
+        if let Some(denial) = Denial::read(error.rdkafka_error_code(), reason) {
+            error!(%denial, "Kafka");
+            self.note(denial);
+        } else {
+            warn!(%error, reason, "Kafka");
         }
     }
 

@@ -79,7 +79,13 @@ impl Link {
         if denial.is_certain() {
             counter!("model_factory_kafka_denials_total").increment(1);
         }
-        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), denial));
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without a new token the old one is shown, and refused: that is no news.
+        let denial = match (denied.take(), denial) {
+            (Some((_, token @ Denial::Token(_))), Denial::Credentials(_)) => token,
+            (_, denial) => denial,
+        };
+        *denied = Some((now(), denial));
     }
 
     /// Called for each log line of the client. A listener that hangs up is told in one, and by no error.
@@ -104,7 +110,12 @@ impl Link {
 
     pub(in crate::kafka) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let path = self.token_file.as_ref().ok_or("there is no [kafka.security] token_file")?;
-        Ok(token::read(path)?)
+        let token = token::read(path)?;
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*denied, Some((_, Denial::Token(_)))) {
+            *denied = None;
+        }
+        Ok(token)
     }
 }
 

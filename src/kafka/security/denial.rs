@@ -74,10 +74,14 @@ impl Denial {
         if says("Failed to acquire SASL OAUTHBEARER token") || says("OAUTHBEARER cannot log in") {
             return Some(Self::Token(told()));
         }
-        if says("connecting to a SSL listener?") {
+        // A listener that does not understand us hangs up: at the first question where it expects TLS, at the
+        // second where it expects SASL before it.
+        let hung_up = |state: &str| says("Disconnected") && says(&format!("in state {state}"));
+        let in_tls = says("ssl://");
+        if !in_tls && hung_up("APIVERSION_QUERY") {
             return Some(Self::ListenerWantsTls(told()));
         }
-        if says("broker might require SASL authentication") {
+        if !says("sasl_") && hung_up("UP") {
             return Some(Self::ListenerWantsSasl(told()));
         }
         if says("connecting to a PLAINTEXT broker listener?") || says("wrong version number") {

@@ -75,12 +75,11 @@ impl Link {
 
     /// Called for each error of the client.
     pub(in crate::kafka) fn hear(&self, error: &KafkaError, reason: &str) {
-        match Denial::read(error.rdkafka_error_code(), reason) {
-            Some(denial) => {
-                error!(%denial, "Kafka");
-                self.note(denial);
-            }
-            None => warn!(%error, reason, "Kafka"),
+        if let Some(denial) = Denial::read(error.rdkafka_error_code(), reason) {
+            error!(%denial, "Kafka");
+            self.note(denial);
+        } else {
+            warn!(%error, reason, "Kafka");
         }
     }
 
@@ -88,7 +87,13 @@ impl Link {
         if denial.is_certain() {
             counter!("model_factory_kafka_denials_total").increment(1);
         }
-        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some((now(), denial));
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without a new token the old one is shown, and refused: that is no news.
+        let denial = match (denied.take(), denial) {
+            (Some((_, token @ Denial::Token(_))), Denial::Credentials(_)) => token,
+            (_, denial) => denial,
+        };
+        *denied = Some((now(), denial));
     }
 
     /// Called for each log line of the client. A listener that hangs up is told in one, and by no error.
@@ -113,7 +118,12 @@ impl Link {
 
     pub(in crate::kafka) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let path = self.token_file.as_ref().ok_or("there is no [kafka.security] token_file")?;
-        Ok(token::read(path)?)
+        let token = token::read(path)?;
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*denied, Some((_, Denial::Token(_)))) {
+            *denied = None;
+        }
+        Ok(token)
     }
 }
 

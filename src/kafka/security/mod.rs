@@ -305,5 +305,4 @@ fn all_on_loopback(brokers: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "settings_test.rs"]
-mod tests;
+mod settings_test;

@@ -78,7 +78,7 @@ mod with_tls {
             let claims = format!("{{\"sub\":\"worker\",\"exp\":{exp}}}");
             format!("e30.{}.c2ln", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))
         };
-        for (text, part) in [("".to_owned(), "is empty"), ("opaque".to_owned(), "no JWT"), (jwt(1_000), "has expired")]
+        for (text, part) in [(String::new(), "is empty"), ("opaque".to_owned(), "no JWT"), (jwt(1_000), "has expired")]
         {
             std::fs::write(&file, text).unwrap();
             let found = problems(&settings, "b:1");

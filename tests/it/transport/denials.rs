@@ -73,6 +73,9 @@ async fn a_listener_that_speaks_otherwise_is_told_as_that() {
     let denial = denied(&reached_by(kafka.listener("PLAINTEXT"), tls.clone())).await;
     assert!(matches!(denial, Denial::ListenerHasNoTls(_)), "{denial:?}");
 
+    let denial = denied(&reached_by(kafka.listener("SASL"), tls.clone())).await;
+    assert!(matches!(denial, Denial::ListenerWantsSasl(_)), "{denial:?}");
+
     let denial = denied(&reached_by(kafka.listener("MTLS"), tls)).await;
     assert!(matches!(denial, Denial::ClientCertificate(_)), "{denial:?}");
 }

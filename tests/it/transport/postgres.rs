@@ -167,7 +167,7 @@ async fn a_relay_outlives_a_database_that_takes_no_connections_for_a_while() {
     run(&admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
     eventually("an answer", Duration::from_secs(20), || async { ledger.ping().await.ok() }).await;
     admit_one(&ledger, "afterwards").await;
-    eventually("a drained outbox", Duration::from_secs(60), || async {
+    eventually("a drained outbox", Duration::from_mins(1), || async {
         (ledger.counts().await.ok()?.outbox_unsent == 0).then_some(())
     })
     .await;

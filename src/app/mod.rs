@@ -128,7 +128,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     info!(worker = %name, version = version::VERSION, commit = version::COMMIT, http = %http.address(), ?roles, "working");
 
     let ended = loops.supervise(Duration::from_secs(u64::from(config.worker.drain_seconds)), shutdown).await;
-    if ended.as_ref().is_err_and(|fault| fault.is::<Abandoned>()) {
+    if ended.as_ref().is_err_and(anyhow::Error::is::<Abandoned>) {
         give_up_leases(&ledger, &name).await;
     }
     reach("shutdown.drained")?;

@@ -58,7 +58,7 @@ enum Place {
 const BATCH: i64 = 200;
 
 impl Pruning {
-    /// Everything before this instant that is older than what may be asked for again.
+    /// What happened before this instant is old.
     pub fn before(&self) -> DateTime<Utc> {
         self.before
     }
@@ -180,7 +180,6 @@ async fn prune_records(
     };
     let streams: Vec<String> = rows.iter().map(|row: &PgRow| row.try_get(4)).collect::<Result<_, _>>()?;
     let outbox = count_or_delete!("outbox WHERE stream = ANY($1)");
-    // Named in both ways, since streams are no key of the inbox: the coordinates are, and the streams bound them.
     let inbox = delete_records(connection, pruning.dry_run, &rows).await?;
     let outbox = gone(connection, pruning.dry_run, outbox, &streams).await?;
     Ok((Pruned { outbox, inbox, ..Pruned::default() }, next))

@@ -43,18 +43,18 @@ BEGIN
     END IF;
 
     -- A new table needs a line here: what a worker may, what pruning may. Everybody else looks at most.
-    -- UPDATE names its columns where a row's other columns are written once.
+    -- UPDATE names its columns where a row's other columns are written once; pruning has one because it locks rows.
     CREATE TEMPORARY TABLE stated_grants (table_name text PRIMARY KEY, worker text NOT NULL, prune text) ON COMMIT DROP;
     INSERT INTO stated_grants VALUES
         ('_sqlx_migrations', 'SELECT', 'SELECT'),
         ('tenants',          'SELECT, INSERT, UPDATE (claimed_at)', NULL),
-        ('runs',             'SELECT, INSERT, UPDATE', 'SELECT, DELETE'),
-        ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', 'SELECT, DELETE'),
-        ('inbox',            'SELECT, INSERT', 'SELECT, DELETE'),
+        ('runs',             'SELECT, INSERT, UPDATE', 'SELECT, UPDATE (updated_at)'),
+        ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
+        ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (received_at)'),
         ('transitions',      'SELECT, INSERT', 'SELECT, DELETE'),
         ('outbox',           'SELECT, INSERT, UPDATE (sent_at, withdrawn_at, sent_topic, sent_partition, sent_offset)',
                              'SELECT, DELETE'),
-        ('acts',             'SELECT, INSERT', 'SELECT, DELETE'),
+        ('acts',             'SELECT, INSERT', NULL),
         ('registry_events',  'SELECT, INSERT', 'SELECT, DELETE'),
         ('relay_shards',     'SELECT, UPDATE', NULL);
 

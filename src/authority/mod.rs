@@ -14,14 +14,13 @@ pub use grant::{Grant, Quota};
 use crate::identity::Digest;
 use crate::signing::RequesterKey;
 use document::Command;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where the policy stands.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthoritySettings {
     /// File with the policy; without one everybody may ask for everything.

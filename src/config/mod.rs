@@ -25,7 +25,7 @@ use crate::trainer::TrainerRegistrations;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Every setting of a worker.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

@@ -1,11 +1,11 @@
-//! The key that bundles are signed with, and who owns what.
+//! The key that bundles are signed with, who owns what, and who may ask for what.
 
 use super::Finding;
 use crate::config::Config;
 
-/// Both.
+/// All three.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    vec![signing(config), ownership(config)]
+    vec![signing(config), ownership(config), policy(config)]
 }
 
 fn signing(config: &Config) -> Finding {
@@ -29,5 +29,18 @@ fn ownership(config: &Config) -> Finding {
             Finding::green(check, format!("{whose} document gives Model Factory its outputs ({})", boundaries.digest()))
         }
         Err(error) => Finding::red(check, error.to_string(), "mend the document of [worker] ownership_boundaries"),
+    }
+}
+
+fn policy(config: &Config) -> Finding {
+    let check = "policy";
+    match config.policy() {
+        Ok(Some(policy)) => {
+            Finding::green(check, format!("it knows {} requesters ({})", policy.names(), policy.digest()))
+        }
+        Ok(None) => Finding::green(check, "none is set: whoever writes to the request topic may ask for everything"),
+        Err(error) => {
+            Finding::red(check, error.to_string(), "mend the file of [authority] policy; docs/authority.md tells how")
+        }
     }
 }

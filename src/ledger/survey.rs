@@ -114,7 +114,7 @@ impl Ledger {
         let (tables, rights): (Vec<&str>, Vec<&str>) = needed.unzip();
         let rows = sqlx::query(
             "SELECT name, string_agg(privilege, ', ') FROM unnest($1::text[], $2::text[]) AS needed(name, privilege) \
-             WHERE CASE WHEN to_regclass(name) IS NULL THEN false ELSE NOT has_table_privilege(name, privilege) END \
+             WHERE CASE WHEN to_regclass(name) IS NULL THEN false ELSE NOT has_any_column_privilege(name, privilege) END \
              GROUP BY name ORDER BY name",
         )
         .bind(tables)

@@ -1,7 +1,7 @@
 //! Forgetting: what goes, what stays, and that whatever comes again is recognised as before.
 
-use crate::support::{World, arrival, bring, eventually, fresh_database, ledger_on, revision};
-use model_factory::ledger::{Ledger, Outcome, Pruned, Step};
+use crate::support::{World, arrival, as_role, bring, eventually, fresh_database, ledger_on, revision};
+use model_factory::ledger::{Ledger, LedgerSettings, Outcome, Pruned, Step};
 use model_factory::run::{FailureCode, State, Transition};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 const DAYS_90: Duration = Duration::from_hours(90 * 24);
 const BOUND: Duration = Duration::from_mins(2);
+
+const PRUNE: &str = "model_factory_prune";
 
 async fn sql(url: &str, statements: &[&str]) {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -39,12 +41,16 @@ const LONG_AGO: [&str; 3] = [
 const SENT: &str = "UPDATE outbox SET sent_at = now(), sent_topic = 't', sent_partition = 0, sent_offset = id
                     WHERE sent_at IS NULL";
 
-async fn prune(ledger: &Ledger, dry_run: bool) -> Pruned {
+/// As the role that may do nothing else.
+async fn prune(url: &str, dry_run: bool) -> Pruned {
+    let settings = LedgerSettings { url: as_role(url, PRUNE), lock_timeout_ms: 1_000, ..LedgerSettings::default() };
+    let ledger = Ledger::connect(&settings).await.unwrap();
     let mut pruning = ledger.pruning(DAYS_90, dry_run).await.unwrap();
     let mut total = Pruned::default();
     while let Some(some) = ledger.prune_some(&mut pruning).await.unwrap() {
         total += some;
     }
+    ledger.close().await;
     total
 }
 
@@ -85,14 +91,14 @@ async fn what_is_old_goes_and_what_comes_again_is_recognised_as_before() {
     bring(&ledger, &json!({"yesterday": true})).await;
     sql(&url, &[SENT]).await;
 
-    let would = prune(&ledger, true).await;
+    let would = prune(&url, true).await;
     assert_eq!(count(&url, "transitions").await, 3, "a dry run deletes nothing");
-    let did = prune(&ledger, false).await;
+    let did = prune(&url, false).await;
     assert_eq!(did, would);
     // START and FAIL, CANCEL; their three events with those of two admissions and a duplicate; of conflict and bad message
     // two dead letters and one event.
     assert_eq!(did, Pruned { transitions: 3, outbox: 9, registry_events: 0, inbox: 3 });
-    assert_eq!(prune(&ledger, false).await, Pruned::default());
+    assert_eq!(prune(&url, false).await, Pruned::default());
     assert_eq!(count(&url, "runs").await, 3);
     assert_eq!(count(&url, "requests").await, 3);
     assert_eq!(count(&url, "inbox").await, 5, "three requests, a command, and yesterday's");
@@ -123,19 +129,18 @@ async fn what_was_not_sent_is_never_deleted() {
     bring(&ledger, &revision("req-unsent-0001", "c1")).await;
     fail_one(&ledger).await;
     sql(&url, &LONG_AGO).await;
-    let pruned = prune(&ledger, false).await;
+    let pruned = prune(&url, false).await;
     assert_eq!(pruned, Pruned { transitions: 2, ..Pruned::default() });
     assert_eq!(count(&url, "outbox WHERE sent_at IS NULL").await, 4);
     sql(&url, &[SENT]).await;
     sql(&url, &LONG_AGO).await;
-    assert_eq!(prune(&ledger, false).await, Pruned { outbox: 4, inbox: 1, ..Pruned::default() });
+    assert_eq!(prune(&url, false).await, Pruned { outbox: 4, inbox: 1, ..Pruned::default() });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pruning_waits_for_nobody_and_disturbs_nobody() {
     let url = fresh_database().await;
-    // A wait for a lock would be an error.
-    let ledger = ledger_on(&url, |settings| settings.lock_timeout_ms = 1_000).await;
+    let ledger = ledger_on(&url, |_| {}).await;
     bring(&ledger, &revision("req-locked-0001", "locked")).await;
     fail_one(&ledger).await;
     sql(&url, &[SENT]).await;
@@ -143,9 +148,9 @@ async fn pruning_waits_for_nobody_and_disturbs_nobody() {
     let mut somebody = PgConnection::connect(&url).await.unwrap();
     let mut held = somebody.begin().await.unwrap();
     sqlx::query("SELECT FROM runs FOR UPDATE").execute(&mut *held).await.unwrap();
-    assert_eq!(prune(&ledger, false).await, Pruned::default(), "somebody works on it");
+    assert_eq!(prune(&url, false).await, Pruned::default(), "somebody works on it");
     held.rollback().await.unwrap();
-    assert_eq!(prune(&ledger, false).await.transitions, 2);
+    assert_eq!(prune(&url, false).await.transitions, 2);
 
     let working = async {
         for index in 0..60 {
@@ -159,7 +164,7 @@ async fn pruning_waits_for_nobody_and_disturbs_nobody() {
         loop {
             sql(&url, &[SENT]).await;
             sql(&url, &LONG_AGO).await;
-            total += prune(&ledger, false).await;
+            total += prune(&url, false).await;
             if total.transitions == 120 {
                 return total;
             }
@@ -188,17 +193,23 @@ async fn a_pass_that_was_killed_is_completed_by_the_next() {
                                           worker, at)
                  SELECT run_id, 2, 'CANCEL', 'QUEUED', 'FAIL', 'NONE', 0, 0, 'w', created_at FROM runs";
     sql(url, &[&runs, steps]).await;
-    let mut first = world.command(&["prune", "--older-than", "90d"]).spawn().unwrap();
+    let as_pruning = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env("MODEL_FACTORY_LEDGER__URL", as_role(url, PRUNE));
+        command
+    };
+    let mut first = as_pruning(&["prune", "--older-than", "90d"]).spawn().unwrap();
     eventually("a first batch", BOUND, || async { (count(url, "transitions").await < RUNS).then_some(()) }).await;
     first.kill().unwrap();
     assert_eq!(first.wait().unwrap().code(), None, "it was killed before its end");
     let left = count(url, "transitions").await;
     assert!(left > 0 && left % 200 == 0, "whole batches: {left}");
-    let said: Value = serde_json::from_str(&world.says(&["prune", "--older-than", "90d", "--output", "json"])).unwrap();
+    let second = as_pruning(&["prune", "--older-than", "90d", "--output", "json"]).output().unwrap();
+    let said: Value = serde_json::from_slice(&second.stdout).unwrap();
     assert_eq!(said["deleted"]["transitions"], left);
     assert_eq!(count(url, "transitions").await, 0);
     assert_eq!(count(url, "runs").await, RUNS);
-    let young = world.command(&["prune", "--older-than", "1h"]).output().unwrap();
+    let young = as_pruning(&["prune", "--older-than", "1h"]).output().unwrap();
     assert!(!young.status.success());
     assert!(String::from_utf8_lossy(&young.stderr).contains("a day at least"));
 }

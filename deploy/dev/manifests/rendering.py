@@ -8,19 +8,6 @@ import yaml
 
 PREFIX = "MODEL_FACTORY_"
 OURS = "model-factory"
-# Settings that manifests may name before worker.env.example has them: with the change that brings each, it goes here.
-COMING = (
-    "AUTHORITY__POLICY",
-    "KAFKA__SECURITY__CA_FILE",
-    "KAFKA__SECURITY__MECHANISM",
-    "KAFKA__SECURITY__PASSWORD_FILE",
-    "KAFKA__SECURITY__PROTOCOL",
-    "KAFKA__SECURITY__USERNAME",
-    "LEDGER__CA_FILE",
-    "LEDGER__PASSWORD_FILE",
-    "WORKER__DRAIN_SECONDS",
-    "WORKER__STALL_SECONDS",
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +31,6 @@ class Facts:
         runbook = (root / "deploy/README.md").read_text()
         promised = frozenset(re.findall(r"^\| `([a-z-]+)` \| `([\w.]+)` \|", runbook, re.M))
         uids = re.findall(r"^USER (\d+):\d+$", (root / "deploy/Dockerfile").read_text(), re.M)
-        settings = dict.fromkeys(COMING, "") | settings
         return Facts(settings, version, promised, int(uids[-1]) if uids else 0)
 
 

@@ -1,7 +1,7 @@
 //! The ledger against a real Postgres.
 
 use crate::support::{admit_one, arrival, fresh_database, ledger_on, revision as request};
-use model_factory::ledger::{Arrival, Coordinates, Guarded, Outcome, Renewal, Sent, Step};
+use model_factory::ledger::{Arrival, Coordinates, Guarded, Ledger, LedgerSettings, Outcome, Renewal, Sent, Step};
 use model_factory::run::{FailureCode, State, Transition};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -237,7 +237,8 @@ async fn a_database_of_another_release_is_refused() {
     let url = fresh_database().await;
     let ledger = ledger_on(&url, |_| {}).await;
     ledger.check_schema().await.unwrap();
-    assert!(ledger.migrate().await.unwrap().is_empty(), "again changes nothing");
+    let owner = Ledger::connect(&LedgerSettings { url: url.clone(), ..LedgerSettings::default() }).await.unwrap();
+    assert!(owner.migrate().await.unwrap().is_empty(), "again changes nothing");
     let mut connection = PgConnection::connect(&url).await.unwrap();
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (999, 'newer', true, '', 0)")
         .execute(&mut connection)

@@ -193,7 +193,13 @@ async fn a_role_without_rights_is_told_what_to_grant() {
     let world = world().await;
     let mut admin = sqlx::PgConnection::connect(&world.config.ledger.url).await.unwrap();
     let role = format!("doctor_{}", std::process::id());
-    for statement in [format!("CREATE ROLE {role} LOGIN"), format!("GRANT SELECT ON _sqlx_migrations TO {role}")] {
+    let database = world.config.ledger.url.rsplit('/').next().unwrap();
+    for statement in [
+        format!("CREATE ROLE {role} LOGIN"),
+        format!("GRANT CONNECT ON DATABASE {database} TO {role}"),
+        format!("GRANT USAGE ON SCHEMA public TO {role}"),
+        format!("GRANT SELECT ON _sqlx_migrations TO {role}"),
+    ] {
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
     }
     let tables = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace \

@@ -207,6 +207,11 @@ impl World {
         records.into_iter().map(|record| (serde_json::from_slice(&record.value).unwrap(), record)).collect()
     }
 
+    /// The next one that comes within this time.
+    pub async fn next_event(&self, patience: Duration) -> Option<Inbound> {
+        self.lifecycle.next(patience).await.unwrap()
+    }
+
     pub async fn publications(&self, count: usize) -> Vec<Inbound> {
         take(&self.publications, count).await
     }

@@ -4,4 +4,5 @@ mod denials;
 mod mechanisms;
 mod postgres;
 mod roles;
+mod secrets;
 mod secure;

@@ -168,11 +168,14 @@ impl Ledger {
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, Fault> {
         let options = Self::options(settings)?;
         let place = format!("{}:{}", options.get_host(), options.get_port());
-        let pool = Self::pool(settings.max_connections).connect_with(options).await.map_err(|error| match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => Fault::Unavailable(format!(
-                "no Postgres answers at {place} ({error}); is it running, and is [ledger] url right?"
-            )),
-            other => other.into(),
+        let pool = Self::pool(settings.max_connections).connect_with(options).await.map_err(|error| {
+            let is_silent = matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_));
+            match Fault::from(error) {
+                Fault::Unavailable(why) if is_silent => Fault::Unavailable(format!(
+                    "no Postgres answers at {place} ({why}); is it running, and is [ledger] url right?"
+                )),
+                other => other,
+            }
         })?;
         Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default() })
     }

@@ -41,7 +41,7 @@ pub(super) struct ScoreArgs {
     /// Column with the rows' ids; without it the one of the training data, where the file has it.
     #[arg(long, value_name = "COLUMN")]
     row_id: Option<String>,
-    /// Where the scores go; without it beside the file, as <NAME>.scores.parquet.
+    /// Where the scores go; without it beside the file, as `NAME.scores.parquet`.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Replace the file that is there.

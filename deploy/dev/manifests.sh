@@ -84,19 +84,25 @@ finds "an unquoted variable" shellcheck - <<<$'#!/bin/sh\nrm -rf $1'
 
 # The program is not here, so that one that is stands in for it.
 verify() {
-    sed 's|/usr/local/bin/model-factory|/bin/true|' >"$tools/model-factory.service"
-    systemd-analyze verify --man=no --recursive-errors=no "$tools/model-factory.service" 2>&1
+    sed 's|/usr/local/bin/model-factory|/bin/true|' >"$tools/$1"
+    systemd-analyze verify --man=no --recursive-errors=no "$tools/$1" 2>&1
 }
-complains() { [ -n "$(verify)" ]; }
+complains() { [ -n "$(verify "$1")" ]; }
 
+units=(model-factory.service model-factory-prune.service model-factory-prune.timer)
 if command -v systemd-analyze >/dev/null; then
-    unit=deploy/systemd/model-factory.service
-    sed 's/^ProtectSystem=/ProtectSistem=/' "$unit" | complains || missed "a misspelt directive"
-    if complains <"$unit"; then
-        verify <"$unit" >&2
-        exit 1
-    fi
-    # Of 100; it speaks to the network and sets limits for trainers, and little else.
-    systemd-analyze security --offline=true --threshold=20 --no-pager "$tools/model-factory.service" >/dev/null
+    for unit in "${units[@]}"; do
+        sed '/^Description=/s/=/ /' "deploy/systemd/$unit" | complains "$unit" || missed "a broken line in $unit"
+        if complains "$unit" <"deploy/systemd/$unit"; then
+            verify "$unit" <"deploy/systemd/$unit" >&2
+            exit 1
+        fi
+        case $unit in *.service)
+            # Of 100; it speaks to the network and sets limits for trainers, and little else.
+            systemd-analyze security --offline=true --threshold=20 --no-pager "$tools/$unit" >/dev/null
+        esac
+    done
+    sed 's/^ProtectSystem=/ProtectSistem=/' deploy/systemd/model-factory.service | complains model-factory.service ||
+        missed "a misspelt directive"
 fi
-say "Dockerfile, ${#scripts[@]} scripts and the unit are right"
+say "Dockerfile, ${#scripts[@]} scripts and ${#units[@]} units are right"

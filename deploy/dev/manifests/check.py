@@ -42,7 +42,8 @@ def of_others(facts: Facts, schemas: Schemas) -> list[str]:
     broken["services"]["worker"]["depend_on"] = []
     if not schemas.compose(broken):
         found.append("a planted mistake was not found: docker-compose.yml with a field that is none")
-    for name in ("docker-compose.yml", "deploy/Dockerfile", "deploy/systemd/model-factory.service", "deploy/README.md"):
+    units = sorted(str(unit.relative_to(ROOT)) for unit in (ROOT / "deploy/systemd").glob("*.service"))
+    for name in ("docker-compose.yml", "deploy/Dockerfile", "deploy/README.md", *units):
         for setting in re.findall(rf"{PREFIX}(\w+__\w+)", (ROOT / name).read_text()):
             if not setting.endswith("_") and not wiring.is_setting(setting, facts):
                 found.append(f"{name}: {PREFIX}{setting} is no setting")

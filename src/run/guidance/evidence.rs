@@ -3,8 +3,8 @@
 use super::Aftermath::{Deferred, Ended, Parked, Requeued, Stands};
 use super::Guidance;
 
-const BY_HAND: &str = "Somebody changed evidence or ledger by hand: find out who. Restore both, then \
-                       `runs retry-publish` where the run is parked.";
+const BY_HAND: &str = "Somebody changed evidence, ledger or an earlier bundle by hand: find out who. Restore them, \
+                       then `runs retry-publish` where the run is parked.";
 const OTHER_BYTES: &str = "Find out who wrote into the store, or whether the ledger was restored without its evidence. \
                            What is there is never overwritten.";
 const RESTORE: &str = "Find out who wrote into the store. Where the run is parked at publication: restore the bytes \

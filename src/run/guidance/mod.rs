@@ -95,8 +95,8 @@ impl Aftermath {
             }
             Parked => {
                 "At publication: the run is parked at `PUBLISH_PENDING`, and no worker takes it up by itself. \
-                 Asking again changes nothing; a `PublishRetryRequest` or `runs retry-publish` has it tried once \
-                 more, without training."
+                 Asking again changes nothing; a `PublishRetryRequest` or `runs retry-publish` has it tried \
+                 again, without training and with its attempts counted anew."
             }
             Stands => {
                 "The run stays `PUBLISHED`; the code stands in its row alone, and nobody tries again. Asking again \

@@ -4,8 +4,8 @@ use super::Aftermath::{Command, Deferred, Ended, Parked};
 use super::Guidance;
 
 pub(super) const GATE_FAIL: Guidance = Guidance {
-    happened: "The model was trained and measured, and at least one threshold of the governance profile does not \
-               hold; the receipt lists which. It is a verdict, and no fault.",
+    happened: "The model was measured, and at least one threshold of the governance profile does not hold, or \
+               there are too few frauds to tell; the receipt lists which. It is a verdict, and no fault.",
     leaves: &[Ended],
     requester: "Read the evaluation report, and ask with other data, features or parameters.",
     operator: "Nothing: thresholds belong to whoever owns the governance profile.",
@@ -52,7 +52,7 @@ pub(super) const PUBLISH_RETRY_EXHAUSTED: Guidance = Guidance {
                the last cause.",
     leaves: &[Parked],
     requester: "Tell the operator, or send a `PublishRetryRequest` once the cause is mended.",
-    operator: "Mend the last cause, then `runs retry-publish`: the attempts are counted anew.",
+    operator: "Mend the last cause, then `runs retry-publish`.",
 };
 pub(super) const PUBLISH_NOT_PENDING: Guidance = Guidance {
     happened: "A publish retry named a run that does not stand at `PUBLISH_PENDING`: it has no bundle to announce, \

@@ -4,7 +4,7 @@ use super::table::{Output, Table, json_lines};
 use crate::config::Config;
 use crate::kafka::{Outlet, Record};
 use crate::ledger::{Coordinates, DeadLetterRecord, Ledger};
-use crate::run::FailureCode;
+use crate::run::{FailureCode, Guidance};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -121,6 +121,10 @@ async fn show(
     }
     let sent = letter.sent_at.map_or_else(|| "not yet".to_owned(), |at| at.to_rfc3339());
     writeln!(out, "  {:<22} {}\n  {:<22} {sent}", "refused at", letter.created_at.to_rfc3339(), "sent at")?;
+    if let Some(Ok(code)) = letter.headers.get("mf_code").map(|name| name.parse::<FailureCode>()) {
+        let Guidance { requester, operator, .. } = code.guidance();
+        writeln!(out, "\n  requester: {requester}\n  operator:  {operator}")?;
+    }
     Ok(writeln!(out, "\n{text}")?)
 }
 

@@ -222,3 +222,22 @@ pub(super) async fn store_acts(connection: &mut PgConnection, acts: &[ActDraft])
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Aftermath;
+
+    #[test]
+    fn people_are_told_to_open_again_only_what_opens() {
+        for &code in FailureCode::ALL {
+            for left in code.guidance().leaves {
+                match left {
+                    Aftermath::Ended => assert!(!may_reopen(code), "{code} opens again, and its text denies it"),
+                    Aftermath::Reopenable => assert!(may_reopen(code), "{code} does not open again"),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! The life of a run: its states, the transitions between them, and the codes of what goes wrong.
 //!
-//! Guarantees: `apply` is total; final states absorb; every failure code has one category and one
-//! retry class. Never: knows how a state is stored or announced.
+//! Guarantees: `apply` is total; final states absorb; every failure code has one category, one retry class and
+//! its guidance for people. Never: knows how a state is stored or announced.
 
 mod failure;
+mod guidance;
 mod state;
 
 pub use failure::{Category, Failure, FailureCode, Retry};
+pub use guidance::{Aftermath, Guidance};
 pub use state::{ExecutionMode, IllegalTransition, State, Transition, apply};

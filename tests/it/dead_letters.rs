@@ -43,6 +43,7 @@ async fn a_replay_is_an_ordinary_request_with_a_cap_and_a_dry_run() {
     assert_eq!(listed.lines().count(), 2, "{listed}");
     let shown = world.says(&["dead-letters", "show", &format!("{topic}/0/0")]);
     assert!(shown.contains("/training_config_ref") && shown.contains("req-replay-01"), "{shown}");
+    assert!(shown.contains(FailureCode::RefNotAllowed.guidance().operator), "{shown}");
 
     let replay = ["dead-letters", "replay", "--code", "REF_NOT_ALLOWED", "--reason", "allow-list mended"];
     let too_many = world.command(&[&replay[..], &["--limit", "1"]].concat()).output().unwrap();

@@ -15,6 +15,7 @@ mod dead_letters;
 mod doctor;
 mod earlier_bundles;
 mod evidence;
+mod failure_codes;
 mod faults;
 mod group;
 mod leakage;

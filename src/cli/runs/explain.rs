@@ -1,9 +1,11 @@
-//! `runs explain`: why requests are one run, and why others that look the same are not.
+//! `runs explain`: why requests are one run, why others that look the same are not, and what the run's last
+//! failure asks for.
 
 use crate::cli::table::{Output, Table, json_lines};
 use crate::contract::TrainBuildRequest;
 use crate::identity::likeness;
 use crate::ledger::{Ledger, RequestRecord, RunRecord};
+use crate::run::{FailureCode, Guidance};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -26,10 +28,20 @@ pub(super) async fn explain(
             "compared": TrainBuildRequest::IDENTITY,
             "requests": joined,
             "near_misses": misses,
+            "guidance": guidance(run).map(|(code, guidance)| json!({
+                "code": code,
+                "happened": guidance.happened,
+                "requester": guidance.requester,
+                "operator": guidance.operator,
+            })),
         });
         return Ok(json_lines(out, &[explained])?);
     }
     writeln!(out, "  run      {} is {}", run.run_id, run.state)?;
+    if let Some((code, Guidance { happened, requester, operator, .. })) = guidance(run) {
+        writeln!(out, "  because  {code}: {happened}")?;
+        writeln!(out, "  requester: {requester}\n  operator:  {operator}\n")?;
+    }
     writeln!(out, "  run key  {}, the SHA-256 of", run.request.run_key())?;
     writeln!(out, "  {canonical}")?;
     writeln!(out, "  Every field of it was compared; order and repetition of manifests carry no meaning.\n")?;
@@ -47,6 +59,12 @@ pub(super) async fn explain(
         }
     }
     Ok(())
+}
+
+/// What the code of the run's last reason means.
+fn guidance(run: &RunRecord) -> Option<(FailureCode, Guidance)> {
+    let code: FailureCode = run.reason_code.as_deref()?.parse().ok()?;
+    Some((code, code.guidance()))
 }
 
 fn join(run: &RunRecord, request: &RequestRecord) -> Value {

@@ -11,7 +11,8 @@ const HEAD: &str = "\
 
 Every failure code, what brings it about, and what it leaves. Each row is a test that does what its second column
 says, to the whole worker: a record on the request topic, intake, runner, relay, and then a look at inbox, ledger and
-topics (`tests/it/negative_paths/`). This table is written by those tests.
+topics (`tests/it/negative_paths/`). This table is written by those tests. What each code asks of requester and operator
+is in [failure codes](failure-codes.md).
 
 For every row holds besides what it says:
 

@@ -19,7 +19,8 @@ mod stage;
 mod verify;
 
 use futures::FutureExt as _;
-use model_factory::run::FailureCode;
+use model_factory::contract::EventType;
+use model_factory::run::{Aftermath as A, FailureCode, State};
 use row::{Leaves, Row};
 use stage::Stage;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +93,30 @@ fn every_code_has_a_row_and_every_row_carries_its_code() {
                 row.cause
             );
         }
+    }
+}
+
+/// What a row left is among what the code's guidance says that it may leave.
+#[test]
+fn the_guidance_of_a_code_tells_what_its_rows_leave() {
+    for row in all().iter().flat_map(|(_, rows)| rows) {
+        let leaves = row.code.guidance().leaves;
+        let told = leaves.iter().any(|left| match (&row.leaves, left) {
+            (Leaves::Refusal { outcome, .. }, A::Refused) => *outcome == "REJECTED",
+            (Leaves::Refusal { .. }, A::RefusedForNow) => true,
+            (Leaves::Refusal { outcome, .. }, A::Contradiction) => *outcome == "CONFLICT",
+            (Leaves::Refusal { outcome, .. }, A::Command) => *outcome == "COMMAND_REJECTED",
+            (Leaves::Run { state, .. }, A::Ended | A::Reopenable) => *state == State::Fail,
+            // The run of a lost worker may have come to its verdict since.
+            (Leaves::Run { events, .. }, A::Requeued) => events.contains(&(EventType::RunRequeued, Some(row.code))),
+            (Leaves::Run { events, .. }, A::Deferred) => events.contains(&(EventType::PublishPending, Some(row.code))),
+            (Leaves::Run { state, events, .. }, A::Parked) => {
+                *state == State::PublishPending && events.contains(&(EventType::PublishExhausted, Some(row.code)))
+            }
+            (Leaves::Published { .. }, A::Stands) | (Leaves::NoStart, A::NotStarted) => true,
+            _ => false,
+        });
+        assert!(told, "{}, {}: the guidance tells only of {leaves:?}", row.code, row.cause);
     }
 }
 

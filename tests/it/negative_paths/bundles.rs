@@ -23,7 +23,7 @@ pub fn rows() -> Vec<Row> {
             C::EvidenceUnresolved,
             "a regression check of a bundle that is not there",
             "was not found",
-            "nothing: it is tried again; after the bound, provide it and send a new request",
+            "nothing: it is tried again; after the bound, provide it and ask an operator for `runs requeue`",
             || checks("req-regress-2", "nowhere", Digest::of(b"")),
         ),
         ends(C::DigestMismatch, "a bundle.json whose bytes are not the pinned ones", "expected sha256", PIN, || {

@@ -7,7 +7,7 @@ use crate::support::data;
 use model_factory::run::FailureCode as C;
 use serde_json::{Value, json};
 
-const LATER: &str = "nothing: it is tried again; after the bound, provide it and send a new request";
+const LATER: &str = "nothing: it is tried again; after the bound, provide it and ask an operator for `runs requeue`";
 const NEW_MANIFEST: &str = "have the dataset's owner write a new manifest, ask with that";
 const NEW_PROFILE: &str = "pin a mended profile under a new name, ask with that";
 

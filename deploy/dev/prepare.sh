@@ -27,6 +27,12 @@ if [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" = 1 ]; then
     need javac openjdk-17-jdk-headless
 fi
 
+# AsyncAPI's parser, for `make test-interop`, which leaves it out where it may.
+if [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" = 1 ]; then
+    need node nodejs
+    need npm npm
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "prepare: installing ${missing[*]}" >&2

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What we make, read by the other side's own software: scikit-learn on random windows; XGBoost, MLflow, scikit-learn,
-# model-signing, in-toto and CycloneDX on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and
-# a real Postgres; securesystemslib on signed requests; the example registry and trainers.
+# What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
+# on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a Python
+# Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the example
+# registry and trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -18,6 +19,25 @@ if ! cmp --silent "$wanted" "$state/installed.txt"; then
     cp "$wanted" "$state/installed.txt"
 fi
 python=$state/venv/bin/python
+
+asyncapi() {
+    NODE_PATH=$state/asyncapi/node_modules node tests/interop/asyncapi/check.js "$@"
+}
+lock=tests/interop/asyncapi/package-lock.json
+if ! { command -v node && command -v npm; } >/dev/null; then
+    echo "interop: Node.js and npm are not here; schemas/asyncapi.yaml was not read with AsyncAPI's parser"
+    [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" != 1 ]
+    asyncapi() { :; }
+elif ! cmp --silent "$lock" "$state/asyncapi/installed.json"; then
+    echo "interop: installing AsyncAPI's parser, once"
+    rm -rf "$state/asyncapi"
+    mkdir "$state/asyncapi"
+    cp tests/interop/asyncapi/package.json "$lock" "$state/asyncapi"
+    # No package needs its script to work, and one of them would report the installation.
+    npm ci --prefix "$state/asyncapi" --ignore-scripts --no-audit --no-fund --loglevel=error
+    cp "$lock" "$state/asyncapi/installed.json"
+fi
+asyncapi
 
 echo "interop: metrics of random windows"
 "$python" tests/interop/random_metrics.py "$binary"
@@ -55,6 +75,7 @@ for _ in $(seq 1 240); do
 done
 [ -n "$database" ] || { cat "$state/dev.log"; exit 1; }
 "$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"
+asyncapi "$state/dev/records.json"
 "$python" tests/interop/authority.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/registry.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/trainers.py "$binary" "$brokers" "$database" "$state/dev"

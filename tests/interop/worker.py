@@ -1,4 +1,4 @@
-"""A worker with Apache Kafka and Postgres serves a Python client.
+"""A worker with Apache Kafka and Postgres serves a Python client. Every record that it sent is left in records.json.
 
     python worker.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR
 """
@@ -14,6 +14,7 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ORDER = [
     "request.admitted", "run.started", "run.eval_ready", "run.gate_passed", "publish.pending", "publish.published",
 ]
@@ -58,6 +59,11 @@ def read(brokers, topic, enough, patience=120):
     return records
 
 
+def written(topic, record):
+    headers = {key: text.decode() for key, text in record.headers()}
+    return {"topic": topic, "headers": headers, "value": record.value().decode()}
+
+
 def main(binary, brokers, database, state):
     name = f"interop-{os.getpid()}"
     state = pathlib.Path(state).resolve()
@@ -73,7 +79,7 @@ def main(binary, brokers, database, state):
     again = {**request, "request_id": "req-interop-0002"}
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
     for value in (json.dumps(request), json.dumps(again), "not a request"):
-        producer.produce(topics["requests"], key=b"interop", value=value)
+        producer.produce(topics["requests"], key=b"interop", value=value, headers={"traceparent": TRACE})
     assert producer.flush(30) == 0
 
     worker = subprocess.Popen([binary, "worker", "--from", "earliest"], env=environment)
@@ -86,6 +92,11 @@ def main(binary, brokers, database, state):
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(60)
     assert status == 0, f"the worker ended with {status}"
+
+    sent = [("LIFECYCLE", events), ("PUBLICATIONS", publications), ("DEAD_LETTERS", letters)]
+    sent = [written(topic, record) for topic, records in sent for record in records]
+    (state / "records.json").write_text(json.dumps(sent))
+    assert all(record["headers"]["traceparent"] == TRACE for record in sent), sent
 
     values = [json.loads(record.value()) for record in events]
     of_run = [value for value in values if value["run_id"] is not None]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
-# on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a Python
-# Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the example
-# registry and trainers.
+# on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
+# Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the
+# example registry and trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -25,7 +25,7 @@ asyncapi() {
 }
 lock=tests/interop/asyncapi/package-lock.json
 if ! { command -v node && command -v npm; } >/dev/null; then
-    echo "interop: Node.js and npm are not here; schemas/asyncapi.yaml was not read with AsyncAPI's parser"
+    echo "interop: Node.js and npm are not here; schemas/asyncapi.yaml was not checked"
     [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" != 1 ]
     asyncapi() { :; }
 elif ! cmp --silent "$lock" "$state/asyncapi/installed.json"; then
@@ -34,7 +34,7 @@ elif ! cmp --silent "$lock" "$state/asyncapi/installed.json"; then
     mkdir "$state/asyncapi"
     cp tests/interop/asyncapi/package.json "$lock" "$state/asyncapi"
     # No package needs its script to work, and one of them would report the installation.
-    npm ci --prefix "$state/asyncapi" --ignore-scripts --no-audit --no-fund --loglevel=error
+    npm ci --prefix "$state/asyncapi" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
     cp "$lock" "$state/asyncapi/installed.json"
 fi
 asyncapi

@@ -78,16 +78,17 @@ def main(binary, brokers, database, state):
     request["request_id"] = "req-interop-0001"
     again = {**request, "request_id": "req-interop-0002"}
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
-    for value in (json.dumps(request), json.dumps(again), "not a request"):
+    conflict = {**request, "policy_revision": "another"}
+    for value in (json.dumps(request), json.dumps(again), json.dumps(conflict), "not a request", " " * 950_000):
         producer.produce(topics["requests"], key=b"interop", value=value, headers={"traceparent": TRACE})
     assert producer.flush(30) == 0
 
     worker = subprocess.Popen([binary, "worker", "--from", "earliest"], env=environment)
     try:
-        letters = read(brokers, topics["dead_letters"], lambda records: len(records) == 1)
+        letters = read(brokers, topics["dead_letters"], lambda records: len(records) == 3)
         publications = read(brokers, topics["publications"], lambda records: len(records) == 1)
-        # Six of the run and one of the duplicate; text without an id has a dead letter only.
-        events = read(brokers, topics["lifecycle"], lambda records: len(records) == 7)
+        # Six of the run, one of the duplicate, one of the conflict; what has no id has a dead letter only.
+        events = read(brokers, topics["lifecycle"], lambda records: len(records) == 8)
     finally:
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(60)
@@ -110,10 +111,12 @@ def main(binary, brokers, database, state):
     publication = json.loads(publications[0].value())
     assert publication["run_id"] == of_run[0]["run_id"]
     assert publications[0].key().decode() == publication["scope_key"]
-    reason = {key: text.decode() for key, text in letters[0].headers()}
-    assert letters[0].value() == b"not a request"
-    assert any("MESSAGE_NOT_JSON" in text for text in reason.values()), reason
-    print(f"worker: {len(events)} events in order, one publication of {publication['bundle_id'][:12]}…, one dead letter")
+    refused = {dict(letter.headers())["mf_code"].decode(): letter.value() for letter in letters}
+    assert sorted(refused) == ["MESSAGE_NOT_JSON", "MESSAGE_TOO_LARGE", "REQUEST_ID_PAYLOAD_MISMATCH"], refused.keys()
+    assert refused["MESSAGE_NOT_JSON"] == b"not a request"
+    assert json.loads(refused["MESSAGE_TOO_LARGE"])["bytes"] == 950_000
+    bundle = publication["bundle_id"][:12]
+    print(f"worker: {len(events)} events in order, one publication of {bundle}…, {len(letters)} dead letters")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-// Whether schemas/asyncapi.yaml is what AsyncAPI's own parser accepts, and true: every topic is a channel, every file in
-// schemas/messages is the payload of a message, every example fits its schemas. With a file of records, as worker.py
-// leaves it, also whether what a real worker sent is what the document says. Mistakes are planted, too, and must be
-// found.
+// Whether schemas/asyncapi.yaml is what AsyncAPI's own parser accepts, and true: every topic is a channel, every file
+// in schemas/messages is the payload of a message, every example fits its schemas. With a file of records, as worker.py
+// leaves it, whether what a real worker sent is what the document says. Mistakes are planted, too, and must be found.
 //
 //     NODE_PATH=… node check.js [RECORDS]
 "use strict";
@@ -119,17 +118,42 @@ async function judge(text) {
     return { document, faults: faults.length > 0 ? faults : disagreements(document) };
 }
 
-// Records of a real worker that no message of their channel describes.
+function parsed(text) {
+    try {
+        return JSON.parse(text);
+    } catch {
+        return undefined;
+    }
+}
+
+// What a real worker sent and no message of its channel describes, and what it is said to send and did not.
 function undescribed(document, records) {
     const channels = Object.values(document.channels);
-    return records.flatMap(({ topic, headers, value }) => {
+    const sends = Object.values(document.operations).filter(({ action }) => action === "send");
+    const unseen = new Set(sends.flatMap(({ messages }) => messages.map(({ title }) => title)));
+    const found = records.flatMap(({ topic, headers, value }) => {
         const { messages } = channels.find(({ address }) => address === topics().get(topic));
         const tried = Object.values(messages).map((message) => {
-            const payload = message.payload.schema ? JSON.parse(value) : value;
-            return misfits(message, headers, payload).map((fault) => `${topic}: ${message.title}: ${fault}`);
+            const payload = message.payload.schema ? parsed(value) : value;
+            const faults = misfits(message, headers, payload);
+            if (faults.length === 0) unseen.delete(message.title);
+            return faults.map((fault) => `${topic}: ${message.title}: ${fault}`);
         });
         return tried.some((faults) => faults.length === 0) ? [] : tried.flat();
     });
+    return [...found, ...Array.from(unseen, (title) => `no record is: ${title}`)];
+}
+
+function missedInRecords(document, [first, ...others]) {
+    const { ce_id, ...without } = first.headers;
+    const spoilt = [
+        [{ ...first, headers: without }, ...others],
+        [{ ...first, headers: { ce_id, ...without, ce_more: "x" } }, ...others],
+        [{ ...first, value: first.value.replace("event_id", "event_no") }, ...others],
+        [first, ...others].filter(({ topic }) => topic !== "PUBLICATIONS"),
+    ];
+    const missed = spoilt.filter((records) => undescribed(document, records).length === 0);
+    return missed.map((records) => `spoilt records passed: ${JSON.stringify(records[0])}`);
 }
 
 // Each a change of the text, and what is said of it.
@@ -159,7 +183,7 @@ async function main(records) {
     if (faults.length > 0) throw new Error(faults.join("\n"));
     if (records !== undefined) {
         const sent = JSON.parse(fs.readFileSync(records, "utf8"));
-        const strange = undescribed(document, sent);
+        const strange = [...undescribed(document, sent), ...missedInRecords(document, sent)];
         if (strange.length > 0) throw new Error(strange.join("\n"));
         console.log(`asyncapi: ${sent.length} records of a worker are as the document says`);
         return;

@@ -4,13 +4,6 @@ fn read(toml: &str) -> SecuritySettings {
     toml::from_str(toml).unwrap()
 }
 
-fn problems(toml: &str, brokers: &str) -> Vec<String> {
-    match read(toml).check(brokers) {
-        Err(SecurityFault::Settings(problems)) => problems,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn nothing_set_is_plaintext_and_needs_nothing() {
     assert_eq!(read("").properties("b:1").unwrap(), [("security.protocol", "plaintext".to_owned())]);
@@ -28,6 +21,13 @@ fn a_build_without_tls_refuses_a_configuration_that_asks_for_it() {
 #[cfg(feature = "tls")]
 mod with_tls {
     use super::*;
+
+    fn problems(toml: &str, brokers: &str) -> Vec<String> {
+        match read(toml).check(brokers) {
+            Err(SecurityFault::Settings(problems)) => problems,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {

@@ -184,7 +184,7 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String, pulse: &Pul
         threads,
         ceiling: Ceiling {
             wall_seconds: config.trainer.max_wall_seconds,
-            memory_mib: config.trainer.max_memory_mib.min(trainer::memory_at_hand_mib().unwrap_or(u32::MAX)),
+            memory_mib: config.trainer.memory_mib(),
             cpu_seconds: config.trainer.max_cpu_seconds,
             file_mib: config.trainer.max_file_mib,
             processes: config.trainer.max_processes,

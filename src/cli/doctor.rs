@@ -11,7 +11,8 @@ use std::process::ExitCode;
 /// Check brokers, topics, offsets, database, store, inputs, keys and this machine, and say what to do.
 ///
 /// green: as it should be. yellow: works, with something to know. red: a worker would not start, or would not
-/// keep its guarantees. Nothing is changed. Exit status 0 if nothing is red, else 1.
+/// keep its guarantees. Nothing is changed, but that the evidence store keeps the probe of its test, as at every start
+/// of a worker. Exit status 0 if nothing is red, else 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   model-factory doctor

@@ -6,7 +6,7 @@ use super::verify::KnownArgs;
 use crate::config::TrainerSettings;
 use crate::contract::Limits;
 use crate::scoring::{ScoreOrder, Scorer, Scoring};
-use crate::trainer::{self, TrainerCommand};
+use crate::trainer::TrainerCommand;
 use anyhow::ensure;
 use clap::Args;
 use std::io::Write;
@@ -88,7 +88,7 @@ impl ScoreArgs {
 fn limits(settings: &TrainerSettings) -> Limits {
     Limits {
         wall_seconds: settings.max_wall_seconds,
-        memory_mib: settings.max_memory_mib.min(trainer::memory_at_hand_mib().unwrap_or(u32::MAX)),
+        memory_mib: settings.memory_mib(),
         cpu_seconds: settings.max_cpu_seconds,
         file_mib: settings.max_file_mib,
         processes: settings.max_processes,

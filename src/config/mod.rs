@@ -21,7 +21,7 @@ use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
 use crate::ledger::{LedgerSettings, PublishSettings};
 use crate::signing::{KeyFault, PrivateKey, SigningSettings};
-use crate::trainer::TrainerRegistrations;
+use crate::trainer::{self, TrainerRegistrations};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -121,6 +121,13 @@ pub struct TrainerSettings {
     pub allow_unconfined: bool,
     /// Commands that a training profile may name as `process:<name>`.
     pub commands: TrainerRegistrations,
+}
+
+impl TrainerSettings {
+    /// Memory that a trainer may take here: the operator's bound, or what the machine has where that is less.
+    pub fn memory_mib(&self) -> u32 {
+        self.max_memory_mib.min(trainer::memory_at_hand_mib().unwrap_or(u32::MAX))
+    }
 }
 
 impl Default for TrainerSettings {

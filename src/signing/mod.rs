@@ -9,11 +9,11 @@ mod envelope;
 mod key;
 mod requester;
 
-pub use crate::secret::Secret;
 pub use envelope::{SignatureFault, check_files, verify};
 pub use key::{KeyFault, PrivateKey, PublicKey};
 pub use requester::{RequesterKey, RequesterPrivateKey};
 
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

@@ -70,6 +70,23 @@ impl Place {
         serde_json::from_slice(&std::fs::read(self.file(run, name)).unwrap()).unwrap()
     }
 
+    /// What a receipt says of the two metrics on which a run was held against the champion that `built` made.
+    fn differences<'r>(&self, run: &RunId, receipt: &'r Value) -> &'r [Value] {
+        check(SchemaName::GateReceipt, receipt).unwrap();
+        let score = |run: &RunId, metric: &str| {
+            self.document(run, "eval/eval_report.json")["metrics"]["scores"][metric]["value"].clone()
+        };
+        let differences = receipt["champion"]["differences"].as_array().unwrap();
+        assert_eq!(differences.len(), 2);
+        for verdict in differences {
+            let metric = verdict["metric"].as_str().unwrap();
+            assert_eq!(verdict["champion"], score(&self.built, metric), "the champion's own report says the same");
+            assert_eq!(verdict["candidate"], score(run, metric));
+            assert!(verdict["interval"]["low"].as_f64() <= verdict["interval"]["high"].as_f64());
+        }
+        differences
+    }
+
     /// The bundle as profiles name it.
     fn bundle(&self) -> String {
         let place = self.file(&self.built, "bundle/bundle.json");
@@ -178,19 +195,10 @@ async fn a_model_as_good_as_the_champion_is_published_with_both_values_in_the_re
     assert_eq!(place.told(&run, 6, 1).await.last(), Some(&EventType::PublishPublished));
 
     let receipt = place.document(&run, "gate/gate_receipt.json");
-    check(SchemaName::GateReceipt, &receipt).unwrap();
-    let score = |run: &RunId, metric: &str| {
-        place.document(run, "eval/eval_report.json")["metrics"]["scores"][metric]["value"].clone()
-    };
-    let differences = receipt["champion"]["differences"].as_array().unwrap();
-    assert_eq!(differences.len(), 2);
+    let differences = place.differences(&run, &receipt);
     for verdict in differences {
-        let metric = verdict["metric"].as_str().unwrap();
-        assert_eq!(verdict["champion"], score(&place.built, metric), "the champion's own report says the same");
-        assert_eq!(verdict["candidate"], score(&run, metric));
         let number = |name: &str| verdict[name].as_f64().unwrap();
         assert_eq!(number("difference").to_bits(), (number("candidate") - number("champion")).to_bits());
-        assert!(verdict["interval"]["low"].as_f64() <= verdict["interval"]["high"].as_f64());
         assert_eq!(verdict["holds"], true);
     }
     assert_eq!(receipt["champion"]["confidence"], 0.95);
@@ -238,19 +246,10 @@ async fn a_model_of_a_registered_command_meets_the_champion_on_the_same_rows() {
     let found = view(&place.world, &run).await;
     assert_eq!(found.state, State::PublishPending, "{:?}", found.reason_message);
     let receipt = place.document(&run, "gate/gate_receipt.json");
-    check(SchemaName::GateReceipt, &receipt).unwrap();
-    let score = |run: &RunId, metric: &str| {
-        place.document(run, "eval/eval_report.json")["metrics"]["scores"][metric]["value"].clone()
-    };
-    let differences = receipt["champion"]["differences"].as_array().unwrap();
-    assert_eq!(differences.len(), 2);
-    for verdict in differences {
+    for verdict in place.differences(&run, &receipt) {
         let metric = verdict["metric"].as_str().unwrap();
-        assert_eq!(verdict["champion"], score(&place.built, metric), "the champion was scored by its own model");
-        assert_eq!(verdict["candidate"], score(&run, metric));
         let difference = verdict["difference"].as_f64().unwrap();
         assert_eq!(difference.abs() > 0.0, metric == "log_loss", "{metric}: {difference}");
-        assert!(verdict["interval"]["low"].as_f64() <= verdict["interval"]["high"].as_f64());
     }
     let bundle = place.file(&run, "bundle");
     place.world.says(&["verify", bundle.to_str().unwrap()]);

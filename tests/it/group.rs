@@ -6,7 +6,6 @@ use model_factory::kafka::{Outlet, Record};
 use model_factory::run::State;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::Range;
 use std::time::Duration;
@@ -141,12 +140,8 @@ async fn members_are_killed_added_and_drained_and_every_request_is_answered_once
     assert_eq!((history.requests.len(), history.settled()), (REQUESTS, REQUESTS as i64));
     assert!(drained(&history));
     assert_eq!(check(&history), []);
-    let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
-    for decided in &history.decided {
-        *outcomes.entry(decided.outcome.as_str()).or_default() += 1;
-    }
     let tenths = [("ADMITTED", 1), ("CONFLICT", 3), ("DUPLICATE_REQUEST", 2), ("DUPLICATE_RUN", 3), ("REJECTED", 1)];
-    assert_eq!(outcomes, tenths.map(|(outcome, tenths)| (outcome, tenths * REQUESTS / 10)).into());
+    assert_eq!(history.outcomes(), tenths.map(|(outcome, tenths)| (outcome, tenths * REQUESTS / 10)).into());
     assert_eq!(history.runs.iter().filter(|run| run.state == "PUBLISHED").count(), 2);
     let _ = writeln!(
         std::io::stderr(),

@@ -28,6 +28,15 @@ impl History {
     pub fn settled(&self) -> i64 {
         self.committed.values().sum()
     }
+
+    /// How many records came to each outcome.
+    pub fn outcomes(&self) -> BTreeMap<&str, usize> {
+        let mut outcomes = BTreeMap::new();
+        for decided in &self.decided {
+            *outcomes.entry(decided.outcome.as_str()).or_default() += 1;
+        }
+        outcomes
+    }
 }
 
 /// What the ledger says became of a record.

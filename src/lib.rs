@@ -30,6 +30,7 @@ pub mod evidence;
 pub mod faults;
 pub mod kafka;
 pub mod ledger;
+pub mod meter;
 pub mod objects;
 pub mod pulse;
 pub mod retry;

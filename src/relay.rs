@@ -7,11 +7,11 @@ use crate::contract::OwnershipBoundaries;
 use crate::faults::reach;
 use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::meter;
 use crate::pulse::Beat;
 use crate::retry::Backoff;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use metrics::counter;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ impl Relay {
                 Ok(RelayOutcome::Sent(_) | RelayOutcome::Idle) => {}
                 Err(RelayFault::Kafka(kafka::Fault::Fatal(why))) => {
                     warn!(why, "making the producer again");
-                    counter!("model_factory_producers_recreated_total").increment(1);
+                    meter::PRODUCERS_RECREATED.count(());
                     let broken = std::mem::replace(&mut self.outlet, Outlet::open(&self.settings)?);
                     broken.close().await;
                 }

@@ -244,6 +244,8 @@ CREATE INDEX runs_counted_by_day ON public.runs USING btree (counted_for, create
 
 CREATE INDEX runs_counted_in_flight ON public.runs USING btree (counted_for) WHERE ((counted_for IS NOT NULL) AND (state = ANY (ARRAY['QUEUED'::public.run_state, 'RUNNING'::public.run_state, 'EVAL_READY'::public.run_state])));
 
+CREATE INDEX runs_ended ON public.runs USING btree (state) WHERE (state = ANY (ARRAY['PASS'::public.run_state, 'FAIL'::public.run_state, 'PUBLISHED'::public.run_state]));
+
 CREATE INDEX runs_leased ON public.runs USING btree (lease_expires_at) WHERE (lease_owner IS NOT NULL);
 
 CREATE INDEX runs_publishable ON public.runs USING btree (available_at, run_id) WHERE (state = 'PUBLISH_PENDING'::public.run_state);

@@ -1,19 +1,21 @@
 //! Builds the adapters, spawns the loops, supervises their end.
 
 mod drain;
+mod gauges;
 
 use crate::config::{Config, TrainerSettings};
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
 use crate::intake::{Door, Intake};
-use crate::kafka::{BrokerProbe, Inbox, Topics};
+use crate::kafka::{BrokerProbe, Inbox, Lag, Topics};
 use crate::ledger::{ConfirmedBy, Ledger};
+use crate::meter::{self, Page, Partition};
 use crate::ops;
 use crate::pulse::Pulse;
 use crate::registry::RegistryListener;
 use crate::relay::Relay;
 use crate::runner::{Ceiling, Heart, ProgressRate, Runner};
-use crate::trainer::{self, Enforcement, TrainerCommand};
+use crate::trainer::{self, Enforcement, Footprint, TrainerCommand};
 use crate::version;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -49,6 +51,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     if let Some(fault) = config.fault.clone() {
         crate::faults::arm(fault).map_err(anyhow::Error::msg)?;
     }
+    let page = Page::install()?;
     let name = worker_name()?;
     let boundaries = config.ownership_boundaries()?;
     config.kafka.check()?;
@@ -79,9 +82,11 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
         }
     });
 
+    let mut figures = ops::Figures::default();
     let mut loops = Loops::new();
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
+        show_lag(&mut figures, inbox.lag());
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
         if let Some(policy) = &policy {
             info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy");
@@ -102,7 +107,10 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
                 async move { store.ask().await.map_err(|fault| fault.to_string()) }
             }
         });
-        for slot in 1..=config.worker.slots.max(1) {
+        figures.look(measure_trainers);
+        let slots = config.worker.slots.max(1);
+        meter::SLOTS.set((), slots.into());
+        for slot in 1..=slots {
             let (runner, beat) = (Arc::clone(&runner), pulse.of(format!("runner {slot}")));
             let (stopped, give_back) = (loops.stop(), loops.give_back());
             loops.spawn("runner", async move {
@@ -118,13 +126,19 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     if roles.contains(&Role::Relay) && listens {
         let inbox = Inbox::subscribe_to_registry(&config.kafka).await?;
+        show_lag(&mut figures, inbox.lag());
         let listener = RegistryListener::new(inbox, ledger.clone(), name.clone()).watched(pulse.of("registry"));
         let stopped = loops.stop();
         loops.spawn("registry", async move { Ok(listener.run(stopped).await?) });
     }
+    let (gauges, stopped) = (ledger.for_gauges()?, loops.stop_relay());
+    loops.spawn("gauges", async move {
+        gauges::read(gauges, stopped).await;
+        Ok(())
+    });
     let (end, ended) = watch::channel(false);
-    let health = ops::Health { at_hand, pulse, draining: loops.stop() };
-    let http = ops::serve(config.worker.http, health, ended).await?;
+    let health = ops::Health { at_hand, pulse, draining: loops.stop(), figures };
+    let http = ops::serve(config.worker.http, page, health, ended).await?;
     info!(worker = %name, version = version::VERSION, commit = version::COMMIT, http = %http.address(), ?roles, "working");
 
     let ended = loops.supervise(Duration::from_secs(u64::from(config.worker.drain_seconds)), shutdown).await;
@@ -138,6 +152,21 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     let _ = tokio::time::timeout(LAST_WORDS, ledger.close()).await;
     info!("stopped");
     ended
+}
+
+/// The partitions of a member that it still holds when somebody asks.
+fn show_lag(figures: &mut ops::Figures, lag: Lag) {
+    figures.look_anew(move || {
+        for (topic, partition, records) in lag.known() {
+            meter::CONSUMER_LAG.show(Partition { topic, partition }, records as f64);
+        }
+    });
+}
+
+fn measure_trainers() {
+    let footprint = Footprint::of_children();
+    meter::TRAINER_MEMORY.set((), footprint.resident_bytes as f64);
+    meter::TRAINER_CPU.reached((), footprint.cpu_seconds);
 }
 
 /// How long a worker that has to end all the same may take to say so.

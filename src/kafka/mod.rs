@@ -6,6 +6,7 @@
 
 mod follower;
 mod inbox;
+mod lag;
 mod mock;
 mod outlet;
 mod probe;
@@ -16,6 +17,7 @@ mod topics;
 
 pub use follower::Follower;
 pub use inbox::{Inbound, Inbox};
+pub use lag::Lag;
 pub use mock::MockBroker;
 pub use outlet::{Outlet, Record};
 pub use probe::BrokerProbe;

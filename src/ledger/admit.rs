@@ -101,7 +101,11 @@ impl Ledger {
         reach("admit.inserted")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("admit.committed")?;
-        Ok(admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect())
+        admission.additions.count();
+        let outcomes: Vec<_> =
+            admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect();
+        fresh.iter().for_each(|&index| outcomes[index].count());
+        Ok(outcomes)
     }
 }
 

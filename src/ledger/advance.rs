@@ -8,9 +8,9 @@ use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
 use crate::identity::RunId;
+use crate::meter::{self, Stale};
 use crate::run::{ExecutionMode, FailureCode, Transition};
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::counter;
 use sqlx::{PgConnection, Row};
 
 impl Ledger {
@@ -21,7 +21,7 @@ impl Ledger {
     /// `RequestPublish` where no request of the run allows publication is left out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Fault> {
         let guarded = self.take_steps(lease, steps).await?;
-        count_refused("step", guarded);
+        count_refused(Stale::Step, guarded);
         Ok(guarded)
     }
 
@@ -64,6 +64,7 @@ impl Ledger {
         reach("advance.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("advance.committed")?;
+        additions.count();
         Ok(Guarded::Won(state))
     }
 
@@ -93,7 +94,7 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let Some((mut run, at)) = hold(&mut transaction, held, worker).await? else {
             transaction.rollback().await?;
-            count_refused("release", Guarded::Lost);
+            count_refused(Stale::Release, Guarded::Lost);
             return Ok(Guarded::Lost);
         };
         let mut additions = Additions::default();
@@ -115,6 +116,7 @@ impl Ledger {
         run.store(&mut transaction, held.1, None).await?;
         additions.store(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
+        additions.count();
         Ok(Guarded::Won(run.state))
     }
 
@@ -168,9 +170,9 @@ impl Ledger {
     }
 }
 
-fn count_refused(kind: &'static str, guarded: Guarded) {
+fn count_refused(kind: Stale, guarded: Guarded) {
     if guarded == Guarded::Lost {
-        counter!("model_factory_stale_writes_refused_total", "kind" => kind).increment(1);
+        meter::STALE_WRITES.count(kind);
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Fault, Ledger};
 use crate::contract::{BundlePublication, EventReason, RegistryEvent, RegistryVerdict};
 use crate::faults::reach;
 use crate::identity::RunId;
+use crate::meter::Heard;
 use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
@@ -34,15 +35,15 @@ pub enum Answered {
 }
 
 impl Answered {
-    /// The name in metrics.
-    pub fn as_str(self) -> &'static str {
+    /// As it is counted.
+    pub fn counted(self) -> Heard {
         match self {
-            Self::Published => "published",
-            Self::Remembered => "remembered",
-            Self::Rejected => "rejected",
-            Self::Repeated => "repeated",
-            Self::Late => "late",
-            Self::Unknown => "unknown",
+            Self::Published => Heard::Published,
+            Self::Remembered => Heard::Remembered,
+            Self::Rejected => Heard::Rejected,
+            Self::Repeated => Heard::Repeated,
+            Self::Late => Heard::Late,
+            Self::Unknown => Heard::Unknown,
         }
     }
 }
@@ -88,6 +89,7 @@ impl Ledger {
         reach("answer.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("answer.committed")?;
+        additions.count();
         Ok(answered)
     }
 

@@ -9,6 +9,7 @@ use super::rows::{Additions, LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::faults::reach;
+use crate::meter;
 use crate::run::{FailureCode, State, Transition};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -67,6 +68,11 @@ impl Ledger {
         reach("claim.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("claim.committed")?;
+        additions.count();
+        if transition == Transition::Start {
+            // Since its admission, or since the pause after a failed attempt was over.
+            meter::QUEUE_WAIT.observe((), (at - run.available_at).as_seconds_f64().max(0.0));
+        }
         Ok(Some(Lease {
             run_id: run.run_id,
             run_key: run.run_key,

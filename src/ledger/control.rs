@@ -93,6 +93,7 @@ impl Ledger {
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, &by).await?;
         transaction.commit().await.map_err(commit_fault)?;
+        additions.count();
         Ok(Some(done))
     }
 }

@@ -8,6 +8,7 @@ use crate::contract::{
     LifecycleProvenance, Rejection, RunLifecycleEvent, event_id,
 };
 use crate::identity::{Digest, RunId};
+use crate::meter::OutboxSort;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -242,11 +243,23 @@ pub(super) fn refusal_drafts(
 }
 
 impl OutboxKind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 3] = [Self::Lifecycle, Self::Publication, Self::DeadLetter];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Lifecycle => "LIFECYCLE",
             Self::Publication => "PUBLICATION",
             Self::DeadLetter => "DEAD_LETTER",
+        }
+    }
+
+    /// As it is counted.
+    pub fn counted(self) -> OutboxSort {
+        match self {
+            Self::Lifecycle => OutboxSort::Lifecycle,
+            Self::Publication => OutboxSort::Publication,
+            Self::DeadLetter => OutboxSort::DeadLetter,
         }
     }
 }

@@ -75,6 +75,7 @@ impl Ledger {
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
+        additions.count();
         Ok(Some(run.run_id))
     }
 
@@ -111,6 +112,7 @@ impl Ledger {
         reach("withdraw.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("withdraw.committed")?;
+        additions.count();
         Ok(Some(run.run_id))
     }
 }

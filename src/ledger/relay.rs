@@ -6,9 +6,9 @@ use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{ConfirmedBy, Fault, Ledger};
 use crate::faults::reach;
+use crate::meter::{self, Stale};
 use crate::run::{State, Transition};
 use chrono::TimeDelta;
-use metrics::counter;
 use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -79,7 +79,8 @@ impl Ledger {
                   AS m (id, shard, fence, topic, partition, position)
              WHERE o.id = m.id AND o.sent_at IS NULL
                AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
-             RETURNING o.stream, o.kind::text, o.sent_topic, o.sent_partition, o.sent_offset",
+             RETURNING o.stream, o.kind::text, o.sent_topic, o.sent_partition, o.sent_offset,
+                       EXTRACT(EPOCH FROM o.sent_at - o.created_at)::float8",
         )
         .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
         .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
@@ -90,17 +91,26 @@ impl Ledger {
         .bind(relay)
         .fetch_all(&mut *transaction)
         .await?;
+        let mut additions = Additions::default();
+        let mut marked = Vec::with_capacity(rows.len());
         for row in &rows {
-            if row.try_get::<String, _>(1)? == OutboxKind::Publication.as_str() {
+            let kind = kind_of(row.try_get(1)?)?;
+            if kind == OutboxKind::Publication {
                 let at = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-                self.acknowledge(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
+                self.acknowledge(&mut transaction, relay, row.try_get(0)?, at, &mut additions).await?;
             }
+            marked.push((kind, row.try_get::<f64, _>(5)?));
         }
+        additions.store(&mut transaction, relay).await?;
         reach("mark.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("mark.committed")?;
-        let refused = (sent.len() - rows.len()) as u64;
-        counter!("model_factory_stale_writes_refused_total", "kind" => "mark_sent").increment(refused);
+        meter::STALE_WRITES.add(Stale::MarkSent, (sent.len() - rows.len()) as u64);
+        additions.count();
+        for (kind, delay) in marked {
+            meter::EVENTS_SENT.count(kind.counted());
+            meter::RELAY_DELAY.observe((), delay);
+        }
         Ok(rows.len())
     }
 
@@ -113,6 +123,7 @@ impl Ledger {
         relay: &str,
         run_id: &str,
         coordinates: (String, i32, i64),
+        additions: &mut Additions,
     ) -> Result<(), Fault> {
         let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
             .bind(run_id)
@@ -123,11 +134,10 @@ impl Ledger {
             return Ok(());
         }
         let at = now(connection).await?;
-        let mut additions = Additions::default();
         run.published = Some(coordinates);
         let awaits = self.publish.confirm == ConfirmedBy::Registry && run.confirmed_by.is_none();
         if !awaits {
-            run.step(Transition::Publish, None, at, relay, &mut additions)
+            run.step(Transition::Publish, None, at, relay, additions)
                 .map_err(|error| Fault::Refused(error.to_string()))?;
         } else if !run.is_parked() {
             // Why it was not acknowledged earlier is over.
@@ -135,19 +145,23 @@ impl Ledger {
             run.answer_due_at = Some(at + TimeDelta::seconds(i64::from(self.publish.registry_patience_seconds)));
         }
         run.store(connection, run.fence, None).await?;
-        additions.store(connection, relay).await
+        Ok(())
+    }
+}
+
+pub(super) fn kind_of(text: &str) -> Result<OutboxKind, Fault> {
+    match text {
+        "LIFECYCLE" => Ok(OutboxKind::Lifecycle),
+        "PUBLICATION" => Ok(OutboxKind::Publication),
+        "DEAD_LETTER" => Ok(OutboxKind::DeadLetter),
+        other => Err(unreadable("outbox kind", other)),
     }
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
     let mut headers: Vec<(String, String)> =
         serde_json::from_value(row.try_get(6)?).map_err(|error| unreadable("header list", error))?;
-    let kind = match row.try_get::<String, _>(3)?.as_str() {
-        "LIFECYCLE" => OutboxKind::Lifecycle,
-        "PUBLICATION" => OutboxKind::Publication,
-        "DEAD_LETTER" => OutboxKind::DeadLetter,
-        other => return Err(unreadable("outbox kind", other)),
-    };
+    let kind = kind_of(row.try_get(3)?)?;
     let value = if let Some(value) = row.try_get(5)? {
         value
     } else {

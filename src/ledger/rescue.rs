@@ -10,8 +10,8 @@ use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
 use crate::identity::RunId;
+use crate::meter;
 use crate::run::{ExecutionMode, FailureCode, State};
-use metrics::counter;
 use sqlx::Row;
 use tracing::error;
 
@@ -70,6 +70,7 @@ impl Ledger {
         reach("rescue.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("rescue.committed")?;
+        additions.count();
         Ok(Some((run.run_id, run.state)))
     }
 
@@ -77,7 +78,7 @@ impl Ledger {
     /// by hand. Somebody has to look at it; the others go on.
     pub(super) async fn postpone(&self, run_id: &str, why: &str) -> Result<(), Fault> {
         error!(run.id = run_id, why, "the ledger refuses this run; it is left alone for a minute");
-        counter!("model_factory_runs_postponed_total").increment(1);
+        meter::RUNS_POSTPONED.count(());
         sqlx::query(
             "UPDATE runs SET available_at = clock_timestamp() + make_interval(secs => $2),
                  lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL

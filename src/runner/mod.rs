@@ -22,6 +22,7 @@ use crate::dataset::Inputs;
 use crate::evidence::EvidenceStore;
 use crate::faults::{Injected, reach};
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
+use crate::meter::{self, Stage, StageEnd, Stopwatch};
 use crate::pulse::Beat;
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::signing::PrivateKey;
@@ -168,13 +169,14 @@ impl Runner {
         beat: &Beat,
     ) -> Result<RunnerOutcome, ledger::Fault> {
         info!(run.mode = %lease.mode, "started");
+        let _busy = meter::SLOTS_BUSY.hold(());
         let keeper = Keeper::start(&self.heart, &lease, give_back.clone(), beat);
         let attempt = Attempt::begin(&lease);
         let ended = match lease.mode {
             // On the heap: the story of a run is a large future.
             ExecutionMode::Full => Box::pin(self.carry(&lease, &attempt, &keeper)).await,
             ExecutionMode::PublishOnly => {
-                let publishing = Box::pin(self.publish_again(&lease, &keeper));
+                let publishing = Box::pin(timed(Stage::Publish, self.publish_again(&lease, &keeper), done));
                 between("publish_again.before", publishing, "publish_again.after").await
             }
             ExecutionMode::None => Err(Interrupted::Lost),
@@ -185,15 +187,19 @@ impl Runner {
     /// The story of a run.
     async fn carry(&self, lease: &Lease, attempt: &Attempt, keeper: &Keeper<'_>) -> Result<State, Interrupted> {
         let desk = Desk::new(&self.store, lease);
-        let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
+        let resolving = timed(Stage::Resolve, self.resolve(&desk, lease, attempt), done);
+        let resolved = between("resolve.before", resolving, "resolve.after").await?;
         keeper.check()?;
         let training = self.train(&desk, lease, attempt, keeper, &resolved);
+        let training =
+            timed(Stage::Train, training, |trained| if trained.reused { StageEnd::Reused } else { StageEnd::Done });
         let trained = between("train.before", training, "train.after").await?;
         keeper.check()?;
-        let evaluation = self.evaluate(&desk, lease, &resolved, trained);
+        let evaluation = timed(Stage::Evaluate, self.evaluate(&desk, lease, &resolved, trained), done);
         let report = between("evaluate.before", evaluation, "evaluate.after").await?;
         keeper.check()?;
-        let receipt = between("gate.before", self.gate(&desk, lease, &resolved, &report), "gate.after").await?;
+        let gating = timed(Stage::Gate, self.gate(&desk, lease, &resolved, &report), done);
+        let receipt = between("gate.before", gating, "gate.after").await?;
         if let Some(failed) = receipt.failed() {
             return self.fail_gate(&desk, lease, attempt, failed).await;
         }
@@ -201,11 +207,11 @@ impl Runner {
             // The bundle that was measured exists already; there is nothing to pack or to announce.
             return self.pass(&desk, lease, attempt).await;
         }
-        let bundling = self.bundle(&desk, &resolved, &report, &receipt);
+        let bundling = timed(Stage::Bundle, self.bundle(&desk, &resolved, &report, &receipt), done);
         let bundle = between("bundle.before", bundling, "bundle.after").await?;
         keeper.check()?;
         let publishing = self.publish(&desk, lease, attempt, &resolved, &report, &receipt, &bundle);
-        between("publish.before", publishing, "publish.after").await
+        between("publish.before", timed(Stage::Publish, publishing, done), "publish.after").await
     }
 
     /// Takes these steps in one transaction; a lost lease ends the attempt.
@@ -265,6 +271,29 @@ impl Runner {
             Guarded::Lost => RunnerOutcome::Lost { run_id },
         })
     }
+}
+
+/// A stage, measured; `how` says how it was carried out, where it was.
+async fn timed<T>(
+    stage: Stage,
+    work: impl Future<Output = Result<T, Interrupted>>,
+    how: impl FnOnce(&T) -> StageEnd,
+) -> Result<T, Interrupted> {
+    let watch = Stopwatch::start();
+    let ended = work.await;
+    let end = match &ended {
+        Ok(value) => how(value),
+        Err(Interrupted::Failed(_)) => StageEnd::Failed,
+        Err(Interrupted::Lost | Interrupted::HandBack | Interrupted::Cancelled | Interrupted::Ledger(_)) => {
+            StageEnd::Stopped
+        }
+    };
+    meter::STAGE.observe((stage, end), watch.elapsed().as_secs_f64());
+    ended
+}
+
+fn done<T>(_: &T) -> StageEnd {
+    StageEnd::Done
 }
 
 /// A stage between two points where tests let it go wrong.

@@ -25,6 +25,8 @@ pub(in crate::runner) struct Trained {
     pub(in crate::runner) model: EvidenceRef,
     pub(in crate::runner) scores: EvidenceRef,
     pub(in crate::runner) leakage_report: EvidenceRef,
+    /// An earlier attempt had left it.
+    pub(in crate::runner) reused: bool,
 }
 
 /// `model/training_record.json`, written after the files that it names: where it stands, the child's work
@@ -58,7 +60,7 @@ impl Runner {
     ) -> Result<Trained, Interrupted> {
         if let Some(record) = self.find_record(desk, resolved).await? {
             info!("training was done by an earlier attempt");
-            return verified(desk, record).await;
+            return Ok(Trained { reused: true, ..verified(desk, record).await? });
         }
         let job_dir = tempfile::Builder::new()
             .prefix(&format!("{}-{}-", lease.run_id, lease.fence))
@@ -245,5 +247,6 @@ async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, In
         scores: desk.verified("scores", &folder.model(SCORES), record.scores, on_drift).await?.at,
         leakage_report: desk.verified("leakage_report", &leakage_report, record.leakage_report, on_drift).await?.at,
         evaluation: record.evaluation,
+        reused: false,
     })
 }

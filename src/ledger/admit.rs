@@ -104,7 +104,9 @@ impl Ledger {
         admission.additions.count();
         let outcomes: Vec<_> =
             admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect();
-        fresh.iter().for_each(|&index| outcomes[index].count());
+        for index in fresh {
+            outcomes[index].count();
+        }
         Ok(outcomes)
     }
 }

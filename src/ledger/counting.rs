@@ -3,7 +3,7 @@
 
 use super::rows::{Additions, TransitionDraft};
 use super::types::Outcome;
-use crate::meter::{self, Admission, Ended};
+use crate::meter::{self, Admission, Ended, Requeued};
 use crate::run::{FailureCode, Transition};
 
 impl Additions {
@@ -17,6 +17,7 @@ impl Additions {
                 (Transition::Fail | Transition::FailGate | Transition::Cancel, Some(code)) => {
                     meter::RUNS_ENDED.count(Ended::Failed(code));
                 }
+                (Transition::Requeue, code) => meter::RUNS_REQUEUED.count(Requeued(code)),
                 (Transition::StartPublish, _) => meter::PUBLISH_RETRIES.count(()),
                 (Transition::DeferPublish, _) if is_parked(step) => meter::PUBLISH_EXHAUSTED.count(()),
                 _ => {}

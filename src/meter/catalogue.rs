@@ -1,7 +1,8 @@
 //! Every metric of a worker. The first text is its help, the last what is seen of it where all is well.
 
 use super::labels::{
-    Admission, BuildInfo, Change, Ended, Heard, Loop, Need, NoticedBy, OutboxSort, Partition, Stage, StageEnd, Stale,
+    Admission, BuildInfo, Change, Ended, Heard, Loop, Need, NoticedBy, OutboxSort, Partition, Requeued, Stage,
+    StageEnd, Stale,
 };
 use super::metric::{Counter, Described, Gauge, Histogram, Metric, Passing};
 use crate::run::{FailureCode, State};
@@ -55,6 +56,10 @@ catalogue! {
         RUNS_ENDED: Counter, Ended = "model_factory_runs_ended_total" in "runs",
             "Grows with the work. `GATE_FAIL` is a verdict, not a fault; `ATTEMPTS_EXHAUSTED` and codes of evidence ask for \
              an operator.";
+        /// Runs that this worker put back into the queue, by why; `none` where it gave one back to shut down
+        RUNS_REQUEUED: Counter, Requeued = "model_factory_runs_requeued_total" in "runs",
+            "Rare: an attempt was lost or will be made again. `LEASE_EXPIRED` with workers that die; `TRAINER_OUT_OF_MEMORY` \
+             and `TRAINER_TIMEOUT` where limits are too tight; `…_UNRESOLVED` while a store is away.";
         /// How long a stage of a run took on this worker, by how it ended
         STAGE: Histogram, (Stage, StageEnd) = "model_factory_stage_seconds" in "seconds",
             "`train` takes minutes to hours with the data; the others below some seconds. `stopped` with lost leases, \

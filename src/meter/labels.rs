@@ -295,6 +295,24 @@ impl Labels for Ended {
     }
 }
 
+/// Why a run went back to the queue; without a code where its worker shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requeued(pub Option<FailureCode>);
+
+impl Labels for Requeued {
+    fn legend() -> Vec<Legend> {
+        vec![Legend { name: "reason", values: Values::Codes(&["none"]) }]
+    }
+
+    fn all() -> Vec<Self> {
+        std::iter::once(None).chain(FailureCode::ALL.iter().copied().map(Some)).map(Self).collect()
+    }
+
+    fn pairs(self) -> Vec<Label> {
+        vec![Label::from_static_parts("reason", self.0.map_or("none", FailureCode::as_str))]
+    }
+}
+
 /// This build.
 #[derive(Debug)]
 pub struct BuildInfo;

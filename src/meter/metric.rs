@@ -166,11 +166,15 @@ impl<K: Kind, L: Labels> Described for Metric<K, L> {
         match K::TYPE {
             "counter" => {
                 metrics::describe_counter!(name, help);
-                L::all().into_iter().for_each(|labels| metrics::counter!(name, labels.pairs()).increment(0));
+                for labels in L::all() {
+                    metrics::counter!(name, labels.pairs()).increment(0);
+                }
             }
             "histogram" => {
                 metrics::describe_histogram!(name, help);
-                L::all().into_iter().for_each(|labels| drop(metrics::histogram!(name, labels.pairs())));
+                for labels in L::all() {
+                    drop(metrics::histogram!(name, labels.pairs()));
+                }
             }
             // What was not read yet is not zero.
             _ => metrics::describe_gauge!(name, help),

@@ -11,8 +11,8 @@ mod page;
 
 pub use catalogue::*;
 pub use labels::{
-    Admission, BuildInfo, Change, Ended, Heard, Labels, Legend, Loop, Need, NoticedBy, OutboxSort, Partition, Stage,
-    StageEnd, Stale, Values,
+    Admission, BuildInfo, Change, Ended, Heard, Labels, Legend, Loop, Need, NoticedBy, OutboxSort, Partition, Requeued,
+    Stage, StageEnd, Stale, Values,
 };
 pub use metric::{Counter, Described, Gauge, Histogram, Kind, Metric, Passing, Stopwatch};
 pub use page::Page;

@@ -176,7 +176,7 @@ impl Runner {
             // On the heap: the story of a run is a large future.
             ExecutionMode::Full => Box::pin(self.carry(&lease, &attempt, &keeper)).await,
             ExecutionMode::PublishOnly => {
-                let publishing = Box::pin(timed(Stage::Publish, self.publish_again(&lease, &keeper), done));
+                let publishing = timed(Stage::Publish, self.publish_again(&lease, &keeper), done);
                 between("publish_again.before", publishing, "publish_again.after").await
             }
             ExecutionMode::None => Err(Interrupted::Lost),
@@ -274,22 +274,26 @@ impl Runner {
 }
 
 /// A stage, measured; `how` says how it was carried out, where it was.
-async fn timed<T>(
+fn timed<T>(
     stage: Stage,
     work: impl Future<Output = Result<T, Interrupted>>,
     how: impl FnOnce(&T) -> StageEnd,
-) -> Result<T, Interrupted> {
-    let watch = Stopwatch::start();
-    let ended = work.await;
-    let end = match &ended {
-        Ok(value) => how(value),
-        Err(Interrupted::Failed(_)) => StageEnd::Failed,
-        Err(Interrupted::Lost | Interrupted::HandBack | Interrupted::Cancelled | Interrupted::Ledger(_)) => {
-            StageEnd::Stopped
-        }
-    };
-    meter::STAGE.observe((stage, end), watch.elapsed().as_secs_f64());
-    ended
+) -> impl Future<Output = Result<T, Interrupted>> {
+    // On the heap: some stages are large futures.
+    let work = Box::pin(work);
+    async move {
+        let watch = Stopwatch::start();
+        let ended = work.await;
+        let end = match &ended {
+            Ok(value) => how(value),
+            Err(Interrupted::Failed(_)) => StageEnd::Failed,
+            Err(Interrupted::Lost | Interrupted::HandBack | Interrupted::Cancelled | Interrupted::Ledger(_)) => {
+                StageEnd::Stopped
+            }
+        };
+        meter::STAGE.observe((stage, end), watch.elapsed().as_secs_f64());
+        ended
+    }
 }
 
 fn done<T>(_: &T) -> StageEnd {

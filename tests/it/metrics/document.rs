@@ -46,24 +46,36 @@ fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Expressions of the alert rules, by alert.
+/// Expressions of the alert rules, by alert; with those of recorded series that they name.
 fn alerts() -> BTreeMap<String, String> {
-    let mut alerts = BTreeMap::new();
+    let (mut alerts, mut records) = (BTreeMap::new(), BTreeMap::new());
     for path in files(&root().join("deploy/prometheus/rules"), "yaml") {
         let rules: Value = serde_saphyr::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let rules = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
-        for rule in rules.filter(|rule| rule["alert"].is_string()) {
-            let text = |key: &str| rule[key].as_str().unwrap().to_owned();
-            alerts.insert(text("alert"), text("expr"));
+        for rule in rules {
+            let text = |key: &str| rule[key].as_str().map(str::to_owned);
+            let expression = text("expr").unwrap();
+            match text("alert") {
+                Some(alert) => alerts.insert(alert, expression),
+                None => records.insert(text("record").unwrap(), expression),
+            };
         }
+    }
+    for expression in alerts.values_mut() {
+        let named = records.iter().filter(|(record, _)| words(expression).any(|word| word == record.as_str()));
+        let behind: Vec<String> = named.map(|(_, behind)| behind.clone()).collect();
+        *expression = format!("{expression} {}", behind.join(" "));
     }
     alerts
 }
 
+fn words(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+}
+
 /// Whether an expression looks at this metric, or at a series of this histogram.
 fn looks_at(expression: &str, metric: &dyn Described) -> bool {
-    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':');
-    expression.split(word).any(|word| {
+    words(expression).any(|word| {
         let base = match metric.kind() {
             "histogram" => ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end)),
             _ => Some(word),

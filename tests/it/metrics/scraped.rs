@@ -19,8 +19,12 @@ impl Scraped {
     pub fn from(worker: &Worker) -> Option<Self> {
         let (status, text) = worker.health("/metrics")?;
         assert_eq!(status, 200);
+        Some(Self::read(text.as_str().unwrap()))
+    }
+
+    pub fn read(text: &str) -> Self {
         let mut scraped = Self::default();
-        for line in text.as_str().unwrap().lines().filter(|line| !line.is_empty()) {
+        for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').unwrap();
                 assert!(scraped.types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} comes twice");
@@ -32,7 +36,7 @@ impl Scraped {
                 assert!(scraped.series.insert(series.to_owned(), value).is_none(), "{series} comes twice");
             }
         }
-        Some(scraped)
+        scraped
     }
 
     /// A series; fails the test where it is not there.

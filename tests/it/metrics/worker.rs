@@ -104,6 +104,7 @@ async fn a_worker_counts_what_it_did_under_the_documented_names_and_no_others() 
         "leases_lost_total",
         "stale_writes_refused_total",
         "runs_postponed_total",
+        "runs_requeued_total",
         "kafka_denials_total",
         "producers_recreated_total",
         "registry_events_total",

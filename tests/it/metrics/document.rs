@@ -91,8 +91,8 @@ fn label(legend: &Legend) -> String {
             told.join(", ")
         }
         Values::Codes(more) => {
-            let more: String = more.iter().map(|value| format!(", or `{value}`")).collect();
-            format!("[failure codes](failure-codes.md){more}")
+            let more: Vec<String> = more.iter().map(|value| format!(", or `{value}`")).collect();
+            format!("[failure codes](failure-codes.md){}", more.concat())
         }
         Values::Bounded(bound) => (*bound).to_owned(),
     };

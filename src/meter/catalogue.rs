@@ -45,7 +45,7 @@ catalogue! {
              What has ended is counted less often where the ledger is large: at most every hundredth of the time goes into it.";
         /// Runs that wait and may be claimed now; the same on every worker
         QUEUE_DEPTH: Gauge, () = "model_factory_queue_depth" in "runs",
-            "Near 0 with enough runners; what the autoscaler of runners follows.";
+            "Near 0 with enough runners. The autoscaler follows it and the runs that are worked on.";
         /// How long the run has waited that may be claimed longest; 0 where none waits; the same on every worker
         QUEUE_OLDEST_AGE: Gauge, () = "model_factory_queue_oldest_age_seconds" in "seconds",
             "Below the length of a usual run.";

@@ -3,6 +3,7 @@
 import re
 
 import expressions
+from promql import names
 from world import World
 
 CHAPTER = "## What each alert means"
@@ -35,9 +36,25 @@ def cases(world: World) -> tuple[dict[str, list[dict]], set[str], list[str]]:
     return firing, quiet, strange
 
 
+def series(world: World) -> list[str]:
+    """A test with series that no worker tells proves nothing."""
+    found = []
+    for file, tests in world.tests.items():
+        for test in tests["tests"]:
+            where = f"tests/{file}, {test['name']}"
+            for given in (one["series"] for one in test["input_series"]):
+                found += expressions.complaints(where, given, world.known())
+                metrics, _ = names(given)
+                for one in metrics:
+                    lacking = set(world.metrics.get(one.metric, {})) - {label for label, _, _ in one.matchers}
+                    found += [f"{where}: {one.metric} without {label}" for label in sorted(lacking)]
+    return found
+
+
 def complaints(world: World) -> list[str]:
     known, told = world.known(), sections(world.runbook)
     firing, quiet, found = cases(world)
+    found += series(world)
     alerts = {rule["alert"]: rule for rule in world.alerts()}
     if len(alerts) != len(world.alerts()):
         found.append("two alerts have the same name")

@@ -40,7 +40,11 @@ def complaints(world: World) -> list[str]:
     taken = {}
     for panel in panels(board):
         title, place = panel.get("title", ""), panel["gridPos"]
-        for cell in ((x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])):
+        for cell in (
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ):
             if cell[0] >= 24 or taken.setdefault(cell, title) != title:
                 found.append(f"{title}: lies over {taken.get(cell, 'the edge')}")
                 break

@@ -1,4 +1,4 @@
-"""The metrics that there are: the tables of docs/metrics.md, whose first column is a name in backticks."""
+"""The metrics that there are, by docs/metrics.md: a table of all, and a section of each with the values of its labels."""
 
 import re
 from pathlib import Path
@@ -8,48 +8,44 @@ OUTSIDE = {"up": {}, "ALERTS": {"alertname": None, "alertstate": {"pending", "fi
 # Given to every series by the scraper.
 TARGET = {"job", "namespace", "component", "instance"}
 
+ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \|.*\|([^|]*)\|$", re.M)
+SECTION = re.compile(r"^### (\w+)\n((?:(?!#).*\n?)*)", re.M)
+VALUES = re.compile(r"^  - `(\w+)`: (.+)$", re.M)
+
+# Values where the page lists them all; none where it says what bounds them.
 Labels = dict[str, set[str] | None]
 
 
 def documented(root: Path) -> dict[str, Labels]:
-    """Each metric with its labels, and each label with its values where the page lists them."""
+    """Each metric, and each series of a histogram, with its labels."""
     page = root / "docs/metrics.md"
     if not page.exists():
         page = Path(__file__).with_name("metrics.md")
     codes = {line.split()[0] for line in (root / "tests/golden/failure_codes.txt").read_text().splitlines() if line}
-    return of_page(page.read_text(), codes | {"none"})
+    return of_page(page.read_text(), codes)
 
 
 def of_page(text: str, codes: set[str]) -> dict[str, Labels]:
-    found, header = {}, []
-    for line in map(str.strip, text.splitlines()):
-        if not line.startswith("|") or set(line) <= set("|-: "):
-            continue
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        name = re.match(r"`([a-z_:][\w:]*)[`{]", cells[0])
-        if not name:
-            header = [cell.lower() for cell in cells]
-            continue
-        row = dict(zip(header, cells, strict=True))
-        labels = _labels(next((row[title] for title in row if title.startswith("label")), ""), codes)
-        found[name[1]] = labels
-        if "histogram" in (row.get("kind") or row.get("type", "")).lower():
-            found |= {f"{name[1]}_bucket": labels | {"le": None}, f"{name[1]}_sum": labels, f"{name[1]}_count": labels}
+    values = {
+        name: {label: _values(told, codes) for label, told in VALUES.findall(body)}
+        for name, body in SECTION.findall(text)
+    }
+    found = {}
+    for name, kind, cell in ROW.findall(text):
+        labels = dict.fromkeys(re.findall(r"`(\w+)`", cell)) | values.get(name, {})
+        found[name] = labels
+        if kind == "histogram":
+            found |= {f"{name}_bucket": labels | {"le": None}, f"{name}_sum": labels, f"{name}_count": labels}
+    if not found:
+        raise ValueError("docs/metrics.md has no table of metrics")
     return found
 
 
-def _labels(cell: str, codes: set[str]) -> Labels:
-    labels: Labels = {}
-    for part in re.split(r";|<br>", cell):
-        label, told, values = part.partition(":")
-        if not told:
-            labels |= dict.fromkeys(re.findall(r"`(\w+)`", part))
-            continue
-        name = label.strip().strip("`")
-        if name == "reason":
-            labels[name] = codes
-        elif re.search(r"[<…]|\.\.", values):
-            labels[name] = None
-        else:
-            labels[name] = {value.strip().strip("`") for value in re.split(r",|\bor\b", values)}
-    return labels
+def _values(told: str, codes: set[str]) -> set[str] | None:
+    """`a` (what it means), `b` (…) is all; prose beside that bounds what may come."""
+    told = re.sub(r" \([^()]*\)", "", told.replace("[failure codes](failure-codes.md)", "failure codes"))
+    listed = set(re.findall(r"`([^`]+)`", told))
+    prose = re.sub(r"`[^`]+`|,|\bor\b|\s", "", told)
+    if prose == "failurecodes":
+        return listed | codes
+    return listed if not prose else None

@@ -82,7 +82,9 @@ def _write(folder: Path, world: World, file: str, rule: dict, change: dict):
     tests = []
     for test in world.tests[file]["tests"]:
         quiet = [case for case in test.get("alert_rule_test", []) if case["alertname"] in of_it]
-        firing = [case for case in test.get("promql_expr_test", []) if any(f'"{alert}"' in case["expr"] for alert in of_it)]
+        firing = [
+            case for case in test.get("promql_expr_test", []) if any(f'"{alert}"' in case["expr"] for alert in of_it)
+        ]
         if quiet or firing:
             tests.append({**test, "alert_rule_test": quiet, "promql_expr_test": firing})
     folder.mkdir()
@@ -91,7 +93,9 @@ def _write(folder: Path, world: World, file: str, rule: dict, change: dict):
 
 
 def _red(tests: list[str]) -> list[str]:
-    said = subprocess.run(["promtool", "test", "rules", *tests], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = subprocess.run(
+        ["promtool", "test", "rules", *tests], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     answers = [answer.split("\n", 1) for answer in said.stdout.split("Unit Testing:")[1:]]
     # A rule that no longer parses would be red for another reason, and gets nothing.
     return [test.strip() for test, answer in answers if "FAILED" in answer and "got:" in answer]

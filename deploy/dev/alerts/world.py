@@ -1,12 +1,12 @@
 """All that is judged, read once: alert rules, their tests, the runbook, the dashboard, the metrics that there are."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from documented import OUTSIDE, Labels, documented
-from promql import names
 
 
 @dataclass
@@ -42,6 +42,10 @@ class World:
         return next(rule for rule in self.alerts() if rule["alert"] == name)
 
     def known(self) -> dict[str, Labels]:
-        """With what rules record, which has the labels that it is grouped by."""
-        recorded = {rule["record"]: names(rule["expr"])[1] for rule in self.all_rules() if "record" in rule}
+        """With what rules record, which has the labels that it is grouped by: the first grouping is the outermost."""
+        recorded = {
+            rule["record"]: re.search(r"by \(([^)]*)\)", rule["expr"])[1].split(", ")
+            for rule in self.all_rules()
+            if "record" in rule
+        }
         return self.metrics | OUTSIDE | {name: dict.fromkeys(labels) for name, labels in recorded.items()}

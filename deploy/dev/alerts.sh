@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Whether alerts and dashboard are right: by promtool, by tests of each alert, by rules of our own, and by mistakes that
-# are planted and have to be found.
+# Whether alerts and dashboard are right: by promtool, by tests of each alert, by Grafana's own types, by rules of ours,
+# and by mistakes that are planted and have to be found.
 #
 # promtool comes from Debian's package `prometheus`, unpacked into target/tools rather than installed, which would start
-# a server. Where it can neither be found nor fetched this says so and checks nothing;
-# MODEL_FACTORY_REQUIRE_MANIFESTS=1 makes that an error.
+# a server. Where it can neither be found nor fetched this says so and checks nothing, and without Go it leaves Grafana's
+# types out; MODEL_FACTORY_REQUIRE_MANIFESTS=1 makes that an error.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -56,7 +56,25 @@ quietly promtool check config "$state/scrape.yaml"
 quietly promtool test rules deploy/prometheus/tests/*.yaml
 PYTHONDONTWRITEBYTECODE=1 "$state/venv/bin/python" "$here/check.py" "$state/queries.yaml"
 quietly promtool check rules "$state/queries.yaml"
-if sed '0,/sum(/s//sum((/' "$state/queries.yaml" | promtool check rules /dev/stdin >/dev/null 2>&1; then
-    say "a planted mistake was not found: a query that does not parse"
+
+missed() {
+    say "a planted mistake was not found: $1"
     exit 1
+}
+if sed '0,/sum(/s//sum((/' "$state/queries.yaml" | promtool check rules /dev/stdin >/dev/null 2>&1; then
+    missed "a query that does not parse"
 fi
+
+board=deploy/grafana/model-factory.json
+if ! command -v go >/dev/null; then
+    say "go is not here; $board was not held against Grafana's types"
+    [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" != 1 ]
+    exit
+fi
+(cd "$here/grafana" && go build -o "$OLDPWD/$state/as-grafana-reads" .)
+"$state/as-grafana-reads" <"$board"
+for mistake in 's/"lineWidth"/"lineWith"/' 's/"legendFormat"/"legendFormt"/' 's/"schemaVersion": [0-9]*/"schemaVersion": "1"/'; do
+    if sed "$mistake" "$board" | "$state/as-grafana-reads" 2>/dev/null; then
+        missed "a dashboard after $mistake"
+    fi
+done

@@ -1,4 +1,4 @@
-"""The metrics that there are, by docs/metrics.md: a table of all, and a section of each with the values of its labels."""
+"""The metrics that there are, by docs/metrics.md: a table of all, and of each a section with its labels' values."""
 
 import re
 from pathlib import Path

@@ -190,6 +190,11 @@ MISTAKES = [
     ),
     ("an alert that the runbook lacks", _runbook(f"### {DRAIN}\n", ""), "does not tell what it means"),
     ("a section without alert", _runbook(f"### {DRAIN}\n", f"### {DRAIN}ed\n"), "which is no alert"),
+    (
+        "a link to a section that is gone",
+        _runbook("](#modelfactorynobodytrains)", "](#modelfactorynobody)"),
+        "no heading",
+    ),
     ("a test with a value that never comes", _series('kind="mark_sent"', 'kind="marked"'), "is never marked"),
     ("a test with a label less", _series(', kind="mark_sent"', ""), "without kind"),
     ("an alert that nothing makes fire", _without_cases("promql_expr_test", DRAIN), "sees it fire"),

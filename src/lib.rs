@@ -35,6 +35,8 @@ pub mod pulse;
 pub mod retry;
 pub mod secret;
 pub mod signing;
+pub mod telemetry;
+pub mod trace_context;
 pub mod trainer;
 pub mod version;
 
@@ -54,4 +56,3 @@ pub mod config;
 pub mod dev;
 pub mod doctor;
 pub mod ops;
-pub mod telemetry;

@@ -1,4 +1,4 @@
-//! The relay: sends what the outbox holds, in order per run, at least once, with identical bytes.
+//! The relay: sends what the outbox holds, in order per run, at least once, with identical values.
 //!
 //! Guarantees: a record is marked as sent only by its own delivery report; of one run at most one record
 //! is unacknowledged. Never: makes an event; pages by a global id.
@@ -9,9 +9,12 @@ use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
 use crate::pulse::Beat;
 use crate::retry::Backoff;
+use crate::telemetry::{OpenSpan, Sending, sending};
+use crate::trace_context::TraceContext;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use metrics::counter;
+use std::borrow::Cow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -220,8 +223,19 @@ impl Relay {
     async fn send(&self, row: &OutboxRow) -> Result<Option<Sent>, kafka::Fault> {
         let Some(&shard) = self.shards.iter().find(|shard| shard.shard == row.shard) else { return Ok(None) };
         let topic = topic_of(row.kind, &self.settings.topics);
-        let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &row.headers };
-        let (partition, offset) = self.outlet.send(record).await?;
+        let (span, headers) = traced(row, topic);
+        let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &headers };
+        let sent = self.outlet.send(record).await;
+        if let Some(span) = span {
+            match &sent {
+                Ok((partition, offset)) => {
+                    span.note("messaging.destination.partition.id", partition.to_string());
+                    span.note("messaging.kafka.offset", *offset);
+                }
+                Err(fault) => span.fail(fault.kind()),
+            }
+        }
+        let (partition, offset) = sent?;
         Ok(Some(Sent { id: row.id, shard, coordinates: Coordinates { topic: topic.to_owned(), partition, offset } }))
     }
 }
@@ -269,6 +283,25 @@ impl Pace {
 #[expect(clippy::disallowed_methods, reason = "a monotonic clock says when to renew the shards")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// The span of a sending, and the record's headers: where the span is recorded, `traceparent` names it, so that
+/// whoever consumes the record hangs under it.
+fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Cow<'row, [(String, Vec<u8>)]>) {
+    let header = |name: &str| {
+        let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    };
+    let from = TraceContext::read(header("traceparent"), header("tracestate"));
+    let run_id = header("ce_subject");
+    let record = Sending { topic, key: row.key.as_deref(), bytes: row.value.len(), id: header("ce_id"), run_id };
+    let span = sending(&record, from.as_ref());
+    let own = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
+    let Some(own) = own else { return (span, Cow::Borrowed(&row.headers)) };
+    let mut headers = row.headers.clone();
+    headers.retain(|(name, _)| name != "traceparent");
+    headers.push(("traceparent".to_owned(), own.traceparent().into_bytes()));
+    (span, Cow::Owned(headers))
 }
 
 fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {

@@ -42,14 +42,18 @@ impl Role {
     }
 }
 
-/// Runs a worker until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
+/// Runs a worker of this name until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
 /// back, offsets of what was admitted committed. A loop that ends by itself ends the worker with an error.
-pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn worker(
+    config: Config,
+    roles: BTreeSet<Role>,
+    name: String,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     #[cfg(debug_assertions)]
     if let Some(fault) = config.fault.clone() {
         crate::faults::arm(fault).map_err(anyhow::Error::msg)?;
     }
-    let name = worker_name()?;
     let boundaries = config.ownership_boundaries()?;
     config.kafka.check()?;
     config.kafka.security.warnings().into_iter().for_each(|told| warn!("{told}"));

@@ -21,6 +21,7 @@ use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
 use crate::ledger::{LedgerSettings, PublishSettings};
 use crate::signing::{KeyFault, PrivateKey, SigningSettings};
+use crate::telemetry::{LogFormat, TelemetrySettings};
 use crate::trainer::{self, TrainerRegistrations};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -49,6 +50,8 @@ pub struct Config {
     pub signing: SigningSettings,
     /// Who may ask for what.
     pub authority: AuthoritySettings,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
     /// For the test suite; not in a release.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
@@ -87,16 +90,6 @@ impl Default for WorkerSettings {
             stall_seconds: NonZeroU32::new(120).expect("it is not zero"),
         }
     }
-}
-
-/// How logs look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The trainer's child processes.

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::contract::Reference;
 use crate::dataset::{InputFault, InputSettings, Inputs};
 use crate::evidence::{EvidenceStore, Fault};
+use crate::telemetry::{self, TelemetrySettings};
 use std::path::Path;
 
 /// Whether the store can be written, and refuses to overwrite.
@@ -59,6 +60,18 @@ fn folder(path: &Path) -> Finding {
         Ok(_) => Finding::green(check, "can be read"),
         Err(error) => {
             Finding::red(check, format!("cannot be read: {error}"), "let this user read it, or mend [inputs]")
+        }
+    }
+}
+
+/// Whether the receiver of traces answers. No light is red: a worker works without it.
+pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
+    match telemetry::ask_receiver(settings) {
+        None => Vec::new(),
+        Some(Ok(url)) => vec![Finding::green("traces", format!("{url} takes spans"))],
+        Some(Err(why)) => {
+            let advice = "start the receiver (OTLP over HTTP, protobuf), or mend [telemetry]; runs do not wait for it";
+            vec![Finding::yellow("traces", why, advice)]
         }
     }
 }

@@ -189,6 +189,11 @@ impl Inbox {
         .map_err(|error| Fault::Fatal(error.to_string()))?
     }
 
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Waits up to `patience` for a first record, then takes what else is there, up to `most`.
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Fault> {
         const LINGER: Duration = Duration::from_millis(5);

@@ -43,3 +43,16 @@ pub enum Fault {
     #[error("the Kafka client failed: {0}")]
     Fatal(String),
 }
+
+impl Fault {
+    /// One word for it, of a closed set.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Denied(_) => "denied",
+            Self::Security(_) => "security",
+            Self::Setup(_) => "setup",
+            Self::Fatal(_) => "fatal",
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::faults::reach;
 use crate::run::{FailureCode, State, Transition};
+use crate::trace_context::TraceContext;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
@@ -50,6 +51,7 @@ impl Ledger {
         *picked = Some(row.try_get(0)?);
         let mut run = LockedRun::read(&row)?;
         let at = now(&mut transaction).await?;
+        let queued = (at - run.available_at).to_std().unwrap_or_default();
         let read_fence = run.fence;
         run.fence += 1;
         let transition = if run.state == State::Queued {
@@ -77,6 +79,8 @@ impl Ledger {
             request: run.request,
             publish_allowed: run.publish_allowed,
             refs: run.refs,
+            trace: TraceContext::read(run.traceparent.as_deref(), run.tracestate.as_deref()),
+            queued,
             stop_at: asked_at + Duration::from_secs(u64::from(self.settings.lease_seconds)),
         }))
     }

@@ -6,10 +6,12 @@ use crate::contract::{
 };
 use crate::identity::{Digest, RunId, RunKey, near_key};
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use crate::trace_context::TraceContext;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a record stood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -194,6 +196,10 @@ pub struct Lease {
     pub publish_allowed: bool,
     /// Evidence so far.
     pub refs: EventRefs,
+    /// The trace that the run belongs to: where its request was admitted.
+    pub trace: Option<TraceContext>,
+    /// How long it was ready before somebody claimed it.
+    pub queued: Duration,
     /// The worker stops itself at this instant unless a heartbeat moved it (its own monotonic clock).
     pub stop_at: std::time::Instant,
 }

@@ -25,6 +25,7 @@ use crate::ledger::{self, Guarded, Lease, Ledger, Step};
 use crate::pulse::Beat;
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::signing::PrivateKey;
+use crate::telemetry;
 use crate::trainer::{TrainerCommand, TrainerRegistrations};
 use attempt::Attempt;
 use desk::Desk;
@@ -99,6 +100,20 @@ enum Interrupted {
     Ledger(ledger::Fault),
 }
 
+impl Interrupted {
+    /// Says in the span of the work in hand why it ended.
+    fn tell_trace(&self) {
+        match self {
+            Self::Failed(failure) => telemetry::fail(failure.code.as_str()),
+            Self::Lost => telemetry::fail(FailureCode::LeaseExpired.as_str()),
+            Self::Cancelled => telemetry::fail(FailureCode::Cancelled.as_str()),
+            Self::Ledger(_) => telemetry::fail("ledger_unavailable"),
+            // Nothing went wrong: another attempt goes on.
+            Self::HandBack => telemetry::note("run.handed_back", true),
+        }
+    }
+}
+
 impl From<Failure> for Interrupted {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
@@ -157,7 +172,16 @@ impl Runner {
         let Some(lease) = self.ledger.claim(&self.worker).await? else {
             return Ok(RunnerOutcome::Idle);
         };
-        let span = info_span!("run", run.id = %lease.run_id, run.fence = lease.fence, run.attempt = lease.attempt);
+        let span = info_span!(
+            "run",
+            otel.name = "run attempt",
+            run.id = %lease.run_id,
+            run.key = %lease.run_key,
+            run.fence = lease.fence,
+            run.attempt = lease.attempt,
+            run.mode = %lease.mode,
+        );
+        telemetry::hang(&span, lease.trace.as_ref(), lease.queued);
         self.work(lease, give_back, beat).instrument(span).await
     }
 
@@ -167,7 +191,7 @@ impl Runner {
         give_back: &watch::Receiver<bool>,
         beat: &Beat,
     ) -> Result<RunnerOutcome, ledger::Fault> {
-        info!(run.mode = %lease.mode, "started");
+        info!("started");
         let keeper = Keeper::start(&self.heart, &lease, give_back.clone(), beat);
         let attempt = Attempt::begin(&lease);
         let ended = match lease.mode {
@@ -224,8 +248,12 @@ impl Runner {
         ended: Result<State, Interrupted>,
     ) -> Result<RunnerOutcome, ledger::Fault> {
         let run_id = lease.run_id.clone();
+        if let Err(interrupted) = &ended {
+            interrupted.tell_trace();
+        }
         let step = match ended {
             Ok(state) => {
+                telemetry::note("run.state", state.to_string());
                 info!(run.state = %state, "settled");
                 return Ok(RunnerOutcome::Settled { run_id, state });
             }
@@ -267,14 +295,20 @@ impl Runner {
     }
 }
 
-/// A stage between two points where tests let it go wrong.
+/// A stage between two points where tests let it go wrong, `<stage>.before` and `<stage>.after`; with its span.
 async fn between<T>(
     before: &'static str,
     stage: impl Future<Output = Result<T, Interrupted>>,
     after: &'static str,
 ) -> Result<T, Interrupted> {
-    reach(before)?;
-    let done = stage.await?;
-    reach(after)?;
-    Ok(done)
+    let name = before.split_once('.').map_or(before, |(name, _)| name);
+    let span = info_span!("stage", otel.name = name, run.stage = name);
+    let work = async {
+        reach(before)?;
+        let done = stage.await?;
+        reach(after)?;
+        Ok(done)
+    };
+    let told = async { work.await.inspect_err(Interrupted::tell_trace) };
+    told.instrument(span).await
 }

@@ -88,6 +88,9 @@ pub struct Progress {
     pub fraction: f64,
     /// For people.
     pub message: String,
+    /// When this was so, in microseconds since 1970; a registered command need not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_unix_micros: Option<u64>,
 }
 
 impl Progress {
@@ -103,6 +106,7 @@ impl Progress {
             step: clean(&said.step, STEP_CAP),
             fraction: said.fraction,
             message: clean(&said.message, MESSAGE_CAP),
+            at_unix_micros: said.at_unix_micros,
         })
     }
 

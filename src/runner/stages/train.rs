@@ -14,6 +14,7 @@ use crate::runner::desk::Desk;
 use crate::runner::keeper::Keeper;
 use crate::runner::progress::{Teller, reporting};
 use crate::runner::{Interrupted, Runner};
+use crate::telemetry::ChildSpan;
 use crate::trainer::{self, Exit, Job};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -164,7 +165,11 @@ impl Runner {
         for &(step, start, end) in trainer::steps(&resolved.plan) {
             let command = self.trainer.to(step);
             keeper.may_take(given.limits.wall_seconds);
+            let mut span = ChildSpan::begin(step.subcommand());
             let exit = trainer::run(&command, job_dir, &given.limits, keeper.stopped(), |progress| {
+                if let Some(span) = &mut span {
+                    span.at(&progress.step, progress.at_unix_micros);
+                }
                 teller.tell(progress.within(start, end));
             })
             .await
@@ -172,6 +177,7 @@ impl Runner {
             match exit {
                 Exit::Finished => {}
                 Exit::Failed(failure) => {
+                    span.iter().for_each(|span| span.fail(failure.code.as_str()));
                     if failure.code == FailureCode::LeakageGuardViolation {
                         self.keep_leakage_report(job_dir, desk).await?;
                     }

@@ -87,7 +87,8 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// The leading members of a list that fit; none where any is malformed.
 fn state(text: &str) -> Option<String> {
-    let members: Vec<&str> = text.split(',').map(str::trim).filter(|member| !member.is_empty()).collect();
+    let members: Vec<&str> =
+        text.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty()).collect();
     if members.is_empty() || !members.iter().all(|member| is_member(member)) {
         return None;
     }

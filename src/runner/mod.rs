@@ -178,7 +178,8 @@ impl Runner {
             run.id = %lease.run_id,
             run.key = %lease.run_key,
             run.fence = lease.fence,
-            run.attempt = lease.attempt,
+            // The bridge takes an unsigned number for a text.
+            run.attempt = i64::from(lease.attempt),
             run.mode = %lease.mode,
         );
         telemetry::hang(&span, lease.trace.as_ref(), lease.queued);

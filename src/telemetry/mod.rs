@@ -72,6 +72,7 @@ pub fn start(
         tracing_opentelemetry::layer()
             .with_tracer(tracer)
             .with_location(false)
+            .with_target(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_own_span).with_max_level_hint(LevelFilter::INFO))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
-# Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the
-# example registry and trainers.
+# Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests;
+# OpenTelemetry's SDK and Collector on traces; the example registry and trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -38,6 +38,19 @@ elif ! cmp --silent "$lock" "$state/asyncapi/installed.json"; then
     cp "$lock" "$state/asyncapi/installed.json"
 fi
 asyncapi
+
+# Built in whole from its sources: about a minute on two cores.
+collector=$state/otlp/collector
+if ! command -v go >/dev/null; then
+    echo "interop: Go is not here; traces were not read by OpenTelemetry's Collector"
+    [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" != 1 ]
+    collector=
+elif ! cat tests/interop/otlp/* | cmp --silent - "$state/otlp/built.txt"; then
+    echo "interop: building OpenTelemetry's Collector, once"
+    mkdir -p "$state/otlp"
+    GOFLAGS=-mod=readonly CGO_ENABLED=0 go -C tests/interop/otlp build -o "$PWD/$collector" .
+    cat tests/interop/otlp/* >"$state/otlp/built.txt"
+fi
 
 echo "interop: metrics of random windows"
 "$python" tests/interop/random_metrics.py "$binary"
@@ -76,6 +89,7 @@ done
 [ -n "$database" ] || { cat "$state/dev.log"; exit 1; }
 "$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"
 asyncapi "$state/dev/records.json"
+[ -z "$collector" ] || "$python" tests/interop/traces.py "$binary" "$brokers" "$database" "$state/dev" "$collector"
 "$python" tests/interop/authority.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/registry.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/trainers.py "$binary" "$brokers" "$database" "$state/dev"

@@ -68,6 +68,7 @@ schemas! {
     GovernanceProfile => "governance_profile.v0", "profiles/governance_profile.v0.json";
     OwnershipBoundaries => "ownership_boundaries.v0", "profiles/ownership_boundaries.v0.json";
     RequesterPolicy => "requester_policy.v0", "profiles/requester_policy.v0.json";
+    LogLine => "log_line.v0", "operate/log_line.v0.json";
 }
 
 /// Where and how a document breaks its schema.

@@ -1,8 +1,8 @@
 //! Spans on their way out: OTLP over HTTP from a thread of its own, with a bounded queue.
 //!
 //! Guarantees: nothing here blocks or fails a run; a receiver that is away costs one log line, and one when it is
-//! back. Spans that do not fit into the queue are dropped. Never: follows a redirect, which would carry the headers
-//! elsewhere; sends a header that the configuration does not name.
+//! back. Spans that do not fit into the queue are dropped. Never: follows a redirect or a proxy, which would carry
+//! the headers elsewhere; sends a header that the configuration does not name.
 
 use super::TelemetrySettings;
 use opentelemetry::KeyValue;
@@ -108,7 +108,7 @@ impl Sender {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let build = || Client::builder().timeout(PATIENCE).redirect(Policy::none()).build();
+        let build = || Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy().build();
         // It has a runtime of its own, which must not be made within another.
         let made = std::thread::scope(|threads| threads.spawn(build).join());
         let client = made.map_err(|_| "the HTTP client could not be made")?.map_err(|error| error.to_string())?;
@@ -169,5 +169,70 @@ impl HttpClient for Sender {
             }
             answer
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use futures::FutureExt as _;
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
+    use opentelemetry_sdk::trace::SamplingDecision;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    fn context(sampled: bool) -> SpanContext {
+        let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        SpanContext::new(TraceId::from(1), SpanId::from(2), flags, true, TraceState::default())
+    }
+
+    #[test]
+    fn whoever_asked_decides_and_of_what_begins_here_a_share_is_recorded() {
+        let recorded = |ratio: f64, parent: Option<bool>, link: Option<bool>| {
+            let parent = parent.map(|sampled| opentelemetry::Context::new().with_remote_span_context(context(sampled)));
+            let links: Vec<Link> = link.map(|sampled| Link::with_context(context(sampled))).into_iter().collect();
+            let sampled = Asked(ratio).should_sample(
+                parent.as_ref(),
+                TraceId::from(u128::MAX),
+                "work",
+                &SpanKind::Internal,
+                &[],
+                &links,
+            );
+            sampled.decision == SamplingDecision::RecordAndSample
+        };
+        for (ratio, asked) in [(0.0, true), (1.0, false)] {
+            assert_eq!(recorded(ratio, Some(asked), None), asked, "a parent");
+            assert_eq!(recorded(ratio, None, Some(asked)), asked, "a link");
+            assert_eq!(recorded(ratio, Some(asked), Some(!asked)), asked, "a parent with a link");
+            assert_eq!(recorded(ratio, None, None), !asked, "nobody");
+        }
+    }
+
+    #[test]
+    fn only_the_configuration_s_headers_are_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                heard.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            String::from_utf8(heard).unwrap()
+        });
+        let otlp_headers = Some(Secret::new("api-key=ours".to_owned()));
+        let sender = Sender::new(&TelemetrySettings { otlp_headers, ..TelemetrySettings::default() }).unwrap();
+        let request = Request::post(url).header("content-type", "application/x-protobuf").header("x-strange", "theirs");
+        let answer = sender.send_bytes(request.body(Bytes::new()).unwrap()).now_or_never().unwrap();
+        assert!(answer.unwrap().status().is_success());
+        let heard = answering.join().unwrap();
+        assert!(heard.contains("api-key: ours") && heard.contains("application/x-protobuf"), "{heard}");
+        assert!(!heard.contains("theirs"), "{heard}");
+        assert!(!format!("{sender:?}").contains("ours"), "a header is never printed");
     }
 }

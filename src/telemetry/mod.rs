@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tracing::Metadata;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -77,30 +78,25 @@ pub fn start(
             .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_own_span).with_max_level_hint(LevelFilter::INFO))
     });
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Pretty => Box::new(
-            fmt::layer()
-                .with_writer(std::io::stderr)
-                .with_ansi(console::colors_enabled_stderr())
-                .with_target(false)
-                .fmt_fields(PrettyFields)
-                .with_filter(wanted),
-        ),
-        LogFormat::Json => Box::new(
-            fmt::layer()
-                .with_writer(std::io::stderr)
-                .with_ansi(false)
-                .fmt_fields(JsonFields)
-                .event_format(JsonLines)
-                .with_filter(wanted),
-        ),
-    };
+    let coloured = console::colors_enabled_stderr();
     tracing_subscriber::registry()
-        .with(lines)
+        .with(log(format, coloured, std::io::stderr).with_filter(wanted))
         .with(traces)
         .try_init()
         .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
     Ok(Telemetry { provider })
+}
+
+/// Lines in this format.
+fn log<W>(format: LogFormat, coloured: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Pretty => layer.with_ansi(coloured).with_target(false).fmt_fields(PrettyFields).boxed(),
+        LogFormat::Json => layer.with_ansi(false).fmt_fields(JsonFields).event_format(JsonLines).boxed(),
+    }
 }
 
 /// Spans of a run and its stages; not those of libraries.
@@ -115,4 +111,79 @@ pub fn ask_receiver(settings: &TelemetrySettings) -> Option<Result<String, Strin
         Err(why) => return Some(Err(why)),
     };
     Some(export::Sender::new(settings).and_then(|sender| sender.ask(url.as_str())).map(|()| url.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use tracing::{error, info_span};
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    const HOSTILE: &str =
+        "eve\n{\"level\":\"ERROR\"}\r\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gnp.exe\u{2066}\u{85}\u{2028}";
+
+    /// What is written of hostile text in a span's field, an event's fields of every kind, and its message.
+    fn written(format: LogFormat) -> String {
+        let written = Written::default();
+        let subscriber = tracing_subscriber::registry().with(log(format, false, written.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let long = HOSTILE.repeat(200);
+            let span = info_span!("run", otel.name = "hidden", run.id = "tr_1", requester = HOSTILE).entered();
+            info_span!("stage", run.stage = "train")
+                .in_scope(|| error!(reason = %HOSTILE, said = ?HOSTILE, long, count = 3, "failed: {HOSTILE}"));
+            drop(span);
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn check_harmless(line: &str) {
+        let bad = |c: &char| c.is_control() || "\u{202e}\u{2066}\u{2028}".contains(*c);
+        assert_eq!(line.trim_end_matches('\n').chars().find(bad), None, "{line}");
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        assert!(line.len() < 8_000 && !line.contains("hidden"), "{}", line.len());
+    }
+
+    #[test]
+    fn hostile_text_stays_one_harmless_line_for_people() {
+        let line = written(LogFormat::Pretty);
+        check_harmless(&line);
+        assert!(line.contains(r"run{run.id=") && line.contains(r"failed: eve\n{"), "{line}");
+        assert!(line.contains(r"\u{202e}gnp.exe") && line.contains("bytes)"), "{line}");
+    }
+
+    #[test]
+    fn hostile_text_is_one_flat_json_object_and_reads_back() {
+        let line = written(LogFormat::Json);
+        check_harmless(&line);
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["requester"], &line["reason"]), (&HOSTILE.into(), &HOSTILE.into()));
+        assert_eq!((&line["run.id"], &line["run.stage"], &line["count"]), (&"tr_1".into(), &"train".into(), &3.into()));
+        assert_eq!((&line["level"], &line["message"]), (&"ERROR".into(), &format!("failed: {HOSTILE}").into()));
+        assert!(line["long"].as_str().unwrap().ends_with(&format!("… ({} bytes)", HOSTILE.len() * 200)));
+        assert!(line.as_object().unwrap().values().all(|value| !value.is_object() && !value.is_array()));
+    }
 }

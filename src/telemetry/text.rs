@@ -21,8 +21,8 @@ pub(super) fn capped(mut text: String) -> String {
 
 /// Whether a character shows as itself and moves nothing.
 fn is_plain(c: char) -> bool {
-    // What Rust escapes has no shape of its own: controls, formats, separators, private use.
-    c == ' ' || matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1
+    // What Rust escapes beyond ASCII has no shape of its own: formats, separators, private use, lone accents.
+    matches!(c, ' '..='~') || (!c.is_ascii() && c.escape_debug().len() == 1)
 }
 
 /// For people: what is not plain as `\n` or `\u{202e}`.

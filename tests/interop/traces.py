@@ -131,6 +131,8 @@ def check_conventions(spans):
         assert set(own) <= known, set(own) - known
         if span["resource"]["service.name"] != "model-factory":
             continue
+        assert set(span["resource"]) == {"service.name", "service.version", "service.instance.id"}, span
+        assert span["resource"]["service.version"] != "another", span
         assert span["kind"] == (INTERNAL if not own else {"process": CONSUMER, "send": PRODUCER}[span["name"].split()[0]])
         if own:
             operation, topic = span["name"].split()
@@ -191,7 +193,9 @@ def main(binary, brokers, database, state, collector):
         "MODEL_FACTORY_WORKER__LOG_FORMAT": "json",
         # None of these may be followed.
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SERVICE_NAME": "another",
-        "OTEL_TRACES_SAMPLER": "always_off", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1",
+        "OTEL_TRACES_SAMPLER": "always_off", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1", "HTTP_PROXY": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.version=another", "OTEL_BSP_MAX_QUEUE_SIZE": "1",
     }
     subprocess.run([binary, "migrate"], env=environment, check=True)
     doctor = subprocess.run([binary, "doctor"], env=environment, capture_output=True, text=True, check=False).stdout

@@ -287,6 +287,17 @@ mod tests {
     }
 
     #[test]
+    fn where_traces_go_is_checked_before_anything_is_sent() {
+        let wrong = "[telemetry]\notlp_endpoint = \"c:4318\"\notlp_headers = \"a=hush\"\notlp_headers_file = \"f\"\n\
+                     sampling_ratio = 2\n";
+        let told = load(wrong, &[]).unwrap_err().to_string();
+        for key in ["telemetry.otlp_endpoint", "telemetry.otlp_headers", "telemetry.sampling_ratio"] {
+            assert!(told.contains(key), "{told}");
+        }
+        assert!(!told.contains("hush"), "{told}");
+    }
+
+    #[test]
     fn librdkafka_properties_come_from_the_environment_too() {
         let config = load("", &[("MODEL_FACTORY_KAFKA__PROPERTIES__LINGER_MS", "20")]).unwrap();
         assert_eq!(config.kafka.properties["linger.ms"], "20");

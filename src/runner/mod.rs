@@ -290,7 +290,11 @@ impl Runner {
             warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");
         }
         Ok(match self.ledger.advance(lease, &[step]).await? {
-            Guarded::Won(state) => RunnerOutcome::Settled { run_id, state },
+            Guarded::Won(state) => {
+                telemetry::note("run.state", state.to_string());
+                info!(run.state = %state, "settled");
+                RunnerOutcome::Settled { run_id, state }
+            }
             Guarded::Lost => RunnerOutcome::Lost { run_id },
         })
     }

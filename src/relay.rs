@@ -285,9 +285,11 @@ fn now() -> Instant {
     Instant::now()
 }
 
+type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
+
 /// The span of a sending, and the record's headers: where the span is recorded, `traceparent` names it, so that
 /// whoever consumes the record hangs under it.
-fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Cow<'row, [(String, Vec<u8>)]>) {
+fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers<'row>) {
     let header = |name: &str| {
         let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
         std::str::from_utf8(value).ok()

@@ -156,7 +156,8 @@ impl Intake {
         let mut spans = spans.into_iter();
         for ((record, recalled), outcome) in records.iter().zip(&recalled).zip(&outcomes) {
             let span = if recalled.is_none() { spans.next().flatten() } else { None };
-            spans::tell(record, outcome, span);
+            // The span ends here.
+            spans::tell(record, outcome, span.as_ref());
         }
         Ok(IntakeOutcome::Admitted(outcomes))
     }

@@ -3,6 +3,7 @@
 //! Never: costs more than a comparison where no traces are recorded; decides anything.
 
 use crate::contract::Message;
+use crate::identity::RunId;
 use crate::kafka::Inbound;
 use crate::ledger::{Arrival, Outcome};
 use crate::run::FailureCode;
@@ -43,8 +44,8 @@ pub(super) fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
     }
 }
 
-/// What became of the record; its span ends here.
-pub(super) fn tell(record: &Inbound, outcome: &Outcome, span: Option<OpenSpan>) {
+/// What became of the record.
+pub(super) fn tell(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) {
     let (kind, run_id, code) = match outcome {
         Outcome::Admitted { run_id } => ("ADMITTED", Some(run_id), None),
         Outcome::DuplicateRequest { run_id } => ("DUPLICATE_REQUEST", Some(run_id), None),
@@ -56,8 +57,8 @@ pub(super) fn tell(record: &Inbound, outcome: &Outcome, span: Option<OpenSpan>) 
         Outcome::CommandApplied { run_id } => ("COMMAND_APPLIED", Some(run_id), None),
         Outcome::CommandRejected { code } => ("COMMAND_REJECTED", None, Some(code.as_str())),
     };
-    let run_id = run_id.map(|run_id| run_id.as_str());
-    if let Some(span) = &span {
+    let run_id = run_id.map(RunId::as_str);
+    if let Some(span) = span {
         span.note("request.outcome", kind);
         if let Some(run_id) = run_id {
             span.note("run.id", run_id.to_owned());
@@ -66,7 +67,7 @@ pub(super) fn tell(record: &Inbound, outcome: &Outcome, span: Option<OpenSpan>) 
             span.fail(code);
         }
     }
-    let context = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
+    let context = span.filter(|span| span.is_recorded()).and_then(OpenSpan::context);
     info!(
         kafka.topic = record.topic,
         kafka.partition = record.partition,

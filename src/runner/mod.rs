@@ -29,6 +29,7 @@ use crate::telemetry;
 use crate::trainer::{TrainerCommand, TrainerRegistrations};
 use attempt::Attempt;
 use desk::Desk;
+use futures::future::BoxFuture;
 use keeper::Keeper;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -301,19 +302,19 @@ impl Runner {
 }
 
 /// A stage between two points where tests let it go wrong, `<stage>.before` and `<stage>.after`; with its span.
-async fn between<T>(
+fn between<'stage, T: Send + 'stage>(
     before: &'static str,
-    stage: impl Future<Output = Result<T, Interrupted>>,
+    stage: impl Future<Output = Result<T, Interrupted>> + Send + 'stage,
     after: &'static str,
-) -> Result<T, Interrupted> {
+) -> BoxFuture<'stage, Result<T, Interrupted>> {
     let name = before.split_once('.').map_or(before, |(name, _)| name);
     let span = info_span!("stage", otel.name = name, run.stage = name);
-    let work = async {
+    let work = async move {
         reach(before)?;
         let done = stage.await?;
         reach(after)?;
         Ok(done)
     };
-    let told = async { work.await.inspect_err(Interrupted::tell_trace) };
-    told.instrument(span).await
+    // On the heap: a stage is a large future.
+    Box::pin(async move { work.await.inspect_err(Interrupted::tell_trace) }.instrument(span))
 }

@@ -80,10 +80,8 @@ impl ShouldSample for Asked {
     ) -> SamplingResult {
         let parent_decides = parent.is_some_and(|parent| parent.span().span_context().is_valid());
         let sampler = match links {
-            [asked, ..] if !parent_decides => match asked.span_context.is_sampled() {
-                true => Sampler::AlwaysOn,
-                false => Sampler::AlwaysOff,
-            },
+            [asked, ..] if !parent_decides && asked.span_context.is_sampled() => Sampler::AlwaysOn,
+            [_, ..] if !parent_decides => Sampler::AlwaysOff,
             _ => Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(self.0))),
         };
         sampler.should_sample(parent, trace_id, name, kind, attributes, links)
@@ -102,9 +100,9 @@ impl Sender {
     pub(super) fn new(settings: &TelemetrySettings) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in settings.headers()? {
-            let fault = |_| format!("otlp_headers: {name:?} or its value cannot be a header");
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault(()))?;
-            let mut value = HeaderValue::from_str(&value).map_err(|_| fault(()))?;
+            let fault = format!("otlp_headers: {name:?} or its value cannot be a header");
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault.clone())?;
+            let mut value = HeaderValue::from_str(&value).map_err(|_| fault)?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }

@@ -7,7 +7,7 @@
 use super::TelemetrySettings;
 use crate::trace_context::TraceContext;
 use opentelemetry::trace::{
-    SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -117,9 +117,12 @@ pub fn received(record: &Received<'_>, from: Option<&TraceContext>) -> Option<Op
     attributes.push(KeyValue::new("messaging.destination.partition.id", record.partition.to_string()));
     attributes.push(KeyValue::new("messaging.kafka.offset", record.offset));
     attributes.push(KeyValue::new("messaging.consumer.group.name", record.group.to_owned()));
+    // The conventions ask for a link and allow a parent besides: one record is one request.
+    let links = from.map(|from| Link::with_context(remote(from))).into_iter().collect();
     let builder = SpanBuilder::from_name(format!("process {}", record.topic))
         .with_kind(SpanKind::Consumer)
-        .with_attributes(attributes);
+        .with_attributes(attributes)
+        .with_links(links);
     Some(OpenSpan::begin(recording, builder, &under(from)))
 }
 

@@ -148,7 +148,7 @@ def check_story(spans, topics, request, records):
     check_connected(spans, f"send {topics['requests']}")
     asked = one(spans, f"send {topics['requests']}")
     taken = one(spans, f"process {topics['requests']}")
-    assert taken["parentSpanId"] == asked["spanId"], taken
+    assert taken["parentSpanId"] == asked["spanId"] == taken["links"][0]["spanId"], taken
     run_id = taken["attributes"]["run.id"]
     assert taken["attributes"]["request.outcome"] == "ADMITTED", taken
     assert taken["attributes"]["messaging.message.id"] == request, taken

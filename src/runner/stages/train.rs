@@ -177,7 +177,9 @@ impl Runner {
             match exit {
                 Exit::Finished => {}
                 Exit::Failed(failure) => {
-                    span.iter().for_each(|span| span.fail(failure.code.as_str()));
+                    if let Some(span) = &span {
+                        span.fail(failure.code.as_str());
+                    }
                     if failure.code == FailureCode::LeakageGuardViolation {
                         self.keep_leakage_report(job_dir, desk).await?;
                     }

@@ -1,7 +1,7 @@
 //! The spans of a worker: what it received, what it works on, what its child reports, what it sends.
 //!
 //! Guarantees: where no endpoint is configured every function here is one comparison. Names and attributes follow
-//! OpenTelemetry's semantic conventions for messaging (1.43) where they speak of it. Never: puts a value of a record
+//! OpenTelemetry's semantic conventions for messaging (1.42) where they speak of it. Never: puts a value of a record
 //! into a span.
 
 use super::TelemetrySettings;

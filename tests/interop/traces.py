@@ -6,6 +6,7 @@ in the middle, one that contradicts another, and one whose attempt is linked bec
     python traces.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR COLLECTOR
 """
 
+import atexit
 import inspect
 import json
 import os
@@ -48,6 +49,8 @@ class Collector:
         }))
         with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen([binary, "--config", f"file:{configuration}"], stdout=log, stderr=log)
+        # However the check ends.
+        atexit.register(self.process.kill)
         until = time.monotonic() + 30
         while "Everything is ready" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()

@@ -79,7 +79,7 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{AllowList, parse_signed};
+    use crate::contract::{AllowList, Opened, open};
     use crate::signing::{PrivateKey, RequesterPrivateKey};
     use serde_json::{Value, json};
 
@@ -122,8 +122,8 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
 
     /// What a good request of this principal says after these changes: a code and a pointer, or nothing.
     fn decided(policy: &Policy, topic: &str, value: &[u8]) -> Option<(&'static str, String)> {
-        let (message, envelope) = parse_signed(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
-        let refused = policy.decide(topic, &message.unwrap(), envelope.as_ref()).err()?;
+        let Opened { message, wrapping } = open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
+        let refused = policy.decide(topic, &message.unwrap(), wrapping.envelope.as_ref()).err()?;
         assert_eq!(refused.ids.request_id.as_deref(), Some("req-20260101-0001"));
         for other in ["candidate", "acme:batch", "second.pub", "staging"] {
             assert!(!refused.message.contains(other), "the policy's other content: {}", refused.message);

@@ -5,6 +5,7 @@
 //! Never: opens a reference, asks a clock, decides on a header.
 
 mod allow_list;
+mod cloud_event;
 mod envelope;
 mod evaluation;
 mod event;
@@ -21,6 +22,7 @@ mod schema;
 mod strict;
 
 pub use allow_list::AllowList;
+pub use cloud_event::CloudEvent;
 pub use envelope::{SIGNED_REQUEST_TYPE, SignedEnvelope};
 pub use evaluation::{BootstrapSpec, EvaluationSpec, SliceSpec};
 pub use event::{
@@ -35,7 +37,7 @@ pub use manifest::{
     ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
-pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted, parse_signed};
+pub use parse::{MAX_MESSAGE_BYTES, Message, Opened, RejectedIds, Rejection, Wrapping, open, parse, parse_accepted};
 pub use profile::{
     Algorithm, Anchor, CanarySpec, DatesSpec, DaysSpec, Feature, FeatureKind, LeakageSpec, Limits, Monotone,
     SeedPolicy, ShareSpec, SplitSpec, TrainingProfile, WindowSpec,

@@ -3,9 +3,10 @@
 //! The schema is the authority on shape; this file adds what a schema cannot say (bytes, trimming,
 //! references) and turns the first fault, in the order of [`FIELDS`], into a rejection.
 
+use super::cloud_event::Data;
 use super::schema::{excerpt, faults};
 use super::{
-    AllowList, CancelRequest, DocumentFault, PublishRetryRequest, Reference, SchemaName, SignedEnvelope,
+    AllowList, CancelRequest, CloudEvent, DocumentFault, PublishRetryRequest, Reference, SchemaName, SignedEnvelope,
     TrainBuildRequest, parse_strict,
 };
 use crate::run::FailureCode;
@@ -106,29 +107,66 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
 
 type Refused = (FailureCode, String, String);
 
+/// What a record's value wraps its message in, whether the message is refused or not.
+#[derive(Debug, Clone, Default)]
+pub struct Wrapping {
+    /// The event around it.
+    pub event: Option<CloudEvent>,
+    /// The envelope around it.
+    pub envelope: Option<SignedEnvelope>,
+    /// JSON pointer to the message. Base64 is read where it stands: `/data_base64`, `/data/payload`.
+    pub place: String,
+}
+
+/// A record's value, read.
+#[derive(Debug)]
+pub struct Opened {
+    /// The message, or why it is refused.
+    pub message: Result<Message, Rejection>,
+    /// What it came in.
+    pub wrapping: Wrapping,
+}
+
+impl Rejection {
+    /// The same of a message that stands at this place of its record's value.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        Self { pointer: format!("{place}{}", self.pointer), ..self }
+    }
+}
+
 /// What can be said of a record whether it is refused or not.
 #[derive(Default)]
 struct Seen {
     ids: RejectedIds,
-    envelope: Option<SignedEnvelope>,
+    wrapping: Wrapping,
+    /// Where the event stands.
+    event_at: Option<String>,
 }
 
-/// Parses a record's value: plain JSON, a structured `CloudEvent` around it, or a DSSE envelope around
-/// either. Whether a signature holds is not asked.
+impl Seen {
+    fn rejection(&mut self, (code, pointer, message): Refused) -> Rejection {
+        let ids = std::mem::take(&mut self.ids);
+        Rejection { code, pointer, message, ids }.within(&self.wrapping.place)
+    }
+}
+
+/// Parses a record's value: plain JSON, or a structured `CloudEvent` or a DSSE envelope around it, or both,
+/// either around the other. Whether a signature holds is not asked.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
-    parse_signed(bytes, allow).0
+    open(bytes, allow).message
 }
 
-/// The same with the envelope that it came in.
-pub fn parse_signed(bytes: &[u8], allow: &AllowList) -> (Result<Message, Rejection>, Option<SignedEnvelope>) {
+/// The same with what it came in.
+pub fn open(bytes: &[u8], allow: &AllowList) -> Opened {
     let mut seen = Seen::default();
-    let read = read(bytes, Some(allow), &mut seen);
-    let Seen { ids, envelope } = seen;
-    (read.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids }), envelope)
+    let message = read(bytes, Some(allow), &mut seen).map_err(|refused| seen.rejection(refused));
+    Opened { message, wrapping: seen.wrapping }
 }
 
-/// Reads a training request that was accepted before. Where it points was judged then, and is again when
-/// it is opened; what the operator allows by now must not make it unreadable.
+/// Reads a training request that was accepted before. Where it points, and what an event says around it, was
+/// judged then, and the first is again when it is opened; what the operator allows by now must not make it
+/// unreadable.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
     let mut seen = Seen::default();
     let request = match read(bytes, None, &mut seen) {
@@ -138,11 +176,15 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
         }
         Err(refused) => Err(refused),
     };
-    request.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids: seen.ids })
+    request.map_err(|refused| seen.rejection(refused))
 }
 
 fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
     (code, String::new(), message.into())
+}
+
+fn invalid(fault: DocumentFault) -> Refused {
+    (FailureCode::SchemaInvalid, fault.pointer, fault.rule)
 }
 
 fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
@@ -154,13 +196,70 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
         return Err(whole(FailureCode::MessageTooLarge, message));
     }
     let mut message = object(bytes)?;
-    if SignedEnvelope::is_one(&message) {
-        let opened = SignedEnvelope::open(message)
-            .map_err(|DocumentFault { pointer, rule, .. }| (FailureCode::SchemaInvalid, pointer, rule))?;
-        message = object(&opened.payload)?;
-        seen.envelope = Some(opened);
+    loop {
+        if CloudEvent::is_one(&message) {
+            message = take_out_of_event(message, allow.is_some(), seen)?;
+        } else if SignedEnvelope::is_one(&message) {
+            message = take_out_of_envelope(message, seen)?;
+        } else {
+            break;
+        }
     }
-    let mut message = unwrap_cloud_event(message)?;
+    let message = typed(message, allow, seen)?;
+    if let (Some(event), Some(at)) = (&seen.wrapping.event, &seen.event_at)
+        && event.event_type != message.event_type()
+    {
+        let rule = format!("it says {:?}, and the data is {:?}", event.event_type, message.event_type());
+        seen.wrapping.place.clone_from(at);
+        return Err((FailureCode::SchemaInvalid, "/type".to_owned(), rule));
+    }
+    Ok(message)
+}
+
+/// What an event says of itself is asked of a message that comes, not of one that was accepted before.
+fn take_out_of_event(
+    event: Map<String, Value>,
+    is_judged: bool,
+    seen: &mut Seen,
+) -> Result<Map<String, Value>, Refused> {
+    if seen.event_at.is_some() {
+        let rule = "a CloudEvent must not hold another one";
+        return Err((FailureCode::SchemaInvalid, "/specversion".to_owned(), rule.to_owned()));
+    }
+    let (said, data) = CloudEvent::open(event);
+    let inside = data.map_err(invalid).and_then(|data| match data {
+        Data::Object(message) => Ok(("/data", message)),
+        Data::Bytes(bytes) => match object(&bytes) {
+            Ok(message) => Ok(("/data_base64", message)),
+            Err((code, _, rule)) => Err((code, "/data_base64".to_owned(), rule)),
+        },
+    });
+    if let Ok((_, message)) = &inside {
+        // Its requester is told of a bad attribute, too.
+        remember_ids(message, &mut seen.ids);
+    }
+    if is_judged {
+        seen.wrapping.event = Some(said.map_err(invalid)?);
+    }
+    let (place, message) = inside?;
+    seen.event_at = Some(seen.wrapping.place.clone());
+    seen.wrapping.place.push_str(place);
+    Ok(message)
+}
+
+fn take_out_of_envelope(envelope: Map<String, Value>, seen: &mut Seen) -> Result<Map<String, Value>, Refused> {
+    if seen.wrapping.envelope.is_some() {
+        let rule = "an envelope must not hold another one";
+        return Err((FailureCode::SchemaInvalid, "/payloadType".to_owned(), rule.to_owned()));
+    }
+    let opened = SignedEnvelope::open(envelope).map_err(invalid)?;
+    seen.wrapping.place.push_str("/payload");
+    let message = object(&opened.payload)?;
+    seen.wrapping.envelope = Some(opened);
+    Ok(message)
+}
+
+fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
     trim_members(&mut message).map_err(|Untidy { pointer, rule }| (code_at(&pointer, false), pointer, rule))?;
     remember_ids(&message, &mut seen.ids);
     match message.get("schema_version").and_then(Value::as_str) {
@@ -183,20 +282,11 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
 fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
     match parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))? {
         Value::Object(message) => Ok(message),
+        Value::Array(_) => {
+            let rule = "the value must be one JSON object; send what is in a list or batch record by record";
+            Err(whole(FailureCode::MessageNotJson, rule))
+        }
         _ => Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object")),
-    }
-}
-
-/// A structured `CloudEvent` carries the message in `data`; its attributes decide nothing.
-fn unwrap_cloud_event(mut message: Map<String, Value>) -> Result<Map<String, Value>, Refused> {
-    if !message.contains_key("specversion") {
-        return Ok(message);
-    }
-    if let Some(Value::Object(data)) = message.remove("data") {
-        Ok(data)
-    } else {
-        let rule = "a CloudEvent must carry the request as a JSON object in data";
-        Err((FailureCode::SchemaInvalid, "/data".to_owned(), rule.to_owned()))
     }
 }
 

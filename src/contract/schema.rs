@@ -47,6 +47,7 @@ macro_rules! schemas {
 
 schemas! {
     TrainBuildRequest => "train_build_request.v0", "messages/train_build_request.v0.json";
+    CloudEvent => "cloud_event.v0", "messages/cloud_event.v0.json";
     SignedRequest => "signed_request.v0", "messages/signed_request.v0.json";
     PublishRetry => "publish_retry.v0", "messages/publish_retry.v0.json";
     Cancel => "cancel.v0", "messages/cancel.v0.json";

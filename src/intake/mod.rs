@@ -192,11 +192,17 @@ fn coordinates(record: &Inbound) -> Coordinates {
 }
 
 fn source(record: &Inbound) -> SourceRecord {
+    // A CloudEvent in binary mode has its trace context under `ce_`, where the client adds none of its own.
+    let traced = |prefix: &str| {
+        let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).cloned();
+        header("traceparent").map(|parent| (Some(parent), header("tracestate")))
+    };
+    let (traceparent, tracestate) = traced("").or_else(|| traced("ce_")).unwrap_or_default();
     SourceRecord {
         coordinates: coordinates(record),
         key: record.key.clone(),
         value: record.value.clone(),
-        traceparent: record.headers.get("traceparent").cloned(),
-        tracestate: record.headers.get("tracestate").cloned(),
+        traceparent,
+        tracestate,
     }
 }

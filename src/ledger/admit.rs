@@ -192,7 +192,8 @@ impl<'a> Admission<'a> {
 
     fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
         let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
-        self.refuse(index, &Rejection { code, pointer: pointer.to_owned(), message, ids });
+        let rejection = Rejection { code, pointer: pointer.to_owned(), message, ids };
+        self.refuse(index, &rejection.within(&self.batch[index].place));
     }
 
     pub(super) fn refuse(&mut self, index: usize, rejection: &Rejection) {

@@ -76,7 +76,8 @@ impl Admission<'_> {
             let Some((request, _)) = batch[index].train() else { continue };
             let code = FailureCode::QuotaExceeded;
             let asked = Message::Train(std::sync::Arc::clone(request));
-            self.refuse(index, &asked.refused(code, "/requester_principal", message));
+            let rejection = asked.refused(code, "/requester_principal", message);
+            self.refuse(index, &rejection.within(&batch[index].place));
             self.outcomes[index] = Some(Outcome::Rejected { code });
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::authority::{Grant, Quota};
 use crate::contract::{
-    self, AllowList, BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest,
+    self, AllowList, BundlePublication, EventReason, EventRefs, Message, Opened, Rejection, TrainBuildRequest,
 };
 use crate::identity::{Digest, RunId, RunKey, near_key};
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
@@ -69,6 +69,8 @@ pub struct Arrival {
     pub(super) fingerprint: Option<Fingerprint>,
     /// What its requester may ask for, where there is a policy.
     pub(super) grant: Option<Grant>,
+    /// JSON pointer to the message in the record's value.
+    pub(super) place: String,
 }
 
 /// What identity makes of a request.
@@ -84,8 +86,8 @@ impl Arrival {
     /// Parses a record. All work that a record needs before the ledger is asked is done here, outside of
     /// any transaction.
     pub fn read(record: SourceRecord, allow: &AllowList) -> Self {
-        let parsed = contract::parse(&record.value, allow);
-        Self::judged(record, parsed, None)
+        let Opened { message, wrapping } = contract::open(&record.value, allow);
+        Self::judged(record, message, None).at(wrapping.place)
     }
 
     /// The same of a record that was judged already; with what its requester may ask for, where there is a
@@ -95,7 +97,13 @@ impl Arrival {
             Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
-        Self { record, parsed, fingerprint, grant }
+        Self { record, parsed, fingerprint, grant, place: String::new() }
+    }
+
+    /// The same of a message that stands at this place of its record's value, where pointers lead.
+    #[must_use]
+    pub fn at(self, place: String) -> Self {
+        Self { place, ..self }
     }
 
     /// The typed message, or why it is refused.

@@ -38,6 +38,7 @@ pub(super) enum Data {
 
 /// Longest attribute in bytes, as of any text in a message.
 const MAX_ATTRIBUTE_BYTES: usize = 4 * 1024;
+const NO_OBJECT: &str = "a CloudEvent must carry the request as a JSON object in data";
 
 impl Message {
     /// The type of an event that carries this message.
@@ -73,7 +74,8 @@ fn fault(pointer: &str, rule: impl Into<String>, missing: bool) -> DocumentFault
 fn judge(event: &Value) -> Result<CloudEvent, DocumentFault> {
     match (event.get("data"), event.get("data_base64")) {
         (Some(_), Some(_)) => return Err(fault("/data_base64", "data and data_base64 exclude each other", false)),
-        (None, None) => return Err(fault("/data", "a CloudEvent must carry the request in data", true)),
+        (Some(data), None) if !data.is_object() => return Err(fault("/data", NO_OBJECT, false)),
+        (None, None) => return Err(fault("/data", NO_OBJECT, true)),
         (Some(_), None) | (None, Some(_)) => {}
     }
     if let Some(fault) = faults(SchemaName::CloudEvent, event).into_iter().min_by_key(|fault| fault.pointer.clone()) {
@@ -115,9 +117,106 @@ fn data(mut event: Value) -> Result<Data, DocumentFault> {
             Err(_) => Err(fault("/data_base64", "it is not base64 with padding", false)),
         },
         (None, Some(_)) => Err(fault("/data_base64", "it must be text", false)),
-        (found, _) => {
-            let rule = "a CloudEvent must carry the request as a JSON object in data";
-            Err(fault("/data", rule, found.is_none()))
+        (found, _) => Err(fault("/data", NO_OBJECT, found.is_none())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AllowList, SignedEnvelope, parse};
+    use super::*;
+    use crate::identity::near_key;
+    use crate::run::FailureCode;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn allow() -> AllowList {
+        AllowList::new(["s3://fraud-platform".to_owned()], true)
+    }
+
+    fn base() -> Value {
+        serde_json::from_str(include_str!("../../tests/golden/requests/base.json")).unwrap()
+    }
+
+    fn event(data: &Value) -> Value {
+        json!({"specversion": "1.0", "id": "1", "source": "/t", "type": "io.modelfactory.train_build_request", "data": data})
+    }
+
+    /// In `data`, in `data_base64`, or in an envelope within or around.
+    fn wrap(mut value: Value, how: &str) -> Vec<u8> {
+        for way in how.chars() {
+            value = match way {
+                'd' => event(&value),
+                'b' => {
+                    let mut event = event(&Value::Null);
+                    event["data_base64"] = json!(STANDARD.encode(value.to_string()));
+                    event
+                }
+                _ => serde_json::from_slice(&SignedEnvelope::seal(value.to_string().as_bytes(), b"s", "")).unwrap(),
+            };
+        }
+        value.to_string().into_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn wrapping_a_request_never_changes_what_it_is(
+            how in prop::sample::select(vec!["d", "b", "s", "ds", "bs", "sd", "sb"]),
+            revision in "[^\\p{C}]{1,40}",
+            requester in "[^\\p{C}]{1,40}",
+            manifests in prop::collection::vec("[a-z]{1,8}/[a-z]{1,8}\\.json", 1..5),
+            publish_allowed in any::<bool>(),
+        ) {
+            let mut request = base();
+            request["policy_revision"] = json!(revision);
+            request["requester_principal"] = json!(requester);
+            request["dataset_manifest_refs"] = json!(manifests);
+            request["publish_allowed"] = json!(publish_allowed);
+            match (parse(request.to_string().as_bytes(), &allow()), parse(&wrap(request, how), &allow())) {
+                (Ok(Message::Train(bare)), Ok(Message::Train(wrapped))) => {
+                    prop_assert_eq!(bare.run_key(), wrapped.run_key());
+                    prop_assert_eq!(bare.payload_digest(), wrapped.payload_digest());
+                    prop_assert_eq!(near_key(&bare.meaning()), near_key(&wrapped.meaning()));
+                    prop_assert_eq!(bare, wrapped);
+                }
+                (Err(bare), Err(wrapped)) => {
+                    prop_assert!(wrapped.pointer.ends_with(&bare.pointer));
+                    prop_assert_eq!((bare.code, bare.message, bare.ids), (wrapped.code, wrapped.message, wrapped.ids));
+                }
+                (bare, wrapped) => prop_assert!(false, "{bare:?}, {wrapped:?}"),
+            }
+        }
+
+        #[test]
+        fn any_attribute_of_any_name_is_let_pass_or_refused_at_its_place(
+            name in "[a-zA-Z0-9_/~]{1,12}|id|source|type|time|subject|dataschema|datacontenttype|traceparent",
+            value in prop_oneof![
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from),
+                any::<i64>().prop_map(Value::from),
+                any::<f64>().prop_map(Value::from),
+                ".{0,40}".prop_map(Value::from),
+                Just(json!([1])),
+                Just(json!({"a": "b"})),
+            ],
+        ) {
+            prop_assume!(!["data", "specversion"].contains(&name.as_str()));
+            let mut event = event(&base());
+            event[&name] = value;
+            match parse(event.to_string().as_bytes(), &allow()) {
+                Ok(Message::Train(request)) => {
+                    let Ok(Message::Train(bare)) = parse(base().to_string().as_bytes(), &allow()) else { panic!("bare") };
+                    prop_assert_eq!(bare, request);
+                }
+                Ok(other) => prop_assert!(false, "{other:?}"),
+                // NUL is no JSON here.
+                Err(refused) if refused.code == FailureCode::MessageNotJson => {}
+                Err(refused) => {
+                    let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+                    prop_assert_eq!((refused.code, refused.pointer), (FailureCode::SchemaInvalid, pointer));
+                    prop_assert_eq!(refused.ids.request_id.as_deref(), Some("req-golden-0001"));
+                }
+            }
         }
     }
 }

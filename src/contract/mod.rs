@@ -37,7 +37,9 @@ pub use manifest::{
     ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
-pub use parse::{MAX_MESSAGE_BYTES, Message, Opened, RejectedIds, Rejection, Wrapping, open, parse, parse_accepted};
+pub use parse::{
+    MAX_MESSAGE_BYTES, Message, Opened, RejectedIds, Rejection, Wrapping, event_around, open, parse, parse_accepted,
+};
 pub use profile::{
     Algorithm, Anchor, CanarySpec, DatesSpec, DaysSpec, Feature, FeatureKind, LeakageSpec, Limits, Monotone,
     SeedPolicy, ShareSpec, SplitSpec, TrainingProfile, WindowSpec,

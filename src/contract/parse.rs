@@ -179,6 +179,13 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
     request.map_err(|refused| seen.rejection(refused))
 }
 
+/// The event that a message which was accepted before came in, where it came in one.
+pub fn event_around(bytes: &[u8]) -> Option<CloudEvent> {
+    let mut seen = Seen::default();
+    read(bytes, None, &mut seen).ok()?;
+    seen.wrapping.event
+}
+
 fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
     (code, String::new(), message.into())
 }
@@ -206,7 +213,7 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
         }
     }
     let message = typed(message, allow, seen)?;
-    if let (Some(event), Some(at)) = (&seen.wrapping.event, &seen.event_at)
+    if let (Some(event), Some(at), Some(_)) = (&seen.wrapping.event, &seen.event_at, allow)
         && event.event_type != message.event_type()
     {
         let rule = format!("it says {:?}, and the data is {:?}", event.event_type, message.event_type());
@@ -238,9 +245,7 @@ fn take_out_of_event(
         // Its requester is told of a bad attribute, too.
         remember_ids(message, &mut seen.ids);
     }
-    if is_judged {
-        seen.wrapping.event = Some(said.map_err(invalid)?);
-    }
+    seen.wrapping.event = if is_judged { Some(said.map_err(invalid)?) } else { said.ok() };
     let (place, message) = inside?;
     seen.event_at = Some(seen.wrapping.place.clone());
     seen.wrapping.place.push_str(place);

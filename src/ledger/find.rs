@@ -3,7 +3,7 @@
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
-use crate::contract::{BundlePublication, EventProgress, EventRefs, TrainBuildRequest};
+use crate::contract::{BundlePublication, CloudEvent, EventProgress, EventRefs, TrainBuildRequest, event_around};
 use crate::identity::RunId;
 use crate::run::{ExecutionMode, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -86,6 +86,9 @@ pub struct RequestRecord {
     pub run_id: RunId,
     /// The normalised request.
     pub request: TrainBuildRequest,
+    /// The structured `CloudEvent` that it came in, where it came in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<CloudEvent>,
     /// When it was admitted.
     pub admitted_at: DateTime<Utc>,
 }
@@ -237,6 +240,7 @@ impl Ledger {
                 request_id: row.try_get(0)?,
                 run_id: run_id.clone(),
                 request: Arc::unwrap_or_clone(stored_request(row.try_get(1)?)?),
+                event: row.try_get::<Option<&[u8]>, _>(1)?.and_then(event_around),
                 admitted_at: row.try_get(2)?,
             })
         };

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
-# Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the
+# Python Kafka client on a worker with a real Kafka and a real Postgres; the SDKs for CloudEvents; securesystemslib on signed requests; the
 # example registry and trainers.
 set -euo pipefail
 
@@ -20,22 +20,30 @@ if ! cmp --silent "$wanted" "$state/installed.txt"; then
 fi
 python=$state/venv/bin/python
 
+# The packages of this folder of tests/interop, from its package-lock.json.
+npm_install() {
+    local lock=tests/interop/$1/package-lock.json
+    ! cmp --silent "$lock" "$state/$1/installed.json" || return 0
+    echo "interop: installing what tests/interop/$1 needs, once"
+    rm -rf "${state:?}/$1"
+    mkdir "$state/$1"
+    cp "tests/interop/$1/package.json" "$lock" "$state/$1"
+    # No package needs its script to work, and one of them would report the installation.
+    npm ci --prefix "$state/$1" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    cp "$lock" "$state/$1/installed.json"
+}
 asyncapi() {
     NODE_PATH=$state/asyncapi/node_modules node tests/interop/asyncapi/check.js "$@"
 }
-lock=tests/interop/asyncapi/package-lock.json
-if ! { command -v node && command -v npm; } >/dev/null; then
-    echo "interop: Node.js and npm are not here; schemas/asyncapi.yaml was not checked"
+sdk=()
+if { command -v node && command -v npm; } >/dev/null; then
+    npm_install asyncapi
+    npm_install cloud_events
+    sdk=("$state/cloud_events/node_modules")
+else
+    echo "interop: Node.js and npm are not here; neither schemas/asyncapi.yaml nor the JavaScript SDK was tried"
     [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" != 1 ]
     asyncapi() { :; }
-elif ! cmp --silent "$lock" "$state/asyncapi/installed.json"; then
-    echo "interop: installing AsyncAPI's parser, once"
-    rm -rf "$state/asyncapi"
-    mkdir "$state/asyncapi"
-    cp tests/interop/asyncapi/package.json "$lock" "$state/asyncapi"
-    # No package needs its script to work, and one of them would report the installation.
-    npm ci --prefix "$state/asyncapi" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
-    cp "$lock" "$state/asyncapi/installed.json"
 fi
 asyncapi
 
@@ -76,6 +84,7 @@ done
 [ -n "$database" ] || { cat "$state/dev.log"; exit 1; }
 "$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"
 asyncapi "$state/dev/records.json"
+"$python" tests/interop/cloud_events.py "$binary" "$brokers" "$database" "$state/dev" "${sdk[@]}"
 "$python" tests/interop/authority.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/registry.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/trainers.py "$binary" "$brokers" "$database" "$state/dev"

@@ -9,6 +9,7 @@ mod broken_rows;
 mod bundle;
 mod ceiling;
 mod checker;
+mod cloud_events;
 mod control;
 mod dataset;
 mod dead_letters;

@@ -166,7 +166,9 @@ async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Out
     }
     writeln!(out)?;
     for request in &requests {
-        writeln!(out, "  request {} by {}", request.request_id, request.request.requester_principal)?;
+        let event = request.event.as_ref().map(|event| format!(", CloudEvent {} from {}", event.id, event.source));
+        let (id, who) = (&request.request_id, &request.request.requester_principal);
+        writeln!(out, "  request {id} by {who}{}", event.unwrap_or_default())?;
     }
     for act in &acts {
         let refused = act.refused_code.as_ref().map(|code| format!(" (refused: {code})")).unwrap_or_default();

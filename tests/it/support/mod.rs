@@ -10,7 +10,7 @@ mod process;
 mod registry;
 mod world;
 
-pub use arrivals::{admit_one, arrival, bring, revision};
+pub use arrivals::{admit_one, arrival, bring, event, event_of_bytes, revision};
 pub use broker::{Departure, OwnKafka};
 pub use data::data;
 pub use group::{compacted_topic, forget_before, stand_at};

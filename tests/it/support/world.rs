@@ -126,8 +126,14 @@ impl World {
     }
 
     pub async fn send(&self, values: &[Vec<u8>]) {
+        self.send_with(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")], values).await;
+    }
+
+    /// The same with these headers.
+    pub async fn send_with(&self, headers: &[(&str, &str)], values: &[Vec<u8>]) {
         let outlet = Outlet::open(&self.config.kafka).unwrap();
-        let headers = [("traceparent".to_owned(), b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_vec())];
+        let headers: Vec<(String, Vec<u8>)> =
+            headers.iter().map(|&(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
         let topic = &self.config.kafka.topics.requests;
         // All at once; the client library takes them in this order.
         let sending =

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
-# Python Kafka client on a worker with a real Kafka and a real Postgres; the SDKs for CloudEvents; securesystemslib on signed requests; the
-# example registry and trainers.
+# Python Kafka client on a worker with a real Kafka and a real Postgres; the SDKs for CloudEvents on both ends of one;
+# securesystemslib on signed requests; the example registry and trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."

@@ -219,6 +219,16 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
                 forged["payload"] = payload["payload"].clone();
                 assert_eq!(decided(&policy, "t", forged.to_string().as_bytes()), refused, "{curve}");
             }
+            // In a CloudEvent, whose attributes nobody signs; and over one.
+            let event = |data: &[u8]| {
+                let data: Value = serde_json::from_slice(data).unwrap();
+                let kind = "io.modelfactory.train_build_request";
+                json!({"specversion": "1.0", "id": "1", "source": "/t", "type": kind, "data": data}).to_string()
+            };
+            assert_eq!(decided(&policy, "t", event(&sealed).as_bytes()), None);
+            assert_eq!(decided(&policy, "t", &own.seal(event(value.as_bytes()).as_bytes())), None);
+            assert_eq!(decided(&policy, "t", event(&foreign.seal(value.as_bytes())).as_bytes()), refused);
+            assert_eq!(decided(&policy, "t", event(value.as_bytes()).as_bytes()), refused, "unsigned");
             // A signature that is there and cannot be checked.
             let keyless = request("risk", "baseline_train", "production/fraud/primary", false).to_string();
             assert_eq!(decided(&policy, "t", &own.seal(keyless.as_bytes())), refused);

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
   model-factory submit request.json --sign-with requester.pem
   cat request.json | model-factory submit - --dry-run --output json")]
 pub(super) struct SubmitArgs {
-    /// Files with one JSON request, or one a line; `-` is standard input.
+    /// Files with one JSON request, or one a line, plain, in a structured cloud event or signed; `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Only say what the identity is, or what is wrong; needs neither broker nor database. What the policy

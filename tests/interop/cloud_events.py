@@ -21,7 +21,7 @@ from cloudevents.v1.http import CloudEvent as FirstCloudEvent
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from worker import psql, read, settings
+from worker import psql, read, settings, without_progress
 
 HERE = pathlib.Path(__file__).resolve().parent
 DOCUMENTATION = HERE.parents[1] / "docs/cloud-events.md"
@@ -94,10 +94,6 @@ def bad_records(request):
 
 def headers_of(record):
     return dict(record.headers())
-
-
-def without_progress(records):
-    return [record for record in records if json.loads(record.value())["event_type"] != "run.progress"]
 
 
 def check_sent(records, node_modules):

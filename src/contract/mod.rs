@@ -20,6 +20,7 @@ mod registry;
 mod request;
 mod schema;
 mod strict;
+mod wrapping;
 
 pub use allow_list::AllowList;
 pub use cloud_event::CloudEvent;
@@ -38,7 +39,7 @@ pub use manifest::{
 };
 pub use ownership::OwnershipBoundaries;
 pub use parse::{
-    MAX_MESSAGE_BYTES, Message, Opened, RejectedIds, Rejection, Wrapping, event_around, open, parse, parse_accepted,
+    MAX_MESSAGE_BYTES, Message, Opened, RejectedIds, Rejection, event_around, open, parse, parse_accepted,
 };
 pub use profile::{
     Algorithm, Anchor, CanarySpec, DatesSpec, DaysSpec, Feature, FeatureKind, LeakageSpec, Limits, Monotone,
@@ -50,3 +51,4 @@ pub use registry::{RegistryEvent, RegistryVerdict};
 pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
 pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};
 pub use strict::{StrictJsonError, parse_strict};
+pub use wrapping::Wrapping;

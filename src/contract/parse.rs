@@ -3,11 +3,11 @@
 //! The schema is the authority on shape; this file adds what a schema cannot say (bytes, trimming,
 //! references) and turns the first fault, in the order of [`FIELDS`], into a rejection.
 
-use super::cloud_event::Data;
 use super::schema::{excerpt, faults};
+use super::wrapping::Seen;
 use super::{
-    AllowList, CancelRequest, CloudEvent, DocumentFault, PublishRetryRequest, Reference, SchemaName, SignedEnvelope,
-    TrainBuildRequest, parse_strict,
+    AllowList, CancelRequest, CloudEvent, DocumentFault, PublishRetryRequest, Reference, SchemaName, TrainBuildRequest,
+    Wrapping, parse_strict,
 };
 use crate::run::FailureCode;
 use serde::de::DeserializeOwned;
@@ -105,18 +105,8 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     ]
 };
 
-type Refused = (FailureCode, String, String);
-
-/// What a record's value wraps its message in, whether the message is refused or not.
-#[derive(Debug, Clone, Default)]
-pub struct Wrapping {
-    /// The event around it.
-    pub event: Option<CloudEvent>,
-    /// The envelope around it.
-    pub envelope: Option<SignedEnvelope>,
-    /// JSON pointer to the message. Base64 is read where it stands: `/data_base64`, `/data/payload`.
-    pub place: String,
-}
+/// Code, pointer, rule.
+pub(super) type Refused = (FailureCode, String, String);
 
 /// A record's value, read.
 #[derive(Debug)]
@@ -132,22 +122,6 @@ impl Rejection {
     #[must_use]
     pub fn within(self, place: &str) -> Self {
         Self { pointer: format!("{place}{}", self.pointer), ..self }
-    }
-}
-
-/// What can be said of a record whether it is refused or not.
-#[derive(Default)]
-struct Seen {
-    ids: RejectedIds,
-    wrapping: Wrapping,
-    /// Where the event stands.
-    event_at: Option<String>,
-}
-
-impl Seen {
-    fn rejection(&mut self, (code, pointer, message): Refused) -> Rejection {
-        let ids = std::mem::take(&mut self.ids);
-        Rejection { code, pointer, message, ids }.within(&self.wrapping.place)
     }
 }
 
@@ -190,10 +164,6 @@ fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
     (code, String::new(), message.into())
 }
 
-fn invalid(fault: DocumentFault) -> Refused {
-    (FailureCode::SchemaInvalid, fault.pointer, fault.rule)
-}
-
 fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
     if bytes.is_empty() {
         return Err(whole(FailureCode::MessageEmpty, "the record has no value"));
@@ -202,65 +172,11 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
         let message = format!("the value has {} bytes, {MAX_MESSAGE_BYTES} are allowed", bytes.len());
         return Err(whole(FailureCode::MessageTooLarge, message));
     }
-    let mut message = object(bytes)?;
-    loop {
-        if CloudEvent::is_one(&message) {
-            message = take_out_of_event(message, allow.is_some(), seen)?;
-        } else if SignedEnvelope::is_one(&message) {
-            message = take_out_of_envelope(message, seen)?;
-        } else {
-            break;
-        }
-    }
+    let message = seen.unwrap(object(bytes)?, allow.is_some())?;
     let message = typed(message, allow, seen)?;
-    if let (Some(event), Some(at), Some(_)) = (&seen.wrapping.event, &seen.event_at, allow)
-        && event.event_type != message.event_type()
-    {
-        let rule = format!("it says {:?}, and the data is {:?}", event.event_type, message.event_type());
-        seen.wrapping.place.clone_from(at);
-        return Err((FailureCode::SchemaInvalid, "/type".to_owned(), rule));
+    if allow.is_some() {
+        seen.check_type(&message)?;
     }
-    Ok(message)
-}
-
-/// What an event says of itself is asked of a message that comes, not of one that was accepted before.
-fn take_out_of_event(
-    event: Map<String, Value>,
-    is_judged: bool,
-    seen: &mut Seen,
-) -> Result<Map<String, Value>, Refused> {
-    if seen.event_at.is_some() {
-        let rule = "a CloudEvent must not hold another one";
-        return Err((FailureCode::SchemaInvalid, "/specversion".to_owned(), rule.to_owned()));
-    }
-    let (said, data) = CloudEvent::open(event);
-    let inside = data.map_err(invalid).and_then(|data| match data {
-        Data::Object(message) => Ok(("/data", message)),
-        Data::Bytes(bytes) => match object(&bytes) {
-            Ok(message) => Ok(("/data_base64", message)),
-            Err((code, _, rule)) => Err((code, "/data_base64".to_owned(), rule)),
-        },
-    });
-    if let Ok((_, message)) = &inside {
-        // Its requester is told of a bad attribute, too.
-        remember_ids(message, &mut seen.ids);
-    }
-    seen.wrapping.event = if is_judged { Some(said.map_err(invalid)?) } else { said.ok() };
-    let (place, message) = inside?;
-    seen.event_at = Some(seen.wrapping.place.clone());
-    seen.wrapping.place.push_str(place);
-    Ok(message)
-}
-
-fn take_out_of_envelope(envelope: Map<String, Value>, seen: &mut Seen) -> Result<Map<String, Value>, Refused> {
-    if seen.wrapping.envelope.is_some() {
-        let rule = "an envelope must not hold another one";
-        return Err((FailureCode::SchemaInvalid, "/payloadType".to_owned(), rule.to_owned()));
-    }
-    let opened = SignedEnvelope::open(envelope).map_err(invalid)?;
-    seen.wrapping.place.push_str("/payload");
-    let message = object(&opened.payload)?;
-    seen.wrapping.envelope = Some(opened);
     Ok(message)
 }
 
@@ -284,7 +200,7 @@ fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut 
     }
 }
 
-fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
+pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
     match parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))? {
         Value::Object(message) => Ok(message),
         Value::Array(_) => {
@@ -343,7 +259,7 @@ fn trim(value: &mut Value) -> Result<(), Untidy> {
     }
 }
 
-fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
+pub(super) fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
     let token = |name: &str, lengths: std::ops::RangeInclusive<usize>| {
         let text = message.get(name).and_then(Value::as_str)?;

@@ -14,13 +14,14 @@
 //! - Every write to a run that is open carries its fence; a lost lease writes nothing.
 //! - Every event is inserted by the transaction whose change it tells; only the relay produces.
 //! - Evidence is write-once; a name never changes its bytes.
-//! - The pure rooms (`contract`, `identity`, `run`, `pipeline`) know no clock, file, socket or chance.
+//! - The pure rooms (`contract`, `identity`, `run`, `pipeline`, `lineage`) know no clock, file, socket or chance.
 //! - Where there is a policy, nothing comes in that it does not allow; no decision rests on a header.
 //! - A bundle is signed last, over every other file of it.
 //! - Data files are only ever decoded in the trainer's child process.
 
 pub mod contract;
 pub mod identity;
+pub mod lineage;
 pub mod pipeline;
 pub mod run;
 

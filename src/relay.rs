@@ -49,6 +49,7 @@ pub struct Relay {
     name: String,
     shards: Vec<Shard>,
     asked_at: Option<Instant>,
+    lineage_rests: Option<Instant>,
     beat: Beat,
 }
 
@@ -56,6 +57,8 @@ pub struct Relay {
 const IN_FLIGHT: i64 = 500;
 /// Turns of a relay that ends: a run's last words are fewer.
 const LAST_TURNS: u32 = 16;
+/// How long lineage is left alone after its topic refused a record.
+const LINEAGE_RESTS: Duration = Duration::from_mins(1);
 /// A third of the shards' lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -76,6 +79,7 @@ impl Relay {
             name,
             shards: Vec::new(),
             asked_at: None,
+            lineage_rests: None,
             beat: Beat::default(),
         })
     }
@@ -135,7 +139,11 @@ impl Relay {
     /// Sends the first unsent record of every stream, and marks what was acknowledged.
     pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayFault> {
         self.hold_shards().await?;
-        let rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
+        let mut rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
+        if self.lineage_rests.is_none_or(|since| since.elapsed() >= LINEAGE_RESTS) {
+            self.lineage_rests = None;
+            rows.extend(self.ledger.unsent_lineage(&self.shards, IN_FLIGHT).await?);
+        }
         if rows.is_empty() {
             return Ok(RelayOutcome::Idle);
         }
@@ -156,10 +164,13 @@ impl Relay {
         reach("relay.acknowledged").map_err(ledger::Fault::from)?;
         let mut sent = Vec::with_capacity(rows.len());
         let mut first_fault = None;
-        for report in reports {
+        for (row, report) in rows.iter().zip(reports) {
             match report {
                 Ok(Some(acknowledged)) => sent.push(acknowledged),
                 Ok(None) => {}
+                Err(fault) if row.kind == OutboxKind::Lineage && !matches!(fault, kafka::Fault::Fatal(_)) => {
+                    self.rest_from_lineage(&fault);
+                }
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
         }
@@ -176,6 +187,8 @@ impl Relay {
                 Ok(RelayOutcome::Sent(marked))
             }
             Some(fault) => Err(fault.into()),
+            // Only lineage was there to send, and it rests.
+            None if sent.is_empty() && self.lineage_rests.is_some() => Ok(RelayOutcome::Idle),
             None => Ok(RelayOutcome::Sent(marked)),
         }
     }
@@ -208,12 +221,19 @@ impl Relay {
         Ok(())
     }
 
+    /// Nothing else waits for lineage: its topic may be gone or closed to us, and it is left alone for a while.
+    fn rest_from_lineage(&mut self, fault: &kafka::Fault) {
+        warn!(%fault, "lineage events wait for a minute");
+        self.lineage_rests = Some(now());
+    }
+
     fn check_ownership(&self, kind: OutboxKind) -> Result<(), RelayFault> {
         match kind {
             OutboxKind::Publication if !self.boundaries.gives_to_mf("bundle_publication") => {
                 Err(RelayFault::Ownership("bundle_publication"))
             }
-            OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter => Ok(()),
+            // Lineage tells of the work, and is no output of it: the document gives it to nobody.
+            OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter | OutboxKind::Lineage => Ok(()),
         }
     }
 
@@ -222,7 +242,13 @@ impl Relay {
         let topic = topic_of(row.kind, &self.settings.topics);
         let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &row.headers };
         let (partition, offset) = self.outlet.send(record).await?;
-        Ok(Some(Sent { id: row.id, shard, coordinates: Coordinates { topic: topic.to_owned(), partition, offset } }))
+        let kind = row.kind;
+        Ok(Some(Sent {
+            id: row.id,
+            kind,
+            shard,
+            coordinates: Coordinates { topic: topic.to_owned(), partition, offset },
+        }))
     }
 }
 
@@ -276,6 +302,7 @@ fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
         OutboxKind::Lifecycle => &topics.lifecycle,
         OutboxKind::Publication => &topics.publications,
         OutboxKind::DeadLetter => &topics.dead_letters,
+        OutboxKind::Lineage => &topics.lineage,
     }
 }
 

@@ -54,6 +54,7 @@ BEGIN
         ('transitions',      'SELECT, INSERT', 'SELECT, DELETE'),
         ('outbox',           'SELECT, INSERT, UPDATE (sent_at, withdrawn_at, sent_topic, sent_partition, sent_offset)',
                              'SELECT, DELETE'),
+        ('lineage_outbox',   'SELECT, INSERT, UPDATE (sent_at, sent_topic, sent_partition, sent_offset)', 'SELECT, DELETE'),
         ('acts',             'SELECT, INSERT', NULL),
         ('registry_events',  'SELECT, INSERT', 'SELECT, DELETE'),
         ('relay_shards',     'SELECT, UPDATE', NULL);

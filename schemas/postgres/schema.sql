@@ -52,6 +52,33 @@ CREATE TABLE public.inbox (
     received_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.lineage_outbox (
+    id bigint NOT NULL,
+    run_id text NOT NULL,
+    shard smallint GENERATED ALWAYS AS (((hashtext(run_id) & 15))::smallint) STORED NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    key bytea NOT NULL,
+    value bytea NOT NULL,
+    headers jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    sent_topic text,
+    sent_partition integer,
+    sent_offset bigint,
+    CONSTRAINT lineage_outbox_value_check CHECK ((length(value) <= 900000)),
+    CONSTRAINT lineage_sent_has_coordinates CHECK (((sent_at IS NULL) = (sent_offset IS NULL)))
+);
+
+ALTER TABLE public.lineage_outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lineage_outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.outbox (
     id bigint NOT NULL,
     stream text NOT NULL,
@@ -148,6 +175,7 @@ CREATE TABLE public.runs (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     counted_for text,
+    lineage_since bigint,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -194,6 +222,12 @@ ALTER TABLE ONLY public.acts
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
 
+ALTER TABLE ONLY public.lineage_outbox
+    ADD CONSTRAINT lineage_outbox_event_id_key UNIQUE (event_id);
+
+ALTER TABLE ONLY public.lineage_outbox
+    ADD CONSTRAINT lineage_outbox_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
@@ -221,6 +255,10 @@ ALTER TABLE ONLY public.transitions
 CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
 CREATE INDEX inbox_prunable ON public.inbox USING btree (received_at, topic, partition, "offset") WHERE ((outcome ->> 'outcome'::text) = ANY (ARRAY['REJECTED'::text, 'CONFLICT'::text, 'DUPLICATE_REQUEST'::text]));
+
+CREATE INDEX lineage_outbox_by_run ON public.lineage_outbox USING btree (run_id, id);
+
+CREATE INDEX lineage_outbox_unsent ON public.lineage_outbox USING btree (run_id, id) WHERE (sent_at IS NULL);
 
 CREATE INDEX outbox_by_source ON public.outbox USING btree (source_topic, source_partition, source_offset) WHERE (source_offset IS NOT NULL);
 
@@ -256,6 +294,9 @@ CREATE INDEX runs_without_publish_receipt ON public.runs USING btree (available_
 
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
+
+ALTER TABLE ONLY public.lineage_outbox
+    ADD CONSTRAINT lineage_outbox_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_source_topic_source_partition_source_offset_fkey FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES public.inbox(topic, partition, "offset") DEFERRABLE INITIALLY DEFERRED;

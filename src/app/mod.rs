@@ -8,6 +8,7 @@ use crate::faults::reach;
 use crate::intake::{Door, Intake};
 use crate::kafka::{BrokerProbe, Inbox, Topics};
 use crate::ledger::{ConfirmedBy, Ledger};
+use crate::lineage::Places;
 use crate::ops;
 use crate::pulse::Pulse;
 use crate::registry::RegistryListener;
@@ -55,10 +56,10 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     config.kafka.security.warnings().into_iter().for_each(|told| warn!("{told}"));
     let policy = config.policy()?;
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-    let ledger = ledger.publishing(&config.publish);
+    let ledger = ledger.publishing(&config.publish).telling(&config.lineage, config.kafka.max_value_bytes);
     let topics = &config.kafka.topics;
     let listens = config.publish.confirm == ConfirmedBy::Registry;
-    let needed = if listens { topics.with_registry().to_vec() } else { topics.all().to_vec() };
+    let needed = topics.needed(listens, config.lineage.enabled);
     ledger.check_schema().await.context("the database is not ready")?;
     Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
 
@@ -170,11 +171,18 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String, pulse: &Pul
     } else {
         warn!("bundles are not signed ([signing] allow_unsigned)");
     }
+    let inputs = crate::dataset::Inputs::open(&config.inputs)?;
+    let lineage = config.lineage.enabled.then(|| Places {
+        root: inputs.root().map(|root| root.display().to_string()),
+        azure_account: config.inputs.azure.account.clone(),
+        evidence: store.url().to_owned(),
+    });
     Ok(Runner {
         heart: Heart::start(&ledger, worker.clone(), pulse.of("heartbeats")).context("cannot start the heartbeats")?,
         ledger,
         store,
-        inputs: crate::dataset::Inputs::open(&config.inputs)?,
+        inputs,
+        lineage,
         boundaries: config.ownership_boundaries()?,
         trainer: TrainerCommand::this_binary()?,
         commands: config.trainer.commands.clone(),

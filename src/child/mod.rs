@@ -3,6 +3,7 @@
 //! Where dataset, trainer and pipeline meet. Everything that it knows is in the job directory; everything
 //! that it leaves is there too, `result.json` last. Never: opens a socket, reads the environment.
 
+mod columns;
 mod earlier;
 mod measure;
 mod prepare;

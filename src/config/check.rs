@@ -17,7 +17,11 @@ pub(super) fn check(config: &Config) -> Vec<(String, String)> {
         ("kafka.topics.publications", &kafka.topics.publications),
         ("kafka.topics.dead_letters", &kafka.topics.dead_letters),
         ("kafka.topics.registry_lifecycle", &kafka.topics.registry_lifecycle),
+        ("kafka.topics.lineage", &kafka.topics.lineage),
     ];
+    if config.lineage.namespace.trim().is_empty() {
+        wrong("lineage.namespace", "it may not be empty");
+    }
     for (key, _) in texts.iter().filter(|(_, text)| text.trim().is_empty()) {
         wrong(key, "it may not be empty");
     }

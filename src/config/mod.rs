@@ -20,6 +20,7 @@ use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
 use crate::ledger::{LedgerSettings, PublishSettings};
+use crate::lineage::LineageSettings;
 use crate::signing::{KeyFault, PrivateKey, SigningSettings};
 use crate::trainer::{self, TrainerRegistrations};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Config {
     pub ledger: LedgerSettings,
     /// When a run is PUBLISHED.
     pub publish: PublishSettings,
+    /// What OpenLineage is told.
+    pub lineage: LineageSettings,
     /// Where evidence goes.
     pub evidence: EvidenceSettings,
     /// What may be read.

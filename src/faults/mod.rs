@@ -21,6 +21,7 @@ pub const POINTS: &[&str] = &[
     "claim.committed",
     "resolve.before",
     "resolve.after",
+    "lineage.told",
     "train.before",
     "train.fetched",
     "train.fitted",

@@ -81,7 +81,7 @@ impl Ledger {
             announced: BTreeSet::new(),
             near_misses: HashMap::new(),
             settings: &self.settings,
-            additions: Additions::default(),
+            additions: self.additions(),
         };
         admission.take_turns(connection).await?;
         admission.recall(connection).await?;

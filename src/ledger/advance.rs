@@ -32,12 +32,13 @@ impl Ledger {
             transaction.rollback().await?;
             return Ok(Guarded::Lost);
         };
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         for step in steps {
             if step.transition == Transition::RequestPublish && !run.publish_allowed {
                 continue;
             }
             run.refs.extend(step.refs.clone());
+            additions.account.clone_from(&step.lineage);
             let taken = match (step.transition, &step.reason) {
                 (Transition::Requeue, Some(reason)) => {
                     self.requeue(&mut run, reason.clone(), at, &lease.worker, &mut additions)
@@ -96,7 +97,7 @@ impl Ledger {
             count_refused("release", Guarded::Lost);
             return Ok(Guarded::Lost);
         };
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let transition = match run.mode {
             ExecutionMode::PublishOnly => {
                 run.publish_retry_attempts -= 1;
@@ -184,7 +185,7 @@ pub(super) async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, 
 }
 
 /// Locks the run of a lease that still holds.
-async fn hold(
+pub(super) async fn hold(
     connection: &mut PgConnection,
     (run_id, fence): (&str, i64),
     worker: &str,

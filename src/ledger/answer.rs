@@ -72,7 +72,7 @@ impl Ledger {
             return Ok(Answered::Repeated);
         }
         let at = now(&mut transaction).await?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let answered = match verdict {
             RegistryVerdict::Published => {
                 confirm(&mut transaction, &mut run, event, at, worker, &mut additions).await?

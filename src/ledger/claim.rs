@@ -5,7 +5,7 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::faults::reach;
@@ -59,7 +59,7 @@ impl Ledger {
             run.publish_retry_attempts += 1;
             Transition::StartPublish
         };
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         run.step(transition, None, at, worker, &mut additions).map_err(|error| Fault::Refused(error.to_string()))?;
         run.lease_owner = Some(worker.to_owned());
         run.store(&mut transaction, read_fence, Some(self.settings.lease_seconds)).await?;

@@ -88,7 +88,7 @@ impl Ledger {
         let mut run = LockedRun::read(&row)?;
         let at = now(&mut transaction).await?;
         let by = format!("operator:{}", order.actor);
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let done = run.act(order, at, &by, &mut additions).map(|()| run.state);
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, &by).await?;

@@ -48,17 +48,17 @@ pub(super) struct OutboxDraft {
 
 const SOURCE: &str = "/model-factory";
 
-struct CloudEvent<'a> {
-    id: &'a str,
-    event_type: String,
-    at: DateTime<Utc>,
-    subject: Option<&'a RunId>,
-    traceparent: Option<&'a str>,
-    tracestate: Option<&'a str>,
+pub(super) struct CloudEvent<'a> {
+    pub(super) id: &'a str,
+    pub(super) event_type: String,
+    pub(super) at: DateTime<Utc>,
+    pub(super) subject: Option<&'a RunId>,
+    pub(super) traceparent: Option<&'a str>,
+    pub(super) tracestate: Option<&'a str>,
 }
 
 /// CloudEvents 1.0, Kafka protocol binding, binary mode; W3C trace context.
-fn headers(event: &CloudEvent<'_>) -> Vec<(String, String)> {
+pub(super) fn headers(event: &CloudEvent<'_>) -> Vec<(String, String)> {
     let mut headers = vec![
         ("ce_specversion".to_owned(), "1.0".to_owned()),
         ("ce_id".to_owned(), event.id.to_owned()),
@@ -247,6 +247,7 @@ impl OutboxKind {
             Self::Lifecycle => "LIFECYCLE",
             Self::Publication => "PUBLICATION",
             Self::DeadLetter => "DEAD_LETTER",
+            Self::Lineage => "LINEAGE",
         }
     }
 }

@@ -322,7 +322,8 @@ impl Ledger {
     pub async fn counts(&self) -> Result<Counts, Fault> {
         // One statement, one snapshot: the numbers belong together.
         let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL), (SELECT count(*) FROM inbox),
+            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL)
+                    + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL), (SELECT count(*) FROM inbox),
                     (SELECT COALESCE(jsonb_object_agg(s.state, s.runs), '{}')
                      FROM (SELECT state::text, count(*) AS runs FROM runs GROUP BY state) s)",
         )

@@ -13,6 +13,7 @@ mod events;
 mod fault;
 mod find;
 mod lease;
+mod lineage;
 mod overdue;
 mod place;
 mod progress;
@@ -31,6 +32,7 @@ pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
+pub use lineage::Known;
 pub use prune::{Pruned, Pruning};
 pub use receipts::Announced;
 pub use survey::{SchemaState, ServerState};
@@ -40,10 +42,12 @@ pub use types::{
 };
 
 use crate::contract::TrainBuildRequest;
+use crate::lineage::Teller;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the ledger.
@@ -161,6 +165,7 @@ pub struct Ledger {
     pool: PgPool,
     settings: LedgerSettings,
     publish: PublishSettings,
+    teller: Option<Arc<Teller>>,
 }
 
 impl Ledger {
@@ -177,7 +182,7 @@ impl Ledger {
                 other => other,
             }
         })?;
-        Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default() })
+        Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default(), teller: None })
     }
 
     /// The same ledger, where runs are PUBLISHED by these rules.
@@ -190,7 +195,7 @@ impl Ledger {
     /// runtime.
     pub fn on_one_connection(&self) -> Result<Self, Fault> {
         let pool = Self::pool(1).connect_lazy_with(Self::options(&self.settings)?);
-        Ok(Self { pool, settings: self.settings.clone(), publish: self.publish.clone() })
+        Ok(Self { pool, settings: self.settings.clone(), publish: self.publish.clone(), teller: self.teller.clone() })
     }
 
     fn pool(connections: u32) -> PgPoolOptions {

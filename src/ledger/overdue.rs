@@ -6,7 +6,7 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
@@ -66,7 +66,7 @@ impl Ledger {
         };
         let at = now(&mut transaction).await?;
         let mut run = LockedRun::read(&row)?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let seconds = self.publish.registry_patience_seconds;
         let message = format!("the registry did not answer the publication within {seconds} seconds");
         let reason = EventReason::new(FailureCode::PublishUnavailable, message);
@@ -98,7 +98,7 @@ impl Ledger {
             .await?;
         let at = now(&mut transaction).await?;
         let mut run = LockedRun::read(&row)?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         if run.state == State::PublishPending {
             let seconds = self.settings.publish_patience_seconds;
             let message = format!("the broker did not acknowledge the publication within {seconds} seconds");

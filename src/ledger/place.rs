@@ -260,6 +260,7 @@ impl<'a> Admission<'a> {
             published: None,
             answer_due_at: None,
             confirmed_by: None,
+            lineage_since: None,
         })
     }
 }

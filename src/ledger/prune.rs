@@ -21,7 +21,7 @@ use std::time::Duration;
 pub struct Pruned {
     /// Steps of runs.
     pub transitions: u64,
-    /// Sent records of the outbox: events and dead letters.
+    /// Sent records of the outbox: events, of lineage too, and dead letters.
     pub outbox: u64,
     /// Events of the registry.
     pub registry_events: u64,
@@ -131,6 +131,7 @@ async fn prune_runs(
     let dry = pruning.dry_run;
     // Announcements stay: a later one, and the registry's word, are checked against them.
     let outbox = count_or_delete!("outbox WHERE stream = ANY($1) AND kind = 'LIFECYCLE' AND sent_at IS NOT NULL");
+    let lineage = count_or_delete!("lineage_outbox WHERE run_id = ANY($1) AND sent_at IS NOT NULL");
     let transitions = count_or_delete!("transitions WHERE run_id = ANY($1)");
     // Of a run that waits at PASS or failed, what the registry said may still matter.
     let registry_events = count_or_delete!(
@@ -138,7 +139,7 @@ async fn prune_runs(
                                                                                 AND r.state = 'PUBLISHED')"
     );
     let pruned = Pruned {
-        outbox: gone(connection, dry, outbox, &runs).await?,
+        outbox: gone(connection, dry, outbox, &runs).await? + gone(connection, dry, lineage, &runs).await?,
         transitions: gone(connection, dry, transitions, &runs).await?,
         registry_events: gone(connection, dry, registry_events, &runs).await?,
         inbox: 0,

@@ -2,7 +2,8 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run, unreadable};
+use super::lineage::mark_lineage;
+use super::rows::{LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{ConfirmedBy, Fault, Ledger};
 use crate::faults::reach;
@@ -71,7 +72,9 @@ impl Ledger {
     /// publication that was acknowledged makes its run PUBLISHED in the same transaction, or has it wait for
     /// the registry; also one that was withdrawn while it was on its way: the broker's word counts.
     pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Fault> {
+        let (lineage, others): (Vec<&Sent>, Vec<&Sent>) = sent.iter().partition(|s| s.kind == OutboxKind::Lineage);
         let mut transaction = self.pool.begin().await?;
+        let told = mark_lineage(&mut transaction, relay, &lineage).await?;
         let rows = sqlx::query(
             "UPDATE outbox o SET sent_at = now(), sent_topic = m.topic, sent_partition = m.partition,
                                  sent_offset = m.position
@@ -81,12 +84,12 @@ impl Ledger {
                AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
              RETURNING o.stream, o.kind::text, o.sent_topic, o.sent_partition, o.sent_offset",
         )
-        .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.topic.clone()).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
+        .bind(others.iter().map(|s| s.id).collect::<Vec<_>>())
+        .bind(others.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
+        .bind(others.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
+        .bind(others.iter().map(|s| s.coordinates.topic.clone()).collect::<Vec<_>>())
+        .bind(others.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
+        .bind(others.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
         .bind(relay)
         .fetch_all(&mut *transaction)
         .await?;
@@ -99,9 +102,10 @@ impl Ledger {
         reach("mark.taken")?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("mark.committed")?;
-        let refused = (sent.len() - rows.len()) as u64;
+        let marked = rows.len() + told;
+        let refused = (sent.len() - marked) as u64;
         counter!("model_factory_stale_writes_refused_total", "kind" => "mark_sent").increment(refused);
-        Ok(rows.len())
+        Ok(marked)
     }
 
     /// `PUBLISH_PENDING` → PUBLISHED, where nobody's word is missing any more. A run that stands elsewhere (it
@@ -123,7 +127,7 @@ impl Ledger {
             return Ok(());
         }
         let at = now(connection).await?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         run.published = Some(coordinates);
         let awaits = self.publish.confirm == ConfirmedBy::Registry && run.confirmed_by.is_none();
         if !awaits {
@@ -140,8 +144,7 @@ impl Ledger {
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
-    let mut headers: Vec<(String, String)> =
-        serde_json::from_value(row.try_get(6)?).map_err(|error| unreadable("header list", error))?;
+    let mut headers = header_bytes(row.try_get(6)?)?;
     let kind = match row.try_get::<String, _>(3)?.as_str() {
         "LIFECYCLE" => OutboxKind::Lifecycle,
         "PUBLICATION" => OutboxKind::Publication,
@@ -152,7 +155,7 @@ fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
         value
     } else {
         let source = Coordinates { topic: row.try_get(8)?, partition: row.try_get(9)?, offset: row.try_get(10)? };
-        headers.push(("mf_value_ref".to_owned(), format!("ledger:{source}")));
+        headers.push(("mf_value_ref".to_owned(), format!("ledger:{source}").into_bytes()));
         let reference = json!({"bytes": row.try_get::<i64, _>(7)?, "ref": format!("ledger:{source}")});
         reference.to_string().into_bytes()
     };
@@ -163,6 +166,13 @@ fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
         kind,
         key: row.try_get(4)?,
         value,
-        headers: headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
+        headers,
     })
+}
+
+/// Headers as the ledger stores them.
+pub(super) fn header_bytes(stored: serde_json::Value) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+    let headers: Vec<(String, String)> =
+        serde_json::from_value(stored).map_err(|error| unreadable("header list", error))?;
+    Ok(headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect())
 }

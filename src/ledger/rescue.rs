@@ -5,7 +5,7 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
@@ -56,7 +56,7 @@ impl Ledger {
             return Ok(None);
         };
         let at = now(&mut transaction).await?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let mut run = LockedRun::read(&row)?;
         let owner = run.lease_owner.clone().unwrap_or_default();
         let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));

@@ -5,6 +5,7 @@ use crate::contract::{
     self, AllowList, BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest,
 };
 use crate::identity::{Digest, RunId, RunKey, near_key};
+use crate::lineage::Account;
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -209,24 +210,26 @@ pub struct Step {
     pub reason: Option<EventReason>,
     /// The publication to put into the outbox with this step.
     pub publication: Option<BundlePublication>,
+    /// What OpenLineage is told that was read and written, where this step ends the work.
+    pub lineage: Option<Account>,
 }
 
 impl Step {
     /// A step that brings evidence.
     pub fn to(transition: Transition, refs: EventRefs) -> Self {
-        Self { transition, refs, reason: None, publication: None }
+        Self { transition, refs, reason: None, publication: None, lineage: None }
     }
 
     /// A step with its reason.
     pub fn with_reason(transition: Transition, code: FailureCode, message: impl Into<String>) -> Self {
         let reason = Some(EventReason::new(code, message));
-        Self { transition, refs: EventRefs::new(), reason, publication: None }
+        Self { transition, refs: EventRefs::new(), reason, publication: None, lineage: None }
     }
 
     /// A step that puts a publication into the outbox. Left out where no request of the run allows
     /// publication.
     pub fn publish(transition: Transition, publication: BundlePublication) -> Self {
-        Self { transition, refs: EventRefs::new(), reason: None, publication: Some(publication) }
+        Self { transition, refs: EventRefs::new(), reason: None, publication: Some(publication), lineage: None }
     }
 }
 
@@ -260,6 +263,8 @@ pub enum OutboxKind {
     Publication,
     /// A refused record.
     DeadLetter,
+    /// OpenLineage `RunEvent`, in a table of its own.
+    Lineage,
 }
 
 /// A record to be produced, exactly as it will be on the topic.
@@ -295,6 +300,8 @@ pub struct Shard {
 pub struct Sent {
     /// Row id.
     pub id: i64,
+    /// What it is, which decides its table.
+    pub kind: OutboxKind,
     /// The shard under which it was sent.
     pub shard: Shard,
     /// Where it stands now.

@@ -73,5 +73,5 @@ pub use report_page::{ReportSources, report_page};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
 pub use split::{Assignment, SettledSplit, settle, split};
-pub use table::{EntityColumn, IdColumn, RowId, RowIds, Table};
+pub use table::{EntityColumn, FileColumn, IdColumn, RowId, RowIds, Table};
 pub use thresholds::{Direction, Threshold, Verdict};

@@ -9,6 +9,7 @@ mod bounds;
 mod desk;
 mod heart;
 mod keeper;
+mod lineage;
 mod progress;
 mod receipts;
 mod stages;
@@ -22,6 +23,7 @@ use crate::dataset::Inputs;
 use crate::evidence::EvidenceStore;
 use crate::faults::{Injected, reach};
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
+use crate::lineage::Places;
 use crate::pulse::Beat;
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::signing::PrivateKey;
@@ -42,6 +44,8 @@ pub struct Runner {
     pub store: EvidenceStore,
     /// What may be read.
     pub inputs: Inputs,
+    /// Where inputs and evidence lie, in OpenLineage's terms; none where lineage is not told.
+    pub lineage: Option<Places>,
     /// Who owns which outputs.
     pub boundaries: OwnershipBoundaries,
     /// Keeps leases alive.
@@ -187,6 +191,7 @@ impl Runner {
         let desk = Desk::new(&self.store, lease);
         let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
         keeper.check()?;
+        self.tell_resolved(lease, &resolved).await?;
         let training = self.train(&desk, lease, attempt, keeper, &resolved);
         let trained = between("train.before", training, "train.after").await?;
         keeper.check()?;
@@ -195,11 +200,13 @@ impl Runner {
         keeper.check()?;
         let receipt = between("gate.before", self.gate(&desk, lease, &resolved, &report), "gate.after").await?;
         if let Some(failed) = receipt.failed() {
-            return self.fail_gate(&desk, lease, attempt, failed).await;
+            let account = self.account(&desk, lease, &resolved, &report, &receipt, None);
+            return self.fail_gate(&desk, lease, attempt, failed, account).await;
         }
         if !lease.request.intent_kind.trains() {
             // The bundle that was measured exists already; there is nothing to pack or to announce.
-            return self.pass(&desk, lease, attempt).await;
+            let account = self.account(&desk, lease, &resolved, &report, &receipt, None);
+            return self.pass(&desk, lease, attempt, account).await;
         }
         let bundling = self.bundle(&desk, &resolved, &report, &receipt);
         let bundle = between("bundle.before", bundling, "bundle.after").await?;

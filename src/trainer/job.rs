@@ -39,6 +39,8 @@ pub const MODEL_FILE: &str = "model.json";
 pub const SCORES_FILE: &str = "scores.parquet";
 /// What was measured.
 pub const EVALUATION_FILE: &str = "evaluation.json";
+/// The columns of each data file, in the plan's order.
+pub const COLUMNS_FILE: &str = "columns.json";
 /// What the leakage rules found.
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
 /// How the child ended; written last, so that its absence means that the child did not finish.

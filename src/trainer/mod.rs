@@ -27,7 +27,7 @@ pub use command::{TrainerRegistration, TrainerRegistrations, digest_of};
 pub use confine::{confine, exec};
 pub use container::memory_at_hand_mib;
 pub use course::{model_format, registered, steps};
-pub use job::{EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, SCORES_FILE};
+pub use job::{COLUMNS_FILE, EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, SCORES_FILE};
 pub use order::{AcceptedModel, CommandOrder, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
 pub use parity::{check_parity, must_agree, parity_vectors};
 pub use sandbox::{Enforcement, check_confinement, enforcement};

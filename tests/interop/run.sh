@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
-# Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the
-# example registry and trainers.
+# Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests;
+# OpenLineage's client on what it tells of runs; the example registry and trainers.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -77,5 +77,6 @@ done
 "$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"
 asyncapi "$state/dev/records.json"
 "$python" tests/interop/authority.py "$binary" "$brokers" "$database" "$state/dev"
+"$python" tests/interop/lineage.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/registry.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/trainers.py "$binary" "$brokers" "$database" "$state/dev"

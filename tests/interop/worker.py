@@ -69,6 +69,10 @@ def main(binary, brokers, database, state):
     state = pathlib.Path(state).resolve()
     psql(database, f'CREATE DATABASE "{name}"')
     topics, environment = settings(brokers, f"{database.rsplit('/', 1)[0]}/{name}", state, name)
+    topics["lineage"] = f"{name}-lineage"
+    environment |= {
+        "MODEL_FACTORY_KAFKA__TOPICS__LINEAGE": topics["lineage"], "MODEL_FACTORY_LINEAGE__ENABLED": "true",
+    }
     admin = AdminClient({"bootstrap.servers": brokers})
     for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()]).values():
         future.result(30)
@@ -89,12 +93,13 @@ def main(binary, brokers, database, state):
         publications = read(brokers, topics["publications"], lambda records: len(records) == 1)
         # Six of the run, one of the duplicate, one of the conflict; what has no id has a dead letter only.
         events = read(brokers, topics["lifecycle"], lambda records: len(records) == 8)
+        lineage = read(brokers, topics["lineage"], lambda records: len(records) == 4)
     finally:
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(60)
     assert status == 0, f"the worker ended with {status}"
 
-    sent = [("LIFECYCLE", events), ("PUBLICATIONS", publications), ("DEAD_LETTERS", letters)]
+    sent = [("LIFECYCLE", events), ("PUBLICATIONS", publications), ("DEAD_LETTERS", letters), ("LINEAGE", lineage)]
     sent = [written(topic, record) for topic, records in sent for record in records]
     (state / "records.json").write_text(json.dumps(sent))
     assert all(record["headers"]["traceparent"] == TRACE for record in sent), sent

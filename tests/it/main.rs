@@ -21,6 +21,7 @@ mod group;
 mod leakage;
 mod ledger;
 mod lifecycle;
+mod lineage;
 mod negative_paths;
 mod next_steps;
 mod outages;

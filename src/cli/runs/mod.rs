@@ -72,6 +72,7 @@ enum RunsCommand {
 impl RunsArgs {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        let ledger = ledger.telling(&config.lineage, config.kafka.max_value_bytes);
         let mut out = std::io::stdout().lock();
         match self.command {
             RunsCommand::List { state, limit } => {

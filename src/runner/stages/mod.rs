@@ -6,3 +6,8 @@ mod gate;
 mod publish;
 mod resolve;
 mod train;
+
+pub(super) use bundle::Packed;
+pub(super) use evaluate::Reported;
+pub(super) use gate::Gated;
+pub(super) use resolve::Resolved;

@@ -77,6 +77,9 @@ impl Runner {
         // On the heap: a child with its streams is a large future.
         let fitting = Box::pin(async move { self.fit(place, desk, keeper, resolved, given, &teller).await });
         let (fitted, ()) = tokio::join!(fitting, reports.run(self.progress_rate, &self.ledger, lease));
+        if matches!(fitted, Ok(()) | Err(Interrupted::Failed(_))) {
+            self.tell_read(lease, resolved, job_dir.path()).await?;
+        }
         fitted?;
         reach("train.fitted")?;
         keeper.check()?;

@@ -105,6 +105,8 @@ impl World {
             .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
             .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
             .env("MODEL_FACTORY_KAFKA__TOPICS__REGISTRY_LIFECYCLE", &topics.registry_lifecycle)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__LINEAGE", &topics.lineage)
+            .env("MODEL_FACTORY_LINEAGE__ENABLED", config.lineage.enabled.to_string())
             .env("MODEL_FACTORY_LEDGER__URL", as_worker(&config.ledger.url))
             .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
             .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)

@@ -97,7 +97,7 @@ pub struct FileColumn {
     /// Its name.
     pub name: String,
     /// What it holds, in Parquet's words and in lower case: the logical type where there is one (`string`,
-    /// `timestamp`), else the physical one (`int64`, `double`).
+    /// `timestamp`, `uint8`), else the physical one (`int64`, `double`).
     #[serde(rename = "type")]
     pub kind: String,
 }

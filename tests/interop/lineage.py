@@ -40,7 +40,7 @@ STORIES = {
 
 def slow(profile):
     text = profile.read_text()
-    changed = text.replace("rounds: 200, max_depth: 5", "rounds: 20000, max_depth: 8")
+    changed = text.replace("rounds: 200, max_depth: 5", "rounds: 10000, max_depth: 8")
     changed = changed.replace("early_stopping_rounds: 20", "early_stopping_rounds: 0")
     assert changed != text, "the training profile of the demo looks different by now"
     profile.with_name("slow.yaml").write_text(changed)
@@ -66,6 +66,9 @@ def columns(path):
         column = file.schema.column(at)
         logical = column.logical_type.type
         kind = logical if logical in LOGICAL else column.physical_type
+        if logical == "INT":
+            integer = json.loads(column.logical_type.to_json())
+            kind = f"{'' if integer['isSigned'] else 'u'}int{integer['bitWidth']}"
         kinds.append({"name": column.name, "type": kind.lower()})
     return kinds
 

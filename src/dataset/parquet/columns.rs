@@ -18,8 +18,16 @@ pub fn file_columns(path: &Path) -> Result<Vec<FileColumn>, String> {
 
 fn kind(field: &Type) -> String {
     let about = field.get_basic_info();
-    if let Some(logical) = about.logical_type_ref().and_then(named) {
-        return logical.to_owned();
+    match about.logical_type_ref() {
+        Some(LogicalType::Integer(int)) => {
+            return format!("{}int{}", if int.is_signed { "" } else { "u" }, int.bit_width);
+        }
+        Some(logical) => {
+            if let Some(name) = named(logical) {
+                return name.to_owned();
+            }
+        }
+        None => {}
     }
     match about.converted_type() {
         // What writers before logical types said.
@@ -27,7 +35,7 @@ fn kind(field: &Type) -> String {
         ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS => "timestamp".to_owned(),
         ConvertedType::NONE if field.is_primitive() => field.get_physical_type().to_string().to_lowercase(),
         ConvertedType::NONE => "struct".to_owned(),
-        other => other.to_string().to_lowercase(),
+        other => other.to_string().to_lowercase().replace('_', ""),
     }
 }
 
@@ -45,7 +53,7 @@ fn named(logical: &LogicalType) -> Option<&'static str> {
         LogicalType::Float16 => "float16",
         LogicalType::List => "list",
         LogicalType::Map => "map",
-        // An integer's width says more, and so does what stands on the disk of whatever comes later.
+        // What stands on the disk says enough of whatever comes later.
         _ => return None,
     })
 }

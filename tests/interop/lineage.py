@@ -179,6 +179,10 @@ def send_on(events, path):
         assert meaning(Serde.to_dict(read_back)) == meaning(event), event
         client.emit(read_back)
     written = [json.loads(line) for line in path.read_text().splitlines()]
+    for event in written:
+        # The client says of which version it is.
+        (added,) = event["run"]["facets"].pop("tags")["tags"]
+        assert added["key"] == "openlineage_client_version", added
     assert [meaning(event) for event in written] == [meaning(event) for event in events]
 
 

@@ -40,7 +40,7 @@ impl Account {
     /// each file, in the plan's order; empty before any was opened.
     pub fn of(plan: &TrainPlan, columns: &[Vec<FileColumn>], places: &Places) -> Self {
         let data = plan.files.iter().enumerate().map(|(index, file)| {
-            let schema = columns.get(index).map(|columns| Schema { fields: columns.clone() }.into());
+            let schema = columns.get(index).map(|columns| Schema::of(columns).into());
             let statistics = InputStatistics { row_count: Some(file.rows), size: Some(file.bytes), file_count: 1 };
             let content = Content { sha256: file.sha256, role: "data" };
             input(input_name(&file.reference, places), content, DatasetType::PARQUET, statistics, schema)
@@ -56,7 +56,8 @@ impl Account {
     pub fn judged(mut self, scores: &EvidenceRef, rows: u64, receipt: &GateReceipt, places: &Places) -> Self {
         let statistics = InputStatistics { row_count: Some(rows), size: None, file_count: 1 };
         let name = places.evidence(&scores.reference);
-        let mut scores = input(name, Content::of(scores, "scores"), DatasetType::PARQUET, statistics, None);
+        let schema = Some(Schema::of_scores().into());
+        let mut scores = input(name, Content::of(scores, "scores"), DatasetType::PARQUET, statistics, schema);
         scores.input_facets.data_quality_assertions =
             Some(DataQualityAssertions { assertions: assertions(receipt) }.into());
         self.inputs.push(scores);
@@ -72,7 +73,8 @@ impl Account {
             "scores" => DatasetType::PARQUET,
             _ => DatasetType::FILE,
         };
-        let mut facets = facets(Content { sha256, role }, dataset_type, None);
+        let schema = (role == "scores").then(|| Schema::of_scores().into());
+        let mut facets = facets(Content { sha256, role }, dataset_type, schema);
         if let Some(version) = version {
             facets.version = Version { dataset_version: version.to_owned() }.into();
         }

@@ -1,4 +1,5 @@
 //! Facets: the official ones with the version of their schema, and two of our own.
+#![expect(clippy::struct_field_names, reason = "facets have the fields of their schemas")]
 
 use crate::contract::EvidenceRef;
 use crate::identity::{Digest, RunId, RunKey};
@@ -73,7 +74,7 @@ facets! {
         emission_pattern: EmissionPattern,
     }
     Schema => "1-2-0" "SchemaDatasetFacet", "The columns of a file, used or not." {
-        fields: Vec<FileColumn>,
+        fields: Vec<Column>,
     }
     Version => "1-0-1" "DatasetVersionDatasetFacet", "Which content is meant." {
         dataset_version: String,
@@ -99,6 +100,37 @@ facets! {
     }
     DataQualityAssertions => "1-1-0" "DataQualityAssertionsDatasetFacet", "What the gate found." {
         assertions: Vec<Assertion>,
+    }
+}
+
+/// A column of a dataset.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What it holds; left out where that is not known.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+impl From<&FileColumn> for Column {
+    fn from(column: &FileColumn) -> Self {
+        Self { name: column.name.clone(), kind: Some(column.kind.clone()) }
+    }
+}
+
+impl Schema {
+    /// The columns that a file declares.
+    pub fn of(columns: &[FileColumn]) -> Self {
+        Self { fields: columns.iter().map(Column::from).collect() }
+    }
+
+    /// The columns of scores. Ids are numbers or text, as they are in the data.
+    pub fn of_scores() -> Self {
+        let columns = [("row_id", None), ("label", Some("boolean")), ("score", Some("float"))];
+        let column =
+            |(name, kind): (&str, Option<&str>)| Column { name: name.to_owned(), kind: kind.map(str::to_owned) };
+        Self { fields: columns.into_iter().map(column).collect() }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::pipeline::{Direction, GateReceipt};
 /// One for each condition of the receipt, under the name by which `failed` lists it.
 pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     let thresholds = receipt.thresholds.iter().map(|verdict| {
-        let bound = Bound { direction: verdict.direction, on: verdict.on, bound: verdict.bound };
+        let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
         let found = (verdict.compared, verdict.holds, verdict.reason.as_str());
         bound.assertion(&verdict.metric, verdict.threshold.clone(), found)
     });
@@ -23,7 +23,7 @@ pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
         actual: Some(positives.found.to_string()),
     };
     let champion = receipt.champion.iter().flat_map(|champion| &champion.differences).map(|verdict| {
-        let bound = Bound { direction: verdict.direction, on: verdict.on, bound: verdict.bound };
+        let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
         let found = (verdict.compared, verdict.holds, verdict.reason.as_str());
         bound.assertion(&format!("champion.{}", verdict.metric), verdict.name(), found)
     });
@@ -36,7 +36,7 @@ const BLOCKS: &str = "error";
 struct Bound {
     direction: Direction,
     on: ThresholdBasis,
-    bound: f64,
+    limit: f64,
 }
 
 impl Bound {
@@ -57,7 +57,7 @@ impl Bound {
             severity: BLOCKS,
             name,
             description: reason.to_owned(),
-            expected: self.bound.to_string(),
+            expected: self.limit.to_string(),
             actual: compared.map(|value| value.to_string()),
         }
     }

@@ -118,6 +118,9 @@ def check_end(event, evidence, gate, packed):
             assert statistics["size"] == path.stat().st_size
     scores = one(event["inputs"], "scores")
     rows = pq.ParquetFile(scores["name"]).metadata.num_rows
+    told = scores["facets"]["schema"]["fields"]
+    for column, stored in zip(told, columns(scores["name"]), strict=True):
+        assert column == {key: value for key, value in stored.items() if key in column}, (column, stored)
     assert rows == scores["inputFacets"]["inputStatistics"]["rowCount"]
     assert rows == outputs["scores"]["outputFacets"]["outputStatistics"]["rowCount"]
     found = {one["name"]: one for one in scores["inputFacets"]["dataQualityAssertions"]["assertions"]}

@@ -1,7 +1,9 @@
 //! What a run read and wrote, as far as it is known at a step of it.
 
 use super::event::{DatasetFacets, InputDataset, InputFacets, OutputDataset, OutputFacets};
-use super::facets::{Content, DataQualityAssertions, DatasetType, InputStatistics, OutputStatistics, Schema, Version};
+use super::facets::{
+    Content, DataQualityAssertions, DatasetType, InputStatistics, Omitted, OutputStatistics, Schema, Version,
+};
 use super::gate::assertions;
 use super::naming::{DatasetName, Places};
 use crate::contract::{EvidenceRef, Location, Reference};
@@ -14,6 +16,7 @@ pub struct Account {
     pub(super) inputs: Vec<InputDataset>,
     pub(super) outputs: Vec<OutputDataset>,
     pub(super) manifests: Vec<PinnedManifest>,
+    pub(super) omitted: Option<Omitted>,
 }
 
 /// Something that a run left.
@@ -48,7 +51,18 @@ impl Account {
         let champion = plan.champion.as_ref().map(|champion| &champion.bundle);
         let earlier = [("baseline", plan.baseline.as_ref()), ("champion", champion)];
         let models = earlier.into_iter().filter_map(|(role, bundle)| Some(model(role, bundle?, places)));
-        Self { inputs: data.chain(models).collect(), outputs: Vec::new(), manifests: plan.manifests.clone() }
+        Self {
+            inputs: data.chain(models).collect(),
+            outputs: Vec::new(),
+            manifests: plan.manifests.clone(),
+            omitted: None,
+        }
+    }
+
+    /// Of a plan whose files have more columns than can be told.
+    pub fn without_columns(plan: &TrainPlan, places: &Places) -> Self {
+        let omitted = Some(Omitted { schemas: plan.files.len() as u64, ..Omitted::default() });
+        Self { omitted, ..Self::of(plan, &[], places) }
     }
 
     /// With what the gate found. It judges the scores of the test window, so its verdicts are on them.

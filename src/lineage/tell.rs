@@ -54,9 +54,9 @@ impl Teller {
 
     /// The event as JSON.
     pub fn event(&self, state: RunState, moment: &Moment<'_>, account: Account) -> Vec<u8> {
-        let Account { inputs, outputs, manifests } = account;
+        let Account { inputs, outputs, manifests, omitted } = account;
         let mut ours = moment.ours();
-        ours.manifests = manifests;
+        (ours.manifests, ours.omitted) = (manifests, omitted);
         let facets = RunFacets {
             parent: self.parent(&moment.request.platform_run_id).into(),
             processing_engine: ProcessingEngine {

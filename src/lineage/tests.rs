@@ -59,6 +59,14 @@ fn the_same_moment_is_the_same_bytes_and_says_who_what_and_why() {
 }
 
 #[test]
+fn columns_that_were_too_many_to_be_told_are_counted() {
+    let (_, told) = event(RunState::Running, None, Account::without_columns(&plan(), &places()), 900_000);
+    let ours = &told["run"]["facets"]["modelFactory_run"];
+    check(SchemaName::LineageRunFacet, ours).unwrap();
+    assert_eq!(ours["omitted"]["schemas"], plan().files.len());
+}
+
+#[test]
 fn an_event_that_is_too_large_leaves_out_columns_first_then_inputs_and_says_so() {
     let omitted = |event: &Value| {
         let ours = &event["run"]["facets"]["modelFactory_run"];

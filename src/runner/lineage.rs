@@ -30,8 +30,12 @@ impl Runner {
         job_dir: &Path,
     ) -> Result<(), Interrupted> {
         let Some(places) = &self.lineage else { return Ok(()) };
-        let Some(columns) = found_columns(job_dir).await else { return Ok(()) };
-        self.tell(lease, Known::Read, Account::of(&resolved.plan, &columns, places)).await
+        let account = match found_columns(job_dir).await {
+            Found::Columns(columns) => Account::of(&resolved.plan, &columns, places),
+            Found::TooMany => Account::without_columns(&resolved.plan, places),
+            Found::Nothing => return Ok(()),
+        };
+        self.tell(lease, Known::Read, account).await
     }
 
     async fn tell(&self, lease: &Lease, known: Known, account: Account) -> Result<(), Interrupted> {
@@ -90,14 +94,29 @@ fn written<'a>(at: &'a EvidenceRef, role: &'static str, bytes: Option<u64>) -> W
     Written { path: &at.reference, sha256: at.sha256, version: None, role, rows: None, bytes, files: 1 }
 }
 
-/// As the child left them; none where it did not get that far.
-async fn found_columns(job_dir: &Path) -> Option<Vec<Vec<FileColumn>>> {
+/// What the child left of columns.
+enum Found {
+    /// Those of each file.
+    Columns(Vec<Vec<FileColumn>>),
+    /// More than can be told.
+    TooMany,
+    /// It did not get that far.
+    Nothing,
+}
+
+async fn found_columns(job_dir: &Path) -> Found {
     let path = job_dir.join(COLUMNS_FILE);
-    let size = tokio::fs::metadata(&path).await.ok()?.len();
-    if size > MAX_COLUMNS_BYTES {
-        warn!(bytes = size, "the columns of the data files are too many to be told");
-        return None;
+    match tokio::fs::metadata(&path).await {
+        Ok(about) if about.len() > MAX_COLUMNS_BYTES => return Found::TooMany,
+        Ok(_) => {}
+        Err(_) => return Found::Nothing,
     }
-    let bytes = tokio::fs::read(&path).await.ok()?;
-    serde_json::from_slice(&bytes).map_err(|error| warn!(%error, "the columns of the data files do not read")).ok()
+    let read = tokio::fs::read(&path).await.map_err(|error| error.to_string());
+    match read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())) {
+        Ok(columns) => Found::Columns(columns),
+        Err(error) => {
+            warn!(%error, "the columns of the data files do not read");
+            Found::Nothing
+        }
+    }
 }

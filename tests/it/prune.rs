@@ -2,6 +2,7 @@
 
 use crate::support::{World, arrival, as_role, bring, eventually, fresh_database, ledger_on, revision};
 use model_factory::ledger::{Ledger, LedgerSettings, Outcome, Pruned, Step};
+use model_factory::lineage::LineageSettings;
 use model_factory::run::{FailureCode, State, Transition};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -63,6 +64,26 @@ async fn fail_one(ledger: &Ledger) {
 fn cancel(run_id: &str) -> Value {
     json!({"schema_version": "learning.mf_cancel.v0", "request_id": "req-cancel-0001", "run_id": run_id,
            "requester_principal": "tests", "reason": "no longer needed"})
+}
+
+#[tokio::test]
+async fn lineage_of_a_run_that_ended_goes_once_it_was_sent() {
+    const STATED: &str = "UPDATE lineage_outbox SET sent_at = now(), sent_topic = 't', sent_partition = 0,
+                              sent_offset = id WHERE event_type = 'START'";
+    let url = fresh_database().await;
+    let on = LineageSettings { enabled: true, ..LineageSettings::default() };
+    let ledger = ledger_on(&url, |_| {}).await.telling(&on, 900_000);
+    bring(&ledger, &revision("req-prune-0001", "c1")).await;
+    bring(&ledger, &revision("req-prune-0002", "c2")).await;
+    fail_one(&ledger).await;
+    ledger.claim("w").await.unwrap().expect("a run that stays open");
+    sql(&url, &[STATED]).await;
+    sql(&url, &LONG_AGO).await;
+    let dry = prune(&url, true).await;
+    assert_eq!((dry.outbox, count(&url, "lineage_outbox").await), (1, 3));
+    assert_eq!(prune(&url, false).await, dry);
+    assert_eq!(count(&url, "lineage_outbox WHERE event_type = 'FAIL' AND sent_at IS NULL").await, 1);
+    assert_eq!(count(&url, "lineage_outbox WHERE event_type = 'START'").await, 1, "of the open run");
 }
 
 #[tokio::test]

@@ -158,8 +158,8 @@ async fn only_what_is_acknowledged_under_its_fence_is_marked_and_one_event_of_a_
         let event: Value = serde_json::from_slice(&row.value).unwrap();
         (row, event["eventType"].as_str().unwrap().to_owned())
     };
-    let (row, state) = given(ledger.unsent_lineage(&held, 10).await.unwrap());
-    assert_eq!((state.as_str(), ledger.unsent(&held, 10, 1_000).await.unwrap().len()), ("START", 1));
+    let (row, first) = given(ledger.unsent_lineage(&held, 10).await.unwrap());
+    assert_eq!((first.as_str(), ledger.unsent(&held, 10, 1_000).await.unwrap().len()), ("START", 1));
     let sent = |shards: &[model_factory::ledger::Shard]| model_factory::ledger::Sent {
         id: row.id,
         kind: row.kind,

@@ -144,7 +144,8 @@ fn every_guarantee_notices_a_bad_history() {
         ("lineage", |h| drop(h.lineage.pop())),
         ("lineage", |h| h.lineage.push(lineage(9, "FAIL"))),
         ("lineage", |h| {
-            h.lineage[2].value = h.lineage[2].value.iter().map(|b| if *b == b'u' { b'v' } else { *b }).collect()
+            let changed = String::from_utf8(h.lineage[2].value.clone()).unwrap().replace("\"u\"", "\"v\"");
+            h.lineage[2].value = changed.into_bytes();
         }),
         ("lineage", |h| {
             let mut again = h.lineage[1].clone();

@@ -21,6 +21,7 @@
 
 pub mod contract;
 pub mod identity;
+pub mod logbook;
 pub mod pipeline;
 pub mod run;
 

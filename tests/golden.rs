@@ -6,6 +6,7 @@ use model_factory::contract::{
     PublishRetryRequest, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainingProfile, parse,
     schema_text,
 };
+use model_factory::logbook::{ActKind, Body};
 use model_factory::pipeline::{
     BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
 };
@@ -173,6 +174,13 @@ fn requests_with_the_meaning_of_the_platforms_vectors_get_their_keys() {
 }
 
 #[test]
+fn the_audit_logs_schema_names_every_act() {
+    let schema: Value = serde_json::from_str(schema_text(SchemaName::AuditActs)).unwrap();
+    let kinds: Vec<&str> = ActKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(schema["properties"]["acts"]["items"]["properties"]["act"]["enum"], json!(kinds));
+}
+
+#[test]
 fn types_and_schemas_know_the_same_fields() {
     fn both_ways<T: DeserializeOwned + serde::Serialize>(schema: SchemaName) {
         let text: Value = serde_json::from_str(schema_text(schema)).unwrap();
@@ -204,6 +212,7 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<GateReceipt>(SchemaName::GateReceipt);
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
     both_ways::<PublishReceipt>(SchemaName::PublishReceipt);
+    both_ways::<Body>(SchemaName::AuditActs);
     both_ways::<BundleManifest>(SchemaName::Bundle);
     both_ways::<DatasetManifest>(SchemaName::DatasetManifest);
     both_ways::<TrainerJob>(SchemaName::TrainerJob);

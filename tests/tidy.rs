@@ -14,8 +14,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "app audit bench child cli config contract dataset dev doctor evidence identity intake kafka ledger pipeline rebuild \
-         run runner scoring signing telemetry trainer version",
+        "app audit bench child cli config contract dataset dev doctor evidence identity intake kafka ledger logbook pipeline \
+         rebuild run runner scoring signing telemetry trainer version",
     ),
     (
         "app",
@@ -33,7 +33,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("run", "identity"),
     ("pipeline", "contract identity run"),
     ("kafka", "secret"),
-    ("ledger", "authority contract faults identity run secret"),
+    ("ledger", "authority contract faults identity logbook run secret"),
+    ("logbook", "contract identity run"),
     ("evidence", "contract faults identity objects run"),
     ("dataset", "contract identity objects pipeline run"),
     ("objects", ""),
@@ -326,6 +327,8 @@ fn migrations_only_add(files: &Files) -> Vec<String> {
     for (path, text) in files.iter().filter(|(path, _)| later(path).is_some()) {
         let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
         for statement in code.join(" ").to_uppercase().split(';') {
+            // What a new trigger refuses is not done by the migration.
+            let statement = statement.replace("OR TRUNCATE ON", "ON");
             let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ");
             let begins = AT_THE_START.iter().find(|start| statement.starts_with(*start));
             let refused = ANYWHERE.iter().find(|word| statement.contains(*word)).or(begins);

@@ -56,7 +56,9 @@ BEGIN
                              'SELECT, DELETE'),
         ('acts',             'SELECT, INSERT', NULL),
         ('registry_events',  'SELECT, INSERT', 'SELECT, DELETE'),
-        ('relay_shards',     'SELECT, UPDATE', NULL);
+        ('relay_shards',     'SELECT, UPDATE', NULL),
+        -- Whoever deletes history tells of it in the same transaction. Nobody changes what is told.
+        ('audit_log',        'SELECT, INSERT', 'SELECT, INSERT');
 
     SELECT coalesce(t.relname, s.table_name) INTO stray
       FROM (SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')) t

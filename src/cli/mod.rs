@@ -2,6 +2,8 @@
 //!
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
+mod actor;
+mod audit_log;
 mod bench;
 mod config;
 mod dead_letters;
@@ -57,6 +59,7 @@ enum Command {
     Reproduce(reproduce::ReproduceArgs),
     Score(score::ScoreArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Audit(audit_log::AuditArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
     Config(config::ConfigArgs),
@@ -161,6 +164,7 @@ impl Cli {
             Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Audit(args) => runtime()?.block_on(args.run(config)),
             Command::Report(args) => runtime()?.block_on(args.run(config)),
             Command::Verify(args) => args.run(),
             Command::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),

@@ -14,6 +14,8 @@ pub const POINTS: &[&str] = &[
     "intake.polled",
     "admit.begun",
     "admit.inserted",
+    "audit.before",
+    "audit.told",
     "admit.committed",
     "intake.decided",
     "intake.settled",

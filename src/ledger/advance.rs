@@ -62,6 +62,7 @@ impl Ledger {
         }
         additions.store(&mut transaction, &lease.worker).await?;
         reach("advance.taken")?;
+        additions.seal(&mut transaction, &lease.worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("advance.committed")?;
         Ok(Guarded::Won(state))
@@ -114,6 +115,7 @@ impl Ledger {
         }
         run.store(&mut transaction, held.1, None).await?;
         additions.store(&mut transaction, worker).await?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         Ok(Guarded::Won(run.state))
     }

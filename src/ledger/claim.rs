@@ -65,6 +65,7 @@ impl Ledger {
         run.store(&mut transaction, read_fence, Some(self.settings.lease_seconds)).await?;
         additions.store(&mut transaction, worker).await?;
         reach("claim.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("claim.committed")?;
         Ok(Some(Lease {

@@ -166,7 +166,7 @@ pub(super) fn refusal_drafts(
     let record = &arrival.record;
     let Coordinates { topic, partition, offset } = &record.coordinates;
     let stream = format!("refused:{topic}/{partition}/{offset}");
-    let digest = Digest::of(&record.value);
+    let digest = arrival.sha256;
     let mut letter = vec![
         ("mf_code".to_owned(), rejection.code.as_str().to_owned()),
         ("mf_category".to_owned(), rejection.code.category().as_str().to_owned()),

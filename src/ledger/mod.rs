@@ -6,7 +6,9 @@
 
 mod admit;
 mod advance;
+mod agreement;
 mod answer;
+mod audit_log;
 mod claim;
 mod control;
 mod events;
@@ -27,6 +29,7 @@ mod survey;
 mod transport;
 mod types;
 
+pub use agreement::{Agreeing, AuditVerdict};
 pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;

@@ -74,6 +74,7 @@ impl Ledger {
             .map_err(|error| Fault::Refused(error.to_string()))?;
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         Ok(Some(run.run_id))
     }
@@ -109,6 +110,7 @@ impl Ledger {
             additions.store(&mut transaction, worker).await?;
         }
         reach("withdraw.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("withdraw.committed")?;
         Ok(Some(run.run_id))

@@ -1,11 +1,13 @@
 //! The outbox from the relay's side: shards, what is unsent, what was acknowledged.
 
 use super::advance::now;
+use super::audit_log::Cause;
 use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{ConfirmedBy, Fault, Ledger};
 use crate::faults::reach;
+use crate::logbook::{Actor, ActorKind};
 use crate::run::{State, Transition};
 use chrono::TimeDelta;
 use metrics::counter;
@@ -90,13 +92,17 @@ impl Ledger {
         .bind(relay)
         .fetch_all(&mut *transaction)
         .await?;
+        let mut additions = Additions::default();
         for row in &rows {
             if row.try_get::<String, _>(1)? == OutboxKind::Publication.as_str() {
                 let at = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-                self.acknowledge(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
+                let run_id: String = row.try_get(0)?;
+                self.acknowledge(&mut transaction, relay, &run_id, at, &mut additions).await?;
             }
         }
+        additions.store(&mut transaction, relay).await?;
         reach("mark.taken")?;
+        additions.seal(&mut transaction, relay).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("mark.committed")?;
         let refused = (sent.len() - rows.len()) as u64;
@@ -113,6 +119,7 @@ impl Ledger {
         relay: &str,
         run_id: &str,
         coordinates: (String, i32, i64),
+        additions: &mut Additions,
     ) -> Result<(), Fault> {
         let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
             .bind(run_id)
@@ -123,11 +130,14 @@ impl Ledger {
             return Ok(());
         }
         let at = now(connection).await?;
-        let mut additions = Additions::default();
+        let (topic, partition, offset) = &coordinates;
+        let mut cause = Cause::of(Actor::new(ActorKind::Worker, relay));
+        cause.subject.acknowledged_at = Some(format!("{topic}/{partition}/{offset}"));
+        additions.cause = Some(cause);
         run.published = Some(coordinates);
         let awaits = self.publish.confirm == ConfirmedBy::Registry && run.confirmed_by.is_none();
         if !awaits {
-            run.step(Transition::Publish, None, at, relay, &mut additions)
+            run.step(Transition::Publish, None, at, relay, additions)
                 .map_err(|error| Fault::Refused(error.to_string()))?;
         } else if !run.is_parked() {
             // Why it was not acknowledged earlier is over.
@@ -135,7 +145,7 @@ impl Ledger {
             run.answer_due_at = Some(at + TimeDelta::seconds(i64::from(self.publish.registry_patience_seconds)));
         }
         run.store(connection, run.fence, None).await?;
-        additions.store(connection, relay).await
+        Ok(())
     }
 }
 

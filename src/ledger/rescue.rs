@@ -68,6 +68,7 @@ impl Ledger {
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
         reach("rescue.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("rescue.committed")?;
         Ok(Some((run.run_id, run.state)))

@@ -1,10 +1,12 @@
 //! Run rows under lock: read, changed in memory by the one transition function, written back guarded.
 
 use super::Fault;
+use super::audit_log::Cause;
 use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
 use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest, parse_accepted};
 use crate::identity::{Digest, RunId, RunKey};
+use crate::logbook::{Act, Change};
 use crate::run::{ExecutionMode, FailureCode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
@@ -62,6 +64,10 @@ pub(super) struct Additions {
     pub(super) transitions: Vec<TransitionDraft>,
     pub(super) acts: Vec<ActDraft>,
     pub(super) outbox: Vec<OutboxDraft>,
+    /// For the audit log.
+    pub(super) told: Vec<Act>,
+    /// Because of what the next things are done; the worker's own doing where there is none.
+    pub(super) cause: Option<Cause>,
 }
 
 /// `SELECT` of a run with its first request, in the order that [`LockedRun::read`] expects, followed by
@@ -160,6 +166,15 @@ impl LockedRun {
             self.cancel_requested = false;
         }
         self.reason = reason.as_ref().map(|reason| (reason.code.as_str().to_owned(), reason.message.clone()));
+        let change = Change {
+            seq: self.next_seq,
+            transition,
+            from,
+            to,
+            execution_mode: mode,
+            attempt: self.full_run_attempts,
+            fence: self.fence,
+        };
         additions.transitions.push(TransitionDraft {
             run_id: self.run_id.clone(),
             seq: self.next_seq,
@@ -171,12 +186,26 @@ impl LockedRun {
             fence: self.fence,
             reason: reason.clone(),
         });
-        self.tell(NewEvent::of(event_of(transition, reason.as_ref()), reason), at, worker, additions);
+        let event = NewEvent::of(event_of(transition, reason.as_ref()), reason);
+        self.tell_of(event, Some(change), at, worker, additions);
         Ok(())
     }
 
     /// Adds an event with the next number.
     pub(super) fn tell(&mut self, event: NewEvent, at: DateTime<Utc>, worker: &str, additions: &mut Additions) {
+        self.tell_of(event, None, at, worker, additions);
+    }
+
+    /// The world and the audit log.
+    fn tell_of(
+        &mut self,
+        event: NewEvent,
+        change: Option<Change>,
+        at: DateTime<Utc>,
+        worker: &str,
+        additions: &mut Additions,
+    ) {
+        additions.act_of(self, &event, change, worker);
         additions.outbox.push(lifecycle_draft(self, event, at, worker));
         self.next_seq += 1;
     }

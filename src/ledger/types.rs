@@ -63,6 +63,8 @@ pub struct SourceRecord {
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub(super) record: SourceRecord,
+    /// Of its bytes.
+    pub(super) sha256: Digest,
     /// The typed message, or why it is refused.
     pub(super) parsed: Result<Message, Rejection>,
     /// Of training requests.
@@ -95,7 +97,7 @@ impl Arrival {
             Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
-        Self { record, parsed, fingerprint, grant }
+        Self { sha256: Digest::of(&record.value), record, parsed, fingerprint, grant }
     }
 
     /// The typed message, or why it is refused.
@@ -171,6 +173,21 @@ pub enum Outcome {
         /// Why.
         code: FailureCode,
     },
+}
+
+impl Outcome {
+    /// The name in the ledger.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Admitted { .. } => "ADMITTED",
+            Self::DuplicateRequest { .. } => "DUPLICATE_REQUEST",
+            Self::DuplicateRun { .. } => "DUPLICATE_RUN",
+            Self::Conflict { .. } => "CONFLICT",
+            Self::Rejected { .. } => "REJECTED",
+            Self::CommandApplied { .. } => "COMMAND_APPLIED",
+            Self::CommandRejected { .. } => "COMMAND_REJECTED",
+        }
+    }
 }
 
 /// A worker's right to work on a run.

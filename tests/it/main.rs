@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
 mod audit;
+mod audit_log;
 mod authority;
 mod broken_rows;
 mod bundle;

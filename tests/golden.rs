@@ -6,7 +6,7 @@ use model_factory::contract::{
     PublishRetryRequest, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainingProfile, parse,
     schema_text,
 };
-use model_factory::logbook::{ActKind, Body};
+use model_factory::logbook::{ActKind, AnomalyCode, Body, Reconciliation};
 use model_factory::pipeline::{
     BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
 };
@@ -174,10 +174,13 @@ fn requests_with_the_meaning_of_the_platforms_vectors_get_their_keys() {
 }
 
 #[test]
-fn the_audit_logs_schema_names_every_act() {
+fn schemas_name_every_act_and_every_anomaly() {
     let schema: Value = serde_json::from_str(schema_text(SchemaName::AuditActs)).unwrap();
     let kinds: Vec<&str> = ActKind::ALL.iter().map(|kind| kind.as_str()).collect();
     assert_eq!(schema["properties"]["acts"]["items"]["properties"]["act"]["enum"], json!(kinds));
+    let schema: Value = serde_json::from_str(schema_text(SchemaName::Reconciliation)).unwrap();
+    let codes: Vec<&str> = AnomalyCode::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(schema["properties"]["anomalies"]["items"]["properties"]["code"]["enum"], json!(codes));
 }
 
 #[test]
@@ -213,6 +216,7 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
     both_ways::<PublishReceipt>(SchemaName::PublishReceipt);
     both_ways::<Body>(SchemaName::AuditActs);
+    both_ways::<Reconciliation>(SchemaName::Reconciliation);
     both_ways::<BundleManifest>(SchemaName::Bundle);
     both_ways::<DatasetManifest>(SchemaName::DatasetManifest);
     both_ways::<TrainerJob>(SchemaName::TrainerJob);

@@ -22,6 +22,14 @@ CREATE TYPE public.run_state AS ENUM (
     'PUBLISHED'
 );
 
+CREATE FUNCTION public.audit_log_is_append_only() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_log is append-only: % is refused', TG_OP;
+END
+$$;
+
 CREATE TABLE public.acts (
     id bigint NOT NULL,
     run_id text NOT NULL,
@@ -39,6 +47,18 @@ ALTER TABLE public.acts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.audit_log (
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    body text NOT NULL,
+    previous bytea NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT audit_log_body_check CHECK (((octet_length(body) >= 2) AND (octet_length(body) <= 67108864))),
+    CONSTRAINT audit_log_digest_check CHECK ((length(digest) = 32)),
+    CONSTRAINT audit_log_previous_check CHECK ((length(previous) = 32)),
+    CONSTRAINT audit_log_seq_check CHECK ((seq >= 1))
 );
 
 CREATE TABLE public.inbox (
@@ -148,6 +168,7 @@ CREATE TABLE public.runs (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     counted_for text,
+    platform_run_id text,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -190,6 +211,9 @@ CREATE TABLE public.transitions (
 
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
 
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
@@ -240,6 +264,8 @@ CREATE INDEX runs_awaiting_an_answer ON public.runs USING btree (answer_due_at) 
 
 CREATE INDEX runs_by_near_key ON public.runs USING btree (near_key);
 
+CREATE INDEX runs_by_platform_run ON public.runs USING btree (platform_run_id, run_id) WHERE (platform_run_id IS NOT NULL);
+
 CREATE INDEX runs_counted_by_day ON public.runs USING btree (counted_for, created_at) WHERE (counted_for IS NOT NULL);
 
 CREATE INDEX runs_counted_in_flight ON public.runs USING btree (counted_for) WHERE ((counted_for IS NOT NULL) AND (state = ANY (ARRAY['QUEUED'::public.run_state, 'RUNNING'::public.run_state, 'EVAL_READY'::public.run_state])));
@@ -253,6 +279,8 @@ CREATE INDEX runs_queued ON public.runs USING btree (tenant, priority DESC, avai
 CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
 
 CREATE INDEX runs_without_publish_receipt ON public.runs USING btree (available_at, run_id) WHERE ((state = 'PUBLISHED'::public.run_state) AND (reason_code IS NULL) AND (NOT (refs ? 'publish_receipt'::text)));
+
+CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.audit_log_is_append_only();
 
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);

@@ -15,6 +15,7 @@ mod measure;
 mod migrate;
 mod progress;
 mod prune;
+mod reconcile;
 mod report;
 mod reproduce;
 mod runs;
@@ -60,6 +61,7 @@ enum Command {
     Score(score::ScoreArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Audit(audit_log::AuditArgs),
+    Reconcile(reconcile::ReconcileArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
     Config(config::ConfigArgs),
@@ -165,6 +167,7 @@ impl Cli {
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
             Command::Audit(args) => runtime()?.block_on(args.run(config)),
+            Command::Reconcile(args) => runtime()?.block_on(args.run(config()?)),
             Command::Report(args) => runtime()?.block_on(args.run(config)),
             Command::Verify(args) => args.run(),
             Command::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),

@@ -63,6 +63,7 @@ schemas! {
     ParityVectors => "parity_vectors.v0", "evidence/parity_vectors.v0.json";
     Bundle => "bundle.v0", "evidence/bundle.v0.json";
     AuditActs => "audit_acts.v0", "evidence/audit_acts.v0.json";
+    Reconciliation => "reconciliation.v0", "evidence/reconciliation.v0.json";
     TrainerJob => "trainer_job.v0", "trainer/trainer_job.v0.json";
     TrainerResult => "trainer_result.v0", "trainer/trainer_result.v0.json";
     TrainingProfile => "training_profile.v0", "profiles/training_profile.v0.json";

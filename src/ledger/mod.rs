@@ -21,6 +21,7 @@ mod progress;
 mod prune;
 mod quota;
 mod receipts;
+mod reconcile;
 mod relay;
 mod rescue;
 mod rows;

@@ -115,6 +115,9 @@ def main(binary, brokers, database, state):
     assert sorted(refused) == ["MESSAGE_NOT_JSON", "MESSAGE_TOO_LARGE", "REQUEST_ID_PAYLOAD_MISMATCH"], refused.keys()
     assert refused["MESSAGE_NOT_JSON"] == b"not a request"
     assert json.loads(refused["MESSAGE_TOO_LARGE"])["bytes"] == 950_000
+    # For audit_log.py: what this worker did, as others are given it.
+    subprocess.run([binary, "audit", "verify"], env=environment, check=True)
+    subprocess.run([binary, "audit", "export", "--output", str(state / "audit.jsonl")], env=environment, check=True)
     bundle = publication["bundle_id"][:12]
     print(f"worker: {len(events)} events in order, one publication of {bundle}…, {len(letters)} dead letters")
 

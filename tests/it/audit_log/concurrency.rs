@@ -76,7 +76,7 @@ async fn a_writer_that_dies_before_its_commit_leaves_neither_and_after_it_both()
         world.send(&[request("req-dies-0001").to_string().into_bytes()]).await;
         let mark = world.folder.path().join("mark");
         let port = url::Url::parse(&world.config.ledger.url).unwrap().port().unwrap().to_string();
-        let mut command = world.command(&["worker", "--roles", "intake"]);
+        let mut command = world.command(&["worker", "--roles", "intake", "--from", "earliest"]);
         command
             .env("MODEL_FACTORY_FAULT__POINT", point)
             .env("MODEL_FACTORY_FAULT__ACTION", action)

@@ -3,6 +3,7 @@
 mod concurrency;
 mod offline;
 mod operators;
+mod reconciliation;
 mod tampering;
 mod told;
 

@@ -53,7 +53,7 @@ async fn what_became_of_each_record_is_told_with_who_asked_and_the_digest_of_its
     assert_eq!(conflict.actor, requester("tests"));
     assert_eq!(invalid.actor, Actor::new(ActorKind::Worker, "intake-1"), "nobody can be named");
     assert_eq!(invalid.subject.request_id.as_deref(), Some("req-told-0003"));
-    assert_eq!(code(unreadable), Some(FailureCode::SchemaInvalid));
+    assert_eq!(code(unreadable), Some(FailureCode::MessageNotJson));
     assert_eq!((again.act, again.outcome.as_deref()), (ActKind::RequestDeduplicated, Some("DUPLICATE_REQUEST")));
 
     // Brought again, and once more under another offset: decided and told before.
@@ -168,7 +168,10 @@ async fn a_run_from_request_to_the_registrys_word_is_told_whole_with_evidence_th
             "publish.receipt_written"
         ]
     );
-    assert!(evidence(passed).is_superset(&BTreeSet::from(["eval_report", "gate_receipt", "bundle"])), "{passed:?}");
+    assert!(
+        evidence(passed).is_superset(&BTreeSet::from(["eval_report", "gate_receipt", "bundle/bundle.json"])),
+        "{passed:?}"
+    );
     let failed = only(&told, ActKind::RunGateFailed);
     assert_eq!(code(failed), Some(FailureCode::GateFail));
     assert!(evidence(failed).contains("gate_receipt"), "{failed:?}");
@@ -181,8 +184,6 @@ async fn a_run_from_request_to_the_registrys_word_is_told_whole_with_evidence_th
     for act in &told {
         for (role, at) in act.evidence.iter().filter(|(role, _)| *role != "request") {
             let place = stored.join(&at.reference);
-            // A bundle is a folder; its digest is that of its manifest.
-            let place = if place.is_dir() { place.join("bundle.json") } else { place };
             assert_eq!(Digest::of(&std::fs::read(&place).unwrap()), at.sha256, "{role}");
             read += 1;
         }

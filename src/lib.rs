@@ -13,6 +13,7 @@
 //! - A Kafka offset moves only after the ledger has committed what became of the record.
 //! - Every write to a run that is open carries its fence; a lost lease writes nothing.
 //! - Every event is inserted by the transaction whose change it tells; only the relay produces.
+//! - Every act that decides something is told in the audit log by the transaction that does it.
 //! - Evidence is write-once; a name never changes its bytes.
 //! - The pure rooms (`contract`, `identity`, `run`, `pipeline`) know no clock, file, socket or chance.
 //! - Where there is a policy, nothing comes in that it does not allow; no decision rests on a header.

@@ -5,7 +5,7 @@
 //! holds up the one who has it.
 
 use super::events::NewEvent;
-use super::fault::{commit_fault, committed};
+use super::fault::commit_fault;
 use super::rows::{Additions, LockedRun, unreadable};
 use super::types::{Arrival, Outcome};
 use super::{Fault, Ledger};
@@ -191,8 +191,7 @@ impl Ledger {
     pub async fn tell(&self, by: &str, acts: &[Act]) -> Result<(), Fault> {
         let mut transaction = self.pool.begin().await?;
         append(&mut transaction, by, acts).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("audit.committed")
+        transaction.commit().await.map_err(commit_fault)
     }
 
     /// Where the log stands.

@@ -294,7 +294,7 @@ mod tests {
             (waiting(Some(FailureCode::PublishUnavailable)), &[A::RunOpen]),
             (waiting(Some(FailureCode::PublishRejected)), &[A::PublicationParked]),
         ];
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen: std::collections::BTreeSet<A> = std::collections::BTreeSet::new();
         for (run, expected) in cases {
             assert_eq!(run.anomalies(), expected, "{run:?}");
             seen.extend(expected);

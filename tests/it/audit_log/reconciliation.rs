@@ -24,7 +24,7 @@ async fn a_platform_run_is_counted_and_what_does_not_add_up_is_named() {
     again["publish_allowed"] = json!(false);
     conflict["config_revision"] = json!("other");
     let mut failing = request("req-count-03");
-    failing["governance_profile_ref"] = json!("profiles/hard_gate.yaml");
+    failing["governance_profile_ref"] = json!("profiles/governance_strict.yaml");
     let mut broken = request("req-count-04");
     broken["training_config_ref"] = json!("profiles/nowhere.yaml");
     let mut elsewhere = request("req-count-05");

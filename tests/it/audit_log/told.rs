@@ -140,7 +140,7 @@ async fn a_run_from_request_to_the_registrys_word_is_told_whole_with_evidence_th
     let mut world = World::new().await;
     world.ledger = world.ledger.clone().publishing(&asks_the_registry(900));
     let mut failing = request("req-whole-0002");
-    failing["governance_profile_ref"] = json!("profiles/hard_gate.yaml");
+    failing["governance_profile_ref"] = json!("profiles/governance_strict.yaml");
     world.send(&[request("req-whole-0001"), failing].map(|value| value.to_string().into_bytes())).await;
     world.admit(2).await;
     world.run_until_idle(2).await;

@@ -9,7 +9,7 @@ mod digest;
 mod near_key;
 mod run_key;
 
-pub use canonical::{canonical_json, document_bytes};
+pub use canonical::{canonical_json, canonical_text, document_bytes};
 pub use digest::{Digest, Hasher, InvalidDigest};
 pub use near_key::{Likeness, likeness, near_key};
 pub use run_key::{RunId, RunKey, RunMeaning, payload_digest, recipe_digest};

@@ -113,24 +113,24 @@ impl Actor {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    /// The run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_id: Option<RunId>,
-    /// The platform run that it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform_run_id: Option<String>,
-    /// The request or command that led to it; the run's first one otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
-    /// The record that led to it, as topic/partition/offset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<String>,
     /// Where a record was acknowledged by the broker, as topic/partition/offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged_at: Option<String>,
+    /// The platform run that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform_run_id: Option<String>,
+    /// The record that led to it, as topic/partition/offset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     /// The registry's event that led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_event_id: Option<String>,
+    /// The request or command that led to it; the run's first one otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
 }
 
 /// Why.
@@ -160,20 +160,20 @@ impl Why {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// Number of the run's event that tells it.
-    pub seq: i64,
-    /// The step.
-    pub transition: Transition,
-    /// From.
-    pub from: State,
-    /// To.
-    pub to: State,
-    /// What a worker does with the run after it.
-    pub execution_mode: ExecutionMode,
     /// Full attempts so far.
     pub attempt: i32,
+    /// What a worker does with the run after it.
+    pub execution_mode: ExecutionMode,
     /// The fence under which it was taken.
     pub fence: i64,
+    /// From.
+    pub from: State,
+    /// Number of the run's event that tells it.
+    pub seq: i64,
+    /// To.
+    pub to: State,
+    /// The step.
+    pub transition: Transition,
 }
 
 /// What was deleted from the ledger.
@@ -182,21 +182,21 @@ pub struct Change {
 pub struct Removed {
     /// Only what had happened before this.
     pub before: DateTime<Utc>,
-    /// Runs whose steps were deleted.
-    pub run_ids: Vec<String>,
-    /// Records that were deleted, as topic/partition/offset.
-    pub records: Vec<String>,
-    /// Rows: steps of runs.
-    pub transitions: u64,
-    /// Rows: sent events and dead letters.
-    pub outbox: u64,
-    /// Rows: events of the registry.
-    pub registry_events: u64,
     /// Rows: records of the request topic.
     pub inbox: u64,
+    /// Rows: sent events and dead letters.
+    pub outbox: u64,
+    /// Records that were deleted, as topic/partition/offset.
+    pub records: Vec<String>,
+    /// Rows: events of the registry.
+    pub registry_events: u64,
+    /// Runs whose steps were deleted.
+    pub run_ids: Vec<String>,
+    /// Rows: steps of runs.
+    pub transitions: u64,
 }
 
-/// One act.
+/// One act. Fields of everything here stand in the order of their names: so they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
@@ -204,29 +204,29 @@ pub struct Act {
     pub act: ActKind,
     /// Who wanted it.
     pub actor: Actor,
-    /// To what.
-    pub subject: Subject,
-    /// What became of the record for ever; with the one act that settles it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-    /// Why it was asked for and not done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<FailureCode>,
-    /// Why, where there is a why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Why>,
     /// The step of the run, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
     /// What it rests on: place and digest by role.
     #[serde(default, skip_serializing_if = "EventRefs::is_empty")]
     pub evidence: EventRefs,
-    /// With `ledger.pruned`: what is gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removed: Option<Removed>,
     /// With `ledger.migrated`: the migrations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<i64>,
+    /// What became of the record for ever; with the one act that settles it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why, where there is a why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Why>,
+    /// Why it was asked for and not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<FailureCode>,
+    /// With `ledger.pruned`: what is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
+    /// To what.
+    pub subject: Subject,
 }
 
 impl Act {

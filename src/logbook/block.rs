@@ -1,7 +1,7 @@
 //! A block: the acts of one transaction as text, with its place in the chain.
 
 use super::{Act, Body};
-use crate::identity::{Digest, Hasher, canonical_json};
+use crate::identity::{Digest, Hasher, canonical_text};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -67,11 +67,17 @@ pub struct Block {
     pub body: String,
 }
 
+/// A [`Body`] that is not owned.
+#[derive(Serialize)]
+struct Written<'a> {
+    acts: &'a [Act],
+    by: &'a str,
+}
+
 impl Block {
     /// The text of these acts.
     pub fn text(by: &str, acts: &[Act]) -> String {
-        let body = serde_json::json!({"acts": acts, "by": by});
-        canonical_json(&body)
+        canonical_text(&Written { acts, by })
     }
 
     /// The block with this text behind a head.
@@ -124,6 +130,7 @@ mod micros {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::canonical_json;
     use crate::logbook::{ActKind, Actor, ActorKind, Subject};
 
     #[test]
@@ -133,6 +140,36 @@ mod tests {
         let bytes = format!("mf.audit_block.v1\n1\n2026-03-01T10:00:00.500000Z\n{}\n{{}}", "0".repeat(64));
         assert_eq!(block.digest, Digest::of(bytes.as_bytes()));
         assert_eq!(block.computed(), block.digest);
+    }
+
+    /// Fields are declared in the order of their names: the schema's examples, and this one with all of them.
+    #[test]
+    fn a_text_is_canonical_whatever_it_holds() {
+        let schema: serde_json::Value =
+            serde_json::from_str(crate::contract::schema_text(crate::contract::SchemaName::AuditActs)).unwrap();
+        let mut all: serde_json::Value = schema["examples"][0].clone();
+        for example in schema["examples"].as_array().unwrap() {
+            for (field, value) in example["acts"][0].as_object().unwrap() {
+                all["acts"][0][field] = value.clone();
+            }
+        }
+        all["acts"][0]["subject"] = serde_json::json!({
+            "run_id": "tr_16a2ad9c3ad29e2e989ece1cb3c61936", "platform_run_id": "p", "request_id": "r", "record": "t/0/1",
+            "acknowledged_at": "t/0/2", "registry_event_id": "e"});
+        all["acts"][0]["reason"]["code"] = "GATE_FAIL".into();
+        let act = &schema["properties"]["acts"]["items"]["properties"];
+        for (field, part) in
+            [("", act), ("subject", &act["subject"]["properties"]), ("reason", &act["reason"]["properties"])]
+        {
+            let there = if field.is_empty() { &all["acts"][0] } else { &all["acts"][0][field] };
+            assert_eq!(
+                there.as_object().unwrap().len(),
+                part.as_object().unwrap().len(),
+                "{field}: one field is not tried"
+            );
+        }
+        let body: Body = serde_json::from_value(all.clone()).unwrap();
+        assert_eq!(Block::text(&body.by, &body.acts), canonical_json(&all));
     }
 
     #[test]

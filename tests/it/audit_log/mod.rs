@@ -8,11 +8,12 @@ mod tampering;
 mod told;
 
 use model_factory::contract::{SchemaName, check};
+use model_factory::identity::canonical_json;
 use model_factory::ledger::{AuditVerdict, Ledger};
 use model_factory::logbook::{Act, ActKind, Block, Body};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-/// Every block; each agrees with the schema.
+/// Every block; each agrees with the schema, and is canonical.
 async fn blocks(ledger: &Ledger) -> Vec<(Block, Body)> {
     let head = ledger.audit_head().await.unwrap();
     let mut blocks = Vec::new();
@@ -20,7 +21,9 @@ async fn blocks(ledger: &Ledger) -> Vec<(Block, Body)> {
         Some(ledger.audit_blocks(blocks.len() as i64, head.seq).await.unwrap()).filter(|p| !p.is_empty())
     {
         for block in page {
-            check(SchemaName::AuditActs, &serde_json::from_str(&block.body).unwrap()).unwrap();
+            let value = serde_json::from_str(&block.body).unwrap();
+            check(SchemaName::AuditActs, &value).unwrap();
+            assert_eq!(canonical_json(&value), block.body);
             let body = block.read().unwrap();
             blocks.push((block, body));
         }

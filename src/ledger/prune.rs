@@ -80,7 +80,7 @@ impl Pruning {
         act.reason = Some(Why::said(&self.why));
         let &Pruned { transitions, outbox, registry_events, inbox } = pruned;
         let before = self.before;
-        act.removed = Some(Removed { before, run_ids, records, transitions, outbox, registry_events, inbox });
+        act.removed = Some(Removed { before, inbox, outbox, records, registry_events, run_ids, transitions });
         act
     }
 }

@@ -4,6 +4,7 @@ use super::Agreement;
 use crate::ledger::types::Coordinates;
 use crate::ledger::{Act as Command, Fault};
 use crate::logbook::{Act, ActKind, Block, Body};
+use crate::run::FailureCode;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -76,7 +77,7 @@ impl<'a> Page<'a> {
         .bind(steps.iter().map(|(_, change)| change.attempt).collect::<Vec<_>>())
         .bind(steps.iter().map(|(_, change)| change.fence).collect::<Vec<_>>())
         .bind(steps.iter().map(|(told, _)| told.by).collect::<Vec<_>>())
-        .bind(steps.iter().map(|(told, _)| why(told)?.code.map(|code| code.as_str())).collect::<Vec<_>>())
+        .bind(steps.iter().map(|(told, _)| why(told)?.code.map(FailureCode::as_str)).collect::<Vec<_>>())
         .bind(steps.iter().map(|(told, _)| Some(why(told)?.message.as_str())).collect::<Vec<_>>())
         .bind(steps.iter().map(|(told, _)| told.at).collect::<Vec<_>>())
         .fetch_all(connection)
@@ -153,7 +154,7 @@ impl<'a> Page<'a> {
         .bind(commands.iter().map(|(told, _)| run_id(told.act)).collect::<Vec<_>>())
         .bind(commands.iter().map(|(_, command)| *command).collect::<Vec<_>>())
         .bind(commands.iter().map(|(told, _)| told.act.actor.name.as_str()).collect::<Vec<_>>())
-        .bind(commands.iter().map(|(told, _)| told.act.refused.map(|code| code.as_str())).collect::<Vec<_>>())
+        .bind(commands.iter().map(|(told, _)| told.act.refused.map(FailureCode::as_str)).collect::<Vec<_>>())
         .bind(
             commands
                 .iter()

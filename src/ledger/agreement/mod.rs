@@ -187,7 +187,9 @@ async fn verify(
         .iter()
         .map(|(key, (seq, _))| format!("block {seq} tells of {key}, which the ledger does not hold as told"))
         .collect();
-    gone.into_iter().for_each(|what| agreement.disagree(what));
+    for what in gone {
+        agreement.disagree(what);
+    }
     untold::look(connection, &mut agreement).await?;
     Ok(agreement.verdict)
 }

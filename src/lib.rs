@@ -51,6 +51,7 @@ pub mod app;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod dev;
 pub mod doctor;
 pub mod ops;

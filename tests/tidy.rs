@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "app",
-        "config contract dataset evidence faults intake kafka ledger ops pulse registry relay runner trainer version",
+        "config console contract dataset evidence faults intake kafka ledger ops pulse registry relay runner trainer version",
     ),
     ("config", "authority contract dataset evidence faults kafka ledger signing trainer"),
     ("telemetry", "config"),
@@ -41,6 +41,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("authority", "contract identity run signing"),
     ("trainer", "contract identity pipeline run"),
     ("ops", "pulse version"),
+    ("console", "contract evidence identity ledger ops pipeline run version"),
     ("intake", "authority contract dataset faults identity kafka ledger pulse retry run"),
     ("registry", "contract faults kafka ledger pulse retry"),
     ("runner", "contract dataset evidence faults identity ledger pipeline pulse retry run signing trainer"),
@@ -71,10 +72,10 @@ const WALLS: &[(&str, &[&str])] = &[
     ("landlock", &["trainer"]),
     ("procfs", &["trainer"]),
     ("rustix", &["trainer"]),
-    ("maud", &["pipeline"]),
+    ("maud", &["console", "pipeline"]),
     ("jsonschema", &["contract"]),
     ("sha2", &["identity"]),
-    ("axum", &["ops"]),
+    ("axum", &["console", "ops"]),
     ("clap", &["app", "cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -87,8 +88,8 @@ const WALLS: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
-            "app", "bench", "cli", "dataset", "doctor", "evidence", "intake", "kafka", "ops", "rebuild", "registry",
-            "relay", "runner", "trainer",
+            "app", "bench", "cli", "console", "dataset", "doctor", "evidence", "intake", "kafka", "ops", "rebuild",
+            "registry", "relay", "runner", "trainer",
         ],
     ),
     (

@@ -3,6 +3,7 @@
 mod drain;
 
 use crate::config::{Config, TrainerSettings};
+use crate::console::Console;
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
 use crate::intake::{Door, Intake};
@@ -19,6 +20,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use drain::{Abandoned, Loops};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -45,6 +47,16 @@ impl Role {
 /// Runs a worker until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
 /// back, offsets of what was admitted committed. A loop that ends by itself ends the worker with an error.
 pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    worker_that_tells(config, roles, shutdown, |_| {}).await
+}
+
+/// The same; `serving` is told where its console is as soon as it answers.
+pub async fn worker_that_tells(
+    config: Config,
+    roles: BTreeSet<Role>,
+    shutdown: watch::Receiver<bool>,
+    serving: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
     #[cfg(debug_assertions)]
     if let Some(fault) = config.fault.clone() {
         crate::faults::arm(fault).map_err(anyhow::Error::msg)?;
@@ -80,6 +92,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     });
 
     let mut loops = Loops::new();
+    let mut store = None;
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
@@ -95,6 +108,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     if roles.contains(&Role::Runner) {
         let runner = Arc::new(runner(&config, ledger.clone(), name.clone(), &pulse).await?);
+        store = Some(runner.store.clone());
         at_hand.need("store", {
             let store = runner.store.clone();
             move || {
@@ -124,7 +138,11 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     let (end, ended) = watch::channel(false);
     let health = ops::Health { at_hand, pulse, draining: loops.stop() };
-    let http = ops::serve(config.worker.http, health, ended).await?;
+    // A worker that does not run shows what others left.
+    let store = store.map_or_else(|| EvidenceStore::open(&config.evidence).map_err(|fault| fault.to_string()), Ok);
+    let console = Console::new(&ledger, store, health.clone(), name.clone())?;
+    let http = ops::serve(config.worker.http, health, console.router(), ended).await?;
+    serving(http.address());
     info!(worker = %name, version = version::VERSION, commit = version::COMMIT, http = %http.address(), ?roles, "working");
 
     let ended = loops.supervise(Duration::from_secs(u64::from(config.worker.drain_seconds)), shutdown).await;

@@ -60,7 +60,8 @@ Ctrl-C ends it.
             lifecycle = topics.lifecycle,
         ));
         let (stop, stopped) = watch::channel(false);
-        let work = app::worker(config, Role::all(), stopped);
+        let told = |address| say(&format!("console    http://{address}/"));
+        let work = app::worker_that_tells(config, Role::all(), stopped, told);
         tokio::pin!(work);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {

@@ -17,6 +17,7 @@ mod publication;
 mod reference;
 mod registry;
 mod request;
+mod sameness;
 mod schema;
 mod strict;
 
@@ -44,5 +45,6 @@ pub use publication::{BundleArtifact, BundlePublication, Compatibility, Publicat
 pub use reference::{Location, Reference, ReferenceError};
 pub use registry::{RegistryEvent, RegistryVerdict};
 pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
+pub use sameness::{Apart, Joined};
 pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};
 pub use strict::{StrictJsonError, parse_strict};

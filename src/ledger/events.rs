@@ -1,7 +1,7 @@
 //! What leaves through the outbox, exactly as it will be on the topic.
 
 use super::Fault;
-use super::rows::LockedRun;
+use super::rows::{LockedRun, unreadable};
 use super::types::{Arrival, Coordinates, OutboxKind};
 use crate::contract::{
     BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION,
@@ -76,6 +76,13 @@ fn headers(event: &CloudEvent<'_>) -> Vec<(String, String)> {
         }
     }
     headers
+}
+
+/// One of a stored record's headers.
+pub(super) fn header(stored: serde_json::Value, name: &str) -> Result<Option<String>, Fault> {
+    let headers: Vec<(String, String)> =
+        serde_json::from_value(stored).map_err(|error| unreadable("header list", error))?;
+    Ok(headers.into_iter().find(|(found, _)| found == name).map(|(_, value)| value))
 }
 
 fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {

@@ -158,7 +158,7 @@ macro_rules! select_letter {
     ($rest:literal) => {
         concat!(
             r#"SELECT o.headers, length(i.value)::bigint, o.created_at, o.sent_at, o.source_topic, o.source_partition,
-                      o.source_offset
+                      o.source_offset, o.id
                FROM outbox o JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
                                          AND i."offset" = o.source_offset
                WHERE o.kind = 'DEAD_LETTER' "#,
@@ -166,6 +166,8 @@ macro_rules! select_letter {
         )
     };
 }
+
+pub(super) use select_letter;
 
 impl Ledger {
     /// One run.
@@ -224,12 +226,17 @@ impl Ledger {
 
     /// Every request of a run, oldest first.
     pub async fn requests_of(&self, run_id: &RunId) -> Result<Vec<RequestRecord>, Fault> {
+        self.some_requests_of(run_id, i64::MAX).await
+    }
+
+    pub(super) async fn some_requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Fault> {
         let rows = sqlx::query(
             r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
                LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
-               WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id"#,
+               WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id LIMIT $2"#,
         )
         .bind(run_id.as_str())
+        .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         let record = |row: &PgRow| {
@@ -336,7 +343,7 @@ impl Ledger {
     }
 }
 
-fn dead_letter(row: &PgRow) -> Result<DeadLetterRecord, Fault> {
+pub(super) fn dead_letter(row: &PgRow) -> Result<DeadLetterRecord, Fault> {
     let headers: Vec<(String, String)> =
         serde_json::from_value(row.try_get(0)?).map_err(|error| unreadable("header list", error))?;
     Ok(DeadLetterRecord {

@@ -8,6 +8,7 @@ mod admit;
 mod advance;
 mod answer;
 mod claim;
+mod console;
 mod control;
 mod events;
 mod fault;
@@ -28,6 +29,10 @@ mod transport;
 mod types;
 
 pub use answer::Answered;
+pub use console::{
+    Backlog, Depth, LeaseRow, Leases, LetterPage, LetterRow, LetterText, Part, Place, RunPage, RunRow, RunsAsked,
+    SearchBy, ShardOwner, ToldEvent,
+};
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};

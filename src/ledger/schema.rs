@@ -5,11 +5,12 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 use std::borrow::Cow;
 
-pub(super) const MIGRATIONS: [(i64, &str, &str); 4] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "ledger", include_str!("../../schemas/postgres/0001_ledger.sql")),
     (2, "quota", include_str!("../../schemas/postgres/0002_quota.sql")),
     (3, "prune", include_str!("../../schemas/postgres/0003_prune.sql")),
     (4, "publish_receipts", include_str!("../../schemas/postgres/0004_publish_receipts.sql")),
+    (8, "console", include_str!("../../schemas/postgres/0008_console.sql")),
 ];
 
 fn migrator() -> Migrator {

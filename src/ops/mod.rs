@@ -50,9 +50,14 @@ impl Server {
     }
 }
 
-/// Serves `/livez` (every loop turns), `/readyz` (what the worker needs is at hand) and `/metrics` (Prometheus)
-/// until `stopped`.
-pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Receiver<bool>) -> anyhow::Result<Server> {
+/// Serves `/livez` (every loop turns), `/readyz` (what the worker needs is at hand), `/metrics` (Prometheus) and
+/// everything else by `pages`, until `stopped`.
+pub async fn serve(
+    address: SocketAddr,
+    health: Health,
+    pages: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address} ([worker] http): {error}"))?;
@@ -63,7 +68,8 @@ pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Rece
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || recorder.render()))
-        .with_state(health);
+        .with_state(health)
+        .merge(pages);
     let end = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };

@@ -33,7 +33,7 @@ impl AtHand {
     }
 
     /// What is not there, and why.
-    pub(super) async fn missing(&self) -> BTreeMap<&'static str, String> {
+    pub async fn missing(&self) -> BTreeMap<&'static str, String> {
         self.missing_within(PATIENCE).await
     }
 

@@ -69,7 +69,7 @@ pub use provenance::{
 };
 pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
 pub use publish_receipt::{AnnouncedRecord, Confirmation, PublishReceipt};
-pub use report_page::{ReportSources, report_page};
+pub use report_page::{REPORT_STYLE, ReportSources, curve_plots, gate_table, metrics_table, report_page, verdict_line};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
 pub use split::{Assignment, SettledSplit, settle, split};

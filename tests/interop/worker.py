@@ -20,11 +20,14 @@ ORDER = [
 ]
 
 
-def psql(url, sql):
+def psql_binary():
     bindir = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False).stdout.strip()
     candidates = [pathlib.Path(bindir) / "psql", *sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql"))]
-    binary = next(str(path) for path in [*candidates, pathlib.Path("/usr/bin/psql")] if path.exists())
-    subprocess.run([binary, "--quiet", "--no-psqlrc", "--command", sql, url], check=True)
+    return next(str(path) for path in [*candidates, pathlib.Path("/usr/bin/psql")] if path.exists())
+
+
+def psql(url, sql):
+    subprocess.run([psql_binary(), "--quiet", "--no-psqlrc", "--command", sql, url], check=True)
 
 
 def settings(brokers, database, state, name):

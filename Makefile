@@ -31,5 +31,5 @@ check: ## Format, lints, tidiness, documentation, licences, manifests
 	@deploy/dev/deny.sh
 	@deploy/dev/manifests.sh
 
-test-interop: build ## Other people's software against what we make; the example registry and trainers
+test-interop: build ## Other people's software against what we make; the example registry and trainers; a browser
 	@tests/interop/run.sh

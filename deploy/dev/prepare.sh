@@ -27,10 +27,11 @@ if [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" = 1 ]; then
     need javac openjdk-17-jdk-headless
 fi
 
-# AsyncAPI's parser, for `make test-interop`, which leaves it out where it may.
+# AsyncAPI's parser, and a browser for the console, for `make test-interop`, which leaves it out where it may.
 if [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" = 1 ]; then
     need node nodejs
     need npm npm
+    need chromium chromium
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

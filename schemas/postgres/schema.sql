@@ -234,11 +234,15 @@ CREATE INDEX outbox_waiting_publications ON public.outbox USING btree (created_a
 
 CREATE INDEX registry_events_by_run ON public.registry_events USING btree (run_id);
 
+CREATE INDEX requests_by_prefix ON public.requests USING btree (request_id text_pattern_ops);
+
 CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
 
 CREATE INDEX runs_awaiting_an_answer ON public.runs USING btree (answer_due_at) WHERE (answer_due_at IS NOT NULL);
 
 CREATE INDEX runs_by_near_key ON public.runs USING btree (near_key);
+
+CREATE INDEX runs_by_state ON public.runs USING btree (state, created_at DESC, run_id DESC);
 
 CREATE INDEX runs_counted_by_day ON public.runs USING btree (counted_for, created_at) WHERE (counted_for IS NOT NULL);
 

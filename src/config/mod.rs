@@ -59,7 +59,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
-    /// Address of health checks.
+    /// Address of health checks, metrics and the console.
     pub http: SocketAddr,
     /// `pretty` or `json`.
     pub log_format: LogFormat,

@@ -97,8 +97,8 @@ pub(super) fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
 fn switch(live: &Live) -> Markup {
     html! {
         @match live {
-            Live::On(href) => a.live.on href=(href) title="Pause" { "Live, every " (REFRESH) " s" span.action { "Pause" } },
-            Live::Off(href) => a.live href=(href) title="Go on" { "Paused" span.action { "Go on" } },
+            Live::On(href) => a.live.on href=(href) title="Pause" { "Live, every " (REFRESH) " s " span.action { "Pause" } },
+            Live::Off(href) => a.live href=(href) title="Go on" { "Paused " span.action { "Go on" } },
             Live::UntilItIsBack => span.live { "Asking again every " (REFRESH) " s" },
             Live::Never => {},
         }

@@ -57,7 +57,7 @@ fn waiting(depth: &Depth) -> Markup {
     let kinds = [("LIFECYCLE", "Lifecycle events"), ("PUBLICATION", "Publications"), ("DEAD_LETTER", "Dead letters")];
     html! {
         div.scroll {
-            table.list {
+            table.list.narrow {
                 thead {
                     tr {
                         th scope="col" { "What" }

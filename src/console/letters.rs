@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Here, Live, page, pager};
 use super::query::letters_href;
-use super::words::{ago, capped, guidance, instant, kept, segment};
+use super::words::{ago, capped, guidance, instant, kept, segment, since};
 use crate::ledger::{Coordinates, DeadLetterRecord, LetterPage, LetterText, Part};
 use maud::{Markup, html};
 
@@ -107,7 +107,7 @@ pub(super) fn letter(found: &LetterText, quiet: bool, worker: &str) -> Markup {
                             td {
                                 @match letter.sent_at {
                                     Some(at) => { "sent " (instant(at)) },
-                                    None => span.waits { "waits since " (ago(found.now, letter.created_at)) },
+                                    None => span.waits { "waits for " (since(found.now, letter.created_at)) },
                                 }
                             }
                         }

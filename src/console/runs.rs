@@ -108,7 +108,7 @@ fn table(rows: &[RunRow], now: DateTime<Utc>, quiet: bool) -> Markup {
                         th scope="col" { "Worker, progress" }
                         th scope="col" { "Reason" }
                         th.right scope="col" { "Admitted" }
-                        th.right scope="col" { "Changed" }
+                        th.right.changed scope="col" { "Changed" }
                     }
                 }
                 tbody { @for row in rows { (line(row, now, quiet)) } }
@@ -134,16 +134,16 @@ fn line(row: &RunRow, now: DateTime<Utc>, quiet: bool) -> Markup {
                     span.soft { "its record does not read back" }
                 }
             }
-            td.held {
+            td.held.nothing[row.lease_owner.is_none()] {
                 @if let Some(owner) = &row.lease_owner {
                     div { (owner) }
                     @if let Some(of) = &row.progress { div.soft { (progress(of)) } }
                     @if row.full_run_attempts > 1 { div.soft { "attempt " (row.full_run_attempts) } }
                 } @else { span.soft { "–" } }
             }
-            td.why { @if let Some(code) = &row.reason_code { code { (code) } } @else { span.soft { "–" } } }
+            td.why.nothing[row.reason_code.is_none()] { @if let Some(code) = &row.reason_code { code { (code) } } @else { span.soft { "–" } } }
             td.right data-label="Admitted" { (ago(now, row.created_at)) }
-            td.right data-label="Changed" { (ago(now, row.updated_at)) }
+            td.right.changed data-label="Changed" { (ago(now, row.updated_at)) }
         }
     }
 }

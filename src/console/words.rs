@@ -39,6 +39,15 @@ pub(super) fn length(of: TimeDelta) -> String {
 
 /// How long ago, by its largest unit; the instant itself on asking.
 pub(super) fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
+    told(now, at, " ago")
+}
+
+/// For how long already, in the same way.
+pub(super) fn since(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
+    told(now, at, "")
+}
+
+fn told(now: DateTime<Utc>, at: DateTime<Utc>, ending: &str) -> Markup {
     let seconds = (now - at).num_seconds().max(0);
     let text = match seconds {
         0..60 => format!("{seconds}\u{a0}s"),
@@ -47,7 +56,7 @@ pub(super) fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
         _ => format!("{}\u{a0}d", seconds / 86_400),
     };
     let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
-    html! { time datetime=(exact) title=(exact) { (text) " ago" } }
+    html! { time datetime=(exact) title=(exact) { (text) (ending) } }
 }
 
 /// An instant in UTC, to the second; to the millisecond on asking.

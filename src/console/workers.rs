@@ -68,7 +68,7 @@ fn leases(runs: &[LeaseRow], now: DateTime<Utc>, quiet: bool) -> Markup {
 fn shards(owners: &[ShardOwner], now: DateTime<Utc>) -> Markup {
     html! {
         div.scroll {
-            table.list {
+            table.list.narrow {
                 thead {
                     tr { th scope="col" { "Relay" } th scope="col" { "Shards" } th scope="col" { "Lease until" } }
                 }

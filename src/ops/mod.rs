@@ -1,4 +1,4 @@
-//! HTTP for whoever operates a worker: do its loops turn, can it work, what did it count.
+//! HTTP for whoever operates a worker: do its loops turn, can it work, what did it count; and the pages it is given.
 //!
 //! Never: changes anything; listens beyond loopback unless configured.
 

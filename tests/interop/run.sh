@@ -2,7 +2,7 @@
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
 # Python Kafka client on a worker with a real Kafka and a real Postgres; securesystemslib on signed requests; the
-# example registry and trainers.
+# example registry and trainers; a browser on the console.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -39,6 +39,25 @@ elif ! cmp --silent "$lock" "$state/asyncapi/installed.json"; then
 fi
 asyncapi
 
+# The console is looked at where there is a browser.
+console() {
+    "$python" tests/interop/console/fill.py "$binary" "$(line broker)" "$database" "$state/dev"
+    NODE_PATH=$state/console/node_modules node tests/interop/console/check.js "$(line console)" "$state/console/screenshots"
+}
+lock=tests/interop/console/package-lock.json
+if ! { command -v node && command -v npm && command -v "${CHROMIUM:-chromium}"; } >/dev/null; then
+    echo "interop: Node.js, npm or chromium are not here; no browser looked at the console"
+    [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" != 1 ]
+    console() { :; }
+elif ! cmp --silent "$lock" "$state/console/installed.json"; then
+    echo "interop: installing the driver of a browser, once"
+    rm -rf "$state/console"
+    mkdir "$state/console"
+    cp tests/interop/console/package.json "$lock" "$state/console"
+    npm ci --prefix "$state/console" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    cp "$lock" "$state/console/installed.json"
+fi
+
 echo "interop: metrics of random windows"
 "$python" tests/interop/random_metrics.py "$binary"
 
@@ -66,14 +85,17 @@ rm -rf "${state:?}/dev"
 # For its Postgres and its inputs; the worker that is tried gets a database of its own.
 "$binary" dev --state-dir "$state/dev" >"$state/dev.log" 2>&1 &
 dev_pid=$!
-database=
+# What `dev` printed beside this name.
+line() { awk -v name="$1" '$1 == name { print $2 }' "$state/dev.log"; }
 for _ in $(seq 1 240); do
-    database=$(awk '$1 == "database" { print $2 }' "$state/dev.log")
-    [ -z "$database" ] || break
+    # The last line that it prints.
+    [ -z "$(line console)" ] || break
     kill -0 "$dev_pid" 2>/dev/null || break
     sleep 0.25
 done
-[ -n "$database" ] || { cat "$state/dev.log"; exit 1; }
+[ -n "$(line console)" ] || { cat "$state/dev.log"; exit 1; }
+database=$(line database)
+console
 "$python" tests/interop/worker.py "$binary" "$brokers" "$database" "$state/dev"
 asyncapi "$state/dev/records.json"
 "$python" tests/interop/authority.py "$binary" "$brokers" "$database" "$state/dev"

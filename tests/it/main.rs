@@ -9,6 +9,7 @@ mod broken_rows;
 mod bundle;
 mod ceiling;
 mod checker;
+mod console;
 mod control;
 mod dataset;
 mod dead_letters;

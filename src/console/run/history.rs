@@ -1,7 +1,7 @@
 //! What was done with a run, step by step and attempt by attempt.
 
 use super::none;
-use crate::console::words::{ago, capped, instant, length};
+use crate::console::words::{capped, instant, length, since};
 use crate::ledger::{RunRecord, TransitionRecord};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -11,7 +11,7 @@ pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTim
     let left = steps.iter().map(|step| Some(step.at)).chain([None]);
     let mut lasted = entered.zip(left).map(|(entered, left)| match left {
         Some(left) => html! { (length(left - entered)) },
-        None => html! { "since " (ago(now, entered)) },
+        None => html! { "for " (since(now, entered)) },
     });
     html! {
         div.scroll {

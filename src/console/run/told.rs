@@ -2,7 +2,7 @@
 
 use super::none;
 use crate::console::serve::EVENTS;
-use crate::console::words::{ago, capped, instant, segment};
+use crate::console::words::{capped, instant, segment, since};
 use crate::ledger::{RunRecord, ToldEvent};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -34,7 +34,7 @@ pub(super) fn events(told: &[ToldEvent], now: DateTime<Utc>) -> Markup {
                                         "sent " (instant(*at)) br; code.soft { (coordinates) }
                                     },
                                     (None, Some(at)) => { "withdrawn " (instant(at)) },
-                                    (None, None) => span.waits { "waits since " (ago(now, event.created_at)) },
+                                    (None, None) => span.waits { "waits for " (since(now, event.created_at)) },
                                 }
                             }
                         }

@@ -226,16 +226,16 @@ fn by_id(query: &mut QueryBuilder<Postgres>, text: &str) {
     let digits = text.strip_prefix("tr_").filter(|digits| {
         digits.len() <= 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     });
-    query.push(" AND (");
+    query.push(" AND r.run_id IN (");
     if let Some(digits) = digits {
         // Ids of this form stand in the same order in every collation.
-        query.push("(r.run_id BETWEEN ").push_bind(format!("tr_{digits:0<32}"));
+        query.push("SELECT s.run_id FROM runs s WHERE s.run_id BETWEEN ").push_bind(format!("tr_{digits:0<32}"));
         query.push(" AND ").push_bind(format!("tr_{digits:f<32}"));
-        query.push(" AND starts_with(r.run_id, ").push_bind(text.to_owned()).push(")) OR ");
+        query.push(" AND starts_with(s.run_id, ").push_bind(text.to_owned()).push(") UNION ALL ");
     }
-    query.push("r.run_id IN (SELECT p.run_id FROM requests p WHERE p.request_id ~>=~ ").push_bind(text.to_owned());
+    query.push("SELECT p.run_id FROM requests p WHERE p.request_id ~>=~ ").push_bind(text.to_owned());
     // Above every character that a request id may have.
-    query.push(" AND p.request_id ~<~ ").push_bind(format!("{text}\u{7f}")).push(" LIMIT 1000))");
+    query.push(" AND p.request_id ~<~ ").push_bind(format!("{text}\u{7f}")).push(")");
 }
 
 fn run_row(row: &PgRow) -> Result<RunRow, Fault> {

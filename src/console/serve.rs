@@ -99,7 +99,7 @@ async fn named(console: &Console, run_id: &str) -> Result<RunRecord, Trouble> {
 }
 
 async fn show_run(State(console): Shared, asked: Asked<String>, RawQuery(raw): RawQuery) -> Answer {
-    let Path(run_id) = asked.map_err(unreadable)?;
+    let Path(run_id) = asked.map_err(|rejection| unreadable(&rejection))?;
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let worker = console.worker.clone();
     let view = undisturbed::<_, Trouble>(async move {
@@ -124,7 +124,7 @@ async fn show_run(State(console): Shared, asked: Asked<String>, RawQuery(raw): R
 }
 
 async fn hand_out(State(console): Shared, asked: Asked<(String, String)>) -> Answer {
-    let Path((run_id, role)) = asked.map_err(unreadable)?;
+    let Path((run_id, role)) = asked.map_err(|rejection| unreadable(&rejection))?;
     undisturbed::<_, Trouble>(async move {
         let run = named(&console, &run_id).await?;
         console.handed_out(&run, &role).await
@@ -140,7 +140,7 @@ async fn list_letters(State(console): Shared, RawQuery(raw): RawQuery) -> Answer
 }
 
 async fn show_letter(State(console): Shared, asked: Asked<(String, i32, i64)>, RawQuery(raw): RawQuery) -> Answer {
-    let Path((topic, partition, offset)) = asked.map_err(unreadable)?;
+    let Path((topic, partition, offset)) = asked.map_err(|rejection| unreadable(&rejection))?;
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let source = Coordinates { topic, partition, offset };
     let unknown = format!("No refused record stood at {source}.");
@@ -179,6 +179,6 @@ async fn icon() -> Response {
     ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "max-age=3600")], ICON).into_response()
 }
 
-fn unreadable(rejection: PathRejection) -> Trouble {
+fn unreadable(rejection: &PathRejection) -> Trouble {
     Trouble::NotThere(format!("The address names nothing: {}.", rejection.body_text()))
 }

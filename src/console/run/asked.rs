@@ -14,23 +14,20 @@ const FIELDS: usize = 20;
 /// By the plan with the digests that were pinned; before there is one, as the request names them.
 pub(super) fn inputs(request: &TrainBuildRequest, plan: &Document<TrainPlan>) -> Markup {
     let mut rows: Vec<(&str, String, Option<Digest>)> = Vec::new();
-    match plan {
-        Ok(Some(plan)) => {
-            let pinned = |reference: &str, sha256: Digest| (reference.to_owned(), Some(sha256));
-            let mut add = |name, (reference, digest)| rows.push((name, reference, digest));
-            plan.manifests.iter().for_each(|of| add("Manifest", pinned(&of.reference, of.sha256)));
-            plan.files.iter().for_each(|of| add("Data", pinned(&of.reference, of.sha256)));
-            add("Training profile", pinned(&plan.training_profile.reference, plan.training_profile.sha256));
-            add("Governance profile", pinned(&plan.governance_profile.reference, plan.governance_profile.sha256));
-            plan.baseline.iter().for_each(|of| add("Bundle measured", pinned(&of.reference, of.sha256)));
-            plan.champion.iter().for_each(|of| add("Champion", pinned(&of.bundle.reference, of.bundle.sha256)));
-        }
-        Ok(None) | Err(_) => {
-            let named = request.dataset_manifest_refs.iter().map(|of| ("Manifest", of.as_str().to_owned(), None));
-            rows.extend(named);
-            rows.push(("Training profile", request.training_config_ref.as_str().to_owned(), None));
-            rows.push(("Governance profile", request.governance_profile_ref.as_str().to_owned(), None));
-        }
+    if let Ok(Some(plan)) = plan {
+        let pinned = |reference: &str, sha256: Digest| (reference.to_owned(), Some(sha256));
+        let mut add = |name, (reference, digest)| rows.push((name, reference, digest));
+        plan.manifests.iter().for_each(|of| add("Manifest", pinned(&of.reference, of.sha256)));
+        plan.files.iter().for_each(|of| add("Data", pinned(&of.reference, of.sha256)));
+        add("Training profile", pinned(&plan.training_profile.reference, plan.training_profile.sha256));
+        add("Governance profile", pinned(&plan.governance_profile.reference, plan.governance_profile.sha256));
+        plan.baseline.iter().for_each(|of| add("Bundle measured", pinned(&of.reference, of.sha256)));
+        plan.champion.iter().for_each(|of| add("Champion", pinned(&of.bundle.reference, of.bundle.sha256)));
+    } else {
+        let named = request.dataset_manifest_refs.iter().map(|of| ("Manifest", of.as_str().to_owned(), None));
+        rows.extend(named);
+        rows.push(("Training profile", request.training_config_ref.as_str().to_owned(), None));
+        rows.push(("Governance profile", request.governance_profile_ref.as_str().to_owned(), None));
     }
     html! {
         @if let Err(why) = plan { p.missing { "The plan cannot be shown: " (why) } }

@@ -9,9 +9,10 @@ use maud::{Markup, html};
 pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup {
     let entered = std::iter::once(run.created_at).chain(steps.iter().map(|step| step.at));
     let left = steps.iter().map(|step| Some(step.at)).chain([None]);
-    let mut lasted = entered.zip(left).map(|(entered, left)| match left {
-        Some(left) => html! { (length(left - entered)) },
-        None => html! { "for " (since(now, entered)) },
+    let mut lasted = entered.zip(left).map(|(entered, left)| {
+        html! {
+            @if let Some(left) = left { (length(left - entered)) } @else { "for " (since(now, entered)) }
+        }
     });
     html! {
         div.scroll {

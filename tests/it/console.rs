@@ -128,7 +128,7 @@ async fn admitted(ledger: &Ledger, value: &Value) -> RunId {
     }
 }
 
-fn with(request_id: &str, fields: Value) -> Value {
+fn with(request_id: &str, fields: &Value) -> Value {
     let mut request = request(request_id);
     request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     request
@@ -156,8 +156,8 @@ async fn each_state_is_counted_and_filtered() {
     for (state, run_id) in of {
         let page = site.page(&format!("/?state={state}")).await;
         assert_eq!(runs(&page), [run_id.as_str()], "{state}");
-        let own = format!("<span class=\"count\">1</span></a>");
-        assert_eq!(page.matches(&own).count(), 7, "one of each state");
+        let own = "<span class=\"count\">1</span></a>";
+        assert_eq!(page.matches(own).count(), 7, "one of each state");
         let page = site.page(&format!("/runs/{run_id}")).await;
         assert!(page.contains(&format!("\">{state}</span>")), "{state}");
     }
@@ -168,10 +168,10 @@ async fn a_search_takes_every_character_as_itself() {
     let site = Site::new().await;
     let ledger = &site.ledger;
     let scope = |tenant: &str| json!({"environment": "test", "mode": "fraud", "bundle_slot": "b", "tenant_id": tenant});
-    let first = admitted(ledger, &with("req_a-0001", json!({"requester_principal": "50%_off <b>"}))).await;
+    let first = admitted(ledger, &with("req_a-0001", &json!({"requester_principal": "50%_off <b>"}))).await;
     let fields = json!({"config_revision": "c2", "requester_principal": "500 off", "target_scope": scope("t_1")});
-    let second = admitted(ledger, &with("reqxa-0001", fields)).await;
-    bring(ledger, &with("joined-0001", json!({"requester_principal": "50%_off <b>"}))).await;
+    let second = admitted(ledger, &with("reqxa-0001", &fields)).await;
+    bring(ledger, &with("joined-0001", &json!({"requester_principal": "50%_off <b>"}))).await;
     let (first, second) = (first.as_str(), second.as_str());
     let platform = request("r")["platform_run_id"].as_str().unwrap().to_owned();
     for (query, found) in [
@@ -243,13 +243,13 @@ async fn hostile_text_is_text_wherever_it_can_stand() {
     let site = Site::new().await;
     let ledger = &site.ledger;
     let fields = json!({"requester_principal": HOSTILE, "config_revision": HOSTILE, "mf_code_release_id": HOSTILE});
-    let run_id = admitted(ledger, &with("req-hostile-0001", fields.clone())).await;
-    let mut near = with("req-hostile-0002", fields);
+    let run_id = admitted(ledger, &with("req-hostile-0001", &fields)).await;
+    let mut near = with("req-hostile-0002", &fields);
     near["config_revision"] = json!(HOSTILE.to_uppercase());
     bring(ledger, &near).await;
     ledger.act(&run_id, Order { act: Act::Cancel, actor: HOSTILE, why: HOSTILE }).await.unwrap().unwrap().unwrap();
-    bring(ledger, &with("req-hostile-0003", json!({HOSTILE: HOSTILE}))).await;
-    bring(ledger, &with(HOSTILE, json!({}))).await;
+    bring(ledger, &with("req-hostile-0003", &json!({HOSTILE: HOSTILE}))).await;
+    bring(ledger, &with(HOSTILE, &json!({}))).await;
     // A run's id is ours, and its form a CHECK of the ledger's; the longest mischief that this lets through.
     site.sql(
         "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, publish_allowed, available_at, created_at, updated_at)

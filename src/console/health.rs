@@ -75,7 +75,7 @@ fn waiting(depth: &Depth) -> Markup {
                     tr {
                         th scope="row" { "Answers of the registry" }
                         td.right data-label="Waiting" { (counted(depth.answers.waiting, Ledger::MOST_COUNTED)) }
-                        td.after {
+                        td.after data-label="Oldest" {
                             @match depth.answers.oldest {
                                 Some(due) if due < depth.now => span.waits { "overdue for " (length(depth.now - due)) },
                                 Some(due) => { "due " (instant(due)) },
@@ -95,7 +95,7 @@ fn line(name: &str, backlog: &Backlog, now: DateTime<Utc>) -> Markup {
         tr {
             th scope="row" { (name) }
             td.right data-label="Waiting" { (counted(backlog.waiting, Ledger::MOST_COUNTED)) }
-            td.after { @if let Some(at) = backlog.oldest { (ago(now, at)) } @else { span.soft { "–" } } }
+            td.after data-label="Oldest" { @if let Some(at) = backlog.oldest { (ago(now, at)) } @else { span.soft { "–" } } }
         }
     }
 }

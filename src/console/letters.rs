@@ -50,7 +50,7 @@ pub(super) fn letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker:
                                 td { code { (capped(header(letter, "mf_pointer"))) } }
                                 td.text { (capped(header(letter, "mf_message"))) }
                                 td.right data-label="Refused" { (ago(found.now, letter.created_at)) }
-                                td.after { @if letter.sent_at.is_some() { "sent" } @else { span.waits { "waits" } } }
+                                td.after data-label="On its topic" { @if letter.sent_at.is_some() { "sent" } @else { span.waits { "waits" } } }
                             }
                         }
                     }

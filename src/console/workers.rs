@@ -55,7 +55,7 @@ fn leases(runs: &[LeaseRow], now: DateTime<Utc>, quiet: bool) -> Markup {
                             td { (badge(lease.state)) @if lease.mode == "PUBLISH_ONLY" { " " span.soft { "publish only" } } }
                             td.right data-label="Attempt" { (lease.attempt) }
                             td.right data-label="Fence" { (lease.fence) }
-                            td.after { (until(lease.expires_at, now)) }
+                            td.after data-label="Lease until" { (until(lease.expires_at, now)) }
                             td { @if let Some(of) = &lease.progress { (progress(of)) } @else { span.soft { "–" } } }
                         }
                     }

@@ -28,11 +28,11 @@ mod survey;
 mod transport;
 mod types;
 
-pub use answer::Answered;
-pub use console::{
+pub use self::console::{
     Backlog, Depth, LeaseRow, Leases, LetterPage, LetterRow, LetterText, Part, Place, RunPage, RunRow, RunsAsked,
     SearchBy, ShardOwner, ToldEvent,
 };
+pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};

@@ -23,13 +23,14 @@ dev: build ## Keep the demo's environment running, for trying things by hand
 test: prepare ## All tests, against a real Kafka and a real Postgres
 	@deploy/dev/test.sh
 
-check: ## Format, lints, tidiness, documentation, licences, manifests
+check: ## Format, lints, tidiness, documentation, licences, manifests, alerts
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --test tidy
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	@deploy/dev/deny.sh
 	@deploy/dev/manifests.sh
+	@deploy/dev/alerts.sh
 
-test-interop: build ## Other people's software against what we make; the example registry and trainers
+test-interop: build ## Other people's software against what we make; the example registry and trainers; a browser
 	@tests/interop/run.sh

@@ -43,6 +43,12 @@ impl Pulse {
         self.late_at(now())
     }
 
+    /// Every loop, and whether it should have turned by now.
+    pub fn lateness(&self) -> Vec<(String, bool)> {
+        let (at, loops) = (now(), self.loops.lock().unwrap_or_else(PoisonError::into_inner));
+        loops.iter().map(|(name, due)| (name.clone(), read(due).is_some_and(|due| due < at))).collect()
+    }
+
     fn late_at(&self, at: Instant) -> Vec<String> {
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.iter().filter(|(_, due)| read(due).is_some_and(|due| due < at)).map(|(name, _)| name.clone()).collect()

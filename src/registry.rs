@@ -9,9 +9,9 @@ use crate::contract::RegistryEvent;
 use crate::faults::reach;
 use crate::kafka::{self, Inbound, Inbox};
 use crate::ledger::{self, Answered, Ledger};
+use crate::meter;
 use crate::pulse::Beat;
 use crate::retry::Backoff;
-use metrics::counter;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -42,13 +42,13 @@ pub enum Heard {
 }
 
 impl Heard {
-    /// The name in metrics.
-    fn as_str(self) -> &'static str {
+    /// As it is counted.
+    fn counted(self) -> meter::Heard {
         match self {
-            Self::Answer(answered) => answered.as_str(),
-            Self::Other => "other",
-            Self::Malformed => "malformed",
-            Self::Refused => "refused",
+            Self::Answer(answered) => answered.counted(),
+            Self::Other => meter::Heard::Other,
+            Self::Malformed => meter::Heard::Malformed,
+            Self::Refused => meter::Heard::Refused,
         }
     }
 }
@@ -120,7 +120,7 @@ impl RegistryListener {
         while let Some(record) = self.in_hand.pop_front() {
             match hear(&self.ledger, &record, &self.worker).await {
                 Ok(what) => {
-                    counter!("model_factory_registry_events_total", "outcome" => what.as_str()).increment(1);
+                    meter::REGISTRY_EVENTS.count(what.counted());
                     info!(
                         kafka.partition = record.partition,
                         kafka.offset = record.offset,

@@ -1,4 +1,4 @@
-//! The relay: sends what the outbox holds, in order per run, at least once, with identical bytes.
+//! The relay: sends what the outbox holds, in order per run, at least once, with identical values.
 //!
 //! Guarantees: a record is marked as sent only by its own delivery report; of one run at most one record
 //! is unacknowledged. Never: makes an event; pages by a global id.
@@ -7,11 +7,14 @@ use crate::contract::OwnershipBoundaries;
 use crate::faults::reach;
 use crate::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::meter;
 use crate::pulse::Beat;
 use crate::retry::Backoff;
+use crate::telemetry::{OpenSpan, Sending, sending};
+use crate::trace_context::TraceContext;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use metrics::counter;
+use std::borrow::Cow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -49,6 +52,7 @@ pub struct Relay {
     name: String,
     shards: Vec<Shard>,
     asked_at: Option<Instant>,
+    lineage_rests: Option<Instant>,
     beat: Beat,
 }
 
@@ -56,6 +60,8 @@ pub struct Relay {
 const IN_FLIGHT: i64 = 500;
 /// Turns of a relay that ends: a run's last words are fewer.
 const LAST_TURNS: u32 = 16;
+/// How long lineage is left alone after its topic refused a record.
+const LINEAGE_RESTS: Duration = Duration::from_mins(1);
 /// A third of the shards' lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -76,6 +82,7 @@ impl Relay {
             name,
             shards: Vec::new(),
             asked_at: None,
+            lineage_rests: None,
             beat: Beat::default(),
         })
     }
@@ -98,7 +105,7 @@ impl Relay {
                 Ok(RelayOutcome::Sent(_) | RelayOutcome::Idle) => {}
                 Err(RelayFault::Kafka(kafka::Fault::Fatal(why))) => {
                     warn!(why, "making the producer again");
-                    counter!("model_factory_producers_recreated_total").increment(1);
+                    meter::PRODUCERS_RECREATED.count(());
                     let broken = std::mem::replace(&mut self.outlet, Outlet::open(&self.settings)?);
                     broken.close().await;
                 }
@@ -135,7 +142,11 @@ impl Relay {
     /// Sends the first unsent record of every stream, and marks what was acknowledged.
     pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayFault> {
         self.hold_shards().await?;
-        let rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
+        let mut rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
+        if self.lineage_rests.is_none_or(|since| since.elapsed() >= LINEAGE_RESTS) {
+            self.lineage_rests = None;
+            rows.extend(self.ledger.unsent_lineage(&self.shards, IN_FLIGHT).await?);
+        }
         if rows.is_empty() {
             return Ok(RelayOutcome::Idle);
         }
@@ -156,10 +167,13 @@ impl Relay {
         reach("relay.acknowledged").map_err(ledger::Fault::from)?;
         let mut sent = Vec::with_capacity(rows.len());
         let mut first_fault = None;
-        for report in reports {
+        for (row, report) in rows.iter().zip(reports) {
             match report {
                 Ok(Some(acknowledged)) => sent.push(acknowledged),
                 Ok(None) => {}
+                Err(fault) if row.kind == OutboxKind::Lineage && !matches!(fault, kafka::Fault::Fatal(_)) => {
+                    self.rest_from_lineage(&fault);
+                }
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
         }
@@ -176,6 +190,8 @@ impl Relay {
                 Ok(RelayOutcome::Sent(marked))
             }
             Some(fault) => Err(fault.into()),
+            // Only lineage was there to send, and it rests.
+            None if sent.is_empty() && self.lineage_rests.is_some() => Ok(RelayOutcome::Idle),
             None => Ok(RelayOutcome::Sent(marked)),
         }
     }
@@ -208,21 +224,45 @@ impl Relay {
         Ok(())
     }
 
+    /// Nothing else waits for lineage: its topic may be gone or closed to us, and it is left alone for a while.
+    fn rest_from_lineage(&mut self, fault: &kafka::Fault) {
+        warn!(%fault, "lineage events wait for a minute");
+        self.lineage_rests = Some(now());
+    }
+
     fn check_ownership(&self, kind: OutboxKind) -> Result<(), RelayFault> {
         match kind {
             OutboxKind::Publication if !self.boundaries.gives_to_mf("bundle_publication") => {
                 Err(RelayFault::Ownership("bundle_publication"))
             }
-            OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter => Ok(()),
+            // Lineage tells of the work, and is no output of it: the document gives it to nobody.
+            OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter | OutboxKind::Lineage => Ok(()),
         }
     }
 
     async fn send(&self, row: &OutboxRow) -> Result<Option<Sent>, kafka::Fault> {
         let Some(&shard) = self.shards.iter().find(|shard| shard.shard == row.shard) else { return Ok(None) };
         let topic = topic_of(row.kind, &self.settings.topics);
-        let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &row.headers };
-        let (partition, offset) = self.outlet.send(record).await?;
-        Ok(Some(Sent { id: row.id, shard, coordinates: Coordinates { topic: topic.to_owned(), partition, offset } }))
+        let (span, headers) = traced(row, topic);
+        let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &headers };
+        let sent = self.outlet.send(record).await;
+        if let Some(span) = span {
+            match &sent {
+                Ok((partition, offset)) => {
+                    span.note("messaging.destination.partition.id", partition.to_string());
+                    span.note("messaging.kafka.offset", *offset);
+                }
+                Err(fault) => span.fail(fault.kind()),
+            }
+        }
+        let (partition, offset) = sent?;
+        let kind = row.kind;
+        Ok(Some(Sent {
+            id: row.id,
+            kind,
+            shard,
+            coordinates: Coordinates { topic: topic.to_owned(), partition, offset },
+        }))
     }
 }
 
@@ -271,11 +311,33 @@ fn now() -> Instant {
     Instant::now()
 }
 
+type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
+
+/// The span of a sending, and the record's headers: where the span is recorded, `traceparent` names it, so that
+/// whoever consumes the record hangs under it.
+fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers<'row>) {
+    let header = |name: &str| {
+        let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    };
+    let from = TraceContext::read(header("traceparent"), header("tracestate"));
+    let run_id = header("ce_subject");
+    let record = Sending { topic, key: row.key.as_deref(), bytes: row.value.len(), id: header("ce_id"), run_id };
+    let span = sending(&record, from.as_ref());
+    let own = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
+    let Some(own) = own else { return (span, Cow::Borrowed(&row.headers)) };
+    let mut headers = row.headers.clone();
+    headers.retain(|(name, _)| name != "traceparent");
+    headers.push(("traceparent".to_owned(), own.traceparent().into_bytes()));
+    (span, Cow::Owned(headers))
+}
+
 fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
     match kind {
         OutboxKind::Lifecycle => &topics.lifecycle,
         OutboxKind::Publication => &topics.publications,
         OutboxKind::DeadLetter => &topics.dead_letters,
+        OutboxKind::Lineage => &topics.lineage,
     }
 }
 

@@ -1,11 +1,15 @@
 //! Golden files: what was once accepted or refused stays so, with the same identity, code and pointer.
 #![expect(clippy::unwrap_used, reason = "a test may fail with a panic")]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use model_factory::contract::{
     AllowList, BundlePublication, CancelRequest, DatasetManifest, GovernanceProfile, MAX_MESSAGE_BYTES, Message,
     PublishRetryRequest, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainingProfile, parse,
-    schema_text,
+    parse_accepted, schema_text,
 };
+use model_factory::identity::near_key;
+use model_factory::logbook::{ActKind, AnomalyCode, Body, Reconciliation};
 use model_factory::pipeline::{
     BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
 };
@@ -27,6 +31,8 @@ struct Rejected {
     why: String,
     text: Option<String>,
     merge: Option<Value>,
+    /// Changes of a good event around the base.
+    event: Option<Value>,
     code: String,
     pointer: String,
 }
@@ -68,6 +74,17 @@ fn changed(patch: &Value) -> Vec<u8> {
     message.to_string().into_bytes()
 }
 
+fn event_around(data: &Value) -> Value {
+    let event_type = "io.modelfactory.train_build_request";
+    json!({"specversion": "1.0", "id": "1", "source": "/tests", "type": event_type, "data": data})
+}
+
+fn event_around_bytes(data: &[u8]) -> Value {
+    let mut event = event_around(&Value::Null);
+    event["data_base64"] = json!(STANDARD.encode(data));
+    event
+}
+
 fn allow() -> AllowList {
     AllowList::new(["s3://fraud-platform".to_owned()], true)
 }
@@ -84,10 +101,15 @@ fn refused_messages_keep_their_code_and_pointer() {
     let golden: Cases<Rejected> = serde_json::from_str(include_str!("golden/requests/rejected.json")).unwrap();
     let mut codes = BTreeSet::new();
     for case in golden.cases {
-        let bytes = match (case.text, case.merge) {
-            (Some(text), None) => text.into_bytes(),
-            (None, Some(patch)) => changed(&patch),
-            _ => panic!("{}: either text or merge", case.why),
+        let bytes = match (case.text, case.merge, case.event) {
+            (Some(text), None, None) => text.into_bytes(),
+            (None, Some(patch), None) => changed(&patch),
+            (None, None, Some(patch)) => {
+                let mut event = event_around(&base());
+                merge(&mut event, &patch);
+                event.to_string().into_bytes()
+            }
+            _ => panic!("{}: one of text, merge and event", case.why),
         };
         let rejection = parse(&bytes, &allow()).expect_err(&case.why);
         let found = (rejection.code.as_str(), rejection.pointer.as_str());
@@ -134,6 +156,14 @@ fn limits_are_where_the_contract_says() {
     request(&revision(4096));
     assert_eq!(code(&revision(4097)), FailureCode::SchemaInvalid);
 
+    // An event counts as one level, and its base64 as a text of its own.
+    let in_event = |levels: usize| event_around(&serde_json::from_str(&nested(levels)).unwrap()).to_string();
+    assert_eq!(code(in_event(29).as_bytes()), FailureCode::SchemaVersionUnsupported);
+    assert_eq!(code(in_event(31).as_bytes()), FailureCode::MessageNotJson);
+    let in_base64 = |levels: usize| event_around_bytes(nested(levels).as_bytes()).to_string();
+    assert_eq!(code(in_base64(30).as_bytes()), FailureCode::SchemaVersionUnsupported);
+    assert_eq!(code(in_base64(32).as_bytes()), FailureCode::MessageNotJson);
+
     let manifests = |count: usize| changed(&json!({"dataset_manifest_refs": vec!["a/m.json"; count]}));
     request(&manifests(1000));
     assert_eq!(code(&manifests(1001)), FailureCode::SchemaInvalid);
@@ -146,13 +176,35 @@ fn accepted_messages_keep_their_run() {
     for case in golden.cases {
         let plain = request(&changed(&case.merge));
         assert_eq!(plain.run_key().run_id().as_str(), case.run_id, "{}", case.why);
-        let mut data = base();
-        merge(&mut data, &case.merge);
-        let event = json!({"specversion": "1.0", "id": "1", "source": "/tests", "type": "t", "data": data});
-        assert_eq!(request(event.to_string().as_bytes()), plain, "{}: as a structured CloudEvent", case.why);
-        let signed = SignedEnvelope::seal(event.to_string().as_bytes(), b"of somebody", "");
-        assert_eq!(request(&signed), plain, "{}: in an envelope", case.why);
+        for (how, wrapped) in wrappings(&changed(&case.merge)) {
+            assert_eq!(request(&wrapped), plain, "{}: {how}", case.why);
+            assert_eq!(*parse_accepted(&wrapped).unwrap(), plain, "{}: {how}, kept", case.why);
+        }
     }
+}
+
+/// Every way in which a request may come besides plain.
+fn wrappings(plain: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let value: Value = serde_json::from_slice(plain).unwrap();
+    let bytes = |value: Value| value.to_string().into_bytes();
+    let signed = |payload: &[u8]| SignedEnvelope::seal(payload, b"of somebody", "");
+    let event = bytes(event_around(&value));
+    vec![
+        ("as a structured CloudEvent", event.clone()),
+        ("in an event's base64", bytes(event_around_bytes(plain))),
+        ("in an envelope", signed(plain)),
+        ("as an event in an envelope", signed(&event)),
+        ("in an envelope in an event", bytes(event_around(&serde_json::from_slice(&signed(plain)).unwrap()))),
+        ("in an envelope in an event's base64", bytes(event_around_bytes(&signed(plain)))),
+    ]
+}
+
+/// What was accepted while an event was asked for nothing but its data stays readable.
+#[test]
+fn an_event_that_was_accepted_is_not_asked_again_what_it_says() {
+    let old = json!({"specversion": "1.0", "type": "t", "Whatever": 1.5, "data": base()});
+    assert_eq!(*parse_accepted(old.to_string().as_bytes()).unwrap(), request(&changed(&json!({}))));
+    parse(old.to_string().as_bytes(), &allow()).unwrap_err();
 }
 
 #[test]
@@ -166,10 +218,29 @@ fn requests_with_the_meaning_of_the_platforms_vectors_get_their_keys() {
         // The identity function takes any text; some vectors hold what parsing refuses.
         if let Ok(Message::Train(request)) = parse(message.to_string().as_bytes(), &allow()) {
             assert_eq!(request.run_key().to_string(), vector["train_run_key"].as_str().unwrap(), "{}", vector["name"]);
+            for (how, wrapped) in wrappings(message.to_string().as_bytes()) {
+                let Ok(Message::Train(same)) = parse(&wrapped, &allow()) else { panic!("{how}: {}", vector["name"]) };
+                assert_eq!(
+                    (same.run_key(), same.payload_digest()),
+                    (request.run_key(), request.payload_digest()),
+                    "{how}"
+                );
+                assert_eq!(near_key(&same.meaning()), near_key(&request.meaning()), "{how}");
+            }
             parsed += 1;
         }
     }
     assert!(parsed >= 6, "only {parsed} vectors could be asked for");
+}
+
+#[test]
+fn schemas_name_every_act_and_every_anomaly() {
+    let schema: Value = serde_json::from_str(schema_text(SchemaName::AuditActs)).unwrap();
+    let kinds: Vec<&str> = ActKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(schema["properties"]["acts"]["items"]["properties"]["act"]["enum"], json!(kinds));
+    let schema: Value = serde_json::from_str(schema_text(SchemaName::Reconciliation)).unwrap();
+    let codes: Vec<&str> = AnomalyCode::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(schema["properties"]["anomalies"]["items"]["properties"]["code"]["enum"], json!(codes));
 }
 
 #[test]
@@ -204,6 +275,8 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<GateReceipt>(SchemaName::GateReceipt);
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
     both_ways::<PublishReceipt>(SchemaName::PublishReceipt);
+    both_ways::<Body>(SchemaName::AuditActs);
+    both_ways::<Reconciliation>(SchemaName::Reconciliation);
     both_ways::<BundleManifest>(SchemaName::Bundle);
     both_ways::<DatasetManifest>(SchemaName::DatasetManifest);
     both_ways::<TrainerJob>(SchemaName::TrainerJob);

@@ -14,15 +14,16 @@ const ROOMS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "app audit bench child cli config contract dataset dev doctor evidence identity intake kafka ledger pipeline rebuild \
-         run runner scoring signing telemetry trainer version",
+        "app audit bench child cli config contract dataset dev doctor evidence identity intake kafka ledger logbook pipeline \
+         rebuild run runner scoring signing telemetry trainer version",
     ),
     (
         "app",
-        "config contract dataset evidence faults intake kafka ledger ops pulse registry relay runner trainer version",
+        "config console contract dataset evidence faults intake kafka ledger lineage meter ops pulse registry relay runner trainer version",
     ),
-    ("config", "authority contract dataset evidence faults kafka ledger signing trainer"),
-    ("telemetry", "config"),
+    ("config", "authority contract dataset evidence faults kafka ledger lineage signing telemetry trainer"),
+    ("telemetry", "secret trace_context version"),
+    ("trace_context", ""),
     ("retry", ""),
     ("pulse", ""),
     ("version", ""),
@@ -32,25 +33,32 @@ const ROOMS: &[(&str, &str)] = &[
     ("identity", ""),
     ("run", "identity"),
     ("pipeline", "contract identity run"),
-    ("kafka", "secret"),
-    ("ledger", "authority contract faults identity run secret"),
+    ("meter", "run version"),
+    ("lineage", "contract identity pipeline run"),
+    ("kafka", "meter secret"),
+    ("ledger", "authority contract faults identity lineage logbook meter run secret trace_context"),
+    ("logbook", "contract identity run"),
     ("evidence", "contract faults identity objects run"),
     ("dataset", "contract identity objects pipeline run"),
     ("objects", ""),
     ("signing", "contract identity secret"),
     ("authority", "contract identity run signing"),
-    ("trainer", "contract identity pipeline run"),
-    ("ops", "pulse version"),
-    ("intake", "authority contract dataset faults identity kafka ledger pulse retry run"),
-    ("registry", "contract faults kafka ledger pulse retry"),
-    ("runner", "contract dataset evidence faults identity ledger pipeline pulse retry run signing trainer"),
-    ("relay", "contract faults identity kafka ledger pulse retry run"),
+    ("trainer", "contract identity meter pipeline run"),
+    ("ops", "meter pulse version"),
+    ("console", "contract evidence identity ledger ops pipeline run version"),
+    ("intake", "authority contract dataset faults identity kafka ledger pulse retry run telemetry trace_context"),
+    ("registry", "contract faults kafka ledger meter pulse retry"),
+    (
+        "runner",
+        "contract dataset evidence faults identity ledger lineage meter pipeline pulse retry run signing telemetry trainer",
+    ),
+    ("relay", "contract faults identity kafka ledger meter pulse retry run telemetry trace_context"),
     ("audit", "contract identity pipeline signing trainer"),
     ("rebuild", "audit contract dataset evidence identity pipeline run trainer"),
     ("scoring", "audit contract identity pipeline run trainer"),
     ("child", "contract dataset identity pipeline run trainer"),
     ("dev", "config contract identity kafka ledger run signing"),
-    ("doctor", "config contract dataset evidence kafka ledger trainer"),
+    ("doctor", "config contract dataset evidence kafka ledger telemetry trainer"),
     ("bench", "contract dataset dev identity intake kafka ledger pipeline relay run trainer"),
 ];
 
@@ -60,7 +68,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("sqlx", &["bench", "ledger"]),
     ("backoff", &["retry"]),
     ("object_store", &["objects", "evidence", "dataset"]),
-    ("reqwest", &["objects"]),
+    ("reqwest", &["objects", "telemetry"]),
     ("parquet", &["dataset", "dev"]),
     ("arrow_array", &["dataset", "dev"]),
     ("hessboost", &["trainer"]),
@@ -69,12 +77,17 @@ const WALLS: &[(&str, &[&str])] = &[
     ("base64", &["contract", "kafka", "signing"]),
     ("rustls", &["kafka", "ledger"]),
     ("landlock", &["trainer"]),
-    ("procfs", &["trainer"]),
+    ("procfs", &["ops", "trainer"]),
     ("rustix", &["trainer"]),
-    ("maud", &["pipeline"]),
+    ("maud", &["console", "pipeline"]),
     ("jsonschema", &["contract"]),
     ("sha2", &["identity"]),
-    ("axum", &["ops"]),
+    ("uuid", &["identity", "lineage"]),
+    ("axum", &["console", "ops"]),
+    ("metrics_exporter_prometheus", &["meter"]),
+    ("counter!", &["meter"]),
+    ("gauge!", &["meter"]),
+    ("histogram!", &["meter"]),
     ("clap", &["app", "cli", "main"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
@@ -82,13 +95,19 @@ const WALLS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("humantime", &["cli"]),
     ("strsim", &["config"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
+    ("tracing_subscriber", &["telemetry"]),
     ("anyhow", &["app", "cli", "dev", "ops", "telemetry"]),
     ("std::env::var", &["config"]),
     (
         "tokio",
         &[
-            "app", "bench", "cli", "dataset", "doctor", "evidence", "intake", "kafka", "ops", "rebuild", "registry",
-            "relay", "runner", "trainer",
+            "app", "bench", "cli", "console", "dataset", "doctor", "evidence", "intake", "kafka", "ops", "rebuild",
+            "registry", "relay", "runner", "trainer",
         ],
     ),
     (
@@ -152,12 +171,13 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text[..end].lines().enumerate().map(|(number, line)| (number + 1, line.split("//").next().unwrap_or_default()))
 }
 
-/// Whether `name` stands in `line` as a path or the head of one, not inside a longer name or a text.
+/// Whether `name` stands in `line` as a path or the head of one, not inside a longer name, path or text: a room may
+/// have the name of a library.
 fn names(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = &line[at + name.len()..];
-        let alone = !before.is_some_and(|c| c.is_alphanumeric() || "_\"`.-".contains(c));
+        let alone = !before.is_some_and(|c| c.is_alphanumeric() || "_\"`.-:".contains(c));
         alone
             && (after.starts_with("::") || after.starts_with('(') || line.trim_start().starts_with("use "))
             && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
@@ -326,6 +346,8 @@ fn migrations_only_add(files: &Files) -> Vec<String> {
     for (path, text) in files.iter().filter(|(path, _)| later(path).is_some()) {
         let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
         for statement in code.join(" ").to_uppercase().split(';') {
+            // What a new trigger refuses is not done by the migration.
+            let statement = statement.replace("OR TRUNCATE ON", "ON");
             let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ");
             let begins = AT_THE_START.iter().find(|start| statement.starts_with(*start));
             let refused = ANYWHERE.iter().find(|word| statement.contains(*word)).or(begins);
@@ -371,6 +393,7 @@ fn every_rule_catches_its_violation() {
     caught(libraries_stay_in_their_room(&one("src/relay.rs", "let x = backoff::retry();\n")));
     caught(libraries_stay_in_their_room(&one("src/pipeline/gate.rs", "let x = std::env::var(\"X\");\n")));
     caught(libraries_stay_in_their_room(&one("src/contract/parse.rs", "use tokio::sync::watch;\n")));
+    caught(libraries_stay_in_their_room(&one("src/console/mod.rs", "use console::Term;\n")));
     caught(files_are_short(&one("src/relay.rs", &"\n".repeat(MAX_LINES + 1))));
     caught(no_file_is_dead(&one("src/ledger/attic.rs", "")));
     caught(names_say_something(&one("src/ledger/utils.rs", "")));
@@ -398,6 +421,7 @@ fn what_is_allowed_is_let_through() {
     assert!(imports_go_one_way(&one("src/relay.rs", "use crate::ledger::Ledger; // not crate::dev\n")).is_empty());
     assert!(libraries_stay_in_their_room(&one("src/run/failure.rs", "    \"retried with backoff.\"\n")).is_empty());
     assert!(libraries_stay_in_their_room(&one("src/contract/profile.rs", "/// `hessboost` (built in).\n")).is_empty());
+    assert!(libraries_stay_in_their_room(&one("src/app/mod.rs", "use crate::console::Console;\n")).is_empty());
     assert!(names_say_something(&one("src/ledger/admit.rs", "fn admit() {}\n")).is_empty());
     let adds = "-- never DROP\nCREATE INDEX i ON runs (fence);\nCREATE TABLE t (a text NOT NULL UNIQUE);\n\
                 ALTER TABLE runs ADD COLUMN a text, ADD COLUMN b text NOT NULL DEFAULT '';\n";

@@ -27,10 +27,13 @@ if [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" = 1 ]; then
     need javac openjdk-17-jdk-headless
 fi
 
-# AsyncAPI's parser, for `make test-interop`, which leaves it out where it may.
+# AsyncAPI's parser, OpenTelemetry's Collector and a browser for the console, for `make test-interop`, which leaves them out
+# where it may.
 if [ "${MODEL_FACTORY_REQUIRE_KAFKA:-}" = 1 ]; then
+    need go golang-go
     need node nodejs
     need npm npm
+    need chromium chromium
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

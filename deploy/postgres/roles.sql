@@ -54,9 +54,12 @@ BEGIN
         ('transitions',      'SELECT, INSERT', 'SELECT, DELETE'),
         ('outbox',           'SELECT, INSERT, UPDATE (sent_at, withdrawn_at, sent_topic, sent_partition, sent_offset)',
                              'SELECT, DELETE'),
+        ('lineage_outbox',   'SELECT, INSERT, UPDATE (sent_at, sent_topic, sent_partition, sent_offset)', 'SELECT, DELETE'),
         ('acts',             'SELECT, INSERT', NULL),
         ('registry_events',  'SELECT, INSERT', 'SELECT, DELETE'),
-        ('relay_shards',     'SELECT, UPDATE', NULL);
+        ('relay_shards',     'SELECT, UPDATE', NULL),
+        -- Whoever deletes history tells of it in the same transaction. Nobody changes what is told.
+        ('audit_log',        'SELECT, INSERT', 'SELECT, INSERT');
 
     SELECT coalesce(t.relname, s.table_name) INTO stray
       FROM (SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')) t

@@ -22,6 +22,14 @@ CREATE TYPE public.run_state AS ENUM (
     'PUBLISHED'
 );
 
+CREATE FUNCTION public.audit_log_is_append_only() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_log is append-only: % is refused', TG_OP;
+END
+$$;
+
 CREATE TABLE public.acts (
     id bigint NOT NULL,
     run_id text NOT NULL,
@@ -41,6 +49,18 @@ ALTER TABLE public.acts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.audit_log (
+    seq bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    body text NOT NULL,
+    previous bytea NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT audit_log_body_check CHECK (((octet_length(body) >= 2) AND (octet_length(body) <= 67108864))),
+    CONSTRAINT audit_log_digest_check CHECK ((length(digest) = 32)),
+    CONSTRAINT audit_log_previous_check CHECK ((length(previous) = 32)),
+    CONSTRAINT audit_log_seq_check CHECK ((seq >= 1))
+);
+
 CREATE TABLE public.inbox (
     topic text NOT NULL,
     partition integer NOT NULL,
@@ -50,6 +70,33 @@ CREATE TABLE public.inbox (
     outcome jsonb NOT NULL,
     request_id text,
     received_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.lineage_outbox (
+    id bigint NOT NULL,
+    run_id text NOT NULL,
+    shard smallint GENERATED ALWAYS AS (((hashtext(run_id) & 15))::smallint) STORED NOT NULL,
+    event_id text NOT NULL,
+    event_type text NOT NULL,
+    key bytea NOT NULL,
+    value bytea NOT NULL,
+    headers jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    sent_topic text,
+    sent_partition integer,
+    sent_offset bigint,
+    CONSTRAINT lineage_outbox_value_check CHECK ((length(value) <= 900000)),
+    CONSTRAINT lineage_sent_has_coordinates CHECK (((sent_at IS NULL) = (sent_offset IS NULL)))
+);
+
+ALTER TABLE public.lineage_outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lineage_outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.outbox (
@@ -148,6 +195,8 @@ CREATE TABLE public.runs (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     counted_for text,
+    platform_run_id text,
+    lineage_since bigint,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -191,8 +240,17 @@ CREATE TABLE public.transitions (
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
+
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
+
+ALTER TABLE ONLY public.lineage_outbox
+    ADD CONSTRAINT lineage_outbox_event_id_key UNIQUE (event_id);
+
+ALTER TABLE ONLY public.lineage_outbox
+    ADD CONSTRAINT lineage_outbox_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
@@ -222,6 +280,10 @@ CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
 CREATE INDEX inbox_prunable ON public.inbox USING btree (received_at, topic, partition, "offset") WHERE ((outcome ->> 'outcome'::text) = ANY (ARRAY['REJECTED'::text, 'CONFLICT'::text, 'DUPLICATE_REQUEST'::text]));
 
+CREATE INDEX lineage_outbox_by_run ON public.lineage_outbox USING btree (run_id, id);
+
+CREATE INDEX lineage_outbox_unsent ON public.lineage_outbox USING btree (run_id, id) WHERE (sent_at IS NULL);
+
 CREATE INDEX outbox_by_source ON public.outbox USING btree (source_topic, source_partition, source_offset) WHERE (source_offset IS NOT NULL);
 
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
@@ -234,15 +296,23 @@ CREATE INDEX outbox_waiting_publications ON public.outbox USING btree (created_a
 
 CREATE INDEX registry_events_by_run ON public.registry_events USING btree (run_id);
 
+CREATE INDEX requests_by_prefix ON public.requests USING btree (request_id text_pattern_ops);
+
 CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
 
 CREATE INDEX runs_awaiting_an_answer ON public.runs USING btree (answer_due_at) WHERE (answer_due_at IS NOT NULL);
 
 CREATE INDEX runs_by_near_key ON public.runs USING btree (near_key);
 
+CREATE INDEX runs_by_platform_run ON public.runs USING btree (platform_run_id, run_id) WHERE (platform_run_id IS NOT NULL);
+
+CREATE INDEX runs_by_state ON public.runs USING btree (state, created_at DESC, run_id DESC);
+
 CREATE INDEX runs_counted_by_day ON public.runs USING btree (counted_for, created_at) WHERE (counted_for IS NOT NULL);
 
 CREATE INDEX runs_counted_in_flight ON public.runs USING btree (counted_for) WHERE ((counted_for IS NOT NULL) AND (state = ANY (ARRAY['QUEUED'::public.run_state, 'RUNNING'::public.run_state, 'EVAL_READY'::public.run_state])));
+
+CREATE INDEX runs_ended ON public.runs USING btree (state) WHERE (state = ANY (ARRAY['PASS'::public.run_state, 'FAIL'::public.run_state, 'PUBLISHED'::public.run_state]));
 
 CREATE INDEX runs_leased ON public.runs USING btree (lease_expires_at) WHERE (lease_owner IS NOT NULL);
 
@@ -254,8 +324,13 @@ CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
 
 CREATE INDEX runs_without_publish_receipt ON public.runs USING btree (available_at, run_id) WHERE ((state = 'PUBLISHED'::public.run_state) AND (reason_code IS NULL) AND (NOT (refs ? 'publish_receipt'::text)));
 
+CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.audit_log_is_append_only();
+
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
+
+ALTER TABLE ONLY public.lineage_outbox
+    ADD CONSTRAINT lineage_outbox_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_source_topic_source_partition_source_offset_fkey FOREIGN KEY (source_topic, source_partition, source_offset) REFERENCES public.inbox(topic, partition, "offset") DEFERRABLE INITIALLY DEFERRED;

@@ -15,6 +15,9 @@ use tracing::{error, info};
 /// How long loops may take to give back what they hold.
 pub(super) const GIVE_BACK: Duration = Duration::from_secs(15);
 
+/// Loops that tell of what the others do, and end after them.
+const TO_THE_END: [&str; 2] = ["relay", "gauges"];
+
 /// The loops of a worker and what each listens to.
 pub(super) struct Loops {
     tasks: JoinSet<anyhow::Result<()>>,
@@ -58,7 +61,7 @@ impl Loops {
         self.give_back.subscribe()
     }
 
-    /// Turns true when nobody has anything to tell any more.
+    /// Turns true when nobody does anything any more that is to be told.
     pub(super) fn stop_relay(&self) -> watch::Receiver<bool> {
         self.stop_relay.subscribe()
     }
@@ -111,7 +114,7 @@ impl Loops {
                     first_fault.get_or_insert(injected.into());
                 }
             }
-            if stage != Stage::Working && self.names.values().all(|name| *name == "relay") {
+            if stage != Stage::Working && self.names.values().all(|name| TO_THE_END.contains(name)) {
                 self.stop_relay.send_replace(true);
             }
         }

@@ -1,24 +1,29 @@
 //! Builds the adapters, spawns the loops, supervises their end.
 
 mod drain;
+mod gauges;
 
 use crate::config::{Config, TrainerSettings};
+use crate::console::Console;
 use crate::evidence::EvidenceStore;
 use crate::faults::reach;
 use crate::intake::{Door, Intake};
-use crate::kafka::{BrokerProbe, Inbox, Topics};
+use crate::kafka::{BrokerProbe, Inbox, Lag, Topics};
 use crate::ledger::{ConfirmedBy, Ledger};
+use crate::lineage::Places;
+use crate::meter::{self, Page, Partition};
 use crate::ops;
 use crate::pulse::Pulse;
 use crate::registry::RegistryListener;
 use crate::relay::Relay;
 use crate::runner::{Ceiling, Heart, ProgressRate, Runner};
-use crate::trainer::{self, Enforcement, TrainerCommand};
+use crate::trainer::{self, Enforcement, Footprint, TrainerCommand};
 use crate::version;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use drain::{Abandoned, Loops};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -42,23 +47,39 @@ impl Role {
     }
 }
 
-/// Runs a worker until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
+/// Runs a worker of this name until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
 /// back, offsets of what was admitted committed. A loop that ends by itself ends the worker with an error.
-pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn worker(
+    config: Config,
+    roles: BTreeSet<Role>,
+    name: String,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    worker_that_tells(config, roles, name, shutdown, |_| {}).await
+}
+
+/// The same; `serving` is told where its console is as soon as it answers.
+pub async fn worker_that_tells(
+    config: Config,
+    roles: BTreeSet<Role>,
+    name: String,
+    shutdown: watch::Receiver<bool>,
+    serving: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
     #[cfg(debug_assertions)]
     if let Some(fault) = config.fault.clone() {
         crate::faults::arm(fault).map_err(anyhow::Error::msg)?;
     }
-    let name = worker_name()?;
+    let page = Page::install()?;
     let boundaries = config.ownership_boundaries()?;
     config.kafka.check()?;
     config.kafka.security.warnings().into_iter().for_each(|told| warn!("{told}"));
     let policy = config.policy()?;
     let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-    let ledger = ledger.publishing(&config.publish);
+    let ledger = ledger.publishing(&config.publish).telling(&config.lineage, config.kafka.max_value_bytes);
     let topics = &config.kafka.topics;
     let listens = config.publish.confirm == ConfirmedBy::Registry;
-    let needed = if listens { topics.with_registry().to_vec() } else { topics.all().to_vec() };
+    let needed = topics.needed(listens, config.lineage.enabled);
     ledger.check_schema().await.context("the database is not ready")?;
     Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
 
@@ -79,9 +100,12 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
         }
     });
 
+    let mut figures = ops::Figures::default();
     let mut loops = Loops::new();
+    let mut store = None;
     if roles.contains(&Role::Intake) {
         let inbox = Inbox::subscribe(&config.kafka).await?;
+        show_lag(&mut figures, inbox.lag());
         let inputs = crate::dataset::Inputs::open(&config.inputs)?;
         if let Some(policy) = &policy {
             info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy");
@@ -95,6 +119,7 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     if roles.contains(&Role::Runner) {
         let runner = Arc::new(runner(&config, ledger.clone(), name.clone(), &pulse).await?);
+        store = Some(runner.store.clone());
         at_hand.need("store", {
             let store = runner.store.clone();
             move || {
@@ -102,7 +127,10 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
                 async move { store.ask().await.map_err(|fault| fault.to_string()) }
             }
         });
-        for slot in 1..=config.worker.slots.max(1) {
+        figures.look(measure_trainers);
+        let slots = config.worker.slots.max(1);
+        meter::SLOTS.set((), slots.into());
+        for slot in 1..=slots {
             let (runner, beat) = (Arc::clone(&runner), pulse.of(format!("runner {slot}")));
             let (stopped, give_back) = (loops.stop(), loops.give_back());
             loops.spawn("runner", async move {
@@ -118,13 +146,23 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     }
     if roles.contains(&Role::Relay) && listens {
         let inbox = Inbox::subscribe_to_registry(&config.kafka).await?;
+        show_lag(&mut figures, inbox.lag());
         let listener = RegistryListener::new(inbox, ledger.clone(), name.clone()).watched(pulse.of("registry"));
         let stopped = loops.stop();
         loops.spawn("registry", async move { Ok(listener.run(stopped).await?) });
     }
+    let (gauges, stopped) = (ledger.for_gauges()?, loops.stop_relay());
+    loops.spawn("gauges", async move {
+        gauges::read(gauges, stopped).await;
+        Ok(())
+    });
     let (end, ended) = watch::channel(false);
-    let health = ops::Health { at_hand, pulse, draining: loops.stop() };
-    let http = ops::serve(config.worker.http, health, ended).await?;
+    let health = ops::Health { at_hand, pulse, draining: loops.stop(), figures };
+    // A worker that does not run shows what others left.
+    let store = store.map_or_else(|| EvidenceStore::open(&config.evidence).map_err(|fault| fault.to_string()), Ok);
+    let console = Console::new(&ledger, store, health.clone(), name.clone())?;
+    let http = ops::serve(config.worker.http, page, health, console.router(), ended).await?;
+    serving(http.address());
     info!(worker = %name, version = version::VERSION, commit = version::COMMIT, http = %http.address(), ?roles, "working");
 
     let ended = loops.supervise(Duration::from_secs(u64::from(config.worker.drain_seconds)), shutdown).await;
@@ -138,6 +176,21 @@ pub async fn worker(config: Config, roles: BTreeSet<Role>, shutdown: watch::Rece
     let _ = tokio::time::timeout(LAST_WORDS, ledger.close()).await;
     info!("stopped");
     ended
+}
+
+/// The partitions of a member that it still holds when somebody asks.
+fn show_lag(figures: &mut ops::Figures, lag: Lag) {
+    figures.look_anew(move || {
+        for (topic, partition, records) in lag.known() {
+            meter::CONSUMER_LAG.show(Partition { topic, partition }, records as f64);
+        }
+    });
+}
+
+fn measure_trainers() {
+    let footprint = Footprint::of_children();
+    meter::TRAINER_MEMORY.set((), footprint.resident_bytes as f64);
+    meter::TRAINER_CPU.reached((), footprint.cpu_seconds);
 }
 
 /// How long a worker that has to end all the same may take to say so.
@@ -170,11 +223,18 @@ pub async fn runner(config: &Config, ledger: Ledger, worker: String, pulse: &Pul
     } else {
         warn!("bundles are not signed ([signing] allow_unsigned)");
     }
+    let inputs = crate::dataset::Inputs::open(&config.inputs)?;
+    let lineage = config.lineage.enabled.then(|| Places {
+        root: inputs.root().map(|root| root.display().to_string()),
+        azure_account: config.inputs.azure.account.clone(),
+        evidence: store.url().to_owned(),
+    });
     Ok(Runner {
         heart: Heart::start(&ledger, worker.clone(), pulse.of("heartbeats")).context("cannot start the heartbeats")?,
         ledger,
         store,
-        inputs: crate::dataset::Inputs::open(&config.inputs)?,
+        inputs,
+        lineage,
         boundaries: config.ownership_boundaries()?,
         trainer: TrainerCommand::this_binary()?,
         commands: config.trainer.commands.clone(),

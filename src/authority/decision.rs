@@ -79,7 +79,7 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{AllowList, parse_signed};
+    use crate::contract::{AllowList, Opened, open};
     use crate::signing::{PrivateKey, RequesterPrivateKey};
     use serde_json::{Value, json};
 
@@ -122,8 +122,8 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
 
     /// What a good request of this principal says after these changes: a code and a pointer, or nothing.
     fn decided(policy: &Policy, topic: &str, value: &[u8]) -> Option<(&'static str, String)> {
-        let (message, envelope) = parse_signed(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
-        let refused = policy.decide(topic, &message.unwrap(), envelope.as_ref()).err()?;
+        let Opened { message, wrapping } = open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
+        let refused = policy.decide(topic, &message.unwrap(), wrapping.envelope.as_ref()).err()?;
         assert_eq!(refused.ids.request_id.as_deref(), Some("req-20260101-0001"));
         for other in ["candidate", "acme:batch", "second.pub", "staging"] {
             assert!(!refused.message.contains(other), "the policy's other content: {}", refused.message);
@@ -219,6 +219,16 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
                 forged["payload"] = payload["payload"].clone();
                 assert_eq!(decided(&policy, "t", forged.to_string().as_bytes()), refused, "{curve}");
             }
+            // In a CloudEvent, whose attributes nobody signs; and over one.
+            let event = |data: &[u8]| {
+                let data: Value = serde_json::from_slice(data).unwrap();
+                let kind = "io.modelfactory.train_build_request";
+                json!({"specversion": "1.0", "id": "1", "source": "/t", "type": kind, "data": data}).to_string()
+            };
+            assert_eq!(decided(&policy, "t", event(&sealed).as_bytes()), None);
+            assert_eq!(decided(&policy, "t", &own.seal(event(value.as_bytes()).as_bytes())), None);
+            assert_eq!(decided(&policy, "t", event(&foreign.seal(value.as_bytes())).as_bytes()), refused);
+            assert_eq!(decided(&policy, "t", event(value.as_bytes()).as_bytes()), refused, "unsigned");
             // A signature that is there and cannot be checked.
             let keyless = request("risk", "baseline_train", "production/fraud/primary", false).to_string();
             assert_eq!(decided(&policy, "t", &own.seal(keyless.as_bytes())), refused);

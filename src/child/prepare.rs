@@ -1,5 +1,6 @@
 //! Before a registered command: what it may know, as files in its folder. Labels of the test window stay out.
 
+use super::columns::describe;
 use super::{Assigned, assign, begin, broken, read, tell, write};
 use crate::dataset::{Labels, write_rows};
 use crate::identity::document_bytes;
@@ -16,6 +17,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         return Err(broken("the plan names no registered command"));
     };
     tell("read", 0.0, "reading the rows");
+    describe(job_dir, &job)?;
     let mut table = read(&job)?;
     tell("check", 0.4, "looking for leakage");
     let Assigned { assignment, split, categories, .. } = assign(job_dir, &mut table, plan)?;

@@ -1,5 +1,6 @@
 //! The model of an earlier bundle, measured on this run's test window. Nothing is fitted.
 
+use super::columns::describe;
 use super::measure::measured;
 use super::{Assigned, assign, begin, broken, read, tell, write};
 use crate::dataset::write_scores;
@@ -15,6 +16,7 @@ pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let plan = &job.plan;
     tell("read", 0.0, "reading the rows");
+    describe(job_dir, &job)?;
     let mut table = read(&job)?;
     tell("check", 0.4, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;

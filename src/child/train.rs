@@ -1,5 +1,6 @@
 //! Everything in one process: the built-in booster.
 
+use super::columns::describe;
 use super::measure::measured;
 use super::{Assigned, assign, begin, broken, keep_if_clean, read, tell, write};
 use crate::dataset::write_scores;
@@ -24,6 +25,7 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         return Err(broken("the plan names a registered command, and this step is not for one"));
     };
     tell("read", 0.0, "reading the rows");
+    describe(job_dir, &job)?;
     let mut table = read(&job)?;
     tell("check", 0.2, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;

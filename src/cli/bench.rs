@@ -237,6 +237,7 @@ impl Broker {
             publications: topic("publications"),
             registry_lifecycle: topic("registry-lifecycle"),
             dead_letters: topic("dead-letters"),
+            lineage: topic("lineage"),
         };
         let group_id = topic("group");
         let mut settings =

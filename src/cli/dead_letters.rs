@@ -1,9 +1,13 @@
 //! `model-factory dead-letters`: what was refused, why, and again.
 
+use super::actor::ActorArgs;
 use super::table::{Output, Table, json_lines};
 use crate::config::Config;
+use crate::contract::EvidenceRef;
+use crate::identity::Digest;
 use crate::kafka::{Outlet, Record};
-use crate::ledger::{Coordinates, DeadLetterRecord, Ledger};
+use crate::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
+use crate::logbook::{Act, ActKind, Actor, ActorKind, Subject, Why};
 use crate::run::{FailureCode, Guidance};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
@@ -62,9 +66,11 @@ struct ReplayArgs {
     /// Records at the most; more are an error, and nothing is sent.
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Why; it travels in the header `mf_replay_reason`.
+    /// Why; it travels in the header `mf_replay_reason`, and is kept in the audit log.
     #[arg(long)]
     reason: String,
+    #[command(flatten)]
+    actor: ActorArgs,
     /// Only say what would be sent.
     #[arg(long)]
     dry_run: bool,
@@ -149,7 +155,16 @@ async fn replay(
         let (_, original) = ledger.dead_letter(&source).await?.with_context(|| not_there(&source))?;
         originals.push((source, original));
     }
+    if originals.is_empty() && output == Output::Table {
+        return Ok(writeln!(out, "  no refused record has this code; nothing is sent")?);
+    }
     let outlet = if args.dry_run { None } else { Some(Outlet::open(&config.kafka)?) };
+    let replay = Replay { actor: args.actor.name(), why: args.reason.clone() };
+    if outlet.is_some() {
+        // Before the first one is sent: if this process dies, the log says that some of them may have been.
+        let acts: Vec<Act> = originals.iter().map(|(source, original)| replay.requested(source, original)).collect();
+        ledger.tell(&replay.by(), &acts).await?;
+    }
     for (source, original) in &originals {
         let sent = if let Some(outlet) = &outlet {
             let headers = [
@@ -159,7 +174,9 @@ async fn replay(
             let topic = &config.kafka.topics.requests;
             let record = Record { topic, key: original.key.as_deref(), value: &original.value, headers: &headers };
             let (partition, offset) = outlet.send(record).await?;
-            Some(Coordinates { topic: topic.clone(), partition, offset })
+            let sent = Coordinates { topic: topic.clone(), partition, offset };
+            ledger.tell(&replay.by(), &[replay.done(source, original, &sent)]).await?;
+            Some(sent)
         } else {
             None
         };
@@ -175,6 +192,35 @@ async fn replay(
         outlet.close().await;
     }
     Ok(())
+}
+
+/// Who sends refused records again, and why.
+struct Replay {
+    actor: String,
+    why: String,
+}
+
+impl Replay {
+    fn by(&self) -> String {
+        format!("operator:{}", self.actor)
+    }
+
+    fn requested(&self, source: &Coordinates, original: &Original) -> Act {
+        let subject = Subject { record: Some(source.to_string()), ..Subject::default() };
+        let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
+        let mut act = Act::new(ActKind::DeadLetterReplayRequested, actor, subject);
+        act.reason = Some(Why::said(&self.why));
+        let bytes = EvidenceRef { reference: format!("ledger:{source}"), sha256: Digest::of(&original.value) };
+        act.evidence.insert("request".to_owned(), bytes);
+        act
+    }
+
+    fn done(&self, source: &Coordinates, original: &Original, sent: &Coordinates) -> Act {
+        let mut act = self.requested(source, original);
+        act.act = ActKind::DeadLetterReplayed;
+        act.subject.acknowledged_at = Some(sent.to_string());
+        act
+    }
 }
 
 fn not_there(source: &Coordinates) -> String {

@@ -1,6 +1,7 @@
 //! `model-factory dev`: a private world that stays up, for trying things by hand.
 
 use crate::app::{self, Role};
+use crate::config::Config;
 use crate::dev::Environment;
 use crate::telemetry;
 use clap::Args;
@@ -25,7 +26,9 @@ pub(super) struct DevArgs {
 impl DevArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let environment = Environment::start(&self.state_dir, |what| say(&format!("… {what}"))).await?;
-        telemetry::start(&environment.config.worker)?;
+        let name = app::worker_name()?;
+        let Config { worker, telemetry, .. } = &environment.config;
+        let _telemetry = telemetry::start(worker.log_format, &worker.log, telemetry, &name)?;
         let request = environment.folder.join("request.json");
         if let Some(good) = crate::dev::requests::demo_requests(&environment.inputs).into_iter().next() {
             std::fs::write(&request, good.bytes)?;
@@ -60,7 +63,8 @@ Ctrl-C ends it.
             lifecycle = topics.lifecycle,
         ));
         let (stop, stopped) = watch::channel(false);
-        let work = app::worker(config, Role::all(), stopped);
+        let told = |address| say(&format!("console    http://{address}/"));
+        let work = app::worker_that_tells(config, Role::all(), name, stopped, told);
         tokio::pin!(work);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {

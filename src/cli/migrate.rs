@@ -1,5 +1,6 @@
 //! `model-factory migrate`: brings the database to this release's schema.
 
+use super::actor::ActorArgs;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use clap::Args;
@@ -9,13 +10,15 @@ use std::process::ExitCode;
 /// Bring the database to the schema of this release. Safe to run again, and by several at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  MODEL_FACTORY_LEDGER__URL=postgres://mf@localhost/mf model-factory migrate")]
-pub(super) struct MigrateArgs {}
+pub(super) struct MigrateArgs {
+    #[command(flatten)]
+    actor: ActorArgs,
+}
 
 impl MigrateArgs {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let Self {} = self;
         let ledger = Ledger::connect(&config.ledger).await?;
-        let applied = ledger.migrate().await?;
+        let applied = ledger.migrate_by(&self.actor.name()).await?;
         ledger.close().await;
         let mut out = std::io::stdout().lock();
         match applied.as_slice() {

@@ -2,6 +2,8 @@
 //!
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
+mod actor;
+mod audit_log;
 mod bench;
 mod config;
 mod dead_letters;
@@ -13,6 +15,7 @@ mod measure;
 mod migrate;
 mod progress;
 mod prune;
+mod reconcile;
 mod report;
 mod reproduce;
 mod runs;
@@ -57,6 +60,8 @@ enum Command {
     Reproduce(reproduce::ReproduceArgs),
     Score(score::ScoreArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Audit(audit_log::AuditArgs),
+    Reconcile(reconcile::ReconcileArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
     Config(config::ConfigArgs),
@@ -161,6 +166,8 @@ impl Cli {
             Command::Submit(args) => args.run(&config()?),
             Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
+            Command::Audit(args) => runtime()?.block_on(args.run(config)),
+            Command::Reconcile(args) => runtime()?.block_on(args.run(config()?)),
             Command::Report(args) => runtime()?.block_on(args.run(config)),
             Command::Verify(args) => args.run(),
             Command::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),

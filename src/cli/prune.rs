@@ -1,5 +1,6 @@
 //! `model-factory prune`: forgets old history that nothing depends on.
 
+use super::actor::ActorArgs;
 use super::table::{Output, Table, json_lines};
 use crate::config::Config;
 use crate::ledger::{Ledger, Pruned};
@@ -25,6 +26,11 @@ pub(super) struct PruneArgs {
     /// Only count.
     #[arg(long)]
     dry_run: bool,
+    /// Why; kept in the audit log. Without it the age.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    actor: ActorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -37,7 +43,8 @@ impl PruneArgs {
         ensure!(self.older_than >= DAY, "--older-than must be a day at least");
         let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
         ledger.check_schema().await.context("the database is not ready")?;
-        let mut pruning = ledger.pruning(self.older_than, self.dry_run).await?;
+        let why = self.reason.unwrap_or_else(|| format!("older than {}", humantime::format_duration(self.older_than)));
+        let mut pruning = ledger.pruning(self.older_than, self.dry_run).await?.by(self.actor.name(), why);
         let (mut total, mut told) = (Pruned::default(), std::io::stderr().lock());
         while let Some(some) = ledger.prune_some(&mut pruning).await? {
             total += some;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
   model-factory submit request.json --sign-with requester.pem
   cat request.json | model-factory submit - --dry-run --output json")]
 pub(super) struct SubmitArgs {
-    /// Files with one JSON request, or one a line; `-` is standard input.
+    /// Files with one JSON request, or one a line, plain, in a structured cloud event or signed; `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Only say what the identity is, or what is wrong; needs neither broker nor database. What the policy
@@ -79,7 +79,12 @@ impl SubmitArgs {
         for file in &self.files {
             for bytes in requests(read(file)?) {
                 let bytes = key.as_ref().map(|key| key.seal(&bytes)).unwrap_or(bytes);
-                checked.push(check(bytes, &config.kafka.topics.requests, &mut keeper));
+                let mut request = check(bytes, &config.kafka.topics.requests, &mut keeper);
+                if let (Some(_), Some(pointer)) = (&key, &mut request.pointer) {
+                    // Into what stands in the file, not into the envelope made of it.
+                    *pointer = pointer.strip_prefix("/payload").unwrap_or(pointer).to_owned();
+                }
+                checked.push(request);
             }
         }
         let refused = checked.iter().any(|request| request.code.is_some());

@@ -38,7 +38,10 @@ enum Start {
 
 impl WorkerArgs {
     pub(super) async fn run(self, mut config: Config) -> anyhow::Result<ExitCode> {
-        telemetry::start(&config.worker)?;
+        let name = app::worker_name()?;
+        let worker = &config.worker;
+        // Until the end: what it holds back is sent when it is dropped.
+        let _telemetry = telemetry::start(worker.log_format, &worker.log, &config.telemetry, &name)?;
         if let Some(start) = self.from {
             config.kafka.from = Some(match start {
                 Start::Earliest => crate::kafka::StartAt::Earliest,
@@ -47,7 +50,7 @@ impl WorkerArgs {
         }
         let (stop, stopped) = watch::channel(false);
         let roles: BTreeSet<Role> = self.roles.into_iter().collect();
-        let work = app::worker(config, roles, stopped);
+        let work = app::worker(config, roles, name, stopped);
         tokio::pin!(work);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         loop {

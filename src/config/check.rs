@@ -8,7 +8,7 @@ use crate::kafka::KafkaSettings;
 pub(super) fn check(config: &Config) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut wrong = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));
-    let Config { kafka, ledger, evidence, inputs, trainer, signing, .. } = config;
+    let Config { kafka, ledger, evidence, inputs, trainer, signing, telemetry, .. } = config;
     let texts = [
         ("kafka.brokers", &kafka.brokers),
         ("kafka.group_id", &kafka.group_id),
@@ -17,7 +17,11 @@ pub(super) fn check(config: &Config) -> Vec<(String, String)> {
         ("kafka.topics.publications", &kafka.topics.publications),
         ("kafka.topics.dead_letters", &kafka.topics.dead_letters),
         ("kafka.topics.registry_lifecycle", &kafka.topics.registry_lifecycle),
+        ("kafka.topics.lineage", &kafka.topics.lineage),
     ];
+    if config.lineage.namespace.trim().is_empty() {
+        wrong("lineage.namespace", "it may not be empty");
+    }
     for (key, _) in texts.iter().filter(|(_, text)| text.trim().is_empty()) {
         wrong(key, "it may not be empty");
     }
@@ -41,6 +45,16 @@ pub(super) fn check(config: &Config) -> Vec<(String, String)> {
     }
     if signing.key.is_some() && signing.key_file.is_some() {
         wrong("signing.key", "there is a signing.key_file as well; set one of them");
+    }
+    if let Err(why) = telemetry.traces_url() {
+        let (key, message) = why.split_once(": ").unwrap_or(("otlp_endpoint", &why));
+        wrong(&format!("telemetry.{key}"), message);
+    }
+    if telemetry.otlp_headers.is_some() && telemetry.otlp_headers_file.is_some() {
+        wrong("telemetry.otlp_headers", "there is a telemetry.otlp_headers_file as well; set one of them");
+    }
+    if !(0.0..=1.0).contains(&telemetry.sampling_ratio) {
+        wrong("telemetry.sampling_ratio", "it must be from 0 to 1");
     }
     let at_least_one = [
         ("kafka.max_value_bytes", kafka.max_value_bytes),

@@ -20,7 +20,9 @@ use crate::dataset::InputSettings;
 use crate::evidence::EvidenceSettings;
 use crate::kafka::KafkaSettings;
 use crate::ledger::{LedgerSettings, PublishSettings};
+use crate::lineage::LineageSettings;
 use crate::signing::{KeyFault, PrivateKey, SigningSettings};
+use crate::telemetry::{LogFormat, TelemetrySettings};
 use crate::trainer::{self, TrainerRegistrations};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -39,6 +41,8 @@ pub struct Config {
     pub ledger: LedgerSettings,
     /// When a run is PUBLISHED.
     pub publish: PublishSettings,
+    /// What OpenLineage is told.
+    pub lineage: LineageSettings,
     /// Where evidence goes.
     pub evidence: EvidenceSettings,
     /// What may be read.
@@ -49,6 +53,8 @@ pub struct Config {
     pub signing: SigningSettings,
     /// Who may ask for what.
     pub authority: AuthoritySettings,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
     /// For the test suite; not in a release.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
@@ -59,7 +65,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
-    /// Address of health checks.
+    /// Address of health checks, metrics and the console.
     pub http: SocketAddr,
     /// `pretty` or `json`.
     pub log_format: LogFormat,
@@ -87,16 +93,6 @@ impl Default for WorkerSettings {
             stall_seconds: NonZeroU32::new(120).expect("it is not zero"),
         }
     }
-}
-
-/// How logs look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
 }
 
 /// The trainer's child processes.
@@ -291,6 +287,17 @@ mod tests {
         assert_eq!(by_file.signing_key().unwrap().unwrap().public(), key.public());
         std::fs::write(&file, "no key").unwrap();
         assert!(matches!(by_file.signing_key(), Err(ConfigError::Key(KeyFault::NoPrivateKey))));
+    }
+
+    #[test]
+    fn where_traces_go_is_checked_before_anything_is_sent() {
+        let wrong = "[telemetry]\notlp_endpoint = \"c:4318\"\notlp_headers = \"a=hush\"\notlp_headers_file = \"f\"\n\
+                     sampling_ratio = 2\n";
+        let told = load(wrong, &[]).unwrap_err().to_string();
+        for key in ["telemetry.otlp_endpoint", "telemetry.otlp_headers", "telemetry.sampling_ratio"] {
+            assert!(told.contains(key), "{told}");
+        }
+        assert!(!told.contains("hush"), "{told}");
     }
 
     #[test]

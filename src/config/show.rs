@@ -26,7 +26,8 @@ const SECRET: &[&str] = &["password", "secret", "token", "credential", "key.pem"
 pub(super) fn is_secret(key: &str) -> bool {
     let name = key.strip_prefix("kafka.properties.").unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key));
     let place = ["_file", ".location"].iter().any(|end| name.ends_with(end));
-    key == "signing.key" || (!place && SECRET.iter().any(|word| name.contains(word)))
+    ["signing.key", "telemetry.otlp_headers"].contains(&key)
+        || (!place && SECRET.iter().any(|word| name.contains(word)))
 }
 
 /// Every key of a configuration, in the order of their paths.
@@ -88,11 +89,22 @@ mod tests {
 
     #[test]
     fn a_key_is_secret_by_its_name_and_a_file_s_path_is_not() {
-        for key in ["signing.key", "kafka.properties.sasl.password", "kafka.properties.ssl.key.pem", "x.api_token"] {
+        for key in [
+            "signing.key",
+            "telemetry.otlp_headers",
+            "kafka.properties.sasl.password",
+            "kafka.properties.ssl.key.pem",
+            "x.api_token",
+        ] {
             assert!(is_secret(key), "{key}");
         }
-        for key in ["signing.key_file", "ledger.password_file", "evidence.s3.secret_access_key_file", "kafka.group_id"]
-        {
+        for key in [
+            "signing.key_file",
+            "telemetry.otlp_headers_file",
+            "ledger.password_file",
+            "evidence.s3.secret_access_key_file",
+            "kafka.group_id",
+        ] {
             assert!(!is_secret(key), "{key}");
         }
     }

@@ -23,10 +23,9 @@ pub struct SignedEnvelope {
 }
 
 impl SignedEnvelope {
-    /// Whether a message is an envelope: no request and no command has such a field, and no attribute of a
-    /// `CloudEvent` may have a capital letter.
+    /// Whether a message that is no `CloudEvent` is an envelope: no request and no command has such a field.
     pub(super) fn is_one(message: &Map<String, Value>) -> bool {
-        message.contains_key("payloadType") && !message.contains_key("specversion")
+        message.contains_key("payloadType")
     }
 
     /// Takes the payload out.

@@ -78,13 +78,18 @@ impl EventReason {
 
     /// The reason with this code.
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        let mut message: String = message.into();
+        let message = Self::capped(message.into());
+        Self { code, category: code.category(), message, retryable: code.is_retryable() }
+    }
+
+    /// A text that is no longer than a message may be.
+    pub fn capped(mut message: String) -> String {
         if message.len() > Self::MESSAGE_CAP {
             let end = (0..=Self::MESSAGE_CAP - 3).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
             message.truncate(end);
             message.push('…');
         }
-        Self { code, category: code.category(), message, retryable: code.is_retryable() }
+        message
     }
 }
 

@@ -5,6 +5,7 @@
 //! Never: opens a reference, asks a clock, decides on a header.
 
 mod allow_list;
+mod cloud_event;
 mod envelope;
 mod evaluation;
 mod event;
@@ -17,10 +18,13 @@ mod publication;
 mod reference;
 mod registry;
 mod request;
+mod sameness;
 mod schema;
 mod strict;
+mod wrapping;
 
 pub use allow_list::AllowList;
+pub use cloud_event::CloudEvent;
 pub use envelope::{SIGNED_REQUEST_TYPE, SignedEnvelope};
 pub use evaluation::{BootstrapSpec, EvaluationSpec, SliceSpec};
 pub use event::{
@@ -35,7 +39,9 @@ pub use manifest::{
     ReplayBasis,
 };
 pub use ownership::OwnershipBoundaries;
-pub use parse::{MAX_MESSAGE_BYTES, Message, RejectedIds, Rejection, parse, parse_accepted, parse_signed};
+pub use parse::{
+    MAX_MESSAGE_BYTES, Message, Opened, RejectedIds, Rejection, event_around, open, parse, parse_accepted,
+};
 pub use profile::{
     Algorithm, Anchor, CanarySpec, DatesSpec, DaysSpec, Feature, FeatureKind, LeakageSpec, Limits, Monotone,
     SeedPolicy, ShareSpec, SplitSpec, TrainingProfile, WindowSpec,
@@ -44,5 +50,7 @@ pub use publication::{BundleArtifact, BundlePublication, Compatibility, Publicat
 pub use reference::{Location, Reference, ReferenceError};
 pub use registry::{RegistryEvent, RegistryVerdict};
 pub use request::{CancelRequest, IntentKind, PublishRetryRequest, TargetScope, TrainBuildRequest};
+pub use sameness::{Apart, Joined};
 pub use schema::{DocumentFault, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};
 pub use strict::{StrictJsonError, parse_strict};
+pub use wrapping::Wrapping;

@@ -4,9 +4,10 @@
 //! references) and turns the first fault, in the order of [`FIELDS`], into a rejection.
 
 use super::schema::{excerpt, faults};
+use super::wrapping::Seen;
 use super::{
-    AllowList, CancelRequest, DocumentFault, PublishRetryRequest, Reference, SchemaName, SignedEnvelope,
-    TrainBuildRequest, parse_strict,
+    AllowList, CancelRequest, CloudEvent, DocumentFault, PublishRetryRequest, Reference, SchemaName, TrainBuildRequest,
+    Wrapping, parse_strict,
 };
 use crate::run::FailureCode;
 use serde::de::DeserializeOwned;
@@ -104,31 +105,42 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     ]
 };
 
-type Refused = (FailureCode, String, String);
+/// Code, pointer, rule.
+pub(super) type Refused = (FailureCode, String, String);
 
-/// What can be said of a record whether it is refused or not.
-#[derive(Default)]
-struct Seen {
-    ids: RejectedIds,
-    envelope: Option<SignedEnvelope>,
+/// A record's value, read.
+#[derive(Debug)]
+pub struct Opened {
+    /// The message, or why it is refused.
+    pub message: Result<Message, Rejection>,
+    /// What it came in.
+    pub wrapping: Wrapping,
 }
 
-/// Parses a record's value: plain JSON, a structured `CloudEvent` around it, or a DSSE envelope around
-/// either. Whether a signature holds is not asked.
+impl Rejection {
+    /// The same of a message that stands at this place of its record's value.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        Self { pointer: format!("{place}{}", self.pointer), ..self }
+    }
+}
+
+/// Parses a record's value: plain JSON, or a structured `CloudEvent` or a DSSE envelope around it, or both,
+/// either around the other. Whether a signature holds is not asked.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
-    parse_signed(bytes, allow).0
+    open(bytes, allow).message
 }
 
-/// The same with the envelope that it came in.
-pub fn parse_signed(bytes: &[u8], allow: &AllowList) -> (Result<Message, Rejection>, Option<SignedEnvelope>) {
+/// The same with what it came in.
+pub fn open(bytes: &[u8], allow: &AllowList) -> Opened {
     let mut seen = Seen::default();
-    let read = read(bytes, Some(allow), &mut seen);
-    let Seen { ids, envelope } = seen;
-    (read.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids }), envelope)
+    let message = read(bytes, Some(allow), &mut seen).map_err(|refused| seen.rejection(refused));
+    Opened { message, wrapping: seen.wrapping }
 }
 
-/// Reads a training request that was accepted before. Where it points was judged then, and is again when
-/// it is opened; what the operator allows by now must not make it unreadable.
+/// Reads a training request that was accepted before. Where it points, and what an event says around it, was
+/// judged then, and the first is again when it is opened; what the operator allows by now must not make it
+/// unreadable.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
     let mut seen = Seen::default();
     let request = match read(bytes, None, &mut seen) {
@@ -138,7 +150,14 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
         }
         Err(refused) => Err(refused),
     };
-    request.map_err(|(code, pointer, message)| Rejection { code, pointer, message, ids: seen.ids })
+    request.map_err(|refused| seen.rejection(refused))
+}
+
+/// The event that a message which was accepted before came in, where it came in one.
+pub fn event_around(bytes: &[u8]) -> Option<CloudEvent> {
+    let mut seen = Seen::default();
+    read(bytes, None, &mut seen).ok()?;
+    seen.wrapping.event
 }
 
 fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
@@ -153,14 +172,15 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
         let message = format!("the value has {} bytes, {MAX_MESSAGE_BYTES} are allowed", bytes.len());
         return Err(whole(FailureCode::MessageTooLarge, message));
     }
-    let mut message = object(bytes)?;
-    if SignedEnvelope::is_one(&message) {
-        let opened = SignedEnvelope::open(message)
-            .map_err(|DocumentFault { pointer, rule, .. }| (FailureCode::SchemaInvalid, pointer, rule))?;
-        message = object(&opened.payload)?;
-        seen.envelope = Some(opened);
+    let message = seen.unwrap(object(bytes)?, allow.is_some())?;
+    let message = typed(message, allow, seen)?;
+    if allow.is_some() {
+        seen.check_type(&message)?;
     }
-    let mut message = unwrap_cloud_event(message)?;
+    Ok(message)
+}
+
+fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
     trim_members(&mut message).map_err(|Untidy { pointer, rule }| (code_at(&pointer, false), pointer, rule))?;
     remember_ids(&message, &mut seen.ids);
     match message.get("schema_version").and_then(Value::as_str) {
@@ -180,23 +200,14 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
     }
 }
 
-fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
+pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
     match parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))? {
         Value::Object(message) => Ok(message),
+        Value::Array(_) => {
+            let rule = "the value must be one JSON object; send what is in a list or batch record by record";
+            Err(whole(FailureCode::MessageNotJson, rule))
+        }
         _ => Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object")),
-    }
-}
-
-/// A structured `CloudEvent` carries the message in `data`; its attributes decide nothing.
-fn unwrap_cloud_event(mut message: Map<String, Value>) -> Result<Map<String, Value>, Refused> {
-    if !message.contains_key("specversion") {
-        return Ok(message);
-    }
-    if let Some(Value::Object(data)) = message.remove("data") {
-        Ok(data)
-    } else {
-        let rule = "a CloudEvent must carry the request as a JSON object in data";
-        Err((FailureCode::SchemaInvalid, "/data".to_owned(), rule.to_owned()))
     }
 }
 
@@ -248,7 +259,7 @@ fn trim(value: &mut Value) -> Result<(), Untidy> {
     }
 }
 
-fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
+pub(super) fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
     let token = |name: &str, lengths: std::ops::RangeInclusive<usize>| {
         let text = message.get(name).and_then(Value::as_str)?;

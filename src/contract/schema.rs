@@ -47,6 +47,7 @@ macro_rules! schemas {
 
 schemas! {
     TrainBuildRequest => "train_build_request.v0", "messages/train_build_request.v0.json";
+    CloudEvent => "cloud_event.v0", "messages/cloud_event.v0.json";
     SignedRequest => "signed_request.v0", "messages/signed_request.v0.json";
     PublishRetry => "publish_retry.v0", "messages/publish_retry.v0.json";
     Cancel => "cancel.v0", "messages/cancel.v0.json";
@@ -62,12 +63,17 @@ schemas! {
     PublishReceipt => "publish_receipt.v0", "evidence/publish_receipt.v0.json";
     ParityVectors => "parity_vectors.v0", "evidence/parity_vectors.v0.json";
     Bundle => "bundle.v0", "evidence/bundle.v0.json";
+    AuditActs => "audit_acts.v0", "evidence/audit_acts.v0.json";
+    LineageRunFacet => "lineage_run_facet.v0", "lineage/lineage_run_facet.v0.json";
+    LineageContentFacet => "lineage_content_facet.v0", "lineage/lineage_content_facet.v0.json";
+    Reconciliation => "reconciliation.v0", "evidence/reconciliation.v0.json";
     TrainerJob => "trainer_job.v0", "trainer/trainer_job.v0.json";
     TrainerResult => "trainer_result.v0", "trainer/trainer_result.v0.json";
     TrainingProfile => "training_profile.v0", "profiles/training_profile.v0.json";
     GovernanceProfile => "governance_profile.v0", "profiles/governance_profile.v0.json";
     OwnershipBoundaries => "ownership_boundaries.v0", "profiles/ownership_boundaries.v0.json";
     RequesterPolicy => "requester_policy.v0", "profiles/requester_policy.v0.json";
+    LogLine => "log_line.v0", "operate/log_line.v0.json";
 }
 
 /// Where and how a document breaks its schema.

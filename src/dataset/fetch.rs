@@ -142,6 +142,11 @@ impl Inputs {
         Ok(Self { settings: settings.clone(), allow, folders })
     }
 
+    /// Where relative references start, where they may.
+    pub fn root(&self) -> Option<&Path> {
+        self.settings.root.as_deref()
+    }
+
     /// The list, for intake: a reference outside it is refused before it waits in the queue.
     pub fn allow_list(&self) -> AllowList {
         self.allow.clone()

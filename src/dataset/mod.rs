@@ -14,5 +14,5 @@ mod scores;
 pub use exchange::{Labels, read_scores, write_rows};
 pub use fetch::{InputFault, InputSettings, Inputs};
 pub use links::Links;
-pub use parquet::{RowBatch, RowsToScore, read_table, room_mib};
+pub use parquet::{RowBatch, RowsToScore, file_columns, read_table, room_mib};
 pub use scores::{ScoreWriter, write_scores};

@@ -15,9 +15,7 @@ pub(super) async fn topics(config: &Config) -> Vec<Finding> {
     };
     let count = cluster.brokers.len();
     let mut findings = vec![Finding::green("brokers", format!("{count} at {}", cluster.brokers.join(", ")))];
-    let (ours, registry) =
-        (config.kafka.topics.all(), listens(config).then_some(&config.kafka.topics.registry_lifecycle));
-    let names: Vec<&str> = ours.into_iter().chain(registry.map(String::as_str)).collect();
+    let names = config.kafka.topics.needed(listens(config), config.lineage.enabled);
     let present: Vec<&str> = names.iter().copied().filter(|name| cluster.topics.contains_key(*name)).collect();
     let settings = if present.is_empty() { Ok(BTreeMap::new()) } else { survey.topic_settings(&present).await };
     if let Err(fault) = &settings {
@@ -29,7 +27,7 @@ pub(super) async fn topics(config: &Config) -> Vec<Finding> {
     }
     let settings = settings.unwrap_or_default();
     for name in names {
-        let is_ours = ours.contains(&name);
+        let is_ours = name != config.kafka.topics.registry_lifecycle;
         findings.push(topic(&config.kafka, &cluster, name, is_ours, settings.get(name)));
     }
     findings

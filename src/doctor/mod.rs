@@ -61,13 +61,14 @@ const LIMIT: Duration = Duration::from_secs(45);
 
 /// Everything, in the order in which a worker meets it.
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    let checks: [(&str, BoxFuture<'_, Vec<Finding>>); 7] = [
+    let checks: [(&str, BoxFuture<'_, Vec<Finding>>); 8] = [
         ("brokers", Box::pin(brokers::topics(config))),
         ("group", Box::pin(brokers::group(config))),
         ("database", Box::pin(database::check(config))),
         ("evidence store", Box::pin(places::store(config))),
         ("inputs", Box::pin(places::inputs(config))),
         ("documents", Box::pin(aside(config, documents::check))),
+        ("traces", Box::pin(aside(&config.telemetry, places::traces))),
         ("machine", Box::pin(aside(config, machine::check))),
     ];
     let limited = checks.map(|(name, check)| async move {

@@ -5,6 +5,8 @@ use crate::config::Config;
 use crate::contract::Reference;
 use crate::dataset::{InputFault, InputSettings, Inputs};
 use crate::evidence::{EvidenceStore, Fault};
+use crate::telemetry::{self, TelemetrySettings};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Whether the store can be written, and refuses to overwrite.
@@ -50,7 +52,9 @@ fn folders(settings: &InputSettings) -> Vec<Finding> {
         return vec![Finding::red("inputs", error.to_string(), "make the folder, or mend [inputs]")];
     }
     let allowed = settings.allow.iter().filter_map(|prefix| prefix.strip_prefix("file://")).map(Path::new);
-    settings.root.as_deref().into_iter().chain(allowed).map(folder).collect()
+    // The root may be allowed by name as well.
+    let places: BTreeSet<&Path> = settings.root.as_deref().into_iter().chain(allowed).collect();
+    places.into_iter().map(folder).collect()
 }
 
 fn folder(path: &Path) -> Finding {
@@ -59,6 +63,18 @@ fn folder(path: &Path) -> Finding {
         Ok(_) => Finding::green(check, "can be read"),
         Err(error) => {
             Finding::red(check, format!("cannot be read: {error}"), "let this user read it, or mend [inputs]")
+        }
+    }
+}
+
+/// Whether the receiver of traces answers. No light is red: a worker works without it.
+pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
+    match telemetry::ask_receiver(settings) {
+        None => Vec::new(),
+        Some(Ok(url)) => vec![Finding::green("traces", format!("{url} takes spans"))],
+        Some(Err(why)) => {
+            let advice = "start the receiver (OTLP over HTTP, protobuf), or mend [telemetry]; runs do not wait for it";
+            vec![Finding::yellow("traces", why, advice)]
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where each document of a run stands.
 
 use super::EvidencePath;
-use crate::identity::{RunId, RunKey};
+use crate::identity::{Digest, RunId, RunKey};
 
 /// `<platform_run_id>/mf/train_runs/<run_id>/`.
 #[derive(Debug, Clone)]
@@ -13,6 +13,11 @@ pub struct RunFolder {
 /// `<platform_run_id>/mf/resolved_train_plan/<run_key>.json`.
 pub fn resolved_train_plan(platform_run_id: &str, run_key: &RunKey) -> EvidencePath {
     path(&[platform_run_id, "mf", "resolved_train_plan", &format!("{run_key}.json")])
+}
+
+/// `<platform_run_id>/mf/reconciliation/<sha256>.json`.
+pub fn reconciliation(platform_run_id: &str, sha256: &Digest) -> EvidencePath {
+    path(&[platform_run_id, "mf", "reconciliation", &format!("{sha256}.json")])
 }
 
 /// Platform run ids are tokens by parsing, run ids by construction and file names are our own, so that

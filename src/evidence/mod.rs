@@ -9,4 +9,4 @@ mod store;
 
 pub use layout::RunFolder;
 pub use path::{EvidencePath, InvalidPath};
-pub use store::{EvidenceSettings, EvidenceStore, Fault, Put, PutFault};
+pub use store::{EvidenceSettings, EvidenceStore, Fault, Put, PutFault, Unshown};

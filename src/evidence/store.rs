@@ -1,6 +1,7 @@
 //! Put if absent, read back, compare.
 
 use super::EvidencePath;
+use crate::contract::EvidenceRef;
 use crate::faults::{Injected, reach};
 use crate::identity::Digest;
 use crate::objects::{S3Settings, s3};
@@ -50,6 +51,36 @@ pub enum PutFault {
         /// Digest of the bytes that were to be put.
         expected: Digest,
         /// Digest of the bytes that are there.
+        found: Digest,
+    },
+    /// The store went wrong.
+    #[error(transparent)]
+    Store(#[from] Fault),
+}
+
+/// Why evidence is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum Unshown {
+    /// What the row names is no path of evidence.
+    #[error("the ledger names a place that evidence cannot have")]
+    NoPath,
+    /// Nothing stands there.
+    #[error("nothing stands at this place in the evidence store")]
+    Missing,
+    /// More than whoever asks takes.
+    #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// Other bytes than the ledger says.
+    #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
+    Changed {
+        /// What the ledger says.
+        expected: Digest,
+        /// What is there.
         found: Digest,
     },
     /// The store went wrong.
@@ -175,6 +206,23 @@ impl EvidenceStore {
         }
     }
 
+    /// The bytes that a run's row names, with the digest that it names, at most so many of them.
+    pub async fn named(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, Unshown> {
+        let path = EvidencePath::of(at.reference.split('/')).map_err(|_| Unshown::NoPath)?;
+        let found = match self.store.get(&self.object(&path)).await {
+            Ok(found) if found.meta.size > max_bytes => {
+                return Err(Unshown::TooLarge { bytes: found.meta.size, max_bytes });
+            }
+            Ok(found) => found.bytes().await.map_err(|error| fault(&error))?,
+            Err(Error::NotFound { .. }) => return Err(Unshown::Missing),
+            Err(error) => return Err(fault(&error).into()),
+        };
+        match Digest::of(&found) {
+            digest if digest == at.sha256 => Ok(found),
+            digest => Err(Unshown::Changed { expected: at.sha256, found: digest }),
+        }
+    }
+
     /// Where the store is, for people.
     pub fn url(&self) -> &str {
         &self.url
@@ -232,6 +280,12 @@ mod tests {
         assert!(matches!(drift, PutFault::Drift { .. }), "{drift}");
         assert_eq!(store.find(&path("a"), 10).await.unwrap().unwrap(), "one");
         assert!(store.find(&path("b"), 10).await.unwrap().is_none());
+        let named = |name: &str, bytes: &[u8]| EvidenceRef { reference: name.to_owned(), sha256: Digest::of(bytes) };
+        assert_eq!(store.named(&named("t/a", b"one"), 3).await.unwrap(), "one");
+        assert!(matches!(store.named(&named("t/a", b"two"), 3).await, Err(Unshown::Changed { .. })));
+        assert!(matches!(store.named(&named("t/a", b"one"), 2).await, Err(Unshown::TooLarge { bytes: 3, .. })));
+        assert!(matches!(store.named(&named("t/b", b"one"), 3).await, Err(Unshown::Missing)));
+        assert!(matches!(store.named(&named("t/../t/a", b"one"), 3).await, Err(Unshown::NoPath)));
     }
 
     #[tokio::test]

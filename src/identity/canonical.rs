@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::ser::{Formatter, Serializer};
 use std::fmt::Write as _;
+use std::io;
 
 /// Canonical JSON: keys sorted by code point, no white space, every non-ASCII character as
 /// lower-case `\uXXXX` (surrogate pairs above U+FFFF), only `"`, `\` and control characters
@@ -11,6 +13,34 @@ pub fn canonical_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);
     out
+}
+
+/// The same text of a value whose fields are declared in the order of their names, written without a tree between: for
+/// what is written by the thousand. That the order holds is for a test of the type to show.
+pub fn canonical_text<T: Serialize>(sorted: &T) -> String {
+    let mut out = Vec::with_capacity(1024);
+    let mut serializer = Serializer::with_formatter(&mut out, Ascii);
+    sorted.serialize(&mut serializer).expect("documents have string keys and finite numbers");
+    String::from_utf8(out).expect("everything else was escaped")
+}
+
+/// Compact, and ASCII alone.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|character: char| !character.is_ascii()) {
+            let (plain, other) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let character = other.chars().next().expect("one was found there");
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &other[character.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 /// The bytes under which a document is stored: sorted keys, two spaces of indentation, a final
@@ -129,6 +159,7 @@ mod tests {
             let value = json!({ "k": text });
             let canonical = canonical_json(&value);
             prop_assert!(canonical.is_ascii());
+            prop_assert_eq!(canonical_text(&value), canonical.as_str());
             prop_assert_eq!(serde_json::from_str::<Value>(&canonical).unwrap(), value);
         }
     }

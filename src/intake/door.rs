@@ -4,7 +4,7 @@
 //! Nobody is told about files who may not ask.
 
 use crate::authority::{Grant, Policy};
-use crate::contract::{AllowList, Message, Reference, Rejection, TrainBuildRequest, parse_signed};
+use crate::contract::{AllowList, Message, Opened, Reference, Rejection, TrainBuildRequest, Wrapping, open};
 use crate::dataset::{Inputs, Links};
 use crate::ledger::{Arrival, SourceRecord};
 use crate::run::FailureCode;
@@ -45,30 +45,45 @@ impl From<AllowList> for Door {
 }
 
 impl Doorkeeper<'_> {
-    /// The record as the ledger takes it.
-    pub fn arrival(&mut self, record: SourceRecord) -> Arrival {
-        let (judged, grant) = self.judge(&record.coordinates.topic, &record.value);
-        Arrival::judged(record, judged, grant)
+    /// The record as the ledger takes it. Where its headers have no trace context, the event's counts.
+    pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
+        let Opened { message, wrapping } = open(&record.value, &self.door.allow);
+        let (judged, grant) = self.may_come_in(&record.coordinates.topic, message, &wrapping);
+        if let (None, Some(event)) = (&record.traceparent, wrapping.event) {
+            (record.traceparent, record.tracestate) = (event.traceparent, event.tracestate);
+        }
+        Arrival::judged(record, judged, grant).at(wrapping.place)
     }
 
     /// What this value on this topic is, or why it is refused; with what its requester may ask for, where
     /// there is a policy.
     pub fn judge(&mut self, topic: &str, value: &[u8]) -> (Result<Message, Rejection>, Option<Grant>) {
-        let (parsed, envelope) = parse_signed(value, &self.door.allow);
+        let Opened { message, wrapping } = open(value, &self.door.allow);
+        self.may_come_in(topic, message, &wrapping)
+    }
+
+    fn may_come_in(
+        &mut self,
+        topic: &str,
+        parsed: Result<Message, Rejection>,
+        wrapping: &Wrapping,
+    ) -> (Result<Message, Rejection>, Option<Grant>) {
         let message = match parsed {
             Ok(message) => message,
             Err(rejection) => return (Err(rejection), None),
         };
-        let decided = self.door.policy.as_ref().map(|policy| policy.decide(topic, &message, envelope.as_ref()));
+        let policy = self.door.policy.as_ref();
+        let decided = policy.map(|policy| policy.decide(topic, &message, wrapping.envelope.as_ref()));
         let grant = match decided.transpose() {
             Ok(grant) => grant.cloned(),
-            Err(rejection) => return (Err(rejection), None),
+            Err(rejection) => return (Err(rejection.within(&wrapping.place)), None),
         };
         match &message {
             Message::Train(request) => match self.link_out(request) {
                 Some((pointer, reference)) => {
                     let rule = format!("{:?} leads out of the allowed folders", reference.as_str());
-                    (Err(message.refused(FailureCode::RefNotAllowed, &pointer, rule)), None)
+                    let rejection = message.refused(FailureCode::RefNotAllowed, &pointer, rule);
+                    (Err(rejection.within(&wrapping.place)), None)
                 }
                 None => (Ok(message), grant),
             },

@@ -5,9 +5,10 @@
 //! Never: trains, produces.
 //!
 //! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on
-//! before, as in a replay of the whole topic, is not even parsed.
+//! before, as in a replay of the whole topic, is not even parsed, and no span tells of it.
 
 mod door;
+mod spans;
 
 pub use door::{Door, Doorkeeper};
 
@@ -16,6 +17,7 @@ use crate::kafka::{self, Inbound, Inbox};
 use crate::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use crate::pulse::Beat;
 use crate::retry::Backoff;
+use crate::telemetry::OpenSpan;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -60,6 +62,8 @@ struct Batch {
     records: Vec<Inbound>,
     recalled: Vec<Option<Outcome>>,
     arrivals: Vec<Arrival>,
+    /// One for each arrival where traces are recorded; they end when the offsets are settled.
+    spans: Vec<Option<OpenSpan>>,
 }
 
 /// Records that are decided on in one transaction at the most.
@@ -145,11 +149,14 @@ impl Intake {
             Err(fault @ ledger::Fault::Refused(_)) => return Err(fault.into()),
         };
         reach("intake.decided").map_err(ledger::Fault::from)?;
-        let Batch { records, .. } = std::mem::take(&mut self.in_hand);
+        let Batch { records, recalled, spans, .. } = std::mem::take(&mut self.in_hand);
         self.inbox.settle(&records)?;
         reach("intake.settled").map_err(ledger::Fault::from)?;
-        for (record, outcome) in records.iter().zip(&outcomes) {
-            info!(kafka.partition = record.partition, kafka.offset = record.offset, ?outcome, "admitted");
+        let mut spans = spans.into_iter();
+        for ((record, recalled), outcome) in records.iter().zip(&recalled).zip(&outcomes) {
+            let span = if recalled.is_none() { spans.next().flatten() } else { None };
+            // The span ends here.
+            spans::tell(record, outcome, span.as_ref());
         }
         Ok(IntakeOutcome::Admitted(outcomes))
     }
@@ -169,12 +176,18 @@ async fn take(inbox: &mut Inbox, patience: Duration, ledger: &Ledger, door: &Arc
     let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
     // A ledger that is away says so again when it is asked to decide.
     let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
-    let door = Arc::clone(door);
+    let (door, group) = (Arc::clone(door), inbox.group().to_owned());
     let parsing = tokio::task::spawn_blocking(move || {
         let new = records.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
         let mut keeper = door.keeper();
-        let arrivals = new.map(|(record, _)| keeper.arrival(source(record))).collect();
-        Batch { records, recalled, arrivals }
+        let (mut arrivals, mut spans) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+        for (record, _) in new {
+            let arrival = keeper.arrival(source(record));
+            let (context, span) = spans::begin(record, &group, &arrival);
+            arrivals.push(arrival.under(context.as_ref()));
+            spans.push(span);
+        }
+        Batch { records, recalled, arrivals, spans }
     });
     Ok(parsing.await.expect("parsing does not panic and is not cancelled"))
 }
@@ -192,11 +205,17 @@ fn coordinates(record: &Inbound) -> Coordinates {
 }
 
 fn source(record: &Inbound) -> SourceRecord {
+    // A CloudEvent in binary mode has its trace context under `ce_`, where the client adds none of its own.
+    let traced = |prefix: &str| {
+        let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).cloned();
+        header("traceparent").map(|parent| (Some(parent), header("tracestate")))
+    };
+    let (traceparent, tracestate) = traced("").or_else(|| traced("ce_")).unwrap_or_default();
     SourceRecord {
         coordinates: coordinates(record),
         key: record.key.clone(),
         value: record.value.clone(),
-        traceparent: record.headers.get("traceparent").cloned(),
-        tracestate: record.headers.get("tracestate").cloned(),
+        traceparent,
+        tracestate,
     }
 }

@@ -5,15 +5,17 @@
 //! now sees the record again.
 
 use super::Fault;
+use super::lag::{LOOK_EVERY_MS, Lag};
 use super::security::{Link, ask};
 use super::settings::{KafkaSettings, StartAt};
-use metrics::counter;
+use crate::meter::{self, Change};
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
@@ -51,11 +53,12 @@ struct Membership {
     from: StartAt,
     begun: AtomicBool,
     link: Link,
+    lag: Lag,
 }
 
 impl Membership {
     fn new(from: StartAt, link: Link) -> Self {
-        Self { rebalances: AtomicU64::new(0), from, begun: AtomicBool::new(false), link }
+        Self { rebalances: AtomicU64::new(0), from, begun: AtomicBool::new(false), link, lag: Lag::default() }
     }
 
     fn seen(&self) -> u64 {
@@ -117,6 +120,10 @@ impl ClientContext for Membership {
         self.link.hear(&error, reason);
     }
 
+    fn stats(&self, statistics: Statistics) {
+        self.lag.hear(&statistics);
+    }
+
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         self.link.token()
     }
@@ -127,13 +134,27 @@ impl ConsumerContext for Membership {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         self.rebalances.fetch_add(1, Ordering::SeqCst);
         let (change, done) = match change {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => ("assigned", self.take(consumer, partitions)),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => ("revoked", consumer.unassign()),
-            _ => ("failed", consumer.unassign()),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.lag.hold(partitions);
+                (Change::Assigned, self.take(consumer, partitions))
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.lag.let_go();
+                (Change::Revoked, consumer.unassign())
+            }
+            _ => {
+                self.lag.let_go();
+                (Change::Failed, consumer.unassign())
+            }
         };
         let count = partitions.count();
-        info!(kafka.change = change, kafka.partitions = count, ?partitions, "the group shares the partitions anew");
-        counter!("model_factory_rebalances_total", "change" => change).increment(1);
+        info!(
+            kafka.change = change.as_str(),
+            kafka.partitions = count,
+            ?partitions,
+            "the group shares the partitions anew"
+        );
+        meter::REBALANCES.count(change);
         if let Err(error) = done {
             error!(%error, "the change could not be followed; the group will share the partitions again");
         }
@@ -179,14 +200,26 @@ impl Inbox {
                 None => return Err(never_committed(&settings.group_id)),
             };
             let membership = Membership::new(from, settings.link());
+            let mut config = settings.consumer("error")?;
+            config.set("statistics.interval.ms", LOOK_EVERY_MS);
             let consumer: StreamConsumer<Membership> =
-                settings.consumer("error")?.create_with_context(membership).map_err(|error| setup(&error))?;
+                config.create_with_context(membership).map_err(|error| setup(&error))?;
             consumer.subscribe(&[&topic]).map_err(|error| setup(&error))?;
             info!(kafka.group = settings.group_id, kafka.topic = topic, "joined");
             Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
         })
         .await
         .map_err(|error| Fault::Fatal(error.to_string()))?
+    }
+
+    /// How far the group is behind on what this member holds.
+    pub fn lag(&self) -> Lag {
+        self.consumer.context().lag.clone()
+    }
+
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// Waits up to `patience` for a first record, then takes what else is there, up to `most`.

@@ -21,7 +21,7 @@ impl MockBroker {
     pub fn start(topics: &TopicNames, partitions: i32) -> Result<Self, Fault> {
         let fault = |error: rdkafka::error::KafkaError| Fault::Fatal(error.to_string());
         let cluster = MockCluster::new(1).map_err(fault)?;
-        for topic in topics.with_registry() {
+        for topic in topics.with_optional() {
             cluster.create_topic(topic, partitions, 1).map_err(fault)?;
         }
         Ok(Self { cluster })

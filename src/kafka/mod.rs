@@ -6,6 +6,7 @@
 
 mod follower;
 mod inbox;
+mod lag;
 mod mock;
 mod outlet;
 mod probe;
@@ -16,6 +17,7 @@ mod topics;
 
 pub use follower::Follower;
 pub use inbox::{Inbound, Inbox};
+pub use lag::Lag;
 pub use mock::MockBroker;
 pub use outlet::{Outlet, Record};
 pub use probe::BrokerProbe;
@@ -42,4 +44,17 @@ pub enum Fault {
     /// The client is beyond repair and must be made again.
     #[error("the Kafka client failed: {0}")]
     Fatal(String),
+}
+
+impl Fault {
+    /// One word for it, of a closed set.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Denied(_) => "denied",
+            Self::Security(_) => "security",
+            Self::Setup(_) => "setup",
+            Self::Fatal(_) => "fatal",
+        }
+    }
 }

@@ -66,6 +66,8 @@ pub struct TopicNames {
     pub dead_letters: String,
     /// In, where the registry's word is asked for: what it announces about bundles.
     pub registry_lifecycle: String,
+    /// Out, where lineage is told: OpenLineage events.
+    pub lineage: String,
 }
 
 impl Default for TopicNames {
@@ -76,6 +78,7 @@ impl Default for TopicNames {
             publications: "mf.bundle-publications.v0".to_owned(),
             dead_letters: "mf.dead-letters.v0".to_owned(),
             registry_lifecycle: "learning.registry_lifecycle.v0".to_owned(),
+            lineage: "mf.lineage.v0".to_owned(),
         }
     }
 }
@@ -90,6 +93,19 @@ impl TopicNames {
     pub fn with_registry(&self) -> [&str; 5] {
         let [requests, lifecycle, publications, dead_letters] = self.all();
         [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle]
+    }
+
+    /// Every topic that a worker may need.
+    pub fn with_optional(&self) -> [&str; 6] {
+        let [requests, lifecycle, publications, dead_letters, registry] = self.with_registry();
+        [requests, lifecycle, publications, dead_letters, registry, &self.lineage]
+    }
+
+    /// The topics that a worker needs that listens to the registry, or not, and that tells lineage, or not.
+    pub fn needed(&self, listens: bool, tells_lineage: bool) -> Vec<&str> {
+        let registry = listens.then_some(self.registry_lifecycle.as_str());
+        let lineage = tells_lineage.then_some(self.lineage.as_str());
+        self.all().into_iter().chain(registry).chain(lineage).collect()
     }
 }
 

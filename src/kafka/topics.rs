@@ -72,7 +72,7 @@ impl Topics {
             .client()?
             .create_with_context(settings.link())
             .map_err(|error: KafkaError| Fault::Setup(format!("[kafka]: {error}")))?;
-        let names = settings.topics.with_registry();
+        let names = settings.topics.with_optional();
         let new: Vec<NewTopic<'_>> =
             names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));

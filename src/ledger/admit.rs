@@ -1,9 +1,11 @@
 //! Admission: one transaction for a whole batch of records, one outcome for each, for ever.
 //!
-//! Order of locks: partitions, then requesters with a quota, then request ids ascending, then run ids ascending. Two workers that bring
-//! the same keys, or after a rebalance the same records, wait for each other and never deadlock.
+//! Order of locks: partitions, then requesters with a quota, then request ids ascending, then run ids ascending, the
+//! audit log's head last. Two workers that bring the same keys, or after a rebalance the same records, wait for each
+//! other and never deadlock.
 
 use super::advance::now;
+use super::audit_log::Cause;
 use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
 use super::fault::{commit_fault, committed};
@@ -16,6 +18,7 @@ use crate::contract::{
 };
 use crate::faults::reach;
 use crate::identity::{Digest, RunId};
+use crate::logbook::{ActKind, Why};
 use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -81,7 +84,7 @@ impl Ledger {
             announced: BTreeSet::new(),
             near_misses: HashMap::new(),
             settings: &self.settings,
-            additions: Additions::default(),
+            additions: self.additions(),
         };
         admission.take_turns(connection).await?;
         admission.recall(connection).await?;
@@ -99,15 +102,24 @@ impl Ledger {
             admission.store(connection, &fresh).await?;
         }
         reach("admit.inserted")?;
+        admission.additions.seal(connection, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("admit.committed")?;
-        Ok(admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect())
+        admission.additions.count();
+        let outcomes: Vec<_> =
+            admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect();
+        for index in fresh {
+            outcomes[index].count();
+        }
+        Ok(outcomes)
     }
 }
 
 impl<'a> Admission<'a> {
     fn decide(&mut self, index: usize) {
         let arrival = &self.batch[index];
+        let told = self.additions.told.len();
+        self.additions.cause = Some(Cause::record(arrival, self.worker));
         let outcome = match &arrival.parsed {
             Ok(Message::Train(_)) => {
                 let (request, fingerprint) = arrival.train().expect("a training request has a fingerprint");
@@ -124,6 +136,7 @@ impl<'a> Admission<'a> {
                 Outcome::Rejected { code: rejection.code }
             }
         };
+        self.additions.settle(told, &outcome);
         self.outcomes[index] = Some(outcome);
     }
 
@@ -192,10 +205,13 @@ impl<'a> Admission<'a> {
 
     fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
         let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
-        self.refuse(index, &Rejection { code, pointer: pointer.to_owned(), message, ids });
+        let rejection = Rejection { code, pointer: pointer.to_owned(), message, ids };
+        self.refuse(index, &rejection.within(&self.batch[index].place));
     }
 
     pub(super) fn refuse(&mut self, index: usize, rejection: &Rejection) {
+        let act = self.additions.act(ActKind::RequestRejected, None, self.worker);
+        act.reason = Some(Why::coded(rejection.code, &format!("at {:?}: {}", rejection.pointer, rejection.message)));
         self.additions.outbox.extend(refusal_drafts(&self.batch[index], rejection, self.at, self.worker));
     }
 

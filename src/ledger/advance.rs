@@ -8,9 +8,9 @@ use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
 use crate::identity::RunId;
+use crate::meter::{self, Stale};
 use crate::run::{ExecutionMode, FailureCode, Transition};
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::counter;
 use sqlx::{PgConnection, Row};
 
 impl Ledger {
@@ -21,7 +21,7 @@ impl Ledger {
     /// `RequestPublish` where no request of the run allows publication is left out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Fault> {
         let guarded = self.take_steps(lease, steps).await?;
-        count_refused("step", guarded);
+        count_refused(Stale::Step, guarded);
         Ok(guarded)
     }
 
@@ -32,12 +32,13 @@ impl Ledger {
             transaction.rollback().await?;
             return Ok(Guarded::Lost);
         };
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         for step in steps {
             if step.transition == Transition::RequestPublish && !run.publish_allowed {
                 continue;
             }
             run.refs.extend(step.refs.clone());
+            additions.account.clone_from(&step.lineage);
             let taken = match (step.transition, &step.reason) {
                 (Transition::Requeue, Some(reason)) => {
                     self.requeue(&mut run, reason.clone(), at, &lease.worker, &mut additions)
@@ -62,8 +63,10 @@ impl Ledger {
         }
         additions.store(&mut transaction, &lease.worker).await?;
         reach("advance.taken")?;
+        additions.seal(&mut transaction, &lease.worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("advance.committed")?;
+        additions.count();
         Ok(Guarded::Won(state))
     }
 
@@ -93,10 +96,10 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let Some((mut run, at)) = hold(&mut transaction, held, worker).await? else {
             transaction.rollback().await?;
-            count_refused("release", Guarded::Lost);
+            count_refused(Stale::Release, Guarded::Lost);
             return Ok(Guarded::Lost);
         };
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let transition = match run.mode {
             ExecutionMode::PublishOnly => {
                 run.publish_retry_attempts -= 1;
@@ -114,7 +117,9 @@ impl Ledger {
         }
         run.store(&mut transaction, held.1, None).await?;
         additions.store(&mut transaction, worker).await?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
+        additions.count();
         Ok(Guarded::Won(run.state))
     }
 
@@ -168,9 +173,9 @@ impl Ledger {
     }
 }
 
-fn count_refused(kind: &'static str, guarded: Guarded) {
+fn count_refused(kind: Stale, guarded: Guarded) {
     if guarded == Guarded::Lost {
-        counter!("model_factory_stale_writes_refused_total", "kind" => kind).increment(1);
+        meter::STALE_WRITES.count(kind);
     }
 }
 
@@ -184,7 +189,7 @@ pub(super) async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, 
 }
 
 /// Locks the run of a lease that still holds.
-async fn hold(
+pub(super) async fn hold(
     connection: &mut PgConnection,
     (run_id, fence): (&str, i64),
     worker: &str,

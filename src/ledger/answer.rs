@@ -6,12 +6,15 @@
 //! that worker loses its lease. Never: believes an event about a bundle that was not announced.
 
 use super::advance::now;
+use super::audit_log::Cause;
 use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::{Fault, Ledger};
 use crate::contract::{BundlePublication, EventReason, RegistryEvent, RegistryVerdict};
 use crate::faults::reach;
 use crate::identity::RunId;
+use crate::logbook::{ActKind, Actor, ActorKind, Subject, Why};
+use crate::meter::Heard;
 use crate::run::{FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
@@ -34,8 +37,8 @@ pub enum Answered {
 }
 
 impl Answered {
-    /// The name in metrics.
-    pub fn as_str(self) -> &'static str {
+    /// The name in the audit log.
+    fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
             Self::Remembered => "remembered",
@@ -43,6 +46,18 @@ impl Answered {
             Self::Repeated => "repeated",
             Self::Late => "late",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// As it is counted.
+    pub fn counted(self) -> Heard {
+        match self {
+            Self::Published => Heard::Published,
+            Self::Remembered => Heard::Remembered,
+            Self::Rejected => Heard::Rejected,
+            Self::Repeated => Heard::Repeated,
+            Self::Late => Heard::Late,
+            Self::Unknown => Heard::Unknown,
         }
     }
 }
@@ -72,7 +87,7 @@ impl Ledger {
             return Ok(Answered::Repeated);
         }
         let at = now(&mut transaction).await?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions().because(cause(event));
         let answered = match verdict {
             RegistryVerdict::Published => {
                 confirm(&mut transaction, &mut run, event, at, worker, &mut additions).await?
@@ -85,9 +100,13 @@ impl Ledger {
             run.store(&mut transaction, run.fence, None).await?;
             additions.store(&mut transaction, worker).await?;
         }
+        let act = additions.act(ActKind::RegistryAnswered, Some(&run), worker);
+        act.reason = Some(Why::said(&format!("{}: {}", answered.as_str(), event.account())));
         reach("answer.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("answer.committed")?;
+        additions.count();
         Ok(answered)
     }
 
@@ -144,6 +163,16 @@ fn awaits(run: &LockedRun) -> bool {
         State::Running => crate::run::apply(run.state, run.mode, Transition::Publish).is_ok(),
         State::Queued | State::EvalReady | State::Pass | State::Fail | State::Published => false,
     }
+}
+
+/// At most this many of the references of an event are told as evidence.
+const TOLD_REFERENCES: usize = 16;
+
+fn cause(event: &RegistryEvent) -> Cause {
+    let subject = Subject { registry_event_id: Some(event.registry_event_id.clone()), ..Subject::default() };
+    let references = event.evidence_refs.iter().take(TOLD_REFERENCES).enumerate();
+    let evidence = references.map(|(number, at)| (format!("registry_{}", number + 1), at.clone())).collect();
+    Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }
 }
 
 /// Bundles stand in the folder of their run.

@@ -5,11 +5,13 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::faults::reach;
+use crate::meter;
 use crate::run::{FailureCode, State, Transition};
+use crate::trace_context::TraceContext;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::time::{Duration, Instant};
@@ -50,6 +52,7 @@ impl Ledger {
         *picked = Some(row.try_get(0)?);
         let mut run = LockedRun::read(&row)?;
         let at = now(&mut transaction).await?;
+        let queued = (at - run.available_at).to_std().unwrap_or_default();
         let read_fence = run.fence;
         run.fence += 1;
         let transition = if run.state == State::Queued {
@@ -59,14 +62,20 @@ impl Ledger {
             run.publish_retry_attempts += 1;
             Transition::StartPublish
         };
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         run.step(transition, None, at, worker, &mut additions).map_err(|error| Fault::Refused(error.to_string()))?;
         run.lease_owner = Some(worker.to_owned());
         run.store(&mut transaction, read_fence, Some(self.settings.lease_seconds)).await?;
         additions.store(&mut transaction, worker).await?;
         reach("claim.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("claim.committed")?;
+        additions.count();
+        if transition == Transition::Start {
+            // Since its admission, or since the pause after a failed attempt was over.
+            meter::QUEUE_WAIT.observe((), (at - run.available_at).as_seconds_f64().max(0.0));
+        }
         Ok(Some(Lease {
             run_id: run.run_id,
             run_key: run.run_key,
@@ -77,6 +86,8 @@ impl Ledger {
             request: run.request,
             publish_allowed: run.publish_allowed,
             refs: run.refs,
+            trace: TraceContext::read(run.traceparent.as_deref(), run.tracestate.as_deref()),
+            queued,
             stop_at: asked_at + Duration::from_secs(u64::from(self.settings.lease_seconds)),
         }))
     }

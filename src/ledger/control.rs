@@ -2,11 +2,13 @@
 //! back into the queue. Every act is recorded with its actor and reason, refused ones too.
 
 use super::advance::now;
+use super::audit_log::Cause;
 use super::fault::commit_fault;
 use super::rows::{Additions, LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::identity::RunId;
+use crate::logbook::{ActKind, Actor, ActorKind, Why};
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -30,6 +32,15 @@ impl Act {
             Self::Cancel => "CANCEL",
             Self::RetryPublish => "RETRY_PUBLISH",
             Self::Requeue => "REQUEUE",
+        }
+    }
+
+    /// The name in the audit log.
+    fn told(self) -> ActKind {
+        match self {
+            Self::Cancel => ActKind::CancelRequested,
+            Self::RetryPublish => ActKind::PublishRetryRequested,
+            Self::Requeue => ActKind::RequeueRequested,
         }
     }
 
@@ -88,11 +99,13 @@ impl Ledger {
         let mut run = LockedRun::read(&row)?;
         let at = now(&mut transaction).await?;
         let by = format!("operator:{}", order.actor);
-        let mut additions = Additions::default();
+        let mut additions = self.additions().because(Cause::of(Actor::new(ActorKind::Operator, order.actor)));
         let done = run.act(order, at, &by, &mut additions).map(|()| run.state);
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, &by).await?;
+        additions.seal(&mut transaction, &by).await?;
         transaction.commit().await.map_err(commit_fault)?;
+        additions.count();
         Ok(Some(done))
     }
 }
@@ -111,6 +124,9 @@ impl LockedRun {
             Act::RetryPublish => self.retry_publish(at),
             Act::Requeue => self.requeue_by_hand(order, at, worker, additions),
         };
+        let told = additions.act(order.act.told(), Some(self), worker);
+        told.refused = done.as_ref().err().map(|refused| refused.code);
+        told.reason = Some(Why::said(order.why));
         additions.acts.push(ActDraft {
             run_id: self.run_id.clone(),
             act: order.act,

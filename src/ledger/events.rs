@@ -1,13 +1,14 @@
 //! What leaves through the outbox, exactly as it will be on the topic.
 
 use super::Fault;
-use super::rows::LockedRun;
+use super::rows::{LockedRun, unreadable};
 use super::types::{Arrival, Coordinates, OutboxKind};
 use crate::contract::{
     BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION,
     LifecycleProvenance, Rejection, RunLifecycleEvent, event_id,
 };
 use crate::identity::{Digest, RunId};
+use crate::meter::OutboxSort;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -48,17 +49,17 @@ pub(super) struct OutboxDraft {
 
 const SOURCE: &str = "/model-factory";
 
-struct CloudEvent<'a> {
-    id: &'a str,
-    event_type: String,
-    at: DateTime<Utc>,
-    subject: Option<&'a RunId>,
-    traceparent: Option<&'a str>,
-    tracestate: Option<&'a str>,
+pub(super) struct CloudEvent<'a> {
+    pub(super) id: &'a str,
+    pub(super) event_type: String,
+    pub(super) at: DateTime<Utc>,
+    pub(super) subject: Option<&'a RunId>,
+    pub(super) traceparent: Option<&'a str>,
+    pub(super) tracestate: Option<&'a str>,
 }
 
 /// CloudEvents 1.0, Kafka protocol binding, binary mode; W3C trace context.
-fn headers(event: &CloudEvent<'_>) -> Vec<(String, String)> {
+pub(super) fn headers(event: &CloudEvent<'_>) -> Vec<(String, String)> {
     let mut headers = vec![
         ("ce_specversion".to_owned(), "1.0".to_owned()),
         ("ce_id".to_owned(), event.id.to_owned()),
@@ -76,6 +77,13 @@ fn headers(event: &CloudEvent<'_>) -> Vec<(String, String)> {
         }
     }
     headers
+}
+
+/// One of a stored record's headers.
+pub(super) fn header(stored: serde_json::Value, name: &str) -> Result<Option<String>, Fault> {
+    let headers: Vec<(String, String)> =
+        serde_json::from_value(stored).map_err(|error| unreadable("header list", error))?;
+    Ok(headers.into_iter().find(|(found, _)| found == name).map(|(_, value)| value))
 }
 
 fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
@@ -166,7 +174,7 @@ pub(super) fn refusal_drafts(
     let record = &arrival.record;
     let Coordinates { topic, partition, offset } = &record.coordinates;
     let stream = format!("refused:{topic}/{partition}/{offset}");
-    let digest = Digest::of(&record.value);
+    let digest = arrival.sha256;
     let mut letter = vec![
         ("mf_code".to_owned(), rejection.code.as_str().to_owned()),
         ("mf_category".to_owned(), rejection.code.category().as_str().to_owned()),
@@ -242,11 +250,25 @@ pub(super) fn refusal_drafts(
 }
 
 impl OutboxKind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 4] = [Self::Lifecycle, Self::Publication, Self::DeadLetter, Self::Lineage];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Lifecycle => "LIFECYCLE",
             Self::Publication => "PUBLICATION",
             Self::DeadLetter => "DEAD_LETTER",
+            Self::Lineage => "LINEAGE",
+        }
+    }
+
+    /// As it is counted.
+    pub fn counted(self) -> OutboxSort {
+        match self {
+            Self::Lifecycle => OutboxSort::Lifecycle,
+            Self::Publication => OutboxSort::Publication,
+            Self::DeadLetter => OutboxSort::DeadLetter,
+            Self::Lineage => OutboxSort::Lineage,
         }
     }
 }

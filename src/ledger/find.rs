@@ -3,7 +3,7 @@
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
-use crate::contract::{BundlePublication, EventProgress, EventRefs, TrainBuildRequest};
+use crate::contract::{BundlePublication, CloudEvent, EventProgress, EventRefs, TrainBuildRequest, event_around};
 use crate::identity::RunId;
 use crate::run::{ExecutionMode, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -86,6 +86,9 @@ pub struct RequestRecord {
     pub run_id: RunId,
     /// The normalised request.
     pub request: TrainBuildRequest,
+    /// The structured `CloudEvent` that it came in, where it came in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<CloudEvent>,
     /// When it was admitted.
     pub admitted_at: DateTime<Utc>,
 }
@@ -158,7 +161,7 @@ macro_rules! select_letter {
     ($rest:literal) => {
         concat!(
             r#"SELECT o.headers, length(i.value)::bigint, o.created_at, o.sent_at, o.source_topic, o.source_partition,
-                      o.source_offset
+                      o.source_offset, o.id
                FROM outbox o JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
                                          AND i."offset" = o.source_offset
                WHERE o.kind = 'DEAD_LETTER' "#,
@@ -166,6 +169,8 @@ macro_rules! select_letter {
         )
     };
 }
+
+pub(super) use select_letter;
 
 impl Ledger {
     /// One run.
@@ -224,12 +229,17 @@ impl Ledger {
 
     /// Every request of a run, oldest first.
     pub async fn requests_of(&self, run_id: &RunId) -> Result<Vec<RequestRecord>, Fault> {
+        self.some_requests_of(run_id, i64::MAX).await
+    }
+
+    pub(super) async fn some_requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Fault> {
         let rows = sqlx::query(
             r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
                LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
-               WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id"#,
+               WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id LIMIT $2"#,
         )
         .bind(run_id.as_str())
+        .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         let record = |row: &PgRow| {
@@ -237,6 +247,7 @@ impl Ledger {
                 request_id: row.try_get(0)?,
                 run_id: run_id.clone(),
                 request: Arc::unwrap_or_clone(stored_request(row.try_get(1)?)?),
+                event: row.try_get::<Option<&[u8]>, _>(1)?.and_then(event_around),
                 admitted_at: row.try_get(2)?,
             })
         };
@@ -299,14 +310,7 @@ impl Ledger {
 
     /// The refused record that stood here, with its key and bytes as they came.
     pub async fn dead_letter(&self, source: &Coordinates) -> Result<Option<(DeadLetterRecord, Original)>, Fault> {
-        let row =
-            sqlx::query(select_letter!("AND o.source_topic = $1 AND o.source_partition = $2 AND o.source_offset = $3"))
-                .bind(&source.topic)
-                .bind(source.partition)
-                .bind(source.offset)
-                .fetch_optional(&self.pool)
-                .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(letter) = self.letter_of(source).await? else { return Ok(None) };
         let original =
             sqlx::query(r#"SELECT key, value FROM inbox WHERE topic = $1 AND partition = $2 AND "offset" = $3"#)
                 .bind(&source.topic)
@@ -315,14 +319,27 @@ impl Ledger {
                 .fetch_one(&self.pool)
                 .await?;
         let original = Original { key: original.try_get(0)?, value: original.try_get(1)? };
-        Ok(Some((dead_letter(&row)?, original)))
+        Ok(Some((letter, original)))
+    }
+
+    /// The refused record that stood here.
+    pub(super) async fn letter_of(&self, source: &Coordinates) -> Result<Option<DeadLetterRecord>, Fault> {
+        let row =
+            sqlx::query(select_letter!("AND o.source_topic = $1 AND o.source_partition = $2 AND o.source_offset = $3"))
+                .bind(&source.topic)
+                .bind(source.partition)
+                .bind(source.offset)
+                .fetch_optional(&self.pool)
+                .await?;
+        row.as_ref().map(dead_letter).transpose()
     }
 
     /// How much of everything there is.
     pub async fn counts(&self) -> Result<Counts, Fault> {
         // One statement, one snapshot: the numbers belong together.
         let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL), (SELECT count(*) FROM inbox),
+            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL)
+                    + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL), (SELECT count(*) FROM inbox),
                     (SELECT COALESCE(jsonb_object_agg(s.state, s.runs), '{}')
                      FROM (SELECT state::text, count(*) AS runs FROM runs GROUP BY state) s)",
         )
@@ -336,7 +353,7 @@ impl Ledger {
     }
 }
 
-fn dead_letter(row: &PgRow) -> Result<DeadLetterRecord, Fault> {
+pub(super) fn dead_letter(row: &PgRow) -> Result<DeadLetterRecord, Fault> {
     let headers: Vec<(String, String)> =
         serde_json::from_value(row.try_get(0)?).map_err(|error| unreadable("header list", error))?;
     Ok(DeadLetterRecord {

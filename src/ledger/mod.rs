@@ -6,19 +6,26 @@
 
 mod admit;
 mod advance;
+mod agreement;
 mod answer;
+mod audit_log;
 mod claim;
+mod console;
 mod control;
+mod counting;
 mod events;
 mod fault;
 mod find;
+mod gauges;
 mod lease;
+mod lineage;
 mod overdue;
 mod place;
 mod progress;
 mod prune;
 mod quota;
 mod receipts;
+mod reconcile;
 mod relay;
 mod rescue;
 mod rows;
@@ -27,10 +34,17 @@ mod survey;
 mod transport;
 mod types;
 
+pub use self::console::{
+    Backlog, Depth, LeaseRow, Leases, LetterPage, LetterRow, LetterText, Part, Place, RunPage, RunRow, RunsAsked,
+    SearchBy, ShardOwner, ToldEvent,
+};
+pub use agreement::{Agreeing, AuditVerdict};
 pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use fault::Fault;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
+pub use gauges::{EndedRuns, Standing};
+pub use lineage::Known;
 pub use prune::{Pruned, Pruning};
 pub use receipts::Announced;
 pub use survey::{SchemaState, ServerState};
@@ -40,10 +54,12 @@ pub use types::{
 };
 
 use crate::contract::TrainBuildRequest;
+use crate::lineage::Teller;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the ledger.
@@ -161,6 +177,7 @@ pub struct Ledger {
     pool: PgPool,
     settings: LedgerSettings,
     publish: PublishSettings,
+    teller: Option<Arc<Teller>>,
 }
 
 impl Ledger {
@@ -177,7 +194,7 @@ impl Ledger {
                 other => other,
             }
         })?;
-        Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default() })
+        Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default(), teller: None })
     }
 
     /// The same ledger, where runs are PUBLISHED by these rules.
@@ -190,7 +207,7 @@ impl Ledger {
     /// runtime.
     pub fn on_one_connection(&self) -> Result<Self, Fault> {
         let pool = Self::pool(1).connect_lazy_with(Self::options(&self.settings)?);
-        Ok(Self { pool, settings: self.settings.clone(), publish: self.publish.clone() })
+        Ok(Self { pool, ..self.clone() })
     }
 
     fn pool(connections: u32) -> PgPoolOptions {

@@ -6,7 +6,7 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
@@ -66,7 +66,7 @@ impl Ledger {
         };
         let at = now(&mut transaction).await?;
         let mut run = LockedRun::read(&row)?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let seconds = self.publish.registry_patience_seconds;
         let message = format!("the registry did not answer the publication within {seconds} seconds");
         let reason = EventReason::new(FailureCode::PublishUnavailable, message);
@@ -74,7 +74,9 @@ impl Ledger {
             .map_err(|error| Fault::Refused(error.to_string()))?;
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
+        additions.count();
         Ok(Some(run.run_id))
     }
 
@@ -98,7 +100,7 @@ impl Ledger {
             .await?;
         let at = now(&mut transaction).await?;
         let mut run = LockedRun::read(&row)?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         if run.state == State::PublishPending {
             let seconds = self.settings.publish_patience_seconds;
             let message = format!("the broker did not acknowledge the publication within {seconds} seconds");
@@ -109,8 +111,10 @@ impl Ledger {
             additions.store(&mut transaction, worker).await?;
         }
         reach("withdraw.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("withdraw.committed")?;
+        additions.count();
         Ok(Some(run.run_id))
     }
 }

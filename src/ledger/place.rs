@@ -179,13 +179,13 @@ impl<'a> Admission<'a> {
         let near_keys: Vec<&[u8]> = prints().map(|print| print.near_key.as_bytes().as_slice()).collect();
         let inserted = sqlx::query(
             "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
-                               priority, counted_for, next_seq, available_at, created_at, updated_at)
+                               priority, counted_for, platform_run_id, next_seq, available_at, created_at, updated_at)
              SELECT n.run_id, n.run_key, n.near_key, n.request_id, n.tenant, n.traceparent, n.tracestate,
-                    n.publish_allowed, n.priority, n.counted_for, 2, now(), now(), now()
+                    n.publish_allowed, n.priority, n.counted_for, n.platform_run_id, 2, now(), now(), now()
              FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::boolean[], $9::smallint[], $10::text[])
+                         $8::boolean[], $9::smallint[], $10::text[], $11::text[])
                   AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
-                        priority, counted_for)
+                        priority, counted_for, platform_run_id)
              ORDER BY n.run_id
              ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
         )
@@ -199,6 +199,7 @@ impl<'a> Admission<'a> {
         .bind(requests().map(|request| request.publish_allowed).collect::<Vec<_>>())
         .bind(requests().map(|request| self.settings.priority_of(request)).collect::<Vec<_>>())
         .bind(new.values().map(|&index| counted_for(&batch[index])).collect::<Vec<_>>())
+        .bind(requests().map(|request| request.platform_run_id.as_str()).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
         for row in inserted {
@@ -260,6 +261,7 @@ impl<'a> Admission<'a> {
             published: None,
             answer_due_at: None,
             confirmed_by: None,
+            lineage_since: None,
         })
     }
 }

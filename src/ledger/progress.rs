@@ -2,7 +2,7 @@
 
 use super::events::NewEvent;
 use super::fault::commit_fault;
-use super::rows::{Additions, LockedRun, select_run, unreadable};
+use super::rows::{LockedRun, select_run, unreadable};
 use super::types::Lease;
 use super::{Fault, Ledger};
 use crate::contract::{EventProgress, EventType};
@@ -27,7 +27,7 @@ impl Ledger {
             return Ok(false);
         };
         let mut run = LockedRun::read(&row)?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         if tell {
             let at = super::advance::now(&mut transaction).await?;
             let event = NewEvent { progress: Some(progress.clone()), ..NewEvent::of(EventType::RunProgress, None) };

@@ -7,8 +7,10 @@
 //! bytes of every record that they came from, and every command. Never: touches a run that has not ended or a record
 //! that was not sent; waits for a row that somebody works on.
 
+use super::audit_log::append;
 use super::fault::commit_fault;
 use super::{Fault, Ledger};
+use crate::logbook::{Act, ActKind, Actor, ActorKind, Removed, Subject, Why};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -21,7 +23,7 @@ use std::time::Duration;
 pub struct Pruned {
     /// Steps of runs.
     pub transitions: u64,
-    /// Sent records of the outbox: events and dead letters.
+    /// Sent records of the outbox: events, of lineage too, and dead letters.
     pub outbox: u64,
     /// Events of the registry.
     pub registry_events: u64,
@@ -44,6 +46,8 @@ pub struct Pruning {
     before: DateTime<Utc>,
     dry_run: bool,
     place: Place,
+    actor: String,
+    why: String,
 }
 
 /// How far it has come.
@@ -62,6 +66,23 @@ impl Pruning {
     pub fn before(&self) -> DateTime<Utc> {
         self.before
     }
+
+    /// The same pass, told as this operator's, with a reason.
+    #[must_use]
+    pub fn by(self, actor: String, why: String) -> Self {
+        Self { actor, why, ..self }
+    }
+
+    /// What one transaction of it deleted.
+    fn told(&self, pruned: &Pruned, run_ids: Vec<String>, records: Vec<String>) -> Act {
+        let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
+        let mut act = Act::new(ActKind::LedgerPruned, actor, Subject::default());
+        act.reason = Some(Why::said(&self.why));
+        let &Pruned { transitions, outbox, registry_events, inbox } = pruned;
+        let before = self.before;
+        act.removed = Some(Removed { before, inbox, outbox, records, registry_events, run_ids, transitions });
+        act
+    }
 }
 
 /// Counts rows or deletes them: the same rows either way.
@@ -77,26 +98,29 @@ macro_rules! count_or_delete {
 impl Ledger {
     /// Begins a pass, by the database's clock. A dry run only counts.
     pub async fn pruning(&self, older_than: Duration, dry_run: bool) -> Result<Pruning, Fault> {
-        let row = sqlx::query("SELECT now() - make_interval(secs => $1)")
+        let row = sqlx::query("SELECT now() - make_interval(secs => $1), current_user::text")
             .bind(older_than.as_secs_f64())
             .fetch_one(&self.pool)
             .await?;
         let place = Place::Runs { after: (DateTime::UNIX_EPOCH, String::new()) };
-        Ok(Pruning { before: row.try_get(0)?, dry_run, place })
+        let before: DateTime<Utc> = row.try_get(0)?;
+        let why = format!("older than {} seconds", older_than.as_secs());
+        Ok(Pruning { before, dry_run, place, actor: row.try_get(1)?, why })
     }
 
     /// One small transaction of a pass; none when nothing is left. A pass that breaks off is as good as one that
     /// was shorter.
     pub async fn prune_some(&self, pruning: &mut Pruning) -> Result<Option<Pruned>, Fault> {
         let mut transaction = self.pool.begin().await?;
-        let (pruned, next) = match &pruning.place {
+        let (pruned, next, act) = match &pruning.place {
             Place::Runs { after } => prune_runs(&mut transaction, pruning, after).await?,
             Place::Records { after } => prune_records(&mut transaction, pruning, after).await?,
             Place::End => return Ok(None),
         };
-        if pruning.dry_run {
+        if pruning.dry_run || pruned == Pruned::default() {
             transaction.rollback().await?;
         } else {
+            append(&mut transaction, &format!("operator:{}", pruning.actor), &[act]).await?;
             transaction.commit().await.map_err(commit_fault)?;
         }
         pruning.place = next;
@@ -109,7 +133,7 @@ async fn prune_runs(
     connection: &mut PgConnection,
     pruning: &Pruning,
     after: &(DateTime<Utc>, String),
-) -> Result<(Pruned, Place), Fault> {
+) -> Result<(Pruned, Place, Act), Fault> {
     // The lock keeps a run from being opened again meanwhile; one that is held by somebody is left for the next pass.
     let rows = sqlx::query(
         "SELECT created_at, run_id FROM runs
@@ -131,19 +155,22 @@ async fn prune_runs(
     let dry = pruning.dry_run;
     // Announcements stay: a later one, and the registry's word, are checked against them.
     let outbox = count_or_delete!("outbox WHERE stream = ANY($1) AND kind = 'LIFECYCLE' AND sent_at IS NOT NULL");
+    let lineage = count_or_delete!("lineage_outbox WHERE run_id = ANY($1) AND sent_at IS NOT NULL");
     let transitions = count_or_delete!("transitions WHERE run_id = ANY($1)");
+    let told = with_steps(connection, &runs).await?;
     // Of a run that waits at PASS or failed, what the registry said may still matter.
     let registry_events = count_or_delete!(
         "registry_events WHERE run_id = ANY($1) AND EXISTS (SELECT FROM runs r WHERE r.run_id = registry_events.run_id
                                                                                 AND r.state = 'PUBLISHED')"
     );
     let pruned = Pruned {
-        outbox: gone(connection, dry, outbox, &runs).await?,
+        outbox: gone(connection, dry, outbox, &runs).await? + gone(connection, dry, lineage, &runs).await?,
         transitions: gone(connection, dry, transitions, &runs).await?,
         registry_events: gone(connection, dry, registry_events, &runs).await?,
         inbox: 0,
     };
-    Ok((pruned, next))
+    let act = pruning.told(&pruned, told, Vec::new());
+    Ok((pruned, next, act))
 }
 
 /// Some records that made no run, with what was sent about them.
@@ -151,7 +178,7 @@ async fn prune_records(
     connection: &mut PgConnection,
     pruning: &Pruning,
     after: &(DateTime<Utc>, String, i32, i64),
-) -> Result<(Pruned, Place), Fault> {
+) -> Result<(Pruned, Place, Act), Fault> {
     // A command stays for ever: applied again, it would do something. The list is the index's own.
     let rows = sqlx::query(
         r#"SELECT i.received_at, i.topic, i.partition, i."offset",
@@ -182,7 +209,19 @@ async fn prune_records(
     let outbox = count_or_delete!("outbox WHERE stream = ANY($1)");
     let inbox = delete_records(connection, pruning.dry_run, &rows).await?;
     let outbox = gone(connection, pruning.dry_run, outbox, &streams).await?;
-    Ok((Pruned { outbox, inbox, ..Pruned::default() }, next))
+    let pruned = Pruned { outbox, inbox, ..Pruned::default() };
+    let record = |stream: &String| stream.trim_start_matches("refused:").to_owned();
+    let act = pruning.told(&pruned, Vec::new(), streams.iter().map(record).collect());
+    Ok((pruned, next, act))
+}
+
+/// Those of the runs that have steps.
+async fn with_steps(connection: &mut PgConnection, runs: &[String]) -> Result<Vec<String>, Fault> {
+    let rows = sqlx::query("SELECT DISTINCT run_id FROM transitions WHERE run_id = ANY($1) ORDER BY run_id")
+        .bind(runs)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 async fn delete_records(connection: &mut PgConnection, dry_run: bool, rows: &[PgRow]) -> Result<u64, Fault> {

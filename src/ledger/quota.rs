@@ -5,6 +5,7 @@
 
 use super::Fault;
 use super::admit::Admission;
+use super::audit_log::Cause;
 use super::types::Outcome;
 use crate::authority::Quota;
 use crate::contract::Message;
@@ -76,8 +77,13 @@ impl Admission<'_> {
             let Some((request, _)) = batch[index].train() else { continue };
             let code = FailureCode::QuotaExceeded;
             let asked = Message::Train(std::sync::Arc::clone(request));
-            self.refuse(index, &asked.refused(code, "/requester_principal", message));
-            self.outcomes[index] = Some(Outcome::Rejected { code });
+            let told = self.additions.told.len();
+            self.additions.cause = Some(Cause::record(&batch[index], self.worker));
+            let rejection = asked.refused(code, "/requester_principal", message);
+            self.refuse(index, &rejection.within(&batch[index].place));
+            let outcome = Outcome::Rejected { code };
+            self.additions.settle(told, &outcome);
+            self.outcomes[index] = Some(outcome);
         }
         Ok(())
     }

@@ -4,11 +4,14 @@
 //! a run only keeps others from the same work for the length of a lease, and a worker that dies with it costs no
 //! more than that. Never: changes a state.
 
+use super::audit_log::append;
+use super::fault::commit_fault;
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Fault, Ledger};
 use crate::contract::{BundlePublication, EvidenceRef};
 use crate::identity::RunId;
+use crate::logbook::{Act, ActKind, Actor, ActorKind, Subject, Why};
 use crate::run::Failure;
 use sqlx::Row;
 use sqlx::types::Json;
@@ -80,29 +83,47 @@ impl Ledger {
     }
 
     /// Writes down where the receipt stands.
-    pub async fn keep_receipt(&self, run_id: &RunId, at: &EvidenceRef) -> Result<(), Fault> {
-        sqlx::query(
+    pub async fn keep_receipt(&self, run_id: &RunId, at: &EvidenceRef, worker: &str) -> Result<(), Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
             "UPDATE runs SET refs = refs || jsonb_build_object('publish_receipt', $2::jsonb), updated_at = now()
-             WHERE run_id = $1 AND state = 'PUBLISHED'",
+             WHERE run_id = $1 AND state = 'PUBLISHED' AND refs -> 'publish_receipt' IS DISTINCT FROM $2::jsonb",
         )
         .bind(run_id.as_str())
         .bind(Json(at))
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        // Whoever else wrote the same receipt has told of it.
+        if done.rows_affected() == 1 {
+            let mut act = about(ActKind::PublishReceiptWritten, run_id, worker);
+            act.evidence.insert("publish_receipt".to_owned(), at.clone());
+            append(&mut transaction, worker, &[act]).await?;
+        }
+        transaction.commit().await.map_err(commit_fault)
     }
 
     /// Writes down why there can be none; the run stays PUBLISHED, and nobody tries again.
-    pub async fn refuse_receipt(&self, run_id: &RunId, failure: &Failure) -> Result<(), Fault> {
-        sqlx::query(
+    pub async fn refuse_receipt(&self, run_id: &RunId, failure: &Failure, worker: &str) -> Result<(), Fault> {
+        let mut transaction = self.pool.begin().await?;
+        let done = sqlx::query(
             "UPDATE runs SET reason_code = $2, reason_message = $3, updated_at = now()
              WHERE run_id = $1 AND state = 'PUBLISHED' AND NOT refs ? 'publish_receipt'",
         )
         .bind(run_id.as_str())
         .bind(failure.code.as_str())
         .bind(&failure.message)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
-        Ok(())
+        if done.rows_affected() == 1 {
+            let mut act = about(ActKind::PublishReceiptRefused, run_id, worker);
+            act.reason = Some(Why::coded(failure.code, &failure.message));
+            append(&mut transaction, worker, &[act]).await?;
+        }
+        transaction.commit().await.map_err(commit_fault)
     }
+}
+
+fn about(kind: ActKind, run_id: &RunId, worker: &str) -> Act {
+    let subject = Subject { run_id: Some(run_id.clone()), ..Subject::default() };
+    Act::new(kind, Actor::new(ActorKind::Worker, worker), subject)
 }

@@ -1,14 +1,18 @@
 //! The outbox from the relay's side: shards, what is unsent, what was acknowledged.
 
 use super::advance::now;
+use super::audit_log::Cause;
 use super::fault::{commit_fault, committed};
+use super::lineage::mark_lineage;
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{ConfirmedBy, Fault, Ledger};
 use crate::faults::reach;
+use crate::logbook::{Actor, ActorKind};
+use crate::meter::{self, Stale};
+
 use crate::run::{State, Transition};
 use chrono::TimeDelta;
-use metrics::counter;
 use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -71,37 +75,47 @@ impl Ledger {
     /// publication that was acknowledged makes its run PUBLISHED in the same transaction, or has it wait for
     /// the registry; also one that was withdrawn while it was on its way: the broker's word counts.
     pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Fault> {
+        let (lineage, others): (Vec<&Sent>, Vec<&Sent>) = sent.iter().partition(|s| s.kind == OutboxKind::Lineage);
         let mut transaction = self.pool.begin().await?;
-        let rows = sqlx::query(
+        let told = mark_lineage(&mut transaction, relay, &lineage).await?;
+        let rows = over(
             "UPDATE outbox o SET sent_at = now(), sent_topic = m.topic, sent_partition = m.partition,
                                  sent_offset = m.position
              FROM UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[])
                   AS m (id, shard, fence, topic, partition, position)
              WHERE o.id = m.id AND o.sent_at IS NULL
                AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
-             RETURNING o.stream, o.kind::text, o.sent_topic, o.sent_partition, o.sent_offset",
+             RETURNING o.stream, o.kind::text, o.sent_topic, o.sent_partition, o.sent_offset,
+                       EXTRACT(EPOCH FROM o.sent_at - o.created_at)::float8",
+            relay,
+            &others,
         )
-        .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.topic.clone()).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
-        .bind(relay)
         .fetch_all(&mut *transaction)
         .await?;
+        let mut additions = self.additions();
+        let mut marked = Vec::with_capacity(rows.len());
         for row in &rows {
-            if row.try_get::<String, _>(1)? == OutboxKind::Publication.as_str() {
+            let kind = kind_of(row.try_get(1)?)?;
+            if kind == OutboxKind::Publication {
                 let at = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-                self.acknowledge(&mut transaction, relay, &row.try_get::<String, _>(0)?, at).await?;
+                self.acknowledge(&mut transaction, relay, row.try_get(0)?, at, &mut additions).await?;
             }
+            marked.push((kind, row.try_get::<f64, _>(5)?));
         }
+        additions.store(&mut transaction, relay).await?;
         reach("mark.taken")?;
+        additions.seal(&mut transaction, relay).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("mark.committed")?;
-        let refused = (sent.len() - rows.len()) as u64;
-        counter!("model_factory_stale_writes_refused_total", "kind" => "mark_sent").increment(refused);
-        Ok(rows.len())
+        let told = told.into_iter().map(|delay| (OutboxKind::Lineage, delay));
+        let marked: Vec<_> = marked.into_iter().chain(told).collect();
+        meter::STALE_WRITES.add(Stale::MarkSent, (sent.len() - marked.len()) as u64);
+        additions.count();
+        for (kind, delay) in &marked {
+            meter::EVENTS_SENT.count(kind.counted());
+            meter::RELAY_DELAY.observe((), *delay);
+        }
+        Ok(marked.len())
     }
 
     /// `PUBLISH_PENDING` → PUBLISHED, where nobody's word is missing any more. A run that stands elsewhere (it
@@ -113,6 +127,7 @@ impl Ledger {
         relay: &str,
         run_id: &str,
         coordinates: (String, i32, i64),
+        additions: &mut Additions,
     ) -> Result<(), Fault> {
         let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
             .bind(run_id)
@@ -123,11 +138,14 @@ impl Ledger {
             return Ok(());
         }
         let at = now(connection).await?;
-        let mut additions = Additions::default();
+        let (topic, partition, offset) = &coordinates;
+        let mut cause = Cause::of(Actor::new(ActorKind::Worker, relay));
+        cause.subject.acknowledged_at = Some(format!("{topic}/{partition}/{offset}"));
+        additions.cause = Some(cause);
         run.published = Some(coordinates);
         let awaits = self.publish.confirm == ConfirmedBy::Registry && run.confirmed_by.is_none();
         if !awaits {
-            run.step(Transition::Publish, None, at, relay, &mut additions)
+            run.step(Transition::Publish, None, at, relay, additions)
                 .map_err(|error| Fault::Refused(error.to_string()))?;
         } else if !run.is_parked() {
             // Why it was not acknowledged earlier is over.
@@ -135,24 +153,45 @@ impl Ledger {
             run.answer_due_at = Some(at + TimeDelta::seconds(i64::from(self.publish.registry_patience_seconds)));
         }
         run.store(connection, run.fence, None).await?;
-        additions.store(connection, relay).await
+        Ok(())
+    }
+}
+
+/// A statement over acknowledged records: `$1` to `$6` are ids, shards, fences, topics, partitions and offsets, `$7` the
+/// relay.
+pub(super) fn over<'q>(
+    statement: &'static str,
+    relay: &'q str,
+    sent: &[&'q Sent],
+) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    sqlx::query(statement)
+        .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.coordinates.topic.as_str()).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
+        .bind(relay)
+}
+
+pub(super) fn kind_of(text: &str) -> Result<OutboxKind, Fault> {
+    match text {
+        "LIFECYCLE" => Ok(OutboxKind::Lifecycle),
+        "PUBLICATION" => Ok(OutboxKind::Publication),
+        "DEAD_LETTER" => Ok(OutboxKind::DeadLetter),
+        "LINEAGE" => Ok(OutboxKind::Lineage),
+        other => Err(unreadable("outbox kind", other)),
     }
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
-    let mut headers: Vec<(String, String)> =
-        serde_json::from_value(row.try_get(6)?).map_err(|error| unreadable("header list", error))?;
-    let kind = match row.try_get::<String, _>(3)?.as_str() {
-        "LIFECYCLE" => OutboxKind::Lifecycle,
-        "PUBLICATION" => OutboxKind::Publication,
-        "DEAD_LETTER" => OutboxKind::DeadLetter,
-        other => return Err(unreadable("outbox kind", other)),
-    };
+    let mut headers = header_bytes(row.try_get(6)?)?;
+    let kind = kind_of(row.try_get(3)?)?;
     let value = if let Some(value) = row.try_get(5)? {
         value
     } else {
         let source = Coordinates { topic: row.try_get(8)?, partition: row.try_get(9)?, offset: row.try_get(10)? };
-        headers.push(("mf_value_ref".to_owned(), format!("ledger:{source}")));
+        headers.push(("mf_value_ref".to_owned(), format!("ledger:{source}").into_bytes()));
         let reference = json!({"bytes": row.try_get::<i64, _>(7)?, "ref": format!("ledger:{source}")});
         reference.to_string().into_bytes()
     };
@@ -163,6 +202,13 @@ fn outbox_row(row: &PgRow) -> Result<OutboxRow, Fault> {
         kind,
         key: row.try_get(4)?,
         value,
-        headers: headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
+        headers,
     })
+}
+
+/// Headers as the ledger stores them.
+pub(super) fn header_bytes(stored: serde_json::Value) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+    let headers: Vec<(String, String)> =
+        serde_json::from_value(stored).map_err(|error| unreadable("header list", error))?;
+    Ok(headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect())
 }

@@ -5,13 +5,13 @@
 
 use super::advance::now;
 use super::fault::{commit_fault, committed};
-use super::rows::{Additions, LockedRun, select_run};
+use super::rows::{LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
 use crate::faults::reach;
 use crate::identity::RunId;
+use crate::meter;
 use crate::run::{ExecutionMode, FailureCode, State};
-use metrics::counter;
 use sqlx::Row;
 use tracing::error;
 
@@ -56,7 +56,7 @@ impl Ledger {
             return Ok(None);
         };
         let at = now(&mut transaction).await?;
-        let mut additions = Additions::default();
+        let mut additions = self.additions();
         let mut run = LockedRun::read(&row)?;
         let owner = run.lease_owner.clone().unwrap_or_default();
         let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));
@@ -68,8 +68,10 @@ impl Ledger {
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
         reach("rescue.taken")?;
+        additions.seal(&mut transaction, worker).await?;
         transaction.commit().await.map_err(commit_fault)?;
         committed("rescue.committed")?;
+        additions.count();
         Ok(Some((run.run_id, run.state)))
     }
 
@@ -77,7 +79,7 @@ impl Ledger {
     /// by hand. Somebody has to look at it; the others go on.
     pub(super) async fn postpone(&self, run_id: &str, why: &str) -> Result<(), Fault> {
         error!(run.id = run_id, why, "the ledger refuses this run; it is left alone for a minute");
-        counter!("model_factory_runs_postponed_total").increment(1);
+        meter::RUNS_POSTPONED.count(());
         sqlx::query(
             "UPDATE runs SET available_at = clock_timestamp() + make_interval(secs => $2),
                  lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL

@@ -1,10 +1,14 @@
 //! Run rows under lock: read, changed in memory by the one transition function, written back guarded.
 
 use super::Fault;
+use super::audit_log::Cause;
 use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
+use super::lineage::{LineageDraft, store_lineage};
 use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest, parse_accepted};
 use crate::identity::{Digest, RunId, RunKey};
+use crate::lineage::{Account, Teller};
+use crate::logbook::{Act, Change};
 use crate::run::{ExecutionMode, FailureCode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
@@ -40,6 +44,8 @@ pub(super) struct LockedRun {
     pub(super) answer_due_at: Option<DateTime<Utc>>,
     /// The event by which the registry confirmed the bundle.
     pub(super) confirmed_by: Option<String>,
+    /// The number of the event with which OpenLineage was told that it began; none where it was not, or ended.
+    pub(super) lineage_since: Option<i64>,
 }
 
 /// A transition to be stored beside the event that tells it.
@@ -62,6 +68,15 @@ pub(super) struct Additions {
     pub(super) transitions: Vec<TransitionDraft>,
     pub(super) acts: Vec<ActDraft>,
     pub(super) outbox: Vec<OutboxDraft>,
+    /// For the audit log.
+    pub(super) told: Vec<Act>,
+    /// Because of what the next things are done; the worker's own doing where there is none.
+    pub(super) cause: Option<Cause>,
+    pub(super) lineage: Vec<LineageDraft>,
+    /// Where lineage is told.
+    pub(super) teller: Option<Arc<Teller>>,
+    /// What the next step says of inputs and outputs.
+    pub(super) account: Option<Account>,
 }
 
 /// `SELECT` of a run with its first request, in the order that [`LockedRun::read`] expects, followed by
@@ -73,7 +88,8 @@ macro_rules! select_run {
                     r.full_run_attempts, r.publish_retry_attempts, r.fence, r.lease_owner, r.cancel_requested,
                     r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq, r.traceparent,
                     r.tracestate, r.published_topic, r.published_partition, r.published_offset,
-                    r.full_attempts_before, r.publish_attempts_before, r.priority, r.answer_due_at, r.confirmed_by
+                    r.full_attempts_before, r.publish_attempts_before, r.priority, r.answer_due_at, r.confirmed_by,
+                    r.lineage_since
              FROM runs r LEFT JOIN requests q ON q.request_id = r.request_id
              LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
             $rest
@@ -130,6 +146,7 @@ impl LockedRun {
             published,
             answer_due_at: row.try_get(24)?,
             confirmed_by: row.try_get(25)?,
+            lineage_since: row.try_get(26)?,
         })
     }
 
@@ -160,6 +177,15 @@ impl LockedRun {
             self.cancel_requested = false;
         }
         self.reason = reason.as_ref().map(|reason| (reason.code.as_str().to_owned(), reason.message.clone()));
+        let change = Change {
+            seq: self.next_seq,
+            transition,
+            from,
+            to,
+            execution_mode: mode,
+            attempt: self.full_run_attempts,
+            fence: self.fence,
+        };
         additions.transitions.push(TransitionDraft {
             run_id: self.run_id.clone(),
             seq: self.next_seq,
@@ -171,12 +197,27 @@ impl LockedRun {
             fence: self.fence,
             reason: reason.clone(),
         });
-        self.tell(NewEvent::of(event_of(transition, reason.as_ref()), reason), at, worker, additions);
+        self.tell_step(transition, reason.as_ref(), at, additions);
+        let event = NewEvent::of(event_of(transition, reason.as_ref()), reason);
+        self.tell_of(event, Some(change), at, worker, additions);
         Ok(())
     }
 
     /// Adds an event with the next number.
     pub(super) fn tell(&mut self, event: NewEvent, at: DateTime<Utc>, worker: &str, additions: &mut Additions) {
+        self.tell_of(event, None, at, worker, additions);
+    }
+
+    /// The world and the audit log.
+    fn tell_of(
+        &mut self,
+        event: NewEvent,
+        change: Option<Change>,
+        at: DateTime<Utc>,
+        worker: &str,
+        additions: &mut Additions,
+    ) {
+        additions.act_of(self, &event, change, worker);
         additions.outbox.push(lifecycle_draft(self, event, at, worker));
         self.next_seq += 1;
     }
@@ -213,6 +254,7 @@ impl LockedRun {
                 published_topic = n.topic, published_partition = n.partition, published_offset = n.position,
                 full_attempts_before = n.full_before, publish_attempts_before = n.publish_before,
                 priority = n.priority, answer_due_at = n.answer_due_at, confirmed_by = n.confirmed_by,
+                lineage_since = n.lineage_since,
                 updated_at = now(),
                 progress = CASE WHEN n.fence = r.fence THEN r.progress END,
                 lease_expires_at = CASE WHEN n.lease_owner IS NULL THEN NULL
@@ -221,10 +263,12 @@ impl LockedRun {
              FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::integer[],
                          $7::integer[], $8::bigint[], $9::text[], $10::boolean[], $11::timestamptz[], $12::text[],
                          $13::text[], $14::jsonb[], $15::bigint[], $16::text[], $17::integer[], $18::bigint[],
-                         $19::integer[], $20::integer[], $21::smallint[], $22::timestamptz[], $23::text[])
+                         $19::integer[], $20::integer[], $21::smallint[], $22::timestamptz[], $23::text[],
+                         $25::bigint[])
                   AS n (run_id, read_fence, state, mode, publish_allowed, full_attempts, publish_attempts, fence,
                         lease_owner, cancel_requested, available_at, reason_code, reason_message, refs, next_seq,
-                        topic, partition, position, full_before, publish_before, priority, answer_due_at, confirmed_by)
+                        topic, partition, position, full_before, publish_before, priority, answer_due_at, confirmed_by,
+                        lineage_since)
              WHERE r.run_id = n.run_id AND r.fence = n.read_fence",
         )
         .bind(each(runs, |run| run.run_id.to_string()))
@@ -251,6 +295,7 @@ impl LockedRun {
         .bind(each(runs, |run| run.answer_due_at))
         .bind(each(runs, |run| run.confirmed_by.clone()))
         .bind(lease_seconds.map(f64::from))
+        .bind(each(runs, |run| run.lineage_since))
         .execute(connection)
         .await?;
         Ok(done.rows_affected())
@@ -275,11 +320,17 @@ fn event_of(transition: Transition, reason: Option<&EventReason>) -> EventType {
 }
 
 impl Additions {
+    /// Nothing yet.
+    pub(super) fn new(teller: Option<Arc<Teller>>) -> Self {
+        Self { teller, ..Self::default() }
+    }
+
     /// Inserts everything, each table with one statement.
     pub(super) async fn store(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Fault> {
         self.store_transitions(connection, worker).await?;
         store_acts(connection, &self.acts).await?;
-        super::events::store_outbox(connection, &self.outbox).await
+        super::events::store_outbox(connection, &self.outbox).await?;
+        store_lineage(connection, &self.lineage).await
     }
 
     async fn store_transitions(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Fault> {

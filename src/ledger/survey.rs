@@ -64,7 +64,7 @@ pub struct ServerState {
 }
 
 /// What a worker's role needs, by table.
-const NEEDED: [(&str, &[&str]); 9] = [
+const NEEDED: [(&str, &[&str]); 11] = [
     ("tenants", &["SELECT", "INSERT", "UPDATE"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("requests", &["SELECT", "INSERT", "UPDATE"]),
@@ -72,7 +72,9 @@ const NEEDED: [(&str, &[&str]); 9] = [
     ("transitions", &["SELECT", "INSERT"]),
     ("acts", &["SELECT", "INSERT"]),
     ("registry_events", &["SELECT", "INSERT"]),
+    ("audit_log", &["SELECT", "INSERT"]),
     ("outbox", &["SELECT", "INSERT", "UPDATE"]),
+    ("lineage_outbox", &["SELECT", "INSERT", "UPDATE"]),
     ("relay_shards", &["SELECT", "UPDATE"]),
 ];
 

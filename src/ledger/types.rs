@@ -2,14 +2,17 @@
 
 use crate::authority::{Grant, Quota};
 use crate::contract::{
-    self, AllowList, BundlePublication, EventReason, EventRefs, Message, Rejection, TrainBuildRequest,
+    self, AllowList, BundlePublication, EventReason, EventRefs, Message, Opened, Rejection, TrainBuildRequest,
 };
 use crate::identity::{Digest, RunId, RunKey, near_key};
+use crate::lineage::Account;
 use crate::run::{ExecutionMode, FailureCode, State, Transition};
+use crate::trace_context::TraceContext;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a record stood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -63,12 +66,16 @@ pub struct SourceRecord {
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub(super) record: SourceRecord,
+    /// Of its bytes.
+    pub(super) sha256: Digest,
     /// The typed message, or why it is refused.
     pub(super) parsed: Result<Message, Rejection>,
     /// Of training requests.
     pub(super) fingerprint: Option<Fingerprint>,
     /// What its requester may ask for, where there is a policy.
     pub(super) grant: Option<Grant>,
+    /// JSON pointer to the message in the record's value.
+    pub(super) place: String,
 }
 
 /// What identity makes of a request.
@@ -84,8 +91,8 @@ impl Arrival {
     /// Parses a record. All work that a record needs before the ledger is asked is done here, outside of
     /// any transaction.
     pub fn read(record: SourceRecord, allow: &AllowList) -> Self {
-        let parsed = contract::parse(&record.value, allow);
-        Self::judged(record, parsed, None)
+        let Opened { message, wrapping } = contract::open(&record.value, allow);
+        Self::judged(record, message, None).at(wrapping.place)
     }
 
     /// The same of a record that was judged already; with what its requester may ask for, where there is a
@@ -95,7 +102,26 @@ impl Arrival {
             Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
-        Self { record, parsed, fingerprint, grant }
+        Self { sha256: Digest::of(&record.value), record, parsed, fingerprint, grant, place: String::new() }
+    }
+
+    /// The same of a message that stands at this place of its record's value, where pointers lead.
+    #[must_use]
+    pub fn at(self, place: String) -> Self {
+        Self { place, ..self }
+    }
+
+    /// The requester's trace context, where the record has a valid one.
+    pub fn asked_under(&self) -> Option<TraceContext> {
+        TraceContext::read(self.record.traceparent.as_deref(), self.record.tracestate.as_deref())
+    }
+
+    /// The same, so that what becomes of it hangs under this context.
+    #[must_use]
+    pub fn under(mut self, context: Option<&TraceContext>) -> Self {
+        self.record.traceparent = context.map(TraceContext::traceparent);
+        self.record.tracestate = context.and_then(TraceContext::tracestate).map(str::to_owned);
+        self
     }
 
     /// The typed message, or why it is refused.
@@ -173,6 +199,21 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The name in the ledger.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Admitted { .. } => "ADMITTED",
+            Self::DuplicateRequest { .. } => "DUPLICATE_REQUEST",
+            Self::DuplicateRun { .. } => "DUPLICATE_RUN",
+            Self::Conflict { .. } => "CONFLICT",
+            Self::Rejected { .. } => "REJECTED",
+            Self::CommandApplied { .. } => "COMMAND_APPLIED",
+            Self::CommandRejected { .. } => "COMMAND_REJECTED",
+        }
+    }
+}
+
 /// A worker's right to work on a run.
 #[derive(Debug, Clone)]
 pub struct Lease {
@@ -194,6 +235,10 @@ pub struct Lease {
     pub publish_allowed: bool,
     /// Evidence so far.
     pub refs: EventRefs,
+    /// The trace that the run belongs to: where its request was admitted.
+    pub trace: Option<TraceContext>,
+    /// How long it was ready before somebody claimed it.
+    pub queued: Duration,
     /// The worker stops itself at this instant unless a heartbeat moved it (its own monotonic clock).
     pub stop_at: std::time::Instant,
 }
@@ -209,24 +254,26 @@ pub struct Step {
     pub reason: Option<EventReason>,
     /// The publication to put into the outbox with this step.
     pub publication: Option<BundlePublication>,
+    /// What OpenLineage is told that was read and written, where this step ends the work.
+    pub lineage: Option<Account>,
 }
 
 impl Step {
     /// A step that brings evidence.
     pub fn to(transition: Transition, refs: EventRefs) -> Self {
-        Self { transition, refs, reason: None, publication: None }
+        Self { transition, refs, reason: None, publication: None, lineage: None }
     }
 
     /// A step with its reason.
     pub fn with_reason(transition: Transition, code: FailureCode, message: impl Into<String>) -> Self {
         let reason = Some(EventReason::new(code, message));
-        Self { transition, refs: EventRefs::new(), reason, publication: None }
+        Self { transition, refs: EventRefs::new(), reason, publication: None, lineage: None }
     }
 
     /// A step that puts a publication into the outbox. Left out where no request of the run allows
     /// publication.
     pub fn publish(transition: Transition, publication: BundlePublication) -> Self {
-        Self { transition, refs: EventRefs::new(), reason: None, publication: Some(publication) }
+        Self { transition, refs: EventRefs::new(), reason: None, publication: Some(publication), lineage: None }
     }
 }
 
@@ -260,6 +307,8 @@ pub enum OutboxKind {
     Publication,
     /// A refused record.
     DeadLetter,
+    /// OpenLineage `RunEvent`, in a table of its own.
+    Lineage,
 }
 
 /// A record to be produced, exactly as it will be on the topic.
@@ -295,6 +344,8 @@ pub struct Shard {
 pub struct Sent {
     /// Row id.
     pub id: i64,
+    /// What it is, which decides its table.
+    pub kind: OutboxKind,
     /// The shard under which it was sent.
     pub shard: Shard,
     /// Where it stands now.

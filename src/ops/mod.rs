@@ -1,19 +1,23 @@
-//! HTTP for whoever operates a worker: do its loops turn, can it work, what did it count.
+//! HTTP for whoever operates a worker: do its loops turn, can it work, what did it count; and the pages it is given.
 //!
 //! Never: changes anything; listens beyond loopback unless configured.
 
+mod page;
+mod process;
 mod ready;
 
+pub use page::Figures;
 pub use ready::AtHand;
 
+use crate::meter::Page;
 use crate::pulse::Pulse;
 use crate::version;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use metrics::{describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,6 +34,8 @@ pub struct Health {
     pub pulse: Pulse,
     /// True once it takes no new work.
     pub draining: watch::Receiver<bool>,
+    /// What else `/metrics` tells.
+    pub figures: Figures,
 }
 
 /// A running server.
@@ -50,26 +56,35 @@ impl Server {
     }
 }
 
-/// Serves `/livez` (every loop turns), `/readyz` (what the worker needs is at hand) and `/metrics` (Prometheus)
-/// until `stopped`.
-pub async fn serve(address: SocketAddr, health: Health, mut stopped: watch::Receiver<bool>) -> anyhow::Result<Server> {
+/// Serves `/livez` (every loop turns), `/readyz` (what the worker needs is at hand), `/metrics` (Prometheus) and
+/// everything else by `pages`, until `stopped`.
+pub async fn serve(
+    address: SocketAddr,
+    page: Page,
+    health: Health,
+    pages: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address} ([worker] http): {error}"))?;
     let address = listener.local_addr()?;
-    let recorder = PrometheusBuilder::new().install_recorder()?;
-    describe();
     let router = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async move || recorder.render()))
-        .with_state(health);
+        .route("/metrics", get(metrics))
+        .layer(Extension(page.clone()))
+        .with_state(health)
+        .merge(pages);
     let end = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     #[expect(clippy::disallowed_methods, reason = "the server lives beside the loops")]
     let task = tokio::spawn(async move {
-        let _ = axum::serve(listener, router).with_graceful_shutdown(end).await;
+        tokio::select! {
+            _ = axum::serve(listener, router).with_graceful_shutdown(end) => {}
+            () = page::sum_up(page) => {}
+        }
     });
     Ok(Server { address, task })
 }
@@ -102,23 +117,10 @@ async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
     (code, Json(json!({"status": status, "missing": missing})))
 }
 
-fn describe() {
-    describe_counter!(
-        "model_factory_stale_writes_refused_total",
-        "Writes that the ledger refused because the lease was lost, by kind"
-    );
-    describe_counter!("model_factory_producers_recreated_total", "Producers that were made again after a fatal error");
-    describe_counter!(
-        "model_factory_rebalances_total",
-        "Changes of this worker's partitions: a rebalance revokes and assigns; it follows a change of members"
-    );
-    describe_gauge!("model_factory_build_info", "1; which build this is");
-    gauge!(
-        "model_factory_build_info",
-        "version" => version::VERSION,
-        "commit" => version::COMMIT,
-        "build" => version::PROFILE,
-        "target" => version::target()
-    )
-    .set(1.0);
+/// Text in the format of Prometheus.
+async fn metrics(State(health): State<Health>, Extension(page): Extension<Page>) -> Response {
+    match page::read(page, health).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(panic) => (StatusCode::INTERNAL_SERVER_ERROR, panic.to_string()).into_response(),
+    }
 }

@@ -32,8 +32,13 @@ impl AtHand {
         self.needs.insert(name, Need { ask, asking: Arc::default() });
     }
 
+    /// What is needed.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.needs.keys().copied()
+    }
+
     /// What is not there, and why.
-    pub(super) async fn missing(&self) -> BTreeMap<&'static str, String> {
+    pub async fn missing(&self) -> BTreeMap<&'static str, String> {
         self.missing_within(PATIENCE).await
     }
 

@@ -69,9 +69,9 @@ pub use provenance::{
 };
 pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
 pub use publish_receipt::{AnnouncedRecord, Confirmation, PublishReceipt};
-pub use report_page::{ReportSources, report_page};
+pub use report_page::{REPORT_STYLE, ReportSources, curve_plots, gate_table, metrics_table, report_page, verdict_line};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
 pub use split::{Assignment, SettledSplit, settle, split};
-pub use table::{EntityColumn, IdColumn, RowId, RowIds, Table};
+pub use table::{EntityColumn, FileColumn, IdColumn, RowId, RowIds, Table};
 pub use thresholds::{Direction, Threshold, Verdict};

@@ -1,6 +1,7 @@
 //! The rows that a run learns from and is measured on, as columns.
 
 use super::features::Features;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// All rows of all files, in file order. Every column has the same length.
@@ -87,4 +88,16 @@ impl fmt::Display for RowId<'_> {
             Self::Text(id) => f.write_str(id),
         }
     }
+}
+
+/// A column of a data file, as the file's footer declares it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds, in Parquet's words and in lower case: the logical type where there is one (`string`,
+    /// `timestamp`, `uint8`), else the physical one (`int64`, `double`).
+    #[serde(rename = "type")]
+    pub kind: String,
 }

@@ -6,8 +6,8 @@
 
 use crate::identity::RunId;
 use crate::ledger::{Fault, Lease, Ledger, Renewal};
+use crate::meter::{self, NoticedBy, Stale};
 use crate::pulse::Beat;
-use metrics::counter;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -159,7 +159,7 @@ impl Beating {
         let at = now();
         for ((run_id, _), lifeline) in self.lifelines.extract_if(|_, lifeline| lifeline.stop_at <= at) {
             warn!(run.id = %run_id, "the lease could not be renewed in time");
-            lose(&lifeline, "own_clock");
+            lose(&lifeline, NoticedBy::OwnClock);
         }
     }
 
@@ -190,10 +190,10 @@ impl Beating {
             if renewal == Renewal::Lost {
                 // What was let go in the meantime is nobody's loss.
                 if !self.let_go.contains(held) {
-                    counter!("model_factory_stale_writes_refused_total", "kind" => "heartbeat").increment(1);
+                    meter::STALE_WRITES.count(Stale::Heartbeat);
                 }
                 if let Some(lifeline) = self.lifelines.remove(held) {
-                    lose(&lifeline, "ledger");
+                    lose(&lifeline, NoticedBy::Ledger);
                 }
             } else if let Some(lifeline) = self.lifelines.get_mut(held) {
                 lifeline.stop_at = asked_at + self.ledger.lease_length();
@@ -205,8 +205,8 @@ impl Beating {
     }
 }
 
-fn lose(lifeline: &Lifeline, noticed_by: &'static str) {
-    counter!("model_factory_leases_lost_total", "noticed_by" => noticed_by).increment(1);
+fn lose(lifeline: &Lifeline, noticed_by: NoticedBy) {
+    meter::LEASES_LOST.count(noticed_by);
     lifeline.tell.send_replace(Stop::Lost);
 }
 

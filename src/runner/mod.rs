@@ -9,6 +9,7 @@ mod bounds;
 mod desk;
 mod heart;
 mod keeper;
+mod lineage;
 mod progress;
 mod receipts;
 mod stages;
@@ -20,15 +21,19 @@ pub use progress::ProgressRate;
 use crate::contract::OwnershipBoundaries;
 use crate::dataset::Inputs;
 use crate::evidence::EvidenceStore;
-use crate::faults::{Injected, reach};
+use crate::faults::Injected;
 use crate::ledger::{self, Guarded, Lease, Ledger, Step};
+use crate::lineage::Places;
+use crate::meter;
 use crate::pulse::Beat;
 use crate::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::signing::PrivateKey;
+use crate::telemetry;
 use crate::trainer::{TrainerCommand, TrainerRegistrations};
 use attempt::Attempt;
 use desk::Desk;
 use keeper::Keeper;
+use stages::{BUNDLE, EVALUATE, GATE, PUBLISH, PUBLISH_AGAIN, RESOLVE, TRAIN};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -42,6 +47,8 @@ pub struct Runner {
     pub store: EvidenceStore,
     /// What may be read.
     pub inputs: Inputs,
+    /// Where inputs and evidence lie, in OpenLineage's terms; none where lineage is not told.
+    pub lineage: Option<Places>,
     /// Who owns which outputs.
     pub boundaries: OwnershipBoundaries,
     /// Keeps leases alive.
@@ -97,6 +104,20 @@ enum Interrupted {
     Cancelled,
     /// The ledger cannot be reached.
     Ledger(ledger::Fault),
+}
+
+impl Interrupted {
+    /// Says in the span of the work in hand why it ended.
+    fn tell_trace(&self) {
+        match self {
+            Self::Failed(failure) => telemetry::fail(failure.code.as_str()),
+            Self::Lost => telemetry::fail(FailureCode::LeaseExpired.as_str()),
+            Self::Cancelled => telemetry::fail(FailureCode::Cancelled.as_str()),
+            Self::Ledger(_) => telemetry::fail("ledger_unavailable"),
+            // Nothing went wrong: another attempt goes on.
+            Self::HandBack => telemetry::note("run.handed_back", true),
+        }
+    }
 }
 
 impl From<Failure> for Interrupted {
@@ -157,7 +178,17 @@ impl Runner {
         let Some(lease) = self.ledger.claim(&self.worker).await? else {
             return Ok(RunnerOutcome::Idle);
         };
-        let span = info_span!("run", run.id = %lease.run_id, run.fence = lease.fence, run.attempt = lease.attempt);
+        let span = info_span!(
+            "run",
+            otel.name = "run attempt",
+            run.id = %lease.run_id,
+            run.key = %lease.run_key,
+            run.fence = lease.fence,
+            // The bridge takes an unsigned number for a text.
+            run.attempt = i64::from(lease.attempt),
+            run.mode = %lease.mode,
+        );
+        telemetry::hang(&span, lease.trace.as_ref(), lease.queued);
         self.work(lease, give_back, beat).instrument(span).await
     }
 
@@ -167,16 +198,14 @@ impl Runner {
         give_back: &watch::Receiver<bool>,
         beat: &Beat,
     ) -> Result<RunnerOutcome, ledger::Fault> {
-        info!(run.mode = %lease.mode, "started");
+        info!("started");
+        let _busy = meter::SLOTS_BUSY.hold(());
         let keeper = Keeper::start(&self.heart, &lease, give_back.clone(), beat);
         let attempt = Attempt::begin(&lease);
         let ended = match lease.mode {
             // On the heap: the story of a run is a large future.
             ExecutionMode::Full => Box::pin(self.carry(&lease, &attempt, &keeper)).await,
-            ExecutionMode::PublishOnly => {
-                let publishing = Box::pin(self.publish_again(&lease, &keeper));
-                between("publish_again.before", publishing, "publish_again.after").await
-            }
+            ExecutionMode::PublishOnly => PUBLISH_AGAIN.around(self.publish_again(&lease, &keeper)).await,
             ExecutionMode::None => Err(Interrupted::Lost),
         };
         self.settle(&lease, &attempt, ended).await
@@ -185,27 +214,27 @@ impl Runner {
     /// The story of a run.
     async fn carry(&self, lease: &Lease, attempt: &Attempt, keeper: &Keeper<'_>) -> Result<State, Interrupted> {
         let desk = Desk::new(&self.store, lease);
-        let resolved = between("resolve.before", self.resolve(&desk, lease, attempt), "resolve.after").await?;
+        let resolved = RESOLVE.around(self.resolve(&desk, lease, attempt)).await?;
         keeper.check()?;
+        self.tell_resolved(lease, &resolved).await?;
         let training = self.train(&desk, lease, attempt, keeper, &resolved);
-        let trained = between("train.before", training, "train.after").await?;
+        let trained = TRAIN.around_reusable(training, |trained| trained.reused).await?;
         keeper.check()?;
-        let evaluation = self.evaluate(&desk, lease, &resolved, trained);
-        let report = between("evaluate.before", evaluation, "evaluate.after").await?;
+        let report = EVALUATE.around(self.evaluate(&desk, lease, &resolved, trained)).await?;
         keeper.check()?;
-        let receipt = between("gate.before", self.gate(&desk, lease, &resolved, &report), "gate.after").await?;
+        let receipt = GATE.around(self.gate(&desk, lease, &resolved, &report)).await?;
         if let Some(failed) = receipt.failed() {
-            return self.fail_gate(&desk, lease, attempt, failed).await;
+            let account = self.account(&desk, lease, &resolved, &report, &receipt, None);
+            return self.fail_gate(&desk, lease, attempt, failed, account).await;
         }
         if !lease.request.intent_kind.trains() {
             // The bundle that was measured exists already; there is nothing to pack or to announce.
-            return self.pass(&desk, lease, attempt).await;
+            let account = self.account(&desk, lease, &resolved, &report, &receipt, None);
+            return self.pass(&desk, lease, attempt, account).await;
         }
-        let bundling = self.bundle(&desk, &resolved, &report, &receipt);
-        let bundle = between("bundle.before", bundling, "bundle.after").await?;
+        let bundle = BUNDLE.around(self.bundle(&desk, &resolved, &report, &receipt)).await?;
         keeper.check()?;
-        let publishing = self.publish(&desk, lease, attempt, &resolved, &report, &receipt, &bundle);
-        between("publish.before", publishing, "publish.after").await
+        PUBLISH.around(self.publish(&desk, lease, attempt, &resolved, &report, &receipt, &bundle)).await
     }
 
     /// Takes these steps in one transaction; a lost lease ends the attempt.
@@ -224,8 +253,12 @@ impl Runner {
         ended: Result<State, Interrupted>,
     ) -> Result<RunnerOutcome, ledger::Fault> {
         let run_id = lease.run_id.clone();
+        if let Err(interrupted) = &ended {
+            interrupted.tell_trace();
+        }
         let step = match ended {
             Ok(state) => {
+                telemetry::note("run.state", state.to_string());
                 info!(run.state = %state, "settled");
                 return Ok(RunnerOutcome::Settled { run_id, state });
             }
@@ -261,20 +294,12 @@ impl Runner {
             warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");
         }
         Ok(match self.ledger.advance(lease, &[step]).await? {
-            Guarded::Won(state) => RunnerOutcome::Settled { run_id, state },
+            Guarded::Won(state) => {
+                telemetry::note("run.state", state.to_string());
+                info!(run.state = %state, "settled");
+                RunnerOutcome::Settled { run_id, state }
+            }
             Guarded::Lost => RunnerOutcome::Lost { run_id },
         })
     }
-}
-
-/// A stage between two points where tests let it go wrong.
-async fn between<T>(
-    before: &'static str,
-    stage: impl Future<Output = Result<T, Interrupted>>,
-    after: &'static str,
-) -> Result<T, Interrupted> {
-    reach(before)?;
-    let done = stage.await?;
-    reach(after)?;
-    Ok(done)
 }

@@ -43,7 +43,7 @@ pub(super) fn reporting() -> (Teller, Reports) {
 impl Teller {
     pub(super) fn tell(&self, progress: Progress) {
         let percent = (progress.fraction * 100.0).clamp(0.0, 100.0) as u8;
-        info!(step = %progress.step, done = format!("{percent}%"), "{}", progress.message);
+        info!(progress.step, progress.percent = percent, "{}", progress.message);
         self.0.send_replace(Some(EventProgress { step: progress.step, percent, message: progress.message }));
     }
 }

@@ -37,12 +37,12 @@ impl Runner {
             Ok(put) => {
                 reach("receipt.written")?;
                 let at = EvidenceRef { reference: path.to_string(), sha256: put.digest };
-                self.ledger.keep_receipt(run_id, &at).await
+                self.ledger.keep_receipt(run_id, &at, &self.worker).await
             }
             Err(drift @ PutFault::Drift { .. }) => {
                 let failure = Failure::new(FailureCode::PublishReceiptImmutabilityViolation, drift.to_string());
                 error!(run.id = %run_id, failure.code = %failure.code, failure.message = %failure.message, "failed");
-                self.ledger.refuse_receipt(run_id, &failure).await
+                self.ledger.refuse_receipt(run_id, &failure, &self.worker).await
             }
             Err(PutFault::Store(fault)) => {
                 warn!(run.id = %run_id, %fault, "the receipt of a publication waits for the evidence store");

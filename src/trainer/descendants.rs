@@ -26,15 +26,20 @@ pub(super) struct Usage {
     pub(super) memory: u64,
 }
 
-/// Living descendants; those that are dead and only wait to be reaped are not among them.
+/// Living descendants of this process.
 fn living() -> Vec<Stat> {
+    living_below(std::process::id() as i32)
+}
+
+/// Living descendants of a process; those that are dead and only wait to be reaped are not among them.
+pub(super) fn living_below(root: i32) -> Vec<Stat> {
     let mut by_parent: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
     // A process that ends while it is looked at is no error.
     for stat in all_processes().into_iter().flatten().flatten().filter_map(|process| process.stat().ok()) {
         by_parent.entry(stat.ppid).or_default().push(stat);
     }
     let mut found = Vec::new();
-    let mut parents = vec![std::process::id() as i32];
+    let mut parents = vec![root];
     while let Some(parent) = parents.pop() {
         for stat in by_parent.remove(&parent).unwrap_or_default() {
             parents.push(stat.pid);

@@ -39,6 +39,8 @@ pub const MODEL_FILE: &str = "model.json";
 pub const SCORES_FILE: &str = "scores.parquet";
 /// What was measured.
 pub const EVALUATION_FILE: &str = "evaluation.json";
+/// The columns of each data file, in the plan's order.
+pub const COLUMNS_FILE: &str = "columns.json";
 /// What the leakage rules found.
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
 /// How the child ended; written last, so that its absence means that the child did not finish.
@@ -88,6 +90,9 @@ pub struct Progress {
     pub fraction: f64,
     /// For people.
     pub message: String,
+    /// When this was so, in microseconds since 1970; a registered command need not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_unix_micros: Option<u64>,
 }
 
 impl Progress {
@@ -103,6 +108,7 @@ impl Progress {
             step: clean(&said.step, STEP_CAP),
             fraction: said.fraction,
             message: clean(&said.message, MESSAGE_CAP),
+            at_unix_micros: said.at_unix_micros,
         })
     }
 

@@ -1,8 +1,10 @@
 //! Starts the child, listens to it, and ends it: when it is done, at its limit, or when told to.
 
+use super::footprint::peak_memory;
 use super::job::{JobEnd, Progress, RESULT_FILE};
 use super::listen::{ProgressLines, tail};
 use crate::contract::Limits;
+use crate::meter;
 use crate::run::{Failure, FailureCode};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 /// How the child is started.
 #[derive(Debug, Clone)]
@@ -120,6 +123,36 @@ impl Drop for Group {
     }
 }
 
+/// The most memory of a child, as far as it was seen; told when it goes out of scope.
+struct Memory {
+    pid: Option<i32>,
+    peak: u64,
+    next: Instant,
+    pause: Duration,
+}
+
+impl Memory {
+    fn of(pid: Option<Pid>) -> Self {
+        Self { pid: pid.map(Pid::as_raw), peak: 0, next: Instant::now(), pause: Duration::from_millis(20) }
+    }
+
+    /// Looks when it is time to, at last every second. May be dropped half-way.
+    async fn look(&mut self) {
+        tokio::time::sleep_until(self.next).await;
+        self.peak = self.peak.max(self.pid.map_or(0, peak_memory));
+        self.pause = (self.pause * 2).min(Duration::from_secs(1));
+        self.next = Instant::now() + self.pause;
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.peak > 0 {
+            meter::TRAINER_PEAK_MEMORY.observe((), self.peak as f64);
+        }
+    }
+}
+
 /// Runs the child over a job directory until it ends, `stop` resolves, or the wall time is over.
 pub async fn run(
     command: &TrainerCommand,
@@ -141,8 +174,10 @@ pub async fn run(
     tokio::pin!(limit);
     let mut said = None;
     let mut open = true;
+    let mut memory = Memory::of(group.0);
     let status = loop {
         tokio::select! {
+            () = memory.look() => {}
             progress = lines.next(), if open => match progress {
                 Some(progress) => on_progress(progress),
                 None => open = false,

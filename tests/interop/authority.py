@@ -12,13 +12,12 @@ import subprocess
 import sys
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
+from place import prepare, read
 
-from worker import psql, read, settings
 
 KIND = "application/vnd.modelfactory.request+json"
 POLICY = """\
@@ -55,17 +54,12 @@ def main(binary, brokers, database, state):
     state = pathlib.Path(state).resolve()
     folder = state / name
     folder.mkdir()
-    psql(database, f'CREATE DATABASE "{name}"')
-    topics, environment = settings(brokers, f"{database.rsplit('/', 1)[0]}/{name}", state, name)
-    admin = AdminClient({"bootstrap.servers": brokers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()]).values():
-        future.result(30)
+    topics, environment = prepare(binary, brokers, database, state, name)
     keys = private_keys(folder)
     good = json.loads((state / "request.json").read_text())
     policy = POLICY.format(requester=good["requester_principal"], intent=good["intent_kind"])
     (folder / "policy.yaml").write_text(policy)
     environment["MODEL_FACTORY_AUTHORITY__POLICY"] = str(folder / "policy.yaml")
-    subprocess.run([binary, "migrate"], env=environment, check=True)
 
     request = {curve: {**good, "request_id": f"req-{curve}-0001", "config_revision": curve} for curve in keys}
     accepted = [seal(key, request[curve]) for curve, key in keys.items()]

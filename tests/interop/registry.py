@@ -18,9 +18,9 @@ import sys
 import time
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from place import prepare, read
+from worker import ORDER
 
-from worker import ORDER, psql, read, settings
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "registry" / "registry.py"
 
@@ -92,18 +92,9 @@ def main(binary, brokers, database, state):
     state = pathlib.Path(state).resolve()
     folder = state / name
     folder.mkdir()
-    psql(database, f'CREATE DATABASE "{name}"')
-    topics, environment = settings(brokers, f"{database.rsplit('/', 1)[0]}/{name}", state, name)
-    topics["registry_lifecycle"] = f"{name}-registry-lifecycle"
-    environment |= {
-        "MODEL_FACTORY_KAFKA__TOPICS__REGISTRY_LIFECYCLE": topics["registry_lifecycle"],
-        "MODEL_FACTORY_PUBLISH__CONFIRM": "registry",
-    }
+    more = {"PUBLISH__CONFIRM": "registry"}
+    topics, environment = prepare(binary, brokers, database, state, name, "registry_lifecycle", **more)
     evidence = state / f"evidence-{name}"
-    admin = AdminClient({"bootstrap.servers": brokers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()]).values():
-        future.result(30)
-    subprocess.run([binary, "migrate"], env=environment, check=True)
 
     def ask(request_id):
         value = {**json.loads((state / "request.json").read_text()), "request_id": request_id}

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 import skops.io
 import xgboost
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
-from worker import psql, read, settings
+from place import prepare, read
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "trainers"
 # Name, script, parameters, and what the registration adds.
@@ -104,13 +103,8 @@ def check_bundle(binary, state, evidence, name, run_id):
 def main(binary, brokers, database, state):
     name = f"interop-trainers-{os.getpid()}"
     state = pathlib.Path(state).resolve()
-    psql(database, f'CREATE DATABASE "{name}"')
-    topics, environment = settings(brokers, f"{database.rsplit('/', 1)[0]}/{name}", state, name)
+    topics, environment = prepare(binary, brokers, database, state, name)
     environment |= registrations()
-    admin = AdminClient({"bootstrap.servers": brokers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()]).values():
-        future.result(30)
-    subprocess.run([binary, "migrate"], env=environment, check=True)
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
     for trainer, _, parameters, _ in TRAINERS:
         producer.produce(topics["requests"], key=b"trainers", value=json.dumps(request(state, trainer, parameters)))

@@ -9,54 +9,15 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Producer
+from place import prepare, read, without_progress
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ORDER = [
     "request.admitted", "run.started", "run.eval_ready", "run.gate_passed", "publish.pending", "publish.published",
 ]
-
-
-def psql(url, sql):
-    bindir = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False).stdout.strip()
-    candidates = [pathlib.Path(bindir) / "psql", *sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql"))]
-    binary = next(str(path) for path in [*candidates, pathlib.Path("/usr/bin/psql")] if path.exists())
-    subprocess.run([binary, "--quiet", "--no-psqlrc", "--command", sql, url], check=True)
-
-
-def settings(brokers, database, state, name):
-    topics = {kind: f"{name}-{kind}" for kind in ("requests", "lifecycle", "publications", "dead_letters")}
-    return topics, {
-        **os.environ,
-        **{f"MODEL_FACTORY_KAFKA__TOPICS__{kind.upper()}": topic for kind, topic in topics.items()},
-        "MODEL_FACTORY_KAFKA__BROKERS": brokers,
-        "MODEL_FACTORY_KAFKA__GROUP_ID": name,
-        "MODEL_FACTORY_LEDGER__URL": database,
-        "MODEL_FACTORY_EVIDENCE__URL": f"file://{state}/evidence-{name}",
-        "MODEL_FACTORY_INPUTS__ROOT": f"{state}/inputs",
-        "MODEL_FACTORY_TRAINER__SCRATCH": f"{state}/scratch-{name}",
-        "MODEL_FACTORY_WORKER__HTTP": "127.0.0.1:0",
-        "MODEL_FACTORY_SIGNING__ALLOW_UNSIGNED": "true",
-    }
-
-
-def read(brokers, topic, enough, patience=120):
-    """Every record from the beginning until `enough` says so, and none after that."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": f"{topic}-reader", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    records, until = [], time.monotonic() + patience
-    while time.monotonic() < until and not enough(records):
-        record = consumer.poll(0.5)
-        if record is not None and not record.error():
-            records.append(record)
-    late = consumer.poll(2.0)
-    consumer.close()
-    assert enough(records), f"{topic}: only {[record.value()[:200] for record in records]}"
-    assert late is None, f"{topic}: one record too many: {late.value()[:200]}"
-    return records
+BESIDE = ("request.deduplicated", "run.progress")
 
 
 def written(topic, record):
@@ -67,12 +28,7 @@ def written(topic, record):
 def main(binary, brokers, database, state):
     name = f"interop-{os.getpid()}"
     state = pathlib.Path(state).resolve()
-    psql(database, f'CREATE DATABASE "{name}"')
-    topics, environment = settings(brokers, f"{database.rsplit('/', 1)[0]}/{name}", state, name)
-    admin = AdminClient({"bootstrap.servers": brokers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics.values()]).values():
-        future.result(30)
-    subprocess.run([binary, "migrate"], env=environment, check=True)
+    topics, environment = prepare(binary, brokers, database, state, name, "lineage", LINEAGE__ENABLED="true")
 
     request = json.loads((state / "request.json").read_text())
     request["request_id"] = "req-interop-0001"
@@ -87,14 +43,16 @@ def main(binary, brokers, database, state):
     try:
         letters = read(brokers, topics["dead_letters"], lambda records: len(records) == 3)
         publications = read(brokers, topics["publications"], lambda records: len(records) == 1)
-        # Six of the run, one of the duplicate, one of the conflict; what has no id has a dead letter only.
-        events = read(brokers, topics["lifecycle"], lambda records: len(records) == 8)
+        # Six of the run, one of the duplicate, one of the conflict; what has no id has a dead letter only. On a slow
+        # machine the run tells how far it is as well.
+        events = read(brokers, topics["lifecycle"], lambda records: len(without_progress(records)) == 8)
+        lineage = read(brokers, topics["lineage"], lambda records: len(records) == 4)
     finally:
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(60)
     assert status == 0, f"the worker ended with {status}"
 
-    sent = [("LIFECYCLE", events), ("PUBLICATIONS", publications), ("DEAD_LETTERS", letters)]
+    sent = [("LIFECYCLE", events), ("PUBLICATIONS", publications), ("DEAD_LETTERS", letters), ("LINEAGE", lineage)]
     sent = [written(topic, record) for topic, records in sent for record in records]
     (state / "records.json").write_text(json.dumps(sent))
     assert all(record["headers"]["traceparent"] == TRACE for record in sent), sent
@@ -102,7 +60,7 @@ def main(binary, brokers, database, state):
     values = [json.loads(record.value()) for record in events]
     of_run = [value for value in values if value["run_id"] is not None]
     assert [value["seq"] for value in of_run] == list(range(1, len(of_run) + 1)), values
-    story = [value["event_type"] for value in of_run if value["event_type"] != "request.deduplicated"]
+    story = [value["event_type"] for value in of_run if value["event_type"] not in BESIDE]
     assert story == ORDER, story
     for record, value in zip(events, values):
         headers = {key: text.decode() for key, text in record.headers()}
@@ -115,6 +73,9 @@ def main(binary, brokers, database, state):
     assert sorted(refused) == ["MESSAGE_NOT_JSON", "MESSAGE_TOO_LARGE", "REQUEST_ID_PAYLOAD_MISMATCH"], refused.keys()
     assert refused["MESSAGE_NOT_JSON"] == b"not a request"
     assert json.loads(refused["MESSAGE_TOO_LARGE"])["bytes"] == 950_000
+    # For audit_log.py: what this worker did, as others are given it.
+    subprocess.run([binary, "audit", "verify"], env=environment, check=True)
+    subprocess.run([binary, "audit", "export", "--output", str(state / "audit.jsonl")], env=environment, check=True)
     bundle = publication["bundle_id"][:12]
     print(f"worker: {len(events)} events in order, one publication of {bundle}…, {len(letters)} dead letters")
 

@@ -50,6 +50,8 @@ async fn a_replay_is_an_ordinary_request_with_a_cap_and_a_dry_run() {
     assert!(!too_many.status.success(), "a cap that is exceeded sends nothing");
     let dry = world.says(&[&replay[..], &["--dry-run"]].concat());
     assert!(dry.contains("would be sent again"), "{dry}");
+    let none = world.says(&["dead-letters", "replay", "--code", "QUOTA_EXCEEDED", "--reason", "a new day"]);
+    assert!(none.contains("no refused record has this code"), "{none}");
     world.says(&replay);
     world.says(&["dead-letters", "replay", &format!("{topic}/0/2"), "--reason", "once more"]);
 

@@ -66,6 +66,8 @@ async fn a_sound_world_is_green_all_over() {
         let found = examined.of(&format!("topic {topic}"))["found"].as_str().unwrap().to_owned();
         assert!(found.contains("cleanup.policy=delete") && found.contains("records up to"), "{found}");
     }
+    let lineage = format!("topic {}", world.config.kafka.topics.lineage);
+    assert!(!examined.findings.iter().any(|finding| finding["check"] == *lineage), "nobody tells lineage");
     let group = format!("group {}", world.config.kafka.group_id);
     for check in [
         "brokers",
@@ -99,6 +101,11 @@ async fn what_is_broken_at_the_brokers_is_red_with_the_command_that_mends_it() {
         world.config.kafka.brokers
     );
     examined.only_red(&format!("topic {missing}"), "missing", &command);
+
+    let missing = format!("{}-missing", world.config.kafka.topics.lineage);
+    let told = [("LINEAGE__ENABLED", "true"), ("KAFKA__TOPICS__LINEAGE", missing.as_str())];
+    let command = format!("--create --topic {missing}");
+    examine(&world, &told).await.only_red(&format!("topic {missing}"), "missing", &command);
 
     let compacted = format!("{}-compacted", world.config.kafka.topics.lifecycle);
     compacted_topic(&world.config.kafka, &compacted).await;

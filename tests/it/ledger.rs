@@ -221,6 +221,7 @@ async fn of_each_run_one_record_is_given_out_at_a_time_and_a_stale_relay_marks_n
     assert_eq!(rows.len(), 1, "started waits for admitted");
     let sent = |offset: i64, relay_shards: &[model_factory::ledger::Shard]| Sent {
         id: rows[0].id,
+        kind: rows[0].kind,
         shard: relay_shards.iter().copied().find(|shard| shard.shard == rows[0].shard).unwrap(),
         coordinates: Coordinates { topic: "lifecycle".to_owned(), partition: 0, offset },
     };

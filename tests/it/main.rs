@@ -4,11 +4,14 @@
 #![expect(clippy::print_stderr, reason = "tests say which services they do without")]
 
 mod audit;
+mod audit_log;
 mod authority;
 mod broken_rows;
 mod bundle;
 mod ceiling;
 mod checker;
+mod cloud_events;
+mod console;
 mod control;
 mod dataset;
 mod dead_letters;
@@ -21,6 +24,9 @@ mod group;
 mod leakage;
 mod ledger;
 mod lifecycle;
+mod lineage;
+mod logs;
+mod metrics;
 mod negative_paths;
 mod next_steps;
 mod outages;

@@ -1,32 +1,17 @@
 //! Forgetting: what goes, what stays, and that whatever comes again is recognised as before.
 
-use crate::support::{World, arrival, as_role, bring, eventually, fresh_database, ledger_on, revision};
+use crate::support::{World, arrival, as_role, bring, count, eventually, fresh_database, ledger_on, revision, sql};
 use model_factory::ledger::{Ledger, LedgerSettings, Outcome, Pruned, Step};
+use model_factory::lineage::LineageSettings;
 use model_factory::run::{FailureCode, State, Transition};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection};
 use std::time::Duration;
 
 const DAYS_90: Duration = Duration::from_hours(90 * 24);
 const BOUND: Duration = Duration::from_mins(2);
 
 const PRUNE: &str = "model_factory_prune";
-
-async fn sql(url: &str, statements: &[&str]) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    for statement in statements {
-        sqlx::query(AssertSqlSafe((*statement).to_owned())).execute(&mut connection).await.unwrap();
-    }
-    connection.close().await.unwrap();
-}
-
-async fn count(url: &str, what: &str) -> i64 {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let statement = AssertSqlSafe(format!("SELECT count(*) FROM {what}"));
-    let count = sqlx::query(statement).fetch_one(&mut connection).await.unwrap().get(0);
-    connection.close().await.unwrap();
-    count
-}
 
 /// Everything that is sent and ended now happened a hundred days ago.
 const LONG_AGO: [&str; 3] = [
@@ -63,6 +48,26 @@ async fn fail_one(ledger: &Ledger) {
 fn cancel(run_id: &str) -> Value {
     json!({"schema_version": "learning.mf_cancel.v0", "request_id": "req-cancel-0001", "run_id": run_id,
            "requester_principal": "tests", "reason": "no longer needed"})
+}
+
+#[tokio::test]
+async fn lineage_of_a_run_that_ended_goes_once_it_was_sent() {
+    const STATED: &str = "UPDATE lineage_outbox SET sent_at = now(), sent_topic = 't', sent_partition = 0,
+                              sent_offset = id WHERE event_type = 'START'";
+    let url = fresh_database().await;
+    let on = LineageSettings { enabled: true, ..LineageSettings::default() };
+    let ledger = ledger_on(&url, |_| {}).await.telling(&on, 900_000);
+    bring(&ledger, &revision("req-prune-0001", "c1")).await;
+    bring(&ledger, &revision("req-prune-0002", "c2")).await;
+    fail_one(&ledger).await;
+    ledger.claim("w").await.unwrap().expect("a run that stays open");
+    sql(&url, &[STATED]).await;
+    sql(&url, &LONG_AGO).await;
+    let dry = prune(&url, true).await;
+    assert_eq!((dry.outbox, count(&url, "lineage_outbox").await), (1, 3));
+    assert_eq!(prune(&url, false).await, dry);
+    assert_eq!(count(&url, "lineage_outbox WHERE event_type = 'FAIL' AND sent_at IS NULL").await, 1);
+    assert_eq!(count(&url, "lineage_outbox WHERE event_type = 'START'").await, 1, "of the open run");
 }
 
 #[tokio::test]

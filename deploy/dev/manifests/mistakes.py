@@ -85,6 +85,6 @@ MISTAKES = [
     (K, "every right", lambda r: _rule(r, 0).update(operations=["All"]), "more rights"),
     (K, "a right on the cluster", lambda r: _rule(r, 0).update(resource={"type": "cluster"}), "more rights"),
     (K, "another service's topic", lambda r: _rule(r, 0)["resource"].update(name="payments"), "no topic of ours"),
-    (K, "another service's group", lambda r: _rule(r, 5)["resource"].update(name="payments"), "no group of ours"),
+    (K, "another service's group", lambda r: _rule(r, 6)["resource"].update(name="payments"), "no group of ours"),
     (K, "a rule of the old API", lambda r: _rule(r, 0).update(operation="Read"), "without `operations`"),
 ]

@@ -1,6 +1,7 @@
 //! `runs cancel`, `runs retry-publish`, `runs requeue`: an operator's word, recorded with its reason.
 
 use super::find;
+use crate::cli::actor::ActorArgs;
 use crate::cli::table::{Output, json_lines};
 use crate::ledger::{Act, Ledger, Order};
 use anyhow::Context as _;
@@ -17,9 +18,8 @@ pub(super) struct ActArgs {
     /// Why; kept in the ledger.
     #[arg(long)]
     reason: String,
-    /// Who; kept in the ledger. Without it the name of the system's user.
-    #[arg(long)]
-    actor: Option<String>,
+    #[command(flatten)]
+    actor: ActorArgs,
 }
 
 impl ActArgs {
@@ -32,7 +32,7 @@ impl ActArgs {
         output: Output,
     ) -> anyhow::Result<ExitCode> {
         let run = find(ledger, &self.id).await?;
-        let actor = self.actor.unwrap_or_else(user);
+        let actor = self.actor.name();
         let order = Order { act, actor: &actor, why: &self.reason };
         let done = ledger.act(&run.run_id, order).await?.context("the run is gone")?;
         ledger.close().await;
@@ -53,9 +53,4 @@ impl ActArgs {
         }
         Ok(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn user() -> String {
-    let uid = nix::unistd::Uid::effective();
-    nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid:{uid}"), |user| user.name)
 }

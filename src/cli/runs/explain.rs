@@ -2,9 +2,8 @@
 //! failure asks for.
 
 use crate::cli::table::{Output, Table, json_lines};
-use crate::contract::TrainBuildRequest;
-use crate::identity::likeness;
-use crate::ledger::{Ledger, RequestRecord, RunRecord};
+use crate::contract::{Apart, Joined, TrainBuildRequest};
+use crate::ledger::{Ledger, RunRecord};
 use crate::run::{FailureCode, Guidance};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -18,7 +17,7 @@ pub(super) async fn explain(
     let requests = ledger.requests_of(&run.run_id).await?;
     let near = ledger.near_misses(&run.run_id).await?;
     let canonical = run.request.meaning().canonical();
-    let joined: Vec<Value> = requests.iter().map(|request| join(run, request)).collect();
+    let joined: Vec<Value> = requests.iter().map(|request| json!(Joined::to(&run.request, &request.request))).collect();
     let misses: Vec<Value> = near.iter().map(|other| near_miss(run, other)).collect();
     if output == Output::Json {
         let explained = json!({
@@ -67,22 +66,8 @@ fn guidance(run: &RunRecord) -> Option<(FailureCode, Guidance)> {
     Some((code, code.guidance()))
 }
 
-fn join(run: &RunRecord, request: &RequestRecord) -> Value {
-    let because = if request.request_id == run.request.request_id { "the run was made for it" } else { "same meaning" };
-    let differs = TrainBuildRequest::differences(&json!(run.request), &json!(request.request));
-    json!({"request_id": request.request_id, "because": because, "ignored_differences": differs})
-}
-
 fn near_miss(run: &RunRecord, other: &RunRecord) -> Value {
-    let (here, there) = (json!(run.request.meaning()), json!(other.request.meaning()));
-    let differs: Vec<Value> = TrainBuildRequest::differences(&here, &there)
-        .into_iter()
-        .map(|pointer| {
-            let at = |value: &Value| value.pointer(&pointer).cloned().unwrap_or_default();
-            let only_in = likeness(&at(&here), &at(&there));
-            json!({"pointer": pointer, "only_in": only_in, "here": at(&here), "there": at(&there)})
-        })
-        .collect();
+    let differs = Apart::between(&run.request, &other.request);
     json!({"run_id": other.run_id, "state": other.state, "differs": differs})
 }
 

@@ -72,6 +72,7 @@ enum RunsCommand {
 impl RunsArgs {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        let ledger = ledger.telling(&config.lineage, config.kafka.max_value_bytes);
         let mut out = std::io::stdout().lock();
         match self.command {
             RunsCommand::List { state, limit } => {
@@ -166,7 +167,9 @@ async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Out
     }
     writeln!(out)?;
     for request in &requests {
-        writeln!(out, "  request {} by {}", request.request_id, request.request.requester_principal)?;
+        let event = request.event.as_ref().map(|event| format!(", CloudEvent {} from {}", event.id, event.source));
+        let (id, who) = (&request.request_id, &request.request.requester_principal);
+        writeln!(out, "  request {id} by {who}{}", event.unwrap_or_default())?;
     }
     for act in &acts {
         let refused = act.refused_code.as_ref().map(|code| format!(" (refused: {code})")).unwrap_or_default();

@@ -5,6 +5,7 @@ use crate::contract::{ColumnRoles, Feature, Limits};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
+use parquet::schema::types::TypePtr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -63,6 +64,11 @@ impl Declared {
             return Err(format!("it has {columns} columns, at most {MAX_COLUMNS} are read"));
         }
         Ok(Self { builder, pages })
+    }
+
+    /// The columns at its root.
+    pub(super) fn columns(&self) -> &[TypePtr] {
+        self.builder.parquet_schema().root_schema().get_fields()
     }
 
     /// Rows.

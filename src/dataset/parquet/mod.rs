@@ -4,6 +4,7 @@
 //! Guarantees: only the named columns are decoded, a batch of rows at a time; a file that declares more
 //! than the profile allows is refused before room is made for it.
 
+mod columns;
 mod declared;
 mod feature_rows;
 mod numbers;
@@ -12,6 +13,7 @@ mod scoring;
 mod symbols;
 mod times;
 
+pub use columns::file_columns;
 pub use scoring::{RowBatch, RowsToScore};
 
 use crate::contract::{ColumnRoles, Feature, Limits};

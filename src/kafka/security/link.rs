@@ -3,7 +3,7 @@
 use super::denial::Denial;
 use super::{certificate, token};
 use crate::kafka::Fault;
-use metrics::counter;
+use crate::meter;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
@@ -85,7 +85,7 @@ impl Link {
 
     fn note(&self, denial: Denial) {
         if denial.is_certain() {
-            counter!("model_factory_kafka_denials_total").increment(1);
+            meter::KAFKA_DENIALS.count(());
         }
         let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         // Without a new token the old one is shown, and refused: that is no news.

@@ -33,7 +33,7 @@ pub(super) struct Figure {
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 66.0;
+const LEFT: f64 = 80.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 44.0;

@@ -75,6 +75,29 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
     page.into_string()
 }
 
+/// Its style sheet, for other pages that show the same parts.
+pub const REPORT_STYLE: &str = STYLE;
+
+/// The gate's conditions as a table.
+pub fn gate_table(receipt: &GateReceipt) -> Markup {
+    tables::gate(receipt)
+}
+
+/// The metrics as a table.
+pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
+    tables::metrics(&report.metrics.scores, plan)
+}
+
+/// ROC, precision and recall, calibration and scores as inline SVG.
+pub fn curve_plots(report: &EvalReport) -> Markup {
+    charts::curves(report)
+}
+
+/// What the gate decided, in a sentence.
+pub fn verdict_line(receipt: &GateReceipt) -> Markup {
+    verdict(receipt)
+}
+
 fn section(title: &str, content: &Markup) -> Markup {
     html! { section { h2 { (title) } (content) } }
 }

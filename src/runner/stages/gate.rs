@@ -3,6 +3,7 @@
 use super::evaluate::Reported;
 use super::resolve::Resolved;
 use crate::ledger::{Lease, Step};
+use crate::lineage::Account;
 use crate::pipeline::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
 use crate::run::{FailureCode, State, Transition};
 use crate::runner::attempt::Attempt;
@@ -62,9 +63,11 @@ impl Runner {
         desk: &Desk<'_>,
         lease: &Lease,
         attempt: &Attempt,
+        account: Option<Account>,
     ) -> Result<State, Interrupted> {
         self.complete(desk, lease, attempt, "PASS").await?;
-        self.advance(lease, &[Step::to(Transition::PassGate, desk.refs())]).await
+        let step = Step { lineage: account, ..Step::to(Transition::PassGate, desk.refs()) };
+        self.advance(lease, &[step]).await
     }
 
     /// Ends the run at the gate; what it left stays for forensics.
@@ -74,10 +77,12 @@ impl Runner {
         lease: &Lease,
         attempt: &Attempt,
         why: String,
+        account: Option<Account>,
     ) -> Result<State, Interrupted> {
         self.complete(desk, lease, attempt, FailureCode::GateFail.as_str()).await?;
         let mut step = Step::with_reason(Transition::FailGate, FailureCode::GateFail, why);
         step.refs = desk.refs();
+        step.lineage = account;
         self.advance(lease, &[step]).await
     }
 }

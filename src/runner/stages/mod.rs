@@ -2,7 +2,14 @@
 
 mod bundle;
 mod evaluate;
+mod frame;
 mod gate;
 mod publish;
 mod resolve;
 mod train;
+
+pub(super) use bundle::Packed;
+pub(super) use evaluate::Reported;
+pub(super) use frame::{BUNDLE, EVALUATE, GATE, PUBLISH, PUBLISH_AGAIN, RESOLVE, TRAIN};
+pub(super) use gate::Gated;
+pub(super) use resolve::Resolved;

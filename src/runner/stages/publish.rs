@@ -32,7 +32,8 @@ impl Runner {
         packed: &Packed,
     ) -> Result<State, Interrupted> {
         self.complete(desk, lease, attempt, "PASS").await?;
-        let mut steps = vec![Step::to(Transition::PassGate, desk.refs())];
+        let account = self.account(desk, lease, resolved, report, gated, Some(packed));
+        let mut steps = vec![Step { lineage: account, ..Step::to(Transition::PassGate, desk.refs()) }];
         if gated.is_eligible() {
             let (report, receipt) = (report.stored.at.clone(), gated.stored.at.clone());
             let publication = announce(desk, &resolved.plan, report, receipt, packed, &[]).await?;

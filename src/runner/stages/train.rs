@@ -14,6 +14,7 @@ use crate::runner::desk::Desk;
 use crate::runner::keeper::Keeper;
 use crate::runner::progress::{Teller, reporting};
 use crate::runner::{Interrupted, Runner};
+use crate::telemetry::ChildSpan;
 use crate::trainer::{self, Exit, Job};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -25,6 +26,8 @@ pub(in crate::runner) struct Trained {
     pub(in crate::runner) model: EvidenceRef,
     pub(in crate::runner) scores: EvidenceRef,
     pub(in crate::runner) leakage_report: EvidenceRef,
+    /// An earlier attempt had left it.
+    pub(in crate::runner) reused: bool,
 }
 
 /// `model/training_record.json`, written after the files that it names: where it stands, the child's work
@@ -58,7 +61,7 @@ impl Runner {
     ) -> Result<Trained, Interrupted> {
         if let Some(record) = self.find_record(desk, resolved).await? {
             info!("training was done by an earlier attempt");
-            return verified(desk, record).await;
+            return Ok(Trained { reused: true, ..verified(desk, record).await? });
         }
         let job_dir = tempfile::Builder::new()
             .prefix(&format!("{}-{}-", lease.run_id, lease.fence))
@@ -77,6 +80,9 @@ impl Runner {
         // On the heap: a child with its streams is a large future.
         let fitting = Box::pin(async move { self.fit(place, desk, keeper, resolved, given, &teller).await });
         let (fitted, ()) = tokio::join!(fitting, reports.run(self.progress_rate, &self.ledger, lease));
+        if matches!(fitted, Ok(()) | Err(Interrupted::Failed(_))) {
+            self.tell_read(lease, resolved, job_dir.path()).await?;
+        }
         fitted?;
         reach("train.fitted")?;
         keeper.check()?;
@@ -164,7 +170,11 @@ impl Runner {
         for &(step, start, end) in trainer::steps(&resolved.plan) {
             let command = self.trainer.to(step);
             keeper.may_take(given.limits.wall_seconds);
+            let mut span = ChildSpan::begin(step.subcommand());
             let exit = trainer::run(&command, job_dir, &given.limits, keeper.stopped(), |progress| {
+                if let Some(span) = &mut span {
+                    span.at(&progress.step, progress.at_unix_micros);
+                }
                 teller.tell(progress.within(start, end));
             })
             .await
@@ -172,6 +182,9 @@ impl Runner {
             match exit {
                 Exit::Finished => {}
                 Exit::Failed(failure) => {
+                    if let Some(span) = &span {
+                        span.fail(failure.code.as_str());
+                    }
                     if failure.code == FailureCode::LeakageGuardViolation {
                         self.keep_leakage_report(job_dir, desk).await?;
                     }
@@ -245,5 +258,6 @@ async fn verified(desk: &Desk<'_>, record: TrainingRecord) -> Result<Trained, In
         scores: desk.verified("scores", &folder.model(SCORES), record.scores, on_drift).await?.at,
         leakage_report: desk.verified("leakage_report", &leakage_report, record.leakage_report, on_drift).await?.at,
         evaluation: record.evaluation,
+        reused: false,
     })
 }

@@ -78,6 +78,24 @@ function misfits(message, headers, payload) {
     return found;
 }
 
+const fileOf = (payload) => path.basename(payload.$id ?? "", ".json");
+
+// What stands in the examples of structured CloudEvents is no message that their type names.
+function misplaced(messages) {
+    const found = [];
+    const events = messages.filter(({ contentType }) => contentType === "application/cloudevents+json");
+    for (const { name, payload } of events.flatMap(({ examples }) => examples)) {
+        const data = payload.data ?? JSON.parse(Buffer.from(payload.data_base64, "base64").toString());
+        const kind = payload.type.replace("io.modelfactory.", "");
+        const wanted = "payloadType" in data ? "signed_request.v0" : `${kind}.v0`;
+        const inner = messages.find((message) => fileOf(payloadOf(message)) === wanted);
+        const faults = inner === undefined ? [`no message is ${wanted}`] : misfits(inner, undefined, data);
+        found.push(...faults.map((fault) => `in the event ${name}: ${fault}`));
+    }
+    if (events.length === 0) found.push("no message is a structured CloudEvent");
+    return found;
+}
+
 // Where the document and the tree do not agree.
 function disagreements(document) {
     const found = [];
@@ -103,6 +121,8 @@ function disagreements(document) {
             found.push(...misfits(message, headers, payload).map((fault) => `${where}: ${fault}`));
         }
     }
+
+    found.push(...misplaced(messages));
 
     const example = document.components.messages.trainBuildRequest.examples[0].payload;
     if (!isDeepStrictEqual(example, readJson("tests/golden/requests/base.json"))) {
@@ -164,6 +184,10 @@ const PLANTED = [
     ["schema: {$ref: ./messages/run_lifecycle.v0.json}", "schema: {type: objet}", /schema is invalid/],
     ["action: receive", "action: recieve", /action/],
     ["event_type: request.admitted", "event_type: request.admited", /example admitted: payload\/event_type/],
+    ["type: io.modelfactory.train_build_request", "type: io.modelfactory.cancel", /in the event request: payload/],
+    ['data_base64: "eyJz', 'data_base64: "eyJ0', /in the event bytes: payload/],
+    ["ce_type: io.modelfactory.cancel", "ce_type: com.example.cancel", /example stop: headers\/ce_type/],
+    ["source: https://risk.example/nightly", "Source: https://risk.example/nightly", /example bytes: payload/],
     ["mf_code: MESSAGE_NOT_JSON", "mf_kode: MESSAGE_NOT_JSON", /header mf_kode/],
 ];
 

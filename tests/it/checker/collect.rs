@@ -17,20 +17,23 @@ const ASK: Duration = Duration::from_secs(20);
 pub async fn collect(world: &World) -> History {
     let kafka = world.config.kafka.clone();
     let topics = kafka.topics.clone();
-    let (requests, lifecycle, publications, dead_letters, committed) = tokio::task::spawn_blocking(move || {
-        let read = |topic: &str| whole(&kafka.brokers, topic);
-        let committed = committed(&kafka.brokers, &kafka.group_id, &topics.requests);
-        (
-            read(&topics.requests),
-            read(&topics.lifecycle),
-            read(&topics.publications),
-            read(&topics.dead_letters),
-            committed,
-        )
-    })
-    .await
-    .unwrap();
-    let mut history = History { requests, committed, lifecycle, publications, dead_letters, ..History::default() };
+    let (requests, lifecycle, publications, dead_letters, lineage, committed) =
+        tokio::task::spawn_blocking(move || {
+            let read = |topic: &str| whole(&kafka.brokers, topic);
+            let committed = committed(&kafka.brokers, &kafka.group_id, &topics.requests);
+            (
+                read(&topics.requests),
+                read(&topics.lifecycle),
+                read(&topics.publications),
+                read(&topics.dead_letters),
+                read(&topics.lineage),
+                committed,
+            )
+        })
+        .await
+        .unwrap();
+    let mut history =
+        History { requests, committed, lifecycle, publications, dead_letters, lineage, ..History::default() };
     ledger(&world.config.ledger.url, &mut history).await;
     history.max_full_attempts = world.config.ledger.max_full_attempts as i32;
     let root = world.folder.path().join("evidence");
@@ -144,11 +147,14 @@ async fn ledger(url: &str, history: &mut History) {
             fence: row.get(5),
         });
     }
-    history.unsent = sqlx::query("SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap()
-        .get(0);
+    history.unsent = sqlx::query(
+        "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL)
+                + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL)",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap()
+    .get(0);
     connection.close().await.unwrap();
 }
 

@@ -84,6 +84,7 @@ pub struct History {
     pub lifecycle: Vec<Seen>,
     pub publications: Vec<Seen>,
     pub dead_letters: Vec<Seen>,
+    pub lineage: Vec<Seen>,
     /// SHA-256 by path.
     pub evidence: BTreeMap<String, String>,
     pub max_full_attempts: i32,

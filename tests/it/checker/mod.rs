@@ -3,9 +3,10 @@
 
 mod collect;
 mod history;
+mod lineage;
 mod rules;
 mod rules_test;
 
 pub use collect::collect;
-pub use history::History;
+pub use history::{History, Seen};
 pub use rules::{check, drained};

@@ -1,6 +1,7 @@
 //! The guarantees, one function each, over a whole history.
 
 use super::history::{History, Run, Seen, Stepped};
+use super::lineage::lineage_is_told_once_and_in_order;
 use model_factory::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ fn broken(found: Found<'_>, guarantee: &'static str, witness: impl Into<String>)
     found.push(Violation { guarantee, witness: witness.into() });
 }
 
-/// Every guarantee that does not hold, S1 to S13.
+/// Every guarantee that does not hold, S1 to S13, and what OpenLineage is told.
 pub fn check(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     let rules = [
@@ -35,6 +36,7 @@ pub fn check(history: &History) -> Vec<Violation> {
         s11_nothing_is_announced_before_it_exists,
         s12_a_publish_retry_never_trains,
         s13_attempts_are_bounded,
+        lineage_is_told_once_and_in_order,
     ];
     for rule in rules {
         rule(history, &mut found);

@@ -22,6 +22,12 @@ fn decided(offset: i64, outcome: &str, run_id: Option<&str>) -> Decided {
     Decided { partition: 0, offset, outcome: outcome.to_owned(), run_id: run_id.map(str::to_owned) }
 }
 
+fn lineage(n: i64, state: &str) -> Seen {
+    let id = if state == "RUNNING" { "lin_tr_1_2_read".to_owned() } else { format!("lin_tr_1_{n}") };
+    let value = json!({"eventType": state, "run": {"runId": "u"}}).to_string();
+    seen(n, value.as_bytes(), &[("ce_id", &id), ("ce_subject", RUN)])
+}
+
 /// A run that was published, its duplicate, and a message that was refused.
 fn good() -> History {
     // Computed with Python's json and hashlib over the request above.
@@ -77,6 +83,11 @@ fn good() -> History {
             .map(|(n, event)| seen(n as i64, event.to_string().as_bytes(), &[("ce_id", &format!("evt_{n}"))]))
             .collect(),
         publications: vec![seen(0, publication.to_string().as_bytes(), &[])],
+        lineage: ["START", "RUNNING", "COMPLETE"]
+            .iter()
+            .enumerate()
+            .map(|(n, state)| lineage(n as i64, state))
+            .collect(),
         dead_letters: vec![seen(0, b"{", &[("mf_source_partition", "0"), ("mf_source_offset", "2")])],
         evidence: BTreeMap::from([("runs/bundle/model.json".to_owned(), model)]),
         max_full_attempts: 3,
@@ -91,7 +102,7 @@ fn a_good_history_is_good() {
 #[test]
 fn every_guarantee_notices_a_bad_history() {
     type Spoil = fn(&mut History);
-    let bad: [(&str, Spoil); 24] = [
+    let bad: [(&str, Spoil); 30] = [
         ("S1", |h| drop(h.decided.remove(2))),
         ("S1", |h| h.decided.push(decided(1, "DUPLICATE_REQUEST", Some(RUN)))),
         ("S1", |h| h.decided.push(decided(9, "DUPLICATE_REQUEST", Some(RUN)))),
@@ -128,6 +139,19 @@ fn every_guarantee_notices_a_bad_history() {
         ("S11", |h| h.publications.clear()),
         ("S12", |h| h.steps[4].step = "START".to_owned()),
         ("S13", |h| h.runs[0].full_attempts_counted = 4),
+        ("lineage", |h| drop(h.lineage.remove(0))),
+        ("lineage", |h| drop(h.lineage.remove(1))),
+        ("lineage", |h| drop(h.lineage.pop())),
+        ("lineage", |h| h.lineage.push(lineage(9, "FAIL"))),
+        ("lineage", |h| {
+            let changed = String::from_utf8(h.lineage[2].value.clone()).unwrap().replace("\"u\"", "\"v\"");
+            h.lineage[2].value = changed.into_bytes();
+        }),
+        ("lineage", |h| {
+            let mut again = h.lineage[1].clone();
+            again.value.push(b' ');
+            h.lineage.push(again);
+        }),
     ];
     for (number, (guarantee, spoil)) in bad.iter().enumerate() {
         let mut history = good();

@@ -2,6 +2,7 @@
 
 use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
+use crate::support::event;
 use futures::FutureExt as _;
 use model_factory::ledger::Outcome;
 use model_factory::run::FailureCode as C;
@@ -11,6 +12,16 @@ const UNKNOWN: &str = "tr_00000000000000000000000000000001";
 
 pub fn rows() -> Vec<Row> {
     let of_command = |says| Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/run_id", says, told: true };
+    let in_event = Row {
+        code: C::RunUnknown,
+        cause: "a cancel command in a CloudEvent for a run that the ledger does not hold",
+        brought: Bring::Record(|| {
+            let order = serde_json::from_slice(&command("cancel", "cmd-unknown3", UNKNOWN)).unwrap();
+            bytes(&event("cancel", &order))
+        }),
+        leaves: Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/data/run_id", says: UNKNOWN, told: true },
+        next: "look the run id up in the lifecycle events",
+    };
     let unknown = |cause, record| Row {
         code: C::RunUnknown,
         cause,
@@ -37,6 +48,7 @@ pub fn rows() -> Vec<Row> {
         unknown("a publish retry for a run that the ledger does not hold", || {
             command("publish_retry", "cmd-unknown2", UNKNOWN)
         }),
+        in_event,
         Row {
             code: C::CommandNotApplicable,
             cause: "a cancel command for a run that has ended",

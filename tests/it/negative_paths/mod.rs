@@ -17,6 +17,7 @@ mod row;
 mod rows_of_data;
 mod stage;
 mod verify;
+mod wrapped;
 
 use futures::FutureExt as _;
 use model_factory::contract::EventType;

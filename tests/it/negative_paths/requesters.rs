@@ -2,6 +2,7 @@
 
 use super::row::{Bring, Leaves, Row, refused};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
+use crate::support::event;
 use futures::FutureExt as _;
 use model_factory::ledger::Outcome;
 use model_factory::run::FailureCode as C;
@@ -111,6 +112,12 @@ fn rights() -> Vec<Row> {
         refused("/requester_principal", "a requester who comes by a topic of others", "by the topic", || {
             bytes(&asked_by("elsewhere", "req-topic-001"))
         }),
+        refused(
+            "/data/requester_principal",
+            "a CloudEvent of a requester whom the policy does not know",
+            "know",
+            || bytes(&event("train_build_request", &asked_by("stranger", "req-stranger2"))),
+        ),
         refused("/intent_kind", "an intent that the requester may not ask for", "the intent baseline_train", || {
             bytes(&asked_by("evaluator", "req-right-001"))
         }),
@@ -138,9 +145,10 @@ fn rights() -> Vec<Row> {
 }
 
 fn signatures() -> Vec<Row> {
-    let refused = |cause, says, record| refused(C::SignatureInvalid, "", cause, says, SIGN, record);
+    let at = |pointer, cause, says, record| refused(C::SignatureInvalid, pointer, cause, says, SIGN, record);
+    let refused = |cause, says, record| at("/payload", cause, says, record);
     vec![
-        refused("a request without the signature that the policy wants", "must be signed", || {
+        at("", "a request without the signature that the policy wants", "must be signed", || {
             bytes(&asked_by("signer", "req-unsigned1"))
         }),
         refused("a good signature put over another request", "made a signature over these bytes", forged),
@@ -150,6 +158,9 @@ fn signatures() -> Vec<Row> {
         }),
         refused("a signed request of a requester whose key the policy does not hold", "holds no key", || {
             SIGNER.seal(&ask_with("req-nokey-001", "policy_revision", json!("p3")))
+        }),
+        at("/data/payload", "a CloudEvent around a signature over another request", "over these bytes", || {
+            bytes(&event("train_build_request", &serde_json::from_slice(&forged()).unwrap()))
         }),
     ]
 }

@@ -1,6 +1,8 @@
 //! Records for the ledger, without a broker.
 
 use super::request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use model_factory::contract::AllowList;
 use model_factory::identity::RunId;
 use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
@@ -35,4 +37,22 @@ pub async fn admit_one(ledger: &Ledger, config_revision: &str) -> RunId {
         Outcome::Admitted { run_id } => run_id,
         other => panic!("{other:?}"),
     }
+}
+
+/// A structured `CloudEvent` around this data.
+pub fn event(event_type: &str, data: &Value) -> Value {
+    json!({
+        "specversion": "1.0",
+        "id": "event-1",
+        "source": "/tests",
+        "type": format!("io.modelfactory.{event_type}"),
+        "data": data,
+    })
+}
+
+/// The same with the data in base64.
+pub fn event_of_bytes(event_type: &str, data: &[u8]) -> Value {
+    let mut event = event(event_type, &Value::Null);
+    event["data_base64"] = json!(STANDARD.encode(data));
+    event
 }

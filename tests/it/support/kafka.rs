@@ -42,6 +42,7 @@ pub async fn own_topics_on(brokers: String, partitions: i32) -> KafkaSettings {
             publications: format!("{name}-publications"),
             dead_letters: format!("{name}-dead-letters"),
             registry_lifecycle: format!("{name}-registry-lifecycle"),
+            lineage: format!("{name}-lineage"),
         },
         ..KafkaSettings::default()
     };

@@ -10,12 +10,12 @@ mod process;
 mod registry;
 mod world;
 
-pub use arrivals::{admit_one, arrival, bring, revision};
+pub use arrivals::{admit_one, arrival, bring, event, event_of_bytes, revision};
 pub use broker::{Departure, OwnKafka};
 pub use data::data;
 pub use group::{compacted_topic, forget_before, stand_at};
 pub use kafka::{committed, own_topics, own_topics_on};
-pub use postgres::{as_role, as_worker, fresh_database, grant_roles, ledger_on};
+pub use postgres::{as_role, as_worker, count, fresh_database, grant_roles, ledger_on, sql};
 pub use process::Worker;
 pub use registry::{asks_the_registry, said, serve};
 pub use world::{World, request, unwatched};

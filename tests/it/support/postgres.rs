@@ -3,7 +3,7 @@
 
 use model_factory::dev::PrivatePostgres;
 use model_factory::ledger::{Ledger, LedgerSettings};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -73,4 +73,22 @@ pub async fn ledger_on(url: &str, tune: impl FnOnce(&mut LedgerSettings)) -> Led
         grant_roles(url).await.unwrap();
     }
     Ledger::connect(&LedgerSettings { url: as_worker(url), ..settings }).await.unwrap()
+}
+
+/// These statements, one after the other, as the database's owner.
+pub async fn sql(url: &str, statements: &[&str]) {
+    let mut owner = PgConnection::connect(url).await.unwrap();
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe((*statement).to_owned())).execute(&mut owner).await.unwrap();
+    }
+    owner.close().await.unwrap();
+}
+
+/// How many rows there are of this.
+pub async fn count(url: &str, what: &str) -> i64 {
+    let mut owner = PgConnection::connect(url).await.unwrap();
+    let statement = AssertSqlSafe(format!("SELECT count(*) FROM {what}"));
+    let count = sqlx::query(statement).fetch_one(&mut owner).await.unwrap().get(0);
+    owner.close().await.unwrap();
+    count
 }

@@ -105,6 +105,8 @@ impl World {
             .env("MODEL_FACTORY_KAFKA__TOPICS__PUBLICATIONS", &topics.publications)
             .env("MODEL_FACTORY_KAFKA__TOPICS__DEAD_LETTERS", &topics.dead_letters)
             .env("MODEL_FACTORY_KAFKA__TOPICS__REGISTRY_LIFECYCLE", &topics.registry_lifecycle)
+            .env("MODEL_FACTORY_KAFKA__TOPICS__LINEAGE", &topics.lineage)
+            .env("MODEL_FACTORY_LINEAGE__ENABLED", config.lineage.enabled.to_string())
             .env("MODEL_FACTORY_LEDGER__URL", as_worker(&config.ledger.url))
             .env("MODEL_FACTORY_LEDGER__LEASE_SECONDS", "3")
             .env("MODEL_FACTORY_EVIDENCE__URL", &config.evidence.url)
@@ -126,8 +128,14 @@ impl World {
     }
 
     pub async fn send(&self, values: &[Vec<u8>]) {
+        self.send_with(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")], values).await;
+    }
+
+    /// The same with these headers.
+    pub async fn send_with(&self, headers: &[(&str, &str)], values: &[Vec<u8>]) {
         let outlet = Outlet::open(&self.config.kafka).unwrap();
-        let headers = [("traceparent".to_owned(), b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_vec())];
+        let headers: Vec<(String, Vec<u8>)> =
+            headers.iter().map(|&(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
         let topic = &self.config.kafka.topics.requests;
         // All at once; the client library takes them in this order.
         let sending =
@@ -162,6 +170,8 @@ impl World {
         let mut runner = app::runner(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
         runner.trainer = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
         runner.threads = threads;
+        // How many events a run has must not depend on the machine's speed.
+        runner.progress_rate.event_every = Duration::from_hours(1);
         runner
     }
 

@@ -1,0 +1,84 @@
+//! `model-factory audit export`.
+
+use crate::config::Config;
+use crate::identity::RunId;
+use crate::ledger::Ledger;
+use crate::logbook::{Block, Ending, Line};
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// First block.
+    #[arg(long, value_name = "SEQ", default_value_t = 1)]
+    from: i64,
+    /// Only blocks that tell of this run; the chain between them is left out.
+    #[arg(long, value_name = "RUN_ID")]
+    run: Option<RunId>,
+    /// Where to write; standard output without it.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl ExportArgs {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        ensure!(self.from >= 1, "--from: blocks are numbered from 1 on");
+        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        match &self.output {
+            None => self.write(&mut BufWriter::new(std::io::stdout().lock()), &ledger).await?,
+            Some(path) => {
+                // Only what is whole gets the name.
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+                    .with_context(|| format!("cannot write beside {}", path.display()))?;
+                self.write(&mut BufWriter::new(&file), &ledger).await?;
+                file.as_file().sync_all()?;
+                file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        ledger.close().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn write(&self, out: &mut dyn Write, ledger: &Ledger) -> anyhow::Result<()> {
+        let head = ledger.audit_head().await?;
+        let mut ending = Ending { head, from: self.from, blocks: 0, run_id: self.run.clone() };
+        let mut behind = self.from - 1;
+        loop {
+            let blocks = ledger.audit_blocks(behind, head.seq).await?;
+            let Some(last) = blocks.last() else { break };
+            behind = last.seq;
+            for block in blocks {
+                if self.tells(&block)? {
+                    ending.blocks += 1;
+                    line(out, &Line::Block(block))?;
+                }
+            }
+        }
+        line(out, &Line::Ending(ending))?;
+        Ok(out.flush()?)
+    }
+
+    fn tells(&self, block: &Block) -> anyhow::Result<bool> {
+        let Some(run_id) = &self.run else { return Ok(true) };
+        if !block.body.contains(run_id.as_str()) {
+            return Ok(false);
+        }
+        let body = block.read().with_context(|| format!("block {} does not read", block.seq))?;
+        Ok(body.acts.iter().any(|act| {
+            act.subject.run_id.as_ref() == Some(run_id)
+                || act
+                    .removed
+                    .as_ref()
+                    .is_some_and(|removed| removed.run_ids.iter().any(|gone| gone == run_id.as_str()))
+        }))
+    }
+}
+
+fn line(out: &mut dyn Write, line: &Line) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    Ok(writeln!(out)?)
+}

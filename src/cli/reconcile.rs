@@ -1,0 +1,87 @@
+//! `model-factory reconcile`: what a platform run came to, as numbers and as evidence.
+
+use super::table::{Output, Table, json_lines};
+use crate::config::Config;
+use crate::evidence::{EvidencePath, EvidenceStore, layout};
+use crate::identity::{Digest, document_bytes};
+use crate::ledger::Ledger;
+use crate::logbook::Reconciliation;
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Count what became of a platform run, name what does not add up, and keep that as evidence.
+///
+/// Everything is read in one snapshot of the ledger. The document stands under its digest in the platform run's folder,
+/// and says up to which block of the audit log it counts. docs/audit-log.md tells what each number and each anomaly
+/// means.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status 1 where something does not add up; a run that has not ended is such a thing.
+
+Examples:
+  model-factory reconcile platform_20260301
+  model-factory reconcile platform_20260301 --output json
+  model-factory reconcile platform_20260301 --dry-run")]
+pub(super) struct ReconcileArgs {
+    /// The platform run.
+    platform_run_id: String,
+    /// Only print; write no document.
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+impl ReconcileArgs {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        ledger.check_schema().await.context("the database is not ready")?;
+        let found = ledger.reconcile(&self.platform_run_id).await?;
+        ledger.close().await;
+        let found =
+            found.with_context(|| format!("the ledger knows no run of platform run {:?}", self.platform_run_id))?;
+        let bytes = document_bytes(&found);
+        let sha256 = Digest::of(&bytes);
+        let path = layout::reconciliation(&found.platform_run_id, &sha256);
+        if !self.dry_run {
+            let store = EvidenceStore::open(&config.evidence)?;
+            store.put(&path, bytes.into()).await.context("the document was not written")?;
+        }
+        let at = (!self.dry_run).then_some((&path, sha256));
+        let mut out = std::io::stdout().lock();
+        match self.output {
+            Output::Json => {
+                let document = at.map(|(path, sha256)| json!({"ref": path.to_string(), "sha256": sha256}));
+                json_lines(&mut out, &[json!({"reconciliation": found, "document": document})])?;
+            }
+            Output::Table => show(&mut out, &found, at)?,
+        }
+        Ok(if found.anomalies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn show(out: &mut dyn Write, found: &Reconciliation, at: Option<(&EvidencePath, Digest)>) -> anyhow::Result<()> {
+    let mut table = Table::new(&["COUNTER", "VALUE"]);
+    let counters = serde_json::to_value(found.counters)?;
+    for (name, value) in counters.as_object().into_iter().flatten() {
+        table.row([name.clone(), value.to_string()]);
+    }
+    table.print(out)?;
+    if !found.anomalies.is_empty() {
+        writeln!(out)?;
+        let mut table = Table::new(&["ANOMALY", "RUN", "MEANING"]);
+        for anomaly in &found.anomalies {
+            table.row([anomaly.code.to_string(), anomaly.run_id.to_string(), anomaly.meaning.clone()]);
+        }
+        table.print(out)?;
+    }
+    writeln!(out, "\n  as of block {}", found.as_of)?;
+    if let Some((path, sha256)) = at {
+        writeln!(out, "  {path} {sha256}")?;
+    }
+    Ok(())
+}

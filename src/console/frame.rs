@@ -1,0 +1,119 @@
+//! What is around every page.
+
+use super::style;
+use super::words::kept;
+use crate::version;
+use maud::{DOCTYPE, Markup, html};
+
+/// Seconds after which a page that is live asks again.
+const REFRESH: u32 = 10;
+
+/// Where in the console a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    Runs,
+    DeadLetters,
+    Workers,
+    Health,
+    Nowhere,
+}
+
+/// Whether a page asks again by itself.
+#[derive(Debug, Clone)]
+pub(super) enum Live {
+    /// It does, until the reader follows this link.
+    On(String),
+    /// It does not, until the reader follows this link.
+    Off(String),
+    /// It does until it can be shown.
+    UntilItIsBack,
+    /// Nothing on it changes.
+    Never,
+}
+
+impl Live {
+    /// Of a page without other parameters.
+    pub(super) fn of(path: &str, quiet: bool) -> Self {
+        if quiet { Self::Off(path.to_owned()) } else { Self::On(format!("{path}?live=off")) }
+    }
+}
+
+/// What is said around a page.
+pub(super) struct Frame<'a> {
+    pub(super) title: &'a str,
+    pub(super) here: Here,
+    pub(super) live: Live,
+    /// The next page keeps still as well.
+    pub(super) quiet: bool,
+    /// The worker that answers.
+    pub(super) worker: &'a str,
+}
+
+const PLACES: [(Here, &str, &str); 4] = [
+    (Here::Runs, "/", "Runs"),
+    (Here::DeadLetters, "/dead-letters", "Dead letters"),
+    (Here::Workers, "/workers", "Workers"),
+    (Here::Health, "/health", "Health"),
+];
+
+/// The whole page.
+pub(super) fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                @if matches!(frame.live, Live::On(_) | Live::UntilItIsBack) {
+                    meta http-equiv="refresh" content=(REFRESH);
+                }
+                title { (frame.title) " · Model Factory" }
+                link rel="stylesheet" href=(*style::ADDRESS);
+                link rel="icon" type="image/svg+xml" href="/console.svg";
+            }
+            body {
+                a.skip href="#content" { "Skip to content" }
+                div.bar {
+                    a.brand href=(format!("/{}", kept(frame.quiet))) { "Model Factory" }
+                    nav aria-label="Pages" {
+                        @for (place, href, name) in PLACES {
+                            a href=(format!("{href}{}", kept(frame.quiet))) aria-current=[(frame.here == place).then_some("page")] {
+                                (name)
+                            }
+                        }
+                    }
+                    (switch(&frame.live))
+                }
+                main #content tabindex="-1" { (content) }
+                footer {
+                    @if !frame.worker.is_empty() { "Answered by " code { (frame.worker) } ", " }
+                    "model-factory " (version::VERSION) ". Reads only. Times are UTC."
+                }
+            }
+        }
+    }
+}
+
+fn switch(live: &Live) -> Markup {
+    html! {
+        @match live {
+            Live::On(href) => a.live.on href=(href) title="Pause" { "Live, every " (REFRESH) " s " span.action { "Pause" } },
+            Live::Off(href) => a.live href=(href) title="Go on" { "Paused " span.action { "Go on" } },
+            Live::UntilItIsBack => span.live { "Asking again every " (REFRESH) " s" },
+            Live::Never => {},
+        }
+    }
+}
+
+/// Links to the neighbouring parts of a list.
+pub(super) fn pager(newer: Option<&str>, older: Option<&str>) -> Markup {
+    html! {
+        @if newer.is_some() || older.is_some() {
+            nav.pager aria-label="Parts of the list" {
+                @if let Some(href) = newer { a rel="prev" href=(href) { "← Newer" } } @else { span {} }
+                @if let Some(href) = older { a rel="next" href=(href) { "Older →" } }
+            }
+        }
+    }
+}

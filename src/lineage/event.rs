@@ -1,0 +1,139 @@
+//! `RunEvent` of OpenLineage 2-0-2.
+
+use super::facets::{
+    Content, DataQualityAssertions, DatasetType, ErrorMessage, Facet, InputStatistics, JobName, JobType, OurRun,
+    OutputStatistics, Parent, ProcessingEngine, Schema, Version,
+};
+use super::naming::DatasetName;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// The schema of an event.
+pub(super) const SCHEMA_URL: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
+
+/// Where a run stands, in OpenLineage's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RunState {
+    /// A worker has taken it.
+    Start,
+    /// More is known about it.
+    Running,
+    /// Its work is done.
+    Complete,
+    /// Its work could not be done.
+    Fail,
+    /// Somebody stopped it.
+    Abort,
+}
+
+impl RunState {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "START",
+            Self::Running => "RUNNING",
+            Self::Complete => "COMPLETE",
+            Self::Fail => "FAIL",
+            Self::Abort => "ABORT",
+        }
+    }
+
+    /// Whether nothing comes after it.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Complete | Self::Fail | Self::Abort)
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunEvent {
+    pub(super) event_time: DateTime<Utc>,
+    pub(super) event_type: RunState,
+    pub(super) run: Run,
+    pub(super) job: Job,
+    pub(super) inputs: Vec<InputDataset>,
+    pub(super) outputs: Vec<OutputDataset>,
+    pub(super) producer: &'static str,
+    #[serde(rename = "schemaURL")]
+    pub(super) schema_url: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Run {
+    pub(super) run_id: Uuid,
+    pub(super) facets: RunFacets,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunFacets {
+    pub(super) parent: Facet<Parent>,
+    #[serde(rename = "processing_engine")]
+    pub(super) processing_engine: Facet<ProcessingEngine>,
+    #[serde(rename = "modelFactory_run")]
+    pub(super) ours: Facet<OurRun>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_message: Option<Facet<ErrorMessage>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Job {
+    #[serde(flatten)]
+    pub(super) name: JobName,
+    pub(super) facets: JobFacets,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobFacets {
+    pub(super) job_type: Facet<JobType>,
+}
+
+/// Something that a run read.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InputDataset {
+    #[serde(flatten)]
+    pub(super) name: DatasetName,
+    pub(super) facets: DatasetFacets,
+    pub(super) input_facets: InputFacets,
+}
+
+/// Something that a run wrote.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OutputDataset {
+    #[serde(flatten)]
+    pub(super) name: DatasetName,
+    pub(super) facets: DatasetFacets,
+    pub(super) output_facets: OutputFacets,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DatasetFacets {
+    pub(super) version: Facet<Version>,
+    pub(super) dataset_type: Facet<DatasetType>,
+    #[serde(rename = "modelFactory_content")]
+    pub(super) content: Facet<Content>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schema: Option<Facet<Schema>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct InputFacets {
+    pub(super) input_statistics: Facet<InputStatistics>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data_quality_assertions: Option<Facet<DataQualityAssertions>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OutputFacets {
+    pub(super) output_statistics: Facet<OutputStatistics>,
+}

@@ -1,0 +1,70 @@
+//! The page that Prometheus reads.
+
+use super::catalogue::{BUILD_INFO, CATALOGUE, DRAINING, LEDGER_SURVEYED, SLOTS, SLOTS_BUSY};
+use super::labels::BuildInfo;
+use super::metric::Described;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// From five milliseconds to six hours.
+const SECONDS: [f64; 20] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
+    7_200.0, 21_600.0,
+];
+const MIB: f64 = 1_048_576.0;
+/// From 16 MiB to 64 GiB.
+const BYTES: [f64; 13] = [
+    16.0 * MIB,
+    32.0 * MIB,
+    64.0 * MIB,
+    128.0 * MIB,
+    256.0 * MIB,
+    512.0 * MIB,
+    1_024.0 * MIB,
+    2_048.0 * MIB,
+    4_096.0 * MIB,
+    8_192.0 * MIB,
+    16_384.0 * MIB,
+    32_768.0 * MIB,
+    65_536.0 * MIB,
+];
+
+/// What this process counts, from now on; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Page(PrometheusHandle);
+
+impl Page {
+    /// Starts counting; once a process.
+    pub fn install() -> Result<Self, BuildError> {
+        let mut builder = PrometheusBuilder::new();
+        for metric in metrics().filter(|metric| metric.kind() == "histogram") {
+            let buckets: &[f64] = if metric.unit() == "bytes" { &BYTES } else { &SECONDS };
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name().to_owned()), buckets)?;
+        }
+        let page = Self(builder.install_recorder()?);
+        metrics().filter(|metric| !metric.passes()).for_each(Described::announce);
+        BUILD_INFO.set(BuildInfo, 1.0);
+        for gauge in [&DRAINING, &SLOTS, &SLOTS_BUSY, &LEDGER_SURVEYED] {
+            gauge.set((), 0.0);
+        }
+        Ok(page)
+    }
+
+    /// What was counted so far; with what `passing` shows, which is forgotten again.
+    pub fn render(&self, passing: impl FnOnce()) -> String {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics().filter(|metric| metric.passes()).for_each(Described::announce);
+            passing();
+        });
+        self.0.render() + &recorder.handle().render()
+    }
+
+    /// Measurements are kept one by one until somebody reads them or this sums them up.
+    pub fn sum_up(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn metrics() -> impl Iterator<Item = &'static dyn Described> {
+    CATALOGUE.iter().flat_map(|(_, metrics)| metrics.iter().copied())
+}

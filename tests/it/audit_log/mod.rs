@@ -1,0 +1,61 @@
+//! The audit log: what is told, that it cannot be changed, and that a change which was made all the same is found.
+
+mod concurrency;
+mod offline;
+mod operators;
+mod reconciliation;
+mod tampering;
+mod told;
+
+use model_factory::contract::{SchemaName, check};
+use model_factory::identity::canonical_json;
+use model_factory::ledger::{AuditVerdict, Ledger};
+use model_factory::logbook::{Act, ActKind, Block, Body};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+/// Every block; each agrees with the schema, and is canonical.
+async fn blocks(ledger: &Ledger) -> Vec<(Block, Body)> {
+    let head = ledger.audit_head().await.unwrap();
+    let mut blocks = Vec::new();
+    while let Some(page) =
+        Some(ledger.audit_blocks(blocks.len() as i64, head.seq).await.unwrap()).filter(|p| !p.is_empty())
+    {
+        for block in page {
+            let value = serde_json::from_str(&block.body).unwrap();
+            check(SchemaName::AuditActs, &value).unwrap();
+            assert_eq!(canonical_json(&value), block.body);
+            let body = block.read().unwrap();
+            blocks.push((block, body));
+        }
+    }
+    blocks
+}
+
+/// Every act in order.
+async fn acts(ledger: &Ledger) -> Vec<Act> {
+    blocks(ledger).await.into_iter().flat_map(|(_, body)| body.acts).collect()
+}
+
+/// The one act of a kind.
+fn only(acts: &[Act], kind: ActKind) -> &Act {
+    let found: Vec<&Act> = acts.iter().filter(|act| act.act == kind).collect();
+    assert_eq!(found.len(), 1, "{kind}: {found:?}");
+    found[0]
+}
+
+async fn verify(ledger: &Ledger) -> AuditVerdict {
+    ledger.verify_audit_log(None, None, |_, _| {}).await.unwrap()
+}
+
+async fn assert_holds(ledger: &Ledger) {
+    let verdict = verify(ledger).await;
+    assert!(verdict.holds(), "{verdict:?}");
+}
+
+/// What a statement is refused with.
+async fn refusal(url: &str, statement: &str) -> String {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let refused = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap_err();
+    connection.close().await.unwrap();
+    refused.to_string()
+}

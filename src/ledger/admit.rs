@@ -8,7 +8,6 @@ use super::advance::now;
 use super::audit_log::Cause;
 use super::control::{Act, ActRefused, Order};
 use super::events::{NewEvent, refusal_drafts};
-use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun};
 use super::types::{Arrival, Coordinates, Fingerprint, Outcome};
 use super::{Fault, Ledger, LedgerSettings, place};
@@ -102,10 +101,7 @@ impl Ledger {
             admission.store(connection, &fresh).await?;
         }
         reach("admit.inserted")?;
-        admission.additions.seal(connection, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("admit.committed")?;
-        admission.additions.count();
+        admission.additions.commit(transaction, worker, Some("admit.committed")).await?;
         let outcomes: Vec<_> =
             admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect();
         for index in fresh {

@@ -1,7 +1,6 @@
 //! Guarded writes of a worker that holds a run.
 
 use super::events::publication_draft;
-use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Guarded, Lease, Step};
 use super::{Fault, Ledger};
@@ -63,10 +62,7 @@ impl Ledger {
         }
         additions.store(&mut transaction, &lease.worker).await?;
         reach("advance.taken")?;
-        additions.seal(&mut transaction, &lease.worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("advance.committed")?;
-        additions.count();
+        additions.commit(transaction, &lease.worker, Some("advance.committed")).await?;
         Ok(Guarded::Won(state))
     }
 
@@ -117,9 +113,7 @@ impl Ledger {
         }
         run.store(&mut transaction, held.1, None).await?;
         additions.store(&mut transaction, worker).await?;
-        additions.seal(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        additions.count();
+        additions.commit(transaction, worker, None).await?;
         Ok(Guarded::Won(run.state))
     }
 

@@ -7,7 +7,6 @@
 
 use super::advance::now;
 use super::audit_log::Cause;
-use super::fault::{commit_fault, committed};
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::{Fault, Ledger};
 use crate::contract::{BundlePublication, EventReason, RegistryEvent, RegistryVerdict};
@@ -103,10 +102,7 @@ impl Ledger {
         let act = additions.act(ActKind::RegistryAnswered, Some(&run), worker);
         act.reason = Some(Why::said(&format!("{}: {}", answered.as_str(), event.account())));
         reach("answer.taken")?;
-        additions.seal(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("answer.committed")?;
-        additions.count();
+        additions.commit(transaction, worker, Some("answer.committed")).await?;
         Ok(answered)
     }
 

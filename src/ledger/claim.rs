@@ -4,7 +4,6 @@
 //! tenant that has waited longest for its turn, then age.
 
 use super::advance::now;
-use super::fault::{commit_fault, committed};
 use super::rows::{LockedRun, select_run};
 use super::types::Lease;
 use super::{Fault, Ledger};
@@ -68,10 +67,7 @@ impl Ledger {
         run.store(&mut transaction, read_fence, Some(self.settings.lease_seconds)).await?;
         additions.store(&mut transaction, worker).await?;
         reach("claim.taken")?;
-        additions.seal(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("claim.committed")?;
-        additions.count();
+        additions.commit(transaction, worker, Some("claim.committed")).await?;
         if transition == Transition::Start {
             // Since its admission, or since the pause after a failed attempt was over.
             meter::QUEUE_WAIT.observe((), (at - run.available_at).as_seconds_f64().max(0.0));

@@ -3,7 +3,6 @@
 
 use super::advance::now;
 use super::audit_log::Cause;
-use super::fault::commit_fault;
 use super::rows::{Additions, LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
@@ -103,9 +102,7 @@ impl Ledger {
         let done = run.act(order, at, &by, &mut additions).map(|()| run.state);
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, &by).await?;
-        additions.seal(&mut transaction, &by).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        additions.count();
+        additions.commit(transaction, &by, None).await?;
         Ok(Some(done))
     }
 }

@@ -5,7 +5,6 @@
 //! and is acknowledged or confirmed after all still counts.
 
 use super::advance::now;
-use super::fault::{commit_fault, committed};
 use super::rows::{LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
@@ -74,9 +73,7 @@ impl Ledger {
             .map_err(|error| Fault::Refused(error.to_string()))?;
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
-        additions.seal(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        additions.count();
+        additions.commit(transaction, worker, None).await?;
         Ok(Some(run.run_id))
     }
 
@@ -111,10 +108,7 @@ impl Ledger {
             additions.store(&mut transaction, worker).await?;
         }
         reach("withdraw.taken")?;
-        additions.seal(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("withdraw.committed")?;
-        additions.count();
+        additions.commit(transaction, worker, Some("withdraw.committed")).await?;
         Ok(Some(run.run_id))
     }
 }

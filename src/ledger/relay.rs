@@ -2,7 +2,6 @@
 
 use super::advance::now;
 use super::audit_log::Cause;
-use super::fault::{commit_fault, committed};
 use super::lineage::mark_lineage;
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
@@ -104,13 +103,10 @@ impl Ledger {
         }
         additions.store(&mut transaction, relay).await?;
         reach("mark.taken")?;
-        additions.seal(&mut transaction, relay).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("mark.committed")?;
+        additions.commit(transaction, relay, Some("mark.committed")).await?;
         let told = told.into_iter().map(|delay| (OutboxKind::Lineage, delay));
         let marked: Vec<_> = marked.into_iter().chain(told).collect();
         meter::STALE_WRITES.add(Stale::MarkSent, (sent.len() - marked.len()) as u64);
-        additions.count();
         for (kind, delay) in &marked {
             meter::EVENTS_SENT.count(kind.counted());
             meter::RELAY_DELAY.observe((), *delay);

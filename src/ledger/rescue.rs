@@ -4,7 +4,6 @@
 //! postponed and told, and never holds up the ones behind it.
 
 use super::advance::now;
-use super::fault::{commit_fault, committed};
 use super::rows::{LockedRun, select_run};
 use super::{Fault, Ledger};
 use crate::contract::EventReason;
@@ -68,10 +67,7 @@ impl Ledger {
         run.store(&mut transaction, run.fence, None).await?;
         additions.store(&mut transaction, worker).await?;
         reach("rescue.taken")?;
-        additions.seal(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(commit_fault)?;
-        committed("rescue.committed")?;
-        additions.count();
+        additions.commit(transaction, worker, Some("rescue.committed")).await?;
         Ok(Some((run.run_id, run.state)))
     }
 

@@ -4,6 +4,7 @@ use super::Fault;
 use super::audit_log::Cause;
 use super::control::{ActDraft, store_acts};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
+use super::fault::{commit_fault, committed};
 use super::lineage::{LineageDraft, store_lineage};
 use crate::contract::{EventReason, EventRefs, EventType, TrainBuildRequest, parse_accepted};
 use crate::identity::{Digest, RunId, RunKey};
@@ -12,7 +13,7 @@ use crate::logbook::{Act, Change};
 use crate::run::{ExecutionMode, FailureCode, State, Transition, apply};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Postgres, Row, Transaction};
 use std::sync::Arc;
 
 /// A run's row while its lock is held.
@@ -331,6 +332,21 @@ impl Additions {
         store_acts(connection, &self.acts).await?;
         super::events::store_outbox(connection, &self.outbox).await?;
         store_lineage(connection, &self.lineage).await
+    }
+
+    /// Tells the audit log, commits, and counts what was done: in this order, for every transaction that decides
+    /// something. At `point`, where there is one, a test may lose the COMMIT's answer.
+    pub(super) async fn commit(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        worker: &str,
+        point: Option<&'static str>,
+    ) -> Result<(), Fault> {
+        self.seal(&mut transaction, worker).await?;
+        transaction.commit().await.map_err(commit_fault)?;
+        point.map_or(Ok(()), committed)?;
+        self.count();
+        Ok(())
     }
 
     async fn store_transitions(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Fault> {

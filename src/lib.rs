@@ -15,49 +15,24 @@
 //! - Every event is inserted by the transaction whose change it tells; only the relay produces.
 //! - Every act that decides something is told in the audit log by the transaction that does it.
 //! - Evidence is write-once; a name never changes its bytes.
-//! - The pure rooms (`contract`, `identity`, `run`, `pipeline`, `lineage`) know no clock, file, socket or chance.
+//! - The pure rooms (`domain`, `modelling`) know no clock, file, socket or chance.
 //! - Where there is a policy, nothing comes in that it does not allow; no decision rests on a header.
 //! - A bundle is signed last, over every other file of it.
 //! - Data files are only ever decoded in the trainer's child process.
 
-pub mod contract;
-pub mod identity;
-pub mod lineage;
-pub mod logbook;
-pub mod pipeline;
-pub mod run;
+pub mod domain;
+pub mod modelling;
 
-pub mod authority;
-pub mod dataset;
-pub mod evidence;
-pub mod faults;
-pub mod kafka;
-pub mod ledger;
-pub mod meter;
-pub mod objects;
-pub mod pulse;
-pub mod retry;
-pub mod secret;
-pub mod signing;
-pub mod telemetry;
-pub mod trace_context;
-pub mod trainer;
-pub mod version;
-
-pub mod audit;
-pub mod child;
-pub mod intake;
-pub mod rebuild;
-pub mod registry;
-pub mod relay;
-pub mod runner;
-pub mod scoring;
-
-pub mod app;
-pub mod bench;
-pub mod cli;
+pub mod adapters;
 pub mod config;
-pub mod console;
-pub mod dev;
-pub mod doctor;
-pub mod ops;
+pub mod telemetry;
+pub mod training;
+
+pub mod tools;
+pub mod worker;
+
+pub mod cli;
+
+pub mod failpoints;
+pub mod secret;
+pub mod version;

@@ -3,18 +3,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model_factory::contract::{
+use model_factory::domain::audit_log::{ActKind, AnomalyCode, Body, Reconciliation};
+use model_factory::domain::contract::{
     AllowList, BundlePublication, CancelRequest, DatasetManifest, GovernanceProfile, MAX_MESSAGE_BYTES, Message,
     PublishRetryRequest, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainingProfile, parse,
     parse_accepted, schema_text,
 };
-use model_factory::identity::near_key;
-use model_factory::logbook::{ActKind, AnomalyCode, Body, Reconciliation};
-use model_factory::pipeline::{
+use model_factory::domain::identity::near_key;
+use model_factory::domain::run::{Category, FailureCode};
+use model_factory::modelling::{
     BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
 };
-use model_factory::run::{Category, FailureCode};
-use model_factory::trainer::{TrainerJob, TrainerResult};
+use model_factory::training::{TrainerJob, TrainerResult};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -20,8 +20,9 @@ fi
 need java openjdk-17-jre-headless
 need mvn maven
 need openssl openssl
-# Building OpenSSL.
-need perl perl
+# The library that Kafka's client speaks TLS by, and what finds it.
+need pkg-config pkg-config
+pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 if [ "${MODEL_FACTORY_REQUIRE_MANIFESTS:-}" = 1 ]; then
     need go golang-go
     need javac openjdk-17-jdk-headless

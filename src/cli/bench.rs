@@ -2,12 +2,12 @@
 
 use super::progress::Narrator;
 use super::table::{Output, Table, json_lines};
-use crate::bench::{
+use crate::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use crate::tools::bench::{
     AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
     TrainingSpec, admission, latency, lifecycle, metrics, relay, training,
 };
-use crate::dev::wide::WideSpec;
-use crate::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use crate::tools::dev::wide::WideSpec;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use std::io::Write;
@@ -268,7 +268,7 @@ fn print(out: &mut dyn Write, on: &str, measured: &[Figures]) -> std::io::Result
         "RSS MiB",
     ]);
     for figures in measured {
-        let cost = |of: fn(&crate::bench::Cost) -> f64, digits: usize| {
+        let cost = |of: fn(&crate::tools::bench::Cost) -> f64, digits: usize| {
             figures.cost.as_ref().map_or_else(String::new, |cost| format!("{:.digits$}", of(cost)))
         };
         table.row([

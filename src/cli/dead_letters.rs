@@ -2,13 +2,13 @@
 
 use super::actor::ActorArgs;
 use super::table::{Output, Table, json_lines};
+use crate::adapters::kafka::{Outlet, Record};
+use crate::adapters::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
 use crate::config::Config;
-use crate::contract::EvidenceRef;
-use crate::identity::Digest;
-use crate::kafka::{Outlet, Record};
-use crate::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
-use crate::logbook::{Act, ActKind, Actor, ActorKind, Subject, Why};
-use crate::run::{FailureCode, Guidance};
+use crate::domain::audit_log::{Act, ActKind, Actor, ActorKind, Subject, Why};
+use crate::domain::contract::EvidenceRef;
+use crate::domain::identity::Digest;
+use crate::domain::run::{FailureCode, Guidance};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;

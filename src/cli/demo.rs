@@ -2,14 +2,14 @@
 
 use super::progress::Narrator;
 use super::{dead_letters, runs};
-use crate::app::{self, Role};
-use crate::contract::{EventType, RunLifecycleEvent};
-use crate::dev::requests::{DemoRequest, Fate, demo_requests};
-use crate::dev::{Environment, PUBLIC_KEY_FILE};
-use crate::kafka::{Follower, Inbound, Outlet, Record};
-use crate::ledger::{Ledger, RunRecord};
-use crate::pipeline::EvalReport;
-use crate::run::{FailureCode, State};
+use crate::adapters::kafka::{Follower, Inbound, Outlet, Record};
+use crate::adapters::ledger::{Ledger, RunRecord};
+use crate::domain::contract::{EventType, RunLifecycleEvent};
+use crate::domain::run::{FailureCode, State};
+use crate::modelling::EvalReport;
+use crate::tools::dev::requests::{DemoRequest, Fate, demo_requests};
+use crate::tools::dev::{Environment, PUBLIC_KEY_FILE};
+use crate::worker::{self, Role};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use std::fs;

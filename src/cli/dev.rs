@@ -1,9 +1,9 @@
 //! `model-factory dev`: a private world that stays up, for trying things by hand.
 
-use crate::app::{self, Role};
 use crate::config::Config;
-use crate::dev::Environment;
 use crate::telemetry;
+use crate::tools::dev::Environment;
+use crate::worker::{self, Role};
 use clap::Args;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ impl DevArgs {
         let Config { worker, telemetry, .. } = &environment.config;
         let _telemetry = telemetry::start(worker.log_format, &worker.log, telemetry, &name)?;
         let request = environment.folder.join("request.json");
-        if let Some(good) = crate::dev::requests::demo_requests(&environment.inputs).into_iter().next() {
+        if let Some(good) = crate::tools::dev::requests::demo_requests(&environment.inputs).into_iter().next() {
             std::fs::write(&request, good.bytes)?;
         }
         let config = environment.config.clone();

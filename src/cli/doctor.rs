@@ -2,7 +2,7 @@
 
 use super::table::{Output, json_lines};
 use crate::config::Config;
-use crate::doctor::{self, Finding, Light};
+use crate::tools::doctor::{self, Finding, Light};
 use clap::Args;
 use console::{Style, measure_text_width};
 use std::io::{self, Write};

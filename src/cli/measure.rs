@@ -1,7 +1,7 @@
 //! `model-factory measure`: the metrics of scores that something else made.
 
-use crate::contract::{BootstrapSpec, EvaluationSpec};
-use crate::pipeline::metrics::{Differences, Measured, Resampling, Scored, differences, measure};
+use crate::domain::contract::{BootstrapSpec, EvaluationSpec};
+use crate::modelling::metrics::{Differences, Measured, Resampling, Scored, differences, measure};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};

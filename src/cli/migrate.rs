@@ -1,8 +1,8 @@
 //! `model-factory migrate`: brings the database to this release's schema.
 
 use super::actor::ActorArgs;
+use crate::adapters::ledger::Ledger;
 use crate::config::Config;
-use crate::ledger::Ledger;
 use clap::Args;
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -27,7 +27,7 @@ mod verify;
 mod worker;
 
 use crate::config::Loaded;
-use crate::trainer::{self, Step};
+use crate::training::{self, Step};
 use crate::version;
 use clap::{Parser, Subcommand};
 use std::io;
@@ -112,10 +112,10 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         // Before anything is read: these know nothing but their job.
         if let Command::TrainerExec { job_dir, group } = &self.command {
-            return trainer::exec(job_dir, group.as_deref());
+            return training::exec(job_dir, group.as_deref());
         }
         if let Some((step, ChildArgs { job_dir, worker })) = self.child() {
-            return crate::child::main(step, job_dir, *worker);
+            return crate::training::child::main(step, job_dir, *worker);
         }
         match self.dispatch() {
             Ok(code) => code,

@@ -2,8 +2,8 @@
 
 use super::actor::ActorArgs;
 use super::table::{Output, Table, json_lines};
+use crate::adapters::ledger::{Ledger, Pruned};
 use crate::config::Config;
-use crate::ledger::{Ledger, Pruned};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;

@@ -1,11 +1,11 @@
 //! `model-factory reconcile`: what a platform run came to, as numbers and as evidence.
 
 use super::table::{Output, Table, json_lines};
+use crate::adapters::evidence::{EvidencePath, EvidenceStore, layout};
+use crate::adapters::ledger::Ledger;
 use crate::config::Config;
-use crate::evidence::{EvidencePath, EvidenceStore, layout};
-use crate::identity::{Digest, document_bytes};
-use crate::ledger::Ledger;
-use crate::logbook::Reconciliation;
+use crate::domain::audit_log::Reconciliation;
+use crate::domain::identity::{Digest, document_bytes};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;

@@ -1,11 +1,11 @@
 //! `model-factory report`: the page about a run's evaluation, from the evidence store or a local folder.
 
+use crate::adapters::evidence::{EvidencePath, EvidenceStore};
+use crate::adapters::ledger::Ledger;
 use crate::config::Config;
-use crate::contract::{SchemaName, read_json};
-use crate::evidence::{EvidencePath, EvidenceStore};
-use crate::identity::{Digest, RunId};
-use crate::ledger::Ledger;
-use crate::pipeline::{EvalReport, GateReceipt, ReportSources, TrainPlan, report_page};
+use crate::domain::contract::{SchemaName, read_json};
+use crate::domain::identity::{Digest, RunId};
+use crate::modelling::{EvalReport, GateReceipt, ReportSources, TrainPlan, report_page};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use std::fs;

@@ -1,10 +1,10 @@
 //! `model-factory reproduce`: a bundle built again from its pinned inputs.
 
 use super::table::Output;
+use crate::adapters::dataset::Inputs;
 use crate::config::Config;
-use crate::dataset::Inputs;
-use crate::rebuild::{Rebuilder, Reproduction};
-use crate::trainer::TrainerCommand;
+use crate::tools::reproduce::{Rebuilder, Reproduction};
+use crate::training::TrainerCommand;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use std::io::Write;

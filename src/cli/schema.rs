@@ -1,7 +1,7 @@
 //! `model-factory schema`: the schemas that ship in the binary.
 
 use super::table::Table;
-use crate::contract::{DocumentFault, SchemaName, read_yaml, schema_text};
+use crate::domain::contract::{DocumentError, SchemaName, read_yaml, schema_text};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -56,7 +56,7 @@ impl SchemaArgs {
                 let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
                 match read_yaml::<Value>(find(&name)?, &bytes) {
                     Ok(_) => writeln!(out, "{} is a valid {name}", file.display())?,
-                    Err(DocumentFault { pointer, rule, .. }) => {
+                    Err(DocumentError { pointer, rule, .. }) => {
                         writeln!(out, "{} is not a valid {name}: at {pointer:?}: {rule}", file.display())?;
                         return Ok(ExitCode::FAILURE);
                     }

@@ -1,13 +1,13 @@
 //! `model-factory submit`: checks requests as the worker would, sends them, follows them.
 
 use super::table::{Output, Table, json_lines};
+use crate::adapters::dataset::Inputs;
+use crate::adapters::kafka::{Follower, Outlet, Record};
+use crate::adapters::signing::RequesterPrivateKey;
 use crate::config::Config;
-use crate::contract::{EventType, Message, RunLifecycleEvent};
-use crate::dataset::Inputs;
-use crate::intake::{Door, Doorkeeper};
-use crate::kafka::{Follower, Outlet, Record};
-use crate::run::State;
-use crate::signing::RequesterPrivateKey;
+use crate::domain::contract::{EventType, Message, RunLifecycleEvent};
+use crate::domain::run::State;
+use crate::worker::intake::{Door, Doorkeeper};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
@@ -275,7 +275,7 @@ fn print(out: &mut dyn Write, output: Output, checked: &[Checked]) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract;
+    use crate::domain::contract;
 
     #[test]
     fn one_value_is_one_request_and_lines_of_values_are_many() {

@@ -1,9 +1,9 @@
 //! `model-factory verify`: a bundle checked link by link, offline.
 
 use super::table::Output;
-use crate::audit::{self, Expected, Verification};
-use crate::identity::Digest;
-use crate::signing::PublicKey;
+use crate::adapters::signing::PublicKey;
+use crate::domain::identity::Digest;
+use crate::tools::verify::{self, Expected, Verification};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use std::fs;

@@ -1,8 +1,8 @@
 //! `model-factory worker`: consumes requests until it is told to stop.
 
-use crate::app::{self, Role};
 use crate::config::Config;
 use crate::telemetry;
+use crate::worker::{self, Role};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -44,8 +44,8 @@ impl WorkerArgs {
         let _telemetry = telemetry::start(worker.log_format, &worker.log, &config.telemetry, &name)?;
         if let Some(start) = self.from {
             config.kafka.from = Some(match start {
-                Start::Earliest => crate::kafka::StartAt::Earliest,
-                Start::Latest => crate::kafka::StartAt::Latest,
+                Start::Earliest => crate::adapters::kafka::StartAt::Earliest,
+                Start::Latest => crate::adapters::kafka::StartAt::Latest,
             });
         }
         let (stop, stopped) = watch::channel(false);

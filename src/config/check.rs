@@ -1,8 +1,8 @@
 //! What a value of the right kind may still not be. Looks at values only: never opens, asks or connects.
 
 use super::Config;
-use crate::contract::AllowList;
-use crate::kafka::KafkaSettings;
+use crate::adapters::kafka::KafkaSettings;
+use crate::domain::contract::AllowList;
 
 /// Key and what is wrong with it, for every key.
 pub(super) fn check(config: &Config) -> Vec<(String, String)> {

@@ -1,7 +1,7 @@
 //! The keys that exist, taken from the settings themselves: nothing here has to be kept in step.
 
 use super::Config;
-use crate::trainer::TrainerRegistration;
+use crate::training::TrainerRegistration;
 use serde_json::Value;
 use std::path::PathBuf;
 

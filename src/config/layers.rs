@@ -5,7 +5,7 @@
 
 use super::known::{Known, Place};
 use super::show::is_secret;
-use super::{Config, ConfigFault};
+use super::{Config, InvalidSetting};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,7 +53,7 @@ struct Given {
 pub(super) struct Layers {
     known: Known,
     given: BTreeMap<Vec<String>, Given>,
-    faults: Vec<ConfigFault>,
+    faults: Vec<InvalidSetting>,
 }
 
 impl Layers {
@@ -70,7 +70,7 @@ impl Layers {
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
-                self.faults.push(ConfigFault::new("", &origin, format!("line {line}: {}", error.message())));
+                self.faults.push(InvalidSetting::new("", &origin, format!("line {line}: {}", error.message())));
             }
         }
     }
@@ -97,7 +97,7 @@ impl Layers {
     pub(super) fn flag(&mut self, setting: &str) {
         let origin = Origin::Flag("--set".to_owned());
         let Some((key, value)) = setting.split_once('=') else {
-            self.faults.push(ConfigFault::new(setting, &origin, "write it as KEY=VALUE".to_owned()));
+            self.faults.push(InvalidSetting::new(setting, &origin, "write it as KEY=VALUE".to_owned()));
             return;
         };
         let path = match key.strip_prefix("kafka.properties.") {
@@ -162,11 +162,11 @@ impl Layers {
     }
 
     fn fault(&mut self, path: &[String], origin: &Origin, message: String) {
-        self.faults.push(ConfigFault::new(&path.join("."), origin, message));
+        self.faults.push(InvalidSetting::new(&path.join("."), origin, message));
     }
 
     /// The configuration of all that can be read, where each given value came from, and every fault.
-    pub(super) fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<ConfigFault>) {
+    pub(super) fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<InvalidSetting>) {
         let mut units: BTreeMap<Vec<String>, Vec<(Vec<String>, Given)>> = BTreeMap::new();
         let mut origins = BTreeMap::new();
         for (path, given) in std::mem::take(&mut self.given) {

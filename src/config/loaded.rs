@@ -1,7 +1,7 @@
 //! Reads all layers into one configuration that still knows where each value came from.
 
 use super::layers::Layers;
-use super::{Config, ConfigError, ConfigFault, Origin, Shown, check, show};
+use super::{Config, ConfigError, InvalidSetting, Origin, Shown, check, show};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -48,7 +48,7 @@ impl Loaded {
         let (config, origins, mut faults) = layers.read();
         for (key, message) in check::check(&config) {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
-            faults.push(ConfigFault { key, origin, message });
+            faults.push(InvalidSetting { key, origin, message });
         }
         if faults.is_empty() { Ok(Self { config, origins }) } else { Err(ConfigError::Faults(faults)) }
     }
@@ -62,7 +62,7 @@ impl Loaded {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::signing::PrivateKey;
+    use crate::adapters::signing::PrivateKey;
 
     pub(in crate::config) fn read(
         file: &str,

@@ -14,16 +14,16 @@ pub use layers::Origin;
 pub use loaded::Loaded;
 pub use show::Shown;
 
-use crate::authority::{AuthoritySettings, Policy, PolicyFaults};
-use crate::contract::OwnershipBoundaries;
-use crate::dataset::InputSettings;
-use crate::evidence::EvidenceSettings;
-use crate::kafka::KafkaSettings;
-use crate::ledger::{LedgerSettings, PublishSettings};
-use crate::lineage::LineageSettings;
-use crate::signing::{KeyFault, PrivateKey, SigningSettings};
+use crate::adapters::authority::{AuthoritySettings, Policy, PolicyFaults};
+use crate::adapters::dataset::InputSettings;
+use crate::adapters::evidence::EvidenceSettings;
+use crate::adapters::kafka::KafkaSettings;
+use crate::adapters::ledger::{LedgerSettings, PublishSettings};
+use crate::adapters::signing::{KeyError, PrivateKey, SigningSettings};
+use crate::domain::contract::OwnershipBoundaries;
+use crate::modelling::lineage::LineageSettings;
 use crate::telemetry::{LogFormat, TelemetrySettings};
-use crate::trainer::{self, TrainerRegistrations};
+use crate::training::{self, TrainerRegistrations};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -58,7 +58,7 @@ pub struct Config {
     /// For the test suite; not in a release.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
-    pub fault: Option<crate::faults::FaultSettings>,
+    pub fault: Option<crate::failpoints::FailpointSettings>,
 }
 
 /// The process itself.
@@ -122,7 +122,7 @@ pub struct TrainerSettings {
 impl TrainerSettings {
     /// Memory that a trainer may take here: the operator's bound, or what the machine has where that is less.
     pub fn memory_mib(&self) -> u32 {
-        self.max_memory_mib.min(trainer::memory_at_hand_mib().unwrap_or(u32::MAX))
+        self.max_memory_mib.min(training::memory_at_hand_mib().unwrap_or(u32::MAX))
     }
 }
 
@@ -155,13 +155,13 @@ pub enum ConfigError {
     },
     /// Keys that do not exist or values that cannot be; all of them.
     #[error("{}", listed(.0))]
-    Faults(Vec<ConfigFault>),
+    Faults(Vec<InvalidSetting>),
     /// No key, and nothing that allows bundles without a signature.
     #[error("bundles must be signed: set [signing] key_file or key, or allow_unsigned = true")]
     Unsigned,
     /// A key that cannot be used.
     #[error("[signing]: {0}")]
-    Key(#[from] KeyFault),
+    Key(#[from] KeyError),
     /// A policy that cannot be used.
     #[error("[authority] {path}: {faults}")]
     Policy {
@@ -177,7 +177,7 @@ pub enum ConfigError {
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigFault {
+pub struct InvalidSetting {
     /// The key's path; empty where a whole file is meant.
     pub key: String,
     /// Where it came from.
@@ -186,14 +186,14 @@ pub struct ConfigFault {
     pub message: String,
 }
 
-impl ConfigFault {
+impl InvalidSetting {
     fn new(key: &str, origin: &Origin, message: String) -> Self {
         Self { key: key.to_owned(), origin: origin.clone(), message }
     }
 }
 
-fn listed(faults: &[ConfigFault]) -> String {
-    let lines = faults.iter().map(|ConfigFault { key, origin, message }| match key.as_str() {
+fn listed(faults: &[InvalidSetting]) -> String {
+    let lines = faults.iter().map(|InvalidSetting { key, origin, message }| match key.as_str() {
         "" => format!("\n  {origin}: {message}"),
         key => format!("\n  {key} ({origin}): {message}"),
     });
@@ -286,7 +286,7 @@ mod tests {
         let by_file = load(&format!("[signing]\nkey_file = {file:?}\n"), &[]).unwrap();
         assert_eq!(by_file.signing_key().unwrap().unwrap().public(), key.public());
         std::fs::write(&file, "no key").unwrap();
-        assert!(matches!(by_file.signing_key(), Err(ConfigError::Key(KeyFault::NoPrivateKey))));
+        assert!(matches!(by_file.signing_key(), Err(ConfigError::Key(KeyError::NoPrivateKey))));
     }
 
     #[test]

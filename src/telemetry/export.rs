@@ -100,9 +100,9 @@ impl Sender {
     pub(super) fn new(settings: &TelemetrySettings) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in settings.headers()? {
-            let fault = format!("otlp_headers: {name:?} or its value cannot be a header");
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault.clone())?;
-            let mut value = HeaderValue::from_str(&value).map_err(|_| fault)?;
+            let error = format!("otlp_headers: {name:?} or its value cannot be a header");
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| error.clone())?;
+            let mut value = HeaderValue::from_str(&value).map_err(|_| error)?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }

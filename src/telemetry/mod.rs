@@ -4,6 +4,8 @@
 //! waits for it or fails by it. Never: decides anything; reads the environment; records a span where no endpoint is
 //! configured.
 
+pub mod metrics;
+
 mod export;
 mod lines;
 mod settings;

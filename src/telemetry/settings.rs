@@ -124,8 +124,8 @@ mod tests {
         let expected = [("api-key".to_owned(), "a=b".to_owned()), ("authorization".to_owned(), "Basic x".to_owned())];
         assert_eq!(headers("api-key=a=b, authorization=Basic%20x,").unwrap(), expected);
         for bad in ["a=1,hush", "a=1,hush=%zz", "a=1,hush=%2"] {
-            let fault = headers(bad).unwrap_err();
-            assert!(fault.contains("entry 2") && !fault.contains("hush"), "{fault}");
+            let error = headers(bad).unwrap_err();
+            assert!(error.contains("entry 2") && !error.contains("hush"), "{error}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! into a span.
 
 use super::TelemetrySettings;
-use crate::trace_context::TraceContext;
+use crate::domain::trace_context::TraceContext;
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };

@@ -1,13 +1,13 @@
 //! Who may ask: signatures, quotas and links at the door, against a real ledger.
 
 use crate::support::{World, data, fresh_database, ledger_on, request, revision};
-use model_factory::authority::Policy;
-use model_factory::contract::AllowList;
-use model_factory::dataset::{InputSettings, Inputs};
-use model_factory::intake::Door;
-use model_factory::ledger::{Act, Arrival, Coordinates, Ledger, Order, Outcome, SourceRecord};
-use model_factory::run::{FailureCode, State};
-use model_factory::signing::{PrivateKey, RequesterPrivateKey};
+use model_factory::adapters::authority::Policy;
+use model_factory::adapters::dataset::{InputSettings, Inputs};
+use model_factory::adapters::ledger::{Act, Arrival, Coordinates, Ledger, Order, Outcome, SourceRecord};
+use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
+use model_factory::domain::contract::AllowList;
+use model_factory::domain::run::{FailureCode, State};
+use model_factory::worker::intake::Door;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -194,7 +194,8 @@ async fn a_link_that_leads_out_is_refused_before_it_waits_in_the_queue() {
     let door = Door::new(&Inputs::open(&settings).unwrap(), None);
     let mut value = request("req-linked-001");
     value["training_config_ref"] = json!("link.yaml");
-    let judged = |keeper: &mut model_factory::intake::Doorkeeper<'_>| keeper.judge("t", value.to_string().as_bytes()).0;
+    let judged =
+        |keeper: &mut model_factory::worker::intake::Doorkeeper<'_>| keeper.judge("t", value.to_string().as_bytes()).0;
     let mut keeper = door.keeper();
     let refused = judged(&mut keeper).unwrap_err();
     assert_eq!((refused.code, refused.pointer.as_str()), (FailureCode::RefNotAllowed, "/training_config_ref"));

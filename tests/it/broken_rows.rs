@@ -1,8 +1,8 @@
 //! Rows that the ledger cannot read, as after a repair by hand that went wrong: they hold up no others.
 
 use crate::support::{admit_one, fresh_database, ledger_on};
-use model_factory::identity::RunId;
-use model_factory::run::State;
+use model_factory::domain::identity::RunId;
+use model_factory::domain::run::State;
 use sqlx::{Connection as _, PgConnection};
 
 async fn execute(url: &str, statement: &'static str, runs: &[&RunId]) {

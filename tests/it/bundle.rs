@@ -1,9 +1,9 @@
 //! The same request gives the same bundle, wherever and on however many threads.
 
 use crate::support::{World, request};
-use model_factory::contract::BundlePublication;
-use model_factory::identity::Digest;
-use model_factory::pipeline::bundle_id;
+use model_factory::domain::contract::BundlePublication;
+use model_factory::domain::identity::Digest;
+use model_factory::modelling::bundle_id;
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! What a worker allows its trainers concerns that worker: no plan and no bundle knows of it.
 
 use crate::support::{World, request};
-use model_factory::identity::RunId;
-use model_factory::ledger::Outcome;
-use model_factory::run::State;
+use model_factory::adapters::ledger::Outcome;
+use model_factory::domain::identity::RunId;
+use model_factory::domain::run::State;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 

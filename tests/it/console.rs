@@ -2,16 +2,16 @@
 
 use crate::support::{admit_one, arrival, bring, fresh_database, ledger_on, request, revision};
 use bytes::Bytes;
-use model_factory::console::Console;
-use model_factory::contract::{SchemaName, schema_text};
-use model_factory::dev::PrivatePostgres;
-use model_factory::evidence::{EvidencePath, EvidenceSettings, EvidenceStore};
-use model_factory::identity::{Digest, RunId};
-use model_factory::ledger::{Act, Fault, Ledger, LedgerSettings, Order, Outcome};
-use model_factory::lineage::LineageSettings;
-use model_factory::ops::{AtHand, Figures, Health};
-use model_factory::pulse::Pulse;
-use model_factory::run::State;
+use model_factory::adapters::evidence::{EvidencePath, EvidenceSettings, EvidenceStore};
+use model_factory::adapters::ledger::{Act, Error, Ledger, LedgerSettings, Order, Outcome};
+use model_factory::domain::contract::{SchemaName, schema_text};
+use model_factory::domain::identity::{Digest, RunId};
+use model_factory::domain::run::State;
+use model_factory::modelling::lineage::LineageSettings;
+use model_factory::tools::dev::PrivatePostgres;
+use model_factory::worker::http::console::Console;
+use model_factory::worker::http::{AtHand, Figures, Health};
+use model_factory::worker::liveness::Watchdog;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::collections::BTreeSet;
@@ -45,15 +45,15 @@ impl Site {
     async fn new() -> Self {
         let database = fresh_database().await;
         let ledger = ledger_on(&database, |_| {}).await;
-        Self::over(database, ledger, AtHand::default(), Pulse::new(Duration::from_hours(1))).await
+        Self::over(database, ledger, AtHand::default(), Watchdog::new(Duration::from_hours(1))).await
     }
 
-    async fn over(database: String, ledger: Ledger, at_hand: AtHand, pulse: Pulse) -> Self {
+    async fn over(database: String, ledger: Ledger, at_hand: AtHand, watchdog: Watchdog) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}", folder.path().display());
         let store = EvidenceStore::open(&EvidenceSettings { url, ..EvidenceSettings::default() }).unwrap();
         let (draining, drained) = watch::channel(false);
-        let health = Health { at_hand, pulse, draining: drained, figures: Figures::default() };
+        let health = Health { at_hand, watchdog, draining: drained, figures: Figures::default() };
         let console = Console::new(&ledger, Ok(store.clone()), health, "worker-1".to_owned()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -406,9 +406,9 @@ async fn workers_and_health_tell_who_holds_what_and_what_is_wrong() {
     let ledger = ledger_on(&database, |_| {}).await.telling(&lineage, 100_000);
     let mut at_hand = AtHand::default();
     at_hand.need("broker", || std::future::ready(Err("it is away".to_owned())));
-    let pulse = Pulse::new(Duration::ZERO);
-    let _stuck = pulse.of("relay");
-    let site = Site::over(database, ledger, at_hand, pulse).await;
+    let watchdog = Watchdog::new(Duration::ZERO);
+    let _stuck = watchdog.of("relay");
+    let site = Site::over(database, ledger, at_hand, watchdog).await;
     admit_one(&site.ledger, "held").await;
     admit_one(&site.ledger, "queued").await;
     let lease = site.ledger.claim("runner-7").await.unwrap().unwrap();
@@ -437,7 +437,7 @@ async fn the_server_refuses_what_the_console_would_write() {
     let console = site.ledger.for_the_console().unwrap();
     assert!(console.run(&run_id).await.unwrap().is_some());
     let refused = console.claim("w").await.unwrap_err();
-    assert!(matches!(&refused, Fault::Unavailable(why) if why.contains("read-only")), "{refused}");
+    assert!(matches!(&refused, Error::Unavailable(why) if why.contains("read-only")), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -447,7 +447,7 @@ async fn without_postgres_there_is_a_page_that_says_so() {
     let database = server.url("postgres");
     let ledger = Ledger::connect(&LedgerSettings { url: database.clone(), ..LedgerSettings::default() }).await.unwrap();
     ledger.migrate().await.unwrap();
-    let site = Site::over(database, ledger, AtHand::default(), Pulse::new(Duration::from_hours(1))).await;
+    let site = Site::over(database, ledger, AtHand::default(), Watchdog::new(Duration::from_hours(1))).await;
     assert!(site.page("/").await.contains("There are no runs yet."));
     drop(server);
     for path in ["/", "/dead-letters", "/workers", "/runs/tr_00000000000000000000000000000000"] {

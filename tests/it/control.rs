@@ -1,9 +1,9 @@
 //! Who may do what with a run, and whose turn it is.
 
 use crate::support::{admit_one, bring, fresh_database, ledger_on, request, revision};
-use model_factory::identity::RunId;
-use model_factory::ledger::{Act, Guarded, Lease, Ledger, Order, Outcome, PriorityRule, Step};
-use model_factory::run::{ExecutionMode, FailureCode, State, Transition};
+use model_factory::adapters::ledger::{Act, Guarded, Lease, Ledger, Order, Outcome, PriorityRule, Step};
+use model_factory::domain::identity::RunId;
+use model_factory::domain::run::{ExecutionMode, FailureCode, State, Transition};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -7,10 +7,10 @@ use arrow_array::{
     StringArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt16Array,
     UInt32Array, UInt64Array,
 };
-use model_factory::contract::{ColumnRoles, Feature, FeatureKind, Limits};
-use model_factory::dataset::read_table;
-use model_factory::pipeline::{Category, RowIds, Table};
-use model_factory::run::{Failure, FailureCode};
+use model_factory::adapters::dataset::read_table;
+use model_factory::domain::contract::{ColumnRoles, Feature, FeatureKind, Limits};
+use model_factory::domain::run::{Failure, FailureCode};
+use model_factory::modelling::{Category, RowIds, Table};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;

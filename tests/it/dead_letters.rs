@@ -1,9 +1,9 @@
 //! Refused records: what they carry, and the way back.
 
 use crate::support::{World, request};
-use model_factory::identity::Digest;
-use model_factory::ledger::Outcome;
-use model_factory::run::FailureCode;
+use model_factory::adapters::ledger::Outcome;
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::FailureCode;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

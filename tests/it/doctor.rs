@@ -2,7 +2,7 @@
 //! Kafka: the in-process broker does not describe its topics.
 
 use crate::support::{World, compacted_topic, forget_before, fresh_database, request, stand_at};
-use model_factory::signing::PrivateKey;
+use model_factory::adapters::signing::PrivateKey;
 use serde_json::Value;
 
 /// What the binary finds with these variables changed, and whether it called that sound.

@@ -2,9 +2,9 @@
 
 use crate::support::{World, unwatched};
 use bytes::Bytes;
-use model_factory::app;
-use model_factory::evidence::{EvidencePath, EvidenceSettings, EvidenceStore, PutFault};
-use model_factory::objects::S3Settings;
+use model_factory::adapters::evidence::{EvidencePath, EvidenceSettings, EvidenceStore, PutError};
+use model_factory::adapters::objects::S3Settings;
+use model_factory::worker;
 use object_store::ObjectStoreExt as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -49,7 +49,7 @@ async fn on_s3_a_name_never_changes_its_bytes() {
     assert!(store.put(&path("a.json"), Bytes::from_static(b"one")).await.unwrap().created);
     assert!(!store.put(&path("a.json"), Bytes::from_static(b"one")).await.unwrap().created);
     let drift = store.put(&path("a.json"), Bytes::from_static(b"two")).await.unwrap_err();
-    assert!(matches!(drift, PutFault::Drift { .. }), "{drift}");
+    assert!(matches!(drift, PutError::Drift { .. }), "{drift}");
     assert_eq!(store.find(&path("a.json"), 100).await.unwrap().unwrap(), "one");
     assert!(store.find(&path("b.json"), 100).await.unwrap().is_none());
 }
@@ -66,11 +66,11 @@ async fn on_s3_of_many_writers_exactly_one_wins() {
 
 #[tokio::test]
 async fn inputs_are_read_from_s3_inside_the_allow_list_only() {
-    use model_factory::contract::Reference;
-    use model_factory::dataset::{InputFault, InputSettings, Inputs};
+    use model_factory::adapters::dataset::{InputError, InputSettings, Inputs};
+    use model_factory::domain::contract::Reference;
     let Some((settings, _folder)) = settings("inputs") else { return };
     let bucket = settings.url.strip_prefix("s3://").unwrap().split('/').next().unwrap().to_owned();
-    let client = model_factory::objects::s3(&settings.s3, &bucket).unwrap();
+    let client = model_factory::adapters::objects::s3(&settings.s3, &bucket).unwrap();
     client.put(&"in/a.json".into(), Bytes::from_static(b"{}").into()).await.unwrap();
     client.put(&"out/a.json".into(), Bytes::from_static(b"{}").into()).await.unwrap();
     let inputs = Inputs::open(&InputSettings {
@@ -81,8 +81,8 @@ async fn inputs_are_read_from_s3_inside_the_allow_list_only() {
     .unwrap();
     let read = async |key: &str| inputs.document(&Reference::parse(&format!("s3://{bucket}/{key}")).unwrap()).await;
     assert_eq!(read("in/a.json").await.unwrap().0, "{}");
-    assert!(matches!(read("in/b.json").await, Err(InputFault::NotFound { .. })));
-    assert!(matches!(read("out/a.json").await, Err(InputFault::NotAllowed { .. })));
+    assert!(matches!(read("in/b.json").await, Err(InputError::NotFound { .. })));
+    assert!(matches!(read("out/a.json").await, Err(InputError::NotAllowed { .. })));
 }
 
 /// Takes one request and says that all is well, whatever its conditions were.

@@ -1,7 +1,7 @@
 //! `docs/failure-codes.md`: what every failure code means for people, as the code says it.
 
 use crate::support::{World, request};
-use model_factory::run::{Category, FailureCode, Guidance};
+use model_factory::domain::run::{Category, FailureCode, Guidance};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ A code stands in `reason` of a lifecycle event, in the header `mf_code` of a dea
 `model-factory runs explain ID` and `model-factory dead-letters show TOPIC/PARTITION/OFFSET` say what is to be done.
 `reproduce` and `score` use some of these codes for what they find themselves; there is no run then.
 
-This document is written by a test from the texts beside the codes (`src/run/guidance/`).
+This document is written by a test from the texts beside the codes (`src/domain/run/guidance/`).
 ";
 
 /// Parts of the document, in its order.
@@ -89,7 +89,7 @@ fn the_documentation_of_failure_codes_shows_every_one() {
     let found = std::fs::read_to_string(&place).unwrap_or_default();
     assert!(
         found == expected,
-        "docs/failure-codes.md does not say what src/run/guidance says; write it anew with\n  \
+        "docs/failure-codes.md does not say what src/domain/run/guidance says; write it anew with\n  \
          MODEL_FACTORY_BLESS=1 cargo test --test it failure_codes"
     );
     let anchors: BTreeSet<String> = expected

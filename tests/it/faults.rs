@@ -4,8 +4,8 @@
 use crate::checker::{History, check, collect, drained};
 use crate::support::{World, eventually, request, serve};
 use futures::StreamExt as _;
-use model_factory::faults::POINTS;
-use model_factory::run::State;
+use model_factory::domain::run::State;
+use model_factory::failpoints::POINTS;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -140,8 +140,8 @@ async fn scenario(point: &str, action: &str) -> History {
         // A lease that nobody holds any more.
         world.send(&sent).await;
         world.admit(sent.len()).await;
-        let lost = model_factory::ledger::LedgerSettings { lease_seconds: 1, ..world.config.ledger.clone() };
-        model_factory::ledger::Ledger::connect(&lost).await.unwrap().claim("lost").await.unwrap().unwrap();
+        let lost = model_factory::adapters::ledger::LedgerSettings { lease_seconds: 1, ..world.config.ledger.clone() };
+        model_factory::adapters::ledger::Ledger::connect(&lost).await.unwrap().claim("lost").await.unwrap().unwrap();
     } else {
         world.send(&sent).await;
     }

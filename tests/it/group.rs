@@ -2,8 +2,8 @@
 
 use crate::checker::{check, collect, drained};
 use crate::support::{Worker, World, data, eventually, fresh_database, own_topics, revision};
-use model_factory::kafka::{Outlet, Record};
-use model_factory::run::State;
+use model_factory::adapters::kafka::{Outlet, Record};
+use model_factory::domain::run::State;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::Write as _;

@@ -3,14 +3,16 @@
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
-use model_factory::contract::{CanarySpec, Feature, FeatureKind, Monotone, OwnershipBoundaries, TrainBuildRequest};
-use model_factory::dev::transactions::{TransactionSpec, write};
-use model_factory::identity::Digest;
-use model_factory::pipeline::{
+use model_factory::domain::contract::{
+    CanarySpec, Feature, FeatureKind, Monotone, OwnershipBoundaries, TrainBuildRequest,
+};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::FailureCode;
+use model_factory::modelling::{
     Fetched, LeakageReport, PlannedSplit, ResolvedAlgorithm, Sources, TrainPlan, Windows, resolve,
 };
-use model_factory::run::FailureCode;
-use model_factory::trainer::{Exit, Job, LEAKAGE_REPORT_FILE, TrainerCommand, run};
+use model_factory::tools::dev::transactions::{TransactionSpec, write};
+use model_factory::training::{Exit, Job, LEAKAGE_REPORT_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::sync::{Arc, LazyLock};

@@ -1,8 +1,10 @@
 //! The ledger against a real Postgres.
 
 use crate::support::{admit_one, arrival, fresh_database, ledger_on, revision as request};
-use model_factory::ledger::{Arrival, Coordinates, Guarded, Ledger, LedgerSettings, Outcome, Renewal, Sent, Step};
-use model_factory::run::{FailureCode, State, Transition};
+use model_factory::adapters::ledger::{
+    Arrival, Coordinates, Guarded, Ledger, LedgerSettings, Outcome, Renewal, Sent, Step,
+};
+use model_factory::domain::run::{FailureCode, State, Transition};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -219,7 +221,7 @@ async fn of_each_run_one_record_is_given_out_at_a_time_and_a_stale_relay_marks_n
     assert!(ledger.take_shards("r2").await.unwrap().is_empty(), "r1 holds them all");
     let rows = ledger.unsent(&shards, 10, 1_000).await.unwrap();
     assert_eq!(rows.len(), 1, "started waits for admitted");
-    let sent = |offset: i64, relay_shards: &[model_factory::ledger::Shard]| Sent {
+    let sent = |offset: i64, relay_shards: &[model_factory::adapters::ledger::Shard]| Sent {
         id: rows[0].id,
         kind: rows[0].kind,
         shard: relay_shards.iter().copied().find(|shard| shard.shard == rows[0].shard).unwrap(),
@@ -253,7 +255,7 @@ async fn a_database_of_another_release_is_refused() {
 async fn the_schema_that_people_read_is_the_one_that_migrations_make() {
     let url = fresh_database().await;
     ledger_on(&url, |_| {}).await;
-    let dump = std::process::Command::new(model_factory::dev::binaries().unwrap().join("pg_dump"))
+    let dump = std::process::Command::new(model_factory::tools::dev::binaries().unwrap().join("pg_dump"))
         .args(["--schema-only", "--no-owner", "--no-privileges", "--exclude-table=_sqlx_migrations"])
         .arg(&url)
         .output()

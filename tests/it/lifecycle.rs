@@ -2,10 +2,10 @@
 
 use crate::support::{Worker, World, eventually, request};
 use crate::trainer::children_in;
-use model_factory::dev::PrivatePostgres;
-use model_factory::kafka::{KafkaSettings, MockBroker};
-use model_factory::ledger::RunRecord;
-use model_factory::run::State;
+use model_factory::adapters::kafka::{KafkaSettings, MockBroker};
+use model_factory::adapters::ledger::RunRecord;
+use model_factory::domain::run::State;
+use model_factory::tools::dev::PrivatePostgres;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::future::ready;
@@ -92,13 +92,13 @@ async fn a_second_signal_stops_a_drain_at_once() {
 async fn a_run_that_cannot_be_stopped_is_given_back_all_the_same_and_another_worker_completes_it() {
     let world = World::new().await;
     let mark = world.folder.path().join("mark").display().to_string();
-    let fault = [
+    let error = [
         ("FAULT__POINT", "evaluate.before"),
         ("FAULT__ACTION", "stall"),
         ("FAULT__MARK", mark.as_str()),
         ("FAULT__DATABASE_PORT", "0"),
     ];
-    let mut stuck = start(&world, "stuck", &fault);
+    let mut stuck = start(&world, "stuck", &error);
     send(&world, "req-stuck-0001", "profiles/steady_training.yaml").await;
     says(&stuck, "a fault is injected").await;
     stuck.signal(Signal::SIGTERM);

@@ -2,12 +2,12 @@
 
 use crate::checker::{check, collect};
 use crate::support::{World, admit_one, data, eventually, fresh_database, ledger_on, request};
-use model_factory::contract::{SchemaName, check as fits};
-use model_factory::identity::RunId;
-use model_factory::kafka::{TopicNames, Topics};
-use model_factory::ledger::{Act, Guarded, Known, Lease, Ledger, Order, OutboxRow, Step};
-use model_factory::lineage::{Account, LineageSettings};
-use model_factory::run::{FailureCode, State, Transition};
+use model_factory::adapters::kafka::{TopicNames, Topics};
+use model_factory::adapters::ledger::{Act, Guarded, Known, Lease, Ledger, Order, OutboxRow, Step};
+use model_factory::domain::contract::{SchemaName, check as fits};
+use model_factory::domain::identity::RunId;
+use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::modelling::lineage::{Account, LineageSettings};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use std::collections::BTreeMap;
@@ -160,11 +160,15 @@ async fn only_what_is_acknowledged_under_its_fence_is_marked_and_one_event_of_a_
     };
     let (row, first) = given(ledger.unsent_lineage(&held, 10).await.unwrap());
     assert_eq!((first.as_str(), ledger.unsent(&held, 10, 1_000).await.unwrap().len()), ("START", 1));
-    let sent = |shards: &[model_factory::ledger::Shard]| model_factory::ledger::Sent {
+    let sent = |shards: &[model_factory::adapters::ledger::Shard]| model_factory::adapters::ledger::Sent {
         id: row.id,
         kind: row.kind,
         shard: shards.iter().copied().find(|shard| shard.shard == row.shard).unwrap(),
-        coordinates: model_factory::ledger::Coordinates { topic: "lineage".to_owned(), partition: 0, offset: 7 },
+        coordinates: model_factory::adapters::ledger::Coordinates {
+            topic: "lineage".to_owned(),
+            partition: 0,
+            offset: 7,
+        },
     };
     assert_eq!(ledger.mark_sent("r1", &[sent(&stale)]).await.unwrap(), 0);
     assert_eq!(ledger.mark_sent("r2", &[sent(&held)]).await.unwrap(), 1);

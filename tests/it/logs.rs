@@ -2,8 +2,8 @@
 //! whoever collects its traces is silent.
 
 use crate::support::{Worker, World, eventually, request};
-use model_factory::contract::{SchemaName, check};
-use model_factory::run::State;
+use model_factory::domain::contract::{SchemaName, check};
+use model_factory::domain::run::State;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::future::ready;
@@ -53,9 +53,9 @@ async fn every_line_is_as_its_schema_says_and_a_silent_receiver_of_traces_holds_
     assert!(!said.chars().any(|c| c == '\u{202e}' || (c.is_control() && c != '\n')), "{said}");
     let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &lines {
-        check(SchemaName::LogLine, line).unwrap_or_else(|fault| panic!("{fault}: {line}"));
+        check(SchemaName::LogLine, line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let target = line["target"].as_str().unwrap();
-        if target.starts_with("model_factory::runner") {
+        if target.starts_with("model_factory::worker::runner") {
             assert!(line["run.id"].is_string(), "{line}");
         }
     }

@@ -6,11 +6,11 @@ use crate::support::{
     Departure, OwnKafka, Worker, World, admit_one, eventually, fresh_database, ledger_on, own_topics_on, request,
     revision,
 };
-use model_factory::contract::OwnershipBoundaries;
-use model_factory::dev::PrivatePostgres;
-use model_factory::kafka::{Follower, KafkaSettings, MockBroker};
-use model_factory::relay::Relay;
-use model_factory::run::State;
+use model_factory::adapters::kafka::{Follower, KafkaSettings, MockBroker};
+use model_factory::domain::contract::OwnershipBoundaries;
+use model_factory::domain::run::State;
+use model_factory::tools::dev::PrivatePostgres;
+use model_factory::worker::relay::Relay;
 use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};

@@ -1,10 +1,10 @@
 //! One request becomes one published bundle.
 
 use crate::support::{World, request};
-use model_factory::contract::{BundlePublication, EventType, SchemaName, check};
-use model_factory::identity::Digest;
-use model_factory::ledger::Outcome;
-use model_factory::run::{FailureCode, State};
+use model_factory::adapters::ledger::Outcome;
+use model_factory::domain::contract::{BundlePublication, EventType, SchemaName, check};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::{FailureCode, State};
 use serde_json::{Value, json};
 
 fn with(request_id: &str, field: &str, value: Value) -> Vec<u8> {
@@ -72,7 +72,7 @@ async fn a_request_becomes_one_published_bundle_and_its_events_come_in_order() {
         ("gate_receipt", SchemaName::GateReceipt),
     ] {
         let bytes = std::fs::read(world.folder.path().join("evidence").join(&run.refs[role].reference)).unwrap();
-        check(schema, &serde_json::from_slice(&bytes).unwrap()).unwrap_or_else(|fault| panic!("{role}: {fault}"));
+        check(schema, &serde_json::from_slice(&bytes).unwrap()).unwrap_or_else(|error| panic!("{role}: {error}"));
     }
     let page = world.folder.path().join("evidence").join(&run.refs["report_page"].reference);
     let page = std::fs::read_to_string(page).unwrap();
@@ -123,12 +123,12 @@ async fn offsets_move_only_after_the_ledger_has_decided() {
     world.send(&[request("req-off-0001").to_string().into_bytes()]).await;
     // The ledger decides, and the worker dies before it settles: the record comes again and nothing changes.
     let admitted = world.admit(1).await;
-    let settled = model_factory::kafka::KafkaSettings { from: None, ..world.config.kafka.clone() };
+    let settled = model_factory::adapters::kafka::KafkaSettings { from: None, ..world.config.kafka.clone() };
     world.config.kafka.group_id.push_str("-again");
     assert_eq!(world.admit(1).await, admitted);
     assert_eq!(world.drain().await, 1, "one event: request.admitted");
     // The group that settled is not given the record again.
-    let mut inbox = model_factory::kafka::Inbox::subscribe(&settled).await.unwrap();
+    let mut inbox = model_factory::adapters::kafka::Inbox::subscribe(&settled).await.unwrap();
     assert!(inbox.next_batch(10, std::time::Duration::from_secs(3)).await.unwrap().is_empty());
     inbox.close().await;
 }
@@ -138,8 +138,10 @@ async fn a_group_that_never_committed_has_to_say_where_it_starts() {
     let world = World::new().await;
     let mut settings = world.config.kafka.clone();
     settings.from = None;
-    let Err(fault) = model_factory::kafka::Inbox::subscribe(&settings).await else { panic!("it started somewhere") };
-    assert!(fault.to_string().contains("--from earliest"), "{fault}");
+    let Err(error) = model_factory::adapters::kafka::Inbox::subscribe(&settings).await else {
+        panic!("it started somewhere")
+    };
+    assert!(error.to_string().contains("--from earliest"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,9 @@
 //! Forgetting: what goes, what stays, and that whatever comes again is recognised as before.
 
 use crate::support::{World, arrival, as_role, bring, count, eventually, fresh_database, ledger_on, revision, sql};
-use model_factory::ledger::{Ledger, LedgerSettings, Outcome, Pruned, Step};
-use model_factory::lineage::LineageSettings;
-use model_factory::run::{FailureCode, State, Transition};
+use model_factory::adapters::ledger::{Ledger, LedgerSettings, Outcome, Pruned, Step};
+use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::modelling::lineage::LineageSettings;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::time::Duration;

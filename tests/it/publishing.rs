@@ -2,10 +2,10 @@
 
 use crate::checker::{check, collect, drained};
 use crate::support::{Departure, OwnKafka, World, eventually, fresh_database, ledger_on, own_topics_on, request};
-use model_factory::ledger::{Act, Order};
-use model_factory::run::State;
-use model_factory::runner::{Runner, RunnerOutcome};
-use model_factory::trainer::TrainerCommand;
+use model_factory::adapters::ledger::{Act, Order};
+use model_factory::domain::run::State;
+use model_factory::training::TrainerCommand;
+use model_factory::worker::runner::{Runner, RunnerOutcome};
 use sqlx::{Connection as _, PgConnection};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

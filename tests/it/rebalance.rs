@@ -1,9 +1,9 @@
 //! Partitions move from member to member while records are in hand.
 
 use crate::support::{committed, eventually, fresh_database, ledger_on, own_topics, revision};
-use model_factory::contract::AllowList;
-use model_factory::kafka::{Inbound, Inbox, KafkaSettings, Outlet, Record, StartAt};
-use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use model_factory::adapters::kafka::{Inbound, Inbox, KafkaSettings, Outlet, Record, StartAt};
+use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use model_factory::domain::contract::AllowList;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -2,12 +2,12 @@
 
 use crate::checker::{check as violations, collect};
 use crate::support::{World, asks_the_registry, request, said};
-use model_factory::contract::{SchemaName, check};
-use model_factory::identity::Digest;
-use model_factory::kafka::Inbound;
-use model_factory::ledger::RunRecord;
-use model_factory::registry::Heard;
-use model_factory::run::State;
+use model_factory::adapters::kafka::Inbound;
+use model_factory::adapters::ledger::RunRecord;
+use model_factory::domain::contract::{SchemaName, check};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::State;
+use model_factory::worker::registry::Heard;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::path::PathBuf;

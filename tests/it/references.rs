@@ -1,8 +1,8 @@
 //! What may be opened, and how: no redirect, no place outside, no scheme without its client.
 
-use model_factory::contract::Reference;
-use model_factory::dataset::{InputFault, InputSettings, Inputs};
-use model_factory::objects::S3Settings;
+use model_factory::adapters::dataset::{InputError, InputSettings, Inputs};
+use model_factory::adapters::objects::S3Settings;
+use model_factory::domain::contract::Reference;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -59,7 +59,7 @@ fn s3(endpoint: &str, folder: &std::path::Path) -> InputSettings {
     }
 }
 
-async fn read(settings: &InputSettings, reference: &str) -> Result<bytes::Bytes, InputFault> {
+async fn read(settings: &InputSettings, reference: &str) -> Result<bytes::Bytes, InputError> {
     let inputs = Inputs::open(settings).unwrap();
     inputs.document(&Reference::parse(reference).unwrap()).await.map(|(bytes, _)| bytes)
 }
@@ -75,8 +75,8 @@ async fn a_store_that_sends_readers_elsewhere_is_not_followed() {
         let answer =
             format!("HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let store = serve(answer).await;
-        let fault = read(&s3(&store.url, folder.path()), "s3://bucket/in/m.json").await.unwrap_err();
-        assert!(matches!(fault, InputFault::Unavailable { .. }), "{status}: {fault}");
+        let error = read(&s3(&store.url, folder.path()), "s3://bucket/in/m.json").await.unwrap_err();
+        assert!(matches!(error, InputError::Unavailable { .. }), "{status}: {error}");
         assert!(!store.asked.lock().unwrap().is_empty());
         assert!(elsewhere.asked.lock().unwrap().is_empty(), "{status} was followed");
     }
@@ -101,20 +101,20 @@ async fn a_prefix_that_this_build_cannot_read_is_refused_at_the_start() {
 #[cfg(feature = "gcp")]
 #[tokio::test]
 async fn google_cloud_storage_is_read_at_its_endpoint() {
-    use model_factory::objects::GcsSettings;
+    use model_factory::adapters::objects::GcsSettings;
     let server = document().await;
     let gcs =
         GcsSettings { endpoint: Some(server.url.clone()), anonymous: true, allow_http: true, ..GcsSettings::default() };
     let settings = InputSettings { allow: vec!["gs://bucket/in".to_owned()], gcs, ..InputSettings::default() };
     assert_eq!(read(&settings, "gs://bucket/in/m.json").await.unwrap(), "{}");
     assert_eq!(*server.asked.lock().unwrap(), ["GET /bucket/in%2Fm.json HTTP/1.1"]);
-    assert!(matches!(read(&settings, "gs://bucket/out/m.json").await, Err(InputFault::NotAllowed { .. })));
+    assert!(matches!(read(&settings, "gs://bucket/out/m.json").await, Err(InputError::NotAllowed { .. })));
 }
 
 #[cfg(feature = "azure")]
 #[tokio::test]
 async fn azure_blob_storage_is_read_at_its_endpoint() {
-    use model_factory::objects::AzureSettings;
+    use model_factory::adapters::objects::AzureSettings;
     let server = document().await;
     let azure = AzureSettings {
         account: Some("account".to_owned()),
@@ -127,6 +127,6 @@ async fn azure_blob_storage_is_read_at_its_endpoint() {
     assert_eq!(read(&settings, "az://container/in/m.json").await.unwrap(), "{}");
     assert_eq!(*server.asked.lock().unwrap(), ["GET /container/in/m.json HTTP/1.1"]);
     let nameless = InputSettings { azure: AzureSettings::default(), ..settings };
-    let fault = read(&nameless, "az://container/in/m.json").await.unwrap_err();
-    assert!(fault.to_string().contains("[inputs.azure] account"), "{fault}");
+    let error = read(&nameless, "az://container/in/m.json").await.unwrap_err();
+    assert!(error.to_string().contains("[inputs.azure] account"), "{error}");
 }

@@ -2,10 +2,10 @@
 
 use crate::checker::{check, collect};
 use crate::support::{World, asks_the_registry, committed, ledger_on, request, said};
-use model_factory::kafka::KafkaSettings;
-use model_factory::ledger::{Act, Answered, Guarded, Order, RunRecord, Step};
-use model_factory::registry::{Heard, RegistryOutcome};
-use model_factory::run::{FailureCode, State, Transition};
+use model_factory::adapters::kafka::KafkaSettings;
+use model_factory::adapters::ledger::{Act, Answered, Guarded, Order, RunRecord, Step};
+use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::worker::registry::{Heard, RegistryOutcome};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -192,7 +192,10 @@ async fn while_postgres_is_away_nothing_of_the_registrys_topic_is_settled() {
     let topics = &world.config.kafka.topics;
     let registry = KafkaSettings {
         group_id: format!("{}-registry", world.config.kafka.group_id),
-        topics: model_factory::kafka::TopicNames { requests: topics.registry_lifecycle.clone(), ..topics.clone() },
+        topics: model_factory::adapters::kafka::TopicNames {
+            requests: topics.registry_lifecycle.clone(),
+            ..topics.clone()
+        },
         ..world.config.kafka.clone()
     };
     let mut listener = world.listener().await;

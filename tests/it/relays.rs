@@ -3,9 +3,9 @@
 use crate::checker::{check, collect};
 use crate::support::{Worker, World, admit_one, eventually, fresh_database, ledger_on, request, revision};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model_factory::contract::OwnershipBoundaries;
-use model_factory::kafka::{Follower, KafkaSettings, MockBroker};
-use model_factory::relay::{Relay, RelayOutcome};
+use model_factory::adapters::kafka::{Follower, KafkaSettings, MockBroker};
+use model_factory::domain::contract::OwnershipBoundaries;
+use model_factory::worker::relay::{Relay, RelayOutcome};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};

@@ -1,10 +1,10 @@
 //! What fits together and what does not: every check of resolving has its code, and says what to do.
 
 use crate::support::data;
-use model_factory::contract::{OwnershipBoundaries, TrainBuildRequest};
-use model_factory::identity::Digest;
-use model_factory::pipeline::{Fetched, Sources, TrainPlan, resolve};
-use model_factory::run::{Failure, FailureCode};
+use model_factory::domain::contract::{OwnershipBoundaries, TrainBuildRequest};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::{Failure, FailureCode};
+use model_factory::modelling::{Fetched, Sources, TrainPlan, resolve};
 use serde_json::{Value, json};
 
 /// Documents that fit together, to be spoiled one at a time. JSON is YAML too.

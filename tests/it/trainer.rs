@@ -2,11 +2,11 @@
 
 use crate::support::data;
 use bytes::Bytes;
-use model_factory::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
-use model_factory::identity::Digest;
-use model_factory::pipeline::{Fetched, Sources, TrainPlan, resolve};
-use model_factory::run::FailureCode;
-use model_factory::trainer::{Exit, Job, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use model_factory::domain::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::FailureCode;
+use model_factory::modelling::{Fetched, Sources, TrainPlan, resolve};
+use model_factory::training::{Exit, Job, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;

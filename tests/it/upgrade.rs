@@ -2,9 +2,9 @@
 //! this one's, and statements of a worker that knows only the first.
 
 use crate::support::{World, bring, fresh_database, request, revision};
-use model_factory::identity::RunId;
-use model_factory::ledger::{Fault, Guarded, Ledger, LedgerSettings, Outcome, Step};
-use model_factory::run::{FailureCode, State, Transition};
+use model_factory::adapters::ledger::{Error, Guarded, Ledger, LedgerSettings, Outcome, Step};
+use model_factory::domain::identity::RunId;
+use model_factory::domain::run::{FailureCode, State, Transition};
 use serde_json::{Value, json};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection as _, PgConnection, SqlSafeStr as _};
@@ -28,9 +28,9 @@ async fn connect(url: &str) -> Ledger {
     Ledger::connect(&settings).await.unwrap()
 }
 
-fn refused(checked: Result<(), Fault>) -> String {
+fn refused(checked: Result<(), Error>) -> String {
     match checked {
-        Err(Fault::Refused(why)) => why,
+        Err(Error::Refused(why)) => why,
         other => panic!("{other:?}"),
     }
 }

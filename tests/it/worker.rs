@@ -3,7 +3,7 @@
 use crate::checker::{check, collect, drained};
 use crate::support::{World, eventually, request};
 use crate::trainer::children_in;
-use model_factory::run::State;
+use model_factory::domain::run::State;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

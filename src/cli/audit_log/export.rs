@@ -1,9 +1,9 @@
 //! `model-factory audit export`.
 
+use crate::adapters::ledger::Ledger;
 use crate::config::Config;
-use crate::identity::RunId;
-use crate::ledger::Ledger;
-use crate::logbook::{Block, Ending, Line};
+use crate::domain::audit_log::{Block, Ending, Line};
+use crate::domain::identity::RunId;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use std::io::{BufWriter, Write};

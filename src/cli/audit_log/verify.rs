@@ -1,11 +1,11 @@
 //! `model-factory audit verify`.
 
+use crate::adapters::ledger::{AuditVerdict, Ledger};
 use crate::cli::progress::Bar;
 use crate::cli::table::{Output, json_lines};
 use crate::config::Config;
-use crate::identity::RunId;
-use crate::ledger::{AuditVerdict, Ledger};
-use crate::logbook::{Block, Broken, Chain, Head, Line, read_line};
+use crate::domain::audit_log::{Block, Broken, Chain, Head, Line, read_line};
+use crate::domain::identity::RunId;
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
@@ -192,7 +192,7 @@ fn lines(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Line
     }))
 }
 
-fn ending(path: &Path) -> anyhow::Result<crate::logbook::Ending> {
+fn ending(path: &Path) -> anyhow::Result<crate::domain::audit_log::Ending> {
     let mut found = None;
     for line in lines(path)? {
         ensure!(found.is_none(), "{}: something stands behind the last line of the export", path.display());

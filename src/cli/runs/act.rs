@@ -1,9 +1,9 @@
 //! `runs cancel`, `runs retry-publish`, `runs requeue`: an operator's word, recorded with its reason.
 
 use super::find;
+use crate::adapters::ledger::{Act, Ledger, Order};
 use crate::cli::actor::ActorArgs;
 use crate::cli::table::{Output, json_lines};
-use crate::ledger::{Act, Ledger, Order};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;

@@ -1,10 +1,10 @@
 //! `runs explain`: why requests are one run, why others that look the same are not, and what the run's last
 //! failure asks for.
 
+use crate::adapters::ledger::{Ledger, RunRecord};
 use crate::cli::table::{Output, Table, json_lines};
-use crate::contract::{Apart, Joined, TrainBuildRequest};
-use crate::ledger::{Ledger, RunRecord};
-use crate::run::{FailureCode, Guidance};
+use crate::domain::contract::{Apart, Joined, TrainBuildRequest};
+use crate::domain::run::{FailureCode, Guidance};
 use serde_json::{Value, json};
 use std::io::Write;
 

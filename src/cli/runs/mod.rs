@@ -5,10 +5,10 @@ mod explain;
 mod watch;
 
 use super::table::{Output, Table, json_lines};
+use crate::adapters::ledger::{Act, Ledger, RunRecord};
 use crate::config::Config;
-use crate::identity::RunId;
-use crate::ledger::{Act, Ledger, RunRecord};
-use crate::run::State;
+use crate::domain::identity::RunId;
+use crate::domain::run::State;
 use anyhow::Context as _;
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};

@@ -1,11 +1,11 @@
 //! `runs watch`: a run's steps and the progress of its trainer as they happen, until nothing more will by itself.
 
 use super::find;
+use crate::adapters::ledger::{Ledger, RunRecord, TransitionRecord};
 use crate::cli::progress::Narrator;
 use crate::cli::table::{Output, json_lines};
-use crate::identity::RunId;
-use crate::ledger::{Ledger, RunRecord, TransitionRecord};
-use crate::run::{FailureCode, State};
+use crate::domain::identity::RunId;
+use crate::domain::run::{FailureCode, State};
 use anyhow::Context as _;
 use chrono::SecondsFormat;
 use clap::Args;

@@ -1,9 +1,9 @@
 //! One signed bundle a test process, and copies of it to be tampered with.
 
 use crate::support::{World, request};
-use model_factory::identity::{Digest, document_bytes};
-use model_factory::pipeline::{BundleManifest, SIGNATURE_FILE};
-use model_factory::signing::PrivateKey;
+use model_factory::adapters::signing::PrivateKey;
+use model_factory::domain::identity::{Digest, document_bytes};
+use model_factory::modelling::{BundleManifest, SIGNATURE_FILE};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,13 +5,13 @@ use crate::support::{World, data, request};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
-use model_factory::audit::Expected;
-use model_factory::contract::Limits;
-use model_factory::identity::{Digest, document_bytes};
-use model_factory::pipeline::{IdColumn, ParityOrigin, ParityVectors, TrainPlan};
-use model_factory::run::FailureCode;
-use model_factory::scoring::{Refusal, ScoreOrder, Scorer};
-use model_factory::trainer::{self, Exit, Job, MODEL_FILE, SCORES_FILE, ScoringJob, Step, TrainerCommand};
+use model_factory::domain::contract::Limits;
+use model_factory::domain::identity::{Digest, document_bytes};
+use model_factory::domain::run::FailureCode;
+use model_factory::modelling::{IdColumn, ParityOrigin, ParityVectors, TrainPlan};
+use model_factory::tools::score::{Refusal, ScoreOrder, Scorer};
+use model_factory::tools::verify::Expected;
+use model_factory::training::{self, Exit, Job, MODEL_FILE, SCORES_FILE, ScoringJob, Step, TrainerCommand};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
@@ -334,7 +334,7 @@ async fn a_commands_model_scores_by_the_codes_that_it_was_told_if_it_gives_the_c
         };
         fs::write(work.path().join(Job::FILE), document_bytes(&job)).unwrap();
         let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(Step::Score);
-        trainer::run(&command, work.path(), &job.limits, std::future::pending(), |_| {}).await.unwrap()
+        training::run(&command, work.path(), &job.limits, std::future::pending(), |_| {}).await.unwrap()
     };
     // Another library's exponential function, and another function of the trees.
     assert_eq!(ended(5e-7).await, Exit::Finished);

@@ -1,10 +1,10 @@
 //! What can be done to a bundle, and the link that must break.
 
 use super::folder::Tampered;
-use model_factory::audit::Link;
-use model_factory::identity::{Digest, RunId};
-use model_factory::pipeline::eval_report_id;
-use model_factory::signing::PrivateKey;
+use model_factory::adapters::signing::PrivateKey;
+use model_factory::domain::identity::{Digest, RunId};
+use model_factory::modelling::eval_report_id;
+use model_factory::tools::verify::Link;
 use serde_json::json;
 use std::fs;
 

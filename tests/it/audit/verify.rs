@@ -2,8 +2,8 @@
 
 use super::tampering::TAMPERINGS;
 use super::{Tampered, bundle};
-use model_factory::audit::{Expected, Link, verify};
-use model_factory::identity::Digest;
+use model_factory::domain::identity::Digest;
+use model_factory::tools::verify::{Expected, Link, verify};
 use serde_json::Value;
 use std::process::Command;
 

@@ -2,9 +2,9 @@
 
 use super::{acts, assert_holds, blocks, verify};
 use crate::support::{World, arrival, count, fresh_database, ledger_on, request, revision};
-use model_factory::ledger::{Act, Order, Outcome, Step};
-use model_factory::logbook::ActKind;
-use model_factory::run::{FailureCode, Transition};
+use model_factory::adapters::ledger::{Act, Order, Outcome, Step};
+use model_factory::domain::audit_log::ActKind;
+use model_factory::domain::run::{FailureCode, Transition};
 use sqlx::{Connection as _, PgConnection};
 use std::time::Duration;
 

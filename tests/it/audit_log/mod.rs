@@ -7,10 +7,10 @@ mod reconciliation;
 mod tampering;
 mod told;
 
-use model_factory::contract::{SchemaName, check};
-use model_factory::identity::canonical_json;
-use model_factory::ledger::{AuditVerdict, Ledger};
-use model_factory::logbook::{Act, ActKind, Block, Body};
+use model_factory::adapters::ledger::{AuditVerdict, Ledger};
+use model_factory::domain::audit_log::{Act, ActKind, Block, Body};
+use model_factory::domain::contract::{SchemaName, check};
+use model_factory::domain::identity::canonical_json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Every block; each agrees with the schema, and is canonical.

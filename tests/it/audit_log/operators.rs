@@ -2,11 +2,11 @@
 
 use super::{acts, assert_holds, only, verify};
 use crate::support::{World, admit_one, as_role, bring, fresh_database, grant_roles, ledger_on, revision, sql};
-use model_factory::contract::EvidenceRef;
-use model_factory::identity::Digest;
-use model_factory::ledger::{Ledger, LedgerSettings, Step};
-use model_factory::logbook::{Act, ActKind, Actor, ActorKind};
-use model_factory::run::{FailureCode, Transition};
+use model_factory::adapters::ledger::{Ledger, LedgerSettings, Step};
+use model_factory::domain::audit_log::{Act, ActKind, Actor, ActorKind};
+use model_factory::domain::contract::EvidenceRef;
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::{FailureCode, Transition};
 use serde_json::json;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};

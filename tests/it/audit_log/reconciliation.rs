@@ -1,9 +1,9 @@
 //! Reconciliation: real runs counted, what does not add up named, and the document kept as evidence.
 
 use crate::support::{World, request, sql};
-use model_factory::contract::{SchemaName, check};
-use model_factory::identity::Digest;
-use model_factory::logbook::AnomalyCode;
+use model_factory::domain::audit_log::AnomalyCode;
+use model_factory::domain::contract::{SchemaName, check};
+use model_factory::domain::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -4,11 +4,11 @@ use super::{acts, assert_holds, blocks, only};
 use crate::support::{
     World, admit_one, arrival, asks_the_registry, bring, fresh_database, ledger_on, request, revision, said,
 };
-use model_factory::contract::{EventProgress, EvidenceRef};
-use model_factory::identity::Digest;
-use model_factory::ledger::{Act as Command, Guarded, Order, Outcome, Step};
-use model_factory::logbook::{Act, ActKind, Actor, ActorKind};
-use model_factory::run::{FailureCode, State, Transition};
+use model_factory::adapters::ledger::{Act as Command, Guarded, Order, Outcome, Step};
+use model_factory::domain::audit_log::{Act, ActKind, Actor, ActorKind};
+use model_factory::domain::contract::{EventProgress, EvidenceRef};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::{FailureCode, State, Transition};
 use serde_json::json;
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use super::history::{Decided, History, Run, Seen, Stepped};
 use crate::support::World;
-use model_factory::identity::Digest;
+use model_factory::domain::identity::Digest;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};

@@ -2,7 +2,7 @@
 
 use super::history::{History, Run, Seen, Stepped};
 use super::lineage::lineage_is_told_once_and_in_order;
-use model_factory::identity::Digest;
+use model_factory::domain::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

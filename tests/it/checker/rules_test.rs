@@ -2,7 +2,7 @@
 
 use super::history::{Decided, History, Run, Seen, Stepped};
 use super::rules::check;
-use model_factory::identity::Digest;
+use model_factory::domain::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

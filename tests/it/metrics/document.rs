@@ -1,7 +1,7 @@
 //! `docs/metrics.md`: every metric, as the catalogue says it, with the alerts that look at it.
 
 use super::described;
-use model_factory::meter::{Described, Legend, Values};
+use model_factory::telemetry::metrics::{Described, Legend, Values};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

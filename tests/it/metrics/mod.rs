@@ -6,8 +6,8 @@ mod document;
 mod scraped;
 mod worker;
 
-use model_factory::meter::{CATALOGUE, Described, Values};
-use model_factory::run::FailureCode;
+use model_factory::domain::run::FailureCode;
+use model_factory::telemetry::metrics::{CATALOGUE, Described, Values};
 use std::collections::BTreeSet;
 
 /// Every metric, by subject.

@@ -3,8 +3,8 @@
 use super::described;
 use super::scraped::Scraped;
 use crate::support::{Worker, World, data, eventually, request};
-use model_factory::dev::PrivatePostgres;
-use model_factory::run::FailureCode;
+use model_factory::domain::run::FailureCode;
+use model_factory::tools::dev::PrivatePostgres;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;

@@ -3,9 +3,9 @@
 use super::inputs;
 use super::row::{Row, ends};
 use super::stage::{ask, ask_with, bytes};
-use model_factory::contract::{SchemaName, schema_text};
-use model_factory::identity::Digest;
-use model_factory::run::FailureCode as C;
+use model_factory::domain::contract::{SchemaName, schema_text};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 
 const PIN: &str = "pin a bundle that is there under its digest, ask with that profile";

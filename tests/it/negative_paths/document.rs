@@ -1,7 +1,7 @@
 //! The rows as `docs/negative-paths.md` shows them.
 
 use super::row::{Bring, Leaves, Row, Told};
-use model_factory::run::FailureCode;
+use model_factory::domain::run::FailureCode;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;

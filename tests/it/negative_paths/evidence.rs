@@ -3,9 +3,9 @@
 use super::row::{Bring, Leaves, Row, Told, brings_down};
 use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
-use model_factory::contract::EventType as E;
-use model_factory::run::{FailureCode as C, State};
-use model_factory::signing::PrivateKey;
+use model_factory::adapters::signing::PrivateKey;
+use model_factory::domain::contract::EventType as E;
+use model_factory::domain::run::{FailureCode as C, State};
 use serde_json::json;
 
 const OPERATOR: &str = "tell the operator: restore the evidence, then ask for the publication again";

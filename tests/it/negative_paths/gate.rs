@@ -4,8 +4,8 @@ use super::inputs;
 use super::row::{Bring, Leaves, Row};
 use super::stage::{ask, bytes};
 use crate::support::data;
-use model_factory::contract::EventType as E;
-use model_factory::run::{FailureCode as C, State};
+use model_factory::domain::contract::EventType as E;
+use model_factory::domain::run::{FailureCode as C, State};
 use serde_json::json;
 
 pub fn rows() -> Vec<Row> {

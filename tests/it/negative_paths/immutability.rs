@@ -4,9 +4,9 @@ use super::inputs;
 use super::row::{Bring, Leaves, Row, Told, brings_down};
 use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
-use model_factory::contract::EventType as E;
-use model_factory::run::{FailureCode as C, State};
-use model_factory::runner::RunnerOutcome;
+use model_factory::domain::contract::EventType as E;
+use model_factory::domain::run::{FailureCode as C, State};
+use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 
 const WHO: &str = "tell the operator; ask under another revision";

@@ -2,7 +2,7 @@
 
 use crate::support::data;
 use arrow_array::{ArrayRef, RecordBatch};
-use model_factory::identity::Digest;
+use model_factory::domain::identity::Digest;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};

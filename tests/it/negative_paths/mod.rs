@@ -20,8 +20,8 @@ mod verify;
 mod wrapped;
 
 use futures::FutureExt as _;
-use model_factory::contract::EventType;
-use model_factory::run::{Aftermath as A, FailureCode, State};
+use model_factory::domain::contract::EventType;
+use model_factory::domain::run::{Aftermath as A, FailureCode, State};
 use row::{Leaves, Row};
 use stage::Stage;
 use std::collections::{BTreeMap, BTreeSet};

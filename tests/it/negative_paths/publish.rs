@@ -5,11 +5,11 @@ use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes};
 use crate::support::{data, said};
 use futures::FutureExt as _;
-use model_factory::contract::EventType as E;
-use model_factory::ledger::Answered;
-use model_factory::registry::Heard;
-use model_factory::run::{FailureCode as C, State};
-use model_factory::runner::RunnerOutcome;
+use model_factory::adapters::ledger::Answered;
+use model_factory::domain::contract::EventType as E;
+use model_factory::domain::run::{FailureCode as C, State};
+use model_factory::worker::registry::Heard;
+use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 
 const FORCED: &str = "nothing: the bundle may not be announced; the operator looks for who changed the ledger";

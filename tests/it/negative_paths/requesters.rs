@@ -4,9 +4,9 @@ use super::row::{Bring, Leaves, Row, refused};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
 use crate::support::event;
 use futures::FutureExt as _;
-use model_factory::ledger::Outcome;
-use model_factory::run::FailureCode as C;
-use model_factory::signing::{PrivateKey, RequesterPrivateKey};
+use model_factory::adapters::ledger::Outcome;
+use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
+use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -172,7 +172,7 @@ async fn foreign_run(stage: &mut Stage) -> Brought {
     order["requester_principal"] = json!("evaluator");
     let refused = stage.bring(&bytes(&order)).await;
     let run = stage.world.ledger.run(&queued.run_id()).await.unwrap().unwrap();
-    assert_eq!(run.state, model_factory::run::State::Queued, "it stays as it was");
+    assert_eq!(run.state, model_factory::domain::run::State::Queued, "it stays as it was");
     refused
 }
 

@@ -2,8 +2,8 @@
 
 use super::row::{Bring, Leaves, Row, refused, unreadable};
 use super::stage::{ask, ask_with, bytes};
-use model_factory::contract::MAX_MESSAGE_BYTES;
-use model_factory::run::FailureCode as C;
+use model_factory::domain::contract::MAX_MESSAGE_BYTES;
+use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 
 const MEND: &str = "mend the field that the pointer names, send again";

@@ -4,7 +4,7 @@ use super::inputs;
 use super::row::{Row, ends};
 use super::stage::{ask_with, bytes};
 use crate::support::data;
-use model_factory::run::FailureCode as C;
+use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 
 const LATER: &str = "nothing: it is tried again; after the bound, provide it and ask an operator for `runs requeue`";

@@ -2,8 +2,8 @@
 
 use super::stage::{Brought, Stage};
 use futures::future::LocalBoxFuture;
-use model_factory::contract::EventType;
-use model_factory::run::{FailureCode, State};
+use model_factory::domain::contract::EventType;
+use model_factory::domain::run::{FailureCode, State};
 
 /// A row of the matrix.
 pub struct Row {

@@ -5,7 +5,7 @@ use super::row::{Row, ends};
 use super::stage::ask_with;
 use crate::support::data;
 use arrow_array::{ArrayRef, StringArray, UInt8Array};
-use model_factory::run::FailureCode as C;
+use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 use std::sync::Arc;
 

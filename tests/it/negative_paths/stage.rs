@@ -2,13 +2,13 @@
 //! faults in ledger and store.
 
 use crate::support::{World, asks_the_registry, ledger_on, request};
-use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
-use model_factory::identity::RunId;
-use model_factory::intake::{Intake, IntakeOutcome};
-use model_factory::kafka::{Inbound, KafkaSettings};
-use model_factory::ledger::Outcome;
-use model_factory::relay::{Relay, RelayFault};
-use model_factory::runner::{Runner, RunnerOutcome};
+use model_factory::adapters::kafka::{Inbound, KafkaSettings};
+use model_factory::adapters::ledger::Outcome;
+use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
+use model_factory::domain::identity::RunId;
+use model_factory::worker::intake::{Intake, IntakeOutcome};
+use model_factory::worker::relay::{Relay, RelayError};
+use model_factory::worker::runner::{Runner, RunnerOutcome};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::path::PathBuf;
@@ -159,7 +159,7 @@ impl Stage {
         let cut_off = Relay::new(&nowhere, self.world.ledger.clone(), boundaries, "cut-off".to_owned()).unwrap();
         std::mem::replace(&mut self.relay, cut_off).close().await;
         let sent = self.relay.relay_once().await;
-        assert!(matches!(sent, Err(RelayFault::Kafka(_))), "{sent:?}");
+        assert!(matches!(sent, Err(RelayError::Kafka(_))), "{sent:?}");
         std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
     }
 
@@ -233,13 +233,13 @@ impl Stage {
         role: &str,
         document: &str,
         change: impl FnOnce(&mut Value),
-    ) -> model_factory::identity::Digest {
+    ) -> model_factory::domain::identity::Digest {
         let path = self.evidence(run_id, document);
         let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         change(&mut value);
         let forged = bytes(&value);
         std::fs::write(&path, &forged).unwrap();
-        let digest = model_factory::identity::Digest::of(&forged);
+        let digest = model_factory::domain::identity::Digest::of(&forged);
         self.set(run_id, &format!("refs = jsonb_set(refs, '{{{role},sha256}}', '\"{digest}\"')")).await;
         digest
     }
@@ -248,7 +248,7 @@ impl Stage {
     pub async fn passed(&mut self, id: &str) -> Brought {
         let brought = self.bring_and_work(&bytes(&ask(id))).await;
         let run = self.world.ledger.run(&brought.run_id()).await.unwrap().unwrap();
-        assert_eq!(run.state, model_factory::run::State::Pass, "{id}: {:?}", run.reason_message);
+        assert_eq!(run.state, model_factory::domain::run::State::Pass, "{id}: {:?}", run.reason_message);
         brought
     }
 

@@ -3,11 +3,11 @@
 use super::row::{Bring, Leaves, Row, Told};
 use super::stage::{Brought, KEY, Stage};
 use crate::support::{World, request};
-use model_factory::contract::EventType;
-use model_factory::identity::{Digest, RunId};
-use model_factory::ledger::Outcome;
-use model_factory::run::{FailureCode, State};
-use model_factory::runner::RunnerOutcome;
+use model_factory::adapters::ledger::Outcome;
+use model_factory::domain::contract::EventType;
+use model_factory::domain::identity::{Digest, RunId};
+use model_factory::domain::run::{FailureCode, State};
+use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 
 /// Brings a row about and checks everything that it must leave; says which row it is where it does not.
@@ -67,7 +67,7 @@ async fn check_refusal(stage: &mut Stage, code: FailureCode, brought: &Brought, 
 
     let source = format!("refused:{}/0/{}", stage.world.config.kafka.topics.requests, brought.offset);
     let rejected = EventType::RequestRejected;
-    let id = model_factory::contract::event_id(&source, 1, rejected);
+    let id = model_factory::domain::contract::event_id(&source, 1, rejected);
     let told = stage.events(|event| event.event_id == id);
     assert_eq!(told.len(), usize::from(left.told), "{told:?}");
     for event in told {
@@ -77,7 +77,10 @@ async fn check_refusal(stage: &mut Stage, code: FailureCode, brought: &Brought, 
     }
 }
 
-fn letters_of<'a>(stage: &'a Stage, brought: &Brought) -> impl Iterator<Item = &'a model_factory::kafka::Inbound> {
+fn letters_of<'a>(
+    stage: &'a Stage,
+    brought: &Brought,
+) -> impl Iterator<Item = &'a model_factory::adapters::kafka::Inbound> {
     let offset = brought.offset.to_string();
     stage.dead_letters.iter().filter(move |letter| letter.headers["mf_source_offset"] == offset)
 }
@@ -138,7 +141,7 @@ async fn check_same_request_again(stage: &mut Stage, brought: &Brought) {
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "the same request again is no new work");
     stage.relay().await;
     let after = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
-    let verdict = |run: &model_factory::ledger::RunRecord| {
+    let verdict = |run: &model_factory::adapters::ledger::RunRecord| {
         (run.state, run.reason_code.clone(), run.reason_message.clone(), run.full_run_attempts, run.fence)
     };
     assert_eq!(verdict(&after), verdict(&before), "the same request again must not change the verdict");

@@ -3,7 +3,7 @@
 use super::row::{Row, refused, unreadable};
 use super::stage::{ask, ask_with, bytes};
 use crate::support::{event, event_of_bytes};
-use model_factory::run::FailureCode as C;
+use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 
 const TRAIN: &str = "train_build_request";

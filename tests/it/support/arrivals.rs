@@ -3,9 +3,9 @@
 use super::request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model_factory::contract::AllowList;
-use model_factory::identity::RunId;
-use model_factory::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use model_factory::domain::contract::AllowList;
+use model_factory::domain::identity::RunId;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};
 

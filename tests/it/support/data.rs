@@ -1,6 +1,6 @@
 //! Generated payments, written once a test process.
 
-use model_factory::dev::transactions::{DemoInputs, TransactionSpec, write};
+use model_factory::tools::dev::transactions::{DemoInputs, TransactionSpec, write};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 

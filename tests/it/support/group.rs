@@ -1,6 +1,6 @@
 //! A group's offsets and a topic's log, moved by hand.
 
-use model_factory::kafka::KafkaSettings;
+use model_factory::adapters::kafka::KafkaSettings;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};

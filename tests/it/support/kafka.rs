@@ -1,6 +1,6 @@
 //! Topics of one's own on the broker of the test run.
 
-use model_factory::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
+use model_factory::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::sync::LazyLock;

@@ -1,8 +1,8 @@
 //! One private server a test process, one database a test. The database's owner migrates; workers are
 //! connected as a role that may do no more than deploy/postgres/roles.sql says.
 
-use model_factory::dev::PrivatePostgres;
-use model_factory::ledger::{Ledger, LedgerSettings};
+use model_factory::adapters::ledger::{Ledger, LedgerSettings};
+use model_factory::tools::dev::PrivatePostgres;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;

@@ -1,9 +1,9 @@
 //! A registry in a few lines, for workers that ask for its word.
 
 use super::World;
-use model_factory::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
-use model_factory::ledger::{ConfirmedBy, PublishSettings};
-use model_factory::registry::{Heard, RegistryListener, RegistryOutcome};
+use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
+use model_factory::adapters::ledger::{ConfirmedBy, PublishSettings};
+use model_factory::worker::registry::{Heard, RegistryListener, RegistryOutcome};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;

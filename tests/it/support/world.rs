@@ -1,17 +1,17 @@
 //! A worker's surroundings, and its loops to be driven by hand.
 
 use super::{as_worker, data, eventually, fresh_database, ledger_on, own_topics};
-use model_factory::app;
+use model_factory::adapters::dataset::Inputs;
+use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
+use model_factory::adapters::ledger::{Ledger, Outcome};
 use model_factory::config::Config;
-use model_factory::contract::{OwnershipBoundaries, RunLifecycleEvent};
-use model_factory::dataset::Inputs;
-use model_factory::intake::{Door, Intake, IntakeOutcome};
-use model_factory::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
-use model_factory::ledger::{Ledger, Outcome};
-use model_factory::pulse::Pulse;
-use model_factory::relay::Relay;
-use model_factory::runner::{Runner, RunnerOutcome};
-use model_factory::trainer::TrainerCommand;
+use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent};
+use model_factory::training::TrainerCommand;
+use model_factory::worker;
+use model_factory::worker::intake::{Door, Intake, IntakeOutcome};
+use model_factory::worker::liveness::Watchdog;
+use model_factory::worker::relay::Relay;
+use model_factory::worker::runner::{Runner, RunnerOutcome};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -232,8 +232,8 @@ impl World {
 }
 
 /// Nobody looks.
-pub fn unwatched() -> Pulse {
-    Pulse::new(Duration::from_hours(1))
+pub fn unwatched() -> Watchdog {
+    Watchdog::new(Duration::from_hours(1))
 }
 
 /// Exactly so many records: fewer within the bound, or one more, fails the test.

@@ -6,9 +6,9 @@ mod whole;
 
 pub use trial::{Trial, write_scores};
 
-use model_factory::pipeline::{Evaluation, ModelFormat};
-use model_factory::run::FailureCode;
-use model_factory::trainer::{AcceptedModel, EVALUATION_FILE, Enforcement, Step, TrainerJob, enforcement};
+use model_factory::domain::run::FailureCode;
+use model_factory::modelling::{Evaluation, ModelFormat};
+use model_factory::training::{AcceptedModel, EVALUATION_FILE, Enforcement, Step, TrainerJob, enforcement};
 use std::fs;
 use std::time::Duration;
 

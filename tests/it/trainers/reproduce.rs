@@ -3,8 +3,8 @@
 use super::trial::{Trial, column, write_scores};
 use super::whole::{profile, world_with};
 use crate::support::data;
-use model_factory::run::State;
-use model_factory::trainer::{Step, TrainerRegistration};
+use model_factory::domain::run::State;
+use model_factory::training::{Step, TrainerRegistration};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

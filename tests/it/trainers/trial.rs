@@ -2,11 +2,11 @@
 
 use crate::support::data;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
-use model_factory::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
-use model_factory::identity::Digest;
-use model_factory::pipeline::{Fetched, Sources, TrainPlan, resolve};
-use model_factory::run::{Failure, FailureCode};
-use model_factory::trainer::{CommandOrder, Exit, Job, Step, TrainerCommand, TrainerRegistration, run};
+use model_factory::domain::contract::{Limits, OwnershipBoundaries, TrainBuildRequest};
+use model_factory::domain::identity::Digest;
+use model_factory::domain::run::{Failure, FailureCode};
+use model_factory::modelling::{Fetched, Sources, TrainPlan, resolve};
+use model_factory::training::{CommandOrder, Exit, Job, Step, TrainerCommand, TrainerRegistration, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;

@@ -2,15 +2,15 @@
 
 use super::secure::SecureKafka;
 use crate::support::{World, eventually, fresh_database};
-use model_factory::kafka::{
-    Denial, Fault, KafkaSettings, Mechanism, Outlet, Protocol, Record, SecuritySettings, Topics,
+use model_factory::adapters::kafka::{
+    Denial, Error, KafkaSettings, Mechanism, Outlet, Protocol, Record, SecuritySettings, Topics,
 };
 use model_factory::secret::Secret;
 use std::time::Duration;
 
 async fn denied(settings: &KafkaSettings) -> Denial {
     match Topics::check(settings, &settings.topics.all()).await {
-        Err(Fault::Denied(denial)) => denial,
+        Err(Error::Denied(denial)) => denial,
         other => panic!("{other:?}"),
     }
 }
@@ -110,7 +110,7 @@ async fn a_producer_that_runs_says_that_it_is_refused_and_not_only_that_nothing_
     let settings = reached_by(kafka.listener("SASL"), wrong_password(&kafka, Mechanism::ScramSha256));
     let outlet = Outlet::open(&settings).unwrap();
     let record = Record { topic: "any", key: None, value: b"x", headers: &[] };
-    let fault = outlet.send(record).await.unwrap_err();
-    assert!(matches!(fault, Fault::Unavailable(_)), "{fault:?}");
-    assert!(fault.to_string().contains("the broker refuses our credentials"), "{fault}");
+    let error = outlet.send(record).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    assert!(error.to_string().contains("the broker refuses our credentials"), "{error}");
 }

@@ -2,8 +2,8 @@
 
 use super::secure::SecureKafka;
 use crate::support::{World, eventually, fresh_database, request};
-use model_factory::kafka::{KafkaSettings, Mechanism, Outlet, Record, SecuritySettings, Topics};
-use model_factory::run::State;
+use model_factory::adapters::kafka::{KafkaSettings, Mechanism, Outlet, Record, SecuritySettings, Topics};
+use model_factory::domain::run::State;
 use std::time::{Duration, SystemTime};
 
 const BOUND: Duration = Duration::from_mins(2);
@@ -73,7 +73,7 @@ async fn a_worker_that_knows_its_password_from_a_file_publishes_over_tls() {
 
 async fn send(outlet: &Outlet, settings: &KafkaSettings) -> Result<(), String> {
     let record = Record { topic: &settings.topics.requests, key: None, value: b"x", headers: &[] };
-    outlet.send(record).await.map(|_| ()).map_err(|fault| fault.to_string())
+    outlet.send(record).await.map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// The broker ends a session that does not show a valid token again within four seconds.

@@ -1,11 +1,11 @@
 //! TLS to Postgres: `hostssl` on the server, `verify-full` here.
 
 use crate::support::{admit_one, eventually, fresh_database, ledger_on};
-use model_factory::contract::OwnershipBoundaries;
-use model_factory::dev::PrivatePostgres;
-use model_factory::kafka::{KafkaSettings, MockBroker};
-use model_factory::ledger::{Denial, Fault, Ledger, LedgerSettings};
-use model_factory::relay::Relay;
+use model_factory::adapters::kafka::{KafkaSettings, MockBroker};
+use model_factory::adapters::ledger::{Denial, Error, Ledger, LedgerSettings};
+use model_factory::domain::contract::OwnershipBoundaries;
+use model_factory::tools::dev::PrivatePostgres;
+use model_factory::worker::relay::Relay;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ async fn run(url: &str, sql: &str) {
 
 async fn denied(settings: &LedgerSettings) -> Denial {
     match Ledger::connect(settings).await.err() {
-        Some(Fault::Denied(denial)) => denial,
+        Some(Error::Denied(denial)) => denial,
         other => panic!("{other:?}"),
     }
 }
@@ -124,7 +124,7 @@ async fn a_server_with_tls_is_verified_and_whatever_is_wrong_is_told_as_what_it_
                 ledger.close().await;
                 None
             }
-            Err(Fault::Denied(denial)) => Some(denial),
+            Err(Error::Denied(denial)) => Some(denial),
             Err(other) => panic!("{other}"),
         }
     })
@@ -158,11 +158,11 @@ async fn a_relay_outlives_a_database_that_takes_no_connections_for_a_while() {
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     );
     run(&admin, &end_sessions).await;
-    let fault = eventually("a refusal", Duration::from_secs(20), || async {
-        ledger.ping().await.err().filter(|fault| fault.to_string().contains("not currently accepting"))
+    let error = eventually("a refusal", Duration::from_secs(20), || async {
+        ledger.ping().await.err().filter(|error| error.to_string().contains("not currently accepting"))
     })
     .await;
-    assert!(matches!(fault, Fault::Unavailable(_)), "{fault:?}");
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
 
     run(&admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
     eventually("an answer", Duration::from_secs(20), || async { ledger.ping().await.ok() }).await;

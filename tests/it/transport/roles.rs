@@ -109,7 +109,7 @@ async fn every_table_has_its_grants_stated_and_no_sequence_needs_any() {
 /// Migrations as their own role, from an empty database to a worker that is admitted by what that role made.
 #[tokio::test]
 async fn the_role_that_migrates_needs_no_administrator() {
-    use model_factory::ledger::{Ledger, LedgerSettings};
+    use model_factory::adapters::ledger::{Ledger, LedgerSettings};
     let url = fresh_database().await;
     grant_roles(&url).await.unwrap();
     let connect = |url: String| async move {

@@ -3,7 +3,7 @@
 use crate::support::{OwnKafka, own_topics_on};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use model_factory::kafka::{KafkaSettings, Mechanism, Protocol, SecuritySettings};
+use model_factory::adapters::kafka::{KafkaSettings, Mechanism, Protocol, SecuritySettings};
 use model_factory::secret::Secret;
 use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;

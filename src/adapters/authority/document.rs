@@ -1,0 +1,195 @@
+//! The policy as it is written, and everything that may be wrong with it, said at once.
+
+use super::grant::{Grant, Quota, Rule, Tenants};
+use super::{Policy, Principal};
+use crate::adapters::signing::RequesterKey;
+use crate::domain::contract::{DocumentError, IntentKind, SchemaName, read_yaml_all};
+use crate::domain::identity::Digest;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Everything that is wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct PolicyFaults(pub Vec<DocumentError>);
+
+impl fmt::Display for PolicyFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the policy cannot be used:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(rename = "schema_version")]
+    _schema_version: String,
+    principals: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    names: Vec<String>,
+    topics: Option<Vec<String>>,
+    #[serde(default)]
+    keys: Vec<KeySource>,
+    #[serde(default)]
+    may: Vec<May>,
+    #[serde(default)]
+    commands: Vec<Command>,
+    #[serde(default)]
+    quota: Quota,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeySource {
+    File(String),
+    Pem(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct May {
+    intents: Vec<IntentKind>,
+    scopes: Vec<String>,
+    #[serde(default)]
+    tenants: Vec<String>,
+    #[serde(default)]
+    publish: bool,
+}
+
+/// A command that a requester may give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Command {
+    Cancel,
+    PublishRetry,
+}
+
+impl Policy {
+    /// Reads YAML. `key_file` gives the text of a key's file, whose path is as the policy says it.
+    pub fn read(bytes: &[u8], key_file: impl Fn(&str) -> Result<String, String>) -> Result<Self, PolicyFaults> {
+        let document: Document = read_yaml_all(SchemaName::RequesterPolicy, bytes).map_err(PolicyFaults)?;
+        let mut principals = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (index, entry) in document.principals.into_iter().enumerate() {
+            let at = format!("/principals/{index}");
+            let (names, principal) = entry.checked(&at, &key_file, &mut wrong);
+            let principal = Arc::new(principal);
+            for (line, name) in names.into_iter().enumerate() {
+                if principals.insert(name, Arc::clone(&principal)).is_some() {
+                    wrong.push(error(format!("{at}/names/{line}"), "another entry has the same name"));
+                }
+            }
+        }
+        if wrong.is_empty() { Ok(Self { principals, digest: Digest::of(bytes) }) } else { Err(PolicyFaults(wrong)) }
+    }
+}
+
+impl Entry {
+    fn checked(
+        self,
+        at: &str,
+        key_file: impl Fn(&str) -> Result<String, String>,
+        wrong: &mut Vec<DocumentError>,
+    ) -> (Vec<String>, Principal) {
+        let mut keys = Vec::new();
+        for (index, source) in self.keys.into_iter().enumerate() {
+            let pem = match source {
+                KeySource::File(path) => key_file(&path),
+                KeySource::Pem(pem) => Ok(pem),
+            };
+            match pem.and_then(|pem| RequesterKey::from_pem(&pem).map_err(|error| error.to_string())) {
+                Ok(key) => keys.push(key),
+                Err(why) => wrong.push(error(format!("{at}/keys/{index}"), why)),
+            }
+        }
+        let may: Vec<Rule> = self.may.into_iter().map(May::rule).collect();
+        if may.is_empty() && !self.commands.is_empty() {
+            wrong.push(error(format!("{at}/commands"), "an entry of may must say for which scopes"));
+        }
+        if self.commands.contains(&Command::PublishRetry) && !may.iter().any(|rule| rule.publish) {
+            wrong.push(error(format!("{at}/commands"), "publish_retry needs an entry of may with publish: true"));
+        }
+        let principal = Principal {
+            topics: self.topics.map(|topics| topics.into_iter().collect()),
+            keys,
+            commands: self.commands.into_iter().collect(),
+            grant: Grant { may: may.into(), quota: self.quota },
+        };
+        (self.names, principal)
+    }
+}
+
+impl May {
+    fn rule(self) -> Rule {
+        Rule {
+            intents: self.intents,
+            scopes: self.scopes.iter().map(|scope| scope.split('/').map(str::to_owned).collect()).collect(),
+            tenants: match self.tenants {
+                tenants if tenants.is_empty() => Tenants::None,
+                tenants if tenants.iter().any(|tenant| tenant == "*") => Tenants::Any,
+                tenants => Tenants::These(tenants),
+            },
+            publish: self.publish,
+        }
+    }
+}
+
+fn error(pointer: String, rule: impl Into<String>) -> DocumentError {
+    DocumentError { pointer, rule: rule.into(), missing: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let text = format!("schema_version: platform.requester_policy.v0\n{text}");
+        match Policy::read(text.as_bytes(), |path| Err(format!("cannot read {path}"))) {
+            Ok(_) => Vec::new(),
+            Err(PolicyFaults(faults)) => faults.into_iter().map(|error| error.pointer).collect(),
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once_with_its_place() {
+        let by_schema = faults(
+            "principals:\n- {name: [a]}\n- {names: [b], may: [{intents: [train], scopes: ['prod*']}]}\n\
+             - {names: [c], quota: {per_week: 1}}\n",
+        );
+        for pointer in [
+            "/principals/0/name",
+            "/principals/0/names",
+            "/principals/1/may/0/intents/0",
+            "/principals/1/may/0/scopes/0",
+            "/principals/2/quota/per_week",
+        ] {
+            assert!(by_schema.iter().any(|found| found == pointer), "{pointer} is not in {by_schema:?}");
+        }
+        let by_meaning = faults(
+            "principals:\n- {names: [a, b], keys: [{file: gone.pub}, {pem: no key}]}\n\
+             - {names: [b], commands: [cancel]}\n\
+             - {names: [c], commands: [publish_retry], may: [{intents: [candidate_eval], scopes: ['*']}]}\n",
+        );
+        let expected = [
+            "/principals/0/keys/0",
+            "/principals/0/keys/1",
+            "/principals/1/commands",
+            "/principals/1/names/0",
+            "/principals/2/commands",
+        ];
+        assert_eq!(by_meaning, expected);
+    }
+
+    #[test]
+    fn a_policy_without_principals_is_one() {
+        assert!(faults("principals: []\n").is_empty());
+        assert!(!faults("principals: []\nprincipals: []\n").is_empty(), "a repeated key");
+        assert!(!faults("").is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! Where links lead, looked at before a request is taken on. Opens nothing; whoever opens looks again.
+
+use crate::domain::contract::{Location, Reference};
+use std::path::PathBuf;
+
+/// The allowed folders on local disk.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    pub(super) root: Option<PathBuf>,
+    /// Real paths.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+impl Links {
+    /// Whether a reference is known to leave the allowed folders. What is not there or cannot be asked is not
+    /// known to: that may pass, and is told when it is opened.
+    pub fn lead_out(&self, reference: &Reference) -> bool {
+        let path = match (reference.location(), &self.root) {
+            (Location::Relative(path), Some(root)) => root.join(path),
+            (Location::File(path), _) => PathBuf::from(path),
+            (Location::Relative(_), None) | (Location::Object { .. }, _) => return false,
+        };
+        path.canonicalize().is_ok_and(|real| !self.folders.iter().any(|folder| real.starts_with(folder)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_what_is_known_to_lead_out_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("in")).unwrap();
+        std::fs::write(base.join("in/a.json"), b"{}").unwrap();
+        std::fs::write(base.join("secret"), b"secret").unwrap();
+        symlink(base.join("secret"), base.join("in/link.json")).unwrap();
+        symlink(&base, base.join("in/up")).unwrap();
+        symlink("a.json", base.join("in/same.json")).unwrap();
+        symlink(base.join("in/nowhere"), base.join("in/dangling.json")).unwrap();
+        let links = Links { root: Some(base.join("in")), folders: vec![base.join("in")] };
+        let leads_out = |text: &str| links.lead_out(&Reference::parse(text).unwrap());
+        for inside in ["a.json", "same.json", "missing.json", "dangling.json", "a.json/below", "s3://bucket/key"] {
+            assert!(!leads_out(inside), "{inside}");
+        }
+        for outside in ["link.json", "up/secret"] {
+            assert!(leads_out(outside), "{outside}");
+        }
+        assert!(!leads_out("up/in/a.json"), "out and back in again");
+        assert!(leads_out(&format!("file://{}/in/link.json", base.display())));
+        assert!(leads_out("file:///etc/passwd"));
+    }
+}

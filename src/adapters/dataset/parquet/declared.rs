@@ -1,0 +1,155 @@
+//! What a file declares is checked before anything is made of it.
+
+use super::pages::check_pages;
+use crate::domain::contract::{ColumnRoles, Feature, Limits};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::schema::types::TypePtr;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+/// Decoded batches of a file.
+pub(super) type Batches = ParquetRecordBatchReader;
+
+/// Columns in a file at the most, used or not.
+const MAX_COLUMNS: usize = 10_000;
+/// Bytes of a footer at the most; that of a file with 10,000 columns and ten row groups is 20 MB.
+const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+
+/// The sum of the counts, if rows and the room that they need are within the limits.
+pub(super) fn check_rows(
+    counts: impl Iterator<Item = u64>,
+    roles: &ColumnRoles,
+    features: &[Feature],
+    limits: &Limits,
+) -> Result<usize, String> {
+    let total = counts.fold(0_u64, u64::saturating_add);
+    if total > limits.max_rows {
+        return Err(format!("{total} rows are more than the {} that the profile allows", limits.max_rows));
+    }
+    let needed = room_mib(total, roles, features);
+    let allowed = u64::from(limits.memory_mib);
+    if needed > allowed {
+        return Err(format!("the rows take {needed} MiB, more than the {allowed} MiB of limits.memory_mib"));
+    }
+    usize::try_from(total).map_err(|error| error.to_string())
+}
+
+/// What so many rows take as columns, in MiB.
+pub(super) fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
+    let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
+    let times = times.into_iter().flatten().count();
+    let row_bytes = 4 * features.len() + 8 * times + 4 * roles.entities.len() + 8 + 1;
+    rows.saturating_mul(row_bytes as u64) / MIB
+}
+
+/// A file whose footer was read: what it says of itself.
+pub(super) struct Declared {
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    pages: File,
+}
+
+impl Declared {
+    /// Reads the footer.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        check_footer(&mut file)?;
+        let pages = File::open(path).map_err(|error| error.to_string())?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
+        let columns = builder.schema().fields().len();
+        if columns > MAX_COLUMNS {
+            return Err(format!("it has {columns} columns, at most {MAX_COLUMNS} are read"));
+        }
+        Ok(Self { builder, pages })
+    }
+
+    /// The columns at its root.
+    pub(super) fn columns(&self) -> &[TypePtr] {
+        self.builder.parquet_schema().root_schema().get_fields()
+    }
+
+    /// Rows.
+    pub(super) fn rows(&self) -> Result<u64, String> {
+        let rows = self.builder.metadata().file_metadata().num_rows();
+        u64::try_from(rows).map_err(|_| format!("it holds {rows} rows"))
+    }
+
+    /// Whether there is a column of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.builder.schema().fields().iter().any(|field| field.name() == name)
+    }
+
+    /// Opens it for the named columns, if it declares so many rows and is within bounds.
+    pub(super) fn open(self, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
+        let Self { builder, pages } = self;
+        let fields = builder.schema().fields();
+        let mut roots = Vec::with_capacity(names.len());
+        for name in names {
+            let mut found = fields.iter().enumerate().filter(|(_, field)| field.name() == name);
+            let Some((position, field)) = found.next() else {
+                return Err(format!("there is no column {name:?}"));
+            };
+            if found.next().is_some() {
+                return Err(format!("there are two columns {name:?}"));
+            }
+            if field.data_type().is_nested() {
+                return Err(format!("column {name:?} is nested ({}); only flat columns are read", field.data_type()));
+            }
+            roots.push(position);
+        }
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        check_sizes(builder.metadata(), &mask, rows, limits)?;
+        for group in builder.metadata().row_groups() {
+            for (_, column) in group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf)) {
+                let name = column.column_path().string();
+                check_pages(&pages, column).map_err(|why| format!("column {name:?}: {why}"))?;
+            }
+        }
+        builder.with_projection(mask).with_batch_size(super::BATCH_ROWS).build().map_err(|error| error.to_string())
+    }
+}
+
+/// The last eight bytes: length of the footer, and the magic.
+fn check_footer(file: &mut File) -> Result<(), String> {
+    let mut end = [0; 8];
+    file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut end)).map_err(|_| "it is no Parquet file")?;
+    file.rewind().map_err(|error| error.to_string())?;
+    let [a, b, c, d, ref magic @ ..] = end;
+    let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    match magic {
+        b"PAR1" if length <= MAX_FOOTER_BYTES => Ok(()),
+        b"PAR1" => Err(format!("its footer takes {length} bytes, at most {MAX_FOOTER_BYTES} are read")),
+        b"PARE" => Err("it is encrypted".to_owned()),
+        _ => Err("it is no Parquet file, or the end of it is missing".to_owned()),
+    }
+}
+
+/// Counts and sizes that the footer declares.
+fn check_sizes(metadata: &ParquetMetaData, mask: &ProjectionMask, rows: u64, limits: &Limits) -> Result<(), String> {
+    let found = metadata.file_metadata().num_rows();
+    if u64::try_from(found) != Ok(rows) {
+        return Err(format!("it holds {found} rows, the manifest says {rows}"));
+    }
+    let most = u64::from(limits.memory_mib) * MIB;
+    let mut in_groups = 0_u64;
+    for (index, group) in metadata.row_groups().iter().enumerate() {
+        let declared =
+            u64::try_from(group.num_rows()).map_err(|_| format!("row group {index} has fewer than 0 rows"))?;
+        in_groups = in_groups.saturating_add(declared);
+        for (leaf, column) in group.columns().iter().enumerate() {
+            let (packed, plain) = (column.compressed_size(), column.uncompressed_size());
+            let sane = |bytes: i64| u64::try_from(bytes).is_ok_and(|bytes| bytes <= most);
+            if mask.leaf_included(leaf) && !(sane(packed) && sane(plain)) {
+                let name = column.column_path().string();
+                return Err(format!(
+                    "column {name:?} declares {plain} bytes ({packed} compressed) in row group {index}; \
+                     limits.memory_mib allows {most}"
+                ));
+            }
+        }
+    }
+    if in_groups == rows { Ok(()) } else { Err(format!("its row groups hold {in_groups} rows, it says {rows}")) }
+}

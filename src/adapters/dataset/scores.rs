@@ -1,0 +1,79 @@
+//! Scores out: what the evaluation used, row by row, for whoever wants to check it; and those of a file that
+//! somebody had scored.
+
+use crate::modelling::{RowIds, Table};
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Writes the columns `row_id`, `label` and `score` (probability of fraud) for these rows of the table,
+/// in this order.
+pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) -> Result<(), ParquetError> {
+    let row_id: ArrayRef = match &table.row_id {
+        RowIds::Numbers(ids) => Arc::new(rows.iter().map(|&row| ids[row]).collect::<Int64Array>()),
+        RowIds::Texts(ids) => Arc::new(StringArray::from_iter_values(rows.iter().map(|&row| &ids[row]))),
+    };
+    let label: ArrayRef = Arc::new(rows.iter().map(|&row| Some(table.label[row])).collect::<BooleanArray>());
+    let score: ArrayRef = Arc::new(Float32Array::from(scores.to_vec()));
+    let batch = RecordBatch::try_from_iter([("row_id", row_id), ("label", label), ("score", score)])?;
+    let mut writer = ArrowWriter::try_new(File::create(path)?, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+/// Rows that are kept in memory until they are written.
+const ROW_GROUP: usize = 128 * 1024;
+
+/// Writes the columns `row_id` and `score` (probability of fraud), some rows at a time.
+pub struct ScoreWriter {
+    path: PathBuf,
+    about: BTreeMap<String, String>,
+    writer: Option<ArrowWriter<File>>,
+}
+
+impl ScoreWriter {
+    /// Into this file, with this as its metadata.
+    pub fn new(path: PathBuf, about: BTreeMap<String, String>) -> Self {
+        Self { path, about, writer: None }
+    }
+
+    /// The next rows. The ids are of one kind, numbers or text, from the first to the last.
+    pub fn write(&mut self, row_ids: RowIds, scores: Vec<f32>) -> Result<(), ParquetError> {
+        let row_id: ArrayRef = match row_ids {
+            RowIds::Numbers(ids) => Arc::new(Int64Array::from(ids)),
+            RowIds::Texts(ids) => Arc::new(StringArray::from(ids)),
+        };
+        let score: ArrayRef = Arc::new(Float32Array::from(scores));
+        let batch = RecordBatch::try_from_iter([("row_id", row_id), ("score", score)])?;
+        let writer = if let Some(writer) = &mut self.writer {
+            writer
+        } else {
+            let about = self.about.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+            let properties = WriterProperties::builder()
+                .set_key_value_metadata(Some(about))
+                .set_max_row_group_row_count(Some(ROW_GROUP))
+                .build();
+            self.writer.insert(ArrowWriter::try_new(File::create(&self.path)?, batch.schema(), Some(properties))?)
+        };
+        writer.write(&batch)
+    }
+
+    /// Ends the file, and waits until it is on the disk.
+    pub fn finish(mut self) -> Result<(), ParquetError> {
+        if self.writer.is_none() {
+            // A file without rows still has its columns.
+            self.write(RowIds::Numbers(Vec::new()), Vec::new())?;
+        }
+        if let Some(writer) = self.writer {
+            writer.into_inner()?.sync_all()?;
+        }
+        Ok(())
+    }
+}

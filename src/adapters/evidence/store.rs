@@ -1,0 +1,299 @@
+//! Put if absent, read back, compare.
+
+use super::EvidencePath;
+use crate::adapters::objects::{S3Settings, s3};
+use crate::domain::contract::EvidenceRef;
+use crate::domain::identity::Digest;
+use crate::failpoints::{Injected, failpoint};
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where evidence goes.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvidenceSettings {
+    /// `file:///folder` or `s3://bucket/prefix`.
+    pub url: String,
+    /// How the S3 service is reached.
+    pub s3: S3Settings,
+}
+
+impl Default for EvidenceSettings {
+    fn default() -> Self {
+        Self { url: "file:///var/lib/model-factory/evidence".to_owned(), s3: S3Settings::default() }
+    }
+}
+
+/// The store went wrong. Worth another try later, unless the set-up is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not reachable, or an answer that may be another one next time.
+    #[error("the evidence store is not available: {0}")]
+    Unavailable(String),
+    /// Wrong address, no rights, not write-once.
+    #[error("the evidence store is not usable: {0}")]
+    Unusable(String),
+}
+
+/// Why a put did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The name is taken by other bytes.
+    #[error("{path} exists with digest {found}, not {expected}; evidence is never overwritten")]
+    Drift {
+        /// The name.
+        path: EvidencePath,
+        /// Digest of the bytes that were to be put.
+        expected: Digest,
+        /// Digest of the bytes that are there.
+        found: Digest,
+    },
+    /// The store went wrong.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Why evidence is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum Unshown {
+    /// What the row names is no path of evidence.
+    #[error("the ledger names a place that evidence cannot have")]
+    NoPath,
+    /// Nothing stands there.
+    #[error("nothing stands at this place in the evidence store")]
+    Missing,
+    /// More than whoever asks takes.
+    #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// Other bytes than the ledger says.
+    #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
+    Changed {
+        /// What the ledger says.
+        expected: Digest,
+        /// What is there.
+        found: Digest,
+    },
+    /// The store went wrong.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// A put that succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// Digest of the bytes under the name.
+    pub digest: Digest,
+    /// Their number.
+    pub bytes: u64,
+    /// Whether this put created them; false where the same bytes were there before.
+    pub created: bool,
+}
+
+/// The store; cheap to clone.
+#[derive(Clone)]
+pub struct EvidenceStore {
+    store: Arc<dyn ObjectStore>,
+    prefix: ObjectPath,
+    url: String,
+}
+
+impl EvidenceStore {
+    /// Opens the store. On local disk the folder is made where it does not exist.
+    pub fn open(settings: &EvidenceSettings) -> Result<Self, Error> {
+        let unusable = |why: String| Error::Unusable(format!("[evidence] url {:?}: {why}", settings.url));
+        let url = settings.url.trim_end_matches('/').to_owned();
+        let (store, prefix): (Arc<dyn ObjectStore>, _) = match url.split_once("://") {
+            Some(("file", folder)) if folder.starts_with('/') => {
+                std::fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
+                let local = LocalFileSystem::new_with_prefix(folder).map_err(|error| unusable(error.to_string()))?;
+                (Arc::new(local.with_fsync(true)), ObjectPath::default())
+            }
+            Some(("s3", rest)) => {
+                let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                let store = s3(&settings.s3, bucket).map_err(unusable)?;
+                (Arc::new(store), ObjectPath::parse(prefix).map_err(|error| unusable(error.to_string()))?)
+            }
+            Some(_) | None => return Err(unusable("it must start with file:/// or s3://".to_owned())),
+        };
+        Ok(Self::over(store, prefix, url))
+    }
+
+    fn over(store: Arc<dyn ObjectStore>, prefix: ObjectPath, url: String) -> Self {
+        Self { store, prefix, url }
+    }
+
+    /// Proves that the store is write-once: a second put under a taken name must be refused. Some services
+    /// ignore the condition in silence, and evidence could then be overwritten.
+    pub async fn self_test(&self) -> Result<(), Error> {
+        let probe = self.probe();
+        match self.create(&probe, Bytes::from_static(b"first")).await {
+            Ok(()) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+            Err(error) => return Err(error(&error)),
+        }
+        match self.create(&probe, Bytes::from_static(b"second")).await {
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(()),
+            Err(error) => Err(error(&error)),
+            Ok(()) => Err(Error::Unusable(format!(
+                "{} let a second put overwrite the first; it must support conditional puts (If-None-Match: *)",
+                self.url
+            ))),
+        }
+    }
+
+    /// Whether the store answers: what [`Self::self_test`] left must be there.
+    pub async fn ask(&self) -> Result<(), Error> {
+        match self.store.head(&self.probe()).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { .. }) => {
+                Err(Error::Unusable(format!("{}: what was put there at the start is gone", self.url)))
+            }
+            Err(error) => Err(error(&error)),
+        }
+    }
+
+    fn probe(&self) -> ObjectPath {
+        self.prefix.clone().join("_write_once_probe")
+    }
+
+    /// Puts bytes under a free name, or finds the same bytes there. In both cases they were read back.
+    pub async fn put(&self, path: &EvidencePath, bytes: Bytes) -> Result<Put, PutError> {
+        let injected = |error: Injected| Error::Unavailable(error.to_string());
+        failpoint("put.before").map_err(injected)?;
+        let at = self.object(path);
+        let expected = Digest::of(&bytes);
+        let size = bytes.len() as u64;
+        let created = match self.create(&at, bytes).await {
+            Ok(()) => true,
+            // 409 (two conditional puts at once) and 412 (name taken) both mean: somebody's bytes are there.
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => false,
+            Err(error) => return Err(error(&error).into()),
+        };
+        let stored = self.read(&at).await?.ok_or_else(|| Error::Unavailable(format!("{path} does not read back")))?;
+        let found = Digest::of(&stored);
+        if found != expected {
+            return Err(PutError::Drift { path: path.clone(), expected, found });
+        }
+        failpoint("put.after").map_err(injected)?;
+        Ok(Put { digest: expected, bytes: size, created })
+    }
+
+    /// Puts a local file under the same rule.
+    pub async fn put_file(&self, path: &EvidencePath, local: &Path) -> Result<Put, PutError> {
+        let bytes = tokio::fs::read(local)
+            .await
+            .map_err(|error| Error::Unusable(format!("cannot read {}: {error}", local.display())))?;
+        self.put(path, Bytes::from(bytes)).await
+    }
+
+    /// The bytes under a name, or none.
+    pub async fn find(&self, path: &EvidencePath, max_bytes: u64) -> Result<Option<Bytes>, Error> {
+        let bytes = self.read(&self.object(path)).await?;
+        match bytes {
+            Some(bytes) if bytes.len() as u64 > max_bytes => {
+                Err(Error::Unusable(format!("{path} has {} bytes, at most {max_bytes} are read", bytes.len())))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The bytes that a run's row names, with the digest that it names, at most so many of them.
+    pub async fn named(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, Unshown> {
+        let path = EvidencePath::of(at.reference.split('/')).map_err(|_| Unshown::NoPath)?;
+        let found = match self.store.get(&self.object(&path)).await {
+            Ok(found) if found.meta.size > max_bytes => {
+                return Err(Unshown::TooLarge { bytes: found.meta.size, max_bytes });
+            }
+            Ok(found) => found.bytes().await.map_err(|error| error(&error))?,
+            Err(Error::NotFound { .. }) => return Err(Unshown::Missing),
+            Err(error) => return Err(error(&error).into()),
+        };
+        match Digest::of(&found) {
+            digest if digest == at.sha256 => Ok(found),
+            digest => Err(Unshown::Changed { expected: at.sha256, found: digest }),
+        }
+    }
+
+    /// Where the store is, for people.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn object(&self, path: &EvidencePath) -> ObjectPath {
+        path.as_str().split('/').fold(self.prefix.clone(), object_store::path::Path::join)
+    }
+
+    async fn create(&self, at: &ObjectPath, bytes: Bytes) -> Result<(), Error> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        self.store.put_opts(at, bytes.into(), options).await.map(|_| ())
+    }
+
+    async fn read(&self, at: &ObjectPath) -> Result<Option<Bytes>, Error> {
+        match self.store.get(at).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(|error| error(&error)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error(&error)),
+        }
+    }
+}
+
+fn error(error: &Error) -> Error {
+    match error {
+        Error::PermissionDenied { .. }
+        | Error::Unauthenticated { .. }
+        | Error::InvalidPath { .. }
+        | Error::NotSupported { .. }
+        | Error::NotImplemented { .. }
+        | Error::UnknownConfigurationKey { .. } => Error::Unusable(error.to_string()),
+        _ => Error::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::memory::InMemory;
+
+    fn path(name: &str) -> EvidencePath {
+        EvidencePath::of(["t", name]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_name_never_changes_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        let store = EvidenceStore::open(&EvidenceSettings { url, s3: S3Settings::default() }).unwrap();
+        store.self_test().await.unwrap();
+        store.self_test().await.unwrap();
+        assert!(store.put(&path("a"), Bytes::from_static(b"one")).await.unwrap().created);
+        assert!(!store.put(&path("a"), Bytes::from_static(b"one")).await.unwrap().created);
+        let drift = store.put(&path("a"), Bytes::from_static(b"two")).await.unwrap_err();
+        assert!(matches!(drift, PutError::Drift { .. }), "{drift}");
+        assert_eq!(store.find(&path("a"), 10).await.unwrap().unwrap(), "one");
+        assert!(store.find(&path("b"), 10).await.unwrap().is_none());
+        let named = |name: &str, bytes: &[u8]| EvidenceRef { reference: name.to_owned(), sha256: Digest::of(bytes) };
+        assert_eq!(store.named(&named("t/a", b"one"), 3).await.unwrap(), "one");
+        assert!(matches!(store.named(&named("t/a", b"two"), 3).await, Err(Unshown::Changed { .. })));
+        assert!(matches!(store.named(&named("t/a", b"one"), 2).await, Err(Unshown::TooLarge { bytes: 3, .. })));
+        assert!(matches!(store.named(&named("t/b", b"one"), 3).await, Err(Unshown::Missing)));
+        assert!(matches!(store.named(&named("t/../t/a", b"one"), 3).await, Err(Unshown::NoPath)));
+    }
+
+    #[tokio::test]
+    async fn of_many_writers_of_different_bytes_exactly_one_wins() {
+        let store = EvidenceStore::over(Arc::new(InMemory::new()), ObjectPath::default(), "memory".to_owned());
+        let path = path("a");
+        let puts = (0..8).map(|n| store.put(&path, Bytes::from(vec![n; 1000])));
+        let results = futures::future::join_all(puts).await;
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    }
+}

@@ -1,0 +1,227 @@
+//! Broker, group, topics, and the librdkafka properties that our guarantees rest on.
+
+use super::Error;
+use super::security::{Link, SecuritySettings, is_ours};
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How Kafka is reached and used.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaSettings {
+    /// Bootstrap servers, comma-separated.
+    pub brokers: String,
+    /// Consumer group.
+    pub group_id: String,
+    /// Where a group starts that has never committed. Without it such a group is an error.
+    pub from: Option<StartAt>,
+    /// Names of the topics.
+    pub topics: TopicNames,
+    /// Largest value that is sent; of a larger dead letter only a reference is. Below the topics'
+    /// `max.message.bytes`.
+    pub max_value_bytes: u32,
+    /// TLS and SASL.
+    pub security: SecuritySettings,
+    /// Further librdkafka properties, except those that our guarantees rest on and those of TLS and SASL.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            brokers: "localhost:9092".to_owned(),
+            group_id: "model-factory".to_owned(),
+            from: None,
+            topics: TopicNames::default(),
+            max_value_bytes: 900_000,
+            security: SecuritySettings::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where a group starts that has never committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartAt {
+    /// With the oldest record.
+    Earliest,
+    /// With the next record.
+    Latest,
+}
+
+/// Names of the topics.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicNames {
+    /// In: requests and commands.
+    pub requests: String,
+    /// Out: what happens to requests and runs.
+    pub lifecycle: String,
+    /// Out: bundles for the registry.
+    pub publications: String,
+    /// Out: refused records.
+    pub dead_letters: String,
+    /// In, where the registry's word is asked for: what it announces about bundles.
+    pub registry_lifecycle: String,
+    /// Out, where lineage is told: OpenLineage events.
+    pub lineage: String,
+}
+
+impl Default for TopicNames {
+    fn default() -> Self {
+        Self {
+            requests: "mf.train-requests.v0".to_owned(),
+            lifecycle: "mf.run-lifecycle.v0".to_owned(),
+            publications: "mf.bundle-publications.v0".to_owned(),
+            dead_letters: "mf.dead-letters.v0".to_owned(),
+            registry_lifecycle: "learning.registry_lifecycle.v0".to_owned(),
+            lineage: "mf.lineage.v0".to_owned(),
+        }
+    }
+}
+
+impl TopicNames {
+    /// Our four, requests first.
+    pub fn all(&self) -> [&str; 4] {
+        [&self.requests, &self.lifecycle, &self.publications, &self.dead_letters]
+    }
+
+    /// Our four and the registry's.
+    pub fn with_registry(&self) -> [&str; 5] {
+        let [requests, lifecycle, publications, dead_letters] = self.all();
+        [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle]
+    }
+
+    /// Every topic that a worker may need.
+    pub fn with_optional(&self) -> [&str; 6] {
+        let [requests, lifecycle, publications, dead_letters, registry] = self.with_registry();
+        [requests, lifecycle, publications, dead_letters, registry, &self.lineage]
+    }
+
+    /// The topics that a worker needs that listens to the registry, or not, and that tells lineage, or not.
+    pub fn needed(&self, listens: bool, tells_lineage: bool) -> Vec<&str> {
+        let registry = listens.then_some(self.registry_lifecycle.as_str());
+        let lineage = tells_lineage.then_some(self.lineage.as_str());
+        self.all().into_iter().chain(registry).chain(lineage).collect()
+    }
+}
+
+/// Properties that an operator may not change: each guarantee rests on one of them.
+const OURS: [&str; 12] = [
+    "bootstrap.servers",
+    "group.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "isolation.level",
+    "partition.assignment.strategy",
+    "group.protocol",
+    "enable.idempotence",
+    "acks",
+    "partitioner",
+    "allow.auto.create.topics",
+];
+
+impl KafkaSettings {
+    /// Whether an operator may not set this librdkafka property: a guarantee of the worker rests on it.
+    pub fn reserves(property: &str) -> bool {
+        OURS.contains(&property)
+    }
+
+    fn base(&self) -> Result<ClientConfig, Error> {
+        let mut config = ClientConfig::new();
+        // What a listener that hangs up means is told at this level only.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in &self.properties {
+            if Self::reserves(name) {
+                return Err(Error::Setup(format!(
+                    "[kafka.properties] {name} cannot be set: a guarantee of the worker rests on it"
+                )));
+            }
+            if is_ours(name) {
+                return Err(Error::Setup(format!(
+                    "[kafka.properties] {name} cannot be set: TLS and SASL are settings of [kafka.security]"
+                )));
+            }
+            config.set(name, value);
+        }
+        self.security.apply(&mut config, &self.brokers)?;
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "model-factory");
+        Ok(config)
+    }
+
+    /// Whether every client could be made: what is set goes together, files can be read, and this build has
+    /// what is asked for. Asks no broker.
+    pub fn check(&self) -> Result<(), Error> {
+        self.base().map(|_| ())
+    }
+
+    /// What a client needs beside its configuration.
+    pub(super) fn link(&self) -> Link {
+        self.security.link(&self.brokers)
+    }
+
+    /// `reset` says what happens where no offset is committed: `error`, `earliest` or `latest`.
+    pub(super) fn consumer(&self, reset: &str) -> Result<ClientConfig, Error> {
+        let mut config = self.base()?;
+        config
+            .set("group.id", &self.group_id)
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", reset)
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "range")
+            .set("allow.auto.create.topics", "false")
+            .set("queued.max.messages.kbytes", "16384")
+            // A full queue is empty again within a few batches; the default waits for a second.
+            .set("fetch.queue.backoff.ms", "20");
+        Ok(config)
+    }
+
+    pub(super) fn producer(&self) -> Result<ClientConfig, Error> {
+        let mut config = self.base()?;
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            // Shorter than the relay's hold on its shards: what it still has in flight when it loses them
+            // is either there or will never be.
+            .set("message.timeout.ms", "10000")
+            .set("linger.ms", "5");
+        Ok(config)
+    }
+
+    pub(super) fn client(&self) -> Result<ClientConfig, Error> {
+        self.base()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_that_guarantees_rest_on_cannot_be_set() {
+        let mut settings = KafkaSettings::default();
+        settings.properties.insert("linger.ms".to_owned(), "1".to_owned());
+        assert!(settings.producer().is_ok());
+        settings.properties.insert("acks".to_owned(), "1".to_owned());
+        assert!(settings.producer().unwrap_err().to_string().contains("acks"));
+    }
+
+    #[test]
+    fn tls_and_sasl_have_one_place_only() {
+        for name in ["security.protocol", "sasl.password", "ssl.endpoint.identification.algorithm", "enable.ssl.x"] {
+            let mut settings = KafkaSettings::default();
+            settings.properties.insert(name.to_owned(), "none".to_owned());
+            assert!(settings.check().unwrap_err().to_string().contains("[kafka.security]"), "{name}");
+        }
+        let mut settings = KafkaSettings::default();
+        settings.properties.insert("ssl.cipher.suites".to_owned(), "HIGH".to_owned());
+        assert!(settings.check().is_ok());
+    }
+}

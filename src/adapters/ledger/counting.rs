@@ -1,0 +1,51 @@
+//! What a transaction came to is counted once its COMMIT is acknowledged: a worker that dies, or loses the answer,
+//! leaves it out, and nothing counts twice.
+
+use super::rows::{Additions, TransitionDraft};
+use super::types::Outcome;
+use crate::domain::run::{FailureCode, Transition};
+use crate::telemetry::metrics::{self, Admission, Ended, Requeued};
+
+impl Additions {
+    /// Counts the steps of runs.
+    pub(super) fn count(&self) {
+        for step in &self.transitions {
+            let code = step.reason.as_ref().map(|reason| reason.code);
+            match (step.transition, code) {
+                (Transition::PassGate, _) => metrics::RUNS_ENDED.count(Ended::Passed),
+                (Transition::Publish, _) => metrics::RUNS_ENDED.count(Ended::Published),
+                (Transition::Fail | Transition::FailGate | Transition::Cancel, Some(code)) => {
+                    metrics::RUNS_ENDED.count(Ended::Failed(code));
+                }
+                (Transition::Requeue, code) => metrics::RUNS_REQUEUED.count(Requeued(code)),
+                (Transition::StartPublish, _) => metrics::PUBLISH_RETRIES.count(()),
+                (Transition::DeferPublish, _) if is_parked(step) => metrics::PUBLISH_EXHAUSTED.count(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// As `publish.exhausted` tells it: nobody goes on by himself.
+fn is_parked(step: &TransitionDraft) -> bool {
+    step.reason.as_ref().is_some_and(|reason| !reason.retryable)
+}
+
+impl Outcome {
+    /// Counts it, and the dead letter where there is one.
+    pub(super) fn count(&self) {
+        let (outcome, code) = match self {
+            Self::Admitted { .. } => (Admission::Admitted, None),
+            Self::DuplicateRequest { .. } => (Admission::DuplicateRequest, None),
+            Self::DuplicateRun { .. } => (Admission::DuplicateRun, None),
+            Self::Conflict { .. } => (Admission::Conflict, Some(FailureCode::RequestIdPayloadMismatch)),
+            Self::Rejected { code } => (Admission::Rejected, Some(*code)),
+            Self::CommandApplied { .. } => (Admission::CommandApplied, None),
+            Self::CommandRejected { code } => (Admission::CommandRejected, Some(*code)),
+        };
+        metrics::REQUESTS.count(outcome);
+        if let Some(code) = code {
+            metrics::DEAD_LETTERS.count(code);
+        }
+    }
+}

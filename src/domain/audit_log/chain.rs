@@ -1,0 +1,129 @@
+//! Following a chain block by block: the first one that does not fit is named.
+
+use super::{Block, Body, Head};
+
+/// The first block that does not fit, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("block {seq}: {why}")]
+pub struct Broken {
+    /// Its number.
+    pub seq: i64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// How far a chain was followed.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    head: Head,
+    /// A head from elsewhere that must be passed on the way.
+    anchor: Option<Head>,
+}
+
+impl Chain {
+    /// From the first block on.
+    pub fn new(anchor: Option<Head>) -> Self {
+        Self { head: Head::start(), anchor }
+    }
+
+    /// From behind a block that is taken on trust.
+    pub fn behind(head: Head, anchor: Option<Head>) -> Self {
+        Self { head, anchor }
+    }
+
+    /// The last block that was followed.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Takes the next block, and reads its acts.
+    pub fn follow(&mut self, block: &Block) -> Result<Body, Broken> {
+        let broken = |why: String| Broken { seq: block.seq, why };
+        if block.seq != self.head.seq + 1 {
+            return Err(broken(format!("it follows block {}; what belongs between is not there", self.head.seq)));
+        }
+        if block.previous != self.head.digest {
+            return Err(broken(format!("it hangs on {}, not on the block before it", block.previous)));
+        }
+        let body = intact(block)?;
+        if let Some(anchor) = self.anchor.filter(|anchor| anchor.seq == block.seq && anchor.digest != block.digest) {
+            return Err(broken(format!("its digest is {}, and was {}", block.digest, anchor.digest)));
+        }
+        self.head = block.head();
+        Ok(body)
+    }
+
+    /// Says that there are no more blocks.
+    pub fn end(&self) -> Result<Head, Broken> {
+        match self.anchor {
+            Some(anchor) if anchor.seq > self.head.seq => Err(Broken {
+                seq: self.head.seq + 1,
+                why: format!("the log ends before it, and once reached to block {}", anchor.seq),
+            }),
+            Some(_) | None => Ok(self.head),
+        }
+    }
+}
+
+/// Reads one block that agrees with its own digest.
+pub(super) fn intact(block: &Block) -> Result<Body, Broken> {
+    let computed = block.computed();
+    if computed != block.digest {
+        let why = format!("its content comes to {computed}, its digest says {}", block.digest);
+        return Err(Broken { seq: block.seq, why });
+    }
+    block.read().map_err(|error| Broken { seq: block.seq, why: format!("its acts do not read: {error}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::identity::Digest;
+    use chrono::Utc;
+
+    fn blocks() -> Vec<Block> {
+        let mut head = Head::start();
+        (0..5)
+            .map(|number| {
+                let block = Block::behind(&head, Utc::now(), format!("{{\"acts\":[],\"by\":\"w{number}\"}}"));
+                head = block.head();
+                block
+            })
+            .collect()
+    }
+
+    fn first_broken(blocks: &[Block], anchor: Option<Head>) -> Option<i64> {
+        let mut chain = Chain::new(anchor);
+        for block in blocks {
+            if let Err(broken) = chain.follow(block) {
+                return Some(broken.seq);
+            }
+        }
+        chain.end().err().map(|broken| broken.seq)
+    }
+
+    #[test]
+    fn whatever_is_done_to_a_chain_is_found_at_the_first_block_that_suffers() {
+        let whole = blocks();
+        let head = whole[4].head();
+        assert_eq!(first_broken(&whole, Some(head)), None);
+        assert_eq!(first_broken(&whole, Some(whole[2].head())), None, "it has grown since");
+        let mut changed = whole.clone();
+        changed[2].body = changed[2].body.replace("w2", "w9");
+        assert_eq!(first_broken(&changed, None), Some(3));
+        changed[2].digest = changed[2].computed();
+        assert_eq!(first_broken(&changed, None), Some(4), "with its digest made to fit");
+        let mut moved = whole.clone();
+        moved[1].at += chrono::TimeDelta::microseconds(1);
+        assert_eq!(first_broken(&moved, None), Some(2));
+        let mut without = whole.clone();
+        without.remove(2);
+        assert_eq!(first_broken(&without, None), Some(4));
+        let mut swapped = whole.clone();
+        swapped.swap(1, 2);
+        assert_eq!(first_broken(&swapped, None), Some(3));
+        assert_eq!(first_broken(&whole[..3], None), None, "nothing in it says how long it was");
+        assert_eq!(first_broken(&whole[..3], Some(head)), Some(4));
+        assert_eq!(first_broken(&whole, Some(Head { seq: 2, digest: Digest::of(b"other") })), Some(2));
+    }
+}

@@ -1,0 +1,222 @@
+//! A message inside a structured `CloudEvent`: what stands around it, and its `data` taken out.
+//!
+//! Format: `CloudEvents` 1.0.2 in its JSON event format. A record is one by its own shape and never by a header. In
+//! binary mode the attributes are headers, and the value is the message as it would be without them.
+
+use super::schema::faults;
+use super::{DocumentError, Message, SchemaName};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What an event says of itself. None of it is part of what is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CloudEvent {
+    /// The sender's own name of the event.
+    pub id: String,
+    /// Where it comes from.
+    pub source: String,
+    /// What its data is.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// W3C trace context, where the event has one.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
+    /// W3C trace state, beside it.
+    #[serde(skip)]
+    pub tracestate: Option<String>,
+}
+
+/// What an event carries.
+pub(super) enum Data {
+    /// In `data`.
+    Object(Map<String, Value>),
+    /// In `data_base64`.
+    Bytes(Vec<u8>),
+}
+
+/// Longest attribute in bytes, as of any text in a message.
+const MAX_ATTRIBUTE_BYTES: usize = 4 * 1024;
+const NO_OBJECT: &str = "a CloudEvent must carry the request as a JSON object in data";
+
+impl Message {
+    /// The type of an event that carries this message.
+    pub fn event_type(&self) -> &'static str {
+        match self {
+            Self::Train(_) => "io.modelfactory.train_build_request",
+            Self::PublishRetry(_) => "io.modelfactory.publish_retry",
+            Self::Cancel(_) => "io.modelfactory.cancel",
+        }
+    }
+}
+
+impl CloudEvent {
+    /// Whether a message is an event: no request, command or envelope has such a field.
+    pub(super) fn is_one(message: &Map<String, Value>) -> bool {
+        message.contains_key("specversion")
+    }
+
+    /// What the event says of itself, or the rule that it breaks; and its data, which can be looked at in
+    /// either case.
+    pub(super) fn open(mut event: Map<String, Value>) -> (Result<Self, DocumentError>, Result<Data, DocumentError>) {
+        // CloudEvents has null count as unset.
+        event.retain(|_, member| !member.is_null());
+        let value = Value::Object(event);
+        (judge(&value), data(value))
+    }
+}
+
+fn error(pointer: &str, rule: impl Into<String>, missing: bool) -> DocumentError {
+    DocumentError { pointer: pointer.to_owned(), rule: rule.into(), missing }
+}
+
+fn judge(event: &Value) -> Result<CloudEvent, DocumentError> {
+    match (event.get("data"), event.get("data_base64")) {
+        (Some(_), Some(_)) => return Err(error("/data_base64", "data and data_base64 exclude each other", false)),
+        (Some(data), None) if !data.is_object() => return Err(error("/data", NO_OBJECT, false)),
+        (None, None) => return Err(error("/data", NO_OBJECT, true)),
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    if let Some(error) = faults(SchemaName::CloudEvent, event).into_iter().min_by_key(|error| error.pointer.clone()) {
+        return Err(error);
+    }
+    for (name, value) in event.as_object().into_iter().flatten().filter(|(name, _)| *name != "data_base64") {
+        let rule = match value.as_str() {
+            Some(text) if text.len() > MAX_ATTRIBUTE_BYTES => {
+                format!("an attribute of {} bytes, {MAX_ATTRIBUTE_BYTES} are allowed", text.len())
+            }
+            Some(text) if text.chars().any(is_no_text) => {
+                "an attribute must not contain control characters or code points that are no characters".to_owned()
+            }
+            _ => continue,
+        };
+        return Err(error(&format!("/{name}"), rule, false));
+    }
+    let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
+    Ok(CloudEvent {
+        id: text("id").unwrap_or_default(),
+        source: text("source").unwrap_or_default(),
+        event_type: text("type").unwrap_or_default(),
+        traceparent: text("traceparent"),
+        tracestate: text("tracestate"),
+    })
+}
+
+/// What the type String of `CloudEvents` leaves out of Unicode.
+fn is_no_text(c: char) -> bool {
+    c.is_control() || ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
+}
+
+fn data(mut event: Value) -> Result<Data, DocumentError> {
+    let mut take = |name: &str| event.get_mut(name).map(Value::take);
+    match (take("data"), take("data_base64")) {
+        (Some(Value::Object(data)), _) => Ok(Data::Object(data)),
+        (None, Some(Value::String(text))) => match STANDARD.decode(text) {
+            Ok(bytes) => Ok(Data::Bytes(bytes)),
+            Err(_) => Err(error("/data_base64", "it is not base64 with padding", false)),
+        },
+        (None, Some(_)) => Err(error("/data_base64", "it must be text", false)),
+        (found, _) => Err(error("/data", NO_OBJECT, found.is_none())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AllowList, SignedEnvelope, parse};
+    use super::*;
+    use crate::domain::identity::near_key;
+    use crate::domain::run::FailureCode;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn allow() -> AllowList {
+        AllowList::new(["s3://fraud-platform".to_owned()], true)
+    }
+
+    fn base() -> Value {
+        serde_json::from_str(include_str!("../../../tests/golden/requests/base.json")).unwrap()
+    }
+
+    fn event(data: &Value) -> Value {
+        json!({"specversion": "1.0", "id": "1", "source": "/t", "type": "io.modelfactory.train_build_request", "data": data})
+    }
+
+    /// In `data`, in `data_base64`, or in an envelope within or around.
+    fn wrap(mut value: Value, how: &str) -> Vec<u8> {
+        for way in how.chars() {
+            value = match way {
+                'd' => event(&value),
+                'b' => {
+                    let mut event = event(&Value::Null);
+                    event["data_base64"] = json!(STANDARD.encode(value.to_string()));
+                    event
+                }
+                _ => serde_json::from_slice(&SignedEnvelope::seal(value.to_string().as_bytes(), b"s", "")).unwrap(),
+            };
+        }
+        value.to_string().into_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn wrapping_a_request_never_changes_what_it_is(
+            how in prop::sample::select(vec!["d", "b", "s", "ds", "bs", "sd", "sb"]),
+            revision in "[^\\p{C}]{1,40}",
+            requester in "[^\\p{C}]{1,40}",
+            manifests in prop::collection::vec("[a-z]{1,8}/[a-z]{1,8}\\.json", 1..5),
+            publish_allowed in any::<bool>(),
+        ) {
+            let mut request = base();
+            request["policy_revision"] = json!(revision);
+            request["requester_principal"] = json!(requester);
+            request["dataset_manifest_refs"] = json!(manifests);
+            request["publish_allowed"] = json!(publish_allowed);
+            match (parse(request.to_string().as_bytes(), &allow()), parse(&wrap(request, how), &allow())) {
+                (Ok(Message::Train(bare)), Ok(Message::Train(wrapped))) => {
+                    prop_assert_eq!(bare.run_key(), wrapped.run_key());
+                    prop_assert_eq!(bare.payload_digest(), wrapped.payload_digest());
+                    prop_assert_eq!(near_key(&bare.meaning()), near_key(&wrapped.meaning()));
+                    prop_assert_eq!(bare, wrapped);
+                }
+                (Err(bare), Err(wrapped)) => {
+                    prop_assert!(wrapped.pointer.ends_with(&bare.pointer));
+                    prop_assert_eq!((bare.code, bare.message, bare.ids), (wrapped.code, wrapped.message, wrapped.ids));
+                }
+                (bare, wrapped) => prop_assert!(false, "{bare:?}, {wrapped:?}"),
+            }
+        }
+
+        #[test]
+        fn any_attribute_of_any_name_is_let_pass_or_refused_at_its_place(
+            name in "[a-zA-Z0-9_/~]{1,12}|id|source|type|time|subject|dataschema|datacontenttype|traceparent",
+            value in prop_oneof![
+                Just(Value::Null),
+                any::<bool>().prop_map(Value::from),
+                any::<i64>().prop_map(Value::from),
+                any::<f64>().prop_map(Value::from),
+                ".{0,40}".prop_map(Value::from),
+                Just(json!([1])),
+                Just(json!({"a": "b"})),
+            ],
+        ) {
+            prop_assume!(!["data", "specversion"].contains(&name.as_str()));
+            let mut event = event(&base());
+            event[&name] = value;
+            match parse(event.to_string().as_bytes(), &allow()) {
+                Ok(Message::Train(request)) => {
+                    let Ok(Message::Train(bare)) = parse(base().to_string().as_bytes(), &allow()) else { panic!("bare") };
+                    prop_assert_eq!(bare, request);
+                }
+                Ok(other) => prop_assert!(false, "{other:?}"),
+                // NUL is no JSON here.
+                Err(refused) if refused.code == FailureCode::MessageNotJson => {}
+                Err(refused) => {
+                    let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+                    prop_assert_eq!((refused.code, refused.pointer), (FailureCode::SchemaInvalid, pointer));
+                    prop_assert_eq!(refused.ids.request_id.as_deref(), Some("req-golden-0001"));
+                }
+            }
+        }
+    }
+}

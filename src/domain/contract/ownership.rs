@@ -1,0 +1,98 @@
+//! Who owns what on the platform.
+
+use super::{DocumentError, SchemaName, read_yaml};
+use crate::domain::identity::Digest;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The boundaries document, checked: it names `owners.mf` and gives it `eval_report` and
+/// `bundle_publication`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnershipBoundaries {
+    outputs: Vec<String>,
+    digest: Digest,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    owners: BTreeMap<String, Owner>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    outputs: Vec<String>,
+    #[serde(flatten)]
+    _rest: BTreeMap<String, Value>,
+}
+
+const SHIPPED: &str = include_str!("../../../schemas/profiles/ownership_boundaries.yaml");
+const REQUIRED: [&str; 2] = ["eval_report", "bundle_publication"];
+
+impl OwnershipBoundaries {
+    /// The document that ships inside the binary.
+    pub fn shipped() -> Self {
+        Self::read(SHIPPED.as_bytes()).expect("the shipped document gives Model Factory its outputs")
+    }
+
+    /// Reads the platform's own document.
+    pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
+        let document: Document = read_yaml(SchemaName::OwnershipBoundaries, bytes)?;
+        let error = |pointer: &str, rule: String| DocumentError { pointer: pointer.to_owned(), rule, missing: true };
+        let Some(mf) = document.owners.get("mf") else {
+            return Err(error("/owners/mf", "the document does not name mf as an owner".to_owned()));
+        };
+        for output in REQUIRED {
+            if !mf.outputs.iter().any(|given| given == output) {
+                return Err(error("/owners/mf/outputs", format!("the document does not give {output} to mf")));
+            }
+        }
+        // Only one may emit a kind of output: a document that gives one twice leaves open whose it is.
+        let others = document.owners.iter().filter(|(name, _)| *name != "mf");
+        for (name, other) in others {
+            if let Some(twice) = other.outputs.iter().find(|output| mf.outputs.contains(output)) {
+                return Err(DocumentError {
+                    pointer: format!("/owners/{}/outputs", name.replace('~', "~0").replace('/', "~1")),
+                    rule: format!("the document gives {twice} to mf and to {name}"),
+                    missing: false,
+                });
+            }
+        }
+        Ok(Self { outputs: mf.outputs.clone(), digest: Digest::of(bytes) })
+    }
+
+    /// Whether Model Factory may emit this kind of output (`eval_report`, `bundle_publication`, …).
+    pub fn gives_to_mf(&self, output: &str) -> bool {
+        self.outputs.iter().any(|given| given == output)
+    }
+
+    /// Digest of the bytes that were read.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_document_gives_mf_what_it_needs() {
+        let shipped = OwnershipBoundaries::shipped();
+        assert!(REQUIRED.iter().all(|output| shipped.gives_to_mf(output)));
+        assert!(!shipped.gives_to_mf("dataset_manifest"));
+    }
+
+    #[test]
+    fn a_document_without_mf_or_its_outputs_is_refused() {
+        let version = "schema_version: platform.ownership_boundaries.v0\n";
+        for owners in [
+            "owners: {ofs: {outputs: [dataset_manifest]}}",
+            "owners: {mf: {outputs: [eval_report]}}",
+            "owners: {mf: {outputs: []}}",
+            "owners: {mf: {outputs: [eval_report, bundle_publication]}, mpr: {outputs: [bundle_publication]}}",
+        ] {
+            assert!(OwnershipBoundaries::read(format!("{version}{owners}\n").as_bytes()).is_err(), "{owners}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the model registry announces on its own lifecycle topic, as far as publications go.
+
+use super::schema::excerpt;
+use super::{DocumentError, EvidenceRef, SchemaName, read_json};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// An event of the registry. The topic is the registry's: other events than the two of [`RegistryVerdict`]
+/// pass by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryEvent {
+    /// Chosen by the registry: the same for the same event, however often it is sent.
+    pub registry_event_id: String,
+    /// What happened.
+    pub event_type: String,
+    /// `environment/mode/bundle_slot[/tenant_id]`.
+    pub scope_key: String,
+    /// Folder of the bundle in the evidence store, as the publication names it.
+    pub bundle_ref: String,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub ts_utc: DateTime<Utc>,
+    /// What the registry went by.
+    pub evidence_refs: Vec<EvidenceRef>,
+    /// Why, of a rejection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What the registry says about a bundle that was announced to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryVerdict {
+    /// It holds the bundle.
+    Published,
+    /// It does not take the bundle.
+    Rejected,
+}
+
+impl RegistryEvent {
+    /// Reads a record's value through its schema.
+    pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
+        read_json(SchemaName::RegistryLifecycle, bytes)
+    }
+
+    /// None where the event is about something else.
+    pub fn verdict(&self) -> Option<RegistryVerdict> {
+        match self.event_type.as_str() {
+            "BUNDLE_PUBLISHED" => Some(RegistryVerdict::Published),
+            "BUNDLE_REJECTED" => Some(RegistryVerdict::Rejected),
+            _ => None,
+        }
+    }
+
+    /// The event in a sentence for people; the registry's own words escaped and capped.
+    pub fn account(&self) -> String {
+        let (actor, id) = (excerpt(&self.actor), &self.registry_event_id);
+        match &self.reason {
+            Some(reason) => format!("{actor} says {} in event {id}: {}", self.event_type, excerpt(reason)),
+            None => format!("{actor} says {} in event {id}", self.event_type),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::schema_text;
+
+    fn examples() -> Vec<serde_json::Value> {
+        let schema: serde_json::Value = serde_json::from_str(schema_text(SchemaName::RegistryLifecycle)).unwrap();
+        schema["examples"].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn every_example_reads_and_two_of_them_are_about_publications() {
+        let read = |example: &serde_json::Value| RegistryEvent::read(example.to_string().as_bytes()).unwrap();
+        let verdicts: Vec<_> = examples().iter().map(|example| read(example).verdict()).collect();
+        assert_eq!(verdicts, [Some(RegistryVerdict::Published), Some(RegistryVerdict::Rejected), None]);
+    }
+
+    #[test]
+    fn what_is_no_event_names_the_place() {
+        let mut event = examples().remove(0);
+        event.as_object_mut().unwrap().remove("bundle_ref");
+        let error = RegistryEvent::read(event.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error.pointer, "/bundle_ref");
+        assert!(RegistryEvent::read(b"no event").is_err());
+    }
+}

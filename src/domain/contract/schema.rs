@@ -1,0 +1,246 @@
+//! The schemas that ship inside the binary, and documents read through them.
+
+use super::parse_strict;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, ValidationError, Validator};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::LazyLock;
+
+macro_rules! schemas {
+    ($($variant:ident => $name:literal, $path:literal;)+) => {
+        /// A schema that ships inside the binary.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum SchemaName {
+            $(#[doc = concat!("`", $name, "`")] $variant,)+
+        }
+
+        impl SchemaName {
+            /// Every schema.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name by which people and `schema show` know it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+
+            fn validator(self) -> &'static Validator {
+                match self {
+                    $(Self::$variant => {
+                        static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| compile(schema_text(SchemaName::$variant)));
+                        &VALIDATOR
+                    })+
+                }
+            }
+        }
+
+        /// The schema's text.
+        pub fn schema_text(schema: SchemaName) -> &'static str {
+            match schema {
+                $(SchemaName::$variant => include_str!(concat!("../../../schemas/", $path)),)+
+            }
+        }
+    };
+}
+
+schemas! {
+    TrainBuildRequest => "train_build_request.v0", "messages/train_build_request.v0.json";
+    CloudEvent => "cloud_event.v0", "messages/cloud_event.v0.json";
+    SignedRequest => "signed_request.v0", "messages/signed_request.v0.json";
+    PublishRetry => "publish_retry.v0", "messages/publish_retry.v0.json";
+    Cancel => "cancel.v0", "messages/cancel.v0.json";
+    RunLifecycle => "run_lifecycle.v0", "messages/run_lifecycle.v0.json";
+    BundlePublication => "bundle_publication.v0", "messages/bundle_publication.v0.json";
+    RegistryLifecycle => "registry_lifecycle.v0", "messages/registry_lifecycle.v0.json";
+    DatasetManifest => "dataset_manifest.v0", "evidence/dataset_manifest.v0.json";
+    ResolvedTrainPlan => "resolved_train_plan.v0", "evidence/resolved_train_plan.v0.json";
+    LeakageReport => "leakage_report.v0", "evidence/leakage_report.v0.json";
+    EvalReport => "eval_report.v0", "evidence/eval_report.v0.json";
+    GateReceipt => "gate_receipt.v0", "evidence/gate_receipt.v0.json";
+    PublishEligibility => "publish_eligibility.v0", "evidence/publish_eligibility.v0.json";
+    PublishReceipt => "publish_receipt.v0", "evidence/publish_receipt.v0.json";
+    ParityVectors => "parity_vectors.v0", "evidence/parity_vectors.v0.json";
+    Bundle => "bundle.v0", "evidence/bundle.v0.json";
+    AuditActs => "audit_acts.v0", "evidence/audit_acts.v0.json";
+    LineageRunFacet => "lineage_run_facet.v0", "lineage/lineage_run_facet.v0.json";
+    LineageContentFacet => "lineage_content_facet.v0", "lineage/lineage_content_facet.v0.json";
+    Reconciliation => "reconciliation.v0", "evidence/reconciliation.v0.json";
+    TrainerJob => "trainer_job.v0", "trainer/trainer_job.v0.json";
+    TrainerResult => "trainer_result.v0", "trainer/trainer_result.v0.json";
+    TrainingProfile => "training_profile.v0", "profiles/training_profile.v0.json";
+    GovernanceProfile => "governance_profile.v0", "profiles/governance_profile.v0.json";
+    OwnershipBoundaries => "ownership_boundaries.v0", "profiles/ownership_boundaries.v0.json";
+    RequesterPolicy => "requester_policy.v0", "profiles/requester_policy.v0.json";
+    LogLine => "log_line.v0", "operate/log_line.v0.json";
+}
+
+/// Where and how a document breaks its schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at {pointer:?}: {rule}")]
+pub struct DocumentError {
+    /// JSON pointer; empty for the whole document.
+    pub pointer: String,
+    /// The rule, for people.
+    pub rule: String,
+    /// Whether something that must be there is not.
+    pub missing: bool,
+}
+
+impl DocumentError {
+    fn whole(rule: impl Into<String>) -> Self {
+        Self { pointer: String::new(), rule: rule.into(), missing: false }
+    }
+}
+
+/// Levels of nesting in a document at the most.
+const MAX_DEPTH: usize = 64;
+
+fn compile(text: &str) -> Validator {
+    let schema: Value = serde_json::from_str(text).expect("shipped schemas are JSON");
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .build(&schema)
+        .expect("shipped schemas compile")
+}
+
+/// Checks a value against a schema; the first fault in the schema's own order.
+pub fn check(schema: SchemaName, value: &Value) -> Result<(), DocumentError> {
+    faults(schema, value).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Every fault of a value.
+pub(super) fn faults(schema: SchemaName, value: &Value) -> Vec<DocumentError> {
+    let validator = schema.validator();
+    // Saying yes is several times faster than looking for faults.
+    if validator.is_valid(value) {
+        return Vec::new();
+    }
+    validator.iter_errors(value).map(|error| explain(&error)).collect()
+}
+
+/// Reads strict JSON bytes as a document of this schema.
+pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
+    let value = parse_strict(bytes, MAX_DEPTH).map_err(|error| DocumentError::whole(error.message))?;
+    typed(schema, value)
+}
+
+/// Reads YAML (of which JSON is a part) as a document of this schema. Repeated keys are refused; aliases,
+/// depth and size are bounded by the reader.
+pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
+    let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| DocumentError::whole(error.to_string()))?;
+    typed(schema, value)
+}
+
+/// The same for a document that its author mends in one go: every fault at once.
+pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, Vec<DocumentError>> {
+    let whole = |rule: String| vec![DocumentError::whole(rule)];
+    let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| whole(error.to_string()))?;
+    match faults(schema, &value) {
+        found if found.is_empty() => serde_json::from_value(value).map_err(|error| whole(error.to_string())),
+        found => Err(found),
+    }
+}
+
+fn typed<T: DeserializeOwned>(schema: SchemaName, value: Value) -> Result<T, DocumentError> {
+    check(schema, &value)?;
+    serde_json::from_value(value).map_err(|error| DocumentError::whole(error.to_string()))
+}
+
+fn explain(error: &ValidationError<'_>) -> DocumentError {
+    let at = error.instance_path().as_str().to_owned();
+    let found = || excerpt(&error.instance().to_string());
+    let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
+    match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            let rule = format!("{name} is required and must not be empty");
+            DocumentError { pointer: format!("{at}/{}", escape(name)), rule, missing: true }
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let name = unexpected.first().map_or("", String::as_str);
+            let rule = format!("the field {:?} is not known", excerpt(name));
+            DocumentError { pointer: format!("{at}/{}", escape(name)), rule, missing: false }
+        }
+        ValidationErrorKind::MinItems { .. } => {
+            DocumentError { pointer: at, rule: "at least one entry is required".to_owned(), missing: true }
+        }
+        ValidationErrorKind::Pattern { pattern } => {
+            DocumentError { pointer: at, rule: format!("{} does not match {pattern}", found()), missing: false }
+        }
+        _ => DocumentError { pointer: at, rule: excerpt(&error.to_string()), missing: false },
+    }
+}
+
+/// Foreign text, escaped and capped, fit for logs and events.
+pub(super) fn excerpt(text: &str) -> String {
+    const CAP: usize = 200;
+    let escaped: String = text
+        .chars()
+        .take(CAP)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
+    if text.chars().nth(CAP).is_some() { format!("{escaped}…") } else { escaped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_compiles_names_itself_and_accepts_its_examples() {
+        for &schema in SchemaName::ALL {
+            let name = schema.as_str();
+            let text: Value = serde_json::from_str(schema_text(schema)).unwrap();
+            assert!(text["$id"].as_str().unwrap().ends_with(&format!("{name}.json")), "{name}");
+            assert_eq!(text["additionalProperties"], false, "{name}");
+            let examples = text["examples"].as_array().unwrap_or_else(|| panic!("{name} has no example"));
+            for example in examples {
+                check(schema, example).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            assert!(!examples.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_every_schema_is_described() {
+        fn visit(name: &str, at: &str, schema: &Value) {
+            if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+                for (field, sub) in properties {
+                    let at = format!("{at}/{field}");
+                    assert!(sub.get("description").is_some(), "{name} {at} has no description");
+                    visit(name, &at, sub);
+                }
+            }
+            for part in ["items", "additionalProperties"] {
+                if let Some(sub) = schema.get(part) {
+                    visit(name, at, sub);
+                }
+            }
+            for part in ["oneOf", "anyOf"] {
+                for sub in schema.get(part).and_then(Value::as_array).into_iter().flatten() {
+                    visit(name, at, sub);
+                }
+            }
+            if let Some(definitions) = schema.get("$defs").and_then(Value::as_object) {
+                for (field, sub) in definitions {
+                    visit(name, &format!("{at}/$defs/{field}"), sub);
+                }
+            }
+        }
+        for &schema in SchemaName::ALL {
+            visit(schema.as_str(), "", &serde_json::from_str(schema_text(schema)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_fault_names_place_and_rule() {
+        let error =
+            read_yaml::<Value>(SchemaName::GovernanceProfile, b"policy_id: x\nrevision: r1\nbogus: 1\n").unwrap_err();
+        assert!(!error.pointer.is_empty(), "{error}");
+        let twice = read_yaml::<Value>(SchemaName::GovernanceProfile, b"policy_id: x\npolicy_id: y\n").unwrap_err();
+        assert!(twice.rule.contains("uplicate"), "{twice}");
+    }
+}

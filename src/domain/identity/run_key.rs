@@ -1,0 +1,181 @@
+//! What makes two requests the same run.
+
+use super::{Digest, canonical_json};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+/// The part of a request that its run key is computed from: what is built, from what, under which
+/// pinned revisions. Who asks, under which id and whether it may be published are not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunMeaning {
+    /// What kind of build.
+    pub intent_kind: String,
+    /// The platform run that every manifest belongs to.
+    pub platform_run_id: String,
+    /// A set: order and repetition carry no meaning.
+    pub dataset_manifest_refs: BTreeSet<String>,
+    /// Reference to the training profile.
+    pub training_config_ref: String,
+    /// Reference to the governance profile.
+    pub governance_profile_ref: String,
+    /// Only the keys that are present.
+    pub target_scope: BTreeMap<String, String>,
+    /// Pinned policy.
+    pub policy_revision: String,
+    /// Pinned configuration.
+    pub config_revision: String,
+    /// Pinned code.
+    pub mf_code_release_id: String,
+}
+
+/// Identity of a run's meaning: requests with the same key share one run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunKey(Digest);
+
+/// Short name of a run: `tr_` and 32 hex digits, derived from its key.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RunId(String);
+
+/// `sha256(C({"payload": payload, "recipe": recipe}))`: every derived identity has this form, so that
+/// two recipes can never collide.
+pub fn recipe_digest(recipe: &str, payload: &Value) -> Digest {
+    Digest::of(recipe_text(recipe, payload).as_bytes())
+}
+
+/// What [`recipe_digest`] is taken of; written around the payload, which may be large.
+fn recipe_text(recipe: &str, payload: &Value) -> String {
+    format!(r#"{{"payload":{},"recipe":{}}}"#, canonical_json(payload), canonical_json(&json!(recipe)))
+}
+
+/// Digest over a whole request without its `request_id`: tells a redelivery from a conflict.
+pub fn payload_digest(request_without_id: &Value) -> Digest {
+    recipe_digest("mf.request_payload.v1", request_without_id)
+}
+
+impl RunMeaning {
+    /// The payload in the form that is hashed; `runs explain` shows it.
+    pub fn canonical(&self) -> String {
+        recipe_text(RunKey::RECIPE, &json!(self))
+    }
+}
+
+impl RunKey {
+    const RECIPE: &'static str = "mf.train_run_key.v1";
+
+    /// The key of this meaning.
+    pub fn of(meaning: &RunMeaning) -> Self {
+        Self(Digest::of(meaning.canonical().as_bytes()))
+    }
+
+    /// The key with this digest, as the ledger stores it.
+    pub fn from_digest(digest: Digest) -> Self {
+        Self(digest)
+    }
+
+    /// The digest itself.
+    pub fn digest(&self) -> Digest {
+        self.0
+    }
+
+    /// The id that follows from this key.
+    pub fn run_id(&self) -> RunId {
+        let digest = recipe_digest("mf.train_run_id.v1", &json!({"train_run_key": self.to_string()}));
+        RunId(format!("tr_{}", &digest.to_string()[..32]))
+    }
+}
+
+impl RunId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("tr_").unwrap_or_default();
+        let hex = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if digits.len() == 32 && hex {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a run id is tr_ and 32 lower-case hex digits")
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        vectors: Vec<Vector>,
+    }
+
+    #[derive(Deserialize)]
+    struct Vector {
+        name: String,
+        run_key_payload: RunMeaning,
+        canonical: String,
+        train_run_key: String,
+        train_run_id: String,
+    }
+
+    #[test]
+    fn keys_and_ids_equal_the_platforms_golden_vectors() {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../tests/golden/identity/run_keys.json")).unwrap();
+        assert!(golden.vectors.len() >= 12);
+        for vector in golden.vectors {
+            let key = RunKey::of(&vector.run_key_payload);
+            assert_eq!(vector.run_key_payload.canonical(), vector.canonical, "{}", vector.name);
+            assert_eq!(key.to_string(), vector.train_run_key, "{}", vector.name);
+            assert_eq!(key.run_id().as_str(), vector.train_run_id, "{}", vector.name);
+        }
+    }
+
+    #[test]
+    fn only_ids_of_our_form_are_run_ids() {
+        assert!("tr_16a2ad9c3ad29e2e989ece1cb3c61936".parse::<RunId>().is_ok());
+        for bad in ["", "tr_", "tr_16a2", "xx_16a2ad9c3ad29e2e989ece1cb3c61936", "tr_16A2ad9c3ad29e2e989ece1cb3c61936"]
+        {
+            assert!(bad.parse::<RunId>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! States, transitions, and the one function that says which are legal.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a run stands. `PUBLISHED` is final; so is `FAIL` unless an operator opens it again with a reason;
+/// `PASS` is final where publication is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Admitted, waiting for a worker.
+    Queued,
+    /// A worker holds the lease; the execution mode says what for.
+    Running,
+    /// Trained and measured; the evaluation report is in the evidence store.
+    EvalReady,
+    /// The gate passed.
+    Pass,
+    /// The run ended without a usable model, or the gate failed.
+    Fail,
+    /// Cleared for publication; not yet acknowledged by the broker, or not yet confirmed by the registry where
+    /// its word is asked for.
+    PublishPending,
+    /// The broker acknowledged the publication, and the registry confirmed it where its word is asked for.
+    Published,
+}
+
+/// What a worker does with the run that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ExecutionMode {
+    /// Nobody works on it.
+    None,
+    /// Resolve, train, evaluate, gate, bundle, publish.
+    Full,
+    /// Verify and announce the bundle that exists; never train.
+    PublishOnly,
+}
+
+/// A step in the life of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Transition {
+    /// A worker takes a queued run.
+    Start,
+    /// The evaluation report is durable.
+    FinishEvaluation,
+    /// Every threshold holds.
+    PassGate,
+    /// A threshold does not hold.
+    FailGate,
+    /// A final failure, with its code.
+    Fail,
+    /// Back to the queue: lease lost, retryable failure, hand-back, or an operator's word.
+    Requeue,
+    /// An operator opens a failed run again, after the world that failed it was mended.
+    Reopen,
+    /// A requester or operator stops the run.
+    Cancel,
+    /// Publication is allowed: by the run's own request, or by a later one of the same meaning.
+    RequestPublish,
+    /// A worker takes a pending publication.
+    StartPublish,
+    /// The publication was verified and stands in the outbox again; or it could not be sent, was not
+    /// acknowledged or confirmed in time, or was rejected.
+    DeferPublish,
+    /// The broker acknowledged the publication, and the registry confirmed it where its word is asked for.
+    Publish,
+}
+
+/// A transition that the state does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{transition:?} is not possible from {from} ({mode:?})")]
+pub struct IllegalTransition {
+    /// The state the run is in.
+    pub from: State,
+    /// Its execution mode.
+    pub mode: ExecutionMode,
+    /// The step that was tried.
+    pub transition: Transition,
+}
+
+/// The state and mode after `transition`, or why there is none.
+///
+/// A run that waits for its verdict is still held by its worker, so its mode stays `FULL` until it
+/// passes or fails; receipt and bundle are durable before it passes, so nobody needs to hold it after.
+pub fn apply(
+    state: State,
+    mode: ExecutionMode,
+    transition: Transition,
+) -> Result<(State, ExecutionMode), IllegalTransition> {
+    use ExecutionMode as M;
+    use State as S;
+    use Transition as T;
+    let illegal = Err(IllegalTransition { from: state, mode, transition });
+    match (transition, state, mode) {
+        (T::Start, S::Queued, M::None) => Ok((S::Running, M::Full)),
+        (T::FinishEvaluation, S::Running, M::Full) => Ok((S::EvalReady, M::Full)),
+        (T::PassGate, S::EvalReady, M::Full) => Ok((S::Pass, M::None)),
+        (T::FailGate, S::EvalReady, M::Full) => Ok((S::Fail, M::None)),
+        (T::Fail, S::Running | S::EvalReady, M::Full) => Ok((S::Fail, M::None)),
+        (T::Fail, S::Queued, M::None) => Ok((S::Fail, M::None)),
+        (T::Requeue, S::Running | S::EvalReady, M::Full) => Ok((S::Queued, M::None)),
+        (T::Reopen, S::Fail, M::None) => Ok((S::Queued, M::None)),
+        (T::Cancel, S::Queued, M::None) => Ok((S::Fail, M::None)),
+        (T::Cancel, S::Running | S::EvalReady, M::Full) => Ok((S::Fail, M::None)),
+        (T::RequestPublish, S::Pass, M::None) => Ok((S::PublishPending, M::None)),
+        (T::StartPublish, S::PublishPending, M::None) => Ok((S::Running, M::PublishOnly)),
+        (T::DeferPublish, S::Running, M::PublishOnly) => Ok((S::PublishPending, M::None)),
+        (T::DeferPublish, S::PublishPending, M::None) => Ok((S::PublishPending, M::None)),
+        (T::Publish, S::PublishPending, M::None) => Ok((S::Published, M::None)),
+        // The registry answers an earlier announcement while a worker is about to announce the bundle again.
+        (T::Publish, S::Running, M::PublishOnly) => Ok((S::Published, M::None)),
+        (
+            T::Start
+            | T::FinishEvaluation
+            | T::PassGate
+            | T::FailGate
+            | T::Fail
+            | T::Requeue
+            | T::Reopen
+            | T::Cancel
+            | T::RequestPublish
+            | T::StartPublish
+            | T::DeferPublish
+            | T::Publish,
+            S::Queued | S::Running | S::EvalReady | S::Pass | S::Fail | S::PublishPending | S::Published,
+            M::None | M::Full | M::PublishOnly,
+        ) => illegal,
+    }
+}
+
+macro_rules! names {
+    ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every value, in the order of a run's life.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name on the wire and in the ledger.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::ALL
+                    .iter()
+                    .copied()
+                    .find(|value| value.as_str() == text)
+                    .ok_or_else(|| format!("{text:?} is not a {}", stringify!($type)))
+            }
+        }
+    };
+}
+
+names!(State {
+    Queued => "QUEUED",
+    Running => "RUNNING",
+    EvalReady => "EVAL_READY",
+    Pass => "PASS",
+    Fail => "FAIL",
+    PublishPending => "PUBLISH_PENDING",
+    Published => "PUBLISHED",
+});
+names!(ExecutionMode { None => "NONE", Full => "FULL", PublishOnly => "PUBLISH_ONLY" });
+names!(Transition {
+    Start => "START",
+    FinishEvaluation => "FINISH_EVALUATION",
+    PassGate => "PASS_GATE",
+    FailGate => "FAIL_GATE",
+    Fail => "FAIL",
+    Requeue => "REQUEUE",
+    Reopen => "REOPEN",
+    Cancel => "CANCEL",
+    RequestPublish => "REQUEST_PUBLISH",
+    StartPublish => "START_PUBLISH",
+    DeferPublish => "DEFER_PUBLISH",
+    Publish => "PUBLISH",
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legal() -> Vec<(State, ExecutionMode, Transition, (State, ExecutionMode))> {
+        let mut found = Vec::new();
+        for &state in State::ALL {
+            for &mode in ExecutionMode::ALL {
+                for &transition in Transition::ALL {
+                    if let Ok(next) = apply(state, mode, transition) {
+                        found.push((state, mode, transition, next));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn final_states_absorb() {
+        let leaves = |state: State| -> Vec<Transition> {
+            legal().into_iter().filter(|(from, ..)| *from == state).map(|(_, _, transition, _)| transition).collect()
+        };
+        assert_eq!(leaves(State::Published), []);
+        assert_eq!(leaves(State::Fail), [Transition::Reopen], "only an operator opens it again");
+        assert_eq!(leaves(State::Pass), [Transition::RequestPublish]);
+    }
+
+    #[test]
+    fn a_publish_retry_can_never_train() {
+        for (_, mode, _, (_, next)) in legal() {
+            assert!(!(mode == ExecutionMode::PublishOnly && next == ExecutionMode::Full));
+        }
+    }
+
+    #[test]
+    fn every_state_can_be_reached_from_queued_and_every_open_state_can_end() {
+        let reach = |start: State| {
+            let mut seen = vec![(start, ExecutionMode::None), (start, ExecutionMode::Full)];
+            let mut index = 0;
+            while index < seen.len() {
+                let (state, mode) = seen[index];
+                for &transition in Transition::ALL {
+                    if let Ok(next) = apply(state, mode, transition)
+                        && !seen.contains(&next)
+                    {
+                        seen.push(next);
+                    }
+                }
+                index += 1;
+            }
+            seen.into_iter().map(|(state, _)| state).collect::<Vec<_>>()
+        };
+        for state in State::ALL {
+            assert!(failpoint(State::Queued).contains(state), "{state} is out of reach");
+            let ends = failpoint(*state);
+            assert!(ends.contains(&State::Fail) || ends.contains(&State::Published), "{state} cannot end");
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for &state in State::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{state}\""));
+        }
+        for &transition in Transition::ALL {
+            assert_eq!(serde_json::to_string(&transition).unwrap(), format!("\"{transition}\""));
+        }
+    }
+}

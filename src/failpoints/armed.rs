@@ -1,0 +1,84 @@
+//! One armed point of this process; debug builds only.
+
+use super::{Injected, POINTS};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Shutdown, SockaddrIn, getpeername, shutdown};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What happens at the armed point, the first time that it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailpointAction {
+    /// The process is killed.
+    Kill,
+    /// An error comes back.
+    Error,
+    /// Every connection to the database breaks.
+    Cut,
+    /// The thread never comes back.
+    Stall,
+}
+
+/// `[fault]`: which point, and what.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailpointSettings {
+    /// One of [`POINTS`].
+    pub point: String,
+    /// What happens there.
+    pub action: FailpointAction,
+    /// File that is made when it has happened.
+    pub mark: PathBuf,
+    /// Port of the database, whose connections `cut` breaks.
+    pub database_port: u16,
+}
+
+static ARMED: OnceLock<FailpointSettings> = OnceLock::new();
+static FIRED: AtomicBool = AtomicBool::new(false);
+
+/// Arms one point of this process. An unknown name is an error, so that no test waits in vain.
+pub fn arm(settings: FailpointSettings) -> Result<(), String> {
+    if !POINTS.contains(&settings.point.as_str()) {
+        return Err(format!("[fault] there is no point {:?}", settings.point));
+    }
+    ARMED.set(settings).map_err(|_| "[fault] is armed already".to_owned())
+}
+
+pub(super) fn fire(point: &'static str) -> Result<(), Injected> {
+    let Some(armed) = ARMED.get() else { return Ok(()) };
+    if armed.point != point || FIRED.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    tracing::warn!(point, action = ?armed.action, "a fault is injected");
+    let _ = std::fs::write(&armed.mark, point);
+    match armed.action {
+        FailpointAction::Kill => {
+            let _ = kill(Pid::this(), Signal::SIGKILL);
+            Ok(())
+        }
+        FailpointAction::Error => Err(Injected(point)),
+        FailpointAction::Cut => {
+            cut(armed.database_port);
+            Ok(())
+        }
+        FailpointAction::Stall => loop {
+            std::thread::park();
+        },
+    }
+}
+
+/// Breaks every socket whose other end is this port.
+fn cut(port: u16) {
+    let folder = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open {
+        // The database of a test is on IPv4 loopback; any other socket is no `SockaddrIn`.
+        if getpeername::<SockaddrIn>(descriptor).is_ok_and(|peer| peer.port() == port) {
+            let _ = shutdown(descriptor, Shutdown::Both);
+        }
+    }
+}

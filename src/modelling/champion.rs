@@ -1,0 +1,144 @@
+//! Whether a model is as good as the one that is in use: thresholds over paired differences.
+
+use super::metrics::{Differences, Interval};
+use super::thresholds::{Direction, Found, Outcome, Threshold};
+use crate::domain::contract::{BundleRef, ChampionSpec, ThresholdBasis};
+use serde::{Deserialize, Serialize};
+
+/// The comparison with a champion, in the gate's receipt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChampionVerdict {
+    /// The champion's bundle.
+    pub bundle: BundleRef,
+    /// Share of the paired replicates that an interval holds.
+    pub confidence: f64,
+    /// Per threshold on a difference.
+    pub differences: Vec<DifferenceVerdict>,
+}
+
+/// A threshold on a difference with what was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceVerdict {
+    /// Name as in the profile.
+    pub threshold: String,
+    /// The metric.
+    pub metric: String,
+    /// Which side of the bound is good.
+    pub direction: Direction,
+    /// The bound of the candidate's value less the champion's.
+    pub bound: f64,
+    /// What the bound was to be compared with.
+    pub on: ThresholdBasis,
+    /// The champion's value.
+    pub champion: Option<f64>,
+    /// The candidate's value.
+    pub candidate: Option<f64>,
+    /// The candidate's value less the champion's; null never holds.
+    pub difference: Option<f64>,
+    /// Where the difference may lie; null where there is no interval.
+    pub interval: Option<Interval>,
+    /// What was compared with the bound: the difference or one end of the interval; null never holds.
+    pub compared: Option<f64>,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was found, for people.
+    pub reason: String,
+}
+
+impl DifferenceVerdict {
+    /// Its name among the conditions of the gate.
+    pub fn name(&self) -> String {
+        format!("champion.{}", self.threshold)
+    }
+}
+
+/// Compares what was measured with what is wanted. Where nothing was measured, nothing holds.
+pub(super) fn judge(spec: &ChampionSpec, measured: Option<&Differences>) -> Result<ChampionVerdict, String> {
+    let thresholds = Threshold::of_differences(spec)?;
+    if thresholds.is_empty() {
+        return Err("champion.eval_differences is empty: a comparison that checks nothing cannot pass".to_owned());
+    }
+    let differences = thresholds.iter().map(|threshold| verdict(threshold, measured)).collect();
+    Ok(ChampionVerdict { bundle: spec.bundle_ref.clone(), confidence: spec.confidence, differences })
+}
+
+fn verdict(threshold: &Threshold, measured: Option<&Differences>) -> DifferenceVerdict {
+    let what = format!("{} less the champion's", threshold.metric);
+    let found = measured.and_then(|measured| measured.get(&threshold.metric));
+    let Outcome { value, interval, compared, holds, reason } = match found {
+        Some(found) => {
+            let undefined_because = found.undefined_because.as_deref();
+            threshold.compare(&what, Found { value: found.difference, interval: found.interval, undefined_because })
+        }
+        None => Outcome::nothing(format!("{what} was not measured; the training profile must ask for the metric")),
+    };
+    DifferenceVerdict {
+        threshold: threshold.name.clone(),
+        metric: threshold.metric.clone(),
+        direction: threshold.direction,
+        bound: threshold.bound,
+        on: threshold.on,
+        champion: found.and_then(|found| found.champion),
+        candidate: found.and_then(|found| found.candidate),
+        difference: value,
+        interval,
+        compared,
+        holds,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::Difference;
+    use super::*;
+    use crate::domain::identity::Digest;
+    use serde_json::json;
+
+    fn spec(differences: &serde_json::Value) -> ChampionSpec {
+        let bundle_ref = json!({"ref": "bundles/a/bundle.json", "sha256": Digest::of(b"a")});
+        serde_json::from_value(json!({"bundle_ref": bundle_ref, "eval_differences": differences})).unwrap()
+    }
+
+    fn found(difference: Option<f64>, interval: Option<(f64, f64)>) -> Differences {
+        let interval = interval.map(|(low, high)| Interval { low, high, confidence: 0.95, replicates: 100 });
+        let undefined_because = difference.is_none().then(|| "of the champion: there is only one class".to_owned());
+        let value = Difference { champion: Some(0.5), candidate: Some(0.6), difference, undefined_because, interval };
+        Differences::from([("auc_roc".to_owned(), value)])
+    }
+
+    fn holds(differences: &serde_json::Value, measured: Option<&Differences>) -> (bool, String) {
+        let verdict = judge(&spec(differences), measured).unwrap().differences.remove(0);
+        (verdict.holds, verdict.reason)
+    }
+
+    #[test]
+    fn a_difference_is_judged_by_its_bound_unless_the_profile_says_by_its_value() {
+        let measured = found(Some(0.1), Some((-0.02, 0.2)));
+        assert!(holds(&json!({"min_auc_roc": -0.02}), Some(&measured)).0, "a tie holds");
+        let (holds_by_bound, reason) = holds(&json!({"min_auc_roc": 0}), Some(&measured));
+        assert!(!holds_by_bound && reason.contains("lower confidence bound is -0.02"), "{reason}");
+        assert!(holds(&json!({"min_auc_roc": {"bound": 0.1, "on": "point"}}), Some(&measured)).0);
+        assert!(!holds(&json!({"max_auc_roc": 0.19}), Some(&measured)).0);
+        assert!(holds(&json!({"max_auc_roc": 0.2}), Some(&measured)).0);
+    }
+
+    #[test]
+    fn what_is_undefined_never_holds() {
+        let low = json!({"min_auc_roc": -1});
+        let cases = [
+            (Some(found(None, None)), "of the champion: there is only one class"),
+            (Some(found(Some(f64::NAN), Some((0.0, 1.0)))), "it is not a number"),
+            (Some(found(Some(0.1), None)), "no confidence interval"),
+            (Some(Differences::new()), "was not measured"),
+            (None, "was not measured"),
+        ];
+        for (measured, says) in cases {
+            let (holds, reason) = holds(&low, measured.as_ref());
+            assert!(!holds && reason.contains(says), "{reason}");
+        }
+        assert!(judge(&spec(&json!({})), None).is_err());
+    }
+}

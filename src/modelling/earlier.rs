@@ -1,0 +1,222 @@
+//! Bundles of earlier runs: the baseline that a regression check measures, the champion that a new model
+//! is compared with.
+//!
+//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and through that by the digest of
+//! every file; what does not fit the run's data ends the run before a row is read.
+
+use super::bundle::BundleManifest;
+use super::evaluate::EvalReport;
+use super::model_format::ModelFormat;
+use super::resolve::Fetched;
+use super::split::SettledSplit;
+use crate::domain::contract::{
+    BundleArtifact, BundleRef, Feature, GovernanceProfile, IntentKind, Reference, SchemaName, TrainingProfile,
+    read_json, read_yaml,
+};
+use crate::domain::identity::{Digest, RunId};
+use crate::domain::run::{Failure, FailureCode};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What an earlier bundle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlierRole {
+    /// A regression check measures it.
+    Baseline,
+    /// The new model is compared with it.
+    Champion,
+}
+
+impl EarlierRole {
+    /// Its name in file names and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Champion => "champion",
+        }
+    }
+
+    /// The code of a bundle that cannot be used: the profile that names it has to change.
+    pub fn unusable(self) -> FailureCode {
+        match self {
+            Self::Baseline => FailureCode::TrainingProfileInvalid,
+            Self::Champion => FailureCode::GovernanceProfileInvalid,
+        }
+    }
+}
+
+impl fmt::Display for EarlierRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An earlier bundle with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedBundle {
+    /// Where its `bundle.json` is.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of the bytes there.
+    pub sha256: Digest,
+    /// The run that built it.
+    pub run_id: RunId,
+    /// Its model.
+    pub model: PinnedModel,
+    /// The model's inputs, in this order.
+    pub features: Vec<Feature>,
+    /// First instant after everything that the model learned from; null for data without time.
+    pub learned_before: Option<DateTime<Utc>>,
+}
+
+/// A model's file with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedModel {
+    /// Beside its `bundle.json`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a new model is compared with, and in which metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedChampion {
+    /// The bundle.
+    pub bundle: PinnedBundle,
+    /// The metrics that are compared, in the profile's order.
+    pub metrics: Vec<String>,
+    /// Share of the paired replicates that the interval of a difference holds.
+    pub confidence: f64,
+}
+
+/// A bundle as it was fetched: what is needed of it before its model is.
+#[derive(Debug, Clone)]
+pub struct FetchedBundle {
+    /// Its `bundle.json`.
+    pub manifest: Fetched,
+    /// Its evaluation report.
+    pub eval_report: Fetched,
+}
+
+/// The bundles that have to be fetched before a plan can be made.
+pub fn named_bundles(
+    intent: IntentKind,
+    training_profile: &Fetched,
+    governance_profile: &Fetched,
+) -> Result<Vec<(EarlierRole, BundleRef)>, Failure> {
+    let invalid = |code, fetched: &Fetched, why: String| Failure::new(code, format!("{}: {why}", fetched.reference));
+    let training: TrainingProfile = read_yaml(SchemaName::TrainingProfile, &training_profile.bytes)
+        .map_err(|error| invalid(FailureCode::TrainingProfileInvalid, training_profile, error.to_string()))?;
+    let governance: GovernanceProfile = read_yaml(SchemaName::GovernanceProfile, &governance_profile.bytes)
+        .map_err(|error| invalid(FailureCode::GovernanceProfileInvalid, governance_profile, error.to_string()))?;
+    let mut named = Vec::new();
+    if !intent.trains() {
+        let baseline = training.baseline_bundle_ref.ok_or_else(|| {
+            let why = format!("{} measures baseline_bundle_ref, and the profile names none", intent.as_str());
+            invalid(FailureCode::TrainingProfileInvalid, training_profile, why)
+        })?;
+        named.push((EarlierRole::Baseline, baseline));
+    }
+    named.extend(governance.champion.map(|champion| (EarlierRole::Champion, champion.bundle_ref)));
+    Ok(named)
+}
+
+/// Where a fetched `bundle.json` says that its evaluation report is, and what pins that.
+pub fn eval_report_of(role: EarlierRole, manifest: &Fetched) -> Result<(Reference, Digest), Failure> {
+    let read = read_manifest(role, manifest)?;
+    let file = file_of(role, manifest, &read, "eval_report.json")?;
+    let place = beside(role, manifest, &file.path)?;
+    Ok((place, file.sha256))
+}
+
+/// Pins a bundle whose model can be scored on the inputs that this profile names.
+pub(super) fn pin_bundle(
+    role: EarlierRole,
+    fetched: &FetchedBundle,
+    profile: &TrainingProfile,
+) -> Result<PinnedBundle, Failure> {
+    let place = &fetched.manifest.reference;
+    let manifest = read_manifest(role, &fetched.manifest)?;
+    let (found, expected) = (&manifest.compatibility, &profile.feature_definition_set);
+    let incompatible = |why: String| {
+        let message = format!("the {role}'s bundle {place} {why}");
+        Err(Failure::new(FailureCode::FeatureSchemaIncompatible, message))
+    };
+    if (&found.feature_set_id, &found.feature_set_version) != (&expected.feature_set_id, &expected.feature_set_version)
+    {
+        return incompatible(format!(
+            "reads feature set {} {}, the training profile expects {} {}",
+            found.feature_set_id, found.feature_set_version, expected.feature_set_id, expected.feature_set_version
+        ));
+    }
+    let is_given =
+        |input: &&Feature| profile.features.iter().any(|given| given.name == input.name && given.kind == input.kind);
+    if let Some(input) = manifest.features.iter().find(|input| !is_given(input)) {
+        return incompatible(format!("reads {:?}, which the training profile does not name as such", input.name));
+    }
+    let format = ModelFormat::XgboostJson;
+    let model = file_of(role, &fetched.manifest, &manifest, format.file_name())?;
+    let report: EvalReport = read_json(SchemaName::EvalReport, &fetched.eval_report.bytes).map_err(|error| {
+        Failure::new(FailureCode::EvalReportInvalid, format!("{}: {error}", fetched.eval_report.reference))
+    })?;
+    if report.run_id != manifest.run_id || report.provenance.model.sha256 != model.sha256 {
+        let message = format!("{} is not about the model of {place}", fetched.eval_report.reference);
+        return Err(Failure::new(FailureCode::EvalReportMismatch, message));
+    }
+    Ok(PinnedBundle {
+        reference: place.clone(),
+        sha256: fetched.manifest.sha256,
+        run_id: manifest.run_id.clone(),
+        model: PinnedModel {
+            reference: beside(role, &fetched.manifest, &model.path)?.as_str().to_owned(),
+            sha256: model.sha256,
+            bytes: model.bytes,
+        },
+        learned_before: learned_before(&report.metrics.split),
+        features: manifest.features,
+    })
+}
+
+fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
+    match split {
+        SettledSplit::TimeBased(windows) => {
+            Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
+        }
+        SettledSplit::StratifiedRandom(_) => None,
+    }
+}
+
+fn unusable(role: EarlierRole, manifest: &Fetched, why: &str) -> Failure {
+    Failure::new(role.unusable(), format!("the {role}'s bundle {}: {why}", manifest.reference))
+}
+
+fn read_manifest(role: EarlierRole, manifest: &Fetched) -> Result<BundleManifest, Failure> {
+    read_json(SchemaName::Bundle, &manifest.bytes).map_err(|error| unusable(role, manifest, &error.to_string()))
+}
+
+fn file_of<'a>(
+    role: EarlierRole,
+    manifest: &Fetched,
+    read: &'a BundleManifest,
+    name: &str,
+) -> Result<&'a BundleArtifact, Failure> {
+    read.files.iter().find(|file| file.path == name).ok_or_else(|| {
+        let needs = read.compatibility.required_capabilities.join(", ");
+        let why = format!("it has no {name}, and only models in XGBoost's format can be scored; it needs {needs}");
+        unusable(role, manifest, &why)
+    })
+}
+
+/// The place of a file in the same folder. A path that leads elsewhere is refused as any reference is.
+fn beside(role: EarlierRole, manifest: &Fetched, path: &str) -> Result<Reference, Failure> {
+    let folder = manifest.reference.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let place = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+    Reference::parse(&place).map_err(|error| unusable(role, manifest, &error.to_string()))
+}

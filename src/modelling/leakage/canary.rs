@@ -1,0 +1,76 @@
+//! The canary: from labels in random order nothing can be learned, so a score that finds frauds all the
+//! same has seen their labels on another way.
+
+use super::features::area_below;
+use super::{LeakageRule, rule};
+use crate::domain::contract::CanarySpec;
+use crate::domain::run::Failure;
+use crate::modelling::split::Assignment;
+use crate::modelling::table::Table;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+/// Lets `fit` learn from shuffled labels (one per row of the train window) and compares its scores of the
+/// test window with the true labels there. One fit may by chance do better than chance: frauds differ
+/// from good payments, and so would any scores that follow a feature. The mean of several must not.
+pub fn canary(
+    table: &Table,
+    assignment: &Assignment,
+    spec: &CanarySpec,
+    seed: u64,
+    mut fit: impl FnMut(&[bool]) -> Result<Vec<f32>, Failure>,
+) -> Result<LeakageRule, Failure> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut labels: Vec<bool> = assignment.train.iter().map(|&row| table.label[row]).collect();
+    let mut sum = 0.0;
+    for _ in 0..spec.fits {
+        for last in (1..labels.len()).rev() {
+            labels.swap(last, rng.random_range(0..=last));
+        }
+        let scores = fit(&labels)?;
+        sum += area_below(scores.into_iter().zip(assignment.test.iter().map(|&row| table.label[row])));
+    }
+    let mean = sum / f64::from(spec.fits.max(1));
+    let sings = mean - 0.5 > spec.max_above_chance;
+    let witness = sings.then(|| format!("mean ROC AUC {mean:.4} of {} fits", spec.fits));
+    Ok(rule("shuffled_label_canary", spec.fits as usize, witness.into_iter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modelling::features::Features;
+    use crate::modelling::table::RowIds;
+
+    #[test]
+    fn it_sings_when_scores_know_the_labels_and_is_silent_when_they_do_not() {
+        let rows = 400;
+        let table = Table {
+            event_time: None,
+            label: (0..rows).map(|row| row % 7 == 0).collect(),
+            row_id: RowIds::Numbers((0..rows).collect()),
+            label_observed_time: None,
+            feature_time: None,
+            entities: vec![],
+            features: Features::new(0, vec![], vec![]),
+        };
+        let assignment = Assignment { train: (0..200).collect(), test: (200..400).collect(), ..Assignment::default() };
+        let spec = CanarySpec { fits: 5, rounds: 1, max_above_chance: 0.1 };
+        let frauds = |labels: &[bool]| labels.iter().filter(|label| **label).count();
+        let true_labels: Vec<bool> = assignment.train.iter().map(|&row| table.label[row]).collect();
+        let mut orders = std::collections::HashSet::new();
+
+        let silent = canary(&table, &assignment, &spec, 1, |labels| {
+            assert_eq!(frauds(labels), frauds(&true_labels), "labels are shuffled, not drawn");
+            orders.insert(labels.to_vec());
+            Ok(labels.iter().map(|label| f32::from(u8::from(*label))).collect())
+        });
+        assert_eq!(silent.unwrap().violations, 0);
+        assert_eq!(orders.len(), 5, "every fit has an order of its own");
+
+        let told = canary(&table, &assignment, &spec, 1, |_| {
+            Ok(assignment.test.iter().map(|&row| f32::from(u8::from(table.label[row]))).collect())
+        });
+        assert_eq!(told.unwrap().witnesses, ["mean ROC AUC 1.0000 of 5 fits"]);
+    }
+}

@@ -1,0 +1,277 @@
+//! Percentile intervals from resampled windows (Efron, "Bootstrap Methods: Another Look at the Jackknife",
+//! Annals of Statistics, 1979).
+//!
+//! A replicate draws as many rows (or clusters) as there are, with replacement, from a stream of random
+//! numbers of its own: the same seed gives the same intervals on any number of threads. Rows are drawn as
+//! weights over the sorted scores, so a replicate costs one pass and no sort.
+
+use super::kind::MetricKind;
+use super::order::{Counts, Order};
+use crate::domain::contract::BootstrapSpec;
+use crate::domain::identity::recipe_digest;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::panic::resume_unwind;
+use std::thread;
+
+/// Where a metric may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// Lower bound.
+    pub low: f64,
+    /// Upper bound.
+    pub high: f64,
+    /// Share of the replicates between the bounds.
+    pub confidence: f64,
+    /// Replicates in which the metric is defined; the bounds are taken from these.
+    pub replicates: u32,
+}
+
+/// How to resample.
+#[derive(Debug, Clone, Copy)]
+pub struct Resampling<'a> {
+    /// How often, and which metrics.
+    pub spec: &'a BootstrapSpec,
+    /// What is drawn whole, one number per row; none draws rows.
+    pub clusters: Option<&'a [u32]>,
+    /// The plan's seed.
+    pub seed: u64,
+    /// Threads to work on; the result does not depend on it.
+    pub threads: u32,
+}
+
+/// What is drawn: the member of each position in the order of scores.
+struct Draw {
+    members: usize,
+    member_at: Option<Vec<u32>>,
+}
+
+impl Draw {
+    fn of(order: &Order, clusters: Option<&[u32]>) -> Self {
+        let Some(clusters) = clusters else {
+            return Self { members: order.rows().len(), member_at: None };
+        };
+        // Only clusters that have rows may be drawn; they are numbered anew in the order of the data.
+        let mut number: Vec<Option<u32>> = vec![None; clusters.iter().max().map_or(0, |&max| max as usize + 1)];
+        let mut members = 0;
+        for &cluster in clusters {
+            number[cluster as usize].get_or_insert_with(|| {
+                members += 1;
+                members - 1
+            });
+        }
+        let member_at = order.rows().iter().filter_map(|&row| number[clusters[row as usize] as usize]).collect();
+        Self { members: members as usize, member_at: Some(member_at) }
+    }
+
+    /// How often each member is drawn in this replicate.
+    fn weights(&self, random: &mut ChaCha8Rng, weights: &mut [u32]) {
+        weights.fill(0);
+        for _ in 0..self.members {
+            // A 64-bit number scaled to the range: the bias is below one in a trillion. Written out because
+            // reports must not change with a library's way of doing it.
+            let drawn = (u128::from(random.next_u64()) * self.members as u128) >> 64;
+            weights[drawn as usize] += 1;
+        }
+    }
+
+    /// The same members over another order of the same rows, so that one draw is one window for both.
+    fn over(&self, own: &Order, other: &Order) -> Self {
+        let mut member_of = vec![0; own.rows().len()];
+        for (position, &row) in own.rows().iter().enumerate() {
+            member_of[row as usize] = self.member_at.as_ref().map_or(position as u32, |members| members[position]);
+        }
+        let member_at = other.rows().iter().map(|&row| member_of[row as usize]).collect();
+        Self { members: self.members, member_at: Some(member_at) }
+    }
+
+    fn count(&self, order: &Order, weights: &[u32], counts: &mut Counts<'_>) {
+        match &self.member_at {
+            None => order.recount(counts, |position| weights[position]),
+            Some(member_at) => order.recount(counts, |position| weights[member_at[position] as usize]),
+        }
+    }
+}
+
+/// An interval for each of these metrics; none where a metric is undefined in most replicates.
+pub(super) fn intervals(order: &Order, kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Option<Interval>> {
+    let draw = Draw::of(order, resampling.clusters);
+    of_replicates(&replicates(&[(order, draw)], kinds, resampling), kinds.len(), resampling)
+}
+
+/// An interval for each of these metrics of `own` scores less the same of `other` scores of the same rows:
+/// every replicate draws the same rows for both (Efron and Tibshirani, "An Introduction to the Bootstrap",
+/// 1993). None where a difference is undefined in most replicates.
+pub(super) fn paired_intervals(
+    own: &Order,
+    other: &Order,
+    kinds: &[MetricKind],
+    resampling: &Resampling<'_>,
+) -> Vec<Option<Interval>> {
+    let draw = Draw::of(own, resampling.clusters);
+    let over = draw.over(own, other);
+    of_replicates(&replicates(&[(own, draw), (other, over)], kinds, resampling), kinds.len(), resampling)
+}
+
+fn of_replicates(
+    replicates: &[Vec<Option<f64>>],
+    metrics: usize,
+    resampling: &Resampling<'_>,
+) -> Vec<Option<Interval>> {
+    let interval = |index: usize| {
+        let mut values: Vec<f64> = replicates.iter().filter_map(|values| values[index]).collect();
+        if values.is_empty() || values.len() * 2 < replicates.len() {
+            return None;
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        let confidence = resampling.spec.confidence;
+        let tail = (1.0 - confidence) / 2.0;
+        let (low, high) = (percentile(&values, tail), percentile(&values, 1.0 - tail));
+        Some(Interval { low, high, confidence, replicates: values.len() as u32 })
+    };
+    (0..metrics).map(interval).collect()
+}
+
+/// The metrics of every replicate, in the order of replicates: of the first order of scores, less those of
+/// the second where there is one. All draws have the same members.
+fn replicates(windows: &[(&Order, Draw)], kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Vec<Option<f64>>> {
+    let count = resampling.spec.replicates as usize;
+    let seed = *recipe_digest("mf.bootstrap.v1", &json!({"seed": resampling.seed})).as_bytes();
+    let share = |range: std::ops::Range<usize>| {
+        let mut drawn: Vec<Counts<'_>> = windows.iter().map(|(order, _)| order.no_counts()).collect();
+        let mut values = Vec::with_capacity(range.len());
+        let Some((_, draw)) = windows.first() else { return values };
+        let mut weights = vec![0; draw.members];
+        for replicate in range {
+            let mut random = ChaCha8Rng::from_seed(seed);
+            random.set_stream(replicate as u64);
+            draw.weights(&mut random, &mut weights);
+            for ((order, draw), counts) in windows.iter().zip(&mut drawn) {
+                draw.count(order, &weights, counts);
+            }
+            values.push(kinds.iter().map(|&kind| difference(kind, &drawn)).collect());
+        }
+        values
+    };
+    let per_thread = count.div_ceil(resampling.threads.max(1) as usize).max(1);
+    thread::scope(|scope| {
+        let share = &share;
+        let working: Vec<_> = (0..count)
+            .step_by(per_thread)
+            .map(|start| scope.spawn(move || share(start..(start + per_thread).min(count))))
+            .collect();
+        let done = working.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        done.flatten().collect()
+    })
+}
+
+/// The metric of the first counts, less that of the second where there is one.
+fn difference(kind: MetricKind, drawn: &[Counts<'_>]) -> Option<f64> {
+    let mut values = drawn.iter().map(|counts| kind.of(counts).and_then(|metric| metric.value));
+    let own = values.next().flatten()?;
+    match values.next() {
+        None => Some(own),
+        Some(other) => Some(own - other?),
+    }
+}
+
+/// By linear interpolation between the nearest ranks, as `numpy.percentile` does.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() - 1) as f64;
+    let below = at.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (sorted[above] - sorted[below]) * (at - at.floor())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Scored, measure};
+    use super::*;
+    use crate::domain::contract::EvaluationSpec;
+    use proptest::prelude::*;
+
+    fn spec(replicates: u32) -> BootstrapSpec {
+        BootstrapSpec { replicates, ..BootstrapSpec::default() }
+    }
+
+    fn kinds(spec: &EvaluationSpec) -> Vec<MetricKind> {
+        MetricKind::all(spec, false)
+    }
+
+    #[test]
+    fn percentiles_interpolate_between_ranks() {
+        let sorted = [0.0, 10.0, 20.0, 30.0];
+        for (share, expected) in [(0.0, 0.0), (0.5, 15.0), (0.25, 7.5), (1.0, 30.0)] {
+            assert!((percentile(&sorted, share) - expected).abs() < 1e-12, "{share}");
+        }
+        assert!((percentile(&[7.0], 0.975) - 7.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_intervals() {
+        let scores: Vec<f64> = (0..300).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
+        let labels: Vec<bool> = (0..300).map(|row| row % 7 == 0).collect();
+        let clusters: Vec<u32> = (0..300).map(|row| row % 40 + 5).collect();
+        let order = Order::new(&scores, &labels);
+        let evaluation = EvaluationSpec { k: vec![5], ..EvaluationSpec::default() };
+        let on = |seed, threads, clusters| {
+            let resampling = Resampling { spec: &spec(101), clusters, seed, threads };
+            intervals(&order, &kinds(&evaluation), &resampling)
+        };
+        let one = on(3, 1, None);
+        assert!(one.iter().flatten().all(|interval| interval.low <= interval.high));
+        for threads in [2, 3, 8, 500] {
+            assert_eq!(on(3, threads, None), one);
+        }
+        assert_ne!(on(4, 1, None), one, "another seed draws other rows");
+        let clustered = on(3, 1, Some(&clusters));
+        assert_eq!(on(3, 4, Some(&clusters)), clustered);
+        assert_ne!(clustered, one);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Weights over sorted scores say what sorting the drawn rows anew would say.
+        #[test]
+        fn a_replicate_is_the_measure_of_the_drawn_rows(
+            rows in prop::collection::vec((0_u8..12, any::<bool>(), 0_u32..6), 1..60),
+            clustered in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let scores: Vec<f64> = rows.iter().map(|row| f64::from(row.0) / 11.0).collect();
+            let labels: Vec<bool> = rows.iter().map(|row| row.1).collect();
+            let clusters: Vec<u32> = rows.iter().map(|row| row.2 * 3).collect();
+            let evaluation = EvaluationSpec { k: vec![3, 30], ..EvaluationSpec::default() };
+            let order = Order::new(&scores, &labels);
+            let draw = Draw::of(&order, clustered.then_some(clusters.as_slice()));
+            let (mut random, mut weights) = (ChaCha8Rng::seed_from_u64(seed), vec![0; draw.members]);
+            draw.weights(&mut random, &mut weights);
+            prop_assert_eq!(weights.iter().sum::<u32>() as usize, draw.members);
+            let mut counts = order.no_counts();
+            draw.count(&order, &weights, &mut counts);
+
+            let (mut drawn_scores, mut drawn_labels) = (Vec::new(), Vec::new());
+            for (position, &row) in order.rows().iter().enumerate() {
+                let member = draw.member_at.as_ref().map_or(position, |members| members[position] as usize);
+                for _ in 0..weights[member] {
+                    drawn_scores.push(scores[row as usize]);
+                    drawn_labels.push(labels[row as usize]);
+                }
+            }
+            let days = vec![0; drawn_scores.len()];
+            let drawn = Scored { scores: &drawn_scores, labels: &drawn_labels, days: &days, cards: None };
+            let anew = measure(&drawn, &evaluation, None, &[]).scores;
+            for kind in kinds(&evaluation) {
+                let (found, expected) = (kind.of(&counts).unwrap(), &anew[&kind.name()]);
+                match (found.value, expected.value) {
+                    (Some(found), Some(expected)) => prop_assert!((found - expected).abs() < 1e-12, "{:?}", kind),
+                    (found, expected) => prop_assert_eq!(found, expected, "{:?}", kind),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Curves with a bounded number of points, for people to look at.
+
+use super::order::Counts;
+use super::scoring::{CalibrationBin, border, calibration};
+use crate::domain::contract::EvaluationSpec;
+use serde::{Deserialize, Serialize};
+
+/// Everything that is drawn.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curves {
+    /// From no payment flagged to all; empty where there is only one class.
+    pub roc: Vec<RocPoint>,
+    /// From no payment flagged to all; empty where there are no frauds.
+    pub precision_recall: Vec<PrecisionRecallPoint>,
+    /// Bins that hold rows, ascending.
+    pub calibration: Vec<CalibrationBin>,
+    /// Bins of equal width, ascending.
+    pub score_histogram: Vec<HistogramBin>,
+}
+
+/// A point of the ROC curve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RocPoint {
+    /// Share of good payments that are flagged.
+    pub false_positive_rate: f64,
+    /// Share of frauds that are flagged.
+    pub true_positive_rate: f64,
+    /// Score from which a payment is flagged; null where none is.
+    pub threshold: Option<f64>,
+}
+
+/// A point of the precision-recall curve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrecisionRecallPoint {
+    /// Share of frauds that are flagged.
+    pub recall: f64,
+    /// Share of frauds among the flagged; 1 where nothing is flagged, as scikit-learn has it.
+    pub precision: f64,
+    /// Score from which a payment is flagged; null where none is.
+    pub threshold: Option<f64>,
+}
+
+/// A bin of the score histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistogramBin {
+    /// Lower bound, in the bin.
+    pub low: f64,
+    /// Upper bound, not in the bin (but 1 is in the last).
+    pub high: f64,
+    /// Frauds.
+    pub positives: u64,
+    /// Good payments.
+    pub negatives: u64,
+}
+
+pub(super) fn curves(counts: &Counts<'_>, spec: &EvaluationSpec) -> Curves {
+    Curves {
+        roc: roc(counts, spec.curve_points),
+        precision_recall: precision_recall(counts, spec.curve_points),
+        calibration: calibration(counts, spec.calibration_bins),
+        score_histogram: histogram(counts, spec.histogram_bins),
+    }
+}
+
+fn roc(counts: &Counts<'_>, at_most: u32) -> Vec<RocPoint> {
+    let (frauds, good) = (counts.frauds() as f64, counts.good() as f64);
+    if counts.frauds() == 0 || counts.good() == 0 {
+        return Vec::new();
+    }
+    let points = flagged(counts).map(|(threshold, hits, alarms)| RocPoint {
+        false_positive_rate: alarms as f64 / good,
+        true_positive_rate: hits as f64 / frauds,
+        threshold,
+    });
+    thin(points.collect(), at_most, |point| (point.false_positive_rate, point.true_positive_rate))
+}
+
+fn precision_recall(counts: &Counts<'_>, at_most: u32) -> Vec<PrecisionRecallPoint> {
+    let frauds = counts.frauds() as f64;
+    if counts.frauds() == 0 {
+        return Vec::new();
+    }
+    let points = flagged(counts).map(|(threshold, hits, alarms)| PrecisionRecallPoint {
+        recall: hits as f64 / frauds,
+        precision: if threshold.is_some() { hits as f64 / (hits + alarms) as f64 } else { 1.0 },
+        threshold,
+    });
+    thin(points.collect(), at_most, |point| (point.recall, point.precision))
+}
+
+/// Threshold with the frauds and good payments that it flags: none first, then from the highest down.
+fn flagged(counts: &Counts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)> {
+    let below = counts.steps().scan((0, 0), |(hits, alarms), step| {
+        *hits += step.frauds;
+        *alarms += step.good;
+        Some((Some(step.level.score), *hits, *alarms))
+    });
+    std::iter::once((None, 0, 0)).chain(below)
+}
+
+/// At most so many of the points, evenly along the line that they draw (each step as long as it is wide
+/// and high together). The first and the last stay.
+fn thin<T: Copy>(points: Vec<T>, at_most: u32, place: impl Fn(&T) -> (f64, f64)) -> Vec<T> {
+    if points.len() <= at_most as usize {
+        return points;
+    }
+    let length = |a: &T, b: &T| {
+        let ((ax, ay), (bx, by)) = (place(a), place(b));
+        (ax - bx).abs() + (ay - by).abs()
+    };
+    let total: f64 = points.windows(2).map(|pair| length(&pair[0], &pair[1])).sum();
+    // First and last point are kept anyway, so the ones between share the rest.
+    let stride = total / f64::from(at_most.saturating_sub(2).max(1));
+    let (mut kept, mut walked, mut next) = (vec![points[0]], 0.0, stride);
+    let inner = points.len() - 1;
+    for index in 1..inner {
+        walked += length(&points[index - 1], &points[index]);
+        if walked >= next && kept.len() + 1 < at_most as usize {
+            kept.push(points[index]);
+            while next <= walked {
+                next += stride.max(f64::MIN_POSITIVE);
+            }
+        }
+    }
+    kept.push(points[inner]);
+    kept
+}
+
+fn histogram(counts: &Counts<'_>, bins: u32) -> Vec<HistogramBin> {
+    let bins = bins.max(1);
+    let empty = |bin| HistogramBin { low: border(bin, bins), high: border(bin + 1, bins), positives: 0, negatives: 0 };
+    let mut found: Vec<HistogramBin> = (0..bins).map(empty).collect();
+    let mut bin = found.len().saturating_sub(1);
+    for step in counts.steps() {
+        while bin > 0 && step.level.score < found[bin].low {
+            bin -= 1;
+        }
+        found[bin].positives += step.frauds;
+        found[bin].negatives += step.good;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::Order;
+    use super::*;
+
+    fn random(rows: u32) -> (Vec<f64>, Vec<bool>) {
+        let scores: Vec<f64> =
+            (0..rows).map(|row| f64::from(row.wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24)).collect();
+        let labels = scores.iter().zip(0_u32..).map(|(score, row)| score * 7.0 > f64::from(row % 100)).collect();
+        (scores, labels)
+    }
+
+    #[test]
+    fn a_curve_keeps_its_ends_and_no_more_points_than_asked_for() {
+        let (scores, labels) = random(5_000);
+        let order = Order::new(&scores, &labels);
+        let counts = order.counts();
+        for at_most in [10, 57, 200] {
+            let curve = roc(&counts, at_most);
+            assert!(curve.len() <= at_most as usize && curve.len() > at_most as usize / 2, "{}", curve.len());
+            let ends = [curve[0], curve[curve.len() - 1]].map(|p| (p.false_positive_rate, p.true_positive_rate));
+            assert_eq!(ends, [(0.0, 0.0), (1.0, 1.0)]);
+            assert!(curve.windows(2).all(|pair| pair[0].true_positive_rate <= pair[1].true_positive_rate));
+            let curve = precision_recall(&counts, at_most);
+            assert!(curve.len() <= at_most as usize && curve.len() > at_most as usize / 4, "{}", curve.len());
+            assert_eq!((curve[0].recall, curve[0].precision), (0.0, 1.0));
+            assert!(curve[curve.len() - 1].recall >= 1.0);
+        }
+    }
+
+    #[test]
+    fn every_row_is_in_one_bin_of_the_histogram() {
+        let scores = [0.0, 0.1, 0.25, 0.5, 1.0];
+        let labels = [false, true, false, true, false];
+        let bins = histogram(&Order::new(&scores, &labels).counts(), 4);
+        let counts: Vec<(u64, u64)> = bins.iter().map(|bin| (bin.positives, bin.negatives)).collect();
+        assert_eq!(counts, [(1, 1), (0, 1), (1, 0), (0, 1)]);
+    }
+}

@@ -1,0 +1,225 @@
+//! Two models on the same rows: what one reaches less what the other does.
+
+use super::cards::CardDays;
+use super::order::Order;
+use super::{Interval, MetricKind, Resampling, Scored, bootstrap};
+use crate::domain::contract::EvaluationSpec;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Differences by metric.
+pub type Differences = BTreeMap<String, Difference>;
+
+/// A metric of a candidate and of a champion on the same rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Difference {
+    /// The champion's value; null where it is undefined.
+    pub champion: Option<f64>,
+    /// The candidate's value; null where it is undefined.
+    pub candidate: Option<f64>,
+    /// The candidate's value less the champion's; null where one of them is.
+    pub difference: Option<f64>,
+    /// Why there is no difference.
+    pub undefined_because: Option<String>,
+    /// Where the difference may lie, by resampling the rows of both together; null for metrics per day, and
+    /// where the difference is undefined.
+    pub interval: Option<Interval>,
+}
+
+/// The differences in the metrics of these names; a name that is not among the metrics that are asked for
+/// has none. `champion` holds a score for each row of `candidate`.
+pub fn differences(
+    candidate: &Scored<'_>,
+    champion: &[f64],
+    names: &[String],
+    spec: &EvaluationSpec,
+    resampling: &Resampling<'_>,
+) -> Differences {
+    let champion = Scored { scores: champion, ..*candidate };
+    let kinds: Vec<MetricKind> = MetricKind::all(spec, candidate.cards.is_some())
+        .into_iter()
+        .filter(|kind| names.contains(&kind.name()))
+        .collect();
+    let resampled: Vec<MetricKind> = kinds.iter().copied().filter(|kind| !kind.is_per_day()).collect();
+    let own = Order::new(candidate.scores, candidate.labels);
+    let other = Order::new(champion.scores, champion.labels);
+    let mut intervals = bootstrap::paired_intervals(&own, &other, &resampled, resampling).into_iter();
+    let (own, other) = (Window::new(candidate, &own), Window::new(&champion, &other));
+    let difference = |kind: MetricKind| {
+        let interval = if kind.is_per_day() { None } else { intervals.next().flatten() };
+        let (candidate, champion) = (own.value(kind), other.value(kind));
+        let (difference, undefined_because) = match (&candidate, &champion) {
+            (Ok(candidate), Ok(champion)) => (Some(candidate - champion), None),
+            (Err(why), _) => (None, Some(format!("of the candidate: {why}"))),
+            (Ok(_), Err(why)) => (None, Some(format!("of the champion: {why}"))),
+        };
+        let found = Difference {
+            champion: champion.ok(),
+            candidate: candidate.ok(),
+            difference,
+            undefined_because,
+            interval: interval.filter(|_| difference.is_some()),
+        };
+        (kind.name(), found)
+    };
+    kinds.into_iter().map(difference).collect()
+}
+
+/// The window with the scores of one model.
+struct Window<'a> {
+    order: &'a Order,
+    days: Option<CardDays>,
+}
+
+impl<'a> Window<'a> {
+    fn new(scored: &Scored<'_>, order: &'a Order) -> Self {
+        Self { order, days: scored.cards.map(|cards| CardDays::new(scored, cards)) }
+    }
+
+    fn value(&self, kind: MetricKind) -> Result<f64, String> {
+        let metric = match (kind, &self.days) {
+            (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),
+            (kind, _) => kind.of(&self.order.counts()),
+        };
+        let Some(metric) = metric else { return Err("there are no days".to_owned()) };
+        metric.value.ok_or_else(|| metric.undefined_because.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::measure;
+    use super::*;
+    use crate::domain::contract::BootstrapSpec;
+    use crate::domain::identity::recipe_digest;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+    use serde_json::json;
+
+    struct Rows {
+        candidate: Vec<f64>,
+        champion: Vec<f64>,
+        labels: Vec<bool>,
+        cards: Vec<u32>,
+        days: Vec<i64>,
+    }
+
+    fn rows(count: u32) -> Rows {
+        let part = |row: u32, step: u32| f64::from(row * step % 101) / 101.0;
+        Rows {
+            candidate: (0..count).map(|row| part(row, 37)).collect(),
+            champion: (0..count).map(|row| part(row, 37).midpoint(part(row, 53))).collect(),
+            labels: (0..count).map(|row| part(row, 37) + part(row, 71) > 1.3).collect(),
+            cards: (0..count).map(|row| row % 23).collect(),
+            days: (0..count).map(|row| i64::from(row / 50)).collect(),
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn spec(k: u32) -> EvaluationSpec {
+        EvaluationSpec { k: vec![k], ..EvaluationSpec::default() }
+    }
+
+    fn compared(rows: &Rows, asked: &[&str], clusters: Option<&[u32]>, threads: u32) -> Differences {
+        let window =
+            Scored { scores: &rows.candidate, labels: &rows.labels, days: &rows.days, cards: Some(&rows.cards) };
+        let bootstrap = BootstrapSpec { replicates: 101, confidence: 0.9, ..BootstrapSpec::default() };
+        let resampling = Resampling { spec: &bootstrap, clusters, seed: 5, threads };
+        differences(&window, &rows.champion, &names(asked), &spec(20), &resampling)
+    }
+
+    /// What is drawn is written out row by row, each model is measured on its own, and the values are
+    /// subtracted: no weights, no shared order.
+    fn by_hand(rows: &Rows, metric: &str, clusters: Option<&[u32]>) -> (f64, f64) {
+        let count = rows.labels.len();
+        // Members are places in the candidate's order of scores, or clusters in the order of the data.
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by(|&a, &b| rows.candidate[b].total_cmp(&rows.candidate[a]).then(a.cmp(&b)));
+        let groups: Vec<Vec<usize>> = match clusters {
+            None => order.into_iter().map(|row| vec![row]).collect(),
+            Some(clusters) => {
+                let mut seen: Vec<u32> = Vec::new();
+                for cluster in clusters {
+                    if !seen.contains(cluster) {
+                        seen.push(*cluster);
+                    }
+                }
+                let of = |cluster: &u32| (0..count).filter(|&row| clusters[row] == *cluster).collect();
+                seen.iter().map(of).collect()
+            }
+        };
+        let seed = *recipe_digest("mf.bootstrap.v1", &json!({"seed": 5})).as_bytes();
+        let mut found: Vec<f64> = Vec::new();
+        for replicate in 0..101 {
+            let mut random = ChaCha8Rng::from_seed(seed);
+            random.set_stream(replicate);
+            let mut drawn: Vec<usize> = Vec::new();
+            for _ in 0..groups.len() {
+                let member = (u128::from(random.next_u64()) * groups.len() as u128) >> 64;
+                drawn.extend(&groups[member as usize]);
+            }
+            let labels: Vec<bool> = drawn.iter().map(|&row| rows.labels[row]).collect();
+            let value = |scores: &[f64]| {
+                let scores: Vec<f64> = drawn.iter().map(|&row| scores[row]).collect();
+                let window = Scored { scores: &scores, labels: &labels, days: &vec![0; drawn.len()], cards: None };
+                measure(&window, &spec(20), None, &[]).scores[metric].value.unwrap()
+            };
+            found.push(value(&rows.candidate) - value(&rows.champion));
+        }
+        found.sort_by(f64::total_cmp);
+        // Of 101 values the 5th and 95th percentile are values themselves.
+        (found[5], found[95])
+    }
+
+    #[test]
+    fn an_interval_is_that_of_both_models_on_the_same_drawn_rows() {
+        let rows = rows(300);
+        for clusters in [None, Some(rows.cards.as_slice())] {
+            for metric in ["auc_roc", "average_precision", "log_loss", "recall_at_20"] {
+                let found = &compared(&rows, &[metric], clusters, 2)[metric];
+                let interval = found.interval.unwrap();
+                let (low, high) = by_hand(&rows, metric, clusters);
+                assert!((interval.low - low).abs() < 1e-12, "{metric}: {} is not {low}", interval.low);
+                assert!((interval.high - high).abs() < 1e-12, "{metric}: {} is not {high}", interval.high);
+                assert_eq!((interval.confidence, interval.replicates), (0.9, 101));
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_differences() {
+        let rows = rows(200);
+        let asked = ["auc_roc", "card_precision_at_20", "brier_score"];
+        let one = compared(&rows, &asked, None, 1);
+        assert_eq!(one.len(), 3);
+        for threads in [2, 7, 300] {
+            assert_eq!(compared(&rows, &asked, None, threads), one);
+        }
+    }
+
+    #[test]
+    fn a_model_differs_from_itself_by_nothing_at_all() {
+        let mut rows = rows(120);
+        rows.champion.clone_from(&rows.candidate);
+        for (name, found) in compared(&rows, &["auc_roc", "log_loss"], None, 2) {
+            let interval = found.interval.unwrap();
+            assert_eq!((found.difference, interval.low, interval.high), (Some(0.0), 0.0, 0.0), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_undefined_has_no_difference_and_a_metric_per_day_no_interval() {
+        let mut rows = rows(120);
+        let per_day = &compared(&rows, &["card_precision_at_20"], None, 1)["card_precision_at_20"];
+        assert!(per_day.difference.is_some() && per_day.interval.is_none());
+        rows.labels.fill(false);
+        let found = &compared(&rows, &["auc_roc"], None, 1)["auc_roc"];
+        assert_eq!((found.candidate, found.champion, found.difference, found.interval), (None, None, None, None));
+        assert!(found.undefined_because.as_ref().unwrap().contains("only one class"));
+        assert!(compared(&rows, &["precision_at_7"], None, 1).is_empty());
+    }
+}

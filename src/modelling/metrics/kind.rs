@@ -1,0 +1,115 @@
+//! The metrics that can be asked for, by name.
+
+use super::decision::Confusion;
+use super::order::Counts;
+use super::{Metric, ranking, scoring};
+use crate::domain::contract::EvaluationSpec;
+
+/// A metric with its parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MetricKind {
+    /// Area under the ROC curve.
+    AucRoc,
+    /// Average precision.
+    AveragePrecision,
+    /// Logarithmic loss.
+    LogLoss,
+    /// Brier score.
+    BrierScore,
+    /// Expected calibration error over this many bins.
+    ExpectedCalibrationError(u32),
+    /// Kolmogorov-Smirnov statistic.
+    KsStatistic,
+    /// Recall at a false positive rate.
+    RecallAtFpr(f64),
+    /// Precision among the k highest scores.
+    PrecisionAt(u32),
+    /// Recall among the k highest scores.
+    RecallAt(u32),
+    /// Precision of flagging from a score on.
+    PrecisionAtThreshold(f64),
+    /// Recall of flagging from a score on.
+    RecallAtThreshold(f64),
+    /// F1 of flagging from a score on.
+    F1AtThreshold(f64),
+    /// Precision among the k cards with the highest score of each day.
+    CardPrecisionAt(u32),
+}
+
+impl MetricKind {
+    /// Every metric that a specification asks for.
+    pub fn all(spec: &EvaluationSpec, has_cards: bool) -> Vec<Self> {
+        let mut kinds = Self::of_any_rows(spec);
+        for &k in &spec.k {
+            kinds.extend([Self::PrecisionAt(k), Self::RecallAt(k)]);
+            if has_cards {
+                kinds.push(Self::CardPrecisionAt(k));
+            }
+        }
+        kinds
+    }
+
+    /// Those that say something of rows however few they are: slices have these.
+    pub(super) fn of_any_rows(spec: &EvaluationSpec) -> Vec<Self> {
+        let mut kinds = vec![
+            Self::AucRoc,
+            Self::AveragePrecision,
+            Self::LogLoss,
+            Self::BrierScore,
+            Self::ExpectedCalibrationError(spec.calibration_bins),
+            Self::KsStatistic,
+        ];
+        kinds.extend(spec.fpr.iter().map(|&rate| Self::RecallAtFpr(rate)));
+        for &threshold in &spec.thresholds {
+            kinds.extend([
+                Self::PrecisionAtThreshold(threshold),
+                Self::RecallAtThreshold(threshold),
+                Self::F1AtThreshold(threshold),
+            ]);
+        }
+        kinds
+    }
+
+    /// Its name in reports and thresholds.
+    pub fn name(self) -> String {
+        match self {
+            Self::AucRoc => "auc_roc".to_owned(),
+            Self::AveragePrecision => "average_precision".to_owned(),
+            Self::LogLoss => "log_loss".to_owned(),
+            Self::BrierScore => "brier_score".to_owned(),
+            Self::ExpectedCalibrationError(_) => "expected_calibration_error".to_owned(),
+            Self::KsStatistic => "ks_statistic".to_owned(),
+            Self::RecallAtFpr(rate) => format!("recall_at_fpr_{rate}"),
+            Self::PrecisionAt(k) => format!("precision_at_{k}"),
+            Self::RecallAt(k) => format!("recall_at_{k}"),
+            Self::PrecisionAtThreshold(threshold) => format!("precision_at_threshold_{threshold}"),
+            Self::RecallAtThreshold(threshold) => format!("recall_at_threshold_{threshold}"),
+            Self::F1AtThreshold(threshold) => format!("f1_at_threshold_{threshold}"),
+            Self::CardPrecisionAt(k) => format!("card_precision_at_{k}"),
+        }
+    }
+
+    /// Whether it needs more than the counts of scores, and so has no interval.
+    pub fn is_per_day(self) -> bool {
+        matches!(self, Self::CardPrecisionAt(_))
+    }
+
+    /// Its value on these rows; none for metrics per day.
+    pub(super) fn of(self, counts: &Counts<'_>) -> Option<Metric> {
+        Some(match self {
+            Self::AucRoc => ranking::auc_roc(counts),
+            Self::AveragePrecision => ranking::average_precision(counts),
+            Self::LogLoss => scoring::log_loss(counts),
+            Self::BrierScore => scoring::brier_score(counts),
+            Self::ExpectedCalibrationError(bins) => scoring::expected_calibration_error(counts, bins),
+            Self::KsStatistic => ranking::ks_statistic(counts),
+            Self::RecallAtFpr(rate) => ranking::recall_at_fpr(counts, rate),
+            Self::PrecisionAt(k) => ranking::precision_at(counts, k),
+            Self::RecallAt(k) => ranking::recall_at(counts, k),
+            Self::PrecisionAtThreshold(threshold) => Confusion::at(counts, threshold).precision(),
+            Self::RecallAtThreshold(threshold) => Confusion::at(counts, threshold).recall(),
+            Self::F1AtThreshold(threshold) => Confusion::at(counts, threshold).f1(),
+            Self::CardPrecisionAt(_) => return None,
+        })
+    }
+}

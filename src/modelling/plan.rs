@@ -1,0 +1,403 @@
+//! The resolved train plan: everything that decides what the model will be, written out.
+
+use super::earlier::{PinnedBundle, PlannedChampion};
+use crate::domain::contract::{
+    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, TargetScope,
+};
+use crate::domain::identity::{Digest, RunId, RunKey, RunMeaning};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An immutable document of the run; its digest is the `run_config_digest`. No clock value inside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainPlan {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// The run.
+    pub run_id: RunId,
+    /// Its key.
+    pub run_key: RunKey,
+    /// What kind of build.
+    pub intent_kind: IntentKind,
+    /// The platform run.
+    pub platform_run_id: String,
+    /// Where the bundle is meant to be used.
+    pub target_scope: TargetScope,
+    /// Manifests, sorted by reference.
+    pub manifests: Vec<PinnedManifest>,
+    /// The training profile.
+    pub training_profile: PinnedDocument,
+    /// The governance profile.
+    pub governance_profile: PinnedDocument,
+    /// Digest of the boundaries document that allows the outputs.
+    pub ownership_boundaries_sha256: Digest,
+    /// Data files, in manifest order.
+    pub files: Vec<PinnedFile>,
+    /// Which column is what; the same in every file.
+    pub columns: ColumnRoles,
+    /// The feature set that the columns hold.
+    pub feature_definition_set: FeatureSet,
+    /// The model's inputs, in this order.
+    pub features: Vec<Feature>,
+    /// How labels were resolved; the same in every manifest.
+    pub label_basis: LabelBasis,
+    /// Which rows are for what.
+    pub split: PlannedSplit,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// What to fit, every parameter written out.
+    pub algorithm: ResolvedAlgorithm,
+    /// What counts as leakage.
+    pub leakage: LeakageSpec,
+    /// What to measure.
+    pub evaluation: EvaluationSpec,
+    /// Bounds on the work, as the profile asks for them; what a worker allows is no part of a plan.
+    pub limits: Limits,
+    /// The bundle that a `regression_check` measures; then nothing is fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<PinnedBundle>,
+    /// What the model is compared with, where the governance profile asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<PlannedChampion>,
+    /// Pinned revisions of the request.
+    pub revisions: Revisions,
+}
+
+impl TrainPlan {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
+
+    /// What was asked for, as far as the run key is computed from it.
+    pub fn meaning(&self) -> RunMeaning {
+        RunMeaning {
+            intent_kind: self.intent_kind.as_str().to_owned(),
+            platform_run_id: self.platform_run_id.clone(),
+            dataset_manifest_refs: self.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
+            training_config_ref: self.training_profile.reference.clone(),
+            governance_profile_ref: self.governance_profile.reference.clone(),
+            target_scope: self.target_scope.parts(),
+            policy_revision: self.revisions.policy_revision.clone(),
+            config_revision: self.revisions.config_revision.clone(),
+            mf_code_release_id: self.revisions.mf_code_release_id.clone(),
+        }
+    }
+}
+
+/// A manifest with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedManifest {
+    /// As the request names it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of the bytes that were read.
+    pub sha256: Digest,
+    /// Its id.
+    pub dataset_manifest_id: String,
+    /// Its fingerprint.
+    pub dataset_fingerprint: String,
+}
+
+/// A profile with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedDocument {
+    /// As the request names it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of the bytes that were read.
+    pub sha256: Digest,
+    /// Name of the policy.
+    pub policy_id: String,
+    /// Its revision.
+    pub revision: String,
+}
+
+/// A data file with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedFile {
+    /// As the manifest names it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Its size.
+    pub bytes: u64,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Half-open windows of event time: `start` is in, `end` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// First instant in the window.
+    pub start: DateTime<Utc>,
+    /// First instant after it.
+    pub end: DateTime<Utc>,
+}
+
+/// Which rows are for what, as far as it can be known before a row is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "strategy", rename_all = "snake_case")]
+pub enum PlannedSplit {
+    /// Boundaries as instants.
+    TimeBased(Windows),
+    /// Windows by their lengths, that end right after the last event: the rows say when that is.
+    DaysBeforeLastEvent(WindowDays),
+    /// Windows by their shares of the rows in the order of time.
+    SharesOfTime(TimeShares),
+    /// A seeded draw of each class.
+    StratifiedRandom(Shares),
+}
+
+/// Windows with their boundaries as instants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Windows {
+    /// Rows to fit on.
+    pub train: Window,
+    /// Rows for early stopping.
+    pub validation: Option<Window>,
+    /// Rows to measure on.
+    pub test: Window,
+    /// Least gap before the test window.
+    pub delay_days: u32,
+    /// Entity column whose members, seen as fraud before the test window (and known by then, that is
+    /// `delay_days` before its start), leave the test window.
+    pub exclude_known_entity: Option<String>,
+}
+
+/// Windows by their lengths in days, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowDays {
+    /// Rows to fit on.
+    pub train_days: u32,
+    /// Rows for early stopping.
+    pub validation_days: Option<u32>,
+    /// Rows to measure on.
+    pub test_days: u32,
+    /// Gap before the test window.
+    pub delay_days: u32,
+    /// As in [`Windows`].
+    pub exclude_known_entity: Option<String>,
+}
+
+/// Windows by their shares of the rows in the order of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeShares {
+    /// Shares of the rows.
+    pub shares: Shares,
+    /// Gap before the test window.
+    pub delay_days: u32,
+    /// As in [`Windows`].
+    pub exclude_known_entity: Option<String>,
+}
+
+/// Shares of the rows, together at most 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    /// Rows to fit on.
+    pub train: f64,
+    /// Rows for early stopping.
+    pub validation: Option<f64>,
+    /// Rows to measure on.
+    pub test: f64,
+}
+
+/// What to fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ResolvedAlgorithm {
+    /// A command that the operator registered.
+    Process(ProcessAlgorithm),
+    /// The built-in booster.
+    BuiltIn(BuiltInAlgorithm),
+}
+
+impl ResolvedAlgorithm {
+    /// The built-in booster.
+    pub const HESSBOOST: &'static str = "hessboost";
+    /// Before the name of a command.
+    pub const PROCESS: &'static str = "process:";
+
+    /// `hessboost` or `process:<name>`.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Process(algorithm) => &algorithm.id,
+            Self::BuiltIn(algorithm) => &algorithm.id,
+        }
+    }
+}
+
+/// The built-in booster with its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuiltInAlgorithm {
+    /// `hessboost`.
+    pub id: String,
+    /// Every parameter.
+    pub parameters: BoostParameters,
+}
+
+/// A registered command with its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessAlgorithm {
+    /// `process:<name>`.
+    pub id: String,
+    /// As the profile gives them; their meaning is the command's.
+    pub parameters: BTreeMap<String, serde_json::Value>,
+    /// What the name stood for.
+    pub command: PinnedCommand,
+}
+
+/// What a registered command is: evidence of what trained, and what has to be there when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedCommand {
+    /// Digest of the whole registration.
+    pub registration_sha256: Digest,
+    /// Digest of the program's file.
+    pub program_sha256: Digest,
+    /// Digests of the files among its arguments, such as a script, by argument.
+    pub files: BTreeMap<String, Digest>,
+}
+
+/// Gradient-boosted trees, by XGBoost's parameter names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BoostParameters {
+    /// The loss that is reduced; a fit starts from the share of frauds among the rows.
+    pub objective: BoostObjective,
+    /// How splits are found.
+    pub tree_method: BoostTreeMethod,
+    /// What early stopping looks at.
+    pub eval_metric: BoostEvalMetric,
+    /// Boosting rounds at the most.
+    pub rounds: u32,
+    /// Depth of a tree at the most.
+    pub max_depth: u32,
+    /// Learning rate.
+    pub eta: f64,
+    /// Share of rows per tree.
+    pub subsample: f64,
+    /// Share of columns per tree.
+    pub colsample_bytree: f64,
+    /// Least sum of hessians in a leaf.
+    pub min_child_weight: f64,
+    /// L2 regularisation.
+    pub lambda: f64,
+    /// L1 regularisation.
+    pub alpha: f64,
+    /// Least loss reduction of a split.
+    pub gamma: f64,
+    /// Histogram bins per feature.
+    pub max_bin: u32,
+    /// Weight of frauds against the rest.
+    pub scale_pos_weight: f64,
+    /// Rounds without improvement on the validation window before stopping; 0 never stops.
+    pub early_stopping_rounds: u32,
+    /// Share of columns per level of a tree.
+    pub colsample_bylevel: f64,
+    /// Share of columns per split.
+    pub colsample_bynode: f64,
+}
+
+/// Losses that can be reduced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BoostObjective {
+    /// Log loss of a probability.
+    #[default]
+    #[serde(rename = "binary:logistic")]
+    BinaryLogistic,
+}
+
+/// Ways to find splits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoostTreeMethod {
+    /// Over histograms of at most `max_bin` bins; a category is a bin of its own. Splits on up to 4
+    /// categories are one against the rest, above that by at most 64 categories a side.
+    #[default]
+    Hist,
+}
+
+/// What early stopping can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoostEvalMetric {
+    /// Log loss on the validation window.
+    #[default]
+    LogLoss,
+}
+
+impl Default for BoostParameters {
+    fn default() -> Self {
+        Self {
+            objective: BoostObjective::BinaryLogistic,
+            tree_method: BoostTreeMethod::Hist,
+            eval_metric: BoostEvalMetric::LogLoss,
+            rounds: 100,
+            max_depth: 6,
+            eta: 0.3,
+            subsample: 1.0,
+            colsample_bytree: 1.0,
+            min_child_weight: 1.0,
+            lambda: 1.0,
+            alpha: 0.0,
+            gamma: 0.0,
+            max_bin: 256,
+            scale_pos_weight: 1.0,
+            early_stopping_rounds: 0,
+            colsample_bylevel: 1.0,
+            colsample_bynode: 1.0,
+        }
+    }
+}
+
+impl BoostParameters {
+    /// Says which parameter is out of its range.
+    pub fn check(&self) -> Result<(), String> {
+        let share = |value: f64| value > 0.0 && value <= 1.0;
+        let weight = |value: f64| value.is_finite() && value >= 0.0;
+        let rules = [
+            ("rounds", (1..=10_000).contains(&self.rounds), "from 1 to 10000"),
+            ("max_depth", (1..=16).contains(&self.max_depth), "from 1 to 16"),
+            ("eta", share(self.eta), "above 0, at most 1"),
+            ("subsample", share(self.subsample), "above 0, at most 1"),
+            ("colsample_bytree", share(self.colsample_bytree), "above 0, at most 1"),
+            ("colsample_bylevel", share(self.colsample_bylevel), "above 0, at most 1"),
+            ("colsample_bynode", share(self.colsample_bynode), "above 0, at most 1"),
+            ("min_child_weight", weight(self.min_child_weight), "0 or more"),
+            ("lambda", weight(self.lambda), "0 or more"),
+            ("alpha", weight(self.alpha), "0 or more"),
+            ("gamma", weight(self.gamma), "0 or more"),
+            ("max_bin", (2..=1_024).contains(&self.max_bin), "from 2 to 1024"),
+            ("scale_pos_weight", weight(self.scale_pos_weight) && self.scale_pos_weight > 0.0, "above 0"),
+            ("early_stopping_rounds", self.early_stopping_rounds <= 10_000, "at most 10000"),
+        ];
+        match rules.iter().find(|(_, holds, _)| !holds) {
+            Some((name, _, range)) => Err(format!("{name} must be {range}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Pinned revisions of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revisions {
+    /// Pinned policy.
+    pub policy_revision: String,
+    /// Pinned configuration.
+    pub config_revision: String,
+    /// Pinned code.
+    pub mf_code_release_id: String,
+}

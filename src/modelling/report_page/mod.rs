@@ -1,0 +1,236 @@
+//! `report.html`: one file for people who decide about a model.
+//!
+//! Guarantees: the same documents give the same bytes; no script, nothing loaded from elsewhere, every
+//! value escaped. Never: computes a metric or a verdict; it shows what the documents say.
+
+mod charts;
+mod figure;
+mod number;
+mod tables;
+mod windows;
+
+use super::evaluate::EvalReport;
+use super::gate::{Decision, GateReceipt};
+use super::plan::TrainPlan;
+use super::split::SettledSplit;
+use crate::domain::contract::EvidenceRef;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use number::{count, instant, percent};
+
+/// What the page is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportSources<'a> {
+    /// The resolved train plan.
+    pub plan: &'a TrainPlan,
+    /// The evaluation report.
+    pub report: &'a EvalReport,
+    /// The gate's receipt.
+    pub receipt: &'a GateReceipt,
+    /// Where the receipt stands, where it does already.
+    pub receipt_at: Option<&'a EvidenceRef>,
+}
+
+/// Nothing may be loaded and nothing may run, even if a value should slip through.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const STYLE: &str = include_str!("style.css");
+
+/// The page as HTML.
+pub fn report_page(sources: &ReportSources<'_>) -> String {
+    let run_id = &sources.report.run_id;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Evaluation of " (run_id) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (heading(sources))
+                main {
+                    (section("Gate", &tables::gate(sources.receipt)))
+                    (section("Metrics", &tables::metrics(&sources.report.metrics.scores, sources.plan)))
+                    (section("Curves", &charts::curves(sources.report)))
+                    (section("At chosen thresholds", &tables::confusion(&sources.report.metrics)))
+                    @if !sources.report.metrics.features.is_empty() {
+                        (section("Importance", &charts::importance(&sources.report.metrics.features)))
+                    }
+                    @if !sources.report.metrics.slices.is_empty() {
+                        (section("Slices", &tables::slices(&sources.report.metrics.slices)))
+                    }
+                    (section("Data", &windows::data(sources.plan, &sources.report.metrics)))
+                    (section("What was asked", &tables::asked(sources.plan)))
+                    (section("Lineage", &tables::lineage(sources)))
+                }
+                footer {
+                    "Made from the plan, the evaluation report and the gate receipt of " (run_id)
+                    "; they decide, this page only shows them."
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// Its style sheet, for other pages that show the same parts.
+pub const REPORT_STYLE: &str = STYLE;
+
+/// The gate's conditions as a table.
+pub fn gate_table(receipt: &GateReceipt) -> Markup {
+    tables::gate(receipt)
+}
+
+/// The metrics as a table.
+pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
+    tables::metrics(&report.metrics.scores, plan)
+}
+
+/// ROC, precision and recall, calibration and scores as inline SVG.
+pub fn curve_plots(report: &EvalReport) -> Markup {
+    charts::curves(report)
+}
+
+/// What the gate decided, in a sentence.
+pub fn verdict_line(receipt: &GateReceipt) -> Markup {
+    verdict(receipt)
+}
+
+fn section(title: &str, content: &Markup) -> Markup {
+    html! { section { h2 { (title) } (content) } }
+}
+
+fn heading(sources: &ReportSources<'_>) -> Markup {
+    let (plan, receipt) = (sources.plan, sources.receipt);
+    let test = sources.report.metrics.dataset.test;
+    let scope = &plan.target_scope;
+    let rate = percent(test.positives as f64 / (test.rows.max(1)) as f64);
+    html! {
+        header {
+            p.eyebrow { "Model evaluation · " (scope.environment) " / " (scope.mode) " / " (scope.bundle_slot) }
+            h1 { (sources.report.run_id) }
+            (verdict(receipt))
+            p.lead {
+                "Measured on " strong { (count(test.rows)) } " payments with " strong { (count(test.positives)) }
+                " frauds (" (rate) ")"
+                @match &sources.report.metrics.split {
+                    SettledSplit::TimeBased(windows) => {
+                        ", from " (instant(windows.test.start)) " to before " (instant(windows.test.end)) "."
+                    },
+                    SettledSplit::StratifiedRandom(_) => ", drawn by chance with the plan's seed.",
+                }
+            }
+        }
+    }
+}
+
+fn verdict(receipt: &GateReceipt) -> Markup {
+    let checks = receipt.conditions();
+    html! {
+        @match receipt.decision {
+            Decision::Pass => p.verdict.pass {
+                strong { "PASS" } " All " (checks) " conditions of " (receipt.policy_id) " hold."
+            },
+            Decision::Fail => p.verdict.fail {
+                strong { "FAIL" } " " (receipt.failed.len()) " of " (checks) " conditions of " (receipt.policy_id)
+                @if receipt.failed.len() == 1 { " does not hold: " } @else { " do not hold: " }
+                (receipt.failed.join(", ")) "."
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::{SchemaName, schema_text};
+    use crate::modelling::metrics::Curves;
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
+    fn example<T: DeserializeOwned>(schema: SchemaName) -> T {
+        let text: Value = serde_json::from_str(schema_text(schema)).unwrap();
+        serde_json::from_value(text["examples"][0].clone()).unwrap()
+    }
+
+    struct Documents {
+        plan: TrainPlan,
+        report: EvalReport,
+        receipt: GateReceipt,
+    }
+
+    impl Documents {
+        fn new() -> Self {
+            Self {
+                plan: example(SchemaName::ResolvedTrainPlan),
+                report: example(SchemaName::EvalReport),
+                receipt: example(SchemaName::GateReceipt),
+            }
+        }
+
+        fn page(&self) -> String {
+            let Self { plan, report, receipt } = self;
+            report_page(&ReportSources { plan, report, receipt, receipt_at: None })
+        }
+    }
+
+    #[test]
+    fn the_page_loads_nothing_runs_nothing_and_is_the_same_each_time() {
+        let documents = Documents::new();
+        let page = documents.page();
+        assert_eq!(page, documents.page());
+        for outside in ["http:", "https:", "<script", "<link", "<img", " src=", "@import", "url(", "javascript:"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        for part in ["Gate", "Metrics", "Curves", "Importance", "Slices", "Data", "What was asked", "Lineage"] {
+            assert!(page.contains(&format!("<h2>{part}</h2>")), "{part}");
+        }
+        assert_eq!(page.matches("role=\"img\"").count(), 5, "four curves and the line of time");
+        assert_eq!(page.matches("role=\"img\"").count(), page.matches("aria-labelledby=").count());
+    }
+
+    #[test]
+    fn foreign_text_stays_text() {
+        let mut documents = Documents::new();
+        let hostile = "\"><script>alert(1)</script>&<b>";
+        documents.plan.target_scope.environment = hostile.to_owned();
+        documents.plan.features[0].name = hostile.to_owned();
+        documents.plan.manifests[0].reference = hostile.to_owned();
+        documents.receipt.policy_id = hostile.to_owned();
+        documents.report.metrics.slices[0].column = hostile.to_owned();
+        documents.report.metrics.slices[0].slices[0].slice = hostile.to_owned();
+        let metric = documents.report.metrics.scores["auc_roc"].clone();
+        documents.report.metrics.scores.insert(hostile.to_owned(), metric);
+        documents.report.metrics.features[0].feature = hostile.to_owned();
+        let page = documents.page();
+        assert!(!page.contains("<script") && !page.contains("<b>"));
+        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 8);
+    }
+
+    #[test]
+    fn a_gate_that_failed_says_so_first_and_names_what_is_broken() {
+        let mut documents = Documents::new();
+        documents.receipt.decision = Decision::Fail;
+        documents.receipt.thresholds[0].holds = false;
+        let name = documents.receipt.thresholds[0].threshold.clone();
+        documents.receipt.failed = vec![name.clone()];
+        let page = documents.page();
+        let (verdict, gate) = (page.find("FAIL").unwrap(), page.find("<h2>Gate</h2>").unwrap());
+        assert!(verdict < gate && page[verdict..gate].contains(&name));
+        assert!(page.contains("✗ does not"));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_says_why() {
+        let mut documents = Documents::new();
+        documents.report.metrics.curves = Curves::default();
+        documents.report.metrics.confusion.clear();
+        let page = documents.page();
+        assert!(
+            page.contains("Not drawn: there is only one class.") && page.contains("Not drawn: there are no frauds.")
+        );
+        assert!(!page.contains("NaN") && !page.contains("inf"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Measures admission, the life of a run, and the relay, on a database of their own; the metrics; and the trainer.
+//!
+//! Every figure stands beside a ceiling that was measured in the same run. Never: asserts a figure;
+//! touches a database or a topic that somebody else uses.
+
+mod admission;
+mod database;
+mod latency;
+mod lifecycle;
+mod load;
+mod measure;
+mod metrics;
+mod relay;
+mod training;
+
+pub use admission::{AdmissionSpec, admission};
+pub use database::{BenchDatabase, BenchError};
+pub use latency::{LatencySpec, latency};
+pub use lifecycle::{LifecycleSpec, lifecycle};
+pub use measure::{Cost, Figures, LatencyMs};
+pub use metrics::{MetricsSpec, metrics};
+pub use relay::{RelaySpec, relay};
+pub use training::{TrainingFigures, TrainingSpec, training};

@@ -1,0 +1,234 @@
+//! A private Postgres from the installed binaries, on loopback, for as long as this process lives.
+//!
+//! The server refuses to run as root; then it is started as user `postgres` or, failing that, `nobody`.
+
+use nix::unistd::{Uid, User, chown};
+use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A server; stopped when dropped, and by the kernel when this process dies.
+pub struct PrivatePostgres {
+    port: u16,
+    stop: mpsc::Sender<()>,
+    keeper: Option<thread::JoinHandle<()>>,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PostgresError(String);
+
+fn error(what: impl std::fmt::Display) -> PostgresError {
+    PostgresError(what.to_string())
+}
+
+/// Who the server runs as, and where its binaries are.
+struct Host {
+    binaries: PathBuf,
+    user: Option<User>,
+}
+
+impl PrivatePostgres {
+    /// Starts a server over `folder`; data that is there already is used again.
+    pub fn start(folder: &Path) -> Result<Self, PostgresError> {
+        Self::start_at(folder, free_port()?)
+    }
+
+    /// The same on a port that clients know already: a restart.
+    pub fn start_at(folder: &Path, port: u16) -> Result<Self, PostgresError> {
+        let host = Host { binaries: binaries()?, user: server_user()? };
+        fs::create_dir_all(folder).map_err(|error| error(format!("cannot make {}: {error}", folder.display())))?;
+        let folder = folder.canonicalize().map_err(error)?;
+        let data = folder.join("data");
+        if !data.join("PG_VERSION").exists() {
+            host.init(&folder, &data)?;
+        }
+        // Left behind where the last server was killed; its process is gone with the one that started it.
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+        let log = folder.join("postgres.log");
+        let (stop, stopped) = mpsc::channel();
+        let (started, result) = mpsc::channel();
+        // The kernel ends the server when the thread that started it ends; so one thread does nothing else.
+        let keeper = thread::spawn(move || {
+            let server = host.spawn(&data, port, &log);
+            let ready = server.and_then(|mut server| wait_ready(&mut server, port, &log).map(|()| server));
+            match ready {
+                Ok(server) => {
+                    let _ = started.send(Ok(()));
+                    let _ = stopped.recv();
+                    end(server);
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        });
+        result.recv().map_err(error)??;
+        Ok(Self { port, stop, keeper: Some(keeper) })
+    }
+
+    /// Where it listens on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Connection URL of a database on this server.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        let _ = self.stop.send(());
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Host {
+    fn command(&self, program: &str) -> Command {
+        // PDEATHSIG by setpriv: setting it here would need unsafe code.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "INT"]);
+        if let Some(user) = &self.user {
+            command.arg(format!("--reuid={}", user.uid)).arg(format!("--regid={}", user.gid)).arg("--clear-groups");
+        }
+        command.arg(self.binaries.join(program));
+        command.env_clear().envs([("LC_ALL", "C"), ("TZ", "UTC")]).stdin(Stdio::null()).process_group(0);
+        command
+    }
+
+    fn init(&self, folder: &Path, data: &Path) -> Result<(), PostgresError> {
+        let _ = fs::remove_dir_all(data);
+        fs::create_dir(data).map_err(error)?;
+        if let Some(user) = &self.user {
+            for place in [folder, data] {
+                chown(place, Some(user.uid), Some(user.gid)).map_err(error)?;
+            }
+        }
+        let output = self
+            .command("initdb")
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(data)
+            .current_dir(folder)
+            .output()
+            .map_err(|error| error(format!("cannot run setpriv initdb: {error}")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let place = folder.display();
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(error(format!("initdb failed in {place} (every folder above must be open to the server's user): {said}")))
+    }
+
+    fn spawn(&self, data: &Path, port: u16, log: &Path) -> Result<Child, PostgresError> {
+        let log = fs::File::create(log).map_err(error)?;
+        let errors = log.try_clone().map_err(error)?;
+        self.command("postgres")
+            .arg("-D")
+            .arg(data)
+            .args(["-c", &format!("port={port}"), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+            .args(["-c", "max_connections=200", "-c", "timezone=UTC", "-c", "shared_buffers=64MB"])
+            .current_dir(data)
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| error(format!("cannot run setpriv postgres: {error}")))
+    }
+}
+
+/// The folder of the installed Postgres server binaries: what `pg_config` names, else the newest of
+/// Debian's.
+pub fn binaries() -> Result<PathBuf, PostgresError> {
+    if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
+        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        if folder.join("initdb").exists() {
+            return Ok(folder);
+        }
+    }
+    // Debian keeps the server's binaries outside PATH, one folder a version.
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, folder): &(u32, PathBuf)| folder.join("initdb").exists())
+        .collect();
+    folders.sort();
+    let newest = folders.pop().map(|(_, folder)| folder);
+    newest.ok_or_else(|| error("no Postgres server binaries found (pg_config --bindir, /usr/lib/postgresql); install the package postgresql"))
+}
+
+fn server_user() -> Result<Option<User>, PostgresError> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    for name in ["postgres", "nobody"] {
+        if let Some(user) = User::from_name(name).map_err(error)? {
+            return Ok(Some(user));
+        }
+    }
+    Err(error("Postgres refuses to run as root, and there is no user postgres or nobody to run it as"))
+}
+
+fn free_port() -> Result<u16, PostgresError> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(error)?;
+    Ok(listener.local_addr().map_err(error)?.port())
+}
+
+#[expect(clippy::disallowed_methods, reason = "waiting for a server to come up is measured in time")]
+fn wait_ready(server: &mut Child, port: u16, log: &Path) -> Result<(), PostgresError> {
+    const BOUND: Duration = Duration::from_mins(1);
+    let since = Instant::now();
+    while since.elapsed() < BOUND {
+        if let Some(status) = server.try_wait().map_err(error)? {
+            return Err(error(format!("postgres ended with {status}:\n{}", tail(log))));
+        }
+        if answers(port) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Err(error(format!("postgres did not come up within a minute:\n{}", tail(log))))
+}
+
+/// Whether the server talks: an SSL request gets one byte once it accepts connections; while it is
+/// starting up, the log says so.
+fn answers(port: u16) -> bool {
+    use std::io::Write as _;
+    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+    let start_up: [u8; 41] = *b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
+    let mut answer = [0];
+    stream.write_all(&start_up).is_ok() && stream.read_exact(&mut answer).is_ok() && answer[0] == b'R'
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// A fast shutdown: SIGINT to the process that this thread started, then patience, then SIGKILL.
+#[expect(clippy::disallowed_methods, reason = "a shutdown is bounded in time")]
+fn end(mut server: Child) {
+    if let Ok(pid) = i32::try_from(server.id()) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT);
+    }
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(10) {
+        if matches!(server.try_wait(), Ok(Some(_)) | Err(_)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+}

@@ -1,0 +1,176 @@
+//! Wide synthetic rows for measuring: as many rows and features as asked for, written a batch at a time,
+//! so that who writes them stays small.
+
+use crate::domain::contract::{
+    ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
+};
+use crate::domain::identity::{Digest, document_bytes};
+use anyhow::Context as _;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
+use chrono::DateTime;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is written.
+#[derive(Debug, Clone)]
+pub struct WideSpec {
+    /// Rows.
+    pub rows: usize,
+    /// Features; the first eight say something about the label.
+    pub features: usize,
+    /// Trees of the profile.
+    pub trees: u32,
+    /// Their depth.
+    pub depth: u32,
+}
+
+/// The platform run of the manifest.
+pub const PLATFORM_RUN: &str = "platform_wide";
+/// The manifest, relative to the folder.
+pub const MANIFEST: &str = "manifest.json";
+/// The training profile.
+pub const TRAINING_PROFILE: &str = "training.yaml";
+/// The governance profile.
+pub const GOVERNANCE_PROFILE: &str = "governance.yaml";
+const DATA: &str = "wide.parquet";
+/// 2026-01-05, and one payment a second from there.
+const START: i64 = 1_767_571_200;
+
+/// Writes data, manifest and profiles into `folder`. The same specification gives the same bytes.
+pub fn write(spec: &WideSpec, folder: &Path) -> anyhow::Result<()> {
+    const BATCH: usize = 64 * 1024;
+    let names: Vec<String> = (0..spec.features).map(|index| format!("f{index:02}")).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut writer: Option<ArrowWriter<File>> = None;
+    for first in (0..spec.rows).step_by(BATCH) {
+        let batch = batch(first, BATCH.min(spec.rows - first), &names, &mut rng)?;
+        if writer.is_none() {
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::SNAPPY)
+                .set_max_row_group_row_count(Some(2 * BATCH))
+                .build();
+            writer = Some(ArrowWriter::try_new(File::create(folder.join(DATA))?, batch.schema(), Some(properties))?);
+        }
+        if let Some(writer) = &mut writer {
+            writer.write(&batch)?;
+        }
+    }
+    writer.context("no rows were asked for")?.close()?;
+    fs::write(folder.join(MANIFEST), document_bytes(&manifest(spec, folder)?))?;
+    fs::write(folder.join(TRAINING_PROFILE), training_profile(spec, &names))?;
+    let gate =
+        "policy_id: wide\nrevision: r1\ncontrols: {require_pass_gate: true}\neval_thresholds: {min_auc_roc: 0.5}\n";
+    fs::write(folder.join(GOVERNANCE_PROFILE), gate)?;
+    Ok(())
+}
+
+fn batch(first: usize, rows: usize, names: &[String], rng: &mut ChaCha8Rng) -> anyhow::Result<RecordBatch> {
+    let mut risk = vec![-5.5_f32; rows];
+    let mut columns = Vec::with_capacity(names.len());
+    for index in 0..names.len() {
+        let column: Vec<f32> = (0..rows)
+            .map(|_| {
+                let x = rng.random::<f32>();
+                match index % 4 {
+                    // An amount to the cent, a count, a share, a measure that is missing at times.
+                    0 => (x * x * 20_000.0).round() / 100.0,
+                    1 => (x * 12.0).floor(),
+                    2 => x,
+                    _ if x < 0.05 => f32::NAN,
+                    _ => (x - 0.5) * 8.0,
+                }
+            })
+            .collect();
+        if index < 8 {
+            let scale = [0.01, 0.12, 1.5, 0.3][index % 4];
+            for (risk, value) in risk.iter_mut().zip(&column) {
+                *risk += if value.is_nan() { 0.5 } else { scale * value * if index < 4 { 1.0 } else { -0.4 } };
+            }
+        }
+        columns.push(column);
+    }
+    let labels: BooleanArray =
+        risk.iter().map(|risk| Some(rng.random::<f32>() < 1.0 / (1.0 + (-risk).exp()))).collect();
+    let at = (first..first + rows).map(|row| (START + row as i64) * 1_000_000);
+    let mut fields: Vec<(&str, ArrayRef)> = vec![
+        ("row_id", Arc::new(Int64Array::from_iter_values((first..first + rows).map(|row| row as i64)))),
+        ("event_time", Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(at).with_timezone("UTC"))),
+        ("card", Arc::new(Int64Array::from_iter_values((0..rows).map(|_| rng.random_range(0..50_000))))),
+        ("fraud", Arc::new(labels)),
+    ];
+    for (name, column) in names.iter().zip(columns) {
+        fields.push((name, Arc::new(Float32Array::from(column))));
+    }
+    Ok(RecordBatch::try_from_iter(fields)?)
+}
+
+fn manifest(spec: &WideSpec, folder: &Path) -> anyhow::Result<DatasetManifest> {
+    let data = fs::read(folder.join(DATA))?;
+    let sha256 = Digest::of(&data);
+    let asof = DateTime::from_timestamp(START + spec.rows as i64, 0).context("too many rows for one a second")?;
+    Ok(DatasetManifest {
+        schema_version: DatasetManifest::SCHEMA_VERSION.to_owned(),
+        dataset_manifest_id: "dm_wide".to_owned(),
+        dataset_fingerprint: format!("sha256:{sha256}"),
+        platform_run_id: PLATFORM_RUN.to_owned(),
+        replay_basis: vec![ReplayBasis {
+            topic: "card-payments".to_owned(),
+            partition: 0,
+            offset_kind: "kafka_offset".to_owned(),
+            start_offset: "0".to_owned(),
+            end_offset: spec.rows.to_string(),
+        }],
+        label_basis: LabelBasis { label_asof_utc: asof, resolution_rule: "none".to_owned(), maturity_days: None },
+        feature_definition_set: FeatureSet { feature_set_id: "wide".to_owned(), feature_set_version: "v1".to_owned() },
+        provenance: ManifestProvenance {
+            ofs_code_release_id: concat!("model-factory ", env!("CARGO_PKG_VERSION")).to_owned(),
+            config_revision: "wide".to_owned(),
+            run_config_digest: None,
+        },
+        scenario_run_ids: Vec::new(),
+        materializations: vec![Materialization {
+            reference: DATA.to_owned(),
+            format: "parquet".to_owned(),
+            sha256,
+            bytes: data.len() as u64,
+            rows: spec.rows as u64,
+            columns: ColumnRoles {
+                event_time: Some("event_time".to_owned()),
+                label: "fraud".to_owned(),
+                row_id: "row_id".to_owned(),
+                label_observed_time: None,
+                feature_time: None,
+                entities: vec!["card".to_owned()],
+            },
+        }],
+    })
+}
+
+fn training_profile(spec: &WideSpec, names: &[String]) -> String {
+    let mut text = "policy_id: wide\nrevision: r1\n\
+        feature_definition_set: {feature_set_id: wide, feature_set_version: v1}\n\
+        expected_manifest_schema_version: learning.dataset_manifest.v0\nfeatures:\n"
+        .to_owned();
+    for name in names {
+        writeln!(text, "  - {{name: {name}, type: numeric}}").expect("writing to a string");
+    }
+    let WideSpec { trees, depth, .. } = spec;
+    write!(
+        text,
+        "algorithm: {{id: hessboost, parameters: {{rounds: {trees}, max_depth: {depth}, eta: 0.1}}}}
+split: {{strategy: time_based, train: {{fraction: 0.8}}, test: {{fraction: 0.2}}, delay_days: 0}}
+seed_policy: {{recipe: fixed, base_seed: 7}}
+limits: {{max_rows: 1000000000, memory_mib: 65536}}
+"
+    )
+    .expect("writing to a string");
+    text
+}

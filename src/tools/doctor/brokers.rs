@@ -1,0 +1,246 @@
+//! Brokers, topics, and where the group stands.
+
+use super::Finding;
+use crate::adapters::kafka::{Cluster, Error, GroupPosition, KafkaSettings, StartAt, Survey, TopicSettings};
+use crate::adapters::ledger::ConfirmedBy;
+use crate::config::Config;
+use std::collections::BTreeMap;
+
+/// Whether brokers answer, and whether each topic is there and fit for what it has to keep.
+pub(super) async fn topics(config: &Config) -> Vec<Finding> {
+    let survey = Survey::new(&config.kafka);
+    let cluster = match survey.cluster().await {
+        Ok(cluster) => cluster,
+        Err(error) => return vec![unreachable(&error)],
+    };
+    let count = cluster.brokers.len();
+    let mut findings = vec![Finding::green("brokers", format!("{count} at {}", cluster.brokers.join(", ")))];
+    let names = config.kafka.topics.needed(listens(config), config.lineage.enabled);
+    let present: Vec<&str> = names.iter().copied().filter(|name| cluster.topics.contains_key(*name)).collect();
+    let settings = if present.is_empty() { Ok(BTreeMap::new()) } else { survey.topic_settings(&present).await };
+    if let Err(error) = &settings {
+        findings.push(Finding::yellow(
+            "topic settings",
+            format!("the brokers do not tell cleanup policy and message size ({error})"),
+            "give this principal DescribeConfigs on the topics, or look with kafka-configs.sh",
+        ));
+    }
+    let settings = settings.unwrap_or_default();
+    for name in names {
+        let is_ours = name != config.kafka.topics.registry_lifecycle;
+        findings.push(topic(&config.kafka, &cluster, name, is_ours, settings.get(name)));
+    }
+    findings
+}
+
+fn listens(config: &Config) -> bool {
+    config.publish.confirm == ConfirmedBy::Registry
+}
+
+fn unreachable(error: &Error) -> Finding {
+    let advice = match error {
+        Error::Setup(_) | Error::Security(_) => {
+            "mend [kafka]; `model-factory config show` tells where each value comes from"
+        }
+        Error::Denied(_) => {
+            "mend [kafka.security], or what the brokers ask for; docs/transport-security.md has each refusal"
+        }
+        Error::Unavailable(_) | Error::Fatal(_) => "start the brokers, or mend [kafka] brokers and [kafka.security]",
+    };
+    Finding::red("brokers", error.to_string(), advice)
+}
+
+/// One topic. The registry's is its own: it only has to be there.
+fn topic(
+    kafka: &KafkaSettings,
+    cluster: &Cluster,
+    name: &str,
+    is_ours: bool,
+    settings: Option<&TopicSettings>,
+) -> Finding {
+    let check = format!("topic {name}");
+    let Some(shape) = cluster.topics.get(name) else {
+        return Finding::red(check, "missing", kafka.creating(name, cluster.brokers.len()));
+    };
+    let alter = |setting: &str| {
+        format!(
+            "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {name} --add-config {setting}",
+            kafka.brokers
+        )
+    };
+    let found = format!("{} partitions, replicated {} times", shape.partitions, shape.replicas);
+    if shape.leaderless > 0 {
+        let found = format!("{} of {} partitions have no leader", shape.leaderless, shape.partitions);
+        return Finding::red(check, found, "bring the brokers back that hold them");
+    }
+    let Some(settings) = settings.filter(|_| is_ours) else { return Finding::green(check, found) };
+    let number = |name: &str| settings.get(name).and_then(|value| value.parse::<u64>().ok());
+    let policy = settings.get("cleanup.policy").map_or("", String::as_str);
+    if policy.contains("compact") {
+        let found = format!("cleanup.policy={policy}: records of the same key would vanish");
+        return Finding::red(check, found, alter("cleanup.policy=delete"));
+    }
+    let needed = kafka.largest_record();
+    let largest = number("max.message.bytes");
+    if let Some(largest) = largest.filter(|largest| *largest < needed) {
+        let found = format!("max.message.bytes={largest}: records of [kafka] max_value_bytes need {needed}");
+        return Finding::red(check, found, alter(&format!("max.message.bytes={needed}")));
+    }
+    let in_sync = number("min.insync.replicas").unwrap_or(1);
+    if in_sync > shape.replicas as u64 {
+        let found = format!("min.insync.replicas={in_sync} with {} replicas: nothing can be written", shape.replicas);
+        return Finding::red(check, found, alter("min.insync.replicas=1"));
+    }
+    if shape.replicas < cluster.brokers.len().min(3) {
+        let found = format!("{found}, on {} brokers: a broker that is lost takes records along", cluster.brokers.len());
+        return Finding::yellow(check, found, "raise it with kafka-reassign-partitions.sh");
+    }
+    if shape.replicas >= 3 && in_sync < 2 {
+        let found =
+            format!("{found}, min.insync.replicas={in_sync}: one broker's word is enough for an acknowledgement");
+        return Finding::yellow(check, found, alter("min.insync.replicas=2"));
+    }
+    let largest = largest.map_or_else(String::new, |largest| format!(", records up to {largest} bytes"));
+    let policy = if policy.is_empty() { String::new() } else { format!(", cleanup.policy={policy}") };
+    Finding::green(check, format!("{found}{policy}{largest}"))
+}
+
+/// Where the group stands on the requests, and on the registry's topic where its word is asked for.
+pub(super) async fn group(config: &Config) -> Vec<Finding> {
+    let kafka = &config.kafka;
+    let mut findings = vec![position(kafka, &kafka.group_id, &kafka.topics.requests, kafka.from).await];
+    if listens(config) {
+        let group = format!("{}-registry", kafka.group_id);
+        findings.push(position(kafka, &group, &kafka.topics.registry_lifecycle, Some(StartAt::Earliest)).await);
+    }
+    findings
+}
+
+async fn position(kafka: &KafkaSettings, group: &str, topic: &str, from: Option<StartAt>) -> Finding {
+    match Survey::new(kafka).positions(group, topic).await {
+        Ok(positions) => judge(kafka, group, topic, from, &positions),
+        Err(error) => {
+            let advice = "set the brokers right first (above); then, group and topic need Describe and Read";
+            Finding::red(format!("group {group}"), format!("its offsets cannot be read: {error}"), advice)
+        }
+    }
+}
+
+fn judge(kafka: &KafkaSettings, group: &str, topic: &str, from: Option<StartAt>, all: &[GroupPosition]) -> Finding {
+    let check = format!("group {group}");
+    let reset = |partitions: &[&GroupPosition]| {
+        let partitions: Vec<String> = partitions.iter().map(|position| position.partition.to_string()).collect();
+        format!(
+            "stop the workers, then (a replay changes nothing that is decided): kafka-consumer-groups.sh \
+             --bootstrap-server {} --group {group} --topic {topic}:{} --reset-offsets --to-earliest --execute",
+            kafka.brokers,
+            partitions.join(",")
+        )
+    };
+    let told = |positions: &[&GroupPosition]| {
+        let told = positions.iter().map(|position| {
+            let GroupPosition { partition, committed, begin, end } = position;
+            match committed {
+                Some(committed) => format!("partition {partition} at {committed}, the log has {begin} to {end}"),
+                None => format!("partition {partition} at no offset, the log has {begin} to {end}"),
+            }
+        });
+        told.collect::<Vec<_>>().join("; ")
+    };
+    if all.is_empty() {
+        return Finding::red(check, format!("its topic {topic} is missing"), "make the topic (above)");
+    }
+    let records: i64 = all.iter().map(|position| position.end - position.begin).sum();
+    if all.iter().all(|position| position.committed.is_none()) {
+        let found = format!("has never committed; the topic holds {records} records");
+        let advice = match from {
+            Some(StartAt::Earliest) => "nothing: it starts with the oldest record, as `from` says".to_owned(),
+            Some(StartAt::Latest) => format!("`from` is latest: it passes over these {records} records for good"),
+            None => format!(
+                "start a worker once with --from earliest (takes these {records} records) or --from latest (passes \
+                 over them for good)"
+            ),
+        };
+        return Finding::yellow(check, found, advice);
+    }
+    let with = |wrong: fn(i64, &GroupPosition) -> bool| -> Vec<&GroupPosition> {
+        all.iter().filter(|position| position.committed.is_some_and(|committed| wrong(committed, position))).collect()
+    };
+    let beyond = with(|committed, position| committed > position.end);
+    if !beyond.is_empty() {
+        let found = format!("beyond the end, as if the topic had been made anew: {}", told(&beyond));
+        return Finding::red(check, found, reset(&beyond));
+    }
+    let behind = with(|committed, position| committed < position.begin);
+    if !behind.is_empty() {
+        let found = format!("older than retention, so that records were deleted unread: {}", told(&behind));
+        return Finding::red(check, found, reset(&behind));
+    }
+    // A partition that the group never committed starts at its beginning once the group has begun.
+    let lag: i64 = all.iter().map(|position| position.end - position.committed.unwrap_or(position.begin)).sum();
+    Finding::green(check, format!("on {} partitions of {topic}, {lag} records behind", all.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Light;
+    use super::*;
+    use crate::adapters::kafka::TopicShape;
+
+    fn at(partition: i32, committed: Option<i64>, begin: i64, end: i64) -> GroupPosition {
+        GroupPosition { partition, committed, begin, end }
+    }
+
+    fn judged(from: Option<StartAt>, all: &[GroupPosition]) -> (Light, String) {
+        let finding = judge(&KafkaSettings::default(), "g", "t", from, all);
+        (finding.light, format!("{} → {}", finding.found, finding.advice.join(" ")))
+    }
+
+    #[test]
+    fn a_group_is_judged_by_what_its_log_still_holds() {
+        let cases: [(Option<StartAt>, &[GroupPosition], Light, &str); 9] = [
+            (None, &[at(0, Some(5), 0, 7), at(1, None, 0, 0)], Light::Green, "2 records behind"),
+            (None, &[at(0, Some(7), 7, 7)], Light::Green, "0 records behind"),
+            (None, &[at(0, None, 0, 7)], Light::Yellow, "--from earliest (takes these 7 records)"),
+            (Some(StartAt::Earliest), &[at(0, None, 3, 7)], Light::Yellow, "starts with the oldest"),
+            (Some(StartAt::Latest), &[at(0, None, 3, 7)], Light::Yellow, "passes over these 4 records"),
+            (None, &[at(0, Some(8), 0, 7), at(1, Some(1), 0, 7)], Light::Red, "--topic t:0 --reset-offsets"),
+            (None, &[at(0, Some(1), 0, 7), at(1, Some(2), 3, 7)], Light::Red, "older than retention"),
+            (None, &[at(0, Some(1), 0, 7), at(1, None, 2, 7)], Light::Green, "11 records behind"),
+            (None, &[], Light::Red, "make the topic"),
+        ];
+        for (from, all, light, part) in cases {
+            let (found, text) = judged(from, all);
+            assert!(found == light && text.contains(part), "{all:?}: {found:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_topic_is_judged_by_what_it_has_to_keep() {
+        let judged = |replicas: usize, brokers: usize, settings: &[(&str, &str)]| {
+            let shape = TopicShape { partitions: 2, leaderless: 0, replicas };
+            let cluster =
+                Cluster { brokers: vec!["b:1".to_owned(); brokers], topics: BTreeMap::from([("t".to_owned(), shape)]) };
+            let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let finding = topic(&KafkaSettings::default(), &cluster, "t", true, Some(&settings));
+            (finding.light, format!("{} → {}", finding.found, finding.advice.join(" ")))
+        };
+        let plain = [("cleanup.policy", "delete"), ("max.message.bytes", "1048588"), ("min.insync.replicas", "2")];
+        let changed = |name: &'static str, value: &'static str| {
+            plain.map(|(known, given)| (known, if known == name { value } else { given }))
+        };
+        let small = changed("max.message.bytes", "900000");
+        for (replicas, brokers, settings, light, part) in [
+            (3, 3, plain, Light::Green, "records up to 1048588 bytes"),
+            (1, 1, changed("min.insync.replicas", "1"), Light::Green, "replicated 1 times"),
+            (3, 3, changed("cleanup.policy", "compact,delete"), Light::Red, "--add-config cleanup.policy=delete"),
+            (3, 3, small, Light::Red, "--add-config max.message.bytes=916384"),
+            (1, 1, plain, Light::Red, "nothing can be written"),
+            (2, 3, plain, Light::Yellow, "kafka-reassign-partitions.sh"),
+            (3, 3, changed("min.insync.replicas", "1"), Light::Yellow, "--add-config min.insync.replicas=2"),
+        ] {
+            let (found, text) = judged(replicas, brokers, &settings);
+            assert!(found == light && text.contains(part), "{replicas} {settings:?}: {found:?} {text}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Postgres: does it answer, does it hold this release's ledger, may the role work on it, does a commit last.
+
+use super::Finding;
+use crate::adapters::ledger::{Error, Ledger, LedgerSettings, SchemaState, ServerState};
+use crate::config::Config;
+use chrono::{DateTime, TimeDelta, Utc};
+
+const OLDEST_VERSION: i32 = 140_000;
+
+/// All of it, over one connection.
+pub(super) async fn check(config: &Config) -> Vec<Finding> {
+    let settings = LedgerSettings { max_connections: 1, ..config.ledger.clone() };
+    let ledger = match Ledger::connect(&settings).await {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            let advice = "start Postgres, or mend [ledger] url; `model-factory config show` tells where it comes from";
+            return vec![Finding::red("database", error.to_string(), advice)];
+        }
+    };
+    let mut findings = Vec::new();
+    match ledger.server_state().await {
+        Ok(state) => findings.extend(server(&state)),
+        Err(error) => findings.push(unanswered("database", &error)),
+    }
+    findings.push(schema(ledger.schema_state().await));
+    findings.push(rights(ledger.missing_rights().await));
+    let before = now();
+    let answered = ledger.clock().await;
+    findings.push(clock(before, answered, now()));
+    ledger.close().await;
+    findings
+}
+
+#[expect(clippy::disallowed_methods, reason = "the database's clock is compared with this one")]
+fn now() -> DateTime<Utc> {
+    std::time::SystemTime::now().into()
+}
+
+fn unanswered(check: &str, error: &Error) -> Finding {
+    Finding::red(check, error.to_string(), "look at the database's log")
+}
+
+fn server(state: &ServerState) -> Vec<Finding> {
+    let version = format!("Postgres {}.{}", state.version / 10_000, state.version % 10_000);
+    let answers = if state.version < OLDEST_VERSION {
+        Finding::red("database", format!("{version} is too old"), "use Postgres 14 or newer")
+    } else if state.is_standby {
+        Finding::red(
+            "database",
+            format!("{version}, a standby that takes no writes"),
+            "let [ledger] url name the primary",
+        )
+    } else {
+        Finding::green("database", version)
+    };
+    let check = "durability";
+    let commit = &state.synchronous_commit;
+    let durable = if !state.fsync {
+        Finding::red(check, "fsync is off: a crash of the machine loses the ledger", "set fsync = on, restart Postgres")
+    } else if commit == "off" {
+        let found = "synchronous_commit is off: a crash loses commits whose offsets have moved, so requests vanish";
+        Finding::red(check, found, "ALTER ROLE … SET synchronous_commit = on; or in postgresql.conf")
+    } else if !state.full_page_writes {
+        let found = "full_page_writes is off: a crash may tear pages";
+        Finding::yellow(check, found, "set full_page_writes = on unless the file system writes pages as a whole")
+    } else {
+        Finding::green(check, format!("a commit lasts (synchronous_commit={commit}, fsync=on)"))
+    };
+    vec![answers, durable]
+}
+
+fn schema(state: Result<SchemaState, Error>) -> Finding {
+    let check = "schema";
+    match state {
+        Ok(state @ SchemaState::Current(_)) => Finding::green(check, state.advice()),
+        Ok(state @ (SchemaState::Missing | SchemaState::Older(_))) => {
+            Finding::red(check, state.advice(), "model-factory migrate")
+        }
+        Ok(state @ SchemaState::Newer(_)) => Finding::red(check, state.advice(), "upgrade this binary"),
+        Err(error) => unanswered(check, &error),
+    }
+}
+
+fn rights(missing: Result<(String, Vec<String>), Error>) -> Finding {
+    let check = "rights";
+    match missing {
+        Ok((role, statements)) if statements.is_empty() => {
+            Finding::green(check, format!("the role {role} may do what a worker does"))
+        }
+        Ok((role, advice)) => {
+            let found = format!("the role {role} lacks rights on {} tables", advice.len());
+            Finding { advice, ..Finding::red(check, found, "") }
+        }
+        Err(error) => unanswered(check, &error),
+    }
+}
+
+/// Leases are the database's time and a worker's own counting; times in evidence are the database's. A skew
+/// confuses people who read logs beside the ledger, and signed URLs and certificates.
+fn clock(before: DateTime<Utc>, answered: Result<DateTime<Utc>, Error>, after: DateTime<Utc>) -> Finding {
+    const NOTABLE: TimeDelta = TimeDelta::seconds(2);
+    const BROKEN: TimeDelta = TimeDelta::seconds(60);
+    let check = "clock";
+    let theirs = match answered {
+        Ok(theirs) => theirs,
+        Err(error) => return unanswered(check, &error),
+    };
+    // Whatever the answer took is no skew.
+    let skew = (theirs - after).max(before - theirs).max(TimeDelta::zero());
+    let found = format!("{:.1} seconds between the database and this machine", skew.as_seconds_f64());
+    let advice = "let NTP set both clocks";
+    if skew > BROKEN {
+        Finding::red(check, found, advice)
+    } else if skew > NOTABLE {
+        Finding::yellow(check, found, advice)
+    } else {
+        Finding::green(check, found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Light;
+    use super::*;
+
+    #[test]
+    fn a_clock_is_off_by_what_the_answer_s_time_does_not_explain() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap();
+        for (theirs, light) in [(3, Light::Green), (-1, Light::Green), (-3, Light::Yellow), (70, Light::Red)] {
+            assert_eq!(clock(at(0), Ok(at(theirs)), at(5)).light, light, "{theirs}");
+        }
+    }
+
+    #[test]
+    fn a_server_whose_commits_do_not_last_is_red() {
+        let sound = ServerState {
+            version: 160_004,
+            is_standby: false,
+            synchronous_commit: "on".to_owned(),
+            fsync: true,
+            full_page_writes: true,
+        };
+        let lights = |state: ServerState| server(&state).iter().map(|finding| finding.light).collect::<Vec<_>>();
+        assert_eq!(lights(sound.clone()), [Light::Green, Light::Green]);
+        let off = ServerState { synchronous_commit: "off".to_owned(), ..sound.clone() };
+        assert_eq!(lights(off), [Light::Green, Light::Red]);
+        assert_eq!(lights(ServerState { fsync: false, ..sound.clone() }), [Light::Green, Light::Red]);
+        assert_eq!(lights(ServerState { full_page_writes: false, ..sound.clone() }), [Light::Green, Light::Yellow]);
+        assert_eq!(lights(ServerState { is_standby: true, ..sound.clone() }), [Light::Red, Light::Green]);
+        assert_eq!(lights(ServerState { version: 130_009, ..sound }), [Light::Red, Light::Green]);
+    }
+}

@@ -1,0 +1,119 @@
+//! What a trainer needs of this machine: room for its files, memory, confinement, its commands.
+
+use super::Finding;
+use crate::config::{Config, TrainerSettings};
+use crate::training::{self, Enforcement};
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1024 * 1024;
+
+/// All of it.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    let trainer = &config.trainer;
+    let mut findings =
+        vec![scratch(trainer, config.worker.slots), memory(trainer.max_memory_mib), confinement(trainer)];
+    findings.extend(trainer.commands.iter().map(|(name, registration)| {
+        let check = format!("trainer {name}");
+        match registration.check(name) {
+            Ok(()) => Finding::green(check, registration.program.display().to_string()),
+            Err(why) => Finding::red(check, why, format!("mend [trainer.commands.{name}]")),
+        }
+    }));
+    findings
+}
+
+/// The nearest folder that is there already: a worker makes the others.
+fn standing(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    Ok(path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/")).to_owned())
+}
+
+fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
+    let check = "scratch disk";
+    let advice = "mend [trainer] scratch, or let this user write there";
+    let standing = match standing(&settings.scratch) {
+        Ok(standing) => standing,
+        Err(error) => return Finding::red(check, error.to_string(), advice),
+    };
+    if let Err(error) = tempfile::tempfile_in(&standing) {
+        return Finding::red(check, format!("{} cannot be written: {error}", standing.display()), advice);
+    }
+    match nix::sys::statvfs::statvfs(&standing) {
+        Ok(disk) => {
+            #[allow(clippy::useless_conversion, reason = "the width of these differs between machines")]
+            let free_mib = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size()) / MIB;
+            room(check, free_mib, u64::from(settings.max_file_mib) * u64::from(slots.max(1)))
+        }
+        Err(error) => Finding::red(check, format!("{}: {error}", standing.display()), advice),
+    }
+}
+
+/// A trainer may fill its limit in each slot.
+fn room(check: &str, free_mib: u64, needed_mib: u64) -> Finding {
+    const LEAST_MIB: u64 = 256;
+    if free_mib < LEAST_MIB.min(needed_mib) {
+        Finding::red(check, format!("{free_mib} MiB are free"), "make room, or let [trainer] scratch name another disk")
+    } else if free_mib < needed_mib {
+        let found = format!("{free_mib} MiB are free, trainers may take {needed_mib} ([trainer] max_file_mib × slots)");
+        Finding::yellow(check, found, "make room, or lower [trainer] max_file_mib")
+    } else {
+        Finding::green(check, format!("{free_mib} MiB are free, trainers may take {needed_mib}"))
+    }
+}
+
+fn memory(limit_mib: u32) -> Finding {
+    let check = "memory";
+    match training::memory_at_hand_mib() {
+        Some(here) if here < limit_mib => {
+            let found = format!("{here} MiB for a trainer, less than [trainer] max_memory_mib = {limit_mib}");
+            let advice = format!("nothing where profiles ask for at most {here}; else a larger machine or container");
+            Finding::yellow(check, found, advice)
+        }
+        Some(here) => Finding::green(check, format!("{here} MiB for a trainer, which gets at most {limit_mib}")),
+        None => Finding::yellow(check, "this machine does not tell", "watch [trainer] max_memory_mib yourself"),
+    }
+}
+
+fn confinement(settings: &TrainerSettings) -> Finding {
+    let check = "confinement";
+    let needed = !settings.commands.is_empty();
+    match training::enforcement() {
+        Enforcement::Full => Finding::green(check, "Landlock confines files, network and signals of trainer commands"),
+        Enforcement::Files | Enforcement::Nothing if !needed => {
+            Finding::green(check, "not needed: no trainer command is registered")
+        }
+        Enforcement::Files => Finding::yellow(
+            check,
+            "Landlock confines the files of trainer commands, but not what they signal or connect to",
+            "use Linux 6.12 or newer",
+        ),
+        Enforcement::Nothing if settings.allow_unconfined => Finding::yellow(
+            check,
+            "trainer commands are not confined: one that looks for the test labels finds them",
+            "use Linux 5.13 or newer with Landlock switched on",
+        ),
+        Enforcement::Nothing => Finding::red(
+            check,
+            "this kernel has no Landlock, so trainer commands do not run",
+            "use Linux 5.13 or newer with Landlock, or set [trainer] allow_unconfined = true",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Light;
+    use super::*;
+
+    #[test]
+    fn room_is_measured_against_what_trainers_may_take() {
+        for (free, needed, light) in [
+            (10_000, 8_000, Light::Green),
+            (5_000, 8_000, Light::Yellow),
+            (200, 8_000, Light::Red),
+            (200, 100, Light::Green),
+        ] {
+            assert_eq!(room("disk", free, needed).light, light, "{free} of {needed}");
+        }
+    }
+}

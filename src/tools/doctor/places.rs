@@ -1,0 +1,94 @@
+//! Where evidence goes and inputs come from.
+
+use super::{Finding, aside};
+use crate::adapters::dataset::{InputError, InputSettings, Inputs};
+use crate::adapters::evidence::{Error, EvidenceStore};
+use crate::config::Config;
+use crate::domain::contract::Reference;
+use crate::telemetry::{self, TelemetrySettings};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Whether the store can be written, and refuses to overwrite.
+pub(super) async fn store(config: &Config) -> Vec<Finding> {
+    let check = "evidence store";
+    let settings = config.evidence.clone();
+    let tested = match tokio::task::spawn_blocking(move || EvidenceStore::open(&settings)).await {
+        Ok(Ok(store)) => store.self_test().await,
+        Ok(Err(error)) => Err(error),
+        Err(error) => Err(Error::Unavailable(error.to_string())),
+    };
+    vec![match tested {
+        Ok(()) => Finding::green(check, format!("{} is write-once", config.evidence.url)),
+        Err(error @ Error::Unavailable(_)) => {
+            Finding::red(check, error.to_string(), "start the store, let this user write there, or mend [evidence] url")
+        }
+        Err(error @ Error::Unusable(_)) => {
+            Finding::red(check, error.to_string(), "mend [evidence]; the store must honour conditional puts")
+        }
+    }]
+}
+
+/// Whether each place that may be read can be.
+pub(super) async fn inputs(config: &Config) -> Vec<Finding> {
+    let settings = &config.inputs;
+    if settings.root.is_none() && settings.allow.is_empty() {
+        let found = "nothing may be read: no request can be resolved";
+        return vec![Finding::yellow("inputs", found, "set [inputs] root or [inputs] allow")];
+    }
+    let mut findings = aside(settings, folders).await;
+    // What is wrong with the settings has been told.
+    let settings = settings.clone();
+    if let Ok(Ok(inputs)) = tokio::task::spawn_blocking(move || Inputs::open(&settings)).await {
+        for prefix in config.inputs.allow.iter().filter(|prefix| !prefix.starts_with("file://")) {
+            findings.push(bucket(&inputs, prefix).await);
+        }
+    }
+    findings
+}
+
+fn folders(settings: &InputSettings) -> Vec<Finding> {
+    if let Err(error) = Inputs::open(settings) {
+        return vec![Finding::red("inputs", error.to_string(), "make the folder, or mend [inputs]")];
+    }
+    let allowed = settings.allow.iter().filter_map(|prefix| prefix.strip_prefix("file://")).map(Path::new);
+    // The root may be allowed by name as well.
+    let places: BTreeSet<&Path> = settings.root.as_deref().into_iter().chain(allowed).collect();
+    places.into_iter().map(folder).collect()
+}
+
+fn folder(path: &Path) -> Finding {
+    let check = format!("inputs {}", path.display());
+    match std::fs::read_dir(path) {
+        Ok(_) => Finding::green(check, "can be read"),
+        Err(error) => {
+            Finding::red(check, format!("cannot be read: {error}"), "let this user read it, or mend [inputs]")
+        }
+    }
+}
+
+/// Whether the receiver of traces answers. No light is red: a worker works without it.
+pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
+    match telemetry::ask_receiver(settings) {
+        None => Vec::new(),
+        Some(Ok(url)) => vec![Finding::green("traces", format!("{url} takes spans"))],
+        Some(Err(why)) => {
+            let advice = "start the receiver (OTLP over HTTP, protobuf), or mend [telemetry]; runs do not wait for it";
+            vec![Finding::yellow("traces", why, advice)]
+        }
+    }
+}
+
+/// Asks for an object that is not there: the answer "not found" comes from a bucket that can be read.
+async fn bucket(inputs: &Inputs, prefix: &str) -> Finding {
+    let check = format!("inputs {prefix}");
+    let advice = "mend endpoint and credentials under [inputs], or the prefix in [inputs] allow";
+    let probe = match Reference::parse(&format!("{}/model-factory-doctor", prefix.trim_end_matches('/'))) {
+        Ok(probe) => probe,
+        Err(error) => return Finding::red(check, error.to_string(), advice),
+    };
+    match inputs.document(&probe).await {
+        Ok(_) | Err(InputError::NotFound { .. }) => Finding::green(check, "answers"),
+        Err(error) => Finding::red(check, error.to_string(), advice),
+    }
+}

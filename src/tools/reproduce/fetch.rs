@@ -1,0 +1,109 @@
+//! What a bundle was built from, by its pinned references.
+
+use super::unresolved;
+use crate::adapters::dataset::Inputs;
+use crate::domain::contract::{Reference, TrainBuildRequest};
+use crate::domain::identity::Digest;
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, PinnedCommand, PlannedChampion, Sources, TrainPlan};
+use std::collections::BTreeMap;
+
+/// Manifests and profiles as they are now, each with the digest that the plan pins.
+pub(super) struct Documents {
+    manifests: Vec<Fetched>,
+    training_profile: Fetched,
+    pub(super) governance_profile: Fetched,
+    champion: Option<FetchedBundle>,
+}
+
+impl Documents {
+    /// Each under the name that a worker keeps its copy by, in the run's `inputs/`.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (String, Digest)> {
+        let manifests = self.manifests.iter().enumerate().map(|(i, manifest)| (format!("manifest_{i}.json"), manifest));
+        let profiles = [
+            ("training_profile.yaml".to_owned(), &self.training_profile),
+            ("governance_profile.yaml".to_owned(), &self.governance_profile),
+        ];
+        let champion = self.champion.iter().flat_map(|champion| {
+            [
+                ("champion_bundle.json".to_owned(), &champion.manifest),
+                ("champion_eval_report.json".to_owned(), &champion.eval_report),
+            ]
+        });
+        manifests.chain(profiles).chain(champion).map(|(name, document)| (name, document.sha256))
+    }
+}
+
+pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documents, Failure> {
+    let mut manifests = Vec::with_capacity(plan.manifests.len());
+    for manifest in &plan.manifests {
+        manifests.push(document(inputs, &manifest.reference, manifest.sha256).await?);
+    }
+    let (training, governance) = (&plan.training_profile, &plan.governance_profile);
+    let champion = match &plan.champion {
+        Some(PlannedChampion { bundle, .. }) => {
+            let manifest = document(inputs, &bundle.reference, bundle.sha256).await?;
+            let (reference, sha256) = modelling::eval_report_of(EarlierRole::Champion, &manifest)?;
+            let eval_report = document(inputs, reference.as_str(), sha256).await?;
+            Some(FetchedBundle { manifest, eval_report })
+        }
+        None => None,
+    };
+    Ok(Documents {
+        manifests,
+        training_profile: document(inputs, &training.reference, training.sha256).await?,
+        governance_profile: document(inputs, &governance.reference, governance.sha256).await?,
+        champion,
+    })
+}
+
+async fn document(inputs: &Inputs, reference: &str, pinned: Digest) -> Result<Fetched, Failure> {
+    let reference = parse(reference)?;
+    let (bytes, sha256) = inputs.document(&reference).await.map_err(unresolved)?;
+    if sha256 != pinned {
+        let message = format!("{}: the plan pins {pinned}, found {sha256}", reference.as_str());
+        return Err(Failure::new(FailureCode::DigestMismatch, message));
+    }
+    Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
+}
+
+pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {
+    Reference::parse(reference).map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))
+}
+
+/// The plan, made anew from these documents, from what was asked for, and with the registered commands that it names.
+pub(super) fn plan(
+    plan: &TrainPlan,
+    documents: &Documents,
+    commands: &BTreeMap<String, PinnedCommand>,
+) -> Result<TrainPlan, Failure> {
+    let references = plan.manifests.iter().map(|manifest| parse(&manifest.reference));
+    let request = TrainBuildRequest {
+        schema_version: TrainBuildRequest::SCHEMA_VERSION.to_owned(),
+        request_id: "reproduce".to_owned(),
+        intent_kind: plan.intent_kind,
+        platform_run_id: plan.platform_run_id.clone(),
+        dataset_manifest_refs: references.collect::<Result<_, _>>()?,
+        training_config_ref: parse(&plan.training_profile.reference)?,
+        governance_profile_ref: parse(&plan.governance_profile.reference)?,
+        requester_principal: "reproduce".to_owned(),
+        target_scope: plan.target_scope.clone(),
+        policy_revision: plan.revisions.policy_revision.clone(),
+        config_revision: plan.revisions.config_revision.clone(),
+        mf_code_release_id: plan.revisions.mf_code_release_id.clone(),
+        publish_allowed: false,
+    };
+    modelling::resolve(&Sources {
+        request: &request,
+        manifests: &documents.manifests,
+        training_profile: &documents.training_profile,
+        governance_profile: &documents.governance_profile,
+        ownership_boundaries_sha256: plan.ownership_boundaries_sha256,
+        commands,
+        // A bundle was trained: there is no baseline.
+        baseline: None,
+        champion: documents.champion.as_ref(),
+        // Labels as of a later instant than the attempt's start were refused when it was made.
+        started_at: plan.label_basis.label_asof_utc,
+    })
+}

@@ -1,0 +1,59 @@
+//! The training itself, in the trainer's child processes.
+
+use super::fetch::parse;
+use super::{Rebuilder, unresolved};
+use crate::domain::identity::Digest;
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
+use crate::training::{self, EVALUATION_FILE, Exit, Job, LEAKAGE_REPORT_FILE, SCORES_FILE};
+use std::path::Path;
+
+/// What the last step left.
+pub(super) struct Trained {
+    pub(super) evaluation: Evaluation,
+    pub(super) model: Vec<u8>,
+    pub(super) model_format: ModelFormat,
+    pub(super) parity_vectors: Vec<u8>,
+    pub(super) scores: Digest,
+    pub(super) leakage_report: Digest,
+}
+
+pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) -> Result<Trained, Failure> {
+    let broken = |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, error.to_string());
+    let data = work.join("data");
+    tokio::fs::create_dir(&data).await.map_err(broken)?;
+    let mut files = Vec::with_capacity(plan.files.len());
+    for (index, file) in plan.files.iter().enumerate() {
+        let into = data.join(format!("{index}.parquet"));
+        let reference = parse(&file.reference)?;
+        rebuilder.inputs.file(&reference, file.sha256, file.bytes, &into).await.map_err(unresolved)?;
+        files.push(into);
+    }
+    if let Some(PlannedChampion { bundle: PinnedBundle { model, .. }, .. }) = &plan.champion {
+        let into = Job::earlier_model(work, EarlierRole::Champion);
+        let reference = parse(&model.reference)?;
+        rebuilder.inputs.file(&reference, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
+    }
+    let job = Job { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
+    job.lay_out(work, &rebuilder.commands).await?;
+    for &(step, ..) in training::steps(plan) {
+        let ended =
+            training::run(&rebuilder.trainer.to(step), work, &plan.limits, std::future::pending(), |_| {}).await;
+        match ended.map_err(|error| Failure::new(FailureCode::TrainerFailed, error.to_string()))? {
+            Exit::Finished => {}
+            Exit::Failed(failure) => return Err(failure),
+            Exit::Stopped => return Err(Failure::new(FailureCode::TrainerFailed, "the trainer was stopped")),
+        }
+    }
+    let model_format = training::model_format(plan, work).await?;
+    let read = |name: &str| std::fs::read(work.join(name)).map_err(broken);
+    let evaluation = serde_json::from_slice(&read(EVALUATION_FILE)?).map_err(unresolved)?;
+    Ok(Trained {
+        evaluation,
+        model: read(model_format.file_name())?,
+        model_format,
+        parity_vectors: read(ParityVectors::FILE)?,
+        scores: Digest::of(&read(SCORES_FILE)?),
+        leakage_report: Digest::of(&read(LEAKAGE_REPORT_FILE)?),
+    })
+}

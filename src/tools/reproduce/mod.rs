@@ -1,0 +1,147 @@
+//! A bundle built again from the inputs that it pins, to compare bytes.
+//!
+//! Guarantees: nothing but the pinned references is fetched, each checked against its digest; training
+//! happens in the trainer's child processes, as in a worker; a registered command is started only where it is the
+//! one that the plan pins. Never: opens the ledger or the evidence store.
+
+mod command;
+mod fetch;
+mod job;
+
+use crate::adapters::dataset::Inputs;
+use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
+use crate::domain::contract::{EvidenceRef, SchemaName, read_json, read_yaml};
+use crate::domain::identity::{Digest, document_bytes};
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{self, BundleContents, BundleDocuments, EvalProvenance, ModelFormat, ParityVectors, TrainPlan};
+use crate::tools::verify::{self, Expected};
+use crate::training::{TrainerCommand, TrainerRegistrations};
+use job::Trained;
+use serde::Serialize;
+use std::path::Path;
+
+/// With what a bundle is built again.
+pub struct Rebuilder {
+    /// What may be read.
+    pub inputs: Inputs,
+    /// How the trainer's child process is started.
+    pub trainer: TrainerCommand,
+    /// Commands that a plan may name; the one that trained must be the same here.
+    pub commands: TrainerRegistrations,
+    /// Whether it runs where the kernel cannot confine it.
+    pub allow_unconfined: bool,
+    /// Threads of the fit.
+    pub threads: u32,
+}
+
+/// What came out, beside what the bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reproduction {
+    /// Whether everything came out the same.
+    pub identical: bool,
+    /// Part by part, in the order in which they depend on each other.
+    pub parts: Vec<Part>,
+}
+
+/// One part of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Which.
+    pub part: &'static str,
+    /// Digest of what the bundle holds.
+    pub expected: Digest,
+    /// Digest of what came out.
+    pub found: Digest,
+}
+
+impl Rebuilder {
+    /// Builds the bundle in `folder` again, working in `work`.
+    pub async fn rebuild(&self, folder: &Path, work: &Path) -> Result<Reproduction, Failure> {
+        let verification = audit::verify(folder, &Expected::default());
+        if let Some(broken) = verification.broken {
+            let message = format!("the bundle is broken at the link {}: {}", broken.link, broken.why);
+            return Err(Failure::new(FailureCode::EvidenceUnresolved, message));
+        }
+        let expected_id = verification.bundle_id.expect("a bundle without a broken link has an id");
+        let read =
+            |name: &str| std::fs::read(folder.join(name)).map_err(|error| unresolved(format!("{name}: {error}")));
+        let plan_bytes = read("resolved_train_plan.json")?;
+        let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &plan_bytes).map_err(unresolved)?;
+        let commands = command::of_plan(&plan, &self.commands, self.allow_unconfined)?;
+        let sources = fetch::sources(&self.inputs, &plan).await?;
+        let again = fetch::plan(&plan, &sources, &commands)?;
+        let again_bytes = document_bytes(&again);
+        let trained = job::train(self, &again, work).await?;
+
+        let places = Places { plan: &again, run: RunFolder::new(&again.platform_run_id, &again.run_id) };
+        let governance = read_yaml(SchemaName::GovernanceProfile, &sources.governance_profile.bytes)
+            .map_err(|error| Failure::new(FailureCode::GovernanceProfileInvalid, error.to_string()))?;
+        let provenance = places.provenance(Digest::of(&again_bytes), &trained);
+        let report = modelling::report(&again, trained.evaluation, &governance, provenance)?;
+        let report_bytes = document_bytes(&report);
+        let report_at = places.report(Digest::of(&report_bytes));
+        let receipt = modelling::gate(&again.run_id, &report, &report_at, &governance, places.inputs(&sources))?;
+        let parity: ParityVectors =
+            read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
+        let documents = BundleDocuments { plan: &again, report: &report, receipt: &receipt, parity: &parity };
+        let model = Digest::of(&trained.model);
+        let expected_model = ModelFormat::ALL
+            .iter()
+            .map(|format| format.file_name())
+            .find(|name| folder.join(name).is_file())
+            .ok_or_else(|| unresolved("there is no model"))?;
+        let bundle = modelling::bundle(
+            &documents,
+            BundleContents {
+                model: trained.model,
+                model_format: trained.model_format,
+                eval_report: report_bytes.clone(),
+                gate_receipt: document_bytes(&receipt),
+                plan: again_bytes.clone(),
+                parity_vectors: trained.parity_vectors,
+            },
+        );
+        let part = |part, expected, found| Part { part, expected, found };
+        let parts = vec![
+            part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),
+            part("model", Digest::of(&read(expected_model)?), model),
+            part("report", Digest::of(&read("eval_report.json")?), Digest::of(&report_bytes)),
+            part("bundle_id", expected_id, bundle.bundle_id),
+        ];
+        Ok(Reproduction { identical: parts.iter().all(|part| part.expected == part.found), parts })
+    }
+}
+
+/// Where a worker would have put the evidence: reports name it.
+struct Places<'a> {
+    plan: &'a TrainPlan,
+    run: RunFolder,
+}
+
+impl Places<'_> {
+    fn provenance(&self, plan: Digest, trained: &Trained) -> EvalProvenance {
+        let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
+        EvalProvenance {
+            resolved_train_plan: at(layout::resolved_train_plan(&self.plan.platform_run_id, &self.plan.run_key), plan),
+            model: at(self.run.model(trained.model_format.file_name()), Digest::of(&trained.model)),
+            scores: at(self.run.model("scores.parquet"), trained.scores),
+            leakage_report: at(self.run.leakage_report(), trained.leakage_report),
+            revisions: self.plan.revisions.clone(),
+        }
+    }
+
+    fn report(&self, sha256: Digest) -> EvidenceRef {
+        EvidenceRef { reference: self.run.eval_report().to_string(), sha256 }
+    }
+
+    /// Copies of what was asked for, by role.
+    fn inputs(&self, documents: &fetch::Documents) -> impl Iterator<Item = (String, EvidenceRef)> {
+        documents.kept().map(|(name, sha256)| {
+            (format!("inputs/{name}"), EvidenceRef { reference: self.run.input(&name).to_string(), sha256 })
+        })
+    }
+}
+
+fn unresolved(why: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::EvidenceUnresolved, format!("{why}"))
+}

@@ -1,0 +1,191 @@
+//! A file of rows scored with a bundle's model.
+//!
+//! Guarantees: only a bundle at which every link holds is used, and what was checked is what scores; the file
+//! is decoded in the trainer's child process; scores stand under their name whole, or not at all. Never: opens
+//! the ledger, the evidence store or a socket; replaces a file without being told to.
+
+use crate::domain::contract::Limits;
+use crate::domain::identity::{Digest, RunId, document_bytes};
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{IdColumn, ModelFormat};
+use crate::tools::verify::{self, BrokenLink, Expected, Verified};
+use crate::training::{self, Exit, Job, MODEL_FILE, Progress, SCORES_FILE, Scored, ScoringJob, Step, TrainerCommand};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::{TempDir, TempPath};
+
+/// With what a file is scored.
+pub struct Scorer {
+    /// How the trainer's child process is started.
+    pub trainer: TrainerCommand,
+    /// At which it is ended; rows do not count.
+    pub limits: Limits,
+}
+
+/// What is to be scored, with what, and where to.
+pub struct ScoreOrder {
+    /// Folder of the bundle.
+    pub bundle: PathBuf,
+    /// What is known of it from elsewhere.
+    pub expected: Expected,
+    /// The Parquet file.
+    pub file: PathBuf,
+    /// Column with the rows' ids; without it the one of the training data, where the file has it.
+    pub row_id: Option<String>,
+    /// Where the scores go.
+    pub out: PathBuf,
+    /// Whether a file that is there may be replaced.
+    pub replace: bool,
+}
+
+/// What was scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Scoring {
+    /// The run that built the bundle.
+    pub run_id: RunId,
+    /// The bundle.
+    pub bundle_id: Digest,
+    /// The model in it.
+    pub model_sha256: Digest,
+    /// What there was to score.
+    #[serde(flatten)]
+    pub scored: Scored,
+    /// Where the scores are: columns `row_id` and `score`.
+    pub out: PathBuf,
+}
+
+/// Why there are no scores. No file is left.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The bundle is not what it says.
+    #[error("the bundle is broken at the link {}: {}", .0.link, .0.why)]
+    Broken(BrokenLink),
+    /// The model cannot be read here.
+    #[error("the bundle's model is saved as {0}; only models in XGBoost's format are scored here")]
+    Format(ModelFormat),
+    /// Nothing is replaced unasked.
+    #[error("{} exists already; --out names another file, --force replaces it", .0.display())]
+    Exists(PathBuf),
+    /// The scores would replace the rows.
+    #[error("{} is what is to be scored; --out must name another file", .0.display())]
+    Itself(PathBuf),
+    /// The rows, or the child.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// By whoever asked.
+    #[error("it was stopped before every row was scored; nothing is left")]
+    Stopped,
+    /// A file or folder cannot be used.
+    #[error("{}: {error}", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Refusal {
+    fn unusable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Unusable { path, error }
+    }
+}
+
+impl Scorer {
+    /// Scores every row of the file, or leaves nothing.
+    pub async fn score(
+        &self,
+        order: &ScoreOrder,
+        stop: impl Future<Output = ()>,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<Scoring, Refusal> {
+        let out = std::path::absolute(&order.out).map_err(Refusal::unusable(&order.out))?;
+        let file = rows_at(&order.file)?;
+        match out.canonicalize() {
+            Ok(there) if there == file => return Err(Refusal::Itself(order.file.clone())),
+            Ok(_) if !order.replace => return Err(Refusal::Exists(order.out.clone())),
+            Ok(_) | Err(_) => {}
+        }
+        let verified = audit::open(&order.bundle, &order.expected).map_err(Refusal::Broken)?;
+        match verified.format {
+            ModelFormat::XgboostJson => {}
+            other @ (ModelFormat::Skops | ModelFormat::Onnx | ModelFormat::Pickle) => {
+                return Err(Refusal::Format(other));
+            }
+        }
+        // In the folder of the scores, so that they can be put in place in one step.
+        let folder = out.parent().unwrap_or(Path::new("/"));
+        let work = tempfile::Builder::new().prefix(".model-factory-score-").tempdir_in(folder);
+        let work = work.map_err(Refusal::unusable(folder))?;
+        let (run_id, bundle_id) = (verified.plan.run_id.clone(), verified.bundle_id);
+        let model_sha256 = self.prepare(&work, verified, order, file)?;
+        let command = self.trainer.to(Step::Score);
+        let ended = training::run(&command, work.path(), &self.limits, stop, on_progress).await;
+        match ended.map_err(broken)? {
+            Exit::Finished => {}
+            Exit::Failed(failure) => return Err(failure.into()),
+            Exit::Stopped => return Err(Refusal::Stopped),
+        }
+        let scored = fs::read(work.path().join(Scored::FILE)).map_err(broken)?;
+        let scored = serde_json::from_slice(&scored).map_err(broken)?;
+        put(work.path().join(SCORES_FILE), &out, order)?;
+        Ok(Scoring { run_id, bundle_id, model_sha256, scored, out })
+    }
+
+    /// Writes what the child is told, and gives the model's digest.
+    fn prepare(
+        &self,
+        work: &TempDir,
+        verified: Verified,
+        order: &ScoreOrder,
+        file: PathBuf,
+    ) -> Result<Digest, Refusal> {
+        let Verified { bundle_id, plan, model, parity, .. } = verified;
+        let model_sha256 = Digest::of(&model);
+        let ids = match &order.row_id {
+            Some(name) => IdColumn { name: name.clone(), required: true },
+            None => IdColumn { name: plan.columns.row_id, required: false },
+        };
+        let about = BTreeMap::from([
+            ("model_factory.run_id".to_owned(), plan.run_id.to_string()),
+            ("model_factory.bundle_id".to_owned(), bundle_id.to_string()),
+            ("model_factory.model_sha256".to_owned(), model_sha256.to_string()),
+        ]);
+        let limits = self.limits.clone();
+        let job = ScoringJob { model_sha256, features: plan.features, parity, file, ids, about, limits };
+        let write = |name: &str, bytes: &[u8]| {
+            let path = work.path().join(name);
+            fs::write(&path, bytes).map_err(Refusal::unusable(&path))
+        };
+        write(MODEL_FILE, &model)?;
+        write(Job::FILE, &document_bytes(&job))?;
+        Ok(model_sha256)
+    }
+}
+
+/// The file to score: what can be read from its end, as Parquet is.
+fn rows_at(file: &Path) -> Result<PathBuf, Refusal> {
+    let found = file.canonicalize().map_err(Refusal::unusable(file))?;
+    if found.is_file() {
+        return Ok(found);
+    }
+    Err(Refusal::unusable(file)(io::Error::other("it is no file")))
+}
+
+/// Puts the scores where they belong, whole.
+fn put(scores: PathBuf, out: &Path, order: &ScoreOrder) -> Result<(), Refusal> {
+    let scores = TempPath::try_from_path(scores).map_err(Refusal::unusable(out))?;
+    let put = if order.replace { scores.persist(out) } else { scores.persist_noclobber(out) };
+    put.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => Refusal::Exists(order.out.clone()),
+        _ => Refusal::unusable(out)(error.error),
+    })
+}
+
+fn broken(why: impl std::fmt::Display) -> Refusal {
+    Failure::new(FailureCode::TrainerFailed, why.to_string()).into()
+}

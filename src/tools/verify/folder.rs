@@ -1,0 +1,96 @@
+//! A bundle's files as they lie in a folder.
+
+use super::links::{BrokenLink, Link};
+use crate::domain::contract::{BundleArtifact, SchemaName, read_json};
+use crate::domain::identity::Digest;
+use crate::modelling::{BundleManifest, SIGNATURE_FILE};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Every file by its name.
+pub(super) struct Folder(BTreeMap<String, Vec<u8>>);
+
+/// Largest file, and most files, that are read.
+const MAX_BYTES: u64 = 1 << 30;
+const MAX_FILES: usize = 1_000;
+
+impl Folder {
+    /// Reads regular files; whatever else lies there does not belong to a bundle.
+    pub(super) fn read(folder: &Path) -> Result<Self, BrokenLink> {
+        let unreadable =
+            |what: &Path, error: std::io::Error| Link::Files.broken(format!("{}: {error}", what.display()));
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+            let entry = entry.map_err(|error| unreadable(folder, error))?;
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let found = entry.metadata().map_err(|error| unreadable(&path, error))?;
+            Link::Files.must(found.is_file(), || format!("{name} is no regular file"))?;
+            Link::Files.must(found.len() <= MAX_BYTES, || format!("{name} has {} bytes", found.len()))?;
+            Link::Files.must(files.len() < MAX_FILES, || "there are too many files".to_owned())?;
+            files.insert(name, fs::read(&path).map_err(|error| unreadable(&path, error))?);
+        }
+        Ok(Self(files))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// The bytes of a file that is there, without a copy.
+    pub(super) fn take(&mut self, name: &str) -> Vec<u8> {
+        self.0.remove(name).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, link: Link, name: &str) -> Result<&[u8], BrokenLink> {
+        self.find(name).ok_or_else(|| link.broken(format!("there is no {name}")))
+    }
+
+    pub(super) fn document<T: DeserializeOwned>(
+        &self,
+        link: Link,
+        name: &str,
+        schema: SchemaName,
+    ) -> Result<T, BrokenLink> {
+        read_json(schema, self.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
+    }
+
+    /// Digests of all but the signature.
+    pub(super) fn digests(&self) -> BTreeMap<String, Digest> {
+        let signed = self.0.iter().filter(|(name, _)| *name != SIGNATURE_FILE);
+        signed.map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect()
+    }
+
+    /// Holds the files against the list in `bundle.json`, and gives the list with `bundle.json` itself.
+    pub(super) fn check(&self, listed: &[BundleArtifact]) -> Result<Vec<BundleArtifact>, BrokenLink> {
+        let link = Link::Files;
+        for (index, file) in listed.iter().enumerate() {
+            let name = &file.path;
+            let bytes = self.find(name).ok_or_else(|| link.broken(format!("{name} is missing")))?;
+            let found = Digest::of(bytes);
+            link.must(bytes.len() as u64 == file.bytes && found == file.sha256, || {
+                format!("{name} has digest {found}, bundle.json says {}", file.sha256)
+            })?;
+            let twice = listed[..index].iter().any(|before| before.path == *name);
+            let outside = [BundleManifest::FILE, SIGNATURE_FILE].contains(&name.as_str());
+            link.must(!twice && !outside, || format!("bundle.json lists {name} where it must not"))?;
+        }
+        let known = |name: &str| {
+            [BundleManifest::FILE, SIGNATURE_FILE].contains(&name) || listed.iter().any(|file| file.path == name)
+        };
+        if let Some(name) = self.0.keys().find(|name| !known(name)) {
+            return Err(link.broken(format!("{name} is not in bundle.json")));
+        }
+        let bytes = self.get(Link::Bundle, BundleManifest::FILE)?;
+        let mut all = listed.to_vec();
+        all.push(BundleArtifact {
+            path: BundleManifest::FILE.to_owned(),
+            sha256: Digest::of(bytes),
+            bytes: bytes.len() as u64,
+            media_type: "application/json".to_owned(),
+        });
+        Ok(all)
+    }
+}

@@ -1,0 +1,120 @@
+//! Dead letters: the list, and one with what to do about it.
+
+use super::frame::{Frame, Here, Live, page, pager};
+use super::query::letters_href;
+use super::words::{ago, capped, guidance, instant, kept, segment, since};
+use crate::adapters::ledger::{Coordinates, DeadLetterRecord, LetterPage, LetterText, Part};
+use maud::{Markup, html};
+
+/// Bytes of a record that its page shows.
+pub(super) const SHOWN_BYTES: i32 = 16 * 1024;
+
+fn href(source: &Coordinates, quiet: bool) -> String {
+    let Coordinates { topic, partition, offset } = source;
+    format!("/dead-letters/{}/{partition}/{offset}{}", segment(topic), kept(quiet))
+}
+
+fn header<'a>(letter: &'a DeadLetterRecord, name: &str) -> &'a str {
+    letter.headers.get(name).map(String::as_str).unwrap_or_default()
+}
+
+pub(super) fn letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker: &str) -> Markup {
+    let switched = letters_href(part, !quiet);
+    let live = if quiet { Live::Off(switched) } else { Live::On(switched) };
+    let frame = Frame { title: "Dead letters", here: Here::DeadLetters, live, quiet, worker };
+    let newer = found.newer.map(|id| letters_href(&Part::NewerThan(id), quiet));
+    let older = found.older.map(|id| letters_href(&Part::OlderThan(id), quiet));
+    let content = html! {
+        h1 { "Dead letters" }
+        @if found.rows.is_empty() {
+            div.empty { p { "Nothing was refused." } }
+        } @else {
+            div.scroll {
+                table.list.letters {
+                    thead {
+                        tr {
+                            th scope="col" { "Record" }
+                            th scope="col" { "Code" }
+                            th scope="col" { "At" }
+                            th scope="col" { "Why" }
+                            th.right scope="col" { "Refused" }
+                            th.after scope="col" { "On its topic" }
+                        }
+                    }
+                    tbody {
+                        @for row in &found.rows {
+                            @let letter = &row.letter;
+                            tr {
+                                th.name scope="row" { a href=(href(&letter.source, quiet)) { (letter.source) } }
+                                td { code { (header(letter, "mf_code")) } }
+                                td { code { (capped(header(letter, "mf_pointer"))) } }
+                                td.text { (capped(header(letter, "mf_message"))) }
+                                td.right data-label="Refused" { (ago(found.now, letter.created_at)) }
+                                td.after data-label="On its topic" { @if letter.sent_at.is_some() { "sent" } @else { span.waits { "waits" } } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        (pager(newer.as_deref(), older.as_deref()))
+    };
+    page(&frame, &content)
+}
+
+pub(super) fn letter(found: &LetterText, quiet: bool, worker: &str) -> Markup {
+    let letter = &found.letter;
+    let title = format!("Dead letter {}", letter.source);
+    let frame = Frame { title: &title, here: Here::DeadLetters, live: Live::Never, quiet, worker };
+    let code = header(letter, "mf_code");
+    let rest = letter.bytes - found.beginning.len() as i64;
+    let content = html! {
+        header.headline {
+            p.eyebrow { "Dead letter" }
+            h1 { code { (letter.source) } }
+            p.standing { "refused " (ago(found.now, letter.created_at)) ", " (letter.bytes) " bytes" }
+            div.reason {
+                p {
+                    code.code { (code) } " " (capped(header(letter, "mf_message")))
+                    @let pointer = header(letter, "mf_pointer");
+                    @if !pointer.is_empty() { " At " code { (capped(pointer)) } "." }
+                }
+                (guidance(code))
+            }
+        }
+        section aria-label="Replay" {
+            h2 { "Send it again" }
+            p { "Once what stood in its way is gone; it is then an ordinary request, and judged anew." }
+            pre { "model-factory dead-letters replay " (letter.source) " --reason 'why it may pass now'" }
+        }
+        section aria-label="Record" {
+            h2 { "The record as it came" }
+            pre.raw { (String::from_utf8_lossy(&found.beginning)) }
+            @if rest > 0 {
+                p.note { "And " (rest) " more bytes: " code { "model-factory dead-letters show --raw " (letter.source) } }
+            }
+        }
+        section aria-label="Headers" {
+            h2 { "Headers of the dead letter" }
+            div.scroll {
+                table.stack {
+                    tbody {
+                        @for (name, value) in &letter.headers {
+                            tr { th scope="row" { code { (capped(name)) } } td { (capped(value)) } }
+                        }
+                        tr {
+                            th scope="row" { "On its topic" }
+                            td {
+                                @match letter.sent_at {
+                                    Some(at) => { "sent " (instant(at)) },
+                                    None => span.waits { "waits for " (since(found.now, letter.created_at)) },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    page(&frame, &content)
+}

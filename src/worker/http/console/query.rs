@@ -1,0 +1,222 @@
+//! What an address asks for. Anything that it cannot mean is refused, never guessed.
+
+use super::words::kept;
+use crate::adapters::ledger::{Part, Place, RunsAsked, SearchBy};
+use crate::domain::run::State;
+use chrono::DateTime;
+use std::collections::BTreeMap;
+use url::form_urlencoded::{Serializer, parse};
+
+/// Runs on a page.
+pub(super) const RUNS: usize = 50;
+/// Characters of a search.
+const LONGEST: usize = 200;
+
+/// What is wrong with an address.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadQuery(pub(super) String);
+
+/// Parameters by name, each at most once and known; an empty one counts as absent.
+fn parameters(raw: &str, known: &[&str]) -> Result<BTreeMap<String, String>, BadQuery> {
+    let mut found = BTreeMap::new();
+    for (name, value) in parse(raw.as_bytes()) {
+        if !known.contains(&name.as_ref()) {
+            return Err(BadQuery(format!("There is no parameter {name:?} here; there are: {}.", known.join(", "))));
+        }
+        let value = value.trim().to_owned();
+        if !value.is_empty() && found.insert(name.clone().into_owned(), value).is_some() {
+            return Err(BadQuery(format!("The parameter {name:?} stands there twice.")));
+        }
+    }
+    Ok(found)
+}
+
+fn quiet(parameters: &BTreeMap<String, String>) -> Result<bool, BadQuery> {
+    match parameters.get("live").map(String::as_str) {
+        None => Ok(false),
+        Some("off") => Ok(true),
+        Some(other) => Err(BadQuery(format!("live is \"off\" or not given, not {other:?}."))),
+    }
+}
+
+/// Older or newer than an entry, by `read`.
+fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<Part<K>, BadQuery> {
+    let key = |name: &str| match parameters.get(name) {
+        None => Ok(None),
+        Some(text) => read(text)
+            .map(Some)
+            .ok_or_else(|| BadQuery(format!("{name} is no place in this list: {text:?}. Follow the links of a page."))),
+    };
+    match (key("older")?, key("newer")?) {
+        (None, None) => Ok(Part::Newest),
+        (Some(key), None) => Ok(Part::OlderThan(key)),
+        (None, Some(key)) => Ok(Part::NewerThan(key)),
+        (Some(_), Some(_)) => Err(BadQuery("older and newer exclude each other.".to_owned())),
+    }
+}
+
+/// Of pages that have no parameters of their own: whether they keep still.
+pub(super) fn read_quiet(raw: &str) -> Result<bool, BadQuery> {
+    quiet(&parameters(raw, &["live"])?)
+}
+
+/// Of the list of dead letters.
+pub(super) fn read_letters(raw: &str) -> Result<(Part<i64>, bool), BadQuery> {
+    let parameters = parameters(raw, &["older", "newer", "live"])?;
+    Ok((part(&parameters, |text| text.parse().ok())?, quiet(&parameters)?))
+}
+
+/// What a page of runs shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunsQuery {
+    pub(super) state: Option<State>,
+    pub(super) by: SearchBy,
+    pub(super) text: Option<String>,
+    pub(super) part: Part<Place>,
+    pub(super) quiet: bool,
+}
+
+/// What a text may be searched in: its name in the address, and for people.
+pub(super) const SEARCHES: [(SearchBy, &str, &str); 4] = [
+    (SearchBy::Id, "id", "run or request id"),
+    (SearchBy::PlatformRun, "platform_run", "platform run"),
+    (SearchBy::Requester, "requester", "requester"),
+    (SearchBy::Scope, "scope", "scope"),
+];
+
+impl RunsQuery {
+    pub(super) fn read(raw: &str) -> Result<Self, BadQuery> {
+        let parameters = parameters(raw, &["state", "by", "q", "older", "newer", "live"])?;
+        let state = match parameters.get("state") {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|_| {
+                let all: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
+                BadQuery(format!("{text:?} is no state; there are: {}.", all.join(", ")))
+            })?),
+        };
+        let by = match parameters.get("by") {
+            None => SearchBy::Id,
+            Some(text) => SEARCHES.iter().find(|(_, name, _)| name == text).map(|(by, ..)| *by).ok_or_else(|| {
+                let all = SEARCHES.map(|(_, name, _)| name).join(", ");
+                BadQuery(format!("Nothing can be searched by {text:?}; by is one of: {all}."))
+            })?,
+        };
+        let text = parameters.get("q").cloned();
+        if text.as_ref().is_some_and(|text| text.chars().count() > LONGEST || text.contains('\0')) {
+            return Err(BadQuery(format!("A search is at most {LONGEST} characters long, none of them NUL.")));
+        }
+        Ok(Self { state, by, text, part: part(&parameters, place)?, quiet: quiet(&parameters)? })
+    }
+
+    /// What the ledger is asked.
+    pub(super) fn asked(&self) -> RunsAsked {
+        RunsAsked {
+            state: self.state,
+            search: self.text.clone().map(|text| (self.by, text)),
+            part: self.part.clone(),
+            limit: RUNS,
+        }
+    }
+
+    /// The address that asks for this.
+    pub(super) fn href(&self) -> String {
+        let mut query = Serializer::new(String::new());
+        if let Some(state) = self.state {
+            query.append_pair("state", state.as_str());
+        }
+        if let Some(text) = &self.text {
+            query.append_pair("by", self.by_name());
+            query.append_pair("q", text);
+        }
+        match &self.part {
+            Part::Newest => {}
+            Part::OlderThan(place) => {
+                query.append_pair("older", &place_name(place));
+            }
+            Part::NewerThan(place) => {
+                query.append_pair("newer", &place_name(place));
+            }
+        }
+        if self.quiet {
+            query.append_pair("live", "off");
+        }
+        match query.finish().as_str() {
+            "" => "/".to_owned(),
+            query => format!("/?{query}"),
+        }
+    }
+
+    /// The name of what is searched in.
+    pub(super) fn by_name(&self) -> &'static str {
+        SEARCHES.iter().find(|(by, ..)| *by == self.by).map_or("id", |(_, name, _)| name)
+    }
+}
+
+/// The address of a part of the dead letters.
+pub(super) fn letters_href(part: &Part<i64>, quiet: bool) -> String {
+    let and = if quiet { "&live=off" } else { "" };
+    match part {
+        Part::Newest => format!("/dead-letters{}", kept(quiet)),
+        Part::OlderThan(id) => format!("/dead-letters?older={id}{and}"),
+        Part::NewerThan(id) => format!("/dead-letters?newer={id}{and}"),
+    }
+}
+
+fn place(text: &str) -> Option<Place> {
+    let (micros, run_id) = text.split_once('.')?;
+    // Before 1970 there were no runs, and long before not even Postgres' calendar.
+    let created_at = DateTime::from_timestamp_micros(i64::try_from(micros.parse::<u64>().ok()?).ok()?)?;
+    let is_clean = run_id.chars().count() == 35 && !run_id.contains('\0');
+    is_clean.then(|| Place { created_at, run_id: run_id.to_owned() })
+}
+
+fn place_name(place: &Place) -> String {
+    format!("{}.{}", place.created_at.timestamp_micros(), place.run_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_of_a_page_reads_back() {
+        let run_id = "tr_16a2ad9c3ad29e2e989ece1cb3c61936".to_owned();
+        let place = Place { created_at: DateTime::from_timestamp_micros(1_764_100_000_123_456).unwrap(), run_id };
+        for state in [None, Some(State::EvalReady)] {
+            for text in [None, Some("100% of a&b=<c>_+".to_owned())] {
+                for part in [Part::Newest, Part::OlderThan(place.clone()), Part::NewerThan(place.clone())] {
+                    let by = if text.is_some() { SearchBy::Scope } else { SearchBy::Id };
+                    let query = RunsQuery { state, by, text: text.clone(), part, quiet: state.is_some() };
+                    let href = query.href();
+                    assert!(!href.contains(['<', ' ', '"']), "{href}");
+                    assert_eq!(RunsQuery::read(href.split_once('?').map_or("", |(_, raw)| raw)), Ok(query));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_address_cannot_mean_is_refused() {
+        let long = format!("q={}", "a".repeat(LONGEST + 1));
+        for bad in [
+            "state=LOST",
+            "state=fail",
+            "by=text",
+            "sort=age",
+            "live=on",
+            "older=1",
+            "older=x.tr_16a2ad9c3ad29e2e989ece1cb3c61936",
+            "older=-1.tr_16a2ad9c3ad29e2e989ece1cb3c61936",
+            "older=9223372036854775807.tr_16a2ad9c3ad29e2e989ece1cb3c61936",
+            "older=1.tr_16a2ad9c3ad29e2e989ece1cb3c61936&newer=1.tr_16a2ad9c3ad29e2e989ece1cb3c61936",
+            "q=a&q=b",
+            "q=a%00b",
+            &long,
+        ] {
+            assert!(RunsQuery::read(bad).is_err(), "{bad}");
+        }
+        assert!(read_letters("older=x").is_err() && read_quiet("older=1").is_err());
+        // As a form sends what nobody filled in.
+        assert_eq!(RunsQuery::read("state=&q=&by=id").unwrap().text, None);
+    }
+}

@@ -1,0 +1,177 @@
+//! What was done with a run, step by step and attempt by attempt.
+
+use super::none;
+use crate::adapters::ledger::{RunRecord, TransitionRecord};
+use crate::worker::http::console::words::{capped, instant, length, since};
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup {
+    let entered = std::iter::once(run.created_at).chain(steps.iter().map(|step| step.at));
+    let left = steps.iter().map(|step| Some(step.at)).chain([None]);
+    let mut lasted = entered.zip(left).map(|(entered, left)| {
+        html! {
+            @if let Some(left) = left { (length(left - entered)) } @else { "for " (since(now, entered)) }
+        }
+    });
+    html! {
+        div.scroll {
+            table.stack.history {
+                thead {
+                    tr {
+                        th scope="col" { "At" }
+                        th scope="col" { "Step" }
+                        th scope="col" { "State" }
+                        th.right scope="col" { "Stayed there" }
+                        th.right scope="col" { "Attempt" }
+                        th.right scope="col" { "Fence" }
+                        th.after scope="col" { "By" }
+                    }
+                }
+                tbody {
+                    tr {
+                        td { (instant(run.created_at)) }
+                        th scope="row" { "ADMIT" }
+                        td { "QUEUED" }
+                        td.right data-label="Stayed there" { @if let Some(lasted) = lasted.next() { (lasted) } }
+                        td.right data-label="Attempt" { "0" }
+                        td.right data-label="Fence" { "0" }
+                        td.after { code { (capped(&run.request.request_id)) } }
+                    }
+                    @for step in steps {
+                        tr {
+                            td { (instant(step.at)) }
+                            th scope="row" { (step.transition) }
+                            td {
+                                (step.from_state) " → " (step.to_state)
+                                @if let Some(code) = &step.reason_code {
+                                    div.soft { code { (code) } " " (capped(step.reason_message.as_deref().unwrap_or_default())) }
+                                }
+                            }
+                            td.right data-label="Stayed there" { @if let Some(lasted) = lasted.next() { (lasted) } }
+                            td.right data-label="Attempt" { (step.attempt) }
+                            td.right data-label="Fence" { (step.fence) }
+                            td.after { code { (step.worker) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A worker's hold on the run, from the step that took it to the one that let it go.
+#[derive(Debug, PartialEq, Eq)]
+struct Attempt<'a> {
+    publish_only: bool,
+    fence: i64,
+    worker: &'a str,
+    began: DateTime<Utc>,
+    /// When it ended, by which step, for which reason.
+    ended: Option<(DateTime<Utc>, &'a str, Option<&'a str>)>,
+}
+
+fn held(steps: &[TransitionRecord]) -> Vec<Attempt<'_>> {
+    let mut attempts: Vec<Attempt<'_>> = Vec::new();
+    for step in steps {
+        match step.transition.as_str() {
+            "START" | "START_PUBLISH" => attempts.push(Attempt {
+                publish_only: step.transition == "START_PUBLISH",
+                fence: step.fence,
+                worker: &step.worker,
+                began: step.at,
+                ended: None,
+            }),
+            // The worker goes on to the gate.
+            "FINISH_EVALUATION" => {}
+            _ => {
+                if let Some(open) = attempts.last_mut().filter(|attempt| attempt.ended.is_none()) {
+                    open.ended = Some((step.at, &step.transition, step.reason_code.as_deref()));
+                }
+            }
+        }
+    }
+    attempts
+}
+
+pub(super) fn attempts(steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup {
+    let attempts = held(steps);
+    if attempts.is_empty() {
+        return none("No worker has taken it yet.");
+    }
+    html! {
+        div.scroll {
+            table.stack {
+                thead {
+                    tr {
+                        th scope="col" { "Attempt" }
+                        th scope="col" { "Began" }
+                        th.right scope="col" { "Lasted" }
+                        th.right scope="col" { "Fence" }
+                        th.after scope="col" { "Worker" }
+                        th scope="col" { "Ended by" }
+                    }
+                }
+                tbody {
+                    @for (index, attempt) in attempts.iter().enumerate() {
+                        tr {
+                            th scope="row" { (index + 1) ", " @if attempt.publish_only { "publish only" } @else { "full" } }
+                            td { (instant(attempt.began)) }
+                            td.right data-label="Lasted" {
+                                (length(attempt.ended.map_or(now, |(at, ..)| at) - attempt.began))
+                            }
+                            td.right data-label="Fence" { (attempt.fence) }
+                            td.after { code { (attempt.worker) } }
+                            td {
+                                @match attempt.ended {
+                                    Some((_, step, why)) => { (step) @if let Some(code) = why { " " code { (code) } } },
+                                    None => span.soft { "goes on" },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(second: i64, transition: &str, fence: i64, reason: Option<&str>) -> TransitionRecord {
+        TransitionRecord {
+            seq: second,
+            transition: transition.to_owned(),
+            from_state: String::new(),
+            to_state: String::new(),
+            attempt: 1,
+            fence,
+            worker: format!("w{fence}"),
+            reason_code: reason.map(str::to_owned),
+            reason_message: None,
+            at: DateTime::from_timestamp(second, 0).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_attempt_lasts_from_its_claim_to_the_step_that_lets_the_run_go() {
+        let steps = [
+            step(1, "START", 1, None),
+            step(2, "REQUEUE", 1, Some("LEASE_EXPIRED")),
+            step(3, "START", 2, None),
+            step(4, "FINISH_EVALUATION", 2, None),
+            step(5, "PASS_GATE", 2, None),
+            step(5, "REQUEST_PUBLISH", 2, None),
+            step(6, "DEFER_PUBLISH", 2, None),
+            step(7, "START_PUBLISH", 3, None),
+        ];
+        let ended: Vec<_> = held(&steps).into_iter().map(|attempt| (attempt.fence, attempt.ended)).collect();
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        assert_eq!(
+            ended,
+            [(1, Some((at(2), "REQUEUE", Some("LEASE_EXPIRED")))), (2, Some((at(5), "PASS_GATE", None))), (3, None)]
+        );
+    }
+}

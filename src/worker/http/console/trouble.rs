@@ -1,0 +1,101 @@
+//! What cannot be shown, as a page that says why and what to do.
+
+use super::frame::{Frame, Here, Live, page};
+use super::query::BadQuery;
+use super::words::capped;
+use crate::adapters::evidence::{self, Unshown};
+use crate::adapters::ledger;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use maud::html;
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The address cannot mean anything.
+    Bad(String),
+    /// There is no such page, run or record.
+    NotThere(String),
+    /// Only reading is possible here.
+    NotAllowed,
+    /// What it is made from is not available now.
+    Away(String),
+    /// What it is made from contradicts itself.
+    Broken(String),
+}
+
+impl From<BadQuery> for Trouble {
+    fn from(BadQuery(why): BadQuery) -> Self {
+        Self::Bad(why)
+    }
+}
+
+impl From<ledger::Error> for Trouble {
+    fn from(error: ledger::Error) -> Self {
+        match error {
+            ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_) => {
+                Self::Away(error.to_string())
+            }
+            ledger::Error::Refused(_) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<Unshown> for Trouble {
+    fn from(unshown: Unshown) -> Self {
+        match unshown {
+            Unshown::Missing => Self::NotThere(unshown.to_string()),
+            Unshown::Store(evidence::Error::Unavailable(_) | evidence::Error::Unusable(_)) => {
+                Self::Away(unshown.to_string())
+            }
+            Unshown::NoPath | Unshown::TooLarge { .. } | Unshown::Changed { .. } => Self::Broken(unshown.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let (status, title, why, next) = match self {
+            Self::Bad(why) => {
+                (StatusCode::BAD_REQUEST, "This address cannot be read", why, "Mend it, or start again from the runs.")
+            }
+            Self::NotThere(why) => (
+                StatusCode::NOT_FOUND,
+                "There is no such page",
+                why,
+                "Look for it among the runs, by run or request id.",
+            ),
+            Self::NotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The console only reads",
+                "It answers GET and HEAD.".to_owned(),
+                "What changes runs: model-factory runs cancel, requeue and retry-publish.",
+            ),
+            Self::Away(why) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "This cannot be shown now",
+                why,
+                "This page asks again by itself. What the worker itself says stands under Health; `model-factory doctor` \
+                 looks at everything that it stands on.",
+            ),
+            Self::Broken(why) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "This does not read back",
+                why,
+                "Nothing was changed by looking. `model-factory doctor` looks at the set-up; the operator compares ledger \
+                 and store.",
+            ),
+        };
+        let live = if status == StatusCode::SERVICE_UNAVAILABLE { Live::UntilItIsBack } else { Live::Never };
+        let frame = Frame { title, here: Here::Nowhere, live, quiet: false, worker: "" };
+        let content = html! {
+            div.trouble {
+                p.eyebrow { (status.as_u16()) }
+                h1 { (title) }
+                p { (capped(&why)) }
+                p.note { (super::words::prose(next)) " " a href="/" { "All runs" } }
+            }
+        };
+        (status, Html(page(&frame, &content).into_string())).into_response()
+    }
+}

@@ -1,0 +1,165 @@
+//! Values as people read them: times, ages, states, long texts.
+
+use crate::domain::contract::EventProgress;
+use crate::domain::run::{FailureCode, State};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use maud::{Markup, html};
+
+/// Characters of a text that a page shows.
+const LONGEST: usize = 2_000;
+
+/// A state as a word in a frame; the colour only repeats it.
+pub(super) fn badge(state: State) -> Markup {
+    let class = match state {
+        State::Queued => "queued",
+        State::Running => "running",
+        State::EvalReady => "ready",
+        State::Pass => "passed",
+        State::Fail => "failed",
+        State::PublishPending => "pending",
+        State::Published => "published",
+    };
+    html! { span.badge.(class) { (state) } }
+}
+
+/// A length of time by its two largest units.
+pub(super) fn length(of: TimeDelta) -> String {
+    let millis = of.num_milliseconds().max(0);
+    let seconds = millis / 1_000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match () {
+        () if seconds < 1 => format!("{millis}\u{a0}ms"),
+        () if millis < 10_000 => format!("{}.{}\u{a0}s", seconds, millis % 1_000 / 100),
+        () if minutes < 1 => format!("{seconds}\u{a0}s"),
+        () if hours < 1 => format!("{minutes}\u{a0}min {}\u{a0}s", seconds % 60),
+        () if days < 1 => format!("{hours}\u{a0}h {}\u{a0}min", minutes % 60),
+        () if days < 10 => format!("{days}\u{a0}d {}\u{a0}h", hours % 24),
+        () => format!("{days}\u{a0}d"),
+    }
+}
+
+/// How long ago, by its largest unit; the instant itself on asking.
+pub(super) fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
+    told(now, at, " ago")
+}
+
+/// For how long already, in the same way.
+pub(super) fn since(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
+    told(now, at, "")
+}
+
+fn told(now: DateTime<Utc>, at: DateTime<Utc>, ending: &str) -> Markup {
+    let seconds = (now - at).num_seconds().max(0);
+    let text = match seconds {
+        0..60 => format!("{seconds}\u{a0}s"),
+        60..3_600 => format!("{}\u{a0}min", seconds / 60),
+        3_600..86_400 => format!("{}\u{a0}h", seconds / 3_600),
+        _ => format!("{}\u{a0}d", seconds / 86_400),
+    };
+    let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    html! { time datetime=(exact) title=(exact) { (text) (ending) } }
+}
+
+/// An instant in UTC, to the second; to the millisecond on asking.
+pub(super) fn instant(at: DateTime<Utc>) -> Markup {
+    let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    html! { time datetime=(exact) title=(exact) { (at.format("%Y-%m-%d\u{a0}%H:%M:%S")) } }
+}
+
+/// A text, and how much of it is not shown.
+pub(super) fn capped(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}… ({} more bytes)", &text[..end], text.len() - end),
+    }
+}
+
+/// Our own sentences, with names in backticks as code.
+pub(super) fn prose(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// What a failure code means and asks of people; nothing where it is not one of this release.
+pub(super) fn guidance(code: &str) -> Markup {
+    let Ok(code) = code.parse::<FailureCode>() else { return html! {} };
+    let text = code.guidance();
+    html! {
+        dl.guidance {
+            dt { "What happened" } dd { (prose(text.happened)) }
+            dt { "Requester" } dd { (prose(text.requester)) }
+            dt { "Operator" } dd { (prose(text.operator)) }
+        }
+    }
+}
+
+/// How far a trainer is.
+pub(super) fn progress(of: &EventProgress) -> Markup {
+    html! {
+        span.progress title=(capped(&of.message)) {
+            progress max="100" value=(of.percent) aria-label="Progress" {}
+            " " (capped(&of.step)) " " (of.percent) "\u{202f}%"
+        }
+    }
+}
+
+/// A count, or that it is more than was counted.
+pub(super) fn counted(count: i64, most: i64) -> String {
+    let digits = count.min(most).to_string();
+    let mut apart = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            apart.push(',');
+        }
+        apart.push(digit);
+    }
+    if count > most {
+        apart.push('+');
+    }
+    apart
+}
+
+/// A text as one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The address of a run's page.
+pub(super) fn run_href(run_id: &str, quiet: bool) -> String {
+    format!("/runs/{}{}", segment(run_id), kept(quiet))
+}
+
+/// Has the next page keep still as well.
+pub(super) fn kept(quiet: bool) -> &'static str {
+    if quiet { "?live=off" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_two_units_and_counts_their_thousands_apart() {
+        let shown = [0, 940, 9_940, 61_000, 7_380_000, 90_000_000, 2_000_000_000];
+        let shown = shown.map(|millis| length(TimeDelta::milliseconds(millis)).replace('\u{a0}', " "));
+        assert_eq!(shown, ["0 ms", "940 ms", "9.9 s", "1 min 1 s", "2 h 3 min", "1 d 1 h", "23 d"]);
+        assert_eq!([0, 9_999, 10_000, 10_001].map(|n| counted(n, 10_000)), ["0", "9,999", "10,000", "10,000+"]);
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character_and_a_segment_has_no_slash() {
+        let long = "ü".repeat(LONGEST + 3);
+        assert!(capped(&long).ends_with("ü… (6 more bytes)"));
+        assert_eq!(capped("short"), "short");
+        assert_eq!(segment("a/b ü<"), "a%2Fb%20%C3%BC%3C");
+    }
+
+    #[test]
+    fn a_name_in_backticks_is_code_and_nothing_else_is_markup() {
+        assert_eq!(prose("Use `a<b`, <i>.").into_string(), "Use <code>a&lt;b</code>, &lt;i&gt;.");
+    }
+}

@@ -1,0 +1,221 @@
+//! Intake: takes ownership of records durably, and only then settles their offsets.
+//!
+//! Guarantees: an offset moves only after the ledger committed what became of its record; a bad record
+//! never holds up the ones behind it; while the ledger is away nothing is settled and nothing refused.
+//! Never: trains, produces.
+//!
+//! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on
+//! before, as in a replay of the whole topic, is not even parsed, and no span tells of it.
+
+mod door;
+mod spans;
+
+pub use door::{Door, Doorkeeper};
+
+use crate::adapters::kafka::{self, Inbound, Inbox};
+use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use crate::failpoints::failpoint;
+use crate::telemetry::OpenSpan;
+use crate::worker::backoff::Backoff;
+use crate::worker::liveness::Heartbeat;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// Why intake gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Kafka needs somebody.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    /// The ledger needs somebody.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+/// What one turn of the loop did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntakeOutcome {
+    /// No record came.
+    Idle,
+    /// These outcomes are durable, and their offsets stored.
+    Admitted(Vec<Outcome>),
+    /// The ledger is away; the batch is kept and will be brought again.
+    Waiting,
+}
+
+/// The loop, the batch that it has in hand, and the one after.
+pub struct Intake {
+    inbox: Inbox,
+    ledger: Ledger,
+    door: Arc<Door>,
+    worker: String,
+    in_hand: Batch,
+    next: Batch,
+    heartbeat: Heartbeat,
+}
+
+/// Records, what became of them before, and what parsing made of the others.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Inbound>,
+    recalled: Vec<Option<Outcome>>,
+    arrivals: Vec<Arrival>,
+    /// One for each arrival where traces are recorded; they end when the offsets are settled.
+    spans: Vec<Option<OpenSpan>>,
+}
+
+/// Records that are decided on in one transaction at the most.
+pub(crate) const BATCH: usize = 1_000;
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Intake {
+    /// An intake over these adapters.
+    pub fn new(inbox: Inbox, ledger: Ledger, door: impl Into<Door>, worker: String) -> Self {
+        let door = Arc::new(door.into());
+        let (in_hand, next) = (Batch::default(), Batch::default());
+        Self { inbox, ledger, door, worker, in_hand, next, heartbeat: Heartbeat::default() }
+    }
+
+    /// The same, telling whoever watches that it turns.
+    #[must_use]
+    pub fn watched(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// Works until `shutdown` turns true, then leaves the group with what is settled.
+    pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), IntakeError> {
+        let mut backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
+        let mut waiting = false;
+        let ended = loop {
+            if *shutdown.borrow() {
+                break Ok(());
+            }
+            self.heartbeat.turned();
+            match self.admit_once().await {
+                Ok(IntakeOutcome::Waiting) => {
+                    waiting = true;
+                    self.inbox.idle(backoff.next_delay()).await;
+                }
+                Ok(IntakeOutcome::Idle | IntakeOutcome::Admitted(_)) => {
+                    if std::mem::take(&mut waiting) {
+                        info!("the ledger is back");
+                    }
+                    backoff.reset();
+                }
+                Err(IntakeError::Kafka(kafka::Error::Unavailable(why))) => {
+                    warn!(why, "waiting for Kafka");
+                    self.inbox.idle(backoff.next_delay()).await;
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.inbox.close().await;
+        ended
+    }
+
+    /// Takes a batch, decides on every record in one transaction, then settles the offsets.
+    pub async fn admit_once(&mut self) -> Result<IntakeOutcome, IntakeError> {
+        if self.in_hand.records.is_empty() {
+            self.in_hand = std::mem::take(&mut self.next);
+        }
+        if self.in_hand.records.is_empty() {
+            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.door)).await?;
+        }
+        if self.in_hand.records.is_empty() {
+            return Ok(IntakeOutcome::Idle);
+        }
+        failpoint("intake.polled").map_err(ledger::Error::from)?;
+        let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
+        let decided = if self.next.records.is_empty() {
+            // Only what is there already: this batch must not wait for it. An error comes again.
+            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.door));
+            let (decided, next) = tokio::join!(deciding, taking);
+            self.next = next.unwrap_or_default();
+            decided
+        } else {
+            deciding.await
+        };
+        let outcomes = match decided {
+            Ok(outcomes) => outcomes,
+            // An unknown commit is resolved by bringing the same batch again: what was decided stays so.
+            Err(
+                error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_)),
+            ) => {
+                warn!(fault = %error, records = self.in_hand.records.len(), "nothing is settled until the ledger answers");
+                return Ok(IntakeOutcome::Waiting);
+            }
+            Err(error @ ledger::Error::Refused(_)) => return Err(error.into()),
+        };
+        failpoint("intake.decided").map_err(ledger::Error::from)?;
+        let Batch { records, recalled, spans, .. } = std::mem::take(&mut self.in_hand);
+        self.inbox.settle(&records)?;
+        failpoint("intake.settled").map_err(ledger::Error::from)?;
+        let mut spans = spans.into_iter();
+        for ((record, recalled), outcome) in records.iter().zip(&recalled).zip(&outcomes) {
+            let span = if recalled.is_none() { spans.next().flatten() } else { None };
+            // The span ends here.
+            spans::tell(record, outcome, span.as_ref());
+        }
+        Ok(IntakeOutcome::Admitted(outcomes))
+    }
+
+    /// Commits what is settled and leaves the group.
+    pub async fn close(self) {
+        self.inbox.close().await;
+    }
+}
+
+/// Takes a batch and parses what is new of it, away from the threads that other work is polled on.
+async fn take(inbox: &mut Inbox, patience: Duration, ledger: &Ledger, door: &Arc<Door>) -> Result<Batch, kafka::Error> {
+    let records = inbox.next_batch(BATCH, patience).await?;
+    if records.is_empty() {
+        return Ok(Batch::default());
+    }
+    let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
+    // A ledger that is away says so again when it is asked to decide.
+    let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
+    let (door, group) = (Arc::clone(door), inbox.group().to_owned());
+    let parsing = tokio::task::spawn_blocking(move || {
+        let new = records.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
+        let mut keeper = door.keeper();
+        let (mut arrivals, mut spans) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+        for (record, _) in new {
+            let arrival = keeper.arrival(source(record));
+            let (context, span) = spans::begin(record, &group, &arrival);
+            arrivals.push(arrival.under(context.as_ref()));
+            spans.push(span);
+        }
+        Batch { records, recalled, arrivals, spans }
+    });
+    Ok(parsing.await.expect("parsing does not panic and is not cancelled"))
+}
+
+/// One outcome for each record of a batch.
+async fn decide(ledger: &Ledger, batch: &Batch, worker: &str) -> Result<Vec<Outcome>, ledger::Error> {
+    let decided = if batch.arrivals.is_empty() { Vec::new() } else { ledger.admit(&batch.arrivals, worker).await? };
+    let mut decided = decided.into_iter();
+    let outcomes = batch.recalled.iter().map(|recalled| recalled.clone().or_else(|| decided.next()));
+    Ok(outcomes.map(|outcome| outcome.expect("every record was decided on")).collect())
+}
+
+fn coordinates(record: &Inbound) -> Coordinates {
+    Coordinates { topic: record.topic.clone(), partition: record.partition, offset: record.offset }
+}
+
+fn source(record: &Inbound) -> SourceRecord {
+    // A CloudEvent in binary mode has its trace context under `ce_`, where the client adds none of its own.
+    let traced = |prefix: &str| {
+        let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).cloned();
+        header("traceparent").map(|parent| (Some(parent), header("tracestate")))
+    };
+    let (traceparent, tracestate) = traced("").or_else(|| traced("ce_")).unwrap_or_default();
+    SourceRecord {
+        coordinates: coordinates(record),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        traceparent,
+        tracestate,
+    }
+}

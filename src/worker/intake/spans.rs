@@ -1,0 +1,82 @@
+//! What is told of a record, in the log and in its trace: where it came from, and what became of it.
+//!
+//! Never: costs more than a comparison where no traces are recorded; decides anything.
+
+use crate::adapters::kafka::Inbound;
+use crate::adapters::ledger::{Arrival, Outcome};
+use crate::domain::contract::Message;
+use crate::domain::identity::RunId;
+use crate::domain::run::FailureCode;
+use crate::domain::trace_context::TraceContext;
+use crate::telemetry::{OpenSpan, Received, received};
+use tracing::info;
+
+/// The context under which everything hangs that becomes of a record, and the record's span. Where that is not
+/// recorded, the requester's own context travels on.
+pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option<TraceContext>, Option<OpenSpan>) {
+    let asked = arrival.asked_under();
+    let received_record = Received {
+        topic: &record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        key: record.key.as_deref(),
+        bytes: record.value.len(),
+        group,
+    };
+    let span = received(&received_record, asked.as_ref());
+    describe(span.as_ref(), arrival);
+    let own = || span.as_ref().and_then(OpenSpan::context);
+    let context = if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { asked.or_else(own) };
+    (context, span)
+}
+
+/// What parsing found.
+fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
+    let Some(span) = span else { return };
+    let id = match arrival.parsed() {
+        Ok(Message::Train(request)) => Some(request.request_id.as_str()),
+        Ok(Message::PublishRetry(command)) => Some(command.request_id.as_str()),
+        Ok(Message::Cancel(command)) => Some(command.request_id.as_str()),
+        Err(rejection) => rejection.ids.request_id.as_deref(),
+    };
+    if let Some(id) = id {
+        span.note("messaging.message.id", id.to_owned());
+    }
+}
+
+/// What became of the record.
+pub(super) fn tell(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) {
+    let (kind, run_id, code) = match outcome {
+        Outcome::Admitted { run_id } => ("ADMITTED", Some(run_id), None),
+        Outcome::DuplicateRequest { run_id } => ("DUPLICATE_REQUEST", Some(run_id), None),
+        Outcome::DuplicateRun { run_id } => ("DUPLICATE_RUN", Some(run_id), None),
+        Outcome::Conflict { run_id, .. } => {
+            ("CONFLICT", Some(run_id), Some(FailureCode::RequestIdPayloadMismatch.as_str()))
+        }
+        Outcome::Rejected { code } => ("REJECTED", None, Some(code.as_str())),
+        Outcome::CommandApplied { run_id } => ("COMMAND_APPLIED", Some(run_id), None),
+        Outcome::CommandRejected { code } => ("COMMAND_REJECTED", None, Some(code.as_str())),
+    };
+    let run_id = run_id.map(RunId::as_str);
+    if let Some(span) = span {
+        span.note("request.outcome", kind);
+        if let Some(run_id) = run_id {
+            span.note("run.id", run_id.to_owned());
+        }
+        if let Some(code) = code {
+            span.fail(code);
+        }
+    }
+    let context = span.filter(|span| span.is_recorded()).and_then(OpenSpan::context);
+    info!(
+        kafka.topic = record.topic,
+        kafka.partition = record.partition,
+        kafka.offset = record.offset,
+        request.outcome = kind,
+        run.id = run_id,
+        failure.code = code,
+        trace_id = context.as_ref().map(|context| hex::encode(context.trace_id())),
+        span_id = context.as_ref().map(|context| hex::encode(context.span_id())),
+        "admitted"
+    );
+}

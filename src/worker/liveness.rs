@@ -1,0 +1,124 @@
+//! Whether the loops of this process turn: each says so itself, and how long its next turn may take.
+//!
+//! Guarantees: a loop that waits as it said it would is never late. Never: looks at what a loop did.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// When a loop has to have turned; none while nothing is expected of it.
+type Due = Arc<Mutex<Option<Instant>>>;
+
+/// The loops of a process; cheap to clone.
+#[derive(Clone)]
+pub struct Watchdog {
+    bound: Duration,
+    loops: Arc<Mutex<BTreeMap<String, Due>>>,
+}
+
+/// A loop's own side; nothing is expected of it any more when it is dropped. The default is watched by
+/// nobody.
+#[derive(Default)]
+pub struct Heartbeat {
+    bound: Duration,
+    due: Due,
+}
+
+impl Watchdog {
+    /// A loop is late that has not turned for longer than `bound`, beyond what it said it may take.
+    pub fn new(bound: Duration) -> Self {
+        Self { bound, loops: Arc::default() }
+    }
+
+    /// A loop by its name, from now on.
+    pub fn of(&self, name: impl Into<String>) -> Heartbeat {
+        let heartbeat = Heartbeat { bound: self.bound, due: Due::default() };
+        heartbeat.turned();
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), Arc::clone(&heartbeat.due));
+        heartbeat
+    }
+
+    /// Loops that should have turned by now.
+    pub fn late(&self) -> Vec<String> {
+        self.late_at(now())
+    }
+
+    /// Every loop, and whether it should have turned by now.
+    pub fn lateness(&self) -> Vec<(String, bool)> {
+        let (at, loops) = (now(), self.loops.lock().unwrap_or_else(PoisonError::into_inner));
+        loops.iter().map(|(name, due)| (name.clone(), read(due).is_some_and(|due| due < at))).collect()
+    }
+
+    fn late_at(&self, at: Instant) -> Vec<String> {
+        let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        loops.iter().filter(|(_, due)| read(due).is_some_and(|due| due < at)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Heartbeat {
+    /// It turned; the next turn is due within the bound.
+    pub fn turned(&self) {
+        self.may_take(Duration::ZERO);
+    }
+
+    /// It turned, and may take so much longer than the bound for its next turn.
+    pub fn may_take(&self, longer: Duration) {
+        self.set(Some(now() + longer + self.bound));
+    }
+
+    /// It turned, and waits for something that may never come.
+    pub fn rests(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, due: Option<Instant>) {
+        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.rests();
+    }
+}
+
+fn read(due: &Due) -> Option<Instant> {
+    *due.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a monotonic clock says how long a loop has not turned")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn a_loop_that_does_not_turn_is_late_and_no_other() {
+        let watchdog = Watchdog::new(BOUND);
+        let (stuck, turning) = (watchdog.of("stuck"), watchdog.of("turning"));
+        stuck.turned();
+        turning.may_take(HOUR);
+        assert_eq!(watchdog.late(), [""; 0]);
+        assert_eq!(watchdog.late_at(now() + 2 * BOUND), ["stuck"]);
+        assert_eq!(watchdog.late_at(now() + HOUR + 2 * BOUND), ["stuck", "turning"]);
+        stuck.may_take(HOUR);
+        assert_eq!(watchdog.late_at(now() + 2 * BOUND), [""; 0], "it turned after all");
+    }
+
+    #[test]
+    fn a_loop_that_rests_or_has_ended_is_never_late() {
+        let watchdog = Watchdog::new(BOUND);
+        let (resting, ended) = (watchdog.of("resting"), watchdog.of("ended"));
+        resting.rests();
+        drop(ended);
+        assert_eq!(watchdog.late_at(now() + 100 * HOUR), [""; 0]);
+        resting.turned();
+        assert_eq!(watchdog.late_at(now() + 2 * BOUND), ["resting"]);
+    }
+}

@@ -1,0 +1,178 @@
+//! What the registry says about our bundles: its topic → ledger.
+//!
+//! Guarantees: an offset moves only after the ledger has committed what an event led to, so that a replay of
+//! the topic changes nothing; while the ledger is away nothing is settled. The topic is the registry's: what
+//! is no event, or none about a bundle of ours, is counted and passed over, and never holds up what comes
+//! after it. Never: produces; refuses into a dead letter.
+
+use crate::adapters::kafka::{self, Inbound, Inbox};
+use crate::adapters::ledger::{self, Answered, Ledger};
+use crate::domain::contract::RegistryEvent;
+use crate::failpoints::failpoint;
+use crate::telemetry::metrics;
+use crate::worker::backoff::Backoff;
+use crate::worker::liveness::Heartbeat;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+/// Why the listener gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Kafka needs somebody.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    /// A test's fault.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+/// What became of a record of the registry's topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It is about a bundle that was announced to the registry.
+    Answer(Answered),
+    /// It is about something else.
+    Other,
+    /// It is no event by its schema.
+    Malformed,
+    /// The ledger refuses to apply it: a defect, or a row made by hand.
+    Refused,
+}
+
+impl Heard {
+    /// As it is counted.
+    fn counted(self) -> metrics::Heard {
+        match self {
+            Self::Answer(answered) => answered.counted(),
+            Self::Other => metrics::Heard::Other,
+            Self::Malformed => metrics::Heard::Malformed,
+            Self::Refused => metrics::Heard::Refused,
+        }
+    }
+}
+
+/// What one turn of the loop did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryOutcome {
+    /// No record came.
+    Idle,
+    /// This became of them, and their offsets are stored.
+    Heard(Vec<Heard>),
+    /// The ledger is away; what is in hand is kept.
+    Waiting,
+}
+
+/// The loop and the records that it has in hand.
+pub struct RegistryListener {
+    inbox: Inbox,
+    ledger: Ledger,
+    worker: String,
+    in_hand: VecDeque<Inbound>,
+    heartbeat: Heartbeat,
+}
+
+/// Records that are taken at once; a registry says little.
+const BATCH: usize = 100;
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl RegistryListener {
+    /// A listener over these adapters.
+    pub fn new(inbox: Inbox, ledger: Ledger, worker: String) -> Self {
+        Self { inbox, ledger, worker, in_hand: VecDeque::new(), heartbeat: Heartbeat::default() }
+    }
+
+    /// The same, telling whoever watches that it turns.
+    #[must_use]
+    pub fn watched(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// Listens until `shutdown` turns true, then leaves the group with what is settled.
+    pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), RegistryError> {
+        let mut backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
+        let ended = loop {
+            if *shutdown.borrow() {
+                break Ok(());
+            }
+            self.heartbeat.turned();
+            match self.listen_once().await {
+                Ok(RegistryOutcome::Waiting) => self.inbox.idle(backoff.next_delay()).await,
+                Ok(RegistryOutcome::Idle | RegistryOutcome::Heard(_)) => backoff.reset(),
+                Err(RegistryError::Kafka(kafka::Error::Unavailable(why))) => {
+                    warn!(why, "waiting for the registry's topic");
+                    self.inbox.idle(backoff.next_delay()).await;
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.inbox.close().await;
+        ended
+    }
+
+    /// Takes records, applies each in a transaction of its own, then settles their offsets.
+    pub async fn listen_once(&mut self) -> Result<RegistryOutcome, RegistryError> {
+        if self.in_hand.is_empty() {
+            self.in_hand = self.inbox.next_batch(BATCH, PATIENCE).await?.into();
+        }
+        let (mut done, mut heard) = (Vec::new(), Vec::new());
+        while let Some(record) = self.in_hand.pop_front() {
+            match hear(&self.ledger, &record, &self.worker).await {
+                Ok(what) => {
+                    metrics::REGISTRY_EVENTS.count(what.counted());
+                    info!(
+                        kafka.partition = record.partition,
+                        kafka.offset = record.offset,
+                        ?what,
+                        "the registry spoke"
+                    );
+                    heard.push(what);
+                    done.push(record);
+                }
+                // An unknown commit is resolved by applying the same event again: its id is there then.
+                Err(error) => {
+                    warn!(fault = %error, "nothing more is settled until the ledger answers");
+                    self.in_hand.push_front(record);
+                    break;
+                }
+            }
+        }
+        if !done.is_empty() {
+            failpoint("registry.heard").map_err(ledger::Error::from)?;
+            self.inbox.settle(&done)?;
+        }
+        Ok(match (self.in_hand.is_empty(), heard.is_empty()) {
+            (false, _) => RegistryOutcome::Waiting,
+            (true, true) => RegistryOutcome::Idle,
+            (true, false) => RegistryOutcome::Heard(heard),
+        })
+    }
+
+    /// Commits what is settled and leaves the group.
+    pub async fn close(self) {
+        self.inbox.close().await;
+    }
+}
+
+/// Only a ledger that is away is an error: the same record must be brought again then.
+async fn hear(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<Heard, ledger::Error> {
+    let event = match RegistryEvent::read(&record.value) {
+        Ok(event) => event,
+        Err(error) => {
+            warn!(kafka.partition = record.partition, kafka.offset = record.offset, fault = %error, "no event of a registry");
+            return Ok(Heard::Malformed);
+        }
+    };
+    let Some(verdict) = event.verdict() else { return Ok(Heard::Other) };
+    match ledger.answer(&event, verdict, worker).await {
+        Ok(answered) => Ok(Heard::Answer(answered)),
+        Err(ledger::Error::Refused(why)) => {
+            error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");
+            Ok(Heard::Refused)
+        }
+        Err(error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_))) => {
+            Err(error)
+        }
+    }
+}

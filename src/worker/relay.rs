@@ -1,0 +1,368 @@
+//! The relay: sends what the outbox holds, in order per run, at least once, with identical values.
+//!
+//! Guarantees: a record is marked as sent only by its own delivery report; of one run at most one record
+//! is unacknowledged. Never: makes an event; pages by a global id.
+
+use crate::adapters::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
+use crate::adapters::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::domain::contract::OwnershipBoundaries;
+use crate::domain::trace_context::TraceContext;
+use crate::failpoints::failpoint;
+use crate::telemetry::metrics;
+use crate::telemetry::{OpenSpan, Sending, sending};
+use crate::worker::backoff::Backoff;
+use crate::worker::liveness::Heartbeat;
+use futures::FutureExt as _;
+use futures::future::join_all;
+use std::borrow::Cow;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// Why the relay gave up, or has to wait.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The boundaries document does not give this output to Model Factory.
+    #[error("OWNERSHIP_BOUNDARY_VIOLATION: the boundaries document does not give {0} to mf")]
+    Ownership(&'static str),
+}
+
+/// What one turn of the loop did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayOutcome {
+    /// Nothing to send.
+    Idle,
+    /// So many records were acknowledged and marked.
+    Sent(usize),
+}
+
+/// The loop and what it holds.
+pub struct Relay {
+    settings: KafkaSettings,
+    outlet: Outlet,
+    ledger: Ledger,
+    boundaries: OwnershipBoundaries,
+    name: String,
+    shards: Vec<Shard>,
+    asked_at: Option<Instant>,
+    lineage_rests: Option<Instant>,
+    heartbeat: Heartbeat,
+}
+
+/// Records in flight at the most.
+const IN_FLIGHT: i64 = 500;
+/// Turns of a relay that ends: a run's last words are fewer.
+const LAST_TURNS: u32 = 16;
+/// How long lineage is left alone after its topic refused a record.
+const LINEAGE_RESTS: Duration = Duration::from_mins(1);
+/// A third of the shards' lease.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+impl Relay {
+    /// A relay over these adapters; `name` is unique among relays.
+    pub fn new(
+        settings: &KafkaSettings,
+        ledger: Ledger,
+        boundaries: OwnershipBoundaries,
+        name: String,
+    ) -> Result<Self, RelayError> {
+        let outlet = Outlet::open(settings)?;
+        Ok(Self {
+            settings: settings.clone(),
+            outlet,
+            ledger,
+            boundaries,
+            name,
+            shards: Vec::new(),
+            asked_at: None,
+            lineage_rests: None,
+            heartbeat: Heartbeat::default(),
+        })
+    }
+
+    /// The same, telling whoever watches that it turns.
+    #[must_use]
+    pub fn watched(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// Sends until `shutdown` turns true, then what the last turns of others left, and gives its shards to
+    /// whoever asks next.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RelayError> {
+        let mut pace = Pace::default();
+        while !*shutdown.borrow() {
+            self.heartbeat.turned();
+            let turn = self.relay_once().await;
+            let pause = pace.after(&turn);
+            match turn {
+                Ok(RelayOutcome::Sent(_) | RelayOutcome::Idle) => {}
+                Err(RelayError::Kafka(kafka::Error::Fatal(why))) => {
+                    warn!(why, "making the producer again");
+                    metrics::PRODUCERS_RECREATED.count(());
+                    let broken = std::mem::replace(&mut self.outlet, Outlet::open(&self.settings)?);
+                    broken.close().await;
+                }
+                Err(error @ RelayError::Kafka(_)) => warn!(fault = %error, "the outbox waits for Kafka"),
+                Err(
+                    error @ RelayError::Ledger(
+                        ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_),
+                    ),
+                ) => warn!(fault = %error, "the relay waits for the ledger"),
+                Err(error @ (RelayError::Ledger(ledger::Error::Refused(_)) | RelayError::Ownership(_))) => {
+                    return Err(error);
+                }
+            }
+            if !pause.is_zero() {
+                let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
+            }
+        }
+        if pace.is_well() {
+            for _ in 0..LAST_TURNS {
+                match self.relay_once().await {
+                    Ok(RelayOutcome::Sent(_)) => {}
+                    Ok(RelayOutcome::Idle) => break,
+                    Err(error) => {
+                        info!(fault = %error, "the rest of the outbox is another's to send");
+                        break;
+                    }
+                }
+            }
+        }
+        self.close().await;
+        Ok(())
+    }
+
+    /// Sends the first unsent record of every stream, and marks what was acknowledged.
+    pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayError> {
+        self.hold_shards().await?;
+        let mut rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
+        if self.lineage_rests.is_none_or(|since| since.elapsed() >= LINEAGE_RESTS) {
+            self.lineage_rests = None;
+            rows.extend(self.ledger.unsent_lineage(&self.shards, IN_FLIGHT).await?);
+        }
+        if rows.is_empty() {
+            return Ok(RelayOutcome::Idle);
+        }
+        for row in &rows {
+            self.check_ownership(row.kind)?;
+        }
+        failpoint("relay.read").map_err(ledger::Error::from)?;
+        let reports = {
+            let mut sending = pin!(join_all(rows.iter().map(|row| self.send(row))));
+            // Polled once, everything is with the client library and nothing is acknowledged.
+            let at_once = (&mut sending).now_or_never();
+            failpoint("relay.produced").map_err(ledger::Error::from)?;
+            match at_once {
+                Some(reports) => reports,
+                None => sending.await,
+            }
+        };
+        failpoint("relay.acknowledged").map_err(ledger::Error::from)?;
+        let mut sent = Vec::with_capacity(rows.len());
+        let mut first_fault = None;
+        for (row, report) in rows.iter().zip(reports) {
+            match report {
+                Ok(Some(acknowledged)) => sent.push(acknowledged),
+                Ok(None) => {}
+                Err(error) if row.kind == OutboxKind::Lineage && !matches!(error, kafka::Error::Fatal(_)) => {
+                    self.rest_from_lineage(&error);
+                }
+                Err(error) => first_fault = first_fault.or(Some(error)),
+            }
+        }
+        // What was acknowledged is marked even where others failed: it must not be sent again for them.
+        let marked = if sent.is_empty() { 0 } else { self.ledger.mark_sent(&self.name, &sent).await? };
+        if marked < sent.len() {
+            // Somebody else holds these shards by now: ask before anything is sent once more.
+            self.asked_at = None;
+        }
+        match first_fault {
+            // A record that the broker refuses must not slow the others down.
+            Some(error) if marked > 0 => {
+                warn!(fault = %error, marked, "some records wait");
+                Ok(RelayOutcome::Sent(marked))
+            }
+            Some(error) => Err(error.into()),
+            // Only lineage was there to send, and it rests.
+            None if sent.is_empty() && self.lineage_rests.is_some() => Ok(RelayOutcome::Idle),
+            None => Ok(RelayOutcome::Sent(marked)),
+        }
+    }
+
+    /// Sends until nothing is left.
+    pub async fn drain(&mut self) -> Result<usize, RelayError> {
+        let mut total = 0;
+        loop {
+            match self.relay_once().await? {
+                RelayOutcome::Idle => return Ok(total),
+                RelayOutcome::Sent(count) => total += count,
+            }
+        }
+    }
+
+    /// Waits for what is in flight and gives the shards back.
+    pub async fn close(self) {
+        self.outlet.close().await;
+        if let Err(error) = self.ledger.release_shards(&self.name).await {
+            info!(fault = %error, "the shards stay leased until they expire");
+        }
+    }
+
+    async fn hold_shards(&mut self) -> Result<(), RelayError> {
+        if self.asked_at.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
+            let asked_at = now();
+            self.shards = self.ledger.take_shards(&self.name).await?;
+            self.asked_at = Some(asked_at);
+        }
+        Ok(())
+    }
+
+    /// Nothing else waits for lineage: its topic may be gone or closed to us, and it is left alone for a while.
+    fn rest_from_lineage(&mut self, error: &kafka::Error) {
+        warn!(fault = %error, "lineage events wait for a minute");
+        self.lineage_rests = Some(now());
+    }
+
+    fn check_ownership(&self, kind: OutboxKind) -> Result<(), RelayError> {
+        match kind {
+            OutboxKind::Publication if !self.boundaries.gives_to_mf("bundle_publication") => {
+                Err(RelayError::Ownership("bundle_publication"))
+            }
+            // Lineage tells of the work, and is no output of it: the document gives it to nobody.
+            OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter | OutboxKind::Lineage => Ok(()),
+        }
+    }
+
+    async fn send(&self, row: &OutboxRow) -> Result<Option<Sent>, kafka::Error> {
+        let Some(&shard) = self.shards.iter().find(|shard| shard.shard == row.shard) else { return Ok(None) };
+        let topic = topic_of(row.kind, &self.settings.topics);
+        let (span, headers) = traced(row, topic);
+        let record = Record { topic, key: row.key.as_deref(), value: &row.value, headers: &headers };
+        let sent = self.outlet.send(record).await;
+        if let Some(span) = span {
+            match &sent {
+                Ok((partition, offset)) => {
+                    span.note("messaging.destination.partition.id", partition.to_string());
+                    span.note("messaging.kafka.offset", *offset);
+                }
+                Err(error) => span.fail(error.kind()),
+            }
+        }
+        let (partition, offset) = sent?;
+        let kind = row.kind;
+        Ok(Some(Sent {
+            id: row.id,
+            kind,
+            shard,
+            coordinates: Coordinates { topic: topic.to_owned(), partition, offset },
+        }))
+    }
+}
+
+/// How long to wait after a turn: not at all while there is something to send, longer and longer while
+/// there is nothing, and longer still in trouble.
+struct Pace {
+    idle: Backoff,
+    trouble: Backoff,
+    well: bool,
+}
+
+/// The longest wait of a relay with nothing to do, and so what it adds at the most to an event's way.
+const IDLE_CAP: Duration = Duration::from_millis(500);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            idle: Backoff::between(Duration::from_millis(20), IDLE_CAP),
+            trouble: Backoff::between(Duration::from_millis(200), Duration::from_secs(10)),
+            well: true,
+        }
+    }
+}
+
+impl Pace {
+    /// Whether the last turn went well.
+    fn is_well(&self) -> bool {
+        self.well
+    }
+
+    fn after(&mut self, turn: &Result<RelayOutcome, RelayError>) -> Duration {
+        self.well = turn.is_ok();
+        match turn {
+            Ok(RelayOutcome::Sent(_)) => {
+                *self = Self::default();
+                Duration::ZERO
+            }
+            Ok(RelayOutcome::Idle) => self.idle.next_delay(),
+            Err(_) => self.trouble.next_delay(),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a monotonic clock says when to renew the shards")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
+
+/// The span of a sending, and the record's headers: where the span is recorded, `traceparent` names it, so that
+/// whoever consumes the record hangs under it.
+fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers<'row>) {
+    let header = |name: &str| {
+        let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    };
+    let from = TraceContext::read(header("traceparent"), header("tracestate"));
+    let run_id = header("ce_subject");
+    let record = Sending { topic, key: row.key.as_deref(), bytes: row.value.len(), id: header("ce_id"), run_id };
+    let span = sending(&record, from.as_ref());
+    let own = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
+    let Some(own) = own else { return (span, Cow::Borrowed(&row.headers)) };
+    let mut headers = row.headers.clone();
+    headers.retain(|(name, _)| name != "traceparent");
+    headers.push(("traceparent".to_owned(), own.traceparent().into_bytes()));
+    (span, Cow::Owned(headers))
+}
+
+fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
+    match kind {
+        OutboxKind::Lifecycle => &topics.lifecycle,
+        OutboxKind::Publication => &topics.publications,
+        OutboxKind::DeadLetter => &topics.dead_letters,
+        OutboxKind::Lineage => &topics.lineage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_relay_asks_less_and_less_often_and_one_with_work_never_waits() {
+        let mut pace = Pace::default();
+        let first = pace.after(&Ok(RelayOutcome::Idle));
+        assert!(first <= Duration::from_millis(40), "{first:?}");
+        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&Ok(RelayOutcome::Idle))).collect();
+        assert!(waits.iter().all(|wait| *wait <= IDLE_CAP), "{waits:?}");
+        // Jitter takes up to half.
+        assert!(waits[20..].iter().all(|wait| *wait >= IDLE_CAP / 3), "{waits:?}");
+        assert_eq!(pace.after(&Ok(RelayOutcome::Sent(1))), Duration::ZERO);
+        assert!(pace.after(&Ok(RelayOutcome::Idle)) <= Duration::from_millis(40), "it starts over");
+    }
+
+    #[test]
+    fn a_relay_in_trouble_waits_longer_than_an_idle_one() {
+        let mut pace = Pace::default();
+        let error = || Err(RelayError::Kafka(kafka::Error::Unavailable("away".to_owned())));
+        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&error())).collect();
+        assert!(waits[20..].iter().all(|wait| *wait > IDLE_CAP && *wait <= Duration::from_secs(10)), "{waits:?}");
+    }
+}

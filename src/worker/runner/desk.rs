@@ -1,0 +1,120 @@
+//! The evidence of one run: documents are put, read back and named here.
+
+use super::Interrupted;
+use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
+use crate::adapters::ledger::Lease;
+use crate::domain::contract::{EventRefs, EvidenceRef};
+use crate::domain::identity::{Digest, document_bytes};
+use crate::domain::run::{Failure, FailureCode};
+use bytes::Bytes;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Writes evidence and remembers, by role, what was written or found.
+pub(super) struct Desk<'a> {
+    store: &'a EvidenceStore,
+    pub(super) folder: RunFolder,
+    refs: Mutex<EventRefs>,
+}
+
+/// A document as it stands in the store.
+pub(super) struct Stored {
+    pub(super) at: EvidenceRef,
+    pub(super) bytes: Bytes,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(store: &'a EvidenceStore, lease: &Lease) -> Self {
+        Self { store, folder: RunFolder::new(&lease.request.platform_run_id, &lease.run_id), refs: Mutex::default() }
+    }
+
+    /// Puts a document; one that is there already must have the same bytes, else `on_drift`.
+    pub(super) async fn document<T: Serialize>(
+        &self,
+        role: &str,
+        path: &EvidencePath,
+        document: &T,
+        on_drift: FailureCode,
+    ) -> Result<Stored, Interrupted> {
+        self.bytes(role, path, Bytes::from(document_bytes(document)), on_drift).await
+    }
+
+    /// Puts bytes under the same rule.
+    pub(super) async fn bytes(
+        &self,
+        role: &str,
+        path: &EvidencePath,
+        bytes: Bytes,
+        on_drift: FailureCode,
+    ) -> Result<Stored, Interrupted> {
+        let put = self.store.put(path, bytes.clone()).await.map_err(|error| drift(error, on_drift))?;
+        Ok(Stored { at: self.remember(role, path, put.digest), bytes })
+    }
+
+    /// Puts a file from the job directory under the same rule.
+    pub(super) async fn file(
+        &self,
+        role: &str,
+        path: &EvidencePath,
+        local: &Path,
+        on_drift: FailureCode,
+    ) -> Result<EvidenceRef, Interrupted> {
+        let put = self.store.put_file(path, local).await.map_err(|error| drift(error, on_drift))?;
+        Ok(self.remember(role, path, put.digest))
+    }
+
+    /// Reads a document that an earlier attempt may have left, and remembers it where it did: what a run
+    /// names as its evidence must not depend on which attempt wrote it.
+    pub(super) async fn left(&self, role: &str, path: &EvidencePath) -> Result<Option<Stored>, Interrupted> {
+        let Some(bytes) = self.find(path).await? else { return Ok(None) };
+        Ok(Some(Stored { at: self.remember(role, path, Digest::of(&bytes)), bytes }))
+    }
+
+    async fn find(&self, path: &EvidencePath) -> Result<Option<Bytes>, Interrupted> {
+        self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|error| unresolved(path, &error))
+    }
+
+    /// Reads evidence that must be there with this digest, else `on_drift`.
+    pub(super) async fn verified(
+        &self,
+        role: &str,
+        path: &EvidencePath,
+        digest: Digest,
+        on_drift: FailureCode,
+    ) -> Result<Stored, Interrupted> {
+        let missing = || Failure::new(FailureCode::EvidenceUnresolved, format!("{path} is not in the evidence store"));
+        let bytes = self.find(path).await?.ok_or_else(missing)?;
+        let found = Digest::of(&bytes);
+        if found != digest {
+            let message = format!("{path} was written with digest {digest} and reads back with {found}");
+            return Err(Failure::new(on_drift, message).into());
+        }
+        Ok(Stored { at: self.remember(role, path, digest), bytes })
+    }
+
+    /// Everything put or verified so far.
+    pub(super) fn refs(&self) -> EventRefs {
+        self.refs.lock().expect("no panic while the lock is held").clone()
+    }
+
+    fn remember(&self, role: &str, path: &EvidencePath, sha256: Digest) -> EvidenceRef {
+        let at = EvidenceRef { reference: path.to_string(), sha256 };
+        self.refs.lock().expect("no panic while the lock is held").insert(role.to_owned(), at.clone());
+        at
+    }
+}
+
+/// The largest document or model that is read back into memory.
+const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
+
+fn drift(error: PutError, on_drift: FailureCode) -> Interrupted {
+    match error {
+        PutError::Drift { .. } => Failure::new(on_drift, error.to_string()).into(),
+        PutError::Store(error) => Failure::new(FailureCode::EvidenceUnresolved, error.to_string()).into(),
+    }
+}
+
+fn unresolved(path: &EvidencePath, error: &crate::adapters::evidence::Error) -> Interrupted {
+    Failure::new(FailureCode::EvidenceUnresolved, format!("{path}: {error}")).into()
+}

@@ -1,0 +1,78 @@
+//! What every stage is framed by: a span, a clock, and two points where tests let it go wrong.
+
+use super::super::Interrupted;
+use crate::failpoints::failpoint;
+use crate::telemetry::metrics::{self, Stage, StageEnd, Stopwatch};
+use futures::future::BoxFuture;
+use tracing::{Instrument as _, info_span};
+
+/// The frame of one stage.
+pub(in super::super) struct Frame {
+    stage: Stage,
+    name: &'static str,
+    before: &'static str,
+    after: &'static str,
+}
+
+macro_rules! frames {
+    ($($frame:ident = $stage:ident, $name:literal;)+) => {
+        $(pub(in super::super) const $frame: Frame = Frame {
+            stage: Stage::$stage,
+            name: $name,
+            before: concat!($name, ".before"),
+            after: concat!($name, ".after"),
+        };)+
+    };
+}
+
+frames! {
+    RESOLVE = Resolve, "resolve";
+    TRAIN = Train, "train";
+    EVALUATE = Evaluate, "evaluate";
+    GATE = Gate, "gate";
+    BUNDLE = Bundle, "bundle";
+    PUBLISH = Publish, "publish";
+    PUBLISH_AGAIN = Publish, "publish_again";
+}
+
+impl Frame {
+    /// Carries the stage out.
+    pub(in super::super) fn around<'work, T: Send + 'work>(
+        &self,
+        work: impl Future<Output = Result<T, Interrupted>> + Send + 'work,
+    ) -> BoxFuture<'work, Result<T, Interrupted>> {
+        self.around_reusable(work, |_| false)
+    }
+
+    /// The same; `reused` says whether an earlier attempt had done it.
+    pub(in super::super) fn around_reusable<'work, T: Send + 'work>(
+        &self,
+        work: impl Future<Output = Result<T, Interrupted>> + Send + 'work,
+        reused: fn(&T) -> bool,
+    ) -> BoxFuture<'work, Result<T, Interrupted>> {
+        let &Self { stage, name, before, after } = self;
+        let framed = async move {
+            failpoint(before)?;
+            let watch = Stopwatch::start();
+            let ended = work.await;
+            metrics::STAGE.observe((stage, end_of(&ended, reused)), watch.elapsed().as_secs_f64());
+            let done = ended?;
+            failpoint(after)?;
+            Ok(done)
+        };
+        let span = info_span!("stage", otel.name = name, run.stage = name);
+        // On the heap: a stage is a large future.
+        Box::pin(async move { framed.await.inspect_err(Interrupted::tell_trace) }.instrument(span))
+    }
+}
+
+fn end_of<T>(ended: &Result<T, Interrupted>, reused: fn(&T) -> bool) -> StageEnd {
+    match ended {
+        Ok(value) if reused(value) => StageEnd::Reused,
+        Ok(_) => StageEnd::Done,
+        Err(Interrupted::Failed(_)) => StageEnd::Failed,
+        Err(Interrupted::Lost | Interrupted::HandBack | Interrupted::Cancelled | Interrupted::Ledger(_)) => {
+            StageEnd::Stopped
+        }
+    }
+}

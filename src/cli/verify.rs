@@ -56,7 +56,7 @@ impl KnownArgs {
 impl VerifyArgs {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let verification = audit::verify(&self.bundle, &self.known.expected()?);
+        let verification = verify::verify(&self.bundle, &self.known.expected()?);
         let mut out = std::io::stdout().lock();
         match self.output {
             Output::Json => writeln!(out, "{}", serde_json::to_string(&verification)?)?,

@@ -110,7 +110,7 @@ impl Scorer {
             Ok(_) if !order.replace => return Err(Refusal::Exists(order.out.clone())),
             Ok(_) | Err(_) => {}
         }
-        let verified = audit::open(&order.bundle, &order.expected).map_err(Refusal::Broken)?;
+        let verified = verify::open(&order.bundle, &order.expected).map_err(Refusal::Broken)?;
         match verified.format {
             ModelFormat::XgboostJson => {}
             other @ (ModelFormat::Skops | ModelFormat::Onnx | ModelFormat::Pickle) => {

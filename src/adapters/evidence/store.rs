@@ -8,7 +8,7 @@ use crate::failpoints::{Injected, failpoint};
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -137,12 +137,12 @@ impl EvidenceStore {
     pub async fn self_test(&self) -> Result<(), Error> {
         let probe = self.probe();
         match self.create(&probe, Bytes::from_static(b"first")).await {
-            Ok(()) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
-            Err(error) => return Err(error(&error)),
+            Ok(()) | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         match self.create(&probe, Bytes::from_static(b"second")).await {
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(()),
-            Err(error) => Err(error(&error)),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
             Ok(()) => Err(Error::Unusable(format!(
                 "{} let a second put overwrite the first; it must support conditional puts (If-None-Match: *)",
                 self.url
@@ -154,10 +154,10 @@ impl EvidenceStore {
     pub async fn ask(&self) -> Result<(), Error> {
         match self.store.head(&self.probe()).await {
             Ok(_) => Ok(()),
-            Err(Error::NotFound { .. }) => {
+            Err(object_store::Error::NotFound { .. }) => {
                 Err(Error::Unusable(format!("{}: what was put there at the start is gone", self.url)))
             }
-            Err(error) => Err(error(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -175,8 +175,8 @@ impl EvidenceStore {
         let created = match self.create(&at, bytes).await {
             Ok(()) => true,
             // 409 (two conditional puts at once) and 412 (name taken) both mean: somebody's bytes are there.
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => false,
-            Err(error) => return Err(error(&error).into()),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => false,
+            Err(error) => return Err(Error::from(error).into()),
         };
         let stored = self.read(&at).await?.ok_or_else(|| Error::Unavailable(format!("{path} does not read back")))?;
         let found = Digest::of(&stored);
@@ -213,9 +213,9 @@ impl EvidenceStore {
             Ok(found) if found.meta.size > max_bytes => {
                 return Err(Unshown::TooLarge { bytes: found.meta.size, max_bytes });
             }
-            Ok(found) => found.bytes().await.map_err(|error| error(&error))?,
-            Err(Error::NotFound { .. }) => return Err(Unshown::Missing),
-            Err(error) => return Err(error(&error).into()),
+            Ok(found) => found.bytes().await.map_err(Error::from)?,
+            Err(object_store::Error::NotFound { .. }) => return Err(Unshown::Missing),
+            Err(error) => return Err(Error::from(error).into()),
         };
         match Digest::of(&found) {
             digest if digest == at.sha256 => Ok(found),
@@ -232,29 +232,31 @@ impl EvidenceStore {
         path.as_str().split('/').fold(self.prefix.clone(), object_store::path::Path::join)
     }
 
-    async fn create(&self, at: &ObjectPath, bytes: Bytes) -> Result<(), Error> {
+    async fn create(&self, at: &ObjectPath, bytes: Bytes) -> Result<(), object_store::Error> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         self.store.put_opts(at, bytes.into(), options).await.map(|_| ())
     }
 
     async fn read(&self, at: &ObjectPath) -> Result<Option<Bytes>, Error> {
         match self.store.get(at).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(|error| error(&error)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error(&error)),
+            Ok(found) => found.bytes().await.map(Some).map_err(Error::from),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn error(error: &Error) -> Error {
-    match error {
-        Error::PermissionDenied { .. }
-        | Error::Unauthenticated { .. }
-        | Error::InvalidPath { .. }
-        | Error::NotSupported { .. }
-        | Error::NotImplemented { .. }
-        | Error::UnknownConfigurationKey { .. } => Error::Unusable(error.to_string()),
-        _ => Error::Unavailable(error.to_string()),
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. }
+            | object_store::Error::InvalidPath { .. }
+            | object_store::Error::NotSupported { .. }
+            | object_store::Error::NotImplemented { .. }
+            | object_store::Error::UnknownConfigurationKey { .. } => Self::Unusable(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
-use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -124,7 +123,7 @@ impl ClientContext for Membership {
         self.lag.hear(&statistics);
     }
 
-    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         self.link.token()
     }
 }
@@ -238,7 +237,7 @@ impl Inbox {
             let wait = if batch.is_empty() { patience } else { LINGER };
             match tokio::time::timeout(wait, self.consumer.recv()).await {
                 Ok(Ok(message)) => batch.push(self.read(&message)),
-                Ok(Err(error)) if batch.is_empty() => return Err(self.fault(&error)),
+                Ok(Err(error)) if batch.is_empty() => return Err(self.error(&error)),
                 // The batch in hand comes first; a lasting error shows itself again.
                 Ok(Err(_)) | Err(_) => break,
             }
@@ -302,7 +301,7 @@ impl Inbox {
         }
         for ((topic, partition), offset) in next {
             let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(|error| self.fault(&error))?;
+            list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(|error| self.error(&error))?;
             match self.consumer.store_offsets(&list) {
                 Ok(()) => {}
                 Err(KafkaError::StoreOffset(
@@ -310,7 +309,7 @@ impl Inbox {
                 )) => {
                     debug!(kafka.topic = topic, kafka.partition = partition, "partition moved before it was settled");
                 }
-                Err(error) => return Err(self.fault(&error)),
+                Err(error) => return Err(self.error(&error)),
             }
         }
         Ok(())

@@ -53,7 +53,7 @@ impl Outlet {
         }
         match self.producer.send(future, QUEUE).await {
             Ok(delivery) => Ok((delivery.partition, delivery.offset)),
-            Err((error, _)) => Err(self.fault(&error)),
+            Err((error, _)) => Err(self.error(&error)),
         }
     }
 

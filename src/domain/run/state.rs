@@ -243,8 +243,8 @@ mod tests {
             seen.into_iter().map(|(state, _)| state).collect::<Vec<_>>()
         };
         for state in State::ALL {
-            assert!(failpoint(State::Queued).contains(state), "{state} is out of reach");
-            let ends = failpoint(*state);
+            assert!(reach(State::Queued).contains(state), "{state} is out of reach");
+            let ends = reach(*state);
             assert!(ends.contains(&State::Fail) || ends.contains(&State::Published), "{state} cannot end");
         }
     }

@@ -25,7 +25,7 @@ pub struct PrivatePostgres {
 #[error("{0}")]
 pub struct PostgresError(String);
 
-fn error(what: impl std::fmt::Display) -> PostgresError {
+fn failed(what: impl std::fmt::Display) -> PostgresError {
     PostgresError(what.to_string())
 }
 
@@ -44,8 +44,8 @@ impl PrivatePostgres {
     /// The same on a port that clients know already: a restart.
     pub fn start_at(folder: &Path, port: u16) -> Result<Self, PostgresError> {
         let host = Host { binaries: binaries()?, user: server_user()? };
-        fs::create_dir_all(folder).map_err(|error| error(format!("cannot make {}: {error}", folder.display())))?;
-        let folder = folder.canonicalize().map_err(error)?;
+        fs::create_dir_all(folder).map_err(|error| failed(format!("cannot make {}: {error}", folder.display())))?;
+        let folder = folder.canonicalize().map_err(failed)?;
         let data = folder.join("data");
         if !data.join("PG_VERSION").exists() {
             host.init(&folder, &data)?;
@@ -70,7 +70,7 @@ impl PrivatePostgres {
                 }
             }
         });
-        result.recv().map_err(error)??;
+        result.recv().map_err(failed)??;
         Ok(Self { port, stop, keeper: Some(keeper) })
     }
 
@@ -109,10 +109,10 @@ impl Host {
 
     fn init(&self, folder: &Path, data: &Path) -> Result<(), PostgresError> {
         let _ = fs::remove_dir_all(data);
-        fs::create_dir(data).map_err(error)?;
+        fs::create_dir(data).map_err(failed)?;
         if let Some(user) = &self.user {
             for place in [folder, data] {
-                chown(place, Some(user.uid), Some(user.gid)).map_err(error)?;
+                chown(place, Some(user.uid), Some(user.gid)).map_err(failed)?;
             }
         }
         let output = self
@@ -121,18 +121,18 @@ impl Host {
             .arg(data)
             .current_dir(folder)
             .output()
-            .map_err(|error| error(format!("cannot run setpriv initdb: {error}")))?;
+            .map_err(|error| failed(format!("cannot run setpriv initdb: {error}")))?;
         if output.status.success() {
             return Ok(());
         }
         let place = folder.display();
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(error(format!("initdb failed in {place} (every folder above must be open to the server's user): {said}")))
+        Err(failed(format!("initdb failed in {place} (every folder above must be open to the server's user): {said}")))
     }
 
     fn spawn(&self, data: &Path, port: u16, log: &Path) -> Result<Child, PostgresError> {
-        let log = fs::File::create(log).map_err(error)?;
-        let errors = log.try_clone().map_err(error)?;
+        let log = fs::File::create(log).map_err(failed)?;
+        let errors = log.try_clone().map_err(failed)?;
         self.command("postgres")
             .arg("-D")
             .arg(data)
@@ -142,7 +142,7 @@ impl Host {
             .stdout(log)
             .stderr(errors)
             .spawn()
-            .map_err(|error| error(format!("cannot run setpriv postgres: {error}")))
+            .map_err(|error| failed(format!("cannot run setpriv postgres: {error}")))
     }
 }
 
@@ -163,7 +163,7 @@ pub fn binaries() -> Result<PathBuf, PostgresError> {
         .collect();
     folders.sort();
     let newest = folders.pop().map(|(_, folder)| folder);
-    newest.ok_or_else(|| error("no Postgres server binaries found (pg_config --bindir, /usr/lib/postgresql); install the package postgresql"))
+    newest.ok_or_else(|| failed("no Postgres server binaries found (pg_config --bindir, /usr/lib/postgresql); install the package postgresql"))
 }
 
 fn server_user() -> Result<Option<User>, PostgresError> {
@@ -171,16 +171,16 @@ fn server_user() -> Result<Option<User>, PostgresError> {
         return Ok(None);
     }
     for name in ["postgres", "nobody"] {
-        if let Some(user) = User::from_name(name).map_err(error)? {
+        if let Some(user) = User::from_name(name).map_err(failed)? {
             return Ok(Some(user));
         }
     }
-    Err(error("Postgres refuses to run as root, and there is no user postgres or nobody to run it as"))
+    Err(failed("Postgres refuses to run as root, and there is no user postgres or nobody to run it as"))
 }
 
 fn free_port() -> Result<u16, PostgresError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(error)?;
-    Ok(listener.local_addr().map_err(error)?.port())
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
+    Ok(listener.local_addr().map_err(failed)?.port())
 }
 
 #[expect(clippy::disallowed_methods, reason = "waiting for a server to come up is measured in time")]
@@ -188,15 +188,15 @@ fn wait_ready(server: &mut Child, port: u16, log: &Path) -> Result<(), PostgresE
     const BOUND: Duration = Duration::from_mins(1);
     let since = Instant::now();
     while since.elapsed() < BOUND {
-        if let Some(status) = server.try_wait().map_err(error)? {
-            return Err(error(format!("postgres ended with {status}:\n{}", tail(log))));
+        if let Some(status) = server.try_wait().map_err(failed)? {
+            return Err(failed(format!("postgres ended with {status}:\n{}", tail(log))));
         }
         if answers(port) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(50));
     }
-    Err(error(format!("postgres did not come up within a minute:\n{}", tail(log))))
+    Err(failed(format!("postgres did not come up within a minute:\n{}", tail(log))))
 }
 
 /// Whether the server talks: an SSL request gets one byte once it accepts connections; while it is

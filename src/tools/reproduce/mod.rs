@@ -57,7 +57,7 @@ pub struct Part {
 impl Rebuilder {
     /// Builds the bundle in `folder` again, working in `work`.
     pub async fn rebuild(&self, folder: &Path, work: &Path) -> Result<Reproduction, Failure> {
-        let verification = audit::verify(folder, &Expected::default());
+        let verification = verify::verify(folder, &Expected::default());
         if let Some(broken) = verification.broken {
             let message = format!("the bundle is broken at the link {}: {}", broken.link, broken.why);
             return Err(Failure::new(FailureCode::EvidenceUnresolved, message));

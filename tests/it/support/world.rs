@@ -167,7 +167,8 @@ impl World {
     }
 
     pub async fn runner(&self, worker: &str, threads: u32) -> Runner {
-        let mut runner = app::runner(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
+        let mut runner =
+            worker::runner(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
         runner.trainer = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
         runner.threads = threads;
         // How many events a run has must not depend on the machine's speed.

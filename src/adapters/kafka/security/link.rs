@@ -9,7 +9,6 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use std::error::Error;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -116,7 +115,7 @@ impl Link {
         }
     }
 
-    pub(in crate::adapters::kafka) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
+    pub(in crate::adapters::kafka) fn token(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let path = self.token_file.as_ref().ok_or("there is no [kafka.security] token_file")?;
         let token = token::read(path)?;
         let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +137,7 @@ impl ClientContext for Link {
         self.hear(&error, reason);
     }
 
-    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         self.token()
     }
 }

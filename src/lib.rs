@@ -33,6 +33,7 @@ pub mod worker;
 
 pub mod cli;
 
+pub mod clock;
 pub mod failpoints;
 pub mod secret;
 pub mod version;

@@ -4,6 +4,7 @@ use super::progress::Narrator;
 use super::{dead_letters, runs};
 use crate::adapters::kafka::{Follower, Inbound, Outlet, Record};
 use crate::adapters::ledger::{Ledger, RunRecord};
+use crate::clock::Stopwatch;
 use crate::domain::contract::{EventType, RunLifecycleEvent};
 use crate::domain::run::{FailureCode, State};
 use crate::modelling::EvalReport;
@@ -16,7 +17,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Show the whole path: an in-process Kafka broker, a private Postgres, generated card payments, real
@@ -118,8 +119,7 @@ async fn listen(
     bar: &Narrator,
 ) -> anyhow::Result<()> {
     const BOUND: Duration = Duration::from_mins(5);
-    #[expect(clippy::disallowed_methods, reason = "a demo that hangs has to say so")]
-    let since = Instant::now();
+    let since = Stopwatch::start();
     let letters = requests.iter().filter(|request| is_letter(request.fate)).count();
     let ends = requests.iter().filter(|request| matches!(request.fate, Fate::Published | Fate::Fails(_))).count();
     let joins =

@@ -4,6 +4,7 @@ use super::table::{Output, Table, json_lines};
 use crate::adapters::dataset::Inputs;
 use crate::adapters::kafka::{Follower, Outlet, Record};
 use crate::adapters::signing::RequesterPrivateKey;
+use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::contract::{EventType, Message, RunLifecycleEvent};
 use crate::domain::run::State;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use std::io::{Read as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Check requests, send them to the request topic and, with `--wait`, follow them to their outcome.
 ///
@@ -120,8 +121,7 @@ impl SubmitArgs {
 
     /// Prints events of these requests and their runs until every one of them is decided.
     async fn follow(&self, follower: &Follower, checked: &[Checked], out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        #[expect(clippy::disallowed_methods, reason = "a person's patience is measured in time")]
-        let since = Instant::now();
+        let since = Stopwatch::start();
         let mut open: Vec<&Checked> = checked.iter().collect();
         let mut good = true;
         while !open.is_empty() {

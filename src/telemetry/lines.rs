@@ -4,6 +4,8 @@
 //! and an inner span's over an outer one's; `docs/logs.md` tells the names.
 
 use super::text::{capped, plain, plain_json};
+use crate::clock;
+use chrono::{DateTime, SecondsFormat, Utc};
 use opentelemetry::trace::TraceContextExt as _;
 use serde_json::{Map, Value};
 use std::fmt::{self, Debug};
@@ -11,7 +13,6 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -108,8 +109,7 @@ where
         }
         event.record(&mut found);
         let metadata = event.metadata();
-        let mut at = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut at))?;
+        let at = DateTime::<Utc>::from(clock::system_time()).to_rfc3339_opts(SecondsFormat::Micros, true);
         let message = found.0.remove("message").unwrap_or_else(|| metadata.name().into());
         let head = [
             ("timestamp", at.into()),

@@ -5,6 +5,7 @@
 //! into a span.
 
 use super::TelemetrySettings;
+use crate::clock;
 use crate::domain::trace_context::TraceContext;
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
@@ -212,14 +213,14 @@ impl ChildSpan {
         let recording = RECORDING.get()?;
         let builder = SpanBuilder::from_name(name);
         let process = OpenSpan::begin(recording, builder, &Span::current().context());
-        Some(Self { process, step: None, last: opentelemetry::time::now() })
+        Some(Self { process, step: None, last: clock::system_time() })
     }
 
     /// The child is at this step, since the time that it says in microseconds since 1970. A clock that lies is
     /// held to what can be.
     pub fn at(&mut self, step: &str, since: Option<u64>) {
         let Some(recording) = RECORDING.get() else { return };
-        let now = opentelemetry::time::now();
+        let now = clock::system_time();
         let said = since.and_then(|micros| SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(micros)));
         let since = said.unwrap_or(now).clamp(self.last, now.max(self.last));
         self.last = since;

@@ -3,6 +3,7 @@
 use super::footprint::peak_memory;
 use super::job::{JobEnd, Progress, RESULT_FILE};
 use super::listen::{ProgressLines, tail};
+use crate::clock;
 use crate::domain::contract::Limits;
 use crate::domain::run::{Failure, FailureCode};
 use crate::telemetry::metrics;
@@ -11,9 +12,8 @@ use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
 /// How the child is started.
 #[derive(Debug, Clone)]
@@ -133,15 +133,15 @@ struct Memory {
 
 impl Memory {
     fn of(pid: Option<Pid>) -> Self {
-        Self { pid: pid.map(Pid::as_raw), peak: 0, next: Instant::now(), pause: Duration::from_millis(20) }
+        Self { pid: pid.map(Pid::as_raw), peak: 0, next: clock::now(), pause: Duration::from_millis(20) }
     }
 
     /// Looks when it is time to, at last every second. May be dropped half-way.
     async fn look(&mut self) {
-        tokio::time::sleep_until(self.next).await;
+        tokio::time::sleep_until(self.next.into()).await;
         self.peak = self.peak.max(self.pid.map_or(0, peak_memory));
         self.pause = (self.pause * 2).min(Duration::from_secs(1));
-        self.next = Instant::now() + self.pause;
+        self.next = clock::now() + self.pause;
     }
 }
 

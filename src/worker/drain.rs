@@ -4,12 +4,12 @@
 //! back. The relay works until the runners have ended, so that what they did is told. Never: waits without a
 //! bound.
 
+use crate::clock;
 use crate::failpoints::failpoint;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
-use tokio::time::Instant;
 use tracing::{error, info};
 
 /// How long loops may take to give back what they hold.
@@ -82,7 +82,7 @@ impl Loops {
         mut shutdown: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let mut first_fault = None;
-        let (mut stage, mut until) = (Stage::Working, Instant::now());
+        let (mut stage, mut until) = (Stage::Working, clock::now());
         loop {
             let asked = tokio::select! {
                 ended = self.tasks.join_next_with_id() => {
@@ -93,7 +93,7 @@ impl Loops {
                     failed && stage == Stage::Working
                 }
                 _ = shutdown.wait_for(|stop| *stop), if stage == Stage::Working => true,
-                () = tokio::time::sleep_until(until), if stage != Stage::Working => {
+                () = tokio::time::sleep_until(until.into()), if stage != Stage::Working => {
                     if stage == Stage::GivingBack {
                         let abandoned = Abandoned(self.running().join(", "));
                         error!(%abandoned, "stopping all the same");
@@ -108,7 +108,7 @@ impl Loops {
             };
             if asked {
                 info!(seconds = finish.as_secs(), "draining");
-                (stage, until) = (Stage::Finishing, Instant::now() + finish);
+                (stage, until) = (Stage::Finishing, clock::now() + finish);
                 self.stop.send_replace(true);
                 if let Err(injected) = failpoint("shutdown.begun") {
                     first_fault.get_or_insert(injected.into());

@@ -4,7 +4,8 @@
 //! `model_factory_ledger_surveyed_timestamp_seconds` tells since when.
 
 use crate::adapters::ledger::{Error, Ledger};
-use crate::telemetry::metrics::{self, Stopwatch};
+use crate::clock::Stopwatch;
+use crate::telemetry::metrics;
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: a loop that waits as it said it would is never late. Never: looks at what a loop did.
 
+use crate::clock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,12 +41,12 @@ impl Watchdog {
 
     /// Loops that should have turned by now.
     pub fn late(&self) -> Vec<String> {
-        self.late_at(now())
+        self.late_at(clock::now())
     }
 
     /// Every loop, and whether it should have turned by now.
     pub fn lateness(&self) -> Vec<(String, bool)> {
-        let (at, loops) = (now(), self.loops.lock().unwrap_or_else(PoisonError::into_inner));
+        let (at, loops) = (clock::now(), self.loops.lock().unwrap_or_else(PoisonError::into_inner));
         loops.iter().map(|(name, due)| (name.clone(), read(due).is_some_and(|due| due < at))).collect()
     }
 
@@ -63,7 +64,7 @@ impl Heartbeat {
 
     /// It turned, and may take so much longer than the bound for its next turn.
     pub fn may_take(&self, longer: Duration) {
-        self.set(Some(now() + longer + self.bound));
+        self.set(Some(clock::now() + longer + self.bound));
     }
 
     /// It turned, and waits for something that may never come.
@@ -86,11 +87,6 @@ fn read(due: &Due) -> Option<Instant> {
     *due.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a monotonic clock says how long a loop has not turned")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,10 +101,10 @@ mod tests {
         stuck.turned();
         turning.may_take(HOUR);
         assert_eq!(watchdog.late(), [""; 0]);
-        assert_eq!(watchdog.late_at(now() + 2 * BOUND), ["stuck"]);
-        assert_eq!(watchdog.late_at(now() + HOUR + 2 * BOUND), ["stuck", "turning"]);
+        assert_eq!(watchdog.late_at(clock::now() + 2 * BOUND), ["stuck"]);
+        assert_eq!(watchdog.late_at(clock::now() + HOUR + 2 * BOUND), ["stuck", "turning"]);
         stuck.may_take(HOUR);
-        assert_eq!(watchdog.late_at(now() + 2 * BOUND), [""; 0], "it turned after all");
+        assert_eq!(watchdog.late_at(clock::now() + 2 * BOUND), [""; 0], "it turned after all");
     }
 
     #[test]
@@ -117,8 +113,8 @@ mod tests {
         let (resting, ended) = (watchdog.of("resting"), watchdog.of("ended"));
         resting.rests();
         drop(ended);
-        assert_eq!(watchdog.late_at(now() + 100 * HOUR), [""; 0]);
+        assert_eq!(watchdog.late_at(clock::now() + 100 * HOUR), [""; 0]);
         resting.turned();
-        assert_eq!(watchdog.late_at(now() + 2 * BOUND), ["resting"]);
+        assert_eq!(watchdog.late_at(clock::now() + 2 * BOUND), ["resting"]);
     }
 }

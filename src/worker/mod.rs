@@ -14,6 +14,7 @@ mod gauges;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::kafka::{BrokerProbe, Inbox, Lag, Topics};
 use crate::adapters::ledger::{ConfirmedBy, Ledger};
+use crate::clock;
 use crate::config::{Config, TrainerSettings};
 use crate::failpoints::failpoint;
 use crate::modelling::lineage::Places;
@@ -286,8 +287,8 @@ fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
 pub fn worker_name() -> anyhow::Result<String> {
     let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     let pid = std::process::id();
-    #[expect(clippy::disallowed_methods, reason = "a restarted container has the same host and pid")]
-    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    // A restarted container has the same host and pid.
+    let started = clock::since_epoch().as_millis();
     let name = format!("{host}-{pid}-{started}");
     if name.len() > 200 {
         bail!("the host name is too long for a worker's name");

@@ -5,6 +5,7 @@
 
 use crate::adapters::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::adapters::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::clock::Stopwatch;
 use crate::domain::contract::OwnershipBoundaries;
 use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
@@ -16,7 +17,7 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use std::borrow::Cow;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -51,8 +52,8 @@ pub struct Relay {
     boundaries: OwnershipBoundaries,
     name: String,
     shards: Vec<Shard>,
-    asked_at: Option<Instant>,
-    lineage_rests: Option<Instant>,
+    asked_at: Option<Stopwatch>,
+    lineage_rests: Option<Stopwatch>,
     heartbeat: Heartbeat,
 }
 
@@ -143,7 +144,7 @@ impl Relay {
     pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayError> {
         self.hold_shards().await?;
         let mut rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
-        if self.lineage_rests.is_none_or(|since| since.elapsed() >= LINEAGE_RESTS) {
+        if self.lineage_rests.as_ref().is_none_or(|since| since.elapsed() >= LINEAGE_RESTS) {
             self.lineage_rests = None;
             rows.extend(self.ledger.unsent_lineage(&self.shards, IN_FLIGHT).await?);
         }
@@ -216,8 +217,8 @@ impl Relay {
     }
 
     async fn hold_shards(&mut self) -> Result<(), RelayError> {
-        if self.asked_at.is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
-            let asked_at = now();
+        if self.asked_at.as_ref().is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
+            let asked_at = Stopwatch::start();
             self.shards = self.ledger.take_shards(&self.name).await?;
             self.asked_at = Some(asked_at);
         }
@@ -227,7 +228,7 @@ impl Relay {
     /// Nothing else waits for lineage: its topic may be gone or closed to us, and it is left alone for a while.
     fn rest_from_lineage(&mut self, error: &kafka::Error) {
         warn!(fault = %error, "lineage events wait for a minute");
-        self.lineage_rests = Some(now());
+        self.lineage_rests = Some(Stopwatch::start());
     }
 
     fn check_ownership(&self, kind: OutboxKind) -> Result<(), RelayError> {
@@ -304,11 +305,6 @@ impl Pace {
             Err(_) => self.trouble.next_delay(),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a monotonic clock says when to renew the shards")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;

@@ -7,6 +7,7 @@ use super::advance::now;
 use super::rows::{LockedRun, select_run};
 use super::types::Lease;
 use super::{Error, Ledger};
+use crate::clock;
 use crate::domain::run::{FailureCode, State, Transition};
 use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
@@ -36,9 +37,8 @@ impl Ledger {
 
     /// `picked` says whose turn it was, whatever becomes of it.
     async fn take(&self, worker: &str, picked: &mut Option<String>) -> Result<Option<Lease>, Error> {
-        #[expect(clippy::disallowed_methods, reason = "a lease is held by the worker's own monotonic clock")]
         // The worker's own clock starts before the database's, so it also stops first.
-        let asked_at = Instant::now();
+        let asked_at = clock::now();
         let mut transaction = self.pool.begin().await?;
         let found = match waiting_publication(&mut transaction).await? {
             Some(row) => Some(row),

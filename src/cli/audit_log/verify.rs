@@ -3,6 +3,7 @@
 use crate::adapters::ledger::{AuditVerdict, Ledger};
 use crate::cli::progress::Bar;
 use crate::cli::table::{Output, json_lines};
+use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::audit_log::{Block, Broken, Chain, Head, Line, read_line};
 use crate::domain::identity::RunId;
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
@@ -62,14 +63,13 @@ impl VerifyArgs {
 
 /// A bar, once it takes longer than a second.
 struct Progress {
-    began: Instant,
+    began: Stopwatch,
     bar: Option<Bar>,
 }
 
 impl Progress {
-    #[expect(clippy::disallowed_methods, reason = "only whether somebody is kept waiting")]
     fn begin() -> Self {
-        Self { began: Instant::now(), bar: None }
+        Self { began: Stopwatch::start(), bar: None }
     }
 
     fn at(&mut self, seq: i64, last: i64) {

@@ -4,6 +4,7 @@ use super::find;
 use crate::adapters::ledger::{Ledger, RunRecord, TransitionRecord};
 use crate::cli::progress::Narrator;
 use crate::cli::table::{Output, json_lines};
+use crate::clock::Stopwatch;
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, State};
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often the ledger is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -33,7 +34,7 @@ impl WatchArgs {
         let run_id = find(ledger, &self.id).await?.run_id;
         let mut screen = Screen::new(out, output);
         let (mut known, mut told) = (0, None);
-        let since = now();
+        let since = Stopwatch::start();
         loop {
             // First the run, then its steps: a step that is taken in between is shown now, and the end next time.
             let run = ledger.run(&run_id).await?.context("the run is gone")?;
@@ -62,11 +63,6 @@ impl WatchArgs {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a person's patience is measured in time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Whether the run ended well; none while something may still happen by itself. A pass is the end where no

@@ -2,7 +2,6 @@
 
 use super::labels::{Labels, Legend};
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
 
 /// What may be done with a metric.
 pub trait Kind {
@@ -179,22 +178,5 @@ impl<K: Kind, L: Labels> Described for Metric<K, L> {
             // What was not read yet is not zero.
             _ => metrics::describe_gauge!(name, help),
         }
-    }
-}
-
-/// Measures how long something takes, by a monotonic clock.
-#[derive(Debug)]
-pub struct Stopwatch(Instant);
-
-impl Stopwatch {
-    /// From now on.
-    #[expect(clippy::disallowed_methods, reason = "how long a stage takes is measured by a monotonic clock")]
-    pub fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// So far.
-    pub fn elapsed(&self) -> Duration {
-        self.0.elapsed()
     }
 }

@@ -14,5 +14,5 @@ pub use labels::{
     Admission, BuildInfo, Change, Ended, Heard, Labels, Legend, Loop, Need, NoticedBy, OutboxSort, Partition, Requeued,
     Stage, StageEnd, Stale, Values,
 };
-pub use metric::{Counter, Described, Gauge, Histogram, Kind, Metric, Passing, Stopwatch};
+pub use metric::{Counter, Described, Gauge, Histogram, Kind, Metric, Passing};
 pub use page::Page;

@@ -2,13 +2,14 @@
 
 use super::database::{BenchDatabase, BenchError};
 use super::load::request;
-use super::measure::{Figures, Laps, now};
+use super::measure::{Figures, Laps};
 use crate::adapters::kafka::{Follower, Inbox, KafkaSettings, Outlet, Record};
+use crate::clock::Stopwatch;
 use crate::domain::contract::{AllowList, EventType, OwnershipBoundaries, RunLifecycleEvent};
 use crate::worker::intake::Intake;
 use crate::worker::relay::Relay;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -56,12 +57,12 @@ pub async fn latency(
         tokio::select! {
             _ = tick.tick(), if sent_at.len() < spec.requests => {
                 let index = sent_at.len() + 1;
-                sent_at.insert(request_id(index), now());
+                sent_at.insert(request_id(index), Stopwatch::start());
                 let (outlet, topic) = (outlet.clone(), kafka.topics.requests.clone());
                 sending.spawn(async move { publish(&outlet, &topic, index).await });
             }
             admitted = next_admitted(&follower) => {
-                let since: Option<&Instant> = sent_at.get(&admitted?);
+                let since: Option<&Stopwatch> = sent_at.get(&admitted?);
                 laps.push(since.ok_or_else(|| BenchError::Wrong("an event of nobody's request".to_owned()))?.elapsed());
                 heard += 1;
             }

@@ -2,8 +2,9 @@
 
 use super::database::{ALL_ROWS, BenchDatabase, BenchError};
 use super::load::{admit_all, request};
-use super::measure::{Figures, Laps, now};
+use super::measure::{Figures, Laps};
 use crate::adapters::ledger::{Guarded, Ledger, Step};
+use crate::clock::Stopwatch;
 use crate::domain::contract::EventRefs;
 use crate::domain::run::Transition;
 use futures::future::try_join_all;
@@ -59,7 +60,7 @@ async fn claims(ledger: Ledger, spec: &LifecycleSpec) -> Result<Figures, BenchEr
 
 async fn lives(ledger: Ledger, spec: &LifecycleSpec) -> Result<Figures, BenchError> {
     let each = spec.lives.div_ceil(spec.workers);
-    let since = now();
+    let since = Stopwatch::start();
     let workers = (0..spec.workers).map(|_| worker(&ledger, each));
     let lived: Vec<Vec<Duration>> = try_join_all(workers).await?;
     let total = since.elapsed();
@@ -72,7 +73,7 @@ async fn lives(ledger: Ledger, spec: &LifecycleSpec) -> Result<Figures, BenchErr
 async fn worker(ledger: &Ledger, lives: usize) -> Result<Vec<Duration>, BenchError> {
     let mut laps = Vec::with_capacity(lives);
     for _ in 0..lives {
-        let since = now();
+        let since = Stopwatch::start();
         let claimed = ledger.claim("bench").await?;
         let lease = claimed.ok_or_else(|| BenchError::Wrong("the queue is empty".to_owned()))?;
         for transition in [Transition::FinishEvaluation, Transition::PassGate] {

@@ -1,7 +1,8 @@
 //! Durations become figures.
 
+use crate::clock::Stopwatch;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What one part of a benchmark showed.
 #[derive(Debug, Clone, Serialize)]
@@ -48,15 +49,10 @@ pub struct Cost {
 #[derive(Debug, Default)]
 pub(super) struct Laps(Vec<Duration>);
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark is about time")]
-pub(super) fn now() -> Instant {
-    Instant::now()
-}
-
 impl Laps {
     /// Times one.
     pub(super) async fn lap<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let since = now();
+        let since = Stopwatch::start();
         let done = work.await;
         self.push(since.elapsed());
         done

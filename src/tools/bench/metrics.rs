@@ -1,6 +1,7 @@
 //! How long it takes to measure a window of scores.
 
-use super::measure::{Figures, Laps, now};
+use super::measure::{Figures, Laps};
+use crate::clock::Stopwatch;
 use crate::domain::contract::{BootstrapSpec, EvaluationSpec};
 use crate::modelling::metrics::{Resampling, Scored, Slicing, measure};
 use rand::{RngExt as _, SeedableRng as _};
@@ -65,7 +66,7 @@ pub fn metrics(spec: &MetricsSpec, doing: impl Fn(&str)) -> Vec<Figures> {
         doing(name);
         let mut times = Laps::default();
         for _ in 0..laps.max(1) {
-            let since = now();
+            let since = Stopwatch::start();
             work();
             times.push(since.elapsed());
         }

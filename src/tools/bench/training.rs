@@ -3,8 +3,8 @@
 //! that others use too.
 
 use super::database::BenchError;
-use super::measure::now;
 use crate::adapters::dataset::{InputSettings, Inputs, read_table};
+use crate::clock::Stopwatch;
 use crate::domain::contract::{OwnershipBoundaries, Reference, TrainBuildRequest};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::modelling::{Fetched, ResolvedAlgorithm, Sources, TrainPlan, resolve, settle, split};
@@ -77,7 +77,7 @@ pub async fn training(
         doing(&format!("running the child, {lap} of {laps}"));
         let job_dir = folder.join(format!("job-{lap}"));
         std::fs::create_dir(&job_dir)?;
-        let since = now();
+        let since = Stopwatch::start();
         let data = fetch(&plan, folder, &job_dir).await?;
         fetches.push(since.elapsed().as_secs_f64());
         children.push(child(&plan, data, &job_dir, spec.threads).await?);
@@ -95,7 +95,7 @@ pub async fn training(
     let mut trees = 0;
     for lap in 1..=laps {
         doing(&format!("fitting alone, {lap} of {laps}"));
-        let since = now();
+        let since = Stopwatch::start();
         let fitted =
             training::fit(&matrix, rows, &algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
         fits.push(since.elapsed().as_secs_f64());
@@ -122,7 +122,7 @@ async fn child(plan: &TrainPlan, data: PathBuf, job_dir: &Path, threads: u32) ->
     let job = Job { plan: plan.clone(), files: vec![data], limits: plan.limits.clone(), threads };
     std::fs::write(job_dir.join(Job::FILE), document_bytes(&job))?;
     let command = TrainerCommand::this_binary()?;
-    let since = now();
+    let since = Stopwatch::start();
     let exit = training::run(&command, job_dir, &plan.limits, std::future::pending(), |_| {}).await.map_err(broken)?;
     match exit {
         Exit::Finished => Ok(since.elapsed().as_secs_f64()),

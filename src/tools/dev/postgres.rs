@@ -2,6 +2,7 @@
 //!
 //! The server refuses to run as root; then it is started as user `postgres` or, failing that, `nobody`.
 
+use crate::clock::Stopwatch;
 use nix::unistd::{Uid, User, chown};
 use std::fs;
 use std::io::Read as _;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A server; stopped when dropped, and by the kernel when this process dies.
 pub struct PrivatePostgres {
@@ -183,10 +184,9 @@ fn free_port() -> Result<u16, PostgresError> {
     Ok(listener.local_addr().map_err(failed)?.port())
 }
 
-#[expect(clippy::disallowed_methods, reason = "waiting for a server to come up is measured in time")]
 fn wait_ready(server: &mut Child, port: u16, log: &Path) -> Result<(), PostgresError> {
     const BOUND: Duration = Duration::from_mins(1);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     while since.elapsed() < BOUND {
         if let Some(status) = server.try_wait().map_err(failed)? {
             return Err(failed(format!("postgres ended with {status}:\n{}", tail(log))));
@@ -217,12 +217,11 @@ fn tail(log: &Path) -> String {
 }
 
 /// A fast shutdown: SIGINT to the process that this thread started, then patience, then SIGKILL.
-#[expect(clippy::disallowed_methods, reason = "a shutdown is bounded in time")]
 fn end(mut server: Child) {
     if let Ok(pid) = i32::try_from(server.id()) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT);
     }
-    let since = Instant::now();
+    let since = Stopwatch::start();
     while since.elapsed() < Duration::from_secs(10) {
         if matches!(server.try_wait(), Ok(Some(_)) | Err(_)) {
             return;

@@ -24,16 +24,11 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     }
     findings.push(schema(ledger.schema_state().await));
     findings.push(rights(ledger.missing_rights().await));
-    let before = now();
+    let before = crate::clock::system_time().into();
     let answered = ledger.clock().await;
-    findings.push(clock(before, answered, now()));
+    findings.push(clock(before, answered, crate::clock::system_time().into()));
     ledger.close().await;
     findings
-}
-
-#[expect(clippy::disallowed_methods, reason = "the database's clock is compared with this one")]
-fn now() -> DateTime<Utc> {
-    std::time::SystemTime::now().into()
 }
 
 fn unanswered(check: &str, error: &Error) -> Finding {

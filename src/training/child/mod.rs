@@ -12,6 +12,7 @@ mod score;
 mod train;
 
 use crate::adapters::dataset::{read_table, room_mib};
+use crate::clock;
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{
@@ -26,7 +27,6 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 /// Carries a step of the job out. The exit status says whether a result was written, the result says which.
 pub fn main(step: Step, job_dir: &Path, worker: i32) -> ExitCode {
@@ -132,17 +132,11 @@ fn write(job_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
 /// One line of progress. Nobody may be listening; that is no reason to stop.
 fn tell(step: &str, fraction: f64, message: &str) {
     let (step, message) = (step.to_owned(), message.to_owned());
-    let progress = Progress { step, fraction, message, at_unix_micros: unix_micros() };
+    let progress =
+        Progress { step, fraction, message, at_unix_micros: u64::try_from(clock::since_epoch().as_micros()).ok() };
     if let Ok(line) = serde_json::to_string(&progress) {
         let _ = writeln!(std::io::stdout(), "{line}");
     }
-}
-
-/// For the worker's traces; it goes into no document.
-fn unix_micros() -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "whoever follows a run wants to know when each step began")]
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_micros()).ok()
 }
 
 fn summarise(table: &Table, assignment: &Assignment) -> DatasetSummary {

@@ -4,6 +4,7 @@ use super::bounds::Given;
 use super::desk::Desk;
 use super::{Interrupted, Runner};
 use crate::adapters::ledger::Lease;
+use crate::clock;
 use crate::domain::identity::RunId;
 use crate::domain::run::FailureCode;
 use chrono::{DateTime, Utc};
@@ -40,7 +41,7 @@ struct AttemptRecord<'a> {
 impl Attempt {
     pub(super) fn begin(lease: &Lease) -> Self {
         Self {
-            started_at: now(),
+            started_at: clock::system_time().into(),
             given: OnceLock::new(),
             run_id: lease.run_id.clone(),
             fence: lease.fence,
@@ -66,7 +67,7 @@ impl Runner {
             worker: &attempt.worker,
             build: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")),
             started_at_utc: attempt.started_at,
-            ended_at_utc: now(),
+            ended_at_utc: clock::system_time().into(),
             ended_with,
             trainer: attempt.given.get(),
         };
@@ -74,9 +75,4 @@ impl Runner {
         desk.document("attempt", &path, &record, FailureCode::ExecutionRecordImmutabilityViolation).await?;
         Ok(())
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "an attempt's record is the one document that tells the time")]
-fn now() -> DateTime<Utc> {
-    DateTime::from(std::time::SystemTime::now())
 }

@@ -5,6 +5,7 @@
 //! drops a database future; renews a lease that was let go.
 
 use crate::adapters::ledger::{Error, Lease, Ledger, Renewal};
+use crate::clock;
 use crate::domain::identity::RunId;
 use crate::telemetry::metrics::{self, NoticedBy, Stale};
 use crate::worker::liveness::Heartbeat;
@@ -90,18 +91,21 @@ struct Beating {
     heartbeat: Heartbeat,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a lease is held by the worker's own monotonic clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 async fn until(at: Instant) {
     tokio::time::sleep_until(at.into()).await;
 }
 
 impl Beating {
     fn new(ledger: Ledger, worker: String, heartbeat: Heartbeat) -> Self {
-        Self { ledger, worker, lifelines: HashMap::new(), let_go: Vec::new(), next_beat: now(), asked: None, heartbeat }
+        Self {
+            ledger,
+            worker,
+            lifelines: HashMap::new(),
+            let_go: Vec::new(),
+            next_beat: clock::now(),
+            asked: None,
+            heartbeat,
+        }
     }
 
     /// A third of the lease: two beats may fail.
@@ -127,7 +131,7 @@ impl Beating {
                 (held, answer) = answer(&mut self.asked) => self.hear(&held, answer),
                 // Before giving up: a worker that slept through its lease hears so from the ledger.
                 () = until(self.next_beat), if self.asked.is_none() && first_end.is_some() => self.ask(),
-                () = until(first_end.unwrap_or_else(now)), if first_end.is_some() => self.give_up_what_is_over(),
+                () = until(first_end.unwrap_or_else(clock::now)), if first_end.is_some() => self.give_up_what_is_over(),
             }
         }
         if let Some((_, answer)) = self.asked.take() {
@@ -140,7 +144,7 @@ impl Beating {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Hold { held, stop_at, tell } => {
-                let soon = now() + self.every();
+                let soon = clock::now() + self.every();
                 self.next_beat = if self.lifelines.is_empty() { soon } else { self.next_beat.min(soon) };
                 self.lifelines.insert(held, Lifeline { stop_at, tell });
             }
@@ -156,7 +160,7 @@ impl Beating {
     /// By this process's own clock, which started before the database's: while the database does not
     /// answer, work stops before another worker may claim the run.
     fn give_up_what_is_over(&mut self) {
-        let at = now();
+        let at = clock::now();
         for ((run_id, _), lifeline) in self.lifelines.extract_if(|_, lifeline| lifeline.stop_at <= at) {
             warn!(run.id = %run_id, "the lease could not be renewed in time");
             lose(&lifeline, NoticedBy::OwnClock);
@@ -164,7 +168,7 @@ impl Beating {
     }
 
     fn ask(&mut self) {
-        let asked_at = now();
+        let asked_at = clock::now();
         self.next_beat = asked_at + self.every();
         self.let_go.clear();
         let held: Vec<Held> = self.lifelines.keys().cloned().collect();
@@ -182,7 +186,7 @@ impl Beating {
             Ok(renewals) => renewals,
             Err(error) => {
                 warn!(fault = %error, "a heartbeat failed");
-                self.next_beat = now() + self.every() / 4;
+                self.next_beat = clock::now() + self.every() / 4;
                 return;
             }
         };

@@ -4,6 +4,7 @@
 //! one event every ten, and a hundred an attempt. Never: holds the work up; drops a database future.
 
 use crate::adapters::ledger::{Lease, Ledger};
+use crate::clock;
 use crate::domain::contract::EventProgress;
 use crate::training::Progress;
 use std::time::{Duration, Instant};
@@ -48,21 +49,16 @@ impl Teller {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a rate is measured in time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 impl Reports {
     /// Reports until the teller is gone.
     pub(super) async fn run(mut self, rate: ProgressRate, ledger: &Ledger, lease: &Lease) {
-        let mut pace = Pace::new(now(), rate.event_every);
+        let mut pace = Pace::new(clock::now(), rate.event_every);
         while self.0.changed().await.is_ok() {
             let latest = self.0.borrow_and_update().clone();
             let Some(latest) = latest else { continue };
-            let tell = pace.event_is_due(now());
+            let tell = pace.event_is_due(clock::now());
             match ledger.report_progress(lease, &latest, tell).await {
-                Ok(written) => pace.reported(now(), tell && written),
+                Ok(written) => pace.reported(clock::now(), tell && written),
                 Err(error) => warn!(fault = %error, "progress could not be written down"),
             }
             // Whoever drops the teller does not wait for this pause.
@@ -104,7 +100,7 @@ mod tests {
 
     #[test]
     fn events_are_ten_seconds_apart_at_the_least_and_a_hundred_at_the_most() {
-        let start = now();
+        let start = clock::now();
         let mut pace = Pace::new(start, ProgressRate::default().event_every);
         let mut told = Vec::new();
         for second in 0..10_000_000_u64 {

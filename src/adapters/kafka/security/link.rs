@@ -3,6 +3,7 @@
 use super::denial::Denial;
 use super::{certificate, token};
 use crate::adapters::kafka::Error;
+use crate::clock;
 use crate::telemetry::metrics;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
@@ -32,11 +33,6 @@ const EVENTS: Duration = Duration::from_millis(20);
 /// So long one of several brokers may refuse before another answers.
 const SETTLING: Duration = Duration::from_secs(2);
 
-#[expect(clippy::disallowed_methods, reason = "how long ago a broker refused us is measured by a monotonic clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 impl Link {
     pub(super) fn new(brokers: &str, ca_file: Option<PathBuf>, token_file: Option<PathBuf>) -> Self {
         Self { brokers: brokers.to_owned(), ca_file, token_file, denied: Arc::default() }
@@ -61,7 +57,7 @@ impl Link {
     /// The last refusal, where it still stands.
     pub(in crate::adapters::kafka) fn denied(&self) -> Option<Denial> {
         let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
-        denied.as_ref().filter(|(at, _)| now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
+        denied.as_ref().filter(|(at, _)| clock::now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
     }
 
     /// What an error of a call comes to: a refusal says more than the time-out that followed from it. A broker
@@ -92,7 +88,7 @@ impl Link {
             (Some((_, token @ Denial::Token(_))), Denial::Credentials(_)) => token,
             (_, denial) => denial,
         };
-        *denied = Some((now(), denial));
+        *denied = Some((clock::now(), denial));
     }
 
     /// Called for each log line of the client. A listener that hangs up is told in one, and by no error.
@@ -151,7 +147,7 @@ pub(in crate::adapters::kafka) fn ask<T>(
     patience: Duration,
     mut question: impl FnMut(&BaseConsumer<Link>, Duration) -> KafkaResult<T>,
 ) -> Result<T, Error> {
-    let since = now();
+    let since = clock::now();
     loop {
         // Nothing is assigned, so that no record can come.
         while consumer.poll(EVENTS).is_some() {}
@@ -160,7 +156,7 @@ pub(in crate::adapters::kafka) fn ask<T>(
             Err(error) => error,
         };
         while consumer.poll(EVENTS).is_some() {}
-        let waited = now() - since;
+        let waited = clock::now() - since;
         match consumer.context().denied() {
             Some(denial) if waited >= patience || denial.is_certain() && waited >= SETTLING => {
                 return Err(Error::Denied(consumer.context().with_cause(denial)));

@@ -1,12 +1,13 @@
 //! The token of OAUTHBEARER, from the file that an identity provider's agent keeps fresh.
 
+use crate::clock;
 use crate::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A token counts as no longer valid than this, so that a new one in the file is soon in use: the client
 /// library asks again after four fifths of it.
@@ -25,8 +26,7 @@ pub(super) fn read(path: &Path) -> Result<OAuthToken, String> {
     let token = Secret::from_file(path)?;
     let token = token.reveal().trim();
     let claims = claims(token).ok_or_else(|| format!("{} holds no JWT with sub and exp", path.display()))?;
-    #[expect(clippy::disallowed_methods, reason = "a token's end is told by the calendar")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::since_epoch();
     let until = claims.exp.min((now + LONGEST).as_secs_f64());
     if until <= now.as_secs_f64() {
         return Err(format!("the token in {} has expired", path.display()));

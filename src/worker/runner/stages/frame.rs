@@ -1,8 +1,9 @@
 //! What every stage is framed by: a span, a clock, and two points where tests let it go wrong.
 
 use super::super::Interrupted;
+use crate::clock::Stopwatch;
 use crate::failpoints::failpoint;
-use crate::telemetry::metrics::{self, Stage, StageEnd, Stopwatch};
+use crate::telemetry::metrics::{self, Stage, StageEnd};
 use futures::future::BoxFuture;
 use tracing::{Instrument as _, info_span};
 

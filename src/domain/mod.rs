@@ -5,6 +5,7 @@
 
 pub mod audit_log;
 pub mod contract;
+pub mod grant;
 pub mod identity;
 pub mod run;
 pub mod trace_context;

@@ -33,8 +33,7 @@ const WINGS: &[(&str, &str)] = &[
 ];
 
 /// Adapters do not know each other, but for what they share.
-const ADAPTERS: &[(&str, &str)] =
-    &[("authority", "signing"), ("dataset", "objects"), ("evidence", "objects"), ("ledger", "authority")];
+const ADAPTERS: &[(&str, &str)] = &[("authority", "signing"), ("dataset", "objects"), ("evidence", "objects")];
 
 /// Libraries that stay behind one wall.
 const WALLS: &[(&str, &[&str])] = &[

@@ -1,15 +1,15 @@
-//! What the policy says of one message: a grant, or the rule that is broken.
+//! The policy's decision on one message: a grant, or the broken rule.
 
-use super::document::Command;
-use super::{Grant, Policy, Principal};
+use super::policy::{Policy, Principal, RequesterCommand};
 use crate::domain::contract::{Message, Rejection, SignedEnvelope};
+use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;
 
 const REQUESTER: &str = "/requester_principal";
 
 impl Policy {
-    /// Decides on a message that came by this topic, in this envelope where it is signed. Who asks is proven
-    /// before it is said what that one may do.
+    /// Decides on a message from this topic, in this envelope where it is signed. The signature is checked first: a
+    /// requester that is not proven learns nothing of its rights.
     pub fn decide(
         &self,
         topic: &str,
@@ -36,10 +36,10 @@ impl Policy {
                     Err((pointer, rule)) => refuse(pointer, format!("{} may not ask for {rule}", shown(name))),
                 };
             }
-            Message::Cancel(_) => (Command::Cancel, "cancel runs"),
-            Message::PublishRetry(_) => (Command::PublishRetry, "have bundles announced again"),
+            Message::Cancel(_) => (RequesterCommand::Cancel, "cancel runs"),
+            Message::PublishRetry(_) => (RequesterCommand::PublishRetry, "have bundles announced again"),
         };
-        // Whether it may touch this run is seen where the run is: under its lock.
+        // The ledger checks under the run's lock whether the grant covers the run.
         if principal.commands.contains(&command.0) {
             Ok(&principal.grant)
         } else {
@@ -49,7 +49,7 @@ impl Policy {
 }
 
 impl Principal {
-    /// A signature that is asked for must be there, and one that is there must hold.
+    /// Where the policy has keys, there must be a signature; where there is a signature, it must hold.
     fn check_signature(&self, name: &str, envelope: Option<&SignedEnvelope>) -> Result<(), String> {
         match envelope {
             None if self.keys.is_empty() => Ok(()),
@@ -69,7 +69,7 @@ impl Principal {
     }
 }
 
-/// A name as it may be shown: capped.
+/// A name in quotes, capped.
 fn shown(name: &str) -> String {
     const CAP: usize = 200;
     let capped: String = name.chars().take(CAP).collect();
@@ -120,7 +120,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
         .unwrap()
     }
 
-    /// What a good request of this principal says after these changes: a code and a pointer, or nothing.
+    /// Code and pointer of the refusal; none where the policy grants the message.
     fn decided(policy: &Policy, topic: &str, value: &[u8]) -> Option<(&'static str, String)> {
         let Opened { message, wrapping } = open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
         let refused = policy.decide(topic, &message.unwrap(), wrapping.envelope.as_ref()).err()?;

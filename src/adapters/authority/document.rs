@@ -1,9 +1,9 @@
-//! The policy as it is written, and everything that may be wrong with it, said at once.
+//! The policy's file, and everything that is wrong with it at once.
 
-use super::grant::{Grant, Quota, Rule, Tenants};
-use super::{Policy, Principal};
+use super::policy::{Policy, Principal, RequesterCommand};
 use crate::adapters::signing::RequesterKey;
 use crate::domain::contract::{DocumentError, IntentKind, SchemaName, read_yaml_all};
+use crate::domain::grant::{Grant, Quota, Rule, Tenants};
 use crate::domain::identity::Digest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 /// Everything that is wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct PolicyFaults(pub Vec<DocumentError>);
+pub struct InvalidPolicy(pub Vec<DocumentError>);
 
-impl fmt::Display for PolicyFaults {
+impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the policy cannot be used:")?;
         self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
@@ -23,7 +23,7 @@ impl fmt::Display for PolicyFaults {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct PolicyDocument {
     #[serde(rename = "schema_version")]
     _schema_version: String,
     principals: Vec<Entry>,
@@ -39,7 +39,7 @@ struct Entry {
     #[serde(default)]
     may: Vec<May>,
     #[serde(default)]
-    commands: Vec<Command>,
+    commands: Vec<RequesterCommand>,
     #[serde(default)]
     quota: Quota,
 }
@@ -62,18 +62,10 @@ struct May {
     publish: bool,
 }
 
-/// A command that a requester may give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Command {
-    Cancel,
-    PublishRetry,
-}
-
 impl Policy {
-    /// Reads YAML. `key_file` gives the text of a key's file, whose path is as the policy says it.
-    pub fn read(bytes: &[u8], key_file: impl Fn(&str) -> Result<String, String>) -> Result<Self, PolicyFaults> {
-        let document: Document = read_yaml_all(SchemaName::RequesterPolicy, bytes).map_err(PolicyFaults)?;
+    /// Reads YAML. `key_file` gives the text of a key's file by the path that the policy has.
+    pub fn read(bytes: &[u8], key_file: impl Fn(&str) -> Result<String, String>) -> Result<Self, InvalidPolicy> {
+        let document: PolicyDocument = read_yaml_all(SchemaName::RequesterPolicy, bytes).map_err(InvalidPolicy)?;
         let mut principals = BTreeMap::new();
         let mut wrong = Vec::new();
         for (index, entry) in document.principals.into_iter().enumerate() {
@@ -86,7 +78,7 @@ impl Policy {
                 }
             }
         }
-        if wrong.is_empty() { Ok(Self { principals, digest: Digest::of(bytes) }) } else { Err(PolicyFaults(wrong)) }
+        if wrong.is_empty() { Ok(Self { principals, digest: Digest::of(bytes) }) } else { Err(InvalidPolicy(wrong)) }
     }
 }
 
@@ -108,18 +100,18 @@ impl Entry {
                 Err(why) => wrong.push(error(format!("{at}/keys/{index}"), why)),
             }
         }
-        let may: Vec<Rule> = self.may.into_iter().map(May::rule).collect();
-        if may.is_empty() && !self.commands.is_empty() {
+        let rules: Vec<Rule> = self.may.into_iter().map(May::rule).collect();
+        if rules.is_empty() && !self.commands.is_empty() {
             wrong.push(error(format!("{at}/commands"), "an entry of may must say for which scopes"));
         }
-        if self.commands.contains(&Command::PublishRetry) && !may.iter().any(|rule| rule.publish) {
+        if self.commands.contains(&RequesterCommand::PublishRetry) && !rules.iter().any(|rule| rule.publish) {
             wrong.push(error(format!("{at}/commands"), "publish_retry needs an entry of may with publish: true"));
         }
         let principal = Principal {
             topics: self.topics.map(|topics| topics.into_iter().collect()),
             keys,
             commands: self.commands.into_iter().collect(),
-            grant: Grant { may: may.into(), quota: self.quota },
+            grant: Grant::new(rules, self.quota),
         };
         (self.names, principal)
     }
@@ -148,17 +140,17 @@ fn error(pointer: String, rule: impl Into<String>) -> DocumentError {
 mod tests {
     use super::*;
 
-    fn faults(text: &str) -> Vec<String> {
+    fn problems(text: &str) -> Vec<String> {
         let text = format!("schema_version: platform.requester_policy.v0\n{text}");
         match Policy::read(text.as_bytes(), |path| Err(format!("cannot read {path}"))) {
             Ok(_) => Vec::new(),
-            Err(PolicyFaults(faults)) => faults.into_iter().map(|error| error.pointer).collect(),
+            Err(InvalidPolicy(problems)) => problems.into_iter().map(|error| error.pointer).collect(),
         }
     }
 
     #[test]
-    fn every_fault_is_named_at_once_with_its_place() {
-        let by_schema = faults(
+    fn everything_that_is_wrong_is_named_at_once_with_its_pointer() {
+        let by_schema = problems(
             "principals:\n- {name: [a]}\n- {names: [b], may: [{intents: [train], scopes: ['prod*']}]}\n\
              - {names: [c], quota: {per_week: 1}}\n",
         );
@@ -171,7 +163,7 @@ mod tests {
         ] {
             assert!(by_schema.iter().any(|found| found == pointer), "{pointer} is not in {by_schema:?}");
         }
-        let by_meaning = faults(
+        let by_meaning = problems(
             "principals:\n- {names: [a, b], keys: [{file: gone.pub}, {pem: no key}]}\n\
              - {names: [b], commands: [cancel]}\n\
              - {names: [c], commands: [publish_retry], may: [{intents: [candidate_eval], scopes: ['*']}]}\n",
@@ -188,8 +180,8 @@ mod tests {
 
     #[test]
     fn a_policy_without_principals_is_one() {
-        assert!(faults("principals: []\n").is_empty());
-        assert!(!faults("principals: []\nprincipals: []\n").is_empty(), "a repeated key");
-        assert!(!faults("").is_empty());
+        assert!(problems("principals: []\n").is_empty());
+        assert!(!problems("principals: []\nprincipals: []\n").is_empty(), "a repeated key");
+        assert!(!problems("").is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! What the ledger takes and gives.
 
-use crate::adapters::authority::{Grant, Quota};
 use crate::domain::contract::{
     self, AllowList, BundlePublication, EventReason, EventRefs, Message, Opened, Rejection, TrainBuildRequest,
 };
+use crate::domain::grant::{Grant, Quota};
 use crate::domain::identity::{Digest, RunId, RunKey, near_key};
 use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
 use crate::domain::trace_context::TraceContext;

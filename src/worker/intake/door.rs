@@ -3,10 +3,11 @@
 //! Order: bytes and shape, then who asks and whether that one may, then where links of its references lead.
 //! Nobody is told about files who may not ask.
 
-use crate::adapters::authority::{Grant, Policy};
+use crate::adapters::authority::Policy;
 use crate::adapters::dataset::{Inputs, Links};
 use crate::adapters::ledger::{Arrival, SourceRecord};
 use crate::domain::contract::{AllowList, Message, Opened, Reference, Rejection, TrainBuildRequest, Wrapping, open};
+use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;
 use std::collections::HashMap;
 

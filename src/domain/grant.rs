@@ -1,44 +1,43 @@
 //! What a requester may ask for, as rules over scopes, tenants, intents and the right to publish.
 
-use crate::domain::contract::{IntentKind, TargetScope, TrainBuildRequest};
+use super::contract::{IntentKind, TargetScope, TrainBuildRequest};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What the policy gives to one requester.
+/// What the policy gives to one requester; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    pub(super) may: Arc<[Rule]>,
-    pub(super) quota: Quota,
+    rules: Arc<[Rule]>,
+    quota: Quota,
 }
 
-/// How many new runs one requester may have; no bound where it is none.
+/// How many new runs one requester may have; none is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
-    /// Queued or worked on at one time.
+    /// Runs queued or in work at one time.
     pub in_flight: Option<u32>,
-    /// Admitted within 24 hours.
+    /// Runs admitted within 24 hours.
     pub per_day: Option<u32>,
 }
 
-/// Requests that are allowed.
+/// A request is allowed where one rule allows all of it.
 #[derive(Debug, Clone)]
-pub(super) struct Rule {
-    pub(super) intents: Vec<IntentKind>,
-    /// Parts of `environment/mode/bundle_slot`, the first of them at least; `*` is any.
-    pub(super) scopes: Vec<Vec<String>>,
-    pub(super) tenants: Tenants,
-    pub(super) publish: bool,
+pub struct Rule {
+    pub intents: Vec<IntentKind>,
+    /// Each holds the leading parts of `environment/mode/bundle_slot`, at least the first; `*` is any.
+    pub scopes: Vec<Vec<String>>,
+    pub tenants: Tenants,
+    pub publish: bool,
 }
 
-/// Whose bundles.
+/// Whose bundles a rule allows.
 #[derive(Debug, Clone)]
-pub(super) enum Tenants {
-    /// Only those of no tenant.
+pub enum Tenants {
+    /// Only bundles without a tenant.
     None,
-    /// Only those of these tenants.
     These(Vec<String>),
-    /// Everybody's.
+    /// With any tenant, and without one.
     Any,
 }
 
@@ -57,32 +56,35 @@ impl Rule {
     }
 }
 
-/// A rule that is broken: pointer into the message, and the rule for people.
-pub(super) type Broken = (&'static str, String);
+/// Pointer into the message, and the broken rule in words.
+pub type BrokenRule = (&'static str, String);
 
 impl Grant {
-    /// The quota of whoever has this grant.
+    pub fn new(rules: Vec<Rule>, quota: Quota) -> Self {
+        Self { rules: rules.into(), quota }
+    }
+
     pub fn quota(&self) -> Quota {
         self.quota
     }
 
-    /// Whether a command may touch a run of this scope; `publishes` where it announces the run's bundle.
+    /// Whether a command may change a run of this scope; `publishes` where the command emits its publication again.
     pub fn covers(&self, scope: &TargetScope, publishes: bool) -> bool {
-        self.may.iter().any(|rule| rule.covers(scope) && rule.covers_tenant(scope) && (rule.publish || !publishes))
+        self.rules.iter().any(|rule| rule.covers(scope) && rule.covers_tenant(scope) && (rule.publish || !publishes))
     }
 
-    /// The first rule that no entry keeps, in the order intent, scope, tenant, publication.
-    pub(super) fn check(&self, request: &TrainBuildRequest) -> Result<(), Broken> {
+    /// Fails with what no rule allows, the first in the order intent, scope, tenant, publication.
+    pub fn check(&self, request: &TrainBuildRequest) -> Result<(), BrokenRule> {
         let scope = &request.target_scope;
-        let mut left: Vec<&Rule> = self.may.iter().collect();
+        let mut left: Vec<&Rule> = self.rules.iter().collect();
         let mut narrow = |keeps: &dyn Fn(&Rule) -> bool, pointer, rule: String| {
             left.retain(|rule| keeps(rule));
             if left.is_empty() { Err((pointer, rule)) } else { Ok(()) }
         };
         let intent = request.intent_kind;
         narrow(&|rule| rule.intents.contains(&intent), "/intent_kind", format!("the intent {}", intent.as_str()))?;
-        let place = format!("{}/{}/{}", scope.environment, scope.mode, scope.bundle_slot);
-        narrow(&|rule| rule.covers(scope), "/target_scope", format!("the scope {place} with this intent"))?;
+        let path = format!("{}/{}/{}", scope.environment, scope.mode, scope.bundle_slot);
+        narrow(&|rule| rule.covers(scope), "/target_scope", format!("the scope {path} with this intent"))?;
         let tenant = match &scope.tenant_id {
             Some(tenant) => ("/target_scope/tenant_id", format!("the tenant {tenant} in this scope")),
             None => ("/target_scope", "this scope without a tenant".to_owned()),

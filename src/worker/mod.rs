@@ -104,7 +104,7 @@ pub async fn worker_that_tells(
         let broker = BrokerProbe::open(&config.kafka)?;
         move || {
             let broker = broker.clone();
-            async move { broker.ask().await.map_err(|error| error.to_string()) }
+            async move { broker.check().await.map_err(|error| error.to_string()) }
         }
     });
 
@@ -132,7 +132,7 @@ pub async fn worker_that_tells(
             let store = runner.store.clone();
             move || {
                 let store = store.clone();
-                async move { store.ask().await.map_err(|error| error.to_string()) }
+                async move { store.check().await.map_err(|error| error.to_string()) }
             }
         });
         figures.look(measure_trainers);

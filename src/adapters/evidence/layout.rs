@@ -1,4 +1,4 @@
-//! Where each document of a run stands.
+//! The path of each document of a run.
 
 use super::EvidencePath;
 use crate::domain::identity::{Digest, RunId, RunKey};
@@ -20,14 +20,13 @@ pub fn reconciliation(platform_run_id: &str, sha256: &Digest) -> EvidencePath {
     path(&[platform_run_id, "mf", "reconciliation", &format!("{sha256}.json")])
 }
 
-/// Platform run ids are tokens by parsing, run ids by construction and file names are our own, so that
-/// every segment is clean.
+/// Every segment is clean: platform run ids were parsed as tokens, run ids are made as tokens, and the file names are
+/// our own.
 fn path(segments: &[&str]) -> EvidencePath {
     EvidencePath::of(segments.iter().copied()).expect("segments are tokens")
 }
 
 impl RunFolder {
-    /// The folder of this run.
     pub fn new(platform_run_id: &str, run_id: &RunId) -> Self {
         Self { platform_run_id: platform_run_id.to_owned(), run_id: run_id.clone() }
     }
@@ -38,7 +37,7 @@ impl RunFolder {
         path(&segments)
     }
 
-    /// A copy of a manifest or profile as it was read.
+    /// A copy of a manifest or profile, as the run read it.
     pub fn input(&self, name: &str) -> EvidencePath {
         self.at(&["inputs", name])
     }
@@ -48,27 +47,24 @@ impl RunFolder {
         self.at(&["model", name])
     }
 
-    /// The evaluation report.
     pub fn eval_report(&self) -> EvidencePath {
         self.at(&["eval", "eval_report.json"])
     }
 
-    /// The evaluation for people.
+    /// The evaluation report as a page for people.
     pub fn report_page(&self) -> EvidencePath {
         self.at(&["eval", "report.html"])
     }
 
-    /// The leakage report.
     pub fn leakage_report(&self) -> EvidencePath {
         self.at(&["eval", "leakage_report.json"])
     }
 
-    /// Every document with its digest.
+    /// The list of all documents with their digests.
     pub fn evidence_pack(&self) -> EvidencePath {
         self.at(&["evidence", "evidence_pack.json"])
     }
 
-    /// The gate's receipt.
     pub fn gate_receipt(&self) -> EvidencePath {
         self.at(&["gate", "gate_receipt.json"])
     }
@@ -78,27 +74,26 @@ impl RunFolder {
         self.at(&["gate", "publish_eligibility.json"])
     }
 
-    /// A file of the bundle.
     pub fn bundle(&self, name: &str) -> EvidencePath {
         self.at(&["bundle", name])
     }
 
-    /// The bundle's folder, as publications name it.
+    /// The bundle's folder, as a publication names it.
     pub fn bundle_folder(&self) -> String {
         self.at(&["bundle"]).to_string()
     }
 
-    /// Where the bundle was announced.
+    /// Topic, partition and offset of the publication.
     pub fn publish_receipt(&self) -> EvidencePath {
         self.at(&["publish", "publish_receipt.json"])
     }
 
-    /// The record of the attempt that held this fence.
+    /// The record of the attempt with this fence.
     pub fn attempt(&self, fence: i64) -> EvidencePath {
         self.at(&["attempts", &format!("{fence}.json")])
     }
 
-    /// Written last.
+    /// The marker that the run writes last.
     pub fn complete(&self) -> EvidencePath {
         self.at(&["_COMPLETE"])
     }

@@ -2,18 +2,16 @@
 
 use std::fmt;
 
-/// A relative path of clean segments: no `.` or `..`, nothing empty, nothing that an object store would
-/// have to escape.
+/// A relative path of clean segments: no `.` or `..`, none empty, no character that an object store would escape.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EvidencePath(String);
 
-/// Text that cannot be a name in the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a path of the evidence store")]
 pub struct InvalidPath(pub String);
 
 impl EvidencePath {
-    /// Joins segments with slashes. A segment is made of letters, digits, `_`, `.`, `:` and `-`.
+    /// Joins segments with slashes. A segment has up to 200 letters, digits, `_`, `.`, `:` and `-`.
     pub fn of<'a>(segments: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
         let segments: Vec<&str> = segments.into_iter().collect();
         let clean = |segment: &&str| {
@@ -29,7 +27,6 @@ impl EvidencePath {
         Ok(Self(joined))
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,105 +1,27 @@
 //! Put if absent, read back, compare.
 
-use super::EvidencePath;
-use crate::adapters::objects::{S3Settings, s3};
+use super::{Error, EvidencePath, EvidenceSettings, PutError, ReadError};
+use crate::adapters::objects::s3;
 use crate::domain::contract::EvidenceRef;
 use crate::domain::identity::Digest;
 use crate::failpoints::{Injected, failpoint};
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use serde::{Deserialize, Serialize};
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where evidence goes.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvidenceSettings {
-    /// `file:///folder` or `s3://bucket/prefix`.
-    pub url: String,
-    /// How the S3 service is reached.
-    pub s3: S3Settings,
-}
-
-impl Default for EvidenceSettings {
-    fn default() -> Self {
-        Self { url: "file:///var/lib/model-factory/evidence".to_owned(), s3: S3Settings::default() }
-    }
-}
-
-/// The store went wrong. Worth another try later, unless the set-up is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Not reachable, or an answer that may be another one next time.
-    #[error("the evidence store is not available: {0}")]
-    Unavailable(String),
-    /// Wrong address, no rights, not write-once.
-    #[error("the evidence store is not usable: {0}")]
-    Unusable(String),
-}
-
-/// Why a put did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// The name is taken by other bytes.
-    #[error("{path} exists with digest {found}, not {expected}; evidence is never overwritten")]
-    Drift {
-        /// The name.
-        path: EvidencePath,
-        /// Digest of the bytes that were to be put.
-        expected: Digest,
-        /// Digest of the bytes that are there.
-        found: Digest,
-    },
-    /// The store went wrong.
-    #[error(transparent)]
-    Store(#[from] Error),
-}
-
-/// Why evidence is not shown.
-#[derive(Debug, thiserror::Error)]
-pub enum Unshown {
-    /// What the row names is no path of evidence.
-    #[error("the ledger names a place that evidence cannot have")]
-    NoPath,
-    /// Nothing stands there.
-    #[error("nothing stands at this place in the evidence store")]
-    Missing,
-    /// More than whoever asks takes.
-    #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
-    TooLarge {
-        /// Its size.
-        bytes: u64,
-        /// The bound.
-        max_bytes: u64,
-    },
-    /// Other bytes than the ledger says.
-    #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
-    Changed {
-        /// What the ledger says.
-        expected: Digest,
-        /// What is there.
-        found: Digest,
-    },
-    /// The store went wrong.
-    #[error(transparent)]
-    Store(#[from] Error),
-}
-
-/// A put that succeeded.
+/// A put that succeeded: the bytes were read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Put {
-    /// Digest of the bytes under the name.
     pub digest: Digest,
-    /// Their number.
     pub bytes: u64,
-    /// Whether this put created them; false where the same bytes were there before.
+    /// False where the same bytes had the name before.
     pub created: bool,
 }
 
-/// The store; cheap to clone.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct EvidenceStore {
     store: Arc<dyn ObjectStore>,
@@ -108,7 +30,7 @@ pub struct EvidenceStore {
 }
 
 impl EvidenceStore {
-    /// Opens the store. On local disk the folder is made where it does not exist.
+    /// Opens the store. On local disk, creates the folder where it does not exist.
     pub fn open(settings: &EvidenceSettings) -> Result<Self, Error> {
         let unusable = |why: String| Error::Unusable(format!("[evidence] url {:?}: {why}", settings.url));
         let url = settings.url.trim_end_matches('/').to_owned();
@@ -132,16 +54,16 @@ impl EvidenceStore {
         Self { store, prefix, url }
     }
 
-    /// Proves that the store is write-once: a second put under a taken name must be refused. Some services
-    /// ignore the condition in silence, and evidence could then be overwritten.
+    /// Proves that the store is write-once: it must refuse a second put under the same name. Some services ignore
+    /// the condition silently, and a later put would overwrite evidence.
     pub async fn self_test(&self) -> Result<(), Error> {
         let probe = self.probe();
         match self.create(&probe, Bytes::from_static(b"first")).await {
-            Ok(()) | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
+            Ok(()) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         match self.create(&probe, Bytes::from_static(b"second")).await {
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(()),
             Err(error) => Err(error.into()),
             Ok(()) => Err(Error::Unusable(format!(
                 "{} let a second put overwrite the first; it must support conditional puts (If-None-Match: *)",
@@ -150,11 +72,11 @@ impl EvidenceStore {
         }
     }
 
-    /// Whether the store answers: what [`Self::self_test`] left must be there.
-    pub async fn ask(&self) -> Result<(), Error> {
+    /// Whether the store replies, and still has the object that [`Self::self_test`] put.
+    pub async fn check(&self) -> Result<(), Error> {
         match self.store.head(&self.probe()).await {
             Ok(_) => Ok(()),
-            Err(object_store::Error::NotFound { .. }) => {
+            Err(StoreError::NotFound { .. }) => {
                 Err(Error::Unusable(format!("{}: what was put there at the start is gone", self.url)))
             }
             Err(error) => Err(error.into()),
@@ -165,7 +87,7 @@ impl EvidenceStore {
         self.prefix.clone().join("_write_once_probe")
     }
 
-    /// Puts bytes under a free name, or finds the same bytes there. In both cases they were read back.
+    /// Puts bytes under a free name, or finds the same bytes there; reads them back in both cases.
     pub async fn put(&self, path: &EvidencePath, bytes: Bytes) -> Result<Put, PutError> {
         let injected = |error: Injected| Error::Unavailable(error.to_string());
         failpoint("put.before").map_err(injected)?;
@@ -174,8 +96,8 @@ impl EvidenceStore {
         let size = bytes.len() as u64;
         let created = match self.create(&at, bytes).await {
             Ok(()) => true,
-            // 409 (two conditional puts at once) and 412 (name taken) both mean: somebody's bytes are there.
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => false,
+            // Both 409 (two conditional puts at once) and 412 (the name is taken) mean that somebody's bytes are there.
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => false,
             Err(error) => return Err(Error::from(error).into()),
         };
         let stored = self.read(&at).await?.ok_or_else(|| Error::Unavailable(format!("{path} does not read back")))?;
@@ -187,7 +109,6 @@ impl EvidenceStore {
         Ok(Put { digest: expected, bytes: size, created })
     }
 
-    /// Puts a local file under the same rule.
     pub async fn put_file(&self, path: &EvidencePath, local: &Path) -> Result<Put, PutError> {
         let bytes = tokio::fs::read(local)
             .await
@@ -195,7 +116,7 @@ impl EvidenceStore {
         self.put(path, Bytes::from(bytes)).await
     }
 
-    /// The bytes under a name, or none.
+    /// The bytes under a name, or none. More than `max_bytes` are an error.
     pub async fn find(&self, path: &EvidencePath, max_bytes: u64) -> Result<Option<Bytes>, Error> {
         let bytes = self.read(&self.object(path)).await?;
         match bytes {
@@ -206,24 +127,23 @@ impl EvidenceStore {
         }
     }
 
-    /// The bytes that a run's row names, with the digest that it names, at most so many of them.
-    pub async fn named(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, Unshown> {
-        let path = EvidencePath::of(at.reference.split('/')).map_err(|_| Unshown::NoPath)?;
+    /// The bytes that the ledger names, checked by the digest that it has of them.
+    pub async fn read_verified(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, ReadError> {
+        let path = EvidencePath::of(at.reference.split('/')).map_err(|_| ReadError::NoPath)?;
         let found = match self.store.get(&self.object(&path)).await {
             Ok(found) if found.meta.size > max_bytes => {
-                return Err(Unshown::TooLarge { bytes: found.meta.size, max_bytes });
+                return Err(ReadError::TooLarge { bytes: found.meta.size, max_bytes });
             }
             Ok(found) => found.bytes().await.map_err(Error::from)?,
-            Err(object_store::Error::NotFound { .. }) => return Err(Unshown::Missing),
+            Err(StoreError::NotFound { .. }) => return Err(ReadError::Missing),
             Err(error) => return Err(Error::from(error).into()),
         };
         match Digest::of(&found) {
             digest if digest == at.sha256 => Ok(found),
-            digest => Err(Unshown::Changed { expected: at.sha256, found: digest }),
+            digest => Err(ReadError::Changed { expected: at.sha256, found: digest }),
         }
     }
 
-    /// Where the store is, for people.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -232,30 +152,16 @@ impl EvidenceStore {
         path.as_str().split('/').fold(self.prefix.clone(), object_store::path::Path::join)
     }
 
-    async fn create(&self, at: &ObjectPath, bytes: Bytes) -> Result<(), object_store::Error> {
+    async fn create(&self, at: &ObjectPath, bytes: Bytes) -> Result<(), StoreError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         self.store.put_opts(at, bytes.into(), options).await.map(|_| ())
     }
 
     async fn read(&self, at: &ObjectPath) -> Result<Option<Bytes>, Error> {
         match self.store.get(at).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(Error::from),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Ok(found) => Ok(Some(found.bytes().await?)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl From<object_store::Error> for Error {
-    fn from(error: object_store::Error) -> Self {
-        match error {
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. }
-            | object_store::Error::InvalidPath { .. }
-            | object_store::Error::NotSupported { .. }
-            | object_store::Error::NotImplemented { .. }
-            | object_store::Error::UnknownConfigurationKey { .. } => Self::Unusable(error.to_string()),
-            _ => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -263,6 +169,7 @@ impl From<object_store::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::objects::S3Settings;
     use object_store::memory::InMemory;
 
     fn path(name: &str) -> EvidencePath {
@@ -283,11 +190,14 @@ mod tests {
         assert_eq!(store.find(&path("a"), 10).await.unwrap().unwrap(), "one");
         assert!(store.find(&path("b"), 10).await.unwrap().is_none());
         let named = |name: &str, bytes: &[u8]| EvidenceRef { reference: name.to_owned(), sha256: Digest::of(bytes) };
-        assert_eq!(store.named(&named("t/a", b"one"), 3).await.unwrap(), "one");
-        assert!(matches!(store.named(&named("t/a", b"two"), 3).await, Err(Unshown::Changed { .. })));
-        assert!(matches!(store.named(&named("t/a", b"one"), 2).await, Err(Unshown::TooLarge { bytes: 3, .. })));
-        assert!(matches!(store.named(&named("t/b", b"one"), 3).await, Err(Unshown::Missing)));
-        assert!(matches!(store.named(&named("t/../t/a", b"one"), 3).await, Err(Unshown::NoPath)));
+        assert_eq!(store.read_verified(&named("t/a", b"one"), 3).await.unwrap(), "one");
+        assert!(matches!(store.read_verified(&named("t/a", b"two"), 3).await, Err(ReadError::Changed { .. })));
+        assert!(matches!(
+            store.read_verified(&named("t/a", b"one"), 2).await,
+            Err(ReadError::TooLarge { bytes: 3, .. })
+        ));
+        assert!(matches!(store.read_verified(&named("t/b", b"one"), 3).await, Err(ReadError::Missing)));
+        assert!(matches!(store.read_verified(&named("t/../t/a", b"one"), 3).await, Err(ReadError::NoPath)));
     }
 
     #[tokio::test]

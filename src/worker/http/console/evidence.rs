@@ -5,7 +5,7 @@ use super::Console;
 use super::headers::SANDBOX;
 use super::run::Document;
 use super::trouble::Trouble;
-use crate::adapters::evidence::{Error, Unshown};
+use crate::adapters::evidence::{Error, ReadError};
 use crate::adapters::ledger::RunRecord;
 use crate::domain::contract::EvidenceRef;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Console {
     /// The bytes that a row names.
-    async fn bytes(&self, at: &EvidenceRef, most: u64) -> Result<Bytes, Unshown> {
+    async fn bytes(&self, at: &EvidenceRef, most: u64) -> Result<Bytes, ReadError> {
         let store = self.store.as_ref().map_err(|why| Error::Unusable(why.clone()))?;
-        match tokio::time::timeout(PATIENCE, store.named(at, most)).await {
+        match tokio::time::timeout(PATIENCE, store.read_verified(at, most)).await {
             Ok(read) => read,
             Err(_) => Err(Error::Unavailable(format!("no answer within {PATIENCE:?}")).into()),
         }

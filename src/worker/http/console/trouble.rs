@@ -3,7 +3,7 @@
 use super::frame::{Frame, Here, Live, page};
 use super::query::BadQuery;
 use super::words::capped;
-use crate::adapters::evidence::{self, Unshown};
+use crate::adapters::evidence::{self, ReadError};
 use crate::adapters::ledger;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
@@ -41,14 +41,16 @@ impl From<ledger::Error> for Trouble {
     }
 }
 
-impl From<Unshown> for Trouble {
-    fn from(unshown: Unshown) -> Self {
-        match unshown {
-            Unshown::Missing => Self::NotThere(unshown.to_string()),
-            Unshown::Store(evidence::Error::Unavailable(_) | evidence::Error::Unusable(_)) => {
-                Self::Away(unshown.to_string())
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Missing => Self::NotThere(error.to_string()),
+            ReadError::Store(evidence::Error::Unavailable(_) | evidence::Error::Unusable(_)) => {
+                Self::Away(error.to_string())
             }
-            Unshown::NoPath | Unshown::TooLarge { .. } | Unshown::Changed { .. } => Self::Broken(unshown.to_string()),
+            ReadError::NoPath | ReadError::TooLarge { .. } | ReadError::Changed { .. } => {
+                Self::Broken(error.to_string())
+            }
         }
     }
 }

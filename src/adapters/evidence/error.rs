@@ -1,0 +1,61 @@
+//! What goes wrong with the evidence store, with a put, and with a read.
+
+use super::EvidencePath;
+use crate::domain::identity::Digest;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A passing error: try again later.
+    #[error("the evidence store is not available: {0}")]
+    Unavailable(String),
+    /// The set-up is wrong: the address, the rights, or the store is not write-once.
+    #[error("the evidence store is not usable: {0}")]
+    Unusable(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// Other bytes have the name.
+    #[error("{path} exists with digest {found}, not {expected}; evidence is never overwritten")]
+    Drift {
+        path: EvidencePath,
+        /// Digest of the bytes to put.
+        expected: Digest,
+        /// Digest of the bytes that have the name.
+        found: Digest,
+    },
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Why the bytes that the ledger names cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The ledger's reference is no path of evidence.
+    #[error("the ledger names a place that evidence cannot have")]
+    NoPath,
+    #[error("nothing stands at this place in the evidence store")]
+    Missing,
+    #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
+    TooLarge { bytes: u64, max_bytes: u64 },
+    /// The bytes are not those whose digest the ledger has.
+    #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
+    Changed { expected: Digest, found: Digest },
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error as StoreError;
+        match error {
+            StoreError::PermissionDenied { .. }
+            | StoreError::Unauthenticated { .. }
+            | StoreError::InvalidPath { .. }
+            | StoreError::NotSupported { .. }
+            | StoreError::NotImplemented { .. }
+            | StoreError::UnknownConfigurationKey { .. } => Self::Unusable(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}

@@ -5,27 +5,27 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How Azure Blob Storage is reached. A bucket of `az://` is a container of this account.
+/// How we reach Azure Blob Storage. A bucket of `az://` is a container of this account.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AzureSettings {
     /// Storage account; needed for `az://`.
     pub account: Option<String>,
-    /// Endpoint URL; without it the account's own.
+    /// Endpoint URL; without it, the account's own.
     pub endpoint: Option<String>,
-    /// File that holds an access key of the account and nothing else; without it the platform's own
-    /// credentials are used.
+    /// File that holds an access key of the account and nothing else; without it, the platform's own credentials
+    /// are used.
     pub access_key_file: Option<PathBuf>,
     /// Sends no credentials, as for public containers and test servers.
     pub anonymous: bool,
-    /// Whether plain HTTP is fine, as for a test server.
+    /// Whether plain HTTP is allowed, as for a test server.
     pub allow_http: bool,
 }
 
 /// A client for one container.
 #[cfg(feature = "azure")]
 pub(super) fn azure(settings: &AzureSettings, container: &str) -> Result<Arc<dyn ObjectStore>, String> {
-    use super::{Direct, options, retries, secret};
+    use super::client::{Direct, options, retries, secret};
     let account = settings.account.as_ref().ok_or("az:// needs a storage account ([inputs.azure] account)")?;
     let mut builder = object_store::azure::MicrosoftAzureBuilder::new()
         .with_account(account)

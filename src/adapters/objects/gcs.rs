@@ -5,24 +5,24 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How Google Cloud Storage is reached.
+/// How we reach Google Cloud Storage.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GcsSettings {
-    /// Endpoint URL; without it Google's own.
+    /// Endpoint URL; without it, Google's own.
     pub endpoint: Option<String>,
-    /// File with a service account's key; without it the platform's own credentials are used.
+    /// File with a service account's key; without it, the platform's own credentials are used.
     pub service_account_file: Option<PathBuf>,
     /// Sends no credentials, as for public buckets and test servers.
     pub anonymous: bool,
-    /// Whether plain HTTP is fine, as for a test server.
+    /// Whether plain HTTP is allowed, as for a test server.
     pub allow_http: bool,
 }
 
 /// A client for one bucket.
 #[cfg(feature = "gcp")]
 pub(super) fn gcs(settings: &GcsSettings, bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
-    use super::{Direct, options, retries, secret};
+    use super::client::{Direct, options, retries, secret};
     let mut builder = object_store::gcp::GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_client_options(options(settings.allow_http))

@@ -1,11 +1,11 @@
-//! Clients of object stores, for the two rooms that talk to them: evidence and dataset.
+//! Clients of object stores, for the two rooms that use them: evidence and dataset.
 //!
-//! Guarantees: one client reads one bucket or container of one service; a redirect is an error, since a
-//! reference names the place that is read; retries are few and short, since whoever asks tries again.
+//! Guarantees: one client reads one bucket or container of one service; a redirect is an error, since a reference
+//! names the location that is read; retries are few and short, since the caller tries again.
 //! Never: guesses credentials of another account, follows a redirect.
 
 mod azure;
-mod direct;
+mod client;
 mod gcs;
 mod s3;
 
@@ -13,13 +13,10 @@ pub use azure::AzureSettings;
 pub use gcs::GcsSettings;
 pub use s3::{S3Settings, s3};
 
-use direct::Direct;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
-use std::path::Path;
+use object_store::ObjectStore;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How each service is reached.
+/// How we reach each service.
 #[derive(Debug, Clone, Copy)]
 pub struct Services<'a> {
     /// `s3://`.
@@ -30,7 +27,7 @@ pub struct Services<'a> {
     pub azure: &'a AzureSettings,
 }
 
-/// A client for one bucket or container of the service that a scheme names.
+/// A client for one bucket or container of the scheme's service.
 pub fn open(services: Services<'_>, scheme: &str, bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
     is_built_in(scheme)?;
     match scheme {
@@ -40,7 +37,7 @@ pub fn open(services: Services<'_>, scheme: &str, bucket: &str) -> Result<Arc<dy
     }
 }
 
-/// Whether this build has the client for a scheme; if not, how to get it.
+/// Fails where this build has no client for the scheme, and says how to build one that has.
 pub fn is_built_in(scheme: &str) -> Result<(), String> {
     match scheme {
         "s3" => Ok(()),
@@ -50,24 +47,6 @@ pub fn is_built_in(scheme: &str) -> Result<(), String> {
         "az" => Err("this build does not read az://; build it with `--features azure`".to_owned()),
         other => Err(format!("there is no object store for {other}://")),
     }
-}
-
-/// What [`Direct`] makes of them.
-fn options(allow_http: bool) -> ClientOptions {
-    ClientOptions::new().with_allow_http(allow_http)
-}
-
-/// Bridges a hiccup. A service that is away for longer is the business of whoever asked: a run goes back
-/// to the queue and waits there.
-fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(20), backoff: BackoffConfig::default() }
-}
-
-/// The contents of a file that holds a secret and nothing else.
-fn secret(key: &str, path: &Path) -> Result<String, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {key} {}: {error}", path.display()))?;
-    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,23 +1,22 @@
 //! Amazon S3 and services that speak its language.
 
-use super::{Direct, options, retries, secret};
+use super::client::{Direct, options, retries, secret};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// How an S3 service is reached.
+/// How we reach an S3 service.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Settings {
-    /// Endpoint URL; without it Amazon's own.
+    /// Endpoint URL; without it, Amazon's own.
     pub endpoint: Option<String>,
-    /// Region.
     pub region: Option<String>,
-    /// Access key id; without it the platform's own credentials are used.
+    /// Access key id; without it, the platform's own credentials are used.
     pub access_key_id: Option<String>,
     /// File that holds the secret access key and nothing else.
     pub secret_access_key_file: Option<PathBuf>,
-    /// Whether plain HTTP is fine, as for a test server.
+    /// Whether plain HTTP is allowed, as for a test server.
     pub allow_http: bool,
 }
 

@@ -1,49 +1,50 @@
-//! Reads a topic from where it ends now, outside any group: for people who watch.
+//! Reads a topic from its present end, outside any group: for people who watch.
 
 use super::Error;
-use super::inbox::{Inbound, owned};
-use super::security::{Link, ask};
+use super::committed::REQUEST;
+use super::inbound::Inbound;
+use super::query::{QueryClient, blocking, partitions, query};
+use super::security::BrokerContext;
 use super::settings::KafkaSettings;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 
 /// A reader of one topic that commits nothing.
 pub struct Follower {
-    consumer: StreamConsumer<Link>,
+    consumer: StreamConsumer<BrokerContext>,
 }
 
 impl Follower {
     /// Starts at the present end of every partition.
     pub async fn at_end(settings: &KafkaSettings, topic: &str) -> Result<Self, Error> {
-        const ASK: Duration = Duration::from_secs(10);
         let (settings, topic) = (settings.clone(), topic.to_owned());
-        let unavailable = |error: KafkaError| Error::Unavailable(error.to_string());
-        spawn_blocking(move || {
+        blocking(move || {
             let mut config = settings.consumer("error")?;
             config.set("group.id", "model-factory-follower").set("enable.auto.commit", "false");
-            let asking: BaseConsumer<Link> = config.create_with_context(settings.link()).map_err(unavailable)?;
-            let metadata = ask(&asking, ASK, |client, patience| client.fetch_metadata(Some(&topic), patience))?;
-            let mut list = TopicPartitionList::new();
-            for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
+            let client: QueryClient =
+                config.create_with_context(settings.context()).map_err(|error| Error::unavailable(&error))?;
+            let metadata = query(&client, REQUEST, |client, patience| client.fetch_metadata(Some(&topic), patience))?;
+            let mut ends = TopicPartitionList::new();
+            for element in partitions(&metadata, &topic).elements() {
+                let partition = element.partition();
                 let (_, end) =
-                    ask(&asking, ASK, |client, patience| client.fetch_watermarks(&topic, partition.id(), patience))?;
-                list.add_partition_offset(&topic, partition.id(), Offset::Offset(end)).map_err(unavailable)?;
+                    query(&client, REQUEST, |client, patience| client.fetch_watermarks(&topic, partition, patience))?;
+                ends.add_partition_offset(&topic, partition, Offset::Offset(end))
+                    .map_err(|error| Error::unavailable(&error))?;
             }
-            let consumer: StreamConsumer<Link> = config.create_with_context(settings.link()).map_err(unavailable)?;
-            consumer.assign(&list).map_err(unavailable)?;
+            let consumer: StreamConsumer<BrokerContext> =
+                config.create_with_context(settings.context()).map_err(|error| Error::unavailable(&error))?;
+            consumer.assign(&ends).map_err(|error| Error::unavailable(&error))?;
             Ok(Self { consumer })
         })
         .await
-        .map_err(|error| Error::Fatal(error.to_string()))?
     }
 
     /// The next record, or none within `patience`.
     pub async fn next(&self, patience: Duration) -> Result<Option<Inbound>, Error> {
         match tokio::time::timeout(patience, self.consumer.recv()).await {
-            Ok(Ok(message)) => Ok(Some(owned(&message))),
+            Ok(Ok(message)) => Ok(Some(Inbound::read(&message, 0))),
             Ok(Err(error)) => Err(Error::Unavailable(self.consumer.context().explain(&error))),
             Err(_) => Ok(None),
         }

@@ -4,6 +4,7 @@
 
 use super::Error;
 use super::settings::TopicNames;
+use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -19,32 +20,31 @@ pub struct MockBroker {
 impl MockBroker {
     /// Starts a broker with these topics on a free loopback port.
     pub fn start(topics: &TopicNames, partitions: i32) -> Result<Self, Error> {
-        let error = |error: rdkafka::error::KafkaError| Error::Fatal(error.to_string());
-        let cluster = MockCluster::new(1).map_err(error)?;
+        let fatal = |error: KafkaError| Error::Fatal(error.to_string());
+        let cluster = MockCluster::new(1).map_err(fatal)?;
         for topic in topics.with_optional() {
-            cluster.create_topic(topic, partitions, 1).map_err(error)?;
+            cluster.create_topic(topic, partitions, 1).map_err(fatal)?;
         }
         Ok(Self { cluster })
     }
 
-    /// Goes away, and refuses connections until it comes back.
+    /// Refuses connections until it comes back.
     pub fn go_down(&self) -> Result<(), Error> {
         self.cluster.broker_down(ONLY).map_err(|error| Error::Fatal(error.to_string()))
     }
 
-    /// Comes back with all that it held.
+    /// Accepts connections again, with all its records.
     pub fn come_back(&self) -> Result<(), Error> {
         self.cluster.broker_up(ONLY).map_err(|error| Error::Fatal(error.to_string()))
     }
 
-    /// Answers the next produce request as a broker does that has lost what a producer sent before: an
+    /// Replies to the next produce request as a broker does that has lost what the producer sent before. An
     /// idempotent producer cannot go on after that.
     pub fn forget_a_producer(&self) {
         let forgot = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
         self.cluster.request_errors(RDKafkaApiKey::Produce, &[forgot]);
     }
 
-    /// Where it listens.
     pub fn brokers(&self) -> String {
         self.cluster.bootstrap_servers()
     }

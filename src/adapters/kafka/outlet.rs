@@ -1,7 +1,7 @@
 //! The producer: idempotent, acknowledged by all replicas.
 
 use super::Error;
-use super::security::Link;
+use super::security::BrokerContext;
 use super::settings::KafkaSettings;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -12,35 +12,29 @@ use tokio::task::spawn_blocking;
 /// A record to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// Topic.
     pub topic: &'a str,
-    /// Key.
     pub key: Option<&'a [u8]>,
-    /// Value.
     pub value: &'a [u8],
-    /// Headers, in order.
     pub headers: &'a [(String, Vec<u8>)],
 }
 
 /// A producer; cheap to clone.
 #[derive(Clone)]
 pub struct Outlet {
-    producer: FutureProducer<Link>,
-    link: Link,
+    producer: FutureProducer<BrokerContext>,
+    brokers: BrokerContext,
 }
 
 impl Outlet {
-    /// Makes the producer; asks no broker yet.
+    /// Makes the producer; connects to no broker yet.
     pub fn open(settings: &KafkaSettings) -> Result<Self, Error> {
-        let link = settings.link();
-        let producer = settings
-            .producer()?
-            .create_with_context(link.clone())
-            .map_err(|error: KafkaError| Error::Setup(format!("[kafka]: {error}")))?;
-        Ok(Self { producer, link })
+        let brokers = settings.context();
+        let producer =
+            settings.producer()?.create_with_context(brokers.clone()).map_err(|error| Error::setup(&error))?;
+        Ok(Self { producer, brokers })
     }
 
-    /// Sends and waits for the record's own delivery report: partition and offset.
+    /// Sends the record and waits for its own delivery report: partition and offset.
     pub async fn send(&self, record: Record<'_>) -> Result<(i32, i64), Error> {
         const QUEUE: Duration = Duration::from_secs(10);
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
@@ -57,7 +51,7 @@ impl Outlet {
         }
     }
 
-    /// Waits for what is in flight, bounded.
+    /// Waits for the records in flight, ten seconds at the most.
     pub async fn close(self) {
         const BOUND: Duration = Duration::from_secs(10);
         let flushing = spawn_blocking(move || {
@@ -74,7 +68,7 @@ impl Outlet {
             Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessage) => {
                 Error::Setup(format!("the broker refuses the record: {error}"))
             }
-            Some(_) | None => Error::Unavailable(self.link.explain(error)),
+            Some(_) | None => Error::Unavailable(self.brokers.explain(error)),
         }
     }
 }

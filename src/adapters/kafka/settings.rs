@@ -1,7 +1,7 @@
 //! Broker, group, topics, and the librdkafka properties that our guarantees rest on.
 
 use super::Error;
-use super::security::{Link, SecuritySettings, is_ours};
+use super::security::{BrokerContext, SecuritySettings, is_ours};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
@@ -13,16 +13,13 @@ use std::collections::BTreeMap;
 pub struct KafkaSettings {
     /// Bootstrap servers, comma-separated.
     pub brokers: String,
-    /// Consumer group.
     pub group_id: String,
-    /// Where a group starts that has never committed. Without it such a group is an error.
+    /// Where a group starts that has never committed; without it, such a group is an error.
     pub from: Option<StartAt>,
-    /// Names of the topics.
     pub topics: TopicNames,
-    /// Largest value that is sent; of a larger dead letter only a reference is. Below the topics'
-    /// `max.message.bytes`.
+    /// Bytes of the largest value that is sent; below the topics' `max.message.bytes`. A larger dead letter is sent
+    /// as a reference.
     pub max_value_bytes: u32,
-    /// TLS and SASL.
     pub security: SecuritySettings,
     /// Further librdkafka properties, except those that our guarantees rest on and those of TLS and SASL.
     pub properties: BTreeMap<String, String>,
@@ -52,7 +49,6 @@ pub enum StartAt {
     Latest,
 }
 
-/// Names of the topics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicNames {
@@ -64,9 +60,9 @@ pub struct TopicNames {
     pub publications: String,
     /// Out: refused records.
     pub dead_letters: String,
-    /// In, where the registry's word is asked for: what it announces about bundles.
+    /// In, where the registry confirms publications: its events about bundles.
     pub registry_lifecycle: String,
-    /// Out, where lineage is told: OpenLineage events.
+    /// Out, where lineage is enabled: OpenLineage events.
     pub lineage: String,
 }
 
@@ -101,10 +97,10 @@ impl TopicNames {
         [requests, lifecycle, publications, dead_letters, registry, &self.lineage]
     }
 
-    /// The topics that a worker needs that listens to the registry, or not, and that tells lineage, or not.
-    pub fn needed(&self, listens: bool, tells_lineage: bool) -> Vec<&str> {
-        let registry = listens.then_some(self.registry_lifecycle.as_str());
-        let lineage = tells_lineage.then_some(self.lineage.as_str());
+    /// The topics that a worker needs, by whether it reads the registry's topic and emits lineage.
+    pub fn needed(&self, reads_registry: bool, emits_lineage: bool) -> Vec<&str> {
+        let registry = reads_registry.then_some(self.registry_lifecycle.as_str());
+        let lineage = emits_lineage.then_some(self.lineage.as_str());
         self.all().into_iter().chain(registry).chain(lineage).collect()
     }
 }
@@ -133,7 +129,7 @@ impl KafkaSettings {
 
     fn base(&self) -> Result<ClientConfig, Error> {
         let mut config = ClientConfig::new();
-        // What a listener that hangs up means is told at this level only.
+        // librdkafka logs that a listener hangs up at this level only, and that is how its protocol is known.
         config.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in &self.properties {
             if Self::reserves(name) {
@@ -153,15 +149,14 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// Whether every client could be made: what is set goes together, files can be read, and this build has
-    /// what is asked for. Asks no broker.
+    /// Whether a client can be made: the settings go together, their files can be read, and this build has the
+    /// protocol. Connects to no broker.
     pub fn check(&self) -> Result<(), Error> {
         self.base().map(|_| ())
     }
 
-    /// What a client needs beside its configuration.
-    pub(super) fn link(&self) -> Link {
-        self.security.link(&self.brokers)
+    pub(super) fn context(&self) -> BrokerContext {
+        self.security.context(&self.brokers)
     }
 
     /// `reset` says what happens where no offset is committed: `error`, `earliest` or `latest`.
@@ -177,7 +172,7 @@ impl KafkaSettings {
             .set("partition.assignment.strategy", "range")
             .set("allow.auto.create.topics", "false")
             .set("queued.max.messages.kbytes", "16384")
-            // A full queue is empty again within a few batches; the default waits for a second.
+            // A few batches empty a full queue; the default would wait for a second.
             .set("fetch.queue.backoff.ms", "20");
         Ok(config)
     }
@@ -188,8 +183,8 @@ impl KafkaSettings {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
-            // Shorter than the relay's hold on its shards: what it still has in flight when it loses them
-            // is either there or will never be.
+            // Shorter than the relay's hold on its shards: when the relay loses them, its records in flight are
+            // either delivered or never will be.
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "5");
         Ok(config)

@@ -1,28 +1,29 @@
-//! The topics: are they there? In development they can be made.
+//! Whether the worker's topics exist; for development and tests, their creation.
 
 use super::Error;
-use super::security::{Link, ask};
+use super::committed::REQUEST;
+use super::query::{blocking, query};
+use super::security::BrokerContext;
 use super::settings::KafkaSettings;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 
-/// The worker's topics.
 pub struct Topics;
 
 impl KafkaSettings {
-    /// Bytes of the largest record that is sent, headers and framing included: what a topic has to take.
+    /// Bytes of the largest record that is sent, headers and framing included: what a topic has to accept.
     pub fn largest_record(&self) -> u64 {
         const OVERHEAD: u64 = 16 * 1024;
         u64::from(self.max_value_bytes) + OVERHEAD
     }
 
-    /// The command that makes this topic on so many brokers.
-    pub fn creating(&self, topic: &str, brokers: usize) -> String {
-        /// What a broker allows by itself.
+    /// The command that creates this topic on so many brokers.
+    pub fn create_command(&self, topic: &str, brokers: usize) -> String {
+        /// A broker's default of `max.message.bytes`.
         const BY_DEFAULT: u64 = 1_048_588;
         let largest = self.largest_record();
         let size = if largest > BY_DEFAULT { format!(" --config max.message.bytes={largest}") } else { String::new() };
@@ -36,47 +37,39 @@ impl KafkaSettings {
 }
 
 impl Topics {
-    /// Fails with the commands to run when one of these topics is missing. Asks for the whole list, since
-    /// asking for a topic by name may create it.
+    /// Fails with the commands to run when one of these topics is missing. Fetches the whole list, since a query for
+    /// one topic by its name may create it.
     pub async fn check(settings: &KafkaSettings, names: &[&str]) -> Result<(), Error> {
         let settings = settings.clone();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        spawn_blocking(move || {
-            const ASK: Duration = Duration::from_secs(10);
-            let client: BaseConsumer<Link> = settings
-                .client()?
-                .create_with_context(settings.link())
-                .map_err(|error: KafkaError| Error::Setup(format!("[kafka]: {error}")))?;
-            let metadata = ask(&client, ASK, |client, patience| client.fetch_metadata(None, patience))?;
-            let present: BTreeSet<&str> =
-                metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
+        blocking(move || {
+            let client = settings.query_client()?;
+            let metadata = query(&client, REQUEST, |client, patience| client.fetch_metadata(None, patience))?;
+            let present: BTreeSet<&str> = metadata.topics().iter().map(MetadataTopic::name).collect();
             let missing: Vec<&String> = names.iter().filter(|name| !present.contains(name.as_str())).collect();
             if missing.is_empty() {
                 return Ok(());
             }
             let brokers = metadata.brokers().len();
-            let commands: Vec<String> = missing.iter().map(|name| settings.creating(name, brokers)).collect();
+            let commands: Vec<String> = missing.iter().map(|name| settings.create_command(name, brokers)).collect();
             Err(Error::Setup(format!("topics are missing; create them:\n  {}", commands.join("\n  "))))
         })
         .await
-        .map_err(|error| Error::Fatal(error.to_string()))?
     }
 
-    /// Makes the topics that are missing: for development and tests.
+    /// Creates the topics that are missing: for development and tests.
     pub async fn ensure(settings: &KafkaSettings, partitions: i32) -> Result<(), Error> {
         if settings.security.by_token() {
             // The client library gives an admin client no token.
             return Err(Error::Setup("topics cannot be made with OAUTHBEARER; make them as another user".to_owned()));
         }
-        let admin: AdminClient<Link> = settings
-            .client()?
-            .create_with_context(settings.link())
-            .map_err(|error: KafkaError| Error::Setup(format!("[kafka]: {error}")))?;
+        let admin: AdminClient<BrokerContext> =
+            settings.client()?.create_with_context(settings.context()).map_err(|error| Error::setup(&error))?;
         let names = settings.topics.with_optional();
         let new: Vec<NewTopic<'_>> =
             names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-        let made = admin.create_topics(&new, &options).await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let made = admin.create_topics(&new, &options).await.map_err(|error| Error::unavailable(&error))?;
         for result in made {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

@@ -60,7 +60,7 @@ fn topic(
 ) -> Finding {
     let check = format!("topic {name}");
     let Some(shape) = cluster.topics.get(name) else {
-        return Finding::red(check, "missing", kafka.creating(name, cluster.brokers.len()));
+        return Finding::red(check, "missing", kafka.create_command(name, cluster.brokers.len()));
     };
     let alter = |setting: &str| {
         format!(

@@ -3,12 +3,12 @@
 use super::secure::SecureKafka;
 use crate::support::{World, eventually, fresh_database};
 use model_factory::adapters::kafka::{
-    Denial, Error, KafkaSettings, Mechanism, Outlet, Protocol, Record, SecuritySettings, Topics,
+    BrokerDenial, Error, KafkaSettings, Mechanism, Outlet, Protocol, Record, SecuritySettings, Topics,
 };
 use model_factory::secret::Secret;
 use std::time::Duration;
 
-async fn denied(settings: &KafkaSettings) -> Denial {
+async fn denied(settings: &KafkaSettings) -> BrokerDenial {
     match Topics::check(settings, &settings.topics.all()).await {
         Err(Error::Denied(denial)) => denial,
         other => panic!("{other:?}"),
@@ -28,7 +28,7 @@ async fn wrong_passwords_and_forged_tokens_are_refused_as_credentials() {
     let Some(kafka) = SecureKafka::shared().await else { return };
     for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
         let denial = denied(&reached_by(kafka.listener("SASL"), wrong_password(&kafka, mechanism))).await;
-        assert!(matches!(denial, Denial::Credentials(_)), "{mechanism:?}: {denial:?}");
+        assert!(matches!(denial, BrokerDenial::Credentials(_)), "{mechanism:?}: {denial:?}");
         assert!(!denial.to_string().contains("guessed"), "{denial}");
     }
     let folder = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ async fn wrong_passwords_and_forged_tokens_are_refused_as_credentials() {
     // Signed by a key that is none of the identity provider's.
     std::fs::write(&file, kafka.token("client.key", Duration::from_hours(1))).unwrap();
     let denial = denied(&reached_by(kafka.listener("SASL"), kafka.by_token(&file))).await;
-    assert!(matches!(denial, Denial::Credentials(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::Credentials(_)), "{denial:?}");
 }
 
 #[tokio::test]
@@ -48,13 +48,13 @@ async fn a_broker_that_cannot_prove_who_it_is_gets_nothing() {
     let system_authorities = SecuritySettings { ca_file: None, ..sasl.clone() };
     let expired = SecuritySettings { certificate_file: None, key_file: None, ..kafka.mutual_tls() };
     let denial = denied(&reached_by(kafka.listener("SASL"), another_authority)).await;
-    assert!(matches!(denial, Denial::Untrusted(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::Untrusted(_)), "{denial:?}");
     let denial = denied(&reached_by(kafka.listener("SASL"), system_authorities)).await;
-    assert!(matches!(denial, Denial::Certificate(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::Certificate(_)), "{denial:?}");
     let denial = denied(&reached_by(port.clone(), sasl.clone())).await;
-    assert!(matches!(denial, Denial::WrongName(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::WrongName(_)), "{denial:?}");
     let denial = denied(&reached_by(kafka.listener("EXPIRED"), expired)).await;
-    assert!(matches!(denial, Denial::Expired(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::Expired(_)), "{denial:?}");
     // Only the name: everything else is still verified.
     let any_name = SecuritySettings { allow_any_host_name: true, ..sasl };
     let settings = reached_by(port, any_name);
@@ -67,17 +67,17 @@ async fn a_listener_that_speaks_otherwise_is_told_as_that() {
     let Some(kafka) = SecureKafka::shared().await else { return };
     let in_the_clear = reached_by(kafka.listener("SASL"), SecuritySettings::default());
     let denial = denied(&in_the_clear).await;
-    assert!(matches!(denial, Denial::ListenerWantsTls(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::ListenerWantsTls(_)), "{denial:?}");
 
     let tls = SecuritySettings { protocol: Protocol::Ssl, ca_file: Some(kafka.file("ca.pem")), ..Default::default() };
     let denial = denied(&reached_by(kafka.listener("PLAINTEXT"), tls.clone())).await;
-    assert!(matches!(denial, Denial::ListenerHasNoTls(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::ListenerHasNoTls(_)), "{denial:?}");
 
     let denial = denied(&reached_by(kafka.listener("SASL"), tls.clone())).await;
-    assert!(matches!(denial, Denial::ListenerWantsSasl(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::ListenerWantsSasl(_)), "{denial:?}");
 
     let denial = denied(&reached_by(kafka.listener("MTLS"), tls)).await;
-    assert!(matches!(denial, Denial::ClientCertificate(_)), "{denial:?}");
+    assert!(matches!(denial, BrokerDenial::ClientCertificate(_)), "{denial:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
-//! Why a broker's certificate does not verify. librdkafka tells that it does not and no more; so the brokers are
-//! asked once again, with another library and nothing to send, only to name the cause.
+//! Why a broker's certificate does not verify. librdkafka does not say, so this connects once more with another
+//! library, sends nothing, and reads the cause from its handshake.
 
-use super::denial::Denial;
+use super::denial::BrokerDenial;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
@@ -12,20 +12,20 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The first cause that one of these brokers shows; none where the authorities are the system's, or all verify.
-pub(super) fn cause(brokers: &str, ca_file: &Path) -> Option<Denial> {
+/// The first cause that one of these brokers shows; none where every certificate verifies or no broker replies.
+pub(super) fn cause(brokers: &str, ca_file: &Path) -> Option<BrokerDenial> {
     brokers.split(',').find_map(|broker| {
-        let told = |error: &CertificateError| format!("{}: {error}", broker.trim());
+        let named = |error: &CertificateError| format!("{}: {error}", broker.trim());
         Some(match verify(broker.trim(), ca_file)? {
-            error @ CertificateError::UnknownIssuer => Denial::Untrusted(told(&error)),
+            error @ CertificateError::UnknownIssuer => BrokerDenial::Untrusted(named(&error)),
             error @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
-                Denial::WrongName(told(&error))
+                BrokerDenial::WrongName(named(&error))
             }
             error @ (CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. }) => Denial::Expired(told(&error)),
-            error => Denial::Certificate(told(&error)),
+            | CertificateError::NotValidYetContext { .. }) => BrokerDenial::Expired(named(&error)),
+            error => BrokerDenial::Certificate(named(&error)),
         })
     })
 }

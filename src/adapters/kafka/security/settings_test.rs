@@ -30,7 +30,7 @@ mod with_tls {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once() {
+    fn everything_that_is_wrong_is_found_at_once() {
         let found = problems("protocol = \"sasl_ssl\"\nmechanism = \"PLAIN\"\ncertificate_file = \"c.pem\"", "b:1");
         assert_eq!(found.len(), 3, "{found:?}");
         for part in ["key_file", "username", "password"] {

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// A token counts as no longer valid than this, so that a new one in the file is soon in use: the client
-/// library asks again after four fifths of it.
+/// A token counts as valid for no longer than this, so that a new one in the file is soon in use: the client
+/// library reads the file again after four fifths of it.
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// What the client library has to know of a token; the broker judges the rest.
+/// What the client library needs of a token. The broker checks the rest.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -21,7 +21,7 @@ struct Claims {
     exp: f64,
 }
 
-/// The token that the file holds now. Its signature is the broker's to check.
+/// The token that the file holds now. The broker checks its signature.
 pub(super) fn read(path: &Path) -> Result<OAuthToken, String> {
     let token = Secret::from_file(path)?;
     let token = token.reveal().trim();

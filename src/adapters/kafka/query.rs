@@ -1,0 +1,78 @@
+//! Queries to the brokers. The client library's own calls block, and a broker's refusal comes out of them as a
+//! time-out. Here they run on a thread that may block, and a refusal is returned as one.
+
+use super::Error;
+use super::security::BrokerContext;
+use super::settings::KafkaSettings;
+use crate::clock::Stopwatch;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
+use rdkafka::metadata::Metadata;
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+
+/// Patience of one call; the client handles its events for `EVENTS` before and after it.
+const CALL: Duration = Duration::from_millis(500);
+const EVENTS: Duration = Duration::from_millis(20);
+/// One of several brokers may refuse for so long before another one replies.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// A consumer that never joins its group.
+pub(super) type QueryClient = BaseConsumer<BrokerContext>;
+
+impl KafkaSettings {
+    pub(super) fn query_client(&self) -> Result<QueryClient, Error> {
+        self.client()?.create_with_context(self.context()).map_err(|error| Error::setup(&error))
+    }
+
+    /// The same, for queries about the group of these settings.
+    pub(super) fn group_client(&self) -> Result<QueryClient, Error> {
+        self.consumer("error")?.create_with_context(self.context()).map_err(|error| Error::setup(&error))
+    }
+}
+
+/// Runs `calls` on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    calls: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    spawn_blocking(calls).await.map_err(|error| Error::Fatal(error.to_string()))?
+}
+
+/// Repeats `call` until it succeeds, for `patience` at the most. The client gets a token, and notices that a broker
+/// refuses us, only while it handles its events.
+pub(super) fn query<T>(
+    client: &QueryClient,
+    patience: Duration,
+    mut call: impl FnMut(&QueryClient, Duration) -> KafkaResult<T>,
+) -> Result<T, Error> {
+    let stopwatch = Stopwatch::start();
+    loop {
+        // Nothing is assigned, so that no record can come.
+        while client.poll(EVENTS).is_some() {}
+        let error = match call(client, CALL) {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        while client.poll(EVENTS).is_some() {}
+        let waited = stopwatch.elapsed();
+        match client.context().denied() {
+            Some(denial) if waited >= patience || denial.is_certain() && waited >= SETTLING => {
+                return Err(Error::Denied(client.context().with_cause(denial)));
+            }
+            None if waited >= patience => return Err(client.context().unreachable(&error)),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// All partitions of a topic; none where the topic does not exist.
+pub(super) fn partitions(metadata: &Metadata, topic: &str) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for found in metadata.topics().iter().filter(|found| found.name() == topic) {
+        for partition in found.partitions() {
+            list.add_partition(topic, partition.id());
+        }
+    }
+    list
+}

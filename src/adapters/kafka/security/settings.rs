@@ -1,0 +1,107 @@
+//! `[kafka.security]` as it is configured.
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use strum::IntoStaticStr;
+
+/// `[kafka.security]`: how we trust the brokers, and how they know us.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecuritySettings {
+    /// What the brokers' listener speaks.
+    pub protocol: Protocol,
+    /// How we prove who we are; only where the protocol has SASL.
+    pub mechanism: Option<Mechanism>,
+    /// Name for PLAIN and SCRAM.
+    pub username: Option<String>,
+    /// Password for PLAIN and SCRAM.
+    pub password: Option<Secret>,
+    /// File that holds the password and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// File that holds the token for OAUTHBEARER, a JWT; it is read again before the token in use expires.
+    pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) of the authorities that may sign a broker's certificate; without it, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate chain (PEM), for brokers that want one.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub key_file: Option<PathBuf>,
+    pub key_password: Option<Secret>,
+    /// File that holds the password of the private key and nothing else.
+    pub key_password_file: Option<PathBuf>,
+    /// Whether a broker's certificate may name another host than the one that we connect to.
+    pub allow_any_host_name: bool,
+    /// Whether `sasl_plaintext` may be used, and then only to brokers on loopback.
+    pub allow_sasl_plaintext: bool,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Protocol {
+    /// Neither TLS nor SASL.
+    #[default]
+    Plaintext,
+    Ssl,
+    /// SASL in the clear.
+    SaslPlaintext,
+    /// SASL over TLS.
+    SaslSsl,
+}
+
+impl Protocol {
+    pub(super) fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    pub(super) fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    pub(super) fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+}
+
+/// How we prove who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, IntoStaticStr)]
+pub enum Mechanism {
+    /// Name and password.
+    #[serde(rename = "PLAIN")]
+    #[strum(serialize = "PLAIN")]
+    Plain,
+    /// Name and password; the broker knows only a hash of it.
+    #[serde(rename = "SCRAM-SHA-256")]
+    #[strum(serialize = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// The same with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    #[strum(serialize = "SCRAM-SHA-512")]
+    ScramSha512,
+    /// A token of an identity provider.
+    #[serde(rename = "OAUTHBEARER")]
+    #[strum(serialize = "OAUTHBEARER")]
+    OauthBearer,
+}
+
+impl Mechanism {
+    pub(super) fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What is wrong with the settings of `[kafka.security]`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecurityError {
+    /// This build has no TLS; the protocol that needs it.
+    #[error(
+        "[kafka.security] protocol = \"{0}\" needs a build with TLS, and this one was made without: build it without \
+         `--no-default-features`, or with `--features tls`"
+    )]
+    NotBuilt(&'static str),
+    /// Settings that do not go together, or files that cannot be read; all of them.
+    #[error("[kafka.security] {}", .0.join("; [kafka.security] "))]
+    Settings(Vec<String>),
+}

@@ -1,6 +1,6 @@
 //! Rows to a registered trainer command and scores back, as Parquet files.
 //!
-//! The scores are foreign: they are decoded only in the trainer's child process.
+//! The scores come from foreign code: only the trainer's child process decodes them.
 
 use crate::domain::contract::Feature;
 use crate::domain::run::{Failure, FailureCode};
@@ -19,27 +19,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 const BATCH_ROWS: usize = 64 * 1024;
-/// A distributed trainer reads a row group at a time.
+/// Small enough that a distributed trainer can read one row group at a time.
 const ROW_GROUP: usize = 4 * BATCH_ROWS;
 
-/// Whether the labels go with the rows.
+/// Whether the rows have their labels with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Labels {
-    /// To learn from.
+pub enum LabelColumn {
+    /// For rows to train on.
     Given,
-    /// To be scored on.
+    /// For rows to score.
     Withheld,
 }
 
-/// Writes the columns `row_id`, `event_time` (microseconds, UTC) where there is time, `label` where it is
-/// given, and the features as 32-bit floats (null is missing, a category is its code), for these rows of
-/// the table in this order.
+/// Writes these rows of the table in this order. Columns: `row_id`; `event_time` (microseconds, UTC) where the data
+/// has time; `label` where it is given; the features as 32-bit floats, where null is missing and a category is its
+/// code.
 pub fn write_rows(
     path: &Path,
     table: &Table,
     rows: &[usize],
     features: &[Feature],
-    labels: Labels,
+    labels: LabelColumn,
 ) -> Result<(), ParquetError> {
     let mut writer = None;
     // An empty file still has its columns.
@@ -59,7 +59,12 @@ pub fn write_rows(
     writer.map_or(Ok(()), |writer| writer.close().map(|_| ()))
 }
 
-fn batch(table: &Table, rows: &[usize], features: &[Feature], labels: Labels) -> Result<RecordBatch, ParquetError> {
+fn batch(
+    table: &Table,
+    rows: &[usize],
+    features: &[Feature],
+    labels: LabelColumn,
+) -> Result<RecordBatch, ParquetError> {
     let row_id: ArrayRef = match &table.row_id {
         RowIds::Numbers(ids) => Arc::new(rows.iter().map(|&row| ids[row]).collect::<Int64Array>()),
         RowIds::Texts(ids) => Arc::new(StringArray::from_iter_values(rows.iter().map(|&row| &ids[row]))),
@@ -69,7 +74,7 @@ fn batch(table: &Table, rows: &[usize], features: &[Feature], labels: Labels) ->
         let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|&row| at[row]));
         columns.push(("event_time", Arc::new(times.with_timezone("UTC"))));
     }
-    if labels == Labels::Given {
+    if labels == LabelColumn::Given {
         let labels: BooleanArray = rows.iter().map(|&row| Some(table.label[row])).collect();
         columns.push(("label", Arc::new(labels)));
     }
@@ -83,8 +88,8 @@ fn batch(table: &Table, rows: &[usize], features: &[Feature], labels: Labels) ->
     Ok(RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())?)
 }
 
-/// Reads `row_id` and `score` of a file that a command left; `expected` rows must be in it. A score is a
-/// number from 0 to 1, kept as a 32-bit float.
+/// Reads `row_id` and `score` of the file that a command wrote, which must have `expected` rows. A score is a number
+/// from 0 to 1, kept as a 32-bit float.
 pub fn read_scores(path: &Path, expected: usize) -> Result<(RowIds, Vec<f32>), Failure> {
     read(path, expected)
         .map_err(|why| Failure::new(FailureCode::TrainerFailed, format!("the command's scores.parquet: {why}")))
@@ -174,8 +179,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let feature = Feature { name: "amount".to_owned(), kind: FeatureKind::Numeric, monotone: None };
         for (labels, expected) in [
-            (Labels::Given, vec!["row_id", "event_time", "label", "amount"]),
-            (Labels::Withheld, vec!["row_id", "event_time", "amount"]),
+            (LabelColumn::Given, vec!["row_id", "event_time", "label", "amount"]),
+            (LabelColumn::Withheld, vec!["row_id", "event_time", "amount"]),
         ] {
             let path = folder.path().join("rows.parquet");
             write_rows(&path, &table(), &[2, 1], std::slice::from_ref(&feature), labels).unwrap();
@@ -189,7 +194,7 @@ mod tests {
         }
         let timeless = Table { event_time: None, ..table() };
         let path = folder.path().join("timeless.parquet");
-        write_rows(&path, &timeless, &[0], std::slice::from_ref(&feature), Labels::Withheld).unwrap();
+        write_rows(&path, &timeless, &[0], std::slice::from_ref(&feature), LabelColumn::Withheld).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
         assert!(reader.schema().field_with_name("event_time").is_err(), "no time where the data has none");
     }

@@ -1,4 +1,4 @@
-//! Where links lead, looked at before a request is taken on. Opens nothing; whoever opens looks again.
+//! Where symbolic links lead, checked before a request is admitted. Opens nothing; the check at the opening counts.
 
 use crate::domain::contract::{Location, Reference};
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default)]
 pub struct Links {
     pub(super) root: Option<PathBuf>,
-    /// Real paths.
+    /// By their real paths.
     pub(super) folders: Vec<PathBuf>,
 }
 
 impl Links {
-    /// Whether a reference is known to leave the allowed folders. What is not there or cannot be asked is not
-    /// known to: that may pass, and is told when it is opened.
+    /// Whether a reference certainly leaves the allowed folders. A path that does not exist or cannot be read does
+    /// not count: that may pass, and fails at the opening if it lasts.
     pub fn lead_out(&self, reference: &Reference) -> bool {
         let path = match (reference.location(), &self.root) {
             (Location::Relative(path), Some(root)) => root.join(path),

@@ -1,5 +1,5 @@
-//! Scores out: what the evaluation used, row by row, for whoever wants to check it; and those of a file that
-//! somebody had scored.
+//! Scores out: those that the evaluation used, row by row, so that anybody can check it; and those of the command
+//! `score`.
 
 use crate::modelling::{RowIds, Table};
 use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
@@ -28,7 +28,7 @@ pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) 
     Ok(())
 }
 
-/// Rows that are kept in memory until they are written.
+/// Rows that wait in memory until they are written.
 const ROW_GROUP: usize = 128 * 1024;
 
 /// Writes the columns `row_id` and `score` (probability of fraud), some rows at a time.
@@ -39,12 +39,12 @@ pub struct ScoreWriter {
 }
 
 impl ScoreWriter {
-    /// Into this file, with this as its metadata.
+    /// `about` becomes the file's metadata.
     pub fn new(path: PathBuf, about: BTreeMap<String, String>) -> Self {
         Self { path, about, writer: None }
     }
 
-    /// The next rows. The ids are of one kind, numbers or text, from the first to the last.
+    /// Appends rows. All ids of a file must be of one kind, numbers or text.
     pub fn write(&mut self, row_ids: RowIds, scores: Vec<f32>) -> Result<(), ParquetError> {
         let row_id: ArrayRef = match row_ids {
             RowIds::Numbers(ids) => Arc::new(Int64Array::from(ids)),
@@ -65,7 +65,7 @@ impl ScoreWriter {
         writer.write(&batch)
     }
 
-    /// Ends the file, and waits until it is on the disk.
+    /// Ends the file and syncs it to the disk.
     pub fn finish(mut self) -> Result<(), ParquetError> {
         if self.writer.is_none() {
             // A file without rows still has its columns.

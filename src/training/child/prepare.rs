@@ -1,8 +1,8 @@
-//! Before a registered command: what it may know, as files in its folder. Labels of the test window stay out.
+//! Before a registered command: what it may know, as files in its folder. LabelColumn of the test window stay out.
 
 use super::columns::describe;
 use super::{Assigned, assign, begin, broken, read, tell, write};
-use crate::adapters::dataset::{Labels, write_rows};
+use crate::adapters::dataset::{LabelColumn, write_rows};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::ResolvedAlgorithm;
@@ -26,11 +26,11 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let rows = |name: &str, rows: &[usize], labels| {
         write_rows(&work.join(name), &table, rows, &plan.features, labels).map_err(broken)
     };
-    rows(JobFiles::TRAIN, &assignment.train, Labels::Given)?;
+    rows(JobFiles::TRAIN, &assignment.train, LabelColumn::Given)?;
     if split.has_validation() {
-        rows(JobFiles::VALIDATION, &assignment.validation, Labels::Given)?;
+        rows(JobFiles::VALIDATION, &assignment.validation, LabelColumn::Given)?;
     }
-    rows(JobFiles::SCORE, &assignment.test, Labels::Withheld)?;
+    rows(JobFiles::SCORE, &assignment.test, LabelColumn::Withheld)?;
     let told = TrainerJob {
         schema_version: TrainerJob::SCHEMA_VERSION.to_owned(),
         run_id: plan.run_id.clone(),

@@ -1,4 +1,4 @@
-//! The columns that a file declares, for whoever tells of it. Reads nothing but the footer.
+//! The columns that a file declares, for lineage events. Reads only the footer.
 
 use super::declared::Declared;
 use crate::modelling::FileColumn;
@@ -6,7 +6,7 @@ use parquet::basic::{ConvertedType, LogicalType};
 use parquet::schema::types::Type;
 use std::path::Path;
 
-/// Characters of a column's name at the most: it goes into events.
+/// Characters of a column's name at the most, since it goes into events.
 const NAME_CAP: usize = 256;
 
 /// Every column at the root of the file, used or not, in the file's order.
@@ -30,7 +30,7 @@ fn kind(field: &Type) -> String {
         None => {}
     }
     match about.converted_type() {
-        // What writers before logical types said.
+        // Old writers declare this instead of a logical type.
         ConvertedType::UTF8 => "string".to_owned(),
         ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS => "timestamp".to_owned(),
         ConvertedType::NONE if field.is_primitive() => field.get_physical_type().to_string().to_lowercase(),
@@ -53,7 +53,7 @@ fn named(logical: &LogicalType) -> Option<&'static str> {
         LogicalType::Float16 => "float16",
         LogicalType::List => "list",
         LogicalType::Map => "map",
-        // What stands on the disk says enough of whatever comes later.
+        // For a type of a later version, the converted or physical type says enough.
         _ => return None,
     })
 }

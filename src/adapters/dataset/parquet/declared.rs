@@ -1,7 +1,8 @@
-//! What a file declares is checked before anything is made of it.
+//! What a file declares in its footer, checked before memory is allocated for it.
 
 use super::pages::check_pages;
 use crate::domain::contract::{ColumnRoles, Feature, Limits};
+use crate::domain::run::{Failure, FailureCode};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
@@ -10,16 +11,23 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-/// Decoded batches of a file.
 pub(super) type Batches = ParquetRecordBatchReader;
 
-/// Columns in a file at the most, used or not.
+/// Rows decoded at a time: few enough that a batch of a hundred columns stays in a core's cache while it is laid out
+/// row by row.
+const BATCH_ROWS: usize = 8 * 1024;
+/// Columns of a file at the most, used or not.
 const MAX_COLUMNS: usize = 10_000;
-/// Bytes of a footer at the most; that of a file with 10,000 columns and ten row groups is 20 MB.
+/// A file with 10,000 columns and ten row groups has a footer of 20 MB.
 const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// The sum of the counts, if rows and the room that they need are within the limits.
+/// The run's failure where a file cannot be read.
+pub(super) fn invalid(why: String) -> Failure {
+    Failure::new(FailureCode::DatasetInvalid, why)
+}
+
+/// The sum of the counts, if the rows and the memory that they need are within the limits.
 pub(super) fn check_rows(
     counts: impl Iterator<Item = u64>,
     roles: &ColumnRoles,
@@ -38,22 +46,21 @@ pub(super) fn check_rows(
     usize::try_from(total).map_err(|error| error.to_string())
 }
 
-/// What so many rows take as columns, in MiB.
-pub(super) fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
+/// Memory that so many rows take as columns, in MiB; known before any row is read.
+pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
     let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
     let times = times.into_iter().flatten().count();
     let row_bytes = 4 * features.len() + 8 * times + 4 * roles.entities.len() + 8 + 1;
     rows.saturating_mul(row_bytes as u64) / MIB
 }
 
-/// A file whose footer was read: what it says of itself.
+/// A file whose footer was read.
 pub(super) struct Declared {
     builder: ParquetRecordBatchReaderBuilder<File>,
     pages: File,
 }
 
 impl Declared {
-    /// Reads the footer.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let mut file = File::open(path).map_err(|error| error.to_string())?;
         check_footer(&mut file)?;
@@ -66,23 +73,21 @@ impl Declared {
         Ok(Self { builder, pages })
     }
 
-    /// The columns at its root.
+    /// The columns at the root of its schema.
     pub(super) fn columns(&self) -> &[TypePtr] {
         self.builder.parquet_schema().root_schema().get_fields()
     }
 
-    /// Rows.
     pub(super) fn rows(&self) -> Result<u64, String> {
         let rows = self.builder.metadata().file_metadata().num_rows();
         u64::try_from(rows).map_err(|_| format!("it holds {rows} rows"))
     }
 
-    /// Whether there is a column of this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.builder.schema().fields().iter().any(|field| field.name() == name)
     }
 
-    /// Opens it for the named columns, if it declares so many rows and is within bounds.
+    /// Opens the named columns, if the file declares exactly `rows` and its sizes are within the limits.
     pub(super) fn open(self, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
         let Self { builder, pages } = self;
         let fields = builder.schema().fields();
@@ -108,11 +113,11 @@ impl Declared {
                 check_pages(&pages, column).map_err(|why| format!("column {name:?}: {why}"))?;
             }
         }
-        builder.with_projection(mask).with_batch_size(super::BATCH_ROWS).build().map_err(|error| error.to_string())
+        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|error| error.to_string())
     }
 }
 
-/// The last eight bytes: length of the footer, and the magic.
+/// Checks the last eight bytes of the file: the footer's length, then the magic.
 fn check_footer(file: &mut File) -> Result<(), String> {
     let mut end = [0; 8];
     file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut end)).map_err(|_| "it is no Parquet file")?;
@@ -127,7 +132,6 @@ fn check_footer(file: &mut File) -> Result<(), String> {
     }
 }
 
-/// Counts and sizes that the footer declares.
 fn check_sizes(metadata: &ParquetMetaData, mask: &ProjectionMask, rows: u64, limits: &Limits) -> Result<(), String> {
     let found = metadata.file_metadata().num_rows();
     if u64::try_from(found) != Ok(rows) {

@@ -1,5 +1,4 @@
-//! Features out of batches, laid out row by row: the one way in which they are decoded, to learn from and to
-//! score.
+//! Features out of batches, laid out row by row. Training and scoring decode them in this one way.
 
 use super::numbers::{self, Slots};
 use super::symbols::{self, Interner};
@@ -7,7 +6,7 @@ use crate::domain::contract::{Feature, FeatureKind};
 use crate::modelling::Features;
 use arrow_array::{Array, RecordBatch};
 
-/// Features of the rows so far.
+/// The features of the rows that were appended so far.
 pub(super) struct FeatureRows<'a> {
     features: &'a [Feature],
     values: Vec<f32>,
@@ -15,14 +14,14 @@ pub(super) struct FeatureRows<'a> {
 }
 
 impl<'a> FeatureRows<'a> {
-    /// With room for so many rows.
+    /// With capacity for so many rows.
     pub(super) fn new(features: &'a [Feature], rows: usize) -> Self {
         let categories =
             features.iter().map(|feature| (feature.kind == FeatureKind::Categorical).then(Interner::default)).collect();
         Self { features, values: Vec::with_capacity(rows * features.len()), categories }
     }
 
-    /// Appends the rows of a batch, the first of which people know as row `first`.
+    /// Appends the rows of a batch. Errors count rows from `first`, the number of the batch's first row.
     pub(super) fn append(&mut self, batch: &RecordBatch, first: usize) -> Result<(), String> {
         let (width, start) = (self.features.len(), self.values.len());
         self.values.resize(start + batch.num_rows() * width, f32::NAN);
@@ -38,7 +37,6 @@ impl<'a> FeatureRows<'a> {
         Ok(())
     }
 
-    /// All of them.
     pub(super) fn finish(self) -> Result<Features, String> {
         let mut vocabularies = Vec::with_capacity(self.categories.len());
         for (feature, interner) in self.features.iter().zip(self.categories) {
@@ -49,12 +47,11 @@ impl<'a> FeatureRows<'a> {
     }
 }
 
-/// The column of this name.
 pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b dyn Array, String> {
     batch.column_by_name(name).ok_or_else(|| format!("there is no column {name:?}")).map(AsRef::as_ref)
 }
 
-/// Says of which column a complaint is.
+/// Adds the column's name to an error.
 pub(super) fn named(name: &str) -> impl FnOnce(String) -> String + use<> {
     let name = name.to_owned();
     move |why| format!("column {name:?}: {why}")

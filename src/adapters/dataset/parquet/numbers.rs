@@ -8,7 +8,7 @@ use arrow_array::types::{
 use arrow_array::{AnyDictionaryArray, Array};
 use arrow_schema::DataType;
 
-/// Where the values of one feature go: one place in every row.
+/// Where the values of one feature go: one slot in every row.
 pub(super) struct Slots<'a> {
     values: &'a mut [f32],
     width: usize,
@@ -53,7 +53,7 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// A numeric feature as 32-bit floats, which is what the booster bins; null and NaN are missing.
+/// A numeric feature as 32-bit floats, which the booster bins; null and NaN are missing.
 pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), String> {
     match array.data_type() {
         DataType::Float16 => into.fill_from::<Float16Type>(array, f32::from),
@@ -80,25 +80,25 @@ pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), Stri
             let values = dictionary.values();
             let mut plain = vec![f32::NAN; values.len()];
             numbers(values.as_ref(), Slots::new(&mut plain, 1, 0, 0))?;
-            into.fill(places(dictionary).map(|place| place.map(|place| plain[place])))
+            into.fill(value_indexes(dictionary).map(|index| index.map(|index| plain[index])))
         }
         other => Err(format!("a numeric feature cannot be read from {other}")),
     }
 }
 
-/// For every row of a dictionary-encoded column the place of its value in the dictionary; none for null.
-pub(super) fn places(dictionary: &dyn AnyDictionaryArray) -> impl Iterator<Item = Option<usize>> {
+/// For every row of a dictionary-encoded column, the index of its value in the dictionary; none for null.
+pub(super) fn value_indexes(dictionary: &dyn AnyDictionaryArray) -> impl Iterator<Item = Option<usize>> {
     let keys = dictionary.keys();
     let values = dictionary.values();
-    // Without values there is nothing that a key could name, and normalising would panic.
-    let places = if values.is_empty() { vec![0; keys.len()] } else { dictionary.normalized_keys() };
-    places
+    // Without values every row is null, and `normalized_keys` would panic.
+    let indexes = if values.is_empty() { vec![0; keys.len()] } else { dictionary.normalized_keys() };
+    indexes
         .into_iter()
         .enumerate()
-        .map(move |(row, place)| (keys.is_valid(row) && values.is_valid(place)).then_some(place))
+        .map(move |(row, index)| (keys.is_valid(row) && values.is_valid(index)).then_some(index))
 }
 
-/// Integers of any width; none where the type is another one.
+/// Integers of any width, and booleans; none where the column has another type.
 pub(super) fn whole_numbers(array: &dyn Array) -> Option<Vec<Option<i64>>> {
     fn widened<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &dyn Array) -> Vec<Option<i64>> {
         array.as_primitive::<T>().iter().map(|value| value.map(Into::into)).collect()
@@ -116,7 +116,7 @@ pub(super) fn whole_numbers(array: &dyn Array) -> Option<Vec<Option<i64>>> {
     })
 }
 
-/// 0 or 1, or a boolean; a row without label is no row to learn from.
+/// 0 or 1, or a boolean. Null is an error: nothing can be learned from a row without a label.
 pub(super) fn labels(array: &dyn Array, into: &mut Vec<bool>) -> Result<(), String> {
     let first = into.len();
     let Some(values) = whole_numbers(array) else {

@@ -1,5 +1,5 @@
-//! What the headers of a file's pages declare. The decoder makes room for it before it looks at a page, so a
-//! lie there would end the child as out of memory, and nobody would know which file is at fault.
+//! What the headers of a file's pages declare. The decoder allocates so much before it reads a page. A false header
+//! would end the child as out of memory, and nobody would know which file is wrong.
 //!
 //! Source: `PageHeader` of the Parquet format's `parquet.thrift`, in Thrift's compact protocol.
 
@@ -7,12 +7,12 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 
-/// A header at the most; what is long in it are the statistics.
+/// Bytes of a header at the most; statistics make it long.
 const HEADER_CAP: u64 = 16 * 1024 * 1024;
-/// Structures inside each other; a header has three levels.
+/// Levels of nested structures at the most; a header has three.
 const DEPTH_CAP: u32 = 8;
 
-/// Fails where a page of this column chunk claims to unpack to more than the whole chunk does.
+/// Fails where a page of this column chunk claims to unpack to more bytes than the whole chunk.
 pub(super) fn check_pages(file: &File, column: &ColumnChunkMetaData) -> Result<(), String> {
     let start = column.dictionary_page_offset().filter(|at| *at > 0).unwrap_or(column.data_page_offset());
     let bound = |number: i64| u64::try_from(number).map_err(|_| "a place or size below 0".to_owned());
@@ -20,8 +20,8 @@ pub(super) fn check_pages(file: &File, column: &ColumnChunkMetaData) -> Result<(
     let end = start.saturating_add(length);
     let mut at = start;
     while at < end {
-        let mut place = file;
-        let header = place.seek(SeekFrom::Start(at)).and_then(|_| Header::read(place));
+        let mut from = file;
+        let header = from.seek(SeekFrom::Start(at)).and_then(|_| PageHeader::read(from));
         let header = header.map_err(|error| format!("a page's header at byte {at}: {error}"))?;
         let claimed = bound(header.unpacked.into())?;
         if claimed > most {
@@ -32,14 +32,14 @@ pub(super) fn check_pages(file: &File, column: &ColumnChunkMetaData) -> Result<(
     Ok(())
 }
 
-struct Header {
-    /// Its own length.
+struct PageHeader {
+    /// Bytes of the header itself.
     length: u64,
     unpacked: i32,
     packed: i32,
 }
 
-impl Header {
+impl PageHeader {
     fn read(file: impl Read) -> io::Result<Self> {
         const BUFFER: usize = 256;
         let mut thrift = Compact { bytes: BufReader::with_capacity(BUFFER, file.take(HEADER_CAP)), read: 0 };
@@ -95,7 +95,7 @@ impl<R: Read> Compact<R> {
         if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// The fields of a structure, with the value of those that are integers.
+    /// Calls `on_field` for each field of a structure, with its value where it is an integer.
     fn fields(&mut self, depth: u32, mut on_field: impl FnMut(i64, Option<i64>)) -> io::Result<()> {
         let mut id = 0;
         loop {
@@ -105,7 +105,7 @@ impl<R: Read> Compact<R> {
                 return Ok(());
             }
             id = if step == 0 { self.integer()? } else { id + i64::from(step) };
-            // In a field a boolean is its type.
+            // A boolean field has no bytes of its own: its type is its value.
             let value = if matches!(kind, 1 | 2) { None } else { self.value(kind, depth)? };
             on_field(id, value);
         }
@@ -124,7 +124,7 @@ impl<R: Read> Compact<R> {
             9 | 10 => {
                 let byte = self.byte()?;
                 let length = if byte >> 4 == 15 { self.varint()? } else { u64::from(byte >> 4) };
-                // Every element takes a byte at the least, and bytes are bounded.
+                // Every element takes at least one byte, and the bytes are bounded.
                 for _ in 0..length {
                     self.value(byte & 0x0f, deeper)?;
                 }

@@ -1,15 +1,15 @@
-//! Rows that are only scored: features by name and ids, a batch at a time, so that a file of any length takes
-//! the same room.
+//! Rows that are only scored: ids, and features by name. They come a batch at a time, so that a file of any length
+//! takes the same memory.
 
-use super::declared::{Batches, Declared};
+use super::declared::{Batches, Declared, invalid};
 use super::feature_rows::{FeatureRows, column, named};
-use super::{invalid, symbols};
+use super::symbols;
 use crate::domain::contract::{Feature, Limits};
 use crate::domain::run::Failure;
 use crate::modelling::{Features, IdColumn, RowIds};
 use std::path::Path;
 
-/// The rows of a file, in its order. Columns that no feature names are not decoded, but for the ids.
+/// The rows of a file, in its order. Only the features and the ids are decoded.
 pub struct RowsToScore<'a> {
     batches: Batches,
     features: &'a [Feature],
@@ -18,18 +18,16 @@ pub struct RowsToScore<'a> {
     read: u64,
 }
 
-/// Some rows.
 pub struct RowBatch {
-    /// Their ids, or their numbers in the file, from 0.
+    /// Where the file has no ids, the rows' numbers from 0.
     pub row_ids: RowIds,
-    /// Their features; categories are numbered anew in every batch.
+    /// Every batch numbers its categories anew.
     pub features: Features,
-    /// How many.
     pub rows: usize,
 }
 
 impl<'a> RowsToScore<'a> {
-    /// Opens a file that has all of these features; of `limits` only the memory bounds it.
+    /// Opens a file that has all of these features. Of `limits`, only the memory counts.
     pub fn open(path: &Path, features: &'a [Feature], ids: &IdColumn, limits: &Limits) -> Result<Self, Failure> {
         let file = Declared::read(path).map_err(invalid)?;
         let id_column = (ids.required || file.has(&ids.name)).then(|| ids.name.clone());
@@ -40,12 +38,12 @@ impl<'a> RowsToScore<'a> {
         Ok(Self { batches, features, id_column, rows, read: 0 })
     }
 
-    /// How many rows the file declares.
+    /// Rows that the file declares.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The column that gives the ids; none where rows go by their numbers.
+    /// The column with the ids; none where rows go by their numbers.
     pub fn id_column(&self) -> Option<&str> {
         self.id_column.as_deref()
     }
@@ -62,7 +60,7 @@ impl<'a> RowsToScore<'a> {
         };
         let (first, rows) = (self.read, batch.num_rows());
         self.read += rows as u64;
-        // A file may hold more than its footer says.
+        // A file may hold more rows than its footer declares.
         if self.read > self.rows {
             return Err(format!("more rows came out than the {} that it says", self.rows));
         }

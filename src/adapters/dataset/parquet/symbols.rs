@@ -1,13 +1,13 @@
-//! Values that only ever are equal or not: row ids, entities, categories.
+//! Values that are only compared for equality: row ids, entities, categories.
 
-use super::numbers::{Slots, places, whole_numbers};
+use super::numbers::{Slots, value_indexes, whole_numbers};
 use crate::modelling::{Category, MAX_VALUES_READ, RowIds};
 use arrow_array::Array;
 use arrow_array::cast::AsArray as _;
 use arrow_schema::DataType;
 use std::collections::HashMap;
 
-/// Numbers for values: equal values, equal numbers, over all files, from 0 in order of first appearance.
+/// Numbers the values from 0 in the order of their first appearance. Equal values get equal numbers over all files.
 #[derive(Default)]
 pub(super) struct Interner {
     numbers: HashMap<i64, u32>,
@@ -33,7 +33,8 @@ impl Interner {
         next
     }
 
-    /// The values in the order of their numbers. Numbers and text in one column have no common order.
+    /// The values in the order of their numbers. Fails where a column holds both numbers and text, which have no common
+    /// order.
     pub(super) fn into_values(self) -> Result<Vec<Category>, String> {
         if !self.numbers.is_empty() && !self.texts.is_empty() {
             return Err("it holds numbers in some files and text in others".to_owned());
@@ -57,7 +58,7 @@ fn texts(array: &dyn Array) -> Option<Texts<'_>> {
     })
 }
 
-/// The number of every row's value; none for null. `what` is what the column should be.
+/// The number of every row's value; none for null. Errors call the column's values `what`.
 fn interned(array: &dyn Array, interner: &mut Interner, what: &str) -> Result<Vec<Option<u32>>, String> {
     if let Some(values) = whole_numbers(array) {
         return Ok(values.into_iter().map(|value| value.map(|value| interner.number(value))).collect());
@@ -66,9 +67,9 @@ fn interned(array: &dyn Array, interner: &mut Interner, what: &str) -> Result<Ve
         return Ok(values.map(|value| value.map(|value| interner.text(value))).collect());
     }
     if let Some(dictionary) = array.as_any_dictionary_opt() {
-        // A dictionary may list values that no row has; all the same they are numbered only once a batch.
+        // Once for each value of the dictionary, not for each row. Values that no row has get a number, too.
         let numbers = interned(dictionary.values().as_ref(), interner, what)?;
-        return Ok(places(dictionary).map(|place| place.and_then(|place| numbers[place])).collect());
+        return Ok(value_indexes(dictionary).map(|index| index.and_then(|index| numbers[index])).collect());
     }
     match array.data_type() {
         DataType::Null => Ok(vec![None; array.len()]),
@@ -76,7 +77,7 @@ fn interned(array: &dyn Array, interner: &mut Interner, what: &str) -> Result<Ve
     }
 }
 
-/// Entities; a row without one is refused.
+/// Entities; null is an error.
 pub(super) fn entities(array: &dyn Array, interner: &mut Interner, into: &mut Vec<u32>) -> Result<(), String> {
     let first = into.len();
     for (row, number) in interned(array, interner, "an entity")?.into_iter().enumerate() {
@@ -85,7 +86,7 @@ pub(super) fn entities(array: &dyn Array, interner: &mut Interner, into: &mut Ve
     Ok(())
 }
 
-/// A categorical feature as numbers of its values; null is missing.
+/// A categorical feature as the numbers of its values; null is missing.
 pub(super) fn categories(array: &dyn Array, interner: &mut Interner, mut into: Slots<'_>) -> Result<(), String> {
     let numbers = interned(array, interner, "a categorical feature")?;
     if interner.len() > MAX_VALUES_READ {
@@ -124,8 +125,8 @@ pub(super) fn row_ids(file: usize, array: &dyn Array, into: &mut RowIds) -> Resu
     match array.as_any_dictionary_opt() {
         Some(dictionary) if let Some(values) = texts(dictionary.values().as_ref()) => {
             let values: Vec<Option<&str>> = values.collect();
-            for place in places(dictionary) {
-                ids.push(place.and_then(|place| values[place]).ok_or_else(missing)?.to_owned());
+            for index in value_indexes(dictionary) {
+                ids.push(index.and_then(|index| values[index]).ok_or_else(missing)?.to_owned());
             }
             Ok(())
         }

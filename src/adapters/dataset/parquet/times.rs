@@ -1,6 +1,6 @@
 //! Times as microseconds since 1970-01-01T00:00:00Z. A timestamp without a zone is read as UTC.
 
-use super::numbers::places;
+use super::numbers::value_indexes;
 use crate::modelling::Table;
 use arrow_array::Array;
 use arrow_array::cast::AsArray as _;
@@ -9,7 +9,7 @@ use arrow_array::types::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-/// Instants; a row without one is refused.
+/// Null, or a time out of range, is an error.
 pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, micros) in instants(array)?.into_iter().enumerate() {
@@ -18,8 +18,8 @@ pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String
     Ok(())
 }
 
-/// When labels became known. Nobody reports a good payment, so its row may have none; a fraud without one
-/// is refused.
+/// When labels became known. A good payment may have no time, since nobody reports one; a fraud without a time is an
+/// error.
 pub(super) fn observed_times(array: &dyn Array, labels: &[bool], into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, (micros, fraud)) in instants(array)?.into_iter().zip(labels).enumerate() {
@@ -56,7 +56,7 @@ fn instants(array: &dyn Array) -> Result<Vec<Option<i64>>, String> {
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = instants(dictionary.values().as_ref())?;
-            places(dictionary).map(|place| place.and_then(|place| values[place])).collect()
+            value_indexes(dictionary).map(|index| index.and_then(|index| values[index])).collect()
         }
         other => return Err(format!("a time is a timestamp or a date, not {other}")),
     })

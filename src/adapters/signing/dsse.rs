@@ -1,4 +1,4 @@
-//! What DSSE has signed: type and payload with their lengths before them.
+//! The bytes that a DSSE signature covers: type and payload, each after its length.
 
 /// The pre-authentication encoding (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>).
 pub(super) fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {

@@ -2,8 +2,8 @@
 //! file with its digest.
 //!
 //! Formats: OpenSSF Model Signing 1.0 (predicate `https://model_signing/signature/v1.0`), Sigstore bundle
-//! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). Resources stand in
-//! the order of their names; the subject's digest is SHA-256 over their digests' bytes in that order.
+//! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). Resources are sorted by
+//! their names; the subject's digest is SHA-256 over their digests' bytes in that order.
 
 use super::dsse::pre_authentication;
 use super::key::{PrivateKey, PublicKey};
@@ -21,24 +21,20 @@ const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str = "https://model_signing/signature/v1.0";
 
-/// Why a signature does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Not a signature in this format.
     #[error("it is no model signature: {0}")]
     Malformed(String),
-    /// Made with another key.
     #[error("it was made with the key {found}, not with {expected}")]
     OtherKey {
-        /// What the signature says of its key.
+        /// The hint in the signature.
         found: String,
-        /// What the given key would be called.
+        /// The hint of the given key.
         expected: Digest,
     },
-    /// The key did not sign this statement.
     #[error("the key did not sign this statement")]
     Invalid,
-    /// It signs other files.
+    /// The first file, by name, that only one side has or whose digests differ.
     #[error("it signs other files: {0}")]
     OtherFiles(String),
 }
@@ -69,11 +65,11 @@ struct Hint {
 struct Envelope {
     payload: String,
     payload_type: String,
-    signatures: Vec<Signed>,
+    signatures: Vec<EnvelopeSignature>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Signed {
+struct EnvelopeSignature {
     sig: String,
     #[serde(default)]
     keyid: String,
@@ -83,14 +79,14 @@ struct Signed {
 struct Statement {
     #[serde(rename = "_type")]
     kind: String,
-    subject: Vec<Subject>,
+    subject: Vec<StatementSubject>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
     predicate: Predicate,
 }
 
 #[derive(Deserialize)]
-struct Subject {
+struct StatementSubject {
     digest: BTreeMap<String, String>,
 }
 
@@ -107,7 +103,7 @@ struct Resource {
 }
 
 impl PrivateKey {
-    /// Signs these files under the name of the bundle; `ignored` is where the signature itself will stand.
+    /// Signs these files under the name of the bundle; `ignored` is the name of the signature's own file.
     pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Vec<u8> {
         let payload = canonical_json(&statement(name, files, ignored)).into_bytes();
         let signature: DerSignature = self.0.sign(&pre_authentication(PAYLOAD_TYPE, &payload));
@@ -120,7 +116,7 @@ impl PrivateKey {
             dsse_envelope: Envelope {
                 payload: BASE64.encode(payload),
                 payload_type: PAYLOAD_TYPE.to_owned(),
-                signatures: vec![Signed { sig: BASE64.encode(signature.as_bytes()), keyid: String::new() }],
+                signatures: vec![EnvelopeSignature { sig: BASE64.encode(signature.as_bytes()), keyid: String::new() }],
             },
         })
     }
@@ -166,7 +162,7 @@ pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest
     compare(&payload, files)
 }
 
-/// Checks that a signature is about exactly these files. Who signed is not asked.
+/// Checks that a signature names exactly these files; it may be of any key.
 pub fn check_files(signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
     let (_, payload) = open(signature)?;
     compare(&payload, files)
@@ -233,7 +229,7 @@ mod tests {
         let mut more = files();
         more.insert("extra".to_owned(), Digest::of(b"extra"));
         assert_eq!(verify(&public, &signature, &more), Err(SignatureError::OtherFiles("extra".to_owned())));
-        // The same key's hint over a statement that it did not sign.
+        // The key's own hint, but a statement that it did not sign.
         let mut forged: Value = serde_json::from_slice(&signature).unwrap();
         let payload = canonical_json(&statement("bundle", &more, "model.sig"));
         forged["dsseEnvelope"]["payload"] = json!(BASE64.encode(payload));

@@ -8,25 +8,21 @@ use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::fmt;
 
-/// Why a key cannot be used; it tells nothing of the key.
+/// Why a key cannot be used; the text shows nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not a private key on this curve.
     #[error("no private key on the curve P-256 (PEM, PKCS#8 or SEC 1, without a password and nothing before it)")]
     NoPrivateKey,
-    /// Not a public key on this curve.
     #[error("no public key on the curve P-256 (PEM, SubjectPublicKeyInfo)")]
     NoPublicKey,
-    /// Not a key that requests are signed with.
     #[error("no Ed25519 key and no key on the curve P-256 (PEM, without a password and nothing before it)")]
     NoRequesterKey,
 }
 
-/// What signs.
+/// Signs bundles: ECDSA on P-256.
 #[derive(Clone)]
 pub struct PrivateKey(pub(super) SigningKey);
 
-/// What a signature is checked with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(pub(super) VerifyingKey);
 
@@ -43,18 +39,16 @@ impl PrivateKey {
         Ok(Self(SigningKey::from(secret)))
     }
 
-    /// A new key, by chance.
     pub fn generate() -> Self {
         Self(SigningKey::generate())
     }
 
-    /// As PEM, PKCS#8.
+    /// PEM, PKCS#8.
     pub fn to_pem(&self) -> Secret {
         let pem = SecretKey::from(&self.0).to_pkcs8_pem(LineEnding::LF).expect("a key on a named curve has a PEM form");
         Secret::new((*pem).clone())
     }
 
-    /// Its public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(*self.0.verifying_key())
     }
@@ -66,12 +60,11 @@ impl PublicKey {
         VerifyingKey::from_public_key_pem(pem).map(Self).map_err(|_| KeyError::NoPublicKey)
     }
 
-    /// As PEM.
     pub fn to_pem(&self) -> String {
         self.0.to_public_key_pem(LineEnding::LF).expect("a key on a named curve has a PEM form")
     }
 
-    /// SHA-256 of the PEM text: what a signature says of its key.
+    /// SHA-256 of the PEM text: a signature names its key by it.
     pub fn hint(&self) -> Digest {
         Digest::of(self.to_pem().as_bytes())
     }

@@ -1,8 +1,8 @@
-//! Signatures: of bundles, as OpenSSF model signing defines them, with an ECDSA key on the curve P-256; and of
-//! requests, in a DSSE envelope, with such a key or an Ed25519 one.
+//! Signatures. Bundles are signed as OpenSSF model signing defines it, with an ECDSA key on the curve P-256;
+//! requests in a DSSE envelope, with such a key or an Ed25519 key.
 //!
-//! Guarantees: the same bundle under the same key gets the same signature (RFC 6979), so that a second
-//! attempt writes the same bytes. Never: prints a key.
+//! Guarantees: the same bundle under the same key gets the same signature (RFC 6979), so that a second attempt
+//! writes the same bytes. Never: prints a key.
 
 mod dsse;
 mod envelope;
@@ -17,14 +17,13 @@ use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Whether and with what bundles are signed.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SigningSettings {
-    /// File that holds the private key as PEM.
+    /// File that holds the private key as PEM; not together with `key`.
     pub key_file: Option<PathBuf>,
-    /// The private key itself, as PEM.
+    /// The private key as PEM.
     pub key: Option<Secret>,
-    /// Whether bundles are built and announced without a signature where there is no key.
+    /// Whether bundles are built and published without a signature where there is no key.
     pub allow_unsigned: bool,
 }

@@ -3,13 +3,14 @@
 use super::dsse::pre_authentication;
 use super::{KeyError, PrivateKey, PublicKey};
 use crate::domain::contract::{SIGNED_REQUEST_TYPE, SignedEnvelope};
+use crate::domain::identity::Digest;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use p256::ecdsa::DerSignature;
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 
-/// What a request's signature is checked with.
+/// Checks the signature of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequesterKey {
     /// Ed25519; signatures of 64 bytes.
@@ -28,7 +29,6 @@ impl RequesterKey {
         }
     }
 
-    /// As PEM.
     pub fn to_pem(&self) -> String {
         match self {
             Self::Ed25519(key) => key.to_public_key_pem(LineEnding::LF).expect("a key on a named curve has a PEM form"),
@@ -36,7 +36,7 @@ impl RequesterKey {
         }
     }
 
-    /// Whether this key made the signature over a request of these bytes.
+    /// Whether this key signed a request of these bytes.
     pub fn verifies(&self, request: &[u8], signature: &[u8]) -> bool {
         let signed = pre_authentication(SIGNED_REQUEST_TYPE, request);
         match self {
@@ -49,12 +49,9 @@ impl RequesterKey {
     }
 }
 
-/// What signs requests.
 #[derive(Debug)]
 pub enum RequesterPrivateKey {
-    /// Ed25519.
     Ed25519(SigningKey),
-    /// ECDSA on P-256.
     P256(PrivateKey),
 }
 
@@ -67,7 +64,6 @@ impl RequesterPrivateKey {
         }
     }
 
-    /// Its public half.
     pub fn public(&self) -> RequesterKey {
         match self {
             Self::Ed25519(key) => RequesterKey::Ed25519(key.verifying_key()),
@@ -75,7 +71,7 @@ impl RequesterPrivateKey {
         }
     }
 
-    /// The bytes of a record that carries this request with a signature.
+    /// The value of a record: the request in a signed envelope.
     pub fn seal(&self, request: &[u8]) -> Vec<u8> {
         let signed = pre_authentication(SIGNED_REQUEST_TYPE, request);
         let signature = match self {
@@ -85,7 +81,7 @@ impl RequesterPrivateKey {
                 signature.as_bytes().to_vec()
             }
         };
-        let hint = crate::domain::identity::Digest::of(self.public().to_pem().as_bytes());
+        let hint = Digest::of(self.public().to_pem().as_bytes());
         SignedEnvelope::seal(request, &signature, &hint.to_string())
     }
 }

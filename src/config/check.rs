@@ -1,10 +1,10 @@
-//! What a value of the right kind may still not be. Looks at values only: never opens, asks or connects.
+//! Rules for values that have the right type. Never: opens a file, connects.
 
 use super::Config;
 use crate::adapters::kafka::KafkaSettings;
 use crate::domain::contract::AllowList;
 
-/// Key and what is wrong with it, for every key.
+/// Every key that breaks a rule, with what is wrong.
 pub(super) fn check(config: &Config) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut wrong = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));

@@ -1,33 +1,30 @@
-//! The keys that exist, taken from the settings themselves: nothing here has to be kept in step.
+//! The keys that exist, derived from the settings' defaults, so that there is no second list of them.
 
 use super::Config;
 use crate::training::TrainerRegistration;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// What stands at a key's path.
+/// What a key's path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Keys stand below it.
+pub(super) enum KeyKind {
+    /// Further keys.
     Section,
-    /// One value.
     Value,
-    /// Values that are read together, such as one trainer command; this many parts of the path name it.
+    /// Values that are read together, such as one trainer command; so many parts of the path name the group.
     Group(usize),
-    /// Nothing.
-    Nowhere,
+    Unknown,
 }
 
-/// Sections of the test suite, which [`Config`] does not show.
+/// Sections of the test suite, which the serialized [`Config`] does not have.
 const UNSHOWN: &[&str] = if cfg!(debug_assertions) { &["fault"] } else { &[] };
 
-/// Every key of every setting.
-pub(super) struct Known {
+pub(super) struct KnownKeys {
     defaults: Value,
     command: Value,
 }
 
-impl Known {
+impl KnownKeys {
     pub(super) fn new() -> Self {
         let command = TrainerRegistration {
             program: PathBuf::new(),
@@ -44,45 +41,45 @@ impl Known {
         }
     }
 
-    pub(super) fn place(&self, path: &[String]) -> Place {
+    pub(super) fn kind(&self, path: &[String]) -> KeyKind {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         match parts.as_slice() {
-            [section] if UNSHOWN.contains(section) => Place::Group(1),
-            [section, ..] if UNSHOWN.contains(section) => Place::Value,
-            ["kafka", "properties", _] | ["trainer", "commands", _, _] => Place::Value,
-            ["trainer", "commands", _] => Place::Group(3),
+            [section] if UNSHOWN.contains(section) => KeyKind::Group(1),
+            [section, ..] if UNSHOWN.contains(section) => KeyKind::Value,
+            ["kafka", "properties", _] | ["trainer", "commands", _, _] => KeyKind::Value,
+            ["trainer", "commands", _] => KeyKind::Group(3),
             parts => {
                 let found = parts.iter().try_fold(&self.defaults, |value, part| value.get(part));
                 match found {
-                    Some(Value::Object(_)) => Place::Section,
-                    Some(_) => Place::Value,
-                    None => Place::Nowhere,
+                    Some(Value::Object(_)) => KeyKind::Section,
+                    Some(_) => KeyKind::Value,
+                    None => KeyKind::Unknown,
                 }
             }
         }
     }
 
-    /// How many parts of a value's path name what is read as a whole: all, or those of its group.
+    /// How many parts of a value's path name the unit that is read as a whole: all, or those of its group.
     pub(super) fn unit(&self, path: &[String]) -> usize {
-        let group = (1..path.len()).find_map(|parts| match self.place(&path[..parts]) {
-            Place::Group(parts) => Some(parts),
-            Place::Section | Place::Value | Place::Nowhere => None,
+        let group = (1..path.len()).find_map(|parts| match self.kind(&path[..parts]) {
+            KeyKind::Group(parts) => Some(parts),
+            KeyKind::Section | KeyKind::Value | KeyKind::Unknown => None,
         });
         group.unwrap_or(path.len())
     }
 
-    /// A property of librdkafka, whose name may have dots.
+    /// Whether this is a property of librdkafka, whose name may have dots.
     pub(super) fn is_property(path: &[String]) -> bool {
         matches!(path, [kafka, properties, _] if kafka == "kafka" && properties == "properties")
     }
 
-    /// A field that a trainer command does not have.
+    /// Whether this is a field that a trainer command does not have.
     pub(super) fn is_strange_field(&self, path: &[String]) -> bool {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         matches!(parts.as_slice(), ["trainer", "commands", _, field] if self.command.get(field).is_none())
     }
 
-    /// The key that is spelled most like this one.
+    /// The known key that is spelled most like this one.
     pub(super) fn nearest(&self, path: &[String]) -> String {
         let mut keys = Vec::new();
         leaves(&mut Vec::new(), &self.defaults, &mut |key, _| keys.push(key));
@@ -100,7 +97,7 @@ impl Known {
     }
 }
 
-/// Calls `each` with the path, joined by dots, and the value of everything that is no section.
+/// Calls `each` with the dotted path and the value of everything that is no section.
 pub(super) fn leaves(path: &mut Vec<String>, value: &Value, each: &mut impl FnMut(String, &Value)) {
     let Value::Object(members) = value else {
         each(path.join("."), value);

@@ -1,72 +1,40 @@
 //! File < environment < flags: which value each key gets, and where it came from.
 //!
-//! Guarantees: all faults are found in one go, each with key, origin and, for a key that does not exist, the
-//! nearest that does. Never: puts a secret's value into a fault.
+//! Guarantees: all faults are found at once, each with key, origin and, for a key that does not exist, the nearest
+//! that does. Never: puts a secret's value into a fault.
 
-use super::known::{Known, Place};
+use super::known::{KeyKind, KnownKeys};
 use super::show::is_secret;
-use super::{Config, InvalidSetting};
-use serde::Serialize;
+use super::{Config, InvalidSetting, Origin};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::{Table, Value};
 
 const PREFIX: &str = "MODEL_FACTORY_";
 
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// This release's own.
-    Default,
-    /// A configuration file.
-    File(PathBuf),
-    /// An environment variable.
-    Variable(String),
-    /// An option of the command line.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
-        }
-    }
-}
-
-impl Serialize for Origin {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A value as it was given.
-struct Given {
+struct GivenValue {
     value: Value,
     origin: Origin,
 }
 
-/// What was given, a later layer over an earlier one.
+/// The values that were given; a later layer replaces those of an earlier one.
 pub(super) struct Layers {
-    known: Known,
-    given: BTreeMap<Vec<String>, Given>,
+    known: KnownKeys,
+    given: BTreeMap<Vec<String>, GivenValue>,
     faults: Vec<InvalidSetting>,
 }
 
 impl Layers {
     pub(super) fn new() -> Self {
-        Self { known: Known::new(), given: BTreeMap::new(), faults: Vec::new() }
+        Self { known: KnownKeys::new(), given: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// The text of a configuration file.
+    /// Adds the text of a configuration file.
     pub(super) fn file(&mut self, path: &Path, text: &str) {
         let origin = Origin::File(path.to_owned());
         match text.parse::<Table>() {
             Ok(table) => self.section(&mut Vec::new(), table, &origin),
-            // Not the error's own text: it quotes the line, which may hold a secret.
+            // The error's own text quotes the line, which may hold a secret.
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
@@ -75,15 +43,15 @@ impl Layers {
         }
     }
 
-    /// A variable `MODEL_FACTORY_X__Y`. An empty one is as good as none; without `__` it is no setting of ours:
-    /// the tests and the demo have variables of their own.
+    /// Adds a variable `MODEL_FACTORY_X__Y`. An empty one counts as none. Without `__` it is no setting: the tests
+    /// and the demo have variables of their own.
     pub(super) fn variable(&mut self, name: &str, value: &str) {
         let Some(key) = name.strip_prefix(PREFIX).filter(|key| key.contains("__")) else { return };
         if value.is_empty() {
             return;
         }
         let mut path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
-        // librdkafka's names have dots, which a shell's variables cannot.
+        // librdkafka's names have dots, but names of a shell's variables cannot.
         if let [kafka, properties, property, ..] = path.as_mut_slice()
             && kafka == "kafka"
             && properties == "properties"
@@ -93,7 +61,7 @@ impl Layers {
         self.one(path, value, &Origin::Variable(name.to_owned()));
     }
 
-    /// `key.path=value` of the command line.
+    /// Adds a `key.path=value` of the command line.
     pub(super) fn flag(&mut self, setting: &str) {
         let origin = Origin::Flag("--set".to_owned());
         let Some((key, value)) = setting.split_once('=') else {
@@ -127,22 +95,22 @@ impl Layers {
     }
 
     fn key(&mut self, path: &mut Vec<String>, value: Value, origin: &Origin) {
-        match (self.known.place(path), value) {
-            (Place::Section | Place::Group(_), Value::Table(inner)) => self.section(path, inner, origin),
-            (Place::Section | Place::Group(_), _) => {
-                self.fault(path, origin, "it is a section, not a value".to_owned());
+        match (self.known.kind(path), value) {
+            (KeyKind::Section | KeyKind::Group(_), Value::Table(inner)) => self.section(path, inner, origin),
+            (KeyKind::Section | KeyKind::Group(_), _) => {
+                self.invalid(path, origin, "it is a section, not a value".to_owned());
             }
-            // TOML reads `linger.ms = "20"` as a table, librdkafka as a name.
-            (Place::Value, Value::Table(inner)) if Known::is_property(path) => {
+            // TOML reads `linger.ms = "20"` as a table, but librdkafka's names have dots.
+            (KeyKind::Value, Value::Table(inner)) if KnownKeys::is_property(path) => {
                 self.property(path, inner, origin);
             }
-            (Place::Value, Value::Table(_)) => self.fault(path, origin, "it is a value, not a section".to_owned()),
-            (Place::Value, _) if self.known.is_strange_field(path) => self.unknown(path, origin),
-            (Place::Value, value) => {
-                self.given.insert(path.clone(), Given { value, origin: origin.clone() });
+            (KeyKind::Value, Value::Table(_)) => self.invalid(path, origin, "it is a value, not a section".to_owned()),
+            (KeyKind::Value, _) if self.known.is_strange_field(path) => self.unknown(path, origin),
+            (KeyKind::Value, value) => {
+                self.given.insert(path.clone(), GivenValue { value, origin: origin.clone() });
             }
-            (Place::Nowhere, Value::Table(inner)) if !inner.is_empty() => self.section(path, inner, origin),
-            (Place::Nowhere, _) => self.unknown(path, origin),
+            (KeyKind::Unknown, Value::Table(inner)) if !inner.is_empty() => self.section(path, inner, origin),
+            (KeyKind::Unknown, _) => self.unknown(path, origin),
         }
     }
 
@@ -158,16 +126,16 @@ impl Layers {
 
     fn unknown(&mut self, path: &[String], origin: &Origin) {
         let nearest = self.known.nearest(path);
-        self.fault(path, origin, format!("there is no such key; the nearest is {nearest}"));
+        self.invalid(path, origin, format!("there is no such key; the nearest is {nearest}"));
     }
 
-    fn fault(&mut self, path: &[String], origin: &Origin, message: String) {
+    fn invalid(&mut self, path: &[String], origin: &Origin, message: String) {
         self.faults.push(InvalidSetting::new(&path.join("."), origin, message));
     }
 
-    /// The configuration of all that can be read, where each given value came from, and every fault.
+    /// The configuration of all values that can be read, the origin of each given value, and every fault.
     pub(super) fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<InvalidSetting>) {
-        let mut units: BTreeMap<Vec<String>, Vec<(Vec<String>, Given)>> = BTreeMap::new();
+        let mut units: BTreeMap<Vec<String>, Vec<(Vec<String>, GivenValue)>> = BTreeMap::new();
         let mut origins = BTreeMap::new();
         for (path, given) in std::mem::take(&mut self.given) {
             origins.insert(path.join("."), given.origin.clone());
@@ -180,21 +148,21 @@ impl Layers {
                 Ok(table) => merge(&mut all, table),
                 Err(message) => {
                     let message = if is_secret(&unit.join(".")) { "it must be a text".to_owned() } else { message };
-                    self.fault(&unit, &values[0].1.origin, message);
+                    self.invalid(&unit, &values[0].1.origin, message);
                 }
             }
         }
         let config = Value::Table(all).try_into().unwrap_or_else(|error: toml::de::Error| {
-            self.fault(&[], &Origin::Default, error.message().to_owned());
+            self.invalid(&[], &Origin::Default, error.message().to_owned());
             Config::default()
         });
         (config, origins, self.faults)
     }
 }
 
-/// A table with nothing but these values, in the reading by which they are settings. Every section has
-/// defaults, so that whatever is wrong with the table is wrong with them.
-fn alone(values: &[(Vec<String>, Given)]) -> Result<Table, String> {
+/// A table of only these values, read as numbers and lists or else as text, by whether they then are settings. Every
+/// section has defaults, so that whatever is wrong with the table is wrong with these values.
+fn alone(values: &[(Vec<String>, GivenValue)]) -> Result<Table, String> {
     let reading = |typed: bool| {
         let mut table = Table::new();
         for (path, given) in values {
@@ -206,8 +174,8 @@ fn alone(values: &[(Vec<String>, Given)]) -> Result<Table, String> {
     reading(true).or_else(|message| reading(false).map_err(|_| message))
 }
 
-/// Variables and flags are text: what reads as a number, boolean or list of TOML is one.
-fn typed_value(given: &Given) -> Value {
+/// Variables and flags are text: what TOML reads as a number, boolean or list becomes one.
+fn typed_value(given: &GivenValue) -> Value {
     let (Value::String(text), Origin::Variable(_) | Origin::Flag(_)) = (&given.value, &given.origin) else {
         return given.value.clone();
     };

@@ -1,25 +1,23 @@
-//! Reads all layers into one configuration that still knows where each value came from.
+//! Reads all layers into one configuration that remembers the origin of each value.
 
 use super::layers::Layers;
-use super::{Config, ConfigError, InvalidSetting, Origin, Shown, check, show};
+use super::{Config, ConfigError, InvalidSetting, Origin, ShownSetting, check, show};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
 const DEFAULT_FILE: &str = "model-factory.toml";
 
-/// A configuration that still knows where each value came from.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The settings.
     pub config: Config,
     origins: BTreeMap<String, Origin>,
 }
 
 impl Loaded {
-    /// Reads file, environment and the command line's `key=value`. Without `--config` the default file is read
+    /// Reads the file, the environment and the command line's `key=value`. Without `--config`, reads the default file
     /// where it exists.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
     pub fn read(file: Option<&Path>, flags: &[String]) -> Result<Self, ConfigError> {
         let readable = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -53,8 +51,7 @@ impl Loaded {
         if faults.is_empty() { Ok(Self { config, origins }) } else { Err(ConfigError::Faults(faults)) }
     }
 
-    /// Every key with its value and origin; secrets are not shown.
-    pub fn show(&self) -> Vec<Shown> {
+    pub fn show(&self) -> Vec<ShownSetting> {
         show::show(&self.config, &self.origins)
     }
 }
@@ -81,9 +78,8 @@ pub(super) mod tests {
         match read(file, variables, flags) {
             Err(ConfigError::Faults(faults)) => faults
                 .into_iter()
-                .map(|fault| {
-                    let origin = fault.origin.to_string();
-                    (fault.key, origin.rsplit('/').next().unwrap().to_owned(), fault.message)
+                .map(|InvalidSetting { key, origin, message }| {
+                    (key, origin.to_string().rsplit('/').next().unwrap().to_owned(), message)
                 })
                 .collect(),
             other => panic!("{other:?}"),
@@ -103,7 +99,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn all_faults_are_told_at_once_with_key_origin_and_the_nearest_key() {
+    fn all_faults_are_found_at_once_with_key_origin_and_the_nearest_key() {
         let found = faults(
             "worker = 3\n[kafka]\nbroker = \"a:1\"\n[kafak.topics]\nrequests = \"r\"\n[ledger]\nmax_connections = 0\n",
             &[("MODEL_FACTORY_LEDGER__LEASE_SECOND", "3"), ("MODEL_FACTORY_TRAINER__THREADS", "many")],
@@ -132,7 +128,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_fault_tells_nothing_of_a_secret() {
+    fn no_error_shows_a_secret() {
         let found =
             faults("[signing]\nkey = [\"hush\"]\n[kafka.properties]\n\"sasl.password\" = [\"hush\"]\n", &[], &[]);
         assert_eq!(found.len(), 2);

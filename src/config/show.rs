@@ -1,4 +1,4 @@
-//! Every key with its value and where it came from, for people and their tools. Never: a secret.
+//! Every key with its value and origin, for people and their tools. Never: shows a secret.
 
 use super::known::leaves;
 use super::{Config, Origin};
@@ -6,38 +6,36 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// One key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Shown {
-    /// Its path, `kafka.brokers`.
+pub struct ShownSetting {
+    /// The path, such as `kafka.brokers`.
     pub key: String,
-    /// Its value; null where it is not set, and a secret's place is taken by `(secret)`.
+    /// Null where the key is not set; `(secret)` instead of a secret.
     pub value: Value,
-    /// Where the value came from.
     pub origin: Origin,
 }
 
 const REDACTED: &str = "(secret)";
 
-/// Words in the last part of a key whose value is nobody's business.
+/// Words in the last part of a key whose value is a secret.
 const SECRET: &[&str] = &["password", "secret", "token", "credential", "key.pem", "oauthbearer.config", "jaas"];
 
-/// Whether a value under this key may not be printed. A path of a file that holds it may.
+/// Whether the value of this key must not be printed. The path of a file that holds a secret may be.
 pub(super) fn is_secret(key: &str) -> bool {
     let name = key.strip_prefix("kafka.properties.").unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key));
-    let place = ["_file", ".location"].iter().any(|end| name.ends_with(end));
+    let is_path = ["_file", ".location"].iter().any(|end| name.ends_with(end));
     ["signing.key", "telemetry.otlp_headers"].contains(&key)
-        || (!place && SECRET.iter().any(|word| name.contains(word)))
+        || (!is_path && SECRET.iter().any(|word| name.contains(word)))
 }
 
-/// Every key of a configuration, in the order of their paths.
-pub(super) fn show(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<Shown> {
+/// Every key of the configuration, sorted by path.
+pub(super) fn show(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<ShownSetting> {
     let values = serde_json::to_value(config).expect("settings are plain values");
     let mut shown = Vec::new();
     leaves(&mut Vec::new(), &values, &mut |key, value| {
         let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
         let value = redact(&key, value);
-        shown.push(Shown { key, value, origin });
+        shown.push(ShownSetting { key, value, origin });
     });
     shown.sort_by(|a, b| a.key.cmp(&b.key));
     shown
@@ -52,7 +50,7 @@ fn redact(key: &str, value: &Value) -> Value {
     }
 }
 
-/// The same text where it is no URL with a password, in its authority or among its parameters.
+/// Redacts the password of a URL, in its authority or among its parameters; any other text stays as it is.
 pub(super) fn without_password(text: &str) -> String {
     let Ok(mut url) = url::Url::parse(text) else { return text.to_owned() };
     let secret = |name: &str| SECRET.iter().any(|word| name.to_ascii_lowercase().contains(word));

@@ -1,4 +1,4 @@
-//! One armed point of this process; debug builds only.
+//! The one armed point of this process; debug builds only.
 
 use super::{Injected, POINTS};
 use nix::sys::signal::{Signal, kill};
@@ -9,13 +9,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What happens at the armed point, the first time that it is reached.
+/// What happens when the process first comes to the armed point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailpointAction {
-    /// The process is killed.
     Kill,
-    /// An error comes back.
+    /// The failpoint returns an error.
     Error,
     /// Every connection to the database breaks.
     Cut,
@@ -23,24 +22,23 @@ pub enum FailpointAction {
     Stall,
 }
 
-/// `[fault]`: which point, and what.
+/// `[fault]` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailpointSettings {
     /// One of [`POINTS`].
     pub point: String,
-    /// What happens there.
     pub action: FailpointAction,
-    /// File that is made when it has happened.
+    /// File that the failpoint writes before the action.
     pub mark: PathBuf,
-    /// Port of the database, whose connections `cut` breaks.
+    /// `cut` breaks the connections to this port.
     pub database_port: u16,
 }
 
 static ARMED: OnceLock<FailpointSettings> = OnceLock::new();
 static FIRED: AtomicBool = AtomicBool::new(false);
 
-/// Arms one point of this process. An unknown name is an error, so that no test waits in vain.
+/// Arms one point of this process. An unknown name is an error: the test would wait in vain.
 pub fn arm(settings: FailpointSettings) -> Result<(), String> {
     if !POINTS.contains(&settings.point.as_str()) {
         return Err(format!("[fault] there is no point {:?}", settings.point));
@@ -71,7 +69,7 @@ pub(super) fn fire(point: &'static str) -> Result<(), Injected> {
     }
 }
 
-/// Breaks every socket whose other end is this port.
+/// Breaks every socket that is connected to this port.
 fn cut(port: u16) {
     let folder = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();

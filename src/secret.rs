@@ -1,7 +1,7 @@
-//! Secrets: text that is never printed, given in the configuration or in a file.
+//! Secrets: text that is never printed, from the configuration or from a file.
 //!
-//! Guarantees: neither `Debug` nor an error shows one. A file is read each time that it is needed, so that a
-//! new client takes what the file holds now. Never: keeps more of a file than its text.
+//! Guarantees: neither `Debug` nor an error shows one. A file is read each time that a client needs it, so that a new
+//! client gets the file's present text.
 
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -9,18 +9,17 @@ use std::path::Path;
 
 const SHOWN: &str = "(secret)";
 
-/// Text that is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps this text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// What a file holds, without the line's end that editors leave.
+    /// The text of a file, without the line breaks that editors add at its end; a password may end with a space. An
+    /// empty file is an error.
     pub fn from_file(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         match text.trim_end_matches(['\r', '\n']) {
@@ -29,13 +28,12 @@ impl Secret {
         }
     }
 
-    /// The text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// As text that says only that there is one.
+/// Serializes as `(secret)`.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(SHOWN)

@@ -101,7 +101,7 @@ async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrato
 
     let (stop, stopped) = watch::channel(false);
     #[expect(clippy::disallowed_methods, reason = "the demo's worker lives beside the listener")]
-    let worker = tokio::spawn(worker::worker(config.clone(), Role::all(), worker::worker_name()?, stopped));
+    let worker = tokio::spawn(worker::run(config.clone(), Role::all(), worker::unique_name()?, stopped, |_| {}));
     let mut heard = Heard::default();
     let listening = listen(&mut heard, requests, &lifecycle, &publications, &dead_letters, bar).await;
     stop.send_replace(true);

@@ -26,7 +26,7 @@ pub(super) struct DevArgs {
 impl DevArgs {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let environment = Environment::start(&self.state_dir, |what| say(&format!("… {what}"))).await?;
-        let name = worker::worker_name()?;
+        let name = worker::unique_name()?;
         let Config { worker, telemetry, .. } = &environment.config;
         let _telemetry = telemetry::start(worker.log_format, &worker.log, telemetry, &name)?;
         let request = environment.folder.join("request.json");
@@ -63,8 +63,8 @@ Ctrl-C ends it.
             lifecycle = topics.lifecycle,
         ));
         let (stop, stopped) = watch::channel(false);
-        let told = |address| say(&format!("console    http://{address}/"));
-        let work = worker::worker_that_tells(config, Role::all(), name, stopped, told);
+        let on_listening = |address| say(&format!("console    http://{address}/"));
+        let work = worker::run(config, Role::all(), name, stopped, on_listening);
         tokio::pin!(work);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {

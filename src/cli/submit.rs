@@ -8,7 +8,7 @@ use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::contract::{EventType, Message, RunLifecycleEvent};
 use crate::domain::run::State;
-use crate::worker::intake::{Door, Doorkeeper};
+use crate::worker::intake::{BatchScreening, Screening};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
@@ -73,14 +73,14 @@ impl SubmitArgs {
     pub(super) fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
         config.ownership_boundaries()?;
-        let door = Door::new(&Inputs::open(&config.inputs)?, config.policy()?);
+        let screening = Screening::new(&Inputs::open(&config.inputs)?, config.policy()?);
         let key = self.sign_with.as_ref().map(private_key).transpose()?;
-        let mut keeper = door.keeper();
+        let mut batch = screening.of_batch();
         let mut checked = Vec::new();
         for file in &self.files {
             for bytes in requests(read(file)?) {
                 let bytes = key.as_ref().map(|key| key.seal(&bytes)).unwrap_or(bytes);
-                let mut request = check(bytes, &config.kafka.topics.requests, &mut keeper);
+                let mut request = check(bytes, &config.kafka.topics.requests, &mut batch);
                 if let (Some(_), Some(pointer)) = (&key, &mut request.pointer) {
                     // Into what stands in the file, not into the envelope made of it.
                     *pointer = pointer.strip_prefix("/payload").unwrap_or(pointer).to_owned();
@@ -209,7 +209,7 @@ fn requests(bytes: Vec<u8>) -> Vec<Vec<u8>> {
     vec![bytes]
 }
 
-fn check(bytes: Vec<u8>, topic: &str, keeper: &mut Doorkeeper<'_>) -> Checked {
+fn check(bytes: Vec<u8>, topic: &str, batch: &mut BatchScreening<'_>) -> Checked {
     let empty = Checked {
         request_id: None,
         run_key: None,
@@ -220,7 +220,7 @@ fn check(bytes: Vec<u8>, topic: &str, keeper: &mut Doorkeeper<'_>) -> Checked {
         publishes: true,
         bytes: Vec::new(),
     };
-    match keeper.judge(topic, &bytes).0 {
+    match batch.judge(topic, &bytes).0 {
         Ok(Message::Train(request)) => {
             let run_key = request.run_key();
             Checked {
@@ -286,11 +286,11 @@ mod tests {
 
     #[test]
     fn a_dry_run_prints_identity_or_rejection_as_json() {
-        let door = Door::from(contract::AllowList::new(["s3://fraud-platform".to_owned()], true));
+        let screening = Screening::from(contract::AllowList::new(["s3://fraud-platform".to_owned()], true));
         let schema: serde_json::Value =
             serde_json::from_str(contract::schema_text(contract::SchemaName::TrainBuildRequest)).unwrap();
-        let good = check(schema["examples"][0].to_string().into_bytes(), "requests", &mut door.keeper());
-        let bad = check(b"{}".to_vec(), "requests", &mut door.keeper());
+        let good = check(schema["examples"][0].to_string().into_bytes(), "requests", &mut screening.of_batch());
+        let bad = check(b"{}".to_vec(), "requests", &mut screening.of_batch());
         let mut out = Vec::new();
         print(&mut out, Output::Json, &[good, bad]).unwrap();
         let lines: Vec<serde_json::Value> =

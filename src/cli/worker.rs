@@ -38,7 +38,7 @@ enum Start {
 
 impl WorkerArgs {
     pub(super) async fn run(self, mut config: Config) -> anyhow::Result<ExitCode> {
-        let name = worker::worker_name()?;
+        let name = worker::unique_name()?;
         let worker = &config.worker;
         // Until the end: what it holds back is sent when it is dropped.
         let _telemetry = telemetry::start(worker.log_format, &worker.log, &config.telemetry, &name)?;
@@ -50,7 +50,7 @@ impl WorkerArgs {
         }
         let (stop, stopped) = watch::channel(false);
         let roles: BTreeSet<Role> = self.roles.into_iter().collect();
-        let work = worker::worker(config, roles, name, stopped);
+        let work = worker::run(config, roles, name, stopped, |_| {});
         tokio::pin!(work);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         loop {

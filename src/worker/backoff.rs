@@ -1,4 +1,4 @@
-//! Waiting between tries. The only place that names the `backoff` crate, so that it can be swapped here.
+//! Waiting between tries. Only this file names the crate `backoff`, so that it can be swapped here.
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
@@ -19,12 +19,11 @@ impl Backoff {
         })
     }
 
-    /// How long to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
         self.0.next_backoff().unwrap_or(self.0.max_interval).min(self.0.max_interval)
     }
 
-    /// It worked: the next delay is a short one again.
+    /// After a success: the next delay is a short one again.
     pub fn reset(&mut self) {
         self.0.reset();
     }

@@ -1,9 +1,10 @@
-//! The end of a worker: what is told to whom, in which order, and how long each may take.
+//! The end of a worker: which loop stops when, and how long each may take.
 //!
-//! No new work at once; the run in hand may go on until `[worker] drain_seconds` are over; then it is given
-//! back. The relay works until the runners have ended, so that what they did is told. Never: waits without a
-//! bound.
+//! At once no loop takes new work. The run in hand may go on until `[worker] drain_seconds` are over; then it is given
+//! back. The relay works until the runners have ended, so that it sends the events of what they did. Never: waits
+//! without a bound.
 
+use crate::adapters::ledger::Ledger;
 use crate::clock;
 use crate::failpoints::failpoint;
 use std::collections::HashMap;
@@ -13,12 +14,14 @@ use tokio::task::{Id, JoinSet};
 use tracing::{error, info};
 
 /// How long loops may take to give back what they hold.
-pub(super) const GIVE_BACK: Duration = Duration::from_secs(15);
+const GIVE_BACK: Duration = Duration::from_secs(15);
+/// How long the ledger is waited for in the end, when work was abandoned.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Loops that tell of what the others do, and end after them.
+/// Loops that show or send what the others do, and end after them.
 const TO_THE_END: [&str; 2] = ["relay", "gauges"];
 
-/// The loops of a worker and what each listens to.
+/// The loops of a worker, and the signals that end them.
 pub(super) struct Loops {
     tasks: JoinSet<anyhow::Result<()>>,
     names: HashMap<Id, &'static str>,
@@ -27,14 +30,13 @@ pub(super) struct Loops {
     stop_relay: watch::Sender<bool>,
 }
 
-/// Loops that did not end in time. What they hold in the ledger is another's to complete.
+/// Names loops that did not end in time. Another worker completes what they hold in the ledger.
 #[derive(Debug, thiserror::Error)]
 #[error("did not end within the time for draining: {0}")]
 pub(super) struct Abandoned(String);
 
-/// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum DrainStage {
     Working,
     Finishing,
     GivingBack,
@@ -61,7 +63,7 @@ impl Loops {
         self.give_back.subscribe()
     }
 
-    /// Turns true when nobody does anything any more that is to be told.
+    /// Turns true when every loop but those of [`TO_THE_END`] has ended, or has to give back what it holds.
     pub(super) fn stop_relay(&self) -> watch::Receiver<bool> {
         self.stop_relay.subscribe()
     }
@@ -75,65 +77,66 @@ impl Loops {
         self.names.insert(task.id(), name);
     }
 
-    /// Waits for the first of: a word from outside, or a loop that ended. Then has the others end.
+    /// Waits for `shutdown`, or for a loop that ends by itself; then has the others end. `finish` bounds the run in
+    /// hand.
     pub(super) async fn supervise(
         mut self,
         finish: Duration,
         mut shutdown: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
-        let mut first_fault = None;
-        let (mut stage, mut until) = (Stage::Working, clock::now());
+        let mut first_error = None;
+        let (mut stage, mut until) = (DrainStage::Working, clock::now());
         loop {
-            let asked = tokio::select! {
+            let begins = tokio::select! {
                 ended = self.tasks.join_next_with_id() => {
                     let Some(ended) = ended else { break };
                     let error = self.ended(ended, stage);
                     let failed = error.is_some();
-                    first_fault = first_fault.or(error);
-                    failed && stage == Stage::Working
+                    first_error = first_error.or(error);
+                    failed && stage == DrainStage::Working
                 }
-                _ = shutdown.wait_for(|stop| *stop), if stage == Stage::Working => true,
-                () = tokio::time::sleep_until(until.into()), if stage != Stage::Working => {
-                    if stage == Stage::GivingBack {
+                _ = shutdown.wait_for(|stop| *stop), if stage == DrainStage::Working => true,
+                () = tokio::time::sleep_until(until.into()), if stage != DrainStage::Working => {
+                    if stage == DrainStage::GivingBack {
                         let abandoned = Abandoned(self.running().join(", "));
                         error!(%abandoned, "stopping all the same");
-                        return Err(first_fault.unwrap_or_else(|| abandoned.into()));
+                        return Err(first_error.unwrap_or_else(|| abandoned.into()));
                     }
-                    (stage, until) = (Stage::GivingBack, until + GIVE_BACK);
+                    (stage, until) = (DrainStage::GivingBack, until + GIVE_BACK);
                     info!("giving back what is in hand");
                     self.give_back.send_replace(true);
                     self.stop_relay.send_replace(true);
                     false
                 }
             };
-            if asked {
+            if begins {
                 info!(seconds = finish.as_secs(), "draining");
-                (stage, until) = (Stage::Finishing, clock::now() + finish);
+                (stage, until) = (DrainStage::Finishing, clock::now() + finish);
                 self.stop.send_replace(true);
                 if let Err(injected) = failpoint("shutdown.begun") {
-                    first_fault.get_or_insert(injected.into());
+                    first_error.get_or_insert(injected.into());
                 }
             }
-            if stage != Stage::Working && self.names.values().all(|name| TO_THE_END.contains(name)) {
+            if stage != DrainStage::Working && self.names.values().all(|name| TO_THE_END.contains(name)) {
                 self.stop_relay.send_replace(true);
             }
         }
-        match first_fault {
+        match first_error {
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
 
-    /// A loop that ended; a fault unless it was asked to.
+    /// Forgets a loop that ended, and gives the error: its own, or that it ended while the worker works.
     fn ended(
         &mut self,
         ended: Result<(Id, anyhow::Result<()>), tokio::task::JoinError>,
-        stage: Stage,
+        stage: DrainStage,
     ) -> Option<anyhow::Error> {
         let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
         let name = self.names.remove(&id).unwrap_or("unknown");
         let error = match ended {
-            Ok((_, Ok(()))) if stage != Stage::Working => return None,
+            Ok((_, Ok(()))) if stage != DrainStage::Working => return None,
             Ok((_, Ok(()))) => anyhow::anyhow!("the {name} loop ended by itself"),
             Ok((_, Err(error))) => error.context(format!("the {name} loop gave up")),
             Err(panic) => anyhow::anyhow!("the {name} loop panicked: {panic}"),
@@ -147,5 +150,15 @@ impl Loops {
         names.sort_unstable();
         names.dedup();
         names
+    }
+}
+
+/// Gives back runs whose work did not stop in time, without counting the attempt; the fence keeps that work from writing
+/// anything more. If even this fails, the leases expire.
+pub(super) async fn release_leases(ledger: &Ledger, worker: &str) {
+    match tokio::time::timeout(LAST_WORDS, ledger.release_all(worker)).await {
+        Ok(Ok(released)) => info!(?released, "gave back what did not stop in time"),
+        Ok(Err(error)) => error!(fault = %error, "leases could not be given back; they expire"),
+        Err(_) => error!("the ledger did not answer; leases expire"),
     }
 }

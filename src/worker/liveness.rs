@@ -1,24 +1,23 @@
-//! Whether the loops of this process turn: each says so itself, and how long its next turn may take.
+//! Whether the loops of this process turn. Each loop says so itself, and how long its next turn may take.
 //!
-//! Guarantees: a loop that waits as it said it would is never late. Never: looks at what a loop did.
+//! Guarantees: a loop is not late before the time that it announced is over. Never: looks at what a loop does.
 
 use crate::clock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When a loop has to have turned; none while nothing is expected of it.
+/// When a loop must have turned; none while it may rest.
 type Due = Arc<Mutex<Option<Instant>>>;
 
-/// The loops of a process; cheap to clone.
+/// Knows the loops of a process and which of them are late; cheap to clone.
 #[derive(Clone)]
 pub struct Watchdog {
     bound: Duration,
     loops: Arc<Mutex<BTreeMap<String, Due>>>,
 }
 
-/// A loop's own side; nothing is expected of it any more when it is dropped. The default is watched by
-/// nobody.
+/// What a loop calls when it turns. A loop that drops it is never late again. Nobody watches the default one.
 #[derive(Default)]
 pub struct Heartbeat {
     bound: Duration,
@@ -26,12 +25,12 @@ pub struct Heartbeat {
 }
 
 impl Watchdog {
-    /// A loop is late that has not turned for longer than `bound`, beyond what it said it may take.
+    /// A loop is late if its turn takes longer than `bound` and what it announced on top.
     pub fn new(bound: Duration) -> Self {
         Self { bound, loops: Arc::default() }
     }
 
-    /// A loop by its name, from now on.
+    /// Watches a loop of this name from now on.
     pub fn of(&self, name: impl Into<String>) -> Heartbeat {
         let heartbeat = Heartbeat { bound: self.bound, due: Due::default() };
         heartbeat.turned();
@@ -39,12 +38,12 @@ impl Watchdog {
         heartbeat
     }
 
-    /// Loops that should have turned by now.
+    /// Names of the loops that are late.
     pub fn late(&self) -> Vec<String> {
         self.late_at(clock::now())
     }
 
-    /// Every loop, and whether it should have turned by now.
+    /// Every loop, and whether it is late.
     pub fn lateness(&self) -> Vec<(String, bool)> {
         let (at, loops) = (clock::now(), self.loops.lock().unwrap_or_else(PoisonError::into_inner));
         loops.iter().map(|(name, due)| (name.clone(), read(due).is_some_and(|due| due < at))).collect()
@@ -57,17 +56,16 @@ impl Watchdog {
 }
 
 impl Heartbeat {
-    /// It turned; the next turn is due within the bound.
     pub fn turned(&self) {
         self.may_take(Duration::ZERO);
     }
 
-    /// It turned, and may take so much longer than the bound for its next turn.
+    /// The loop turned. Its next turn may take so much longer than the bound.
     pub fn may_take(&self, longer: Duration) {
         self.set(Some(clock::now() + longer + self.bound));
     }
 
-    /// It turned, and waits for something that may never come.
+    /// The loop waits for something that may never come.
     pub fn rests(&self) {
         self.set(None);
     }

@@ -1,9 +1,9 @@
 //! What the registry says about our bundles: its topic → ledger.
 //!
 //! Guarantees: an offset moves only after the ledger has committed what an event led to, so that a replay of
-//! the topic changes nothing; while the ledger is away nothing is settled. The topic is the registry's: what
-//! is no event, or none about a bundle of ours, is counted and passed over, and never holds up what comes
-//! after it. Never: produces; refuses into a dead letter.
+//! the topic changes nothing; while the ledger is away nothing is settled. The topic is the registry's: a record
+//! that is no event, or no event about a bundle of ours, is counted and passed over, and never holds up the
+//! ones behind it. Never: produces; refuses into a dead letter.
 
 use crate::adapters::kafka::{self, Inbound, Inbox};
 use crate::adapters::ledger::{self, Answered, Ledger};
@@ -17,21 +17,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-/// Why the listener gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// Kafka needs somebody.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// A test's fault.
+    /// Only a failpoint gives this one.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
 }
 
-/// What became of a record of the registry's topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// It is about a bundle that was announced to the registry.
+pub enum RegistryRecord {
+    /// It replies to the announcement of a bundle of ours.
     Answer(Answered),
     /// It is about something else.
     Other,
@@ -41,8 +38,7 @@ pub enum Heard {
     Refused,
 }
 
-impl Heard {
-    /// As it is counted.
+impl RegistryRecord {
     fn counted(self) -> metrics::Heard {
         match self {
             Self::Answer(answered) => answered.counted(),
@@ -53,18 +49,16 @@ impl Heard {
     }
 }
 
-/// What one turn of the loop did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryOutcome {
     /// No record came.
     Idle,
-    /// This became of them, and their offsets are stored.
-    Heard(Vec<Heard>),
-    /// The ledger is away; what is in hand is kept.
+    /// These were applied, and their offsets are stored.
+    Applied(Vec<RegistryRecord>),
+    /// The ledger is away; the records in hand are kept for the next turn.
     Waiting,
 }
 
-/// The loop and the records that it has in hand.
 pub struct RegistryListener {
     inbox: Inbox,
     ledger: Ledger,
@@ -73,17 +67,15 @@ pub struct RegistryListener {
     heartbeat: Heartbeat,
 }
 
-/// Records that are taken at once; a registry says little.
+/// Records of one turn at the most; a registry sends few.
 const BATCH: usize = 100;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl RegistryListener {
-    /// A listener over these adapters.
     pub fn new(inbox: Inbox, ledger: Ledger, worker: String) -> Self {
         Self { inbox, ledger, worker, in_hand: VecDeque::new(), heartbeat: Heartbeat::default() }
     }
 
-    /// The same, telling whoever watches that it turns.
     #[must_use]
     pub fn watched(self, heartbeat: Heartbeat) -> Self {
         Self { heartbeat, ..self }
@@ -99,7 +91,7 @@ impl RegistryListener {
             self.heartbeat.turned();
             match self.listen_once().await {
                 Ok(RegistryOutcome::Waiting) => self.inbox.idle(backoff.next_delay()).await,
-                Ok(RegistryOutcome::Idle | RegistryOutcome::Heard(_)) => backoff.reset(),
+                Ok(RegistryOutcome::Idle | RegistryOutcome::Applied(_)) => backoff.reset(),
                 Err(RegistryError::Kafka(kafka::Error::Unavailable(why))) => {
                     warn!(why, "waiting for the registry's topic");
                     self.inbox.idle(backoff.next_delay()).await;
@@ -116,9 +108,9 @@ impl RegistryListener {
         if self.in_hand.is_empty() {
             self.in_hand = self.inbox.next_batch(BATCH, PATIENCE).await?.into();
         }
-        let (mut done, mut heard) = (Vec::new(), Vec::new());
+        let (mut done, mut applied) = (Vec::new(), Vec::new());
         while let Some(record) = self.in_hand.pop_front() {
-            match hear(&self.ledger, &record, &self.worker).await {
+            match apply(&self.ledger, &record, &self.worker).await {
                 Ok(what) => {
                     metrics::REGISTRY_EVENTS.count(what.counted());
                     info!(
@@ -127,7 +119,7 @@ impl RegistryListener {
                         ?what,
                         "the registry spoke"
                     );
-                    heard.push(what);
+                    applied.push(what);
                     done.push(record);
                 }
                 // An unknown commit is resolved by applying the same event again: its id is there then.
@@ -142,10 +134,10 @@ impl RegistryListener {
             failpoint("registry.heard").map_err(ledger::Error::from)?;
             self.inbox.settle(&done)?;
         }
-        Ok(match (self.in_hand.is_empty(), heard.is_empty()) {
+        Ok(match (self.in_hand.is_empty(), applied.is_empty()) {
             (false, _) => RegistryOutcome::Waiting,
             (true, true) => RegistryOutcome::Idle,
-            (true, false) => RegistryOutcome::Heard(heard),
+            (true, false) => RegistryOutcome::Applied(applied),
         })
     }
 
@@ -155,21 +147,21 @@ impl RegistryListener {
     }
 }
 
-/// Only a ledger that is away is an error: the same record must be brought again then.
-async fn hear(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<Heard, ledger::Error> {
+/// Only a ledger that is away is an error: the same record must be applied again then.
+async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<RegistryRecord, ledger::Error> {
     let event = match RegistryEvent::read(&record.value) {
         Ok(event) => event,
         Err(error) => {
             warn!(kafka.partition = record.partition, kafka.offset = record.offset, fault = %error, "no event of a registry");
-            return Ok(Heard::Malformed);
+            return Ok(RegistryRecord::Malformed);
         }
     };
-    let Some(verdict) = event.verdict() else { return Ok(Heard::Other) };
+    let Some(verdict) = event.verdict() else { return Ok(RegistryRecord::Other) };
     match ledger.answer(&event, verdict, worker).await {
-        Ok(answered) => Ok(Heard::Answer(answered)),
+        Ok(answered) => Ok(RegistryRecord::Answer(answered)),
         Err(ledger::Error::Refused(why)) => {
             error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");
-            Ok(Heard::Refused)
+            Ok(RegistryRecord::Refused)
         }
         Err(error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_))) => {
             Err(error)

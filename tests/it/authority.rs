@@ -1,4 +1,4 @@
-//! Who may ask: signatures, quotas and links at the door, against a real ledger.
+//! Who may ask: signatures, quotas and links at screening, against a real ledger.
 
 use crate::support::{World, data, fresh_database, ledger_on, request, revision};
 use model_factory::adapters::authority::Policy;
@@ -7,7 +7,7 @@ use model_factory::adapters::ledger::{Act, Arrival, Coordinates, Ledger, Order, 
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
 use model_factory::domain::contract::AllowList;
 use model_factory::domain::run::{FailureCode, State};
-use model_factory::worker::intake::Door;
+use model_factory::worker::intake::Screening;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -30,9 +30,9 @@ fn policy(more: &str) -> Policy {
     Policy::read(text.as_bytes(), |name| Err(format!("no file {name}"))).unwrap()
 }
 
-fn door(more: &str) -> Door {
+fn screening(more: &str) -> Screening {
     let inputs = InputSettings { root: Some(data().folder.clone()), ..InputSettings::default() };
-    Door::new(&Inputs::open(&inputs).unwrap(), Some(policy(more)))
+    Screening::new(&Inputs::open(&inputs).unwrap(), Some(policy(more)))
 }
 
 /// A record of a partition of its own topic, so that only the requester's turn keeps admissions apart.
@@ -43,13 +43,13 @@ fn record(partition: i32, value: Vec<u8>) -> SourceRecord {
     SourceRecord { coordinates, key: None, value, traceparent: None, tracestate: None }
 }
 
-fn arrivals(door: &Door, partition: i32, values: &[Value]) -> Vec<Arrival> {
-    let mut keeper = door.keeper();
-    values.iter().map(|value| keeper.arrival(record(partition, value.to_string().into_bytes()))).collect()
+fn arrivals(screening: &Screening, partition: i32, values: &[Value]) -> Vec<Arrival> {
+    let mut batch = screening.of_batch();
+    values.iter().map(|value| batch.arrival(record(partition, value.to_string().into_bytes()))).collect()
 }
 
-async fn bring(ledger: &Ledger, door: &Door, value: &Value) -> Outcome {
-    ledger.admit(&arrivals(door, 0, std::slice::from_ref(value)), "w").await.unwrap().remove(0)
+async fn bring(ledger: &Ledger, screening: &Screening, value: &Value) -> Outcome {
+    ledger.admit(&arrivals(screening, 0, std::slice::from_ref(value)), "w").await.unwrap().remove(0)
 }
 
 fn admitted(outcomes: &[Outcome]) -> usize {
@@ -64,10 +64,10 @@ async fn a_signed_request_is_the_run_of_the_unsigned_one_and_is_kept_as_it_came(
     let ledger = ledger_on(&url, |_| {}).await;
     for (index, key) in keys().into_iter().enumerate() {
         let pem = key.public().to_pem().replace('\n', "\n          ");
-        let door = door(&format!("    keys:\n      - pem: |\n          {pem}\n"));
+        let screening = screening(&format!("    keys:\n      - pem: |\n          {pem}\n"));
         let value = revision(&format!("req-signed-{index:04}"), &format!("r{index}"));
         let sealed = key.seal(value.to_string().as_bytes());
-        let arrival = door.keeper().arrival(record(0, sealed.clone()));
+        let arrival = screening.of_batch().arrival(record(0, sealed.clone()));
         let Outcome::Admitted { run_id } = ledger.admit(&[arrival], "w").await.unwrap().remove(0) else {
             panic!("a signed request is admitted")
         };
@@ -94,20 +94,20 @@ async fn a_signed_request_is_the_run_of_the_unsigned_one_and_is_kept_as_it_came(
 #[tokio::test]
 async fn without_a_policy_a_signature_decides_nothing() {
     let ledger = ledger_on(&fresh_database().await, |_| {}).await;
-    let door = Door::from(AllowList::new([], true));
+    let screening = Screening::from(AllowList::new([], true));
     let sealed = keys()[0].seal(request("req-nopolicy-1").to_string().as_bytes());
-    let arrival = door.keeper().arrival(record(0, sealed));
+    let arrival = screening.of_batch().arrival(record(0, sealed));
     assert_eq!(admitted(&ledger.admit(&[arrival], "w").await.unwrap()), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn intakes_side_by_side_keep_a_quota_exactly() {
     let ledger = ledger_on(&fresh_database().await, |settings| settings.max_connections = 10).await;
-    let door = door("    quota: {in_flight: 7}\n");
+    let screening = screening("    quota: {in_flight: 7}\n");
     let bring = |worker: i32| {
         let values: Vec<Value> =
             (0..6).map(|n| revision(&format!("req-side-{worker}-{n}"), &format!("r{worker}-{n}"))).collect();
-        let (ledger, arrivals) = (ledger.clone(), arrivals(&door, worker, &values));
+        let (ledger, arrivals) = (ledger.clone(), arrivals(&screening, worker, &values));
         async move { ledger.admit(&arrivals, "w").await.unwrap() }
     };
     let outcomes = futures::future::join_all((0..8).map(bring)).await.concat();
@@ -118,7 +118,7 @@ async fn intakes_side_by_side_keep_a_quota_exactly() {
 #[tokio::test]
 async fn what_is_known_counts_nothing_and_each_name_counts_for_itself() {
     let ledger = ledger_on(&fresh_database().await, |_| {}).await;
-    let door = door("    quota: {in_flight: 2, per_day: 3}\n");
+    let screening = screening("    quota: {in_flight: 2, per_day: 3}\n");
     let mut renamed = revision("req-known-0002", "a");
     renamed["publish_allowed"] = json!(false);
     let batch = [
@@ -129,7 +129,7 @@ async fn what_is_known_counts_nothing_and_each_name_counts_for_itself() {
         revision("req-known-0004", "c"),
         revision("req-known-0001", "d"),
     ];
-    let outcomes = ledger.admit(&arrivals(&door, 0, &batch), "w").await.unwrap();
+    let outcomes = ledger.admit(&arrivals(&screening, 0, &batch), "w").await.unwrap();
     assert!(
         matches!(
             &outcomes[..],
@@ -145,28 +145,28 @@ async fn what_is_known_counts_nothing_and_each_name_counts_for_itself() {
         "{outcomes:?}"
     );
     // Full as it is, what is known still gets its answer.
-    assert!(matches!(bring(&ledger, &door, &batch[0]).await, Outcome::DuplicateRequest { .. }));
-    assert!(matches!(bring(&ledger, &door, &revision("req-known-0005", "b")).await, Outcome::DuplicateRun { .. }));
-    assert_eq!(bring(&ledger, &door, &revision("req-known-0006", "e")).await, OVER);
+    assert!(matches!(bring(&ledger, &screening, &batch[0]).await, Outcome::DuplicateRequest { .. }));
+    assert!(matches!(bring(&ledger, &screening, &revision("req-known-0005", "b")).await, Outcome::DuplicateRun { .. }));
+    assert_eq!(bring(&ledger, &screening, &revision("req-known-0006", "e")).await, OVER);
     let mut other = revision("req-known-0007", "f");
     other["requester_principal"] = json!("other");
-    assert_eq!(admitted(&[bring(&ledger, &door, &other).await]), 1);
+    assert_eq!(admitted(&[bring(&ledger, &screening, &other).await]), 1);
 
     // A run that ends makes room; the refused request may come again under its id; the day's bound stays.
     let Outcome::Admitted { run_id } = &outcomes[0] else { unreachable!() };
     let order = Order { act: Act::Cancel, actor: "tests", why: "room" };
     assert_eq!(ledger.act(run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);
-    let Outcome::Admitted { run_id } = bring(&ledger, &door, &batch[4]).await else { panic!("there is room") };
+    let Outcome::Admitted { run_id } = bring(&ledger, &screening, &batch[4]).await else { panic!("there is room") };
     assert_eq!(ledger.act(&run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);
-    assert_eq!(bring(&ledger, &door, &revision("req-known-0008", "g")).await, OVER);
+    assert_eq!(bring(&ledger, &screening, &revision("req-known-0008", "g")).await, OVER);
 }
 
 #[tokio::test]
 async fn a_refusal_by_quota_is_told_once_and_leaves_no_request() {
     let url = fresh_database().await;
     let ledger = ledger_on(&url, |_| {}).await;
-    let door = door("    quota: {per_day: 1}\n");
-    let batch = arrivals(&door, 0, &[revision("req-quota-0001", "a"), revision("req-quota-0002", "b")]);
+    let screening = screening("    quota: {per_day: 1}\n");
+    let batch = arrivals(&screening, 0, &[revision("req-quota-0001", "a"), revision("req-quota-0002", "b")]);
     let outcomes = ledger.admit(&batch, "w").await.unwrap();
     assert_eq!((admitted(&outcomes), &outcomes[1]), (1, &OVER));
     assert_eq!(ledger.admit(&batch, "w").await.unwrap(), outcomes, "a redelivery gets the same answer");
@@ -191,18 +191,19 @@ async fn a_link_that_leads_out_is_refused_before_it_waits_in_the_queue() {
     let link = root.join("link.yaml");
     std::os::unix::fs::symlink("../outside.yaml", &link).unwrap();
     let settings = InputSettings { root: Some(root.clone()), ..InputSettings::default() };
-    let door = Door::new(&Inputs::open(&settings).unwrap(), None);
+    let screening = Screening::new(&Inputs::open(&settings).unwrap(), None);
     let mut value = request("req-linked-001");
     value["training_config_ref"] = json!("link.yaml");
-    let judged =
-        |keeper: &mut model_factory::worker::intake::Doorkeeper<'_>| keeper.judge("t", value.to_string().as_bytes()).0;
-    let mut keeper = door.keeper();
-    let refused = judged(&mut keeper).unwrap_err();
+    let judged = |batch: &mut model_factory::worker::intake::BatchScreening<'_>| {
+        batch.judge("t", value.to_string().as_bytes()).0
+    };
+    let mut batch = screening.of_batch();
+    let refused = judged(&mut batch).unwrap_err();
     assert_eq!((refused.code, refused.pointer.as_str()), (FailureCode::RefNotAllowed, "/training_config_ref"));
     assert_eq!(refused.ids.request_id.as_deref(), Some("req-linked-001"));
     std::fs::remove_file(&link).unwrap();
     std::fs::write(&link, "").unwrap();
-    judged(&mut door.keeper()).unwrap();
+    judged(&mut screening.of_batch()).unwrap();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::support::{World, unwatched};
 use bytes::Bytes;
 use model_factory::adapters::evidence::{EvidencePath, EvidenceSettings, EvidenceStore, PutError};
 use model_factory::adapters::objects::S3Settings;
-use model_factory::worker;
+use model_factory::worker::runner::Runner;
 use object_store::ObjectStoreExt as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -119,7 +119,7 @@ async fn no_worker_starts_on_a_store_that_lets_a_second_put_overwrite_the_first(
         secret_access_key_file: Some(secret),
         allow_http: true,
     };
-    let refused = worker::runner(&world.config, world.ledger.clone(), "runner-1".to_owned(), &unwatched()).await;
+    let refused = Runner::open(&world.config, world.ledger.clone(), "runner-1".to_owned(), &unwatched()).await;
     let Err(why) = refused else { panic!("a runner over a store that is not write-once") };
     let why = format!("{why:#}");
     assert!(why.contains("let a second put overwrite the first"), "{why}");

@@ -4,7 +4,7 @@
 use crate::checker::{History, check, collect, drained};
 use crate::support::{
     Departure, OwnKafka, Worker, World, admit_one, eventually, fresh_database, ledger_on, own_topics_on, request,
-    revision,
+    revision, turn,
 };
 use model_factory::adapters::kafka::{Follower, KafkaSettings, MockBroker};
 use model_factory::domain::contract::OwnershipBoundaries;
@@ -206,7 +206,7 @@ async fn while_the_evidence_store_is_away_a_run_waits_its_turn_and_is_published_
     // Nothing can be written below what is no folder, not even as root.
     std::fs::rename(&store, &aside).unwrap();
     std::fs::write(&store, "no folder").unwrap();
-    runner.run_once(&shutdown).await.unwrap();
+    turn(&runner, &shutdown).await;
     let run = world.ledger.run_of_request("req-store-0001").await.unwrap().unwrap();
     assert_eq!((run.state, run.full_run_attempts), (State::Queued, 1), "{:?}", run.reason_message);
     assert_eq!(run.reason_code.as_deref(), Some("EVIDENCE_UNRESOLVED"));
@@ -215,7 +215,7 @@ async fn while_the_evidence_store_is_away_a_run_waits_its_turn_and_is_published_
     std::fs::remove_file(&store).unwrap();
     std::fs::rename(&aside, &store).unwrap();
     eventually("the next attempt", BOUND, || async {
-        runner.run_once(&shutdown).await.unwrap();
+        turn(&runner, &shutdown).await;
         let run = world.ledger.run_of_request("req-store-0001").await.unwrap()?;
         (run.state == State::PublishPending).then_some(())
     })

@@ -1,6 +1,6 @@
 //! One request becomes one published bundle.
 
-use crate::support::{World, request};
+use crate::support::{World, request, turn};
 use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{BundlePublication, EventType, SchemaName, check};
 use model_factory::domain::identity::Digest;
@@ -162,7 +162,7 @@ async fn a_failed_gate_a_leak_and_bad_inputs_end_with_their_codes_and_publish_no
     let runner = world.runner("runner-1", 2).await;
     let (_stop, shutdown) = tokio::sync::watch::channel(false);
     for _ in 0..5 {
-        runner.run_once(&shutdown).await.unwrap();
+        turn(&runner, &shutdown).await;
     }
     let ends = [
         ("req-end-0001", State::Fail, "GATE_FAIL"),

@@ -1,6 +1,7 @@
 //! Publications that cannot leave: tried again without training, bounded, then an operator decides.
 
 use crate::checker::{check, collect, drained};
+use crate::support;
 use crate::support::{Departure, OwnKafka, World, eventually, fresh_database, ledger_on, own_topics_on, request};
 use model_factory::adapters::ledger::{Act, Order};
 use model_factory::domain::run::State;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 /// One turn of the loop, and where the run stands after it with its reason.
 async fn turn(world: &World, runner: &Runner) -> (RunnerOutcome, State, Option<String>) {
     let (_stop, shutdown) = watch::channel(false);
-    let outcome = runner.run_once(&shutdown).await.unwrap();
+    let outcome = support::turn(runner, &shutdown).await;
     let run = world.ledger.run_of_request("req-publish-0001").await.unwrap().unwrap();
     (outcome, run.state, run.reason_code)
 }

@@ -1,13 +1,13 @@
 //! Receipts of publications: written once a run is PUBLISHED, by whoever has a turn, always with the same bytes.
 
 use crate::checker::{check as violations, collect};
-use crate::support::{World, asks_the_registry, request, said};
+use crate::support::{World, asks_the_registry, request, said, turn};
 use model_factory::adapters::kafka::Inbound;
 use model_factory::adapters::ledger::RunRecord;
 use model_factory::domain::contract::{SchemaName, check};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::State;
-use model_factory::worker::registry::Heard;
+use model_factory::worker::registry::RegistryRecord;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::path::PathBuf;
@@ -92,7 +92,7 @@ async fn a_published_run_gets_a_receipt_with_the_place_of_its_record_and_every_w
     sql(&world, "UPDATE runs SET refs = refs - 'publish_receipt', available_at = now()").await;
     let another = world.runner("another-worker", 1).await;
     let (_stop, shutdown) = tokio::sync::watch::channel(false);
-    another.run_once(&shutdown).await.unwrap();
+    turn(&another, &shutdown).await;
     assert_eq!(receipt(&world).await, said);
     assert!(std::fs::read(place(&world).await).unwrap() == first);
     assert_eq!(run(&world).await.reason_code, None);
@@ -108,7 +108,7 @@ async fn where_the_registrys_word_is_asked_for_the_receipt_waits_for_it_and_name
     assert_eq!(run(&world).await.state, State::PublishPending);
     assert!(!place(&world).await.exists(), "acknowledged, and not confirmed");
     world.say(&[said(&record.value, "BUNDLE_PUBLISHED", "reg-41").to_string().into_bytes()]).await;
-    assert!(matches!(world.listen(1).await[..], [Heard::Answer(_)]));
+    assert!(matches!(world.listen(1).await[..], [RegistryRecord::Answer(_)]));
     world.run_until_idle(1).await;
     assert_eq!(receipt(&world).await["confirmed"], json!({"by": "registry", "registry_event_id": "reg-41"}));
 }

@@ -5,7 +5,7 @@ use crate::support::{World, asks_the_registry, committed, ledger_on, request, sa
 use model_factory::adapters::kafka::KafkaSettings;
 use model_factory::adapters::ledger::{Act, Answered, Guarded, Order, RunRecord, Step};
 use model_factory::domain::run::{FailureCode, State, Transition};
-use model_factory::worker::registry::{Heard, RegistryOutcome};
+use model_factory::worker::registry::{RegistryOutcome, RegistryRecord};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -94,11 +94,19 @@ async fn a_run_waits_for_the_registrys_word_and_a_replay_of_the_topic_changes_no
         about(&|event| event["registry_event_id"] = json!("reg-2")),
     ];
     world.say(&events).await;
-    let unknown = Heard::Answer(Answered::Unknown);
-    let noise = [Heard::Malformed, Heard::Malformed, Heard::Other, unknown, unknown, unknown, unknown];
-    let (repeated, late) = (Heard::Answer(Answered::Repeated), Heard::Answer(Answered::Late));
+    let unknown = RegistryRecord::Answer(Answered::Unknown);
+    let noise = [
+        RegistryRecord::Malformed,
+        RegistryRecord::Malformed,
+        RegistryRecord::Other,
+        unknown,
+        unknown,
+        unknown,
+        unknown,
+    ];
+    let (repeated, late) = (RegistryRecord::Answer(Answered::Repeated), RegistryRecord::Answer(Answered::Late));
     let heard = world.listen(events.len()).await;
-    assert_eq!(heard, [&noise[..], &[Heard::Answer(Answered::Published), repeated, late]].concat());
+    assert_eq!(heard, [&noise[..], &[RegistryRecord::Answer(Answered::Published), repeated, late]].concat());
     let published = run(&world).await;
     assert_eq!(
         (published.state, published.published, published.answer_due_at),
@@ -120,7 +128,7 @@ async fn a_confirmation_that_is_faster_than_our_own_mark_is_remembered() {
     let world = world(900).await;
     passed(&world).await;
     say(&world, "BUNDLE_PUBLISHED", "reg-1").await;
-    assert_eq!(world.listen(1).await, [Heard::Answer(Answered::Remembered)]);
+    assert_eq!(world.listen(1).await, [RegistryRecord::Answer(Answered::Remembered)]);
     assert_eq!(run(&world).await.state, State::PublishPending);
     world.drain().await;
     let published = run(&world).await;
@@ -136,7 +144,7 @@ async fn a_rejection_parks_the_run_until_an_operator_asks_again_and_counts_once(
     let mut event = said(&publication(&world).await, "BUNDLE_REJECTED", "reg-1");
     event["reason"] = json!("a digest\ndiffers");
     world.say(&[event.to_string().into_bytes()]).await;
-    assert_eq!(world.listen(1).await, [Heard::Answer(Answered::Rejected)]);
+    assert_eq!(world.listen(1).await, [RegistryRecord::Answer(Answered::Rejected)]);
     time_passes(&world).await;
     world.run_until_idle(2).await;
     let parked = run(&world).await;
@@ -152,7 +160,7 @@ async fn a_rejection_parks_the_run_until_an_operator_asks_again_and_counts_once(
     world.say(&[event.to_string().into_bytes()]).await;
     say(&world, "BUNDLE_PUBLISHED", "reg-2").await;
     let heard = world.listen(2).await;
-    assert_eq!(heard, [Heard::Answer(Answered::Repeated), Heard::Answer(Answered::Published)]);
+    assert_eq!(heard, [RegistryRecord::Answer(Answered::Repeated), RegistryRecord::Answer(Answered::Published)]);
     assert_eq!(run(&world).await.state, State::Published);
     ends_well(&world, 2).await;
 }
@@ -176,7 +184,7 @@ async fn a_registry_that_does_not_answer_is_asked_again_and_its_late_answer_stop
     time_passes(&world).await;
     let lease = world.ledger.claim("about to announce it once more").await.unwrap().unwrap();
     say(&world, "BUNDLE_PUBLISHED", "reg-1").await;
-    assert_eq!(world.listen(1).await, [Heard::Answer(Answered::Published)]);
+    assert_eq!(world.listen(1).await, [RegistryRecord::Answer(Answered::Published)]);
     let step = Step::with_reason(Transition::DeferPublish, FailureCode::EvidenceUnresolved, "it came too late");
     assert_eq!(world.ledger.advance(&lease, &[step]).await.unwrap(), Guarded::Lost);
     assert_eq!(run(&world).await.state, State::Published);
@@ -210,7 +218,7 @@ async fn while_postgres_is_away_nothing_of_the_registrys_topic_is_settled() {
     assert_eq!(committed(&registry, 0).await, 0);
 
     world.ledger = ledger_on(&world.config.ledger.url, |_| {}).await;
-    assert_eq!(world.listen(1).await, [Heard::Answer(Answered::Published)]);
+    assert_eq!(world.listen(1).await, [RegistryRecord::Answer(Answered::Published)]);
     assert_eq!(committed(&registry, 0).await, 1);
     ends_well(&world, 1).await;
 }

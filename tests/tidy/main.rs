@@ -61,7 +61,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("counter!", &["telemetry/metrics"]),
     ("gauge!", &["telemetry/metrics"]),
     ("histogram!", &["telemetry/metrics"]),
-    ("clap", &["cli", "main", "worker/mod"]),
+    ("clap", &["cli", "main", "worker/role"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("console", &["cli", "telemetry"]),
@@ -74,16 +74,26 @@ const WALLS: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["telemetry"]),
     ("tracing_opentelemetry", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("anyhow", &["cli", "telemetry", "tools/dev", "worker/mod", "worker/drain", "worker/http"]),
+    (
+        "anyhow",
+        &[
+            "cli",
+            "telemetry",
+            "tools/dev",
+            "worker/assembly",
+            "worker/drain",
+            "worker/http",
+            "worker/name",
+            "worker/run",
+            "worker/runner/open",
+        ],
+    ),
     ("std::env::var", &["config"]),
     ("Instant::now", &["clock"]),
     ("SystemTime::now", &["clock"]),
     ("Utc::now", &["clock"]),
     ("tokio", &["adapters", "cli", "tools", "training", "worker"]),
-    (
-        "std::fs",
-        &["adapters", "cli", "config", "failpoints", "secret", "tools", "training", "worker/mod", "worker/runner"],
-    ),
+    ("std::fs", &["adapters", "cli", "config", "failpoints", "secret", "tools", "training", "worker/runner"]),
 ];
 
 /// The entry of `src/` that a file belongs to.

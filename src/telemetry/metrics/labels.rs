@@ -373,7 +373,7 @@ pub struct Loop(pub String);
 
 impl Labels for Loop {
     fn legend() -> Vec<Legend> {
-        let bound = "`intake`, `runner 1` and so on to the number of slots, `heartbeats`, `relay`, `registry`: \
+        let bound = "`intake`, `runner 1` and so on to the number of slots, `heartbeats`, `maintenance`, `relay`, `registry`: \
                      those of the worker's roles";
         vec![Legend { name: "loop", values: Values::Bounded(bound) }]
     }

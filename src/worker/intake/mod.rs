@@ -4,13 +4,13 @@
 //! never holds up the ones behind it; while the ledger is away nothing is settled and nothing refused.
 //! Never: trains, produces.
 //!
-//! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on
-//! before, as in a replay of the whole topic, is not even parsed, and no span tells of it.
+//! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on before, as in
+//! a replay of the whole topic, is not parsed again and gets no span.
 
-mod door;
+mod screening;
 mod spans;
 
-pub use door::{Door, Doorkeeper};
+pub use screening::{BatchScreening, Screening};
 
 use crate::adapters::kafka::{self, Inbound, Inbox};
 use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
@@ -23,46 +23,41 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Why intake gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// Kafka needs somebody.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// The ledger needs somebody.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
 }
 
-/// What one turn of the loop did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntakeOutcome {
     /// No record came.
     Idle,
-    /// These outcomes are durable, and their offsets stored.
+    /// These outcomes are durable, and the offsets of their records are stored.
     Admitted(Vec<Outcome>),
-    /// The ledger is away; the batch is kept and will be brought again.
+    /// The ledger is away; the batch is kept for the next turn.
     Waiting,
 }
 
-/// The loop, the batch that it has in hand, and the one after.
 pub struct Intake {
     inbox: Inbox,
     ledger: Ledger,
-    door: Arc<Door>,
+    screening: Arc<Screening>,
     worker: String,
     in_hand: Batch,
     next: Batch,
     heartbeat: Heartbeat,
 }
 
-/// Records, what became of them before, and what parsing made of the others.
+/// Records, the outcomes of those that were decided on before, and the parsed others.
 #[derive(Default)]
 struct Batch {
     records: Vec<Inbound>,
     recalled: Vec<Option<Outcome>>,
     arrivals: Vec<Arrival>,
-    /// One for each arrival where traces are recorded; they end when the offsets are settled.
+    /// One for each arrival, if traces are recorded; they end when the offsets are settled.
     spans: Vec<Option<OpenSpan>>,
 }
 
@@ -71,14 +66,12 @@ pub(crate) const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Intake {
-    /// An intake over these adapters.
-    pub fn new(inbox: Inbox, ledger: Ledger, door: impl Into<Door>, worker: String) -> Self {
-        let door = Arc::new(door.into());
+    pub fn new(inbox: Inbox, ledger: Ledger, screening: impl Into<Screening>, worker: String) -> Self {
+        let screening = Arc::new(screening.into());
         let (in_hand, next) = (Batch::default(), Batch::default());
-        Self { inbox, ledger, door, worker, in_hand, next, heartbeat: Heartbeat::default() }
+        Self { inbox, ledger, screening, worker, in_hand, next, heartbeat: Heartbeat::default() }
     }
 
-    /// The same, telling whoever watches that it turns.
     #[must_use]
     pub fn watched(self, heartbeat: Heartbeat) -> Self {
         Self { heartbeat, ..self }
@@ -121,7 +114,7 @@ impl Intake {
             self.in_hand = std::mem::take(&mut self.next);
         }
         if self.in_hand.records.is_empty() {
-            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.door)).await?;
+            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.screening)).await?;
         }
         if self.in_hand.records.is_empty() {
             return Ok(IntakeOutcome::Idle);
@@ -129,8 +122,8 @@ impl Intake {
         failpoint("intake.polled").map_err(ledger::Error::from)?;
         let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
         let decided = if self.next.records.is_empty() {
-            // Only what is there already: this batch must not wait for it. An error comes again.
-            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.door));
+            // Only what is there already: this batch must not wait for the next. An error comes again.
+            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.screening));
             let (decided, next) = tokio::join!(deciding, taking);
             self.next = next.unwrap_or_default();
             decided
@@ -139,7 +132,7 @@ impl Intake {
         };
         let outcomes = match decided {
             Ok(outcomes) => outcomes,
-            // An unknown commit is resolved by bringing the same batch again: what was decided stays so.
+            // An unknown commit is resolved by admitting the same batch again: what was decided stays so.
             Err(
                 error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_)),
             ) => {
@@ -156,7 +149,7 @@ impl Intake {
         for ((record, recalled), outcome) in records.iter().zip(&recalled).zip(&outcomes) {
             let span = if recalled.is_none() { spans.next().flatten() } else { None };
             // The span ends here.
-            spans::tell(record, outcome, span.as_ref());
+            spans::end(record, outcome, span.as_ref());
         }
         Ok(IntakeOutcome::Admitted(outcomes))
     }
@@ -168,21 +161,26 @@ impl Intake {
 }
 
 /// Takes a batch and parses what is new of it, away from the threads that other work is polled on.
-async fn take(inbox: &mut Inbox, patience: Duration, ledger: &Ledger, door: &Arc<Door>) -> Result<Batch, kafka::Error> {
+async fn take(
+    inbox: &mut Inbox,
+    patience: Duration,
+    ledger: &Ledger,
+    screening: &Arc<Screening>,
+) -> Result<Batch, kafka::Error> {
     let records = inbox.next_batch(BATCH, patience).await?;
     if records.is_empty() {
         return Ok(Batch::default());
     }
     let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
-    // A ledger that is away says so again when it is asked to decide.
+    // A ledger that is away gives its error again when it has to decide.
     let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
-    let (door, group) = (Arc::clone(door), inbox.group().to_owned());
+    let (screening, group) = (Arc::clone(screening), inbox.group().to_owned());
     let parsing = tokio::task::spawn_blocking(move || {
         let new = records.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
-        let mut keeper = door.keeper();
+        let mut batch = screening.of_batch();
         let (mut arrivals, mut spans) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
         for (record, _) in new {
-            let arrival = keeper.arrival(source(record));
+            let arrival = batch.arrival(source(record));
             let (context, span) = spans::begin(record, &group, &arrival);
             arrivals.push(arrival.under(context.as_ref()));
             spans.push(span);

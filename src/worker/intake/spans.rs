@@ -1,4 +1,4 @@
-//! What is told of a record, in the log and in its trace: where it came from, and what became of it.
+//! The span and the log line of a record: where it came from, and what became of it.
 //!
 //! Never: costs more than a comparison where no traces are recorded; decides anything.
 
@@ -11,10 +11,10 @@ use crate::domain::trace_context::TraceContext;
 use crate::telemetry::{OpenSpan, Received, received};
 use tracing::info;
 
-/// The context under which everything hangs that becomes of a record, and the record's span. Where that is not
-/// recorded, the requester's own context travels on.
+/// Begins the record's span, and gives the context that is the parent of all that follows from the record. If the span
+/// is not recorded, that is the requester's own context.
 pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option<TraceContext>, Option<OpenSpan>) {
-    let asked = arrival.asked_under();
+    let requester = arrival.asked_under();
     let received_record = Received {
         topic: &record.topic,
         partition: record.partition,
@@ -23,14 +23,13 @@ pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option
         bytes: record.value.len(),
         group,
     };
-    let span = received(&received_record, asked.as_ref());
+    let span = received(&received_record, requester.as_ref());
     describe(span.as_ref(), arrival);
     let own = || span.as_ref().and_then(OpenSpan::context);
-    let context = if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { asked.or_else(own) };
+    let context = if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { requester.or_else(own) };
     (context, span)
 }
 
-/// What parsing found.
 fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
     let Some(span) = span else { return };
     let id = match arrival.parsed() {
@@ -44,8 +43,8 @@ fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
     }
 }
 
-/// What became of the record.
-pub(super) fn tell(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) {
+/// Records in the span and logs what became of the record.
+pub(super) fn end(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) {
     let (kind, run_id, code) = match outcome {
         Outcome::Admitted { run_id } => ("ADMITTED", Some(run_id), None),
         Outcome::DuplicateRequest { run_id } => ("DUPLICATE_REQUEST", Some(run_id), None),

@@ -1,25 +1,30 @@
-//! One attempt at a run: when it began, its bounds, and the record that it leaves.
+//! One attempt at a run: the value whose methods are the stages.
 
-use super::bounds::Given;
-use super::desk::Desk;
-use super::{Interrupted, Runner};
-use crate::adapters::ledger::Lease;
+use super::evidence::RunEvidence;
+use super::interrupted::Interrupted;
+use super::lease::Guard;
+use super::limits::GrantedLimits;
+use super::shared::Runner;
+use crate::adapters::ledger::{Guarded, Lease, Step};
 use crate::clock;
+use crate::domain::contract::{EventRefs, EvidenceRef};
 use crate::domain::identity::RunId;
-use crate::domain::run::FailureCode;
+use crate::domain::run::{FailureCode, State};
+use crate::failpoints::failpoint;
+use crate::worker::liveness::Heartbeat;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::sync::OnceLock;
+use tokio::sync::watch;
 
-/// What is known when an attempt begins.
-pub(super) struct Attempt {
+pub(super) struct RunAttempt<'a> {
+    pub(super) runner: &'a Runner,
+    pub(super) lease: &'a Lease,
+    pub(super) guard: Guard<'a>,
+    pub(super) evidence: RunEvidence<'a>,
     pub(super) started_at: DateTime<Utc>,
-    /// What its trainer was given, once there is one.
-    pub(super) given: OnceLock<Given>,
-    run_id: RunId,
-    fence: i64,
-    number: u32,
-    worker: String,
+    /// Known once the attempt trains.
+    pub(super) granted: OnceLock<GrantedLimits>,
 }
 
 /// `attempts/<fence>.json`, the only document with clock values: `learning.attempt_record.v0`.
@@ -35,44 +40,83 @@ struct AttemptRecord<'a> {
     ended_at_utc: DateTime<Utc>,
     ended_with: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trainer: Option<&'a Given>,
+    trainer: Option<&'a GrantedLimits>,
 }
 
-impl Attempt {
-    pub(super) fn begin(lease: &Lease) -> Self {
+/// `evidence/evidence_pack.json`: every document of the run with its digest. `learning.evidence_pack.v0`.
+#[derive(Serialize)]
+struct EvidencePack<'a> {
+    schema_version: &'static str,
+    run_id: &'a RunId,
+    documents: &'a EventRefs,
+}
+
+/// `_COMPLETE`, written last: the pack's digest.
+#[derive(Serialize)]
+struct Complete<'a> {
+    evidence_pack: &'a EvidenceRef,
+}
+
+impl<'a> RunAttempt<'a> {
+    pub(super) fn begin(
+        runner: &'a Runner,
+        lease: &'a Lease,
+        give_back: watch::Receiver<bool>,
+        heartbeat: &'a Heartbeat,
+    ) -> Self {
         Self {
+            runner,
+            lease,
+            guard: Guard::start(&runner.renewer, lease, give_back, heartbeat),
+            evidence: RunEvidence::new(&runner.store, lease),
             started_at: clock::system_time().into(),
-            given: OnceLock::new(),
-            run_id: lease.run_id.clone(),
-            fence: lease.fence,
-            number: lease.attempt,
-            worker: lease.worker.clone(),
+            granted: OnceLock::new(),
         }
     }
-}
 
-impl Runner {
-    /// Records how an attempt ended. `ended_with` is `PASS`, `GATE_FAIL` or a failure code.
-    pub(super) async fn record_attempt(
-        &self,
-        desk: &Desk<'_>,
-        attempt: &Attempt,
-        ended_with: &str,
-    ) -> Result<(), Interrupted> {
+    /// Takes these steps in one transaction.
+    pub(super) async fn advance(&self, steps: &[Step]) -> Result<State, Interrupted> {
+        match self.runner.ledger.advance(self.lease, steps).await? {
+            Guarded::Won(state) => Ok(state),
+            Guarded::Lost => Err(Interrupted::Lost),
+        }
+    }
+
+    /// Closes the evidence of a run that reached its verdict: pack, attempt, `_COMPLETE`. `ended_with` is `PASS` or
+    /// `GATE_FAIL`.
+    pub(super) async fn complete(&self, ended_with: &str) -> Result<(), Interrupted> {
+        let evidence = &self.evidence;
+        let pack = EvidencePack {
+            schema_version: "learning.evidence_pack.v0",
+            run_id: &self.lease.run_id,
+            documents: &evidence.refs(),
+        };
+        let drift = FailureCode::EvidencePackImmutabilityViolation;
+        let stored = evidence.document("evidence_pack", &evidence.folder.evidence_pack(), &pack, drift).await?;
+        failpoint("complete.packed")?;
+        self.record(ended_with).await?;
+        let complete = Complete { evidence_pack: &stored.at };
+        evidence.document("complete", &evidence.folder.complete(), &complete, drift).await?;
+        Ok(())
+    }
+
+    /// Writes the record of this attempt. `ended_with` is `PASS`, `GATE_FAIL` or a failure code.
+    pub(super) async fn record(&self, ended_with: &str) -> Result<(), Interrupted> {
+        let (lease, evidence) = (self.lease, &self.evidence);
         let record = AttemptRecord {
             schema_version: "learning.attempt_record.v0",
-            run_id: &attempt.run_id,
-            attempt: attempt.number,
-            fence: attempt.fence,
-            worker: &attempt.worker,
+            run_id: &lease.run_id,
+            attempt: lease.attempt,
+            fence: lease.fence,
+            worker: &lease.worker,
             build: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")),
-            started_at_utc: attempt.started_at,
+            started_at_utc: self.started_at,
             ended_at_utc: clock::system_time().into(),
             ended_with,
-            trainer: attempt.given.get(),
+            trainer: self.granted.get(),
         };
-        let path = desk.folder.attempt(attempt.fence);
-        desk.document("attempt", &path, &record, FailureCode::ExecutionRecordImmutabilityViolation).await?;
+        let path = evidence.folder.attempt(lease.fence);
+        evidence.document("attempt", &path, &record, FailureCode::ExecutionRecordImmutabilityViolation).await?;
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
-//! What OpenLineage is told while a run is worked on. Nothing here decides anything: where lineage is off, nothing
-//! here does anything.
+//! The facts that an attempt gathers for OpenLineage: what it will read, has read and has written.
+//!
+//! Never: decides anything; does anything where lineage is off.
 
-use super::desk::Desk;
+use super::attempt::RunAttempt;
+use super::interrupted::Interrupted;
 use super::stages::{Gated, Packed, Reported, Resolved};
-use super::{Interrupted, Runner};
-use crate::adapters::ledger::{Guarded, Known, Lease};
+use crate::adapters::ledger::{Guarded, Known};
 use crate::domain::contract::{BundleArtifact, EvidenceRef};
 use crate::modelling::FileColumn;
 use crate::modelling::lineage::{Account, Places, Written};
@@ -12,50 +13,43 @@ use crate::training::COLUMNS_FILE;
 use std::path::Path;
 use tracing::warn;
 
-/// Bytes of the children's account of columns at the most: what is larger would not fit into an event.
+/// Largest list of columns that is read from a child; a larger one would not fit into an event.
 const MAX_COLUMNS_BYTES: u64 = 4 * 1024 * 1024;
 
-impl Runner {
-    /// What the plan will read.
-    pub(super) async fn tell_resolved(&self, lease: &Lease, resolved: &Resolved) -> Result<(), Interrupted> {
-        let Some(places) = &self.lineage else { return Ok(()) };
-        self.tell(lease, Known::Resolved, Account::of(&resolved.plan, &[], places)).await
+impl RunAttempt<'_> {
+    /// Emits what the plan will read.
+    pub(super) async fn emit_resolved(&self, resolved: &Resolved) -> Result<(), Interrupted> {
+        let Some(places) = &self.runner.lineage else { return Ok(()) };
+        self.emit_lineage(Known::Resolved, Account::of(&resolved.plan, &[], places)).await
     }
 
-    /// What was read, with the columns that the child found in the files.
-    pub(super) async fn tell_read(
-        &self,
-        lease: &Lease,
-        resolved: &Resolved,
-        job_dir: &Path,
-    ) -> Result<(), Interrupted> {
-        let Some(places) = &self.lineage else { return Ok(()) };
-        let account = match found_columns(job_dir).await {
-            Found::Columns(columns) => Account::of(&resolved.plan, &columns, places),
-            Found::TooMany => Account::without_columns(&resolved.plan, places),
-            Found::Nothing => return Ok(()),
+    /// Emits what was read, with the columns that the child found in the files.
+    pub(super) async fn emit_read(&self, resolved: &Resolved, job_dir: &Path) -> Result<(), Interrupted> {
+        let Some(places) = &self.runner.lineage else { return Ok(()) };
+        let account = match read_columns(job_dir).await {
+            ColumnsFile::Columns(columns) => Account::of(&resolved.plan, &columns, places),
+            ColumnsFile::TooLarge => Account::without_columns(&resolved.plan, places),
+            ColumnsFile::Missing => return Ok(()),
         };
-        self.tell(lease, Known::Read, account).await
+        self.emit_lineage(Known::Read, account).await
     }
 
-    async fn tell(&self, lease: &Lease, known: Known, account: Account) -> Result<(), Interrupted> {
-        match self.ledger.tell_lineage(lease, known, account).await? {
+    async fn emit_lineage(&self, known: Known, account: Account) -> Result<(), Interrupted> {
+        match self.runner.ledger.tell_lineage(self.lease, known, account).await? {
             Guarded::Won(_) => Ok(()),
             Guarded::Lost => Err(Interrupted::Lost),
         }
     }
 
-    /// What a run read, wrote and was found to be, for the step of its verdict.
+    /// What the run read and wrote and how it was judged, for the step of its verdict.
     pub(super) fn account(
         &self,
-        desk: &Desk<'_>,
-        lease: &Lease,
         resolved: &Resolved,
         report: &Reported,
         gated: &Gated,
         packed: Option<&Packed>,
     ) -> Option<Account> {
-        let places = self.lineage.as_ref()?;
+        let places = self.runner.lineage.as_ref()?;
         let made = &report.report.provenance;
         let rows = report.report.metrics.dataset.test.rows;
         let scores = Written { rows: Some(rows), ..written(&made.scores, "scores", None) };
@@ -64,11 +58,11 @@ impl Runner {
             .judged(&made.scores, rows, &gated.receipt, places)
             .wrote(&scores, places)
             .wrote(&written(&report.stored.at, "eval_report", bytes), places);
-        if lease.request.intent_kind.trains() {
+        if self.lease.request.intent_kind.trains() {
             account = account.wrote(&written(&made.model, "model", None), places);
         }
         Some(match packed {
-            Some(packed) => with_bundle(account, &desk.folder.bundle_folder(), packed, places),
+            Some(packed) => with_bundle(account, &self.evidence.folder.bundle_folder(), packed, places),
             None => account,
         })
     }
@@ -94,29 +88,28 @@ fn written<'a>(at: &'a EvidenceRef, role: &'static str, bytes: Option<u64>) -> W
     Written { path: &at.reference, sha256: at.sha256, version: None, role, rows: None, bytes, files: 1 }
 }
 
-/// What the child left of columns.
-enum Found {
-    /// Those of each file.
+/// What the child left in [`COLUMNS_FILE`].
+enum ColumnsFile {
+    /// The columns of each data file.
     Columns(Vec<Vec<FileColumn>>),
-    /// More than can be told.
-    TooMany,
-    /// It did not get that far.
-    Nothing,
+    TooLarge,
+    /// The child did not get that far, or the file does not parse.
+    Missing,
 }
 
-async fn found_columns(job_dir: &Path) -> Found {
+async fn read_columns(job_dir: &Path) -> ColumnsFile {
     let path = job_dir.join(COLUMNS_FILE);
     match tokio::fs::metadata(&path).await {
-        Ok(about) if about.len() > MAX_COLUMNS_BYTES => return Found::TooMany,
+        Ok(about) if about.len() > MAX_COLUMNS_BYTES => return ColumnsFile::TooLarge,
         Ok(_) => {}
-        Err(_) => return Found::Nothing,
+        Err(_) => return ColumnsFile::Missing,
     }
     let read = tokio::fs::read(&path).await.map_err(|error| error.to_string());
     match read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())) {
-        Ok(columns) => Found::Columns(columns),
+        Ok(columns) => ColumnsFile::Columns(columns),
         Err(error) => {
             warn!(%error, "the columns of the data files do not read");
-            Found::Nothing
+            ColumnsFile::Missing
         }
     }
 }

@@ -129,7 +129,7 @@ async fn a_worker_counts_what_it_did_under_the_documented_names_and_no_others() 
     }
     let loops: BTreeSet<&str> =
         page.series.keys().filter_map(|series| series.strip_prefix("model_factory_loop_late{")).collect();
-    let named = ["heartbeats", "intake", "relay", "runner 1"].map(|name| format!("loop=\"{name}\"}}"));
+    let named = ["heartbeats", "intake", "maintenance", "relay", "runner 1"].map(|name| format!("loop=\"{name}\"}}"));
     assert_eq!(loops, named.iter().map(String::as_str).collect());
     assert_eq!(counted("model_factory_loop_late"), BTreeMap::new());
     assert_eq!(

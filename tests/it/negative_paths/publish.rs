@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use model_factory::adapters::ledger::Answered;
 use model_factory::domain::contract::EventType as E;
 use model_factory::domain::run::{FailureCode as C, State};
-use model_factory::worker::registry::Heard;
+use model_factory::worker::registry::RegistryRecord;
 use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 
@@ -264,7 +264,7 @@ async fn rejecting_registry(stage: &mut Stage) -> Brought {
     let mut event = said(&announced[0].value, "BUNDLE_REJECTED", "reg-rejected");
     event["reason"] = json!("not here");
     stage.world.say(&[bytes(&event)]).await;
-    assert_eq!(stage.world.listen(1).await, [Heard::Answer(Answered::Rejected)]);
+    assert_eq!(stage.world.listen(1).await, [RegistryRecord::Answer(Answered::Rejected)]);
     brought
 }
 

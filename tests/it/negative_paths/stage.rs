@@ -1,7 +1,7 @@
 //! A world with its three loops at hand, everything that was heard on its topics, and the means to plant
 //! faults in ledger and store.
 
-use crate::support::{World, asks_the_registry, ledger_on, request};
+use crate::support::{World, asks_the_registry, ledger_on, request, turn};
 use model_factory::adapters::kafka::{Inbound, KafkaSettings};
 use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
@@ -278,5 +278,5 @@ impl Stage {
 /// One turn of a runner.
 pub async fn work(runner: &Runner) -> RunnerOutcome {
     let (_stop, shutdown) = watch::channel(false);
-    runner.run_once(&shutdown).await.unwrap()
+    turn(runner, &shutdown).await
 }

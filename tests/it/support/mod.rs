@@ -18,7 +18,7 @@ pub use kafka::{committed, own_topics, own_topics_on};
 pub use postgres::{as_role, as_worker, count, fresh_database, grant_roles, ledger_on, sql};
 pub use process::Worker;
 pub use registry::{asks_the_registry, said, serve};
-pub use world::{World, request, unwatched};
+pub use world::{World, request, turn, unwatched};
 
 use std::time::{Duration, Instant};
 

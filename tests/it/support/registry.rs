@@ -3,7 +3,7 @@
 use super::World;
 use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
 use model_factory::adapters::ledger::{ConfirmedBy, PublishSettings};
-use model_factory::worker::registry::{Heard, RegistryListener, RegistryOutcome};
+use model_factory::worker::registry::{RegistryListener, RegistryOutcome, RegistryRecord};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -62,11 +62,11 @@ impl World {
     }
 
     /// Listens until so many records were heard.
-    pub async fn listen(&self, records: usize) -> Vec<Heard> {
+    pub async fn listen(&self, records: usize) -> Vec<RegistryRecord> {
         let mut listener = self.listener().await;
         let mut heard = Vec::new();
         for _ in 0..120 {
-            if let RegistryOutcome::Heard(more) = listener.listen_once().await.unwrap() {
+            if let RegistryOutcome::Applied(more) = listener.listen_once().await.unwrap() {
                 heard.extend(more);
             }
             if heard.len() >= records {

@@ -7,9 +7,9 @@ use model_factory::adapters::ledger::{Ledger, Outcome};
 use model_factory::config::Config;
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent};
 use model_factory::training::TrainerCommand;
-use model_factory::worker;
-use model_factory::worker::intake::{Door, Intake, IntakeOutcome};
+use model_factory::worker::intake::{Intake, IntakeOutcome, Screening};
 use model_factory::worker::liveness::Watchdog;
+use model_factory::worker::maintenance::Maintenance;
 use model_factory::worker::relay::Relay;
 use model_factory::worker::runner::{Runner, RunnerOutcome};
 use serde_json::{Value, json};
@@ -145,8 +145,8 @@ impl World {
 
     pub async fn intake(&self) -> Intake {
         let inbox = Inbox::subscribe(&self.config.kafka).await.unwrap();
-        let door = Door::new(&Inputs::open(&self.config.inputs).unwrap(), self.config.policy().unwrap());
-        Intake::new(inbox, self.ledger.clone(), door, "intake-1".to_owned())
+        let screening = Screening::new(&Inputs::open(&self.config.inputs).unwrap(), self.config.policy().unwrap());
+        Intake::new(inbox, self.ledger.clone(), screening, "intake-1".to_owned())
     }
 
     /// Drives intake until so many records have their outcome.
@@ -168,7 +168,7 @@ impl World {
 
     pub async fn runner(&self, worker: &str, threads: u32) -> Runner {
         let mut runner =
-            worker::runner(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
+            Runner::open(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
         runner.trainer = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
         runner.threads = threads;
         // How many events a run has must not depend on the machine's speed.
@@ -180,7 +180,7 @@ impl World {
     pub async fn run_until_idle(&self, threads: u32) {
         let runner = self.runner("runner-1", threads).await;
         let (_stop, shutdown) = watch::channel(false);
-        while runner.run_once(&shutdown).await.unwrap() != RunnerOutcome::Idle {}
+        while turn(&runner, &shutdown).await != RunnerOutcome::Idle {}
     }
 
     pub fn relay(&self, name: &str) -> Relay {
@@ -230,6 +230,13 @@ impl World {
     pub async fn dead_letters(&self, count: usize) -> Vec<Inbound> {
         take(&self.dead_letters, count).await
     }
+}
+
+/// One scan of maintenance, then one turn of the runner.
+pub async fn turn(runner: &Runner, give_back: &watch::Receiver<bool>) -> RunnerOutcome {
+    let maintenance = Maintenance::new(runner.ledger.clone(), runner.store.clone(), runner.worker.clone());
+    maintenance.scan_once().await.unwrap();
+    runner.run_once(give_back).await.unwrap()
 }
 
 /// Nobody looks.

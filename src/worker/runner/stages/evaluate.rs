@@ -1,26 +1,24 @@
 //! Evaluate: what the child measured becomes the report, and the run is `EVAL_READY`.
 
 use super::resolve::Resolved;
-use super::train::Trained;
-use crate::adapters::ledger::{Lease, Step};
+use super::train::TrainingResults;
+use crate::adapters::ledger::Step;
 use crate::domain::run::{FailureCode, Transition};
 use crate::modelling::{self, EvalProvenance, EvalReport};
-use crate::worker::runner::desk::{Desk, Stored};
-use crate::worker::runner::{Interrupted, Runner};
+use crate::worker::runner::attempt::RunAttempt;
+use crate::worker::runner::evidence::StoredDocument;
+use crate::worker::runner::interrupted::Interrupted;
 
-/// The report as it stands in the store.
 pub(in crate::worker::runner) struct Reported {
     pub(in crate::worker::runner) report: EvalReport,
-    pub(in crate::worker::runner) stored: Stored,
+    pub(in crate::worker::runner) stored: StoredDocument,
 }
 
-impl Runner {
+impl RunAttempt<'_> {
     pub(in crate::worker::runner) async fn evaluate(
         &self,
-        desk: &Desk<'_>,
-        lease: &Lease,
         resolved: &Resolved,
-        trained: Trained,
+        trained: TrainingResults,
     ) -> Result<Reported, Interrupted> {
         let provenance = EvalProvenance {
             resolved_train_plan: resolved.stored.at.clone(),
@@ -30,10 +28,9 @@ impl Runner {
             revisions: resolved.plan.revisions.clone(),
         };
         let report = modelling::report(&resolved.plan, trained.evaluation, &resolved.governance, provenance)?;
-        let stored = desk
-            .document("eval_report", &desk.folder.eval_report(), &report, FailureCode::EvalReportImmutabilityViolation)
-            .await?;
-        self.advance(lease, &[Step::to(Transition::FinishEvaluation, desk.refs())]).await?;
+        let (evidence, drift) = (&self.evidence, FailureCode::EvalReportImmutabilityViolation);
+        let stored = evidence.document("eval_report", &evidence.folder.eval_report(), &report, drift).await?;
+        self.advance(&[Step::to(Transition::FinishEvaluation, evidence.refs())]).await?;
         Ok(Reported { report, stored })
     }
 }

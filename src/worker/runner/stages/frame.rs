@@ -1,14 +1,13 @@
-//! What every stage is framed by: a span, a clock, and two points where tests let it go wrong.
+//! The frame of every stage: a span, the time that it took as a metric, and a failpoint before and after.
 
-use super::super::Interrupted;
 use crate::clock::Stopwatch;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics::{self, Stage, StageEnd};
+use crate::worker::runner::interrupted::Interrupted;
 use futures::future::BoxFuture;
 use tracing::{Instrument as _, info_span};
 
-/// The frame of one stage.
-pub(in super::super) struct Frame {
+pub(in crate::worker::runner) struct StageFrame {
     stage: Stage,
     name: &'static str,
     before: &'static str,
@@ -17,7 +16,7 @@ pub(in super::super) struct Frame {
 
 macro_rules! frames {
     ($($frame:ident = $stage:ident, $name:literal;)+) => {
-        $(pub(in super::super) const $frame: Frame = Frame {
+        $(pub(in crate::worker::runner) const $frame: StageFrame = StageFrame {
             stage: Stage::$stage,
             name: $name,
             before: concat!($name, ".before"),
@@ -36,17 +35,16 @@ frames! {
     PUBLISH_AGAIN = Publish, "publish_again";
 }
 
-impl Frame {
-    /// Carries the stage out.
-    pub(in super::super) fn around<'work, T: Send + 'work>(
+impl StageFrame {
+    pub(in crate::worker::runner) fn around<'work, T: Send + 'work>(
         &self,
         work: impl Future<Output = Result<T, Interrupted>> + Send + 'work,
     ) -> BoxFuture<'work, Result<T, Interrupted>> {
         self.around_reusable(work, |_| false)
     }
 
-    /// The same; `reused` says whether an earlier attempt had done it.
-    pub(in super::super) fn around_reusable<'work, T: Send + 'work>(
+    /// [`Self::around`] for a stage that may find its work done by an earlier attempt; `reused` says whether it did.
+    pub(in crate::worker::runner) fn around_reusable<'work, T: Send + 'work>(
         &self,
         work: impl Future<Output = Result<T, Interrupted>> + Send + 'work,
         reused: fn(&T) -> bool,
@@ -63,7 +61,7 @@ impl Frame {
         };
         let span = info_span!("stage", otel.name = name, run.stage = name);
         // On the heap: a stage is a large future.
-        Box::pin(async move { framed.await.inspect_err(Interrupted::tell_trace) }.instrument(span))
+        Box::pin(async move { framed.await.inspect_err(Interrupted::record) }.instrument(span))
     }
 }
 

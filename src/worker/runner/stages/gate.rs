@@ -2,111 +2,95 @@
 
 use super::evaluate::Reported;
 use super::resolve::Resolved;
-use crate::adapters::ledger::{Lease, Step};
+use crate::adapters::ledger::Step;
+use crate::domain::contract::EventRefs;
 use crate::domain::run::{FailureCode, State, Transition};
-use crate::modelling::lineage::Account;
 use crate::modelling::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
-use crate::worker::runner::attempt::Attempt;
-use crate::worker::runner::desk::{Desk, Stored};
-use crate::worker::runner::{Interrupted, Runner};
+use crate::worker::runner::attempt::RunAttempt;
+use crate::worker::runner::evidence::StoredDocument;
+use crate::worker::runner::interrupted::Interrupted;
 use bytes::Bytes;
 
-/// The receipt as it stands in the store.
 pub(in crate::worker::runner) struct Gated {
     pub(in crate::worker::runner) receipt: GateReceipt,
-    pub(in crate::worker::runner) stored: Stored,
+    pub(in crate::worker::runner) stored: StoredDocument,
     eligibility: PublishEligibility,
 }
 
 impl Gated {
-    /// Why the gate failed, where it did.
-    pub(in crate::worker::runner) fn failed(&self) -> Option<String> {
-        (self.receipt.decision == Decision::Fail).then(|| self.receipt.failure_message())
+    pub(in crate::worker::runner) fn failed(&self) -> bool {
+        self.receipt.decision == Decision::Fail
     }
 
-    /// Whether the bundle may be announced, if a requester allows it.
+    /// Whether the bundle may be announced; the ledger decides whether a requester allows it.
     pub(in crate::worker::runner) fn is_eligible(&self) -> bool {
         self.eligibility.eligibility == Eligibility::Eligible
     }
 }
 
-impl Runner {
+impl RunAttempt<'_> {
     pub(in crate::worker::runner) async fn gate(
         &self,
-        desk: &Desk<'_>,
-        lease: &Lease,
         resolved: &Resolved,
         report: &Reported,
     ) -> Result<Gated, Interrupted> {
-        // As this run read them.
-        let inputs = desk.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
+        let (evidence, folder) = (&self.evidence, &self.evidence.folder);
+        // The copies that this run keeps of what it read.
+        let inputs = evidence.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
+        let lease = self.lease;
         let receipt = modelling::gate(&lease.run_id, &report.report, &report.stored.at, &resolved.governance, inputs)?;
-        let folder = &desk.folder;
-        let stored = desk
-            .document("gate_receipt", &folder.gate_receipt(), &receipt, FailureCode::GateReceiptImmutabilityViolation)
-            .await?;
+        let drift = FailureCode::GateReceiptImmutabilityViolation;
+        let stored = evidence.document("gate_receipt", &folder.gate_receipt(), &receipt, drift).await?;
         let eligibility = modelling::eligibility(&receipt, stored.at.clone(), lease.request.intent_kind);
-        desk.document(
-            "publish_eligibility",
-            &folder.publish_eligibility(),
-            &eligibility,
-            FailureCode::PublishEligibilityImmutabilityViolation,
-        )
-        .await?;
-        show(desk, resolved, report, &receipt, &stored).await?;
+        let (path, drift) = (folder.publish_eligibility(), FailureCode::PublishEligibilityImmutabilityViolation);
+        evidence.document("publish_eligibility", &path, &eligibility, drift).await?;
+        self.put_report_page(resolved, report, &receipt, &stored).await?;
         Ok(Gated { receipt, stored, eligibility })
     }
 
-    /// Ends a run that has nothing to pack where the gate lets it through.
-    pub(in crate::worker::runner) async fn pass(
+    /// Ends a run that the gate fails, or that has nothing to pack: the bundle that a regression check measures exists
+    /// already. The evidence of a failed run stays.
+    pub(in crate::worker::runner) async fn end_at_gate(
         &self,
-        desk: &Desk<'_>,
-        lease: &Lease,
-        attempt: &Attempt,
-        account: Option<Account>,
+        resolved: &Resolved,
+        report: &Reported,
+        gated: &Gated,
     ) -> Result<State, Interrupted> {
-        self.complete(desk, lease, attempt, "PASS").await?;
-        let step = Step { lineage: account, ..Step::to(Transition::PassGate, desk.refs()) };
-        self.advance(lease, &[step]).await
-    }
-
-    /// Ends the run at the gate; what it left stays for forensics.
-    pub(in crate::worker::runner) async fn fail_gate(
-        &self,
-        desk: &Desk<'_>,
-        lease: &Lease,
-        attempt: &Attempt,
-        why: String,
-        account: Option<Account>,
-    ) -> Result<State, Interrupted> {
-        self.complete(desk, lease, attempt, FailureCode::GateFail.as_str()).await?;
-        let mut step = Step::with_reason(Transition::FailGate, FailureCode::GateFail, why);
-        step.refs = desk.refs();
+        let account = self.account(resolved, report, gated, None);
+        let (failed, code) = (gated.failed(), FailureCode::GateFail);
+        self.complete(if failed { code.as_str() } else { "PASS" }).await?;
+        let mut step = if failed {
+            Step::with_reason(Transition::FailGate, code, gated.receipt.failure_message())
+        } else {
+            Step::to(Transition::PassGate, EventRefs::default())
+        };
+        step.refs = self.evidence.refs();
         step.lineage = account;
-        self.advance(lease, &[step]).await
+        self.advance(&[step]).await
     }
-}
 
-/// Puts the page for people. It decides nothing, so one that an earlier attempt put stays even where
-/// another release of ours would draw it in another way.
-async fn show(
-    desk: &Desk<'_>,
-    resolved: &Resolved,
-    report: &Reported,
-    receipt: &GateReceipt,
-    stored: &Stored,
-) -> Result<(), Interrupted> {
-    const ROLE: &str = "report_page";
-    let path = desk.folder.report_page();
-    if desk.left(ROLE, &path).await?.is_some() {
-        return Ok(());
+    /// Puts the page for people. It decides nothing, so one that an earlier attempt put stays, even if another release
+    /// of ours would draw it in another way.
+    async fn put_report_page(
+        &self,
+        resolved: &Resolved,
+        report: &Reported,
+        receipt: &GateReceipt,
+        stored: &StoredDocument,
+    ) -> Result<(), Interrupted> {
+        const ROLE: &str = "report_page";
+        let path = self.evidence.folder.report_page();
+        if self.evidence.left(ROLE, &path).await?.is_some() {
+            return Ok(());
+        }
+        let page = modelling::report_page(&ReportSources {
+            plan: &resolved.plan,
+            report: &report.report,
+            receipt,
+            receipt_at: Some(&stored.at),
+        });
+        let drift = FailureCode::EvalReportImmutabilityViolation;
+        self.evidence.bytes(ROLE, &path, Bytes::from(page), drift).await?;
+        Ok(())
     }
-    let page = modelling::report_page(&ReportSources {
-        plan: &resolved.plan,
-        report: &report.report,
-        receipt,
-        receipt_at: Some(&stored.at),
-    });
-    desk.bytes(ROLE, &path, Bytes::from(page), FailureCode::EvalReportImmutabilityViolation).await?;
-    Ok(())
 }

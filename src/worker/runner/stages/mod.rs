@@ -1,4 +1,4 @@
-//! The six stages, each a verb: fetch what it needs, call the pure function, write once.
+//! The six stages, each a verb and one file: fetch what it needs, call the pure function, write once.
 
 mod bundle;
 mod evaluate;

@@ -12,71 +12,80 @@ use crate::modelling::{
     self, BundleContents, BundleDocuments, EvalReport, GateReceipt, ParityVectors, SIGNATURE_FILE, StoredVerdict,
     TrainPlan,
 };
-use crate::worker::runner::attempt::Attempt;
-use crate::worker::runner::desk::{Desk, Stored};
-use crate::worker::runner::keeper::Keeper;
-use crate::worker::runner::{Interrupted, Runner};
+use crate::worker::runner::attempt::RunAttempt;
+use crate::worker::runner::evidence::StoredDocument;
+use crate::worker::runner::interrupted::Interrupted;
 use serde::de::DeserializeOwned;
 use tracing::info;
 
-impl Runner {
-    #[expect(clippy::too_many_arguments, reason = "the last stage sees what all others left")]
+/// A bundle to be announced, with the documents that the announcement names.
+struct Announcement<'a> {
+    plan: &'a TrainPlan,
+    eval_report: &'a EvidenceRef,
+    gate_receipt: &'a EvidenceRef,
+    packed: &'a Packed,
+}
+
+/// A run that passed, as it stands in the evidence store.
+struct StoredRun {
+    plan: TrainPlan,
+    eval_report: EvidenceRef,
+    gate_receipt: EvidenceRef,
+    packed: Packed,
+}
+
+impl RunAttempt<'_> {
     pub(in crate::worker::runner) async fn publish(
         &self,
-        desk: &Desk<'_>,
-        lease: &Lease,
-        attempt: &Attempt,
         resolved: &Resolved,
         report: &Reported,
         gated: &Gated,
         packed: &Packed,
     ) -> Result<State, Interrupted> {
-        self.complete(desk, lease, attempt, "PASS").await?;
-        let account = self.account(desk, lease, resolved, report, gated, Some(packed));
-        let mut steps = vec![Step { lineage: account, ..Step::to(Transition::PassGate, desk.refs()) }];
+        self.complete("PASS").await?;
+        let account = self.account(resolved, report, gated, Some(packed));
+        let mut steps = vec![Step { lineage: account, ..Step::to(Transition::PassGate, self.evidence.refs()) }];
         if gated.is_eligible() {
-            let (report, receipt) = (report.stored.at.clone(), gated.stored.at.clone());
-            let publication = announce(desk, &resolved.plan, report, receipt, packed, &[]).await?;
-            // The ledger drops this step where no request allows publication; it decides under the
-            // row's lock, so that a request that joins the run right now is not overlooked.
+            let (eval_report, gate_receipt) = (&report.stored.at, &gated.stored.at);
+            let announcement = Announcement { plan: &resolved.plan, eval_report, gate_receipt, packed };
+            let publication = self.announce(&announcement, &[]).await?;
+            // The ledger drops this step if no request allows publication. It decides under the row's lock, so that it
+            // does not overlook a request that joins the run right now.
             steps.push(Step::publish(Transition::RequestPublish, publication));
         }
-        self.advance(lease, &steps).await
+        self.advance(&steps).await
     }
 
-    /// Publish-only: verify what the run left and announce it. Nothing here can train: there is no job.
-    pub(in crate::worker::runner) async fn publish_again(
-        &self,
-        lease: &Lease,
-        keeper: &Keeper<'_>,
-    ) -> Result<State, Interrupted> {
-        let desk = Desk::new(&self.store, lease);
-        let found = self.reread(&desk, lease).await?;
-        keeper.check()?;
-        let earlier = self.ledger.publications_of(&lease.run_id).await?;
-        let publication = announce(&desk, &found.plan, found.report, found.receipt, &found.packed, &earlier).await?;
-        info!(bundle.id = %found.packed.bundle.bundle_id, "verified the bundle again");
-        self.advance(lease, &[Step::publish(Transition::DeferPublish, publication)]).await
+    /// Publish-only: verifies what the run left and announces it. Nothing here can train: there is no job.
+    pub(in crate::worker::runner) async fn publish_again(&self) -> Result<State, Interrupted> {
+        let StoredRun { plan, eval_report, gate_receipt, packed } = self.reread().await?;
+        self.guard.check()?;
+        let earlier = self.runner.ledger.publications_of(&self.lease.run_id).await?;
+        let announcement =
+            Announcement { plan: &plan, eval_report: &eval_report, gate_receipt: &gate_receipt, packed: &packed };
+        let publication = self.announce(&announcement, &earlier).await?;
+        info!(bundle.id = %packed.bundle.bundle_id, "verified the bundle again");
+        self.advance(&[Step::publish(Transition::DeferPublish, publication)]).await
     }
 
-    /// What an earlier attempt left, each document against the digest in the ledger, and all of them
-    /// against each other: neither a row nor a file that was changed by hand gets a bundle announced. The
-    /// bundle is packed again, so that `announce` compares the stored one with what it must be.
-    async fn reread(&self, desk: &Desk<'_>, lease: &Lease) -> Result<Found, Interrupted> {
-        let folder = &desk.folder;
+    /// Reads what an earlier attempt left and checks each document against the digest in the ledger and against the
+    /// others: neither a row nor a file that was changed by hand gets a bundle announced. The bundle is packed again,
+    /// so that [`Self::announce`] compares the stored one with what it must be.
+    async fn reread(&self) -> Result<StoredRun, Interrupted> {
+        let (lease, folder) = (self.lease, &self.evidence.folder);
         let plan_path = layout::resolved_train_plan(&lease.request.platform_run_id, &lease.run_key);
         let drift = FailureCode::ResolvedTrainPlanImmutabilityViolation;
-        let plan = known(desk, lease, "resolved_train_plan", &plan_path, drift).await?;
+        let plan = self.known("resolved_train_plan", &plan_path, drift).await?;
         let drift = FailureCode::EvalReportImmutabilityViolation;
-        let report = known(desk, lease, "eval_report", &folder.eval_report(), drift).await?;
+        let report = self.known("eval_report", &folder.eval_report(), drift).await?;
         let drift = FailureCode::GateReceiptImmutabilityViolation;
-        let receipt = known(desk, lease, "gate_receipt", &folder.gate_receipt(), drift).await?;
+        let receipt = self.known("gate_receipt", &folder.gate_receipt(), drift).await?;
         let drift = FailureCode::TrainArtifactImmutabilityViolation;
         let model_format = stored_format(named(lease, "model")?)?;
-        let model = known(desk, lease, "model", &folder.model(model_format.file_name()), drift).await?;
-        let parity = known(desk, lease, "parity_vectors", &folder.model(ParityVectors::FILE), drift).await?;
-        let parsed_plan: TrainPlan = read(&plan)?;
-        let parsed_receipt: GateReceipt = read(&receipt)?;
+        let model = self.known("model", &folder.model(model_format.file_name()), drift).await?;
+        let parity = self.known("parity_vectors", &folder.model(ParityVectors::FILE), drift).await?;
+        let parsed_plan: TrainPlan = parse(&plan)?;
+        let parsed_receipt: GateReceipt = parse(&receipt)?;
         let parsed_report: EvalReport = read_json(SchemaName::EvalReport, &report.bytes).map_err(|error| {
             Failure::new(FailureCode::EvalReportInvalid, format!("{}: {error}", report.at.reference))
         })?;
@@ -105,65 +114,52 @@ impl Runner {
                 parity_vectors: parity.bytes.to_vec(),
             },
         );
-        let signature = self.signature(desk, lease).await?;
-        let packed = Packed { bundle, signature };
-        Ok(Found { plan: parsed_plan, report: report.at, receipt: receipt.at, packed })
+        let packed = Packed { bundle, signature: self.known_signature().await? };
+        Ok(StoredRun { plan: parsed_plan, eval_report: report.at, gate_receipt: receipt.at, packed })
     }
 
-    /// The signature that the ledger knows. It is not made again: the key may be another one by now.
-    async fn signature(&self, desk: &Desk<'_>, lease: &Lease) -> Result<Option<BundleArtifact>, Interrupted> {
-        if self.allow_unsigned && !lease.refs.contains_key(SIGNATURE_ROLE) {
+    /// The signature that the ledger names. It is not made again: the key may be another one by now.
+    async fn known_signature(&self) -> Result<Option<BundleArtifact>, Interrupted> {
+        if self.runner.allow_unsigned && !self.lease.refs.contains_key(SIGNATURE_ROLE) {
             return Ok(None);
         }
         let on_drift = FailureCode::BundlePackageImmutabilityViolation;
-        let stored = known(desk, lease, SIGNATURE_ROLE, &desk.folder.bundle(SIGNATURE_FILE), on_drift).await?;
-        Ok(Some(signature_artifact(&stored)))
+        let path = self.evidence.folder.bundle(SIGNATURE_FILE);
+        Ok(Some(signature_artifact(&self.known(SIGNATURE_ROLE, &path, on_drift).await?)))
     }
-}
 
-/// Writes the announcement, checks it, and verifies the stored bundle byte for byte.
-async fn announce(
-    desk: &Desk<'_>,
-    plan: &TrainPlan,
-    eval_report: EvidenceRef,
-    gate_receipt: EvidenceRef,
-    packed: &Packed,
-    earlier: &[BundlePublication],
-) -> Result<BundlePublication, Interrupted> {
-    let Packed { bundle, signature } = packed;
-    let mut publication = modelling::publication(plan, bundle, desk.folder.bundle_folder(), eval_report, gate_receipt);
-    publication.artifacts.extend(signature.clone());
-    modelling::clear_announcement(&publication, earlier)?;
-    for file in &bundle.files {
-        let artifact = file.artifact();
-        let (role, path) = (format!("bundle/{}", file.path), desk.folder.bundle(file.path));
-        desk.verified(&role, &path, artifact.sha256, FailureCode::BundlePackageImmutabilityViolation).await?;
-    }
-    if let Some(file) = signature {
-        let path = desk.folder.bundle(SIGNATURE_FILE);
+    /// Makes the announcement, checks it, and verifies the stored bundle byte for byte.
+    async fn announce(
+        &self,
+        announcement: &Announcement<'_>,
+        earlier: &[BundlePublication],
+    ) -> Result<BundlePublication, Interrupted> {
+        let &Announcement { plan, eval_report, gate_receipt, packed: Packed { bundle, signature } } = announcement;
+        let (evidence, folder) = (&self.evidence, &self.evidence.folder);
+        let (eval_report, gate_receipt) = (eval_report.clone(), gate_receipt.clone());
+        let mut publication = modelling::publication(plan, bundle, folder.bundle_folder(), eval_report, gate_receipt);
+        publication.artifacts.extend(signature.clone());
+        modelling::clear_announcement(&publication, earlier)?;
         let on_drift = FailureCode::BundlePackageImmutabilityViolation;
-        desk.verified(SIGNATURE_ROLE, &path, file.sha256, on_drift).await?;
+        for file in &bundle.files {
+            let (role, path) = (format!("bundle/{}", file.path), folder.bundle(file.path));
+            evidence.verified(&role, &path, file.artifact().sha256, on_drift).await?;
+        }
+        if let Some(file) = signature {
+            evidence.verified(SIGNATURE_ROLE, &folder.bundle(SIGNATURE_FILE), file.sha256, on_drift).await?;
+        }
+        Ok(publication)
     }
-    Ok(publication)
-}
 
-/// A passed run as it stands in the evidence store.
-struct Found {
-    plan: TrainPlan,
-    report: EvidenceRef,
-    receipt: EvidenceRef,
-    packed: Packed,
-}
-
-/// Evidence that the ledger knows by role, with the digest that it knows, else `on_drift`.
-async fn known(
-    desk: &Desk<'_>,
-    lease: &Lease,
-    role: &str,
-    path: &EvidencePath,
-    on_drift: FailureCode,
-) -> Result<Stored, Interrupted> {
-    desk.verified(role, path, named(lease, role)?.sha256, on_drift).await
+    /// Reads a document that the ledger names by this role. If it has another digest, the run fails with `on_drift`.
+    async fn known(
+        &self,
+        role: &str,
+        path: &EvidencePath,
+        on_drift: FailureCode,
+    ) -> Result<StoredDocument, Interrupted> {
+        self.evidence.verified(role, path, named(self.lease, role)?.sha256, on_drift).await
+    }
 }
 
 fn named<'a>(lease: &'a Lease, role: &str) -> Result<&'a EvidenceRef, Failure> {
@@ -173,7 +169,7 @@ fn named<'a>(lease: &'a Lease, role: &str) -> Result<&'a EvidenceRef, Failure> {
     })
 }
 
-fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T, Failure> {
+fn parse<T: DeserializeOwned>(stored: &StoredDocument) -> Result<T, Failure> {
     serde_json::from_slice(&stored.bytes)
         .map_err(|error| Failure::new(FailureCode::EvidenceUnresolved, format!("{}: {error}", stored.at.reference)))
 }

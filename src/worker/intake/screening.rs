@@ -1,7 +1,7 @@
-//! The door: what a record is and whether it may come in, before the ledger is asked.
+//! Screening: what a record is, and whether it may come in, before the ledger is asked.
 //!
-//! Order: bytes and shape, then who asks and whether that one may, then where links of its references lead.
-//! Nobody is told about files who may not ask.
+//! Order: bytes and shape, then who requests and whether the policy allows it, then where links of its references lead.
+//! A requester whom the policy refuses learns nothing about files.
 
 use crate::adapters::authority::Policy;
 use crate::adapters::dataset::{Inputs, Links};
@@ -11,59 +11,57 @@ use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;
 use std::collections::HashMap;
 
-/// What a record is judged by.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct Screening {
     allow: AllowList,
     links: Links,
     policy: Option<Policy>,
 }
 
-/// Somebody at the door: judges one record after the other, and looks at each link once.
+/// Screens the records of one batch, and looks at each link once.
 #[derive(Debug)]
-pub struct Doorkeeper<'a> {
-    door: &'a Door,
+pub struct BatchScreening<'a> {
+    screening: &'a Screening,
     leads_out: HashMap<Reference, bool>,
 }
 
-impl Door {
-    /// A door to these inputs; without a policy everybody may ask.
+impl Screening {
+    /// Without a policy everybody may request.
     pub fn new(inputs: &Inputs, policy: Option<Policy>) -> Self {
         Self { allow: inputs.allow_list(), links: inputs.links(), policy }
     }
 
-    /// Somebody who stays for a batch: links may change.
-    pub fn keeper(&self) -> Doorkeeper<'_> {
-        Doorkeeper { door: self, leads_out: HashMap::new() }
+    /// What is known about links is forgotten with the batch, since they may change.
+    pub fn of_batch(&self) -> BatchScreening<'_> {
+        BatchScreening { screening: self, leads_out: HashMap::new() }
     }
 }
 
-/// A door that looks at the text of references alone.
-impl From<AllowList> for Door {
+/// Screening that looks at the text of references alone.
+impl From<AllowList> for Screening {
     fn from(allow: AllowList) -> Self {
         Self { allow, links: Links::default(), policy: None }
     }
 }
 
-impl Doorkeeper<'_> {
-    /// The record as the ledger takes it. Where its headers have no trace context, the event's counts.
+impl BatchScreening<'_> {
+    /// The record as the ledger takes it. If its headers have no trace context, the one in the event counts.
     pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
-        let Opened { message, wrapping } = open(&record.value, &self.door.allow);
-        let (judged, grant) = self.may_come_in(&record.coordinates.topic, message, &wrapping);
+        let Opened { message, wrapping } = open(&record.value, &self.screening.allow);
+        let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);
         if let (None, Some(event)) = (&record.traceparent, wrapping.event) {
             (record.traceparent, record.tracestate) = (event.traceparent, event.tracestate);
         }
         Arrival::judged(record, judged, grant).at(wrapping.place)
     }
 
-    /// What this value on this topic is, or why it is refused; with what its requester may ask for, where
-    /// there is a policy.
+    /// What this value on this topic is, or why it is refused; and what the policy grants its requester.
     pub fn judge(&mut self, topic: &str, value: &[u8]) -> (Result<Message, Rejection>, Option<Grant>) {
-        let Opened { message, wrapping } = open(value, &self.door.allow);
-        self.may_come_in(topic, message, &wrapping)
+        let Opened { message, wrapping } = open(value, &self.screening.allow);
+        self.screen(topic, message, &wrapping)
     }
 
-    fn may_come_in(
+    fn screen(
         &mut self,
         topic: &str,
         parsed: Result<Message, Rejection>,
@@ -73,7 +71,7 @@ impl Doorkeeper<'_> {
             Ok(message) => message,
             Err(rejection) => return (Err(rejection), None),
         };
-        let policy = self.door.policy.as_ref();
+        let policy = self.screening.policy.as_ref();
         let decided = policy.map(|policy| policy.decide(topic, &message, wrapping.envelope.as_ref()));
         let grant = match decided.transpose() {
             Ok(grant) => grant.cloned(),
@@ -98,7 +96,7 @@ impl Doorkeeper<'_> {
             if let Some(&known) = self.leads_out.get(reference) {
                 return known;
             }
-            let leads_out = self.door.links.lead_out(reference);
+            let leads_out = self.screening.links.lead_out(reference);
             self.leads_out.insert((*reference).clone(), leads_out);
             leads_out
         })

@@ -1,6 +1,8 @@
-//! The evidence of one run: documents are put, read back and named here.
+//! The documents of one run: put into the evidence store, read back, and named by their role.
+//!
+//! Guarantees: bytes that stand in the store are never replaced; what differs from them is an error of the run.
 
-use super::Interrupted;
+use super::interrupted::Interrupted;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::Lease;
 use crate::domain::contract::{EventRefs, EvidenceRef};
@@ -11,48 +13,47 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Writes evidence and remembers, by role, what was written or found.
-pub(super) struct Desk<'a> {
+/// Writes and finds documents; remembers a reference by role to each, for the ledger's steps.
+pub(super) struct RunEvidence<'a> {
     store: &'a EvidenceStore,
     pub(super) folder: RunFolder,
     refs: Mutex<EventRefs>,
 }
 
-/// A document as it stands in the store.
-pub(super) struct Stored {
+pub(super) struct StoredDocument {
     pub(super) at: EvidenceRef,
     pub(super) bytes: Bytes,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> RunEvidence<'a> {
     pub(super) fn new(store: &'a EvidenceStore, lease: &Lease) -> Self {
         Self { store, folder: RunFolder::new(&lease.request.platform_run_id, &lease.run_id), refs: Mutex::default() }
     }
 
-    /// Puts a document; one that is there already must have the same bytes, else `on_drift`.
+    /// Puts a document. If one is there already with other bytes, the run fails with `on_drift`.
     pub(super) async fn document<T: Serialize>(
         &self,
         role: &str,
         path: &EvidencePath,
         document: &T,
         on_drift: FailureCode,
-    ) -> Result<Stored, Interrupted> {
+    ) -> Result<StoredDocument, Interrupted> {
         self.bytes(role, path, Bytes::from(document_bytes(document)), on_drift).await
     }
 
-    /// Puts bytes under the same rule.
+    /// Puts bytes by the rule of [`Self::document`].
     pub(super) async fn bytes(
         &self,
         role: &str,
         path: &EvidencePath,
         bytes: Bytes,
         on_drift: FailureCode,
-    ) -> Result<Stored, Interrupted> {
+    ) -> Result<StoredDocument, Interrupted> {
         let put = self.store.put(path, bytes.clone()).await.map_err(|error| drift(error, on_drift))?;
-        Ok(Stored { at: self.remember(role, path, put.digest), bytes })
+        Ok(StoredDocument { at: self.remember(role, path, put.digest), bytes })
     }
 
-    /// Puts a file from the job directory under the same rule.
+    /// Puts a file of the job directory by the rule of [`Self::document`].
     pub(super) async fn file(
         &self,
         role: &str,
@@ -64,25 +65,25 @@ impl<'a> Desk<'a> {
         Ok(self.remember(role, path, put.digest))
     }
 
-    /// Reads a document that an earlier attempt may have left, and remembers it where it did: what a run
-    /// names as its evidence must not depend on which attempt wrote it.
-    pub(super) async fn left(&self, role: &str, path: &EvidencePath) -> Result<Option<Stored>, Interrupted> {
+    /// Reads a document that an earlier attempt may have left. If it is there, its reference is remembered, so that
+    /// what a run names as its evidence does not depend on which attempt wrote it.
+    pub(super) async fn left(&self, role: &str, path: &EvidencePath) -> Result<Option<StoredDocument>, Interrupted> {
         let Some(bytes) = self.find(path).await? else { return Ok(None) };
-        Ok(Some(Stored { at: self.remember(role, path, Digest::of(&bytes)), bytes }))
+        Ok(Some(StoredDocument { at: self.remember(role, path, Digest::of(&bytes)), bytes }))
     }
 
     async fn find(&self, path: &EvidencePath) -> Result<Option<Bytes>, Interrupted> {
         self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|error| unresolved(path, &error))
     }
 
-    /// Reads evidence that must be there with this digest, else `on_drift`.
+    /// Reads a document that must be there. If it has another digest, the run fails with `on_drift`.
     pub(super) async fn verified(
         &self,
         role: &str,
         path: &EvidencePath,
         digest: Digest,
         on_drift: FailureCode,
-    ) -> Result<Stored, Interrupted> {
+    ) -> Result<StoredDocument, Interrupted> {
         let missing = || Failure::new(FailureCode::EvidenceUnresolved, format!("{path} is not in the evidence store"));
         let bytes = self.find(path).await?.ok_or_else(missing)?;
         let found = Digest::of(&bytes);
@@ -90,10 +91,10 @@ impl<'a> Desk<'a> {
             let message = format!("{path} was written with digest {digest} and reads back with {found}");
             return Err(Failure::new(on_drift, message).into());
         }
-        Ok(Stored { at: self.remember(role, path, digest), bytes })
+        Ok(StoredDocument { at: self.remember(role, path, digest), bytes })
     }
 
-    /// Everything put or verified so far.
+    /// References to all that was put, found or verified so far.
     pub(super) fn refs(&self) -> EventRefs {
         self.refs.lock().expect("no panic while the lock is held").clone()
     }

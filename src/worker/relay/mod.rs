@@ -3,48 +3,28 @@
 //! Guarantees: a record is marked as sent only by its own delivery report; of one run at most one record
 //! is unacknowledged. Never: makes an event; pages by a global id.
 
+mod outcome;
+mod pace;
+mod trace;
+
+pub use outcome::{RelayError, RelayOutcome};
+
 use crate::adapters::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::adapters::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
 use crate::clock::Stopwatch;
 use crate::domain::contract::OwnershipBoundaries;
-use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics;
-use crate::telemetry::{OpenSpan, Sending, sending};
-use crate::worker::backoff::Backoff;
 use crate::worker::liveness::Heartbeat;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use std::borrow::Cow;
+use pace::RelayPace;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
+use trace::traced;
 use tracing::{info, warn};
 
-/// Why the relay gave up, or has to wait.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// Kafka.
-    #[error(transparent)]
-    Kafka(#[from] kafka::Error),
-    /// The ledger.
-    #[error(transparent)]
-    Ledger(#[from] ledger::Error),
-    /// The boundaries document does not give this output to Model Factory.
-    #[error("OWNERSHIP_BOUNDARY_VIOLATION: the boundaries document does not give {0} to mf")]
-    Ownership(&'static str),
-}
-
-/// What one turn of the loop did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayOutcome {
-    /// Nothing to send.
-    Idle,
-    /// So many records were acknowledged and marked.
-    Sent(usize),
-}
-
-/// The loop and what it holds.
 pub struct Relay {
     settings: KafkaSettings,
     outlet: Outlet,
@@ -52,14 +32,16 @@ pub struct Relay {
     boundaries: OwnershipBoundaries,
     name: String,
     shards: Vec<Shard>,
-    asked_at: Option<Stopwatch>,
+    /// When the shards were last taken or renewed.
+    shards_at: Option<Stopwatch>,
+    /// Since when lineage is left alone.
     lineage_rests: Option<Stopwatch>,
     heartbeat: Heartbeat,
 }
 
 /// Records in flight at the most.
 const IN_FLIGHT: i64 = 500;
-/// Turns of a relay that ends: a run's last words are fewer.
+/// Turns of a relay that ends; the last events of the runs need fewer.
 const LAST_TURNS: u32 = 16;
 /// How long lineage is left alone after its topic refused a record.
 const LINEAGE_RESTS: Duration = Duration::from_mins(1);
@@ -67,7 +49,7 @@ const LINEAGE_RESTS: Duration = Duration::from_mins(1);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 impl Relay {
-    /// A relay over these adapters; `name` is unique among relays.
+    /// `name` is unique among relays.
     pub fn new(
         settings: &KafkaSettings,
         ledger: Ledger,
@@ -82,22 +64,20 @@ impl Relay {
             boundaries,
             name,
             shards: Vec::new(),
-            asked_at: None,
+            shards_at: None,
             lineage_rests: None,
             heartbeat: Heartbeat::default(),
         })
     }
 
-    /// The same, telling whoever watches that it turns.
     #[must_use]
     pub fn watched(self, heartbeat: Heartbeat) -> Self {
         Self { heartbeat, ..self }
     }
 
-    /// Sends until `shutdown` turns true, then what the last turns of others left, and gives its shards to
-    /// whoever asks next.
+    /// Sends until `shutdown` turns true, then what the other loops left in their last turns, and releases its shards.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RelayError> {
-        let mut pace = Pace::default();
+        let mut pace = RelayPace::default();
         while !*shutdown.borrow() {
             self.heartbeat.turned();
             let turn = self.relay_once().await;
@@ -167,7 +147,7 @@ impl Relay {
         };
         failpoint("relay.acknowledged").map_err(ledger::Error::from)?;
         let mut sent = Vec::with_capacity(rows.len());
-        let mut first_fault = None;
+        let mut first_error = None;
         for (row, report) in rows.iter().zip(reports) {
             match report {
                 Ok(Some(acknowledged)) => sent.push(acknowledged),
@@ -175,16 +155,16 @@ impl Relay {
                 Err(error) if row.kind == OutboxKind::Lineage && !matches!(error, kafka::Error::Fatal(_)) => {
                     self.rest_from_lineage(&error);
                 }
-                Err(error) => first_fault = first_fault.or(Some(error)),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         // What was acknowledged is marked even where others failed: it must not be sent again for them.
         let marked = if sent.is_empty() { 0 } else { self.ledger.mark_sent(&self.name, &sent).await? };
         if marked < sent.len() {
-            // Somebody else holds these shards by now: ask before anything is sent once more.
-            self.asked_at = None;
+            // Another relay holds these shards by now: take them again before anything else is sent.
+            self.shards_at = None;
         }
-        match first_fault {
+        match first_error {
             // A record that the broker refuses must not slow the others down.
             Some(error) if marked > 0 => {
                 warn!(fault = %error, marked, "some records wait");
@@ -217,15 +197,15 @@ impl Relay {
     }
 
     async fn hold_shards(&mut self) -> Result<(), RelayError> {
-        if self.asked_at.as_ref().is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
-            let asked_at = Stopwatch::start();
+        if self.shards_at.as_ref().is_none_or(|at| at.elapsed() >= RENEW_EVERY) {
+            let taken_at = Stopwatch::start();
             self.shards = self.ledger.take_shards(&self.name).await?;
-            self.asked_at = Some(asked_at);
+            self.shards_at = Some(taken_at);
         }
         Ok(())
     }
 
-    /// Nothing else waits for lineage: its topic may be gone or closed to us, and it is left alone for a while.
+    /// Leaves lineage alone for a while: its topic may be gone or closed to us, and nothing else may wait for it.
     fn rest_from_lineage(&mut self, error: &kafka::Error) {
         warn!(fault = %error, "lineage events wait for a minute");
         self.lineage_rests = Some(Stopwatch::start());
@@ -236,7 +216,7 @@ impl Relay {
             OutboxKind::Publication if !self.boundaries.gives_to_mf("bundle_publication") => {
                 Err(RelayError::Ownership("bundle_publication"))
             }
-            // Lineage tells of the work, and is no output of it: the document gives it to nobody.
+            // Lineage describes the work and is no output of it: the document gives it to nobody.
             OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter | OutboxKind::Lineage => Ok(()),
         }
     }
@@ -267,98 +247,11 @@ impl Relay {
     }
 }
 
-/// How long to wait after a turn: not at all while there is something to send, longer and longer while
-/// there is nothing, and longer still in trouble.
-struct Pace {
-    idle: Backoff,
-    trouble: Backoff,
-    well: bool,
-}
-
-/// The longest wait of a relay with nothing to do, and so what it adds at the most to an event's way.
-const IDLE_CAP: Duration = Duration::from_millis(500);
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            idle: Backoff::between(Duration::from_millis(20), IDLE_CAP),
-            trouble: Backoff::between(Duration::from_millis(200), Duration::from_secs(10)),
-            well: true,
-        }
-    }
-}
-
-impl Pace {
-    /// Whether the last turn went well.
-    fn is_well(&self) -> bool {
-        self.well
-    }
-
-    fn after(&mut self, turn: &Result<RelayOutcome, RelayError>) -> Duration {
-        self.well = turn.is_ok();
-        match turn {
-            Ok(RelayOutcome::Sent(_)) => {
-                *self = Self::default();
-                Duration::ZERO
-            }
-            Ok(RelayOutcome::Idle) => self.idle.next_delay(),
-            Err(_) => self.trouble.next_delay(),
-        }
-    }
-}
-
-type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
-
-/// The span of a sending, and the record's headers: where the span is recorded, `traceparent` names it, so that
-/// whoever consumes the record hangs under it.
-fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers<'row>) {
-    let header = |name: &str| {
-        let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
-        std::str::from_utf8(value).ok()
-    };
-    let from = TraceContext::read(header("traceparent"), header("tracestate"));
-    let run_id = header("ce_subject");
-    let record = Sending { topic, key: row.key.as_deref(), bytes: row.value.len(), id: header("ce_id"), run_id };
-    let span = sending(&record, from.as_ref());
-    let own = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
-    let Some(own) = own else { return (span, Cow::Borrowed(&row.headers)) };
-    let mut headers = row.headers.clone();
-    headers.retain(|(name, _)| name != "traceparent");
-    headers.push(("traceparent".to_owned(), own.traceparent().into_bytes()));
-    (span, Cow::Owned(headers))
-}
-
 fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
     match kind {
         OutboxKind::Lifecycle => &topics.lifecycle,
         OutboxKind::Publication => &topics.publications,
         OutboxKind::DeadLetter => &topics.dead_letters,
         OutboxKind::Lineage => &topics.lineage,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_relay_asks_less_and_less_often_and_one_with_work_never_waits() {
-        let mut pace = Pace::default();
-        let first = pace.after(&Ok(RelayOutcome::Idle));
-        assert!(first <= Duration::from_millis(40), "{first:?}");
-        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&Ok(RelayOutcome::Idle))).collect();
-        assert!(waits.iter().all(|wait| *wait <= IDLE_CAP), "{waits:?}");
-        // Jitter takes up to half.
-        assert!(waits[20..].iter().all(|wait| *wait >= IDLE_CAP / 3), "{waits:?}");
-        assert_eq!(pace.after(&Ok(RelayOutcome::Sent(1))), Duration::ZERO);
-        assert!(pace.after(&Ok(RelayOutcome::Idle)) <= Duration::from_millis(40), "it starts over");
-    }
-
-    #[test]
-    fn a_relay_in_trouble_waits_longer_than_an_idle_one() {
-        let mut pace = Pace::default();
-        let error = || Err(RelayError::Kafka(kafka::Error::Unavailable("away".to_owned())));
-        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&error())).collect();
-        assert!(waits[20..].iter().all(|wait| *wait > IDLE_CAP && *wait <= Duration::from_secs(10)), "{waits:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! Gauges of the ledger: a loop of its own in every worker, beside the work. All workers tell the same.
+//! Gauges of the ledger, set by every worker to the same values.
 //!
-//! Never: ends the worker, or has it called stuck; sets a gauge to what was not read. While the ledger is away the gauges stand, and
-//! `model_factory_ledger_surveyed_timestamp_seconds` tells since when.
+//! Never: ends the worker, or has it called stuck; sets a gauge to what was not read. While the ledger is away the
+//! gauges keep their values, and `model_factory_ledger_surveyed_timestamp_seconds` says since when.
 
 use crate::adapters::ledger::{Error, Ledger};
 use crate::clock::Stopwatch;
@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 const EVERY: Duration = Duration::from_secs(15);
-/// What has ended is counted for at most one part in so many of the time: counting it takes longer with the years.
+/// Counting ended runs takes longer with the years. It may take at most this part of the time: one in so many.
 const SHARE: u32 = 100;
 
 /// Reads until `stopped` turns true.
-pub(super) async fn read(ledger: Ledger, mut stopped: watch::Receiver<bool>) {
+pub(in crate::worker) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool>) {
     let mut since_counted: Option<(Stopwatch, Duration)> = None;
     let mut is_away = false;
     while !*stopped.borrow() {
@@ -31,7 +31,7 @@ pub(super) async fn read(ledger: Ledger, mut stopped: watch::Receiver<bool>) {
         match outcome {
             Ok(()) if std::mem::take(&mut is_away) => info!("the ledger's gauges are read again"),
             Ok(()) => {}
-            // Once: the timestamp tells the rest.
+            // One line is enough: the timestamp shows the rest.
             Err(_) if is_away => {}
             Err(error) => {
                 is_away = true;

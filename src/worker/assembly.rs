@@ -1,0 +1,184 @@
+//! Checks what the configuration names, opens it, and spawns the loops.
+
+use super::drain::Loops;
+use super::http::{self, AtHand, Figures};
+use super::intake::{Intake, Screening};
+use super::liveness::Watchdog;
+use super::maintenance::{Maintenance, run_gauges};
+use super::registry::RegistryListener;
+use super::relay::Relay;
+use super::runner::Runner;
+use crate::adapters::authority::Policy;
+use crate::adapters::dataset::Inputs;
+use crate::adapters::evidence::EvidenceStore;
+use crate::adapters::kafka::{BrokerProbe, Inbox, Lag, Topics};
+use crate::adapters::ledger::{ConfirmedBy, Ledger};
+use crate::config::Config;
+use crate::domain::contract::OwnershipBoundaries;
+use crate::telemetry::metrics::{self, Page, Partition};
+use crate::training::Footprint;
+use crate::worker::http::console::Console;
+use anyhow::Context as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// A worker that is being put together.
+pub(super) struct Assembly {
+    pub(super) name: String,
+    pub(super) ledger: Ledger,
+    pub(super) loops: Loops,
+    config: Config,
+    boundaries: OwnershipBoundaries,
+    policy: Option<Policy>,
+    watchdog: Watchdog,
+    at_hand: AtHand,
+    figures: Figures,
+    /// The runner's store, where there is a runner.
+    store: Option<EvidenceStore>,
+}
+
+impl Assembly {
+    /// Fails where Postgres or Kafka cannot be reached, or lack a table or a topic that the worker needs.
+    pub(super) async fn check(config: Config, name: String) -> anyhow::Result<Self> {
+        let boundaries = config.ownership_boundaries()?;
+        config.kafka.check()?;
+        config.kafka.security.warnings().into_iter().for_each(|warning| warn!("{warning}"));
+        let policy = config.policy()?;
+        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        let ledger = ledger.publishing(&config.publish).telling(&config.lineage, config.kafka.max_value_bytes);
+        let needed = config.kafka.topics.needed(listens_to_registry(&config), config.lineage.enabled);
+        ledger.check_schema().await.context("the database is not ready")?;
+        Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
+        let watchdog = Watchdog::new(Duration::from_secs(u64::from(config.worker.stall_seconds.get())));
+        let mut at_hand = AtHand::default();
+        at_hand.need("database", {
+            let ledger = ledger.clone();
+            move || {
+                let ledger = ledger.clone();
+                async move { ledger.ping().await.map_err(|error| error.to_string()) }
+            }
+        });
+        at_hand.need("broker", {
+            let broker = BrokerProbe::open(&config.kafka)?;
+            move || {
+                let broker = broker.clone();
+                async move { broker.check().await.map_err(|error| error.to_string()) }
+            }
+        });
+        let (loops, figures) = (Loops::new(), Figures::default());
+        Ok(Self { name, ledger, loops, config, boundaries, policy, watchdog, at_hand, figures, store: None })
+    }
+
+    pub(super) async fn spawn_intake(&mut self) -> anyhow::Result<()> {
+        let inbox = Inbox::subscribe(&self.config.kafka).await?;
+        self.show_lag(inbox.lag());
+        let inputs = Inputs::open(&self.config.inputs)?;
+        if let Some(policy) = &self.policy {
+            info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy");
+        } else {
+            info!("everybody may ask for everything ([authority] policy is not set)");
+        }
+        let screening = Screening::new(&inputs, self.policy.clone());
+        let intake = Intake::new(inbox, self.ledger.clone(), screening, self.name.clone());
+        let intake = intake.watched(self.watchdog.of("intake"));
+        let stopped = self.loops.stop();
+        self.loops.spawn("intake", async move { Ok(intake.run(stopped).await?) });
+        Ok(())
+    }
+
+    /// Spawns every slot, and maintenance beside them.
+    pub(super) async fn spawn_runner(&mut self) -> anyhow::Result<()> {
+        let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
+        let runner = Arc::new(runner);
+        self.store = Some(runner.store.clone());
+        self.at_hand.need("store", {
+            let store = runner.store.clone();
+            move || {
+                let store = store.clone();
+                async move { store.check().await.map_err(|error| error.to_string()) }
+            }
+        });
+        self.figures.look(measure_trainers);
+        let slots = self.config.worker.slots.max(1);
+        metrics::SLOTS.set((), slots.into());
+        for slot in 1..=slots {
+            let (runner, heartbeat) = (Arc::clone(&runner), self.watchdog.of(format!("runner {slot}")));
+            let (stopped, give_back) = (self.loops.stop(), self.loops.give_back());
+            self.loops.spawn("runner", async move {
+                runner.run(stopped, &give_back, &heartbeat).await;
+                Ok(())
+            });
+        }
+        let maintenance = Maintenance::new(self.ledger.clone(), runner.store.clone(), self.name.clone());
+        let maintenance = maintenance.watched(self.watchdog.of("maintenance"));
+        let stopped = self.loops.stop();
+        self.loops.spawn("maintenance", async move {
+            maintenance.run(stopped).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Spawns the relay, and the listener where publications are confirmed by the registry.
+    pub(super) async fn spawn_relay(&mut self) -> anyhow::Result<()> {
+        let relay = Relay::new(&self.config.kafka, self.ledger.clone(), self.boundaries.clone(), self.name.clone())?;
+        let relay = relay.watched(self.watchdog.of("relay"));
+        let stopped = self.loops.stop_relay();
+        self.loops.spawn("relay", async move { Ok(relay.run(stopped).await?) });
+        if listens_to_registry(&self.config) {
+            let inbox = Inbox::subscribe_to_registry(&self.config.kafka).await?;
+            self.show_lag(inbox.lag());
+            let listener = RegistryListener::new(inbox, self.ledger.clone(), self.name.clone());
+            let listener = listener.watched(self.watchdog.of("registry"));
+            let stopped = self.loops.stop();
+            self.loops.spawn("registry", async move { Ok(listener.run(stopped).await?) });
+        }
+        Ok(())
+    }
+
+    pub(super) fn spawn_gauges(&mut self) -> anyhow::Result<()> {
+        let (ledger, stopped) = (self.ledger.for_gauges()?, self.loops.stop_relay());
+        self.loops.spawn("gauges", async move {
+            run_gauges(ledger, stopped).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    pub(super) async fn serve_http(&self, page: Page, ended: watch::Receiver<bool>) -> anyhow::Result<http::Server> {
+        let health = http::Health {
+            at_hand: self.at_hand.clone(),
+            watchdog: self.watchdog.clone(),
+            draining: self.loops.stop(),
+            figures: self.figures.clone(),
+        };
+        // A worker that does not run shows what others left.
+        let store = match &self.store {
+            Some(store) => Ok(store.clone()),
+            None => EvidenceStore::open(&self.config.evidence).map_err(|error| error.to_string()),
+        };
+        let console = Console::new(&self.ledger, store, health.clone(), self.name.clone())?;
+        http::serve(self.config.worker.http, page, health, console.router(), ended).await
+    }
+
+    /// Shows the lag of the partitions that a consumer still holds when somebody asks.
+    fn show_lag(&mut self, lag: Lag) {
+        self.figures.look_anew(move || {
+            for (topic, partition, records) in lag.known() {
+                metrics::CONSUMER_LAG.show(Partition { topic, partition }, records as f64);
+            }
+        });
+    }
+}
+
+fn listens_to_registry(config: &Config) -> bool {
+    config.publish.confirm == ConfirmedBy::Registry
+}
+
+fn measure_trainers() {
+    let footprint = Footprint::of_children();
+    metrics::TRAINER_MEMORY.set((), footprint.resident_bytes as f64);
+    metrics::TRAINER_CPU.reached((), footprint.cpu_seconds);
+}

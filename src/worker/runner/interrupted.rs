@@ -1,0 +1,49 @@
+//! Why an attempt ended before its verdict.
+
+use crate::adapters::ledger;
+use crate::domain::run::{Failure, FailureCode};
+use crate::failpoints::Injected;
+use crate::telemetry;
+
+pub(super) enum Interrupted {
+    Failed(Failure),
+    /// Another worker may have claimed the run.
+    Lost,
+    /// The worker shuts down; the attempt is not counted.
+    HandBack,
+    /// A requester or an operator stops the run.
+    Cancelled,
+    Ledger(ledger::Error),
+}
+
+impl Interrupted {
+    /// Records the reason in the span of the work in hand.
+    pub(super) fn record(&self) {
+        match self {
+            Self::Failed(failure) => telemetry::fail(failure.code.as_str()),
+            Self::Lost => telemetry::fail(FailureCode::LeaseExpired.as_str()),
+            Self::Cancelled => telemetry::fail(FailureCode::Cancelled.as_str()),
+            Self::Ledger(_) => telemetry::fail("ledger_unavailable"),
+            // Nothing went wrong: another attempt goes on.
+            Self::HandBack => telemetry::note("run.handed_back", true),
+        }
+    }
+}
+
+impl From<Failure> for Interrupted {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Injected> for Interrupted {
+    fn from(injected: Injected) -> Self {
+        Self::Failed(Failure::new(FailureCode::EvidenceUnresolved, injected.to_string()))
+    }
+}
+
+impl From<ledger::Error> for Interrupted {
+    fn from(error: ledger::Error) -> Self {
+        Self::Ledger(error)
+    }
+}

@@ -1,0 +1,216 @@
+//! Renews every lease of a worker by one statement, from a thread with a runtime and a database connection of its own.
+//!
+//! Guarantees: an attempt is told to stop before another worker may claim its run. Never: drops a database future;
+//! renews a lease that was let go.
+
+use crate::adapters::ledger::{Error, Lease, Ledger, Renewal};
+use crate::clock;
+use crate::domain::identity::RunId;
+use crate::telemetry::metrics::{self, NoticedBy, Stale};
+use crate::worker::liveness::Heartbeat;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
+
+/// Whether an attempt may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StopSignal {
+    Go,
+    /// The ledger reports the lease as lost, or it could not be renewed in time.
+    Lost,
+    /// A requester or an operator cancelled the run.
+    Cancelled,
+}
+
+/// Run and fence: no other lease has both.
+type LeaseKey = (RunId, i64);
+
+enum RenewerCommand {
+    Hold { key: LeaseKey, held: HeldLease },
+    LetGo(LeaseKey),
+}
+
+struct HeldLease {
+    /// End of the trust window, by this process's clock.
+    stop_at: Instant,
+    signal: watch::Sender<StopSignal>,
+}
+
+impl HeldLease {
+    fn lose(&self, noticed_by: NoticedBy) {
+        metrics::LEASES_LOST.count(noticed_by);
+        self.signal.send_replace(StopSignal::Lost);
+    }
+}
+
+/// The thread that renews the leases of one worker; it ends when this is dropped.
+pub struct Renewer {
+    commands: mpsc::UnboundedSender<RenewerCommand>,
+}
+
+impl Renewer {
+    /// Starts the thread. It connects to the database when it has the first lease to renew.
+    pub fn start(ledger: &Ledger, worker: String, heartbeat: Heartbeat) -> std::io::Result<Self> {
+        let (commands, received) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ledger = ledger.clone();
+        std::thread::Builder::new().name("heartbeats".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                match ledger.on_one_connection() {
+                    Ok(ledger) => RenewalLoop::new(ledger, worker, heartbeat).run(received).await,
+                    Err(error) => error!(fault = %error, "no heartbeats"),
+                }
+            });
+        })?;
+        Ok(Self { commands })
+    }
+
+    /// Has this lease renewed until it is let go. If the thread is gone, the lease counts as lost at once.
+    pub(super) fn hold(&self, lease: &Lease) -> watch::Receiver<StopSignal> {
+        let (signal, stop) = watch::channel(StopSignal::Go);
+        let held = HeldLease { stop_at: lease.stop_at, signal };
+        let command = RenewerCommand::Hold { key: (lease.run_id.clone(), lease.fence), held };
+        if let Err(mpsc::error::SendError(RenewerCommand::Hold { held, .. })) = self.commands.send(command) {
+            held.signal.send_replace(StopSignal::Lost);
+        }
+        stop
+    }
+
+    pub(super) fn let_go(&self, lease: &Lease) {
+        // A thread that has ended renews nothing either.
+        let _ = self.commands.send(RenewerCommand::LetGo((lease.run_id.clone(), lease.fence)));
+    }
+}
+
+type RenewalReply = Pin<Box<dyn Future<Output = (Vec<LeaseKey>, Result<Vec<Renewal>, Error>)>>>;
+
+struct RenewalLoop {
+    ledger: Ledger,
+    worker: String,
+    held: HashMap<LeaseKey, HeldLease>,
+    /// Leases that were let go since the statement in flight was sent.
+    let_go: Vec<LeaseKey>,
+    next_renewal: Instant,
+    /// The statement in flight, and this process's clock when it was sent.
+    in_flight: Option<(Instant, RenewalReply)>,
+    heartbeat: Heartbeat,
+}
+
+async fn until(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}
+
+impl RenewalLoop {
+    fn new(ledger: Ledger, worker: String, heartbeat: Heartbeat) -> Self {
+        let (held, let_go) = (HashMap::new(), Vec::new());
+        Self { ledger, worker, held, let_go, next_renewal: clock::now(), in_flight: None, heartbeat }
+    }
+
+    /// A third of the lease: two renewals may fail.
+    fn interval(&self) -> Duration {
+        self.ledger.lease_length() / 3
+    }
+
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<RenewerCommand>) {
+        loop {
+            let first_end = self.held.values().map(|held| held.stop_at).min();
+            match first_end {
+                Some(_) => self.heartbeat.may_take(self.interval()),
+                // Without a lease there is nothing to renew.
+                None => self.heartbeat.rests(),
+            }
+            tokio::select! {
+                // Commands first: a lease that was let go is no lost one.
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.apply(command),
+                    None => break,
+                },
+                (keys, reply) = reply(&mut self.in_flight) => self.apply_reply(&keys, reply),
+                // Before the windows are looked at: a worker that slept through its lease hears so from the ledger.
+                () = until(self.next_renewal), if self.in_flight.is_none() && first_end.is_some() => self.send_renewal(),
+                () = until(first_end.unwrap_or_else(clock::now)), if first_end.is_some() => self.close_windows(),
+            }
+        }
+        if let Some((_, reply)) = self.in_flight.take() {
+            // Nobody waits for it any more, but a database future is never dropped.
+            let _ = reply.await;
+        }
+        self.ledger.close().await;
+    }
+
+    fn apply(&mut self, command: RenewerCommand) {
+        match command {
+            RenewerCommand::Hold { key, held } => {
+                let soon = clock::now() + self.interval();
+                self.next_renewal = if self.held.is_empty() { soon } else { self.next_renewal.min(soon) };
+                self.held.insert(key, held);
+            }
+            RenewerCommand::LetGo(key) => {
+                // A lease whose window has closed before stays a lost one.
+                if self.held.remove(&key).is_some() {
+                    self.let_go.push(key);
+                }
+            }
+        }
+    }
+
+    /// Stops the attempts whose trust window is over, whether or not the database answers.
+    fn close_windows(&mut self) {
+        let at = clock::now();
+        for ((run_id, _), held) in self.held.extract_if(|_, held| held.stop_at <= at) {
+            warn!(run.id = %run_id, "the lease could not be renewed in time");
+            held.lose(NoticedBy::OwnClock);
+        }
+    }
+
+    fn send_renewal(&mut self) {
+        let sent_at = clock::now();
+        self.next_renewal = sent_at + self.interval();
+        self.let_go.clear();
+        let keys: Vec<LeaseKey> = self.held.keys().cloned().collect();
+        let (ledger, worker) = (self.ledger.clone(), self.worker.clone());
+        let reply = Box::pin(async move {
+            let reply = ledger.renew(&worker, &keys).await;
+            (keys, reply)
+        });
+        self.in_flight = Some((sent_at, reply));
+    }
+
+    fn apply_reply(&mut self, keys: &[LeaseKey], reply: Result<Vec<Renewal>, Error>) {
+        let Some((sent_at, _)) = self.in_flight.take() else { return };
+        let renewals = match reply {
+            Ok(renewals) => renewals,
+            Err(error) => {
+                warn!(fault = %error, "a heartbeat failed");
+                self.next_renewal = clock::now() + self.interval() / 4;
+                return;
+            }
+        };
+        for (key, renewal) in keys.iter().zip(renewals) {
+            if renewal == Renewal::Lost {
+                // A lease that was let go in the meantime is not in the ledger either, and nobody lost it.
+                if !self.let_go.contains(key) {
+                    metrics::STALE_WRITES.count(Stale::Heartbeat);
+                }
+                if let Some(held) = self.held.remove(key) {
+                    held.lose(NoticedBy::Ledger);
+                }
+            } else if let Some(held) = self.held.get_mut(key) {
+                held.stop_at = sent_at + self.ledger.lease_length();
+                if renewal == Renewal::CancelRequested {
+                    held.signal.send_replace(StopSignal::Cancelled);
+                }
+            }
+        }
+    }
+}
+
+async fn reply(in_flight: &mut Option<(Instant, RenewalReply)>) -> (Vec<LeaseKey>, Result<Vec<Renewal>, Error>) {
+    match in_flight {
+        Some((_, reply)) => reply.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,87 @@
+//! Opens a runner by the configuration.
+
+use super::lease::Renewer;
+use super::limits::Ceiling;
+use super::progress::ProgressRate;
+use super::shared::Runner;
+use crate::adapters::dataset::Inputs;
+use crate::adapters::evidence::EvidenceStore;
+use crate::adapters::ledger::Ledger;
+use crate::config::{Config, TrainerSettings};
+use crate::modelling::lineage::Places;
+use crate::training::{self, Enforcement, TrainerCommand};
+use crate::worker::liveness::Watchdog;
+use anyhow::Context as _;
+use tracing::{info, warn};
+
+impl Runner {
+    /// Opens the evidence store and the inputs, and starts the renewer. Fails where the store is not write-once, a
+    /// registered trainer command is missing, or this kernel cannot confine one.
+    pub async fn open(config: &Config, ledger: Ledger, worker: String, watchdog: &Watchdog) -> anyhow::Result<Self> {
+        let store = EvidenceStore::open(&config.evidence)?;
+        store.self_test().await.context("the evidence store is not fit ([evidence])")?;
+        std::fs::create_dir_all(&config.trainer.scratch)
+            .with_context(|| format!("cannot make the scratch folder {}", config.trainer.scratch.display()))?;
+        let threads = match config.trainer.threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            threads => threads,
+        };
+        check_commands(&config.trainer)?;
+        let signing = config.signing_key()?;
+        if let Some(key) = &signing {
+            info!(key = %key.public().hint(), "bundles are signed");
+        } else {
+            warn!("bundles are not signed ([signing] allow_unsigned)");
+        }
+        let inputs = Inputs::open(&config.inputs)?;
+        let lineage = config.lineage.enabled.then(|| Places {
+            root: inputs.root().map(|root| root.display().to_string()),
+            azure_account: config.inputs.azure.account.clone(),
+            evidence: store.url().to_owned(),
+        });
+        Ok(Self {
+            renewer: Renewer::start(&ledger, worker.clone(), watchdog.of("heartbeats"))
+                .context("cannot start the heartbeats")?,
+            ledger,
+            store,
+            inputs,
+            lineage,
+            boundaries: config.ownership_boundaries()?,
+            trainer: TrainerCommand::this_binary()?,
+            commands: config.trainer.commands.clone(),
+            signing,
+            allow_unsigned: config.signing.allow_unsigned,
+            scratch: std::path::absolute(&config.trainer.scratch)?,
+            threads,
+            ceiling: Ceiling {
+                wall_seconds: config.trainer.max_wall_seconds,
+                memory_mib: config.trainer.memory_mib(),
+                cpu_seconds: config.trainer.max_cpu_seconds,
+                file_mib: config.trainer.max_file_mib,
+                processes: config.trainer.max_processes,
+            },
+            progress_rate: ProgressRate::default(),
+            worker,
+        })
+    }
+}
+
+/// Every registered trainer command is there, and this kernel keeps it in its folder.
+fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
+    for (name, registration) in &settings.commands {
+        registration.check(name).map_err(anyhow::Error::msg)?;
+    }
+    if settings.commands.is_empty() {
+        return Ok(());
+    }
+    match training::check_confinement(settings.allow_unconfined).map_err(anyhow::Error::msg)? {
+        Enforcement::Full => {}
+        Enforcement::Files => {
+            warn!("this kernel confines trainer commands to their files, but not what they signal or connect to");
+        }
+        Enforcement::Nothing => {
+            warn!("this kernel cannot confine trainer commands: one that looks for the test labels finds them");
+        }
+    }
+    Ok(())
+}

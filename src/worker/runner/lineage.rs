@@ -26,23 +26,23 @@ impl RunAttempt<'_> {
     /// Emits what was read, with the columns that the child found in the files.
     pub(super) async fn emit_read(&self, resolved: &Resolved, job_dir: &Path) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
-        let account = match read_columns(job_dir).await {
+        let io = match read_columns(job_dir).await {
             ColumnsFile::Columns(columns) => Account::of(&resolved.plan, &columns, places),
             ColumnsFile::TooLarge => Account::without_columns(&resolved.plan, places),
             ColumnsFile::Missing => return Ok(()),
         };
-        self.emit_lineage(Known::Read, account).await
+        self.emit_lineage(Known::Read, io).await
     }
 
-    async fn emit_lineage(&self, known: Known, account: Account) -> Result<(), Interrupted> {
-        match self.runner.ledger.tell_lineage(self.lease, known, account).await? {
+    async fn emit_lineage(&self, known: Known, io: Account) -> Result<(), Interrupted> {
+        match self.runner.ledger.tell_lineage(self.lease, known, io).await? {
             Guarded::Won(_) => Ok(()),
             Guarded::Lost => Err(Interrupted::Lost),
         }
     }
 
     /// What the run read and wrote and how it was judged, for the step of its verdict.
-    pub(super) fn account(
+    pub(super) fn dataset_io(
         &self,
         resolved: &Resolved,
         report: &Reported,
@@ -54,21 +54,21 @@ impl RunAttempt<'_> {
         let rows = report.report.metrics.dataset.test.rows;
         let scores = Written { rows: Some(rows), ..written(&made.scores, "scores", None) };
         let bytes = Some(report.stored.bytes.len() as u64);
-        let mut account = Account::of(&resolved.plan, &[], places)
+        let mut io = Account::of(&resolved.plan, &[], places)
             .judged(&made.scores, rows, &gated.receipt, places)
             .wrote(&scores, places)
             .wrote(&written(&report.stored.at, "eval_report", bytes), places);
         if self.lease.request.intent_kind.trains() {
-            account = account.wrote(&written(&made.model, "model", None), places);
+            io = io.wrote(&written(&made.model, "model", None), places);
         }
         Some(match packed {
-            Some(packed) => with_bundle(account, &self.evidence.folder.bundle_folder(), packed, places),
-            None => account,
+            Some(packed) => with_bundle(io, &self.evidence.folder.bundle_folder(), packed, places),
+            None => io,
         })
     }
 }
 
-fn with_bundle(account: Account, folder: &str, packed: &Packed, places: &Places) -> Account {
+fn with_bundle(io: Account, folder: &str, packed: &Packed, places: &Places) -> Account {
     let bundle = &packed.bundle;
     let signature = packed.signature.iter().map(|file: &BundleArtifact| file.bytes);
     let sizes: Vec<u64> = bundle.files.iter().map(|file| file.bytes.len() as u64).chain(signature).collect();
@@ -81,7 +81,7 @@ fn with_bundle(account: Account, folder: &str, packed: &Packed, places: &Places)
         bytes: Some(sizes.iter().sum()),
         files: sizes.len() as u64,
     };
-    account.wrote(&written, places)
+    io.wrote(&written, places)
 }
 
 fn written<'a>(at: &'a EvidenceRef, role: &'static str, bytes: Option<u64>) -> Written<'a> {

@@ -56,7 +56,7 @@ impl RunAttempt<'_> {
         report: &Reported,
         gated: &Gated,
     ) -> Result<State, Interrupted> {
-        let account = self.account(resolved, report, gated, None);
+        let lineage = self.dataset_io(resolved, report, gated, None);
         let (failed, code) = (gated.failed(), FailureCode::GateFail);
         self.complete(if failed { code.as_str() } else { "PASS" }).await?;
         let mut step = if failed {
@@ -65,7 +65,7 @@ impl RunAttempt<'_> {
             Step::to(Transition::PassGate, EventRefs::default())
         };
         step.refs = self.evidence.refs();
-        step.lineage = account;
+        step.lineage = lineage;
         self.advance(&[step]).await
     }
 

@@ -43,8 +43,8 @@ impl RunAttempt<'_> {
         packed: &Packed,
     ) -> Result<State, Interrupted> {
         self.complete("PASS").await?;
-        let account = self.account(resolved, report, gated, Some(packed));
-        let mut steps = vec![Step { lineage: account, ..Step::to(Transition::PassGate, self.evidence.refs()) }];
+        let lineage = self.dataset_io(resolved, report, gated, Some(packed));
+        let mut steps = vec![Step { lineage, ..Step::to(Transition::PassGate, self.evidence.refs()) }];
         if gated.is_eligible() {
             let (eval_report, gate_receipt) = (&report.stored.at, &gated.stored.at);
             let announcement = Announcement { plan: &resolved.plan, eval_report, gate_receipt, packed };

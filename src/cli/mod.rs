@@ -27,7 +27,7 @@ mod verify;
 mod worker;
 
 use crate::config::Loaded;
-use crate::training::{self, Step};
+use crate::training::{self, ChildStep};
 use crate::version;
 use clap::{Parser, Subcommand};
 use std::io;
@@ -112,7 +112,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         // Before anything is read: these know nothing but their job.
         if let Command::TrainerExec { job_dir, group } = &self.command {
-            return training::exec(job_dir, group.as_deref());
+            return training::exec_command(job_dir, group.as_deref());
         }
         if let Some((step, ChildArgs { job_dir, worker })) = self.child() {
             return crate::training::child::main(step, job_dir, *worker);
@@ -128,14 +128,14 @@ impl Cli {
         }
     }
 
-    fn child(&self) -> Option<(Step, &ChildArgs)> {
+    fn child(&self) -> Option<(ChildStep, &ChildArgs)> {
         match &self.command {
-            Command::TrainerChild(args) => Some((Step::Train, args)),
-            Command::TrainerPrepare(args) => Some((Step::Prepare, args)),
-            Command::TrainerWatch(args) => Some((Step::Command, args)),
-            Command::TrainerMeasure(args) => Some((Step::Measure, args)),
-            Command::TrainerRecheck(args) => Some((Step::Recheck, args)),
-            Command::TrainerScore(args) => Some((Step::Score, args)),
+            Command::TrainerChild(args) => Some((ChildStep::Train, args)),
+            Command::TrainerPrepare(args) => Some((ChildStep::Prepare, args)),
+            Command::TrainerWatch(args) => Some((ChildStep::Command, args)),
+            Command::TrainerMeasure(args) => Some((ChildStep::Measure, args)),
+            Command::TrainerRecheck(args) => Some((ChildStep::Recheck, args)),
+            Command::TrainerScore(args) => Some((ChildStep::Score, args)),
             _ => None,
         }
     }

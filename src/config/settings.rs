@@ -92,7 +92,7 @@ pub struct TrainerSettings {
 impl TrainerSettings {
     /// Memory that a trainer may take: `max_memory_mib`, or the machine's memory where that is less.
     pub fn memory_mib(&self) -> u32 {
-        self.max_memory_mib.min(training::memory_at_hand_mib().unwrap_or(u32::MAX))
+        self.max_memory_mib.min(training::available_memory_mib().unwrap_or(u32::MAX))
     }
 }
 

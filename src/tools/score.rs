@@ -9,7 +9,9 @@ use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{IdColumn, ModelFormat};
 use crate::tools::verify::{self, BrokenLink, Expected, Verified};
-use crate::training::{self, Exit, Job, MODEL_FILE, Progress, SCORES_FILE, Scored, ScoringJob, Step, TrainerCommand};
+use crate::training::{
+    self, ChildJob, ChildProgress, ChildStep, Exit, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, TrainerCommand,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +54,7 @@ pub struct Scoring {
     pub model_sha256: Digest,
     /// What there was to score.
     #[serde(flatten)]
-    pub scored: Scored,
+    pub scored: ScoringResult,
     /// Where the scores are: columns `row_id` and `score`.
     pub out: PathBuf,
 }
@@ -101,7 +103,7 @@ impl Scorer {
         &self,
         order: &ScoreOrder,
         stop: impl Future<Output = ()>,
-        on_progress: impl FnMut(Progress),
+        on_progress: impl FnMut(ChildProgress),
     ) -> Result<Scoring, Refusal> {
         let out = std::path::absolute(&order.out).map_err(Refusal::unusable(&order.out))?;
         let file = rows_at(&order.file)?;
@@ -123,14 +125,14 @@ impl Scorer {
         let work = work.map_err(Refusal::unusable(folder))?;
         let (run_id, bundle_id) = (verified.plan.run_id.clone(), verified.bundle_id);
         let model_sha256 = self.prepare(&work, verified, order, file)?;
-        let command = self.trainer.to(Step::Score);
+        let command = self.trainer.to(ChildStep::Score);
         let ended = training::run(&command, work.path(), &self.limits, stop, on_progress).await;
         match ended.map_err(broken)? {
             Exit::Finished => {}
             Exit::Failed(failure) => return Err(failure.into()),
             Exit::Stopped => return Err(Refusal::Stopped),
         }
-        let scored = fs::read(work.path().join(Scored::FILE)).map_err(broken)?;
+        let scored = fs::read(work.path().join(ScoringResult::FILE)).map_err(broken)?;
         let scored = serde_json::from_slice(&scored).map_err(broken)?;
         put(work.path().join(SCORES_FILE), &out, order)?;
         Ok(Scoring { run_id, bundle_id, model_sha256, scored, out })
@@ -162,7 +164,7 @@ impl Scorer {
             fs::write(&path, bytes).map_err(Refusal::unusable(&path))
         };
         write(MODEL_FILE, &model)?;
-        write(Job::FILE, &document_bytes(&job))?;
+        write(ChildJob::FILE, &document_bytes(&job))?;
         Ok(model_sha256)
     }
 }

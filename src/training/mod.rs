@@ -1,40 +1,20 @@
-//! The trainer's child processes: job directory, limits, progress, kill; the built-in booster, and commands
-//! that operators register, behind the same contract.
+//! Both ends of the pipe to the trainer's child processes: what they say to each other, how the worker supervises them,
+//! what confines them, and what they do; the built-in booster, and commands that operators register.
 //!
-//! Guarantees: the child has no credentials, dies with its worker and at its limits; the same plan and
-//! rows give the same model bytes on any number of threads. Never: lets a crash of the child become a
-//! crash of the worker.
-
-pub mod child;
+//! Guarantees: a child has no credentials, dies with its worker and at its limits; the same plan and rows give the same
+//! model bytes on any number of threads. Never: lets a crash of the child become a crash of the worker.
 
 mod booster;
-mod command;
-mod confine;
-mod container;
-mod course;
-mod descendants;
-mod footprint;
-mod interchange;
-mod job;
-mod listen;
-mod order;
-mod parity;
-mod pids;
+pub mod child;
+mod protocol;
 mod sandbox;
-mod scoring;
 mod supervise;
-mod watch;
 
-pub use booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels};
-pub use command::{TrainerRegistration, TrainerRegistrations, digest_of};
-pub use confine::{confine, exec};
-pub use container::memory_at_hand_mib;
-pub use course::{model_format, registered, steps};
-pub use footprint::Footprint;
-pub use job::{COLUMNS_FILE, EVALUATION_FILE, Job, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, Progress, SCORES_FILE};
-pub use order::{AcceptedModel, CommandOrder, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
-pub use parity::{check_parity, must_agree, parity_vectors};
-pub use sandbox::{Enforcement, check_confinement, enforcement};
-pub use scoring::{Scored, ScoringJob};
-pub use supervise::{Error, Exit, Step, TrainerCommand, run};
-pub use watch::watch;
+pub use booster::{Fitted, FittingWindow, Matrix, check_parity, fit};
+pub use protocol::{
+    AcceptedModel, COLUMNS_FILE, ChildJob, ChildProgress, ChildStep, CommandSpec, EVALUATION_FILE, JobEnd, JobFiles,
+    JobRows, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, SavedModel, ScoringJob, ScoringResult, TrainerJob,
+    TrainerRegistration, TrainerRegistrations, TrainerResult, model_format, registered, steps,
+};
+pub use sandbox::{Enforcement, check_confinement, enforcement, exec_command};
+pub use supervise::{ChildrenUsage, Error, Exit, TrainerCommand, available_memory_mib, run};

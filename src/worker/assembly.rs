@@ -15,8 +15,8 @@ use crate::adapters::kafka::{BrokerProbe, Inbox, Lag, Topics};
 use crate::adapters::ledger::{ConfirmedBy, Ledger};
 use crate::config::Config;
 use crate::domain::contract::OwnershipBoundaries;
-use crate::telemetry::metrics::{self, Page, Partition};
-use crate::training::Footprint;
+use crate::telemetry::metrics::{self, MetricsPage, Partition};
+use crate::training::ChildrenUsage;
 use crate::worker::http::console::Console;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ impl Assembly {
         Ok(())
     }
 
-    pub(super) async fn serve_http(&self, page: Page, ended: watch::Receiver<bool>) -> anyhow::Result<http::Server> {
+    pub(super) async fn serve_http(&self, page: MetricsPage, ended: watch::Receiver<bool>) -> anyhow::Result<http::Server> {
         let health = http::Health {
             at_hand: self.at_hand.clone(),
             watchdog: self.watchdog.clone(),
@@ -178,7 +178,7 @@ fn listens_to_registry(config: &Config) -> bool {
 }
 
 fn measure_trainers() {
-    let footprint = Footprint::of_children();
-    metrics::TRAINER_MEMORY.set((), footprint.resident_bytes as f64);
-    metrics::TRAINER_CPU.reached((), footprint.cpu_seconds);
+    let usage = ChildrenUsage::measure();
+    metrics::TRAINER_MEMORY.set((), usage.resident_bytes as f64);
+    metrics::TRAINER_CPU.set_total((), usage.cpu_seconds);
 }

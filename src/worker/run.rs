@@ -6,7 +6,7 @@ use super::role::Role;
 use super::waker::RuntimeWaker;
 use crate::config::Config;
 use crate::failpoints::failpoint;
-use crate::telemetry::metrics::Page;
+use crate::telemetry::metrics::MetricsPage;
 use crate::version;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub async fn run(
     if let Some(settings) = config.fault.clone() {
         crate::failpoints::arm(settings).map_err(anyhow::Error::msg)?;
     }
-    let page = Page::install()?;
+    let page = MetricsPage::install()?;
     let _waker = RuntimeWaker::start(Handle::current())?;
     let drain_seconds = u64::from(config.worker.drain_seconds);
     let mut assembly = Assembly::check(config, name).await?;

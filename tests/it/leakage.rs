@@ -12,7 +12,7 @@ use model_factory::modelling::{
     Fetched, LeakageReport, PlannedSplit, ResolvedAlgorithm, Sources, TrainPlan, Windows, resolve,
 };
 use model_factory::tools::dev::transactions::{TransactionSpec, write};
-use model_factory::training::{Exit, Job, LEAKAGE_REPORT_FILE, TrainerCommand, run};
+use model_factory::training::{ChildJob, Exit, LEAKAGE_REPORT_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::sync::{Arc, LazyLock};
@@ -99,8 +99,8 @@ async fn found(plan: &TrainPlan, rows: &[&RecordBatch]) -> Vec<(String, u64, Vec
     writer.close().unwrap();
     let mut plan = plan.clone();
     plan.files[0].rows = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-    let job = Job { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
-    std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    let job = ChildJob { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
+    std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
     let exit = run(&command, folder.path(), &plan.limits, std::future::pending(), |_| {}).await.unwrap();
     let report = std::fs::read(folder.path().join(LEAKAGE_REPORT_FILE)).unwrap_or_else(|_| panic!("{exit:?}"));

@@ -6,7 +6,7 @@ use model_factory::domain::contract::{Limits, OwnershipBoundaries, TrainBuildReq
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::FailureCode;
 use model_factory::modelling::{Fetched, Sources, TrainPlan, resolve};
-use model_factory::training::{Exit, Job, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use model_factory::training::{ChildJob, Exit, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -38,8 +38,8 @@ fn plan(training_profile: &str) -> TrainPlan {
 
 fn job(plan: &TrainPlan, file: PathBuf, threads: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let job = Job { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads };
-    std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    let job = ChildJob { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads };
+    std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     folder
 }
 
@@ -184,8 +184,8 @@ async fn a_trainer_that_takes_too_much_memory_says_so() {
     plan.limits.memory_mib = 96;
     plan.files = vec![plan.files[0].clone(); 20];
     let folder = tempfile::tempdir().unwrap();
-    let job = Job { files: vec![parquet(&plan); 20], limits: plan.limits.clone(), plan: plan.clone(), threads: 1 };
-    std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    let job = ChildJob { files: vec![parquet(&plan); 20], limits: plan.limits.clone(), plan: plan.clone(), threads: 1 };
+    std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
     assert_eq!(code(exit), FailureCode::TrainerOutOfMemory);
 }
@@ -198,8 +198,8 @@ async fn rows_that_only_this_worker_has_no_room_for_are_not_the_datas_fault() {
     let given = Limits { memory_mib: 140, ..plan.limits.clone() };
     let folder = tempfile::tempdir().unwrap();
     let with = async |plan: &TrainPlan, limits: &Limits| {
-        let job = Job { files: vec![parquet(plan); 40], limits: limits.clone(), plan: plan.clone(), threads: 1 };
-        std::fs::write(folder.path().join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+        let job = ChildJob { files: vec![parquet(plan); 40], limits: limits.clone(), plan: plan.clone(), threads: 1 };
+        std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
         match train(folder.path(), limits, std::future::pending()).await {
             (Exit::Failed(failure), _) => (failure.code, failure.message),
             (exit, _) => panic!("{exit:?}"),

@@ -4,7 +4,7 @@ use super::committed::{REQUEST, committed_of_member};
 use super::lag::Lag;
 use super::security::BrokerContext;
 use super::settings::StartAt;
-use crate::telemetry::metrics::{self, Change};
+use crate::telemetry::metrics::{self, PartitionChange};
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -99,20 +99,20 @@ impl ConsumerContext for Membership {
         let (change, done) = match change {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.lag.assign(partitions);
-                (Change::Assigned, self.take(consumer, partitions))
+                (PartitionChange::Assigned, self.take(consumer, partitions))
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 self.lag.clear();
-                (Change::Revoked, consumer.unassign())
+                (PartitionChange::Revoked, consumer.unassign())
             }
             _ => {
                 self.lag.clear();
-                (Change::Failed, consumer.unassign())
+                (PartitionChange::Failed, consumer.unassign())
             }
         };
         let count = partitions.count();
         info!(
-            kafka.change = change.as_str(),
+            kafka.change = <&str>::from(change),
             kafka.partitions = count,
             ?partitions,
             "the group shares the partitions anew"

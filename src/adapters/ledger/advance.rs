@@ -8,7 +8,7 @@ use crate::domain::contract::EventReason;
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, Transition};
 use crate::failpoints::failpoint;
-use crate::telemetry::metrics::{self, Stale};
+use crate::telemetry::metrics::{self, StaleWrite};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -20,7 +20,7 @@ impl Ledger {
     /// `RequestPublish` where no request of the run allows publication is left out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Error> {
         let guarded = self.take_steps(lease, steps).await?;
-        count_refused(Stale::Step, guarded);
+        count_refused(StaleWrite::Step, guarded);
         Ok(guarded)
     }
 
@@ -92,7 +92,7 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let Some((mut run, at)) = hold(&mut transaction, held, worker).await? else {
             transaction.rollback().await?;
-            count_refused(Stale::Release, Guarded::Lost);
+            count_refused(StaleWrite::Release, Guarded::Lost);
             return Ok(Guarded::Lost);
         };
         let mut additions = self.additions();
@@ -167,7 +167,7 @@ impl Ledger {
     }
 }
 
-fn count_refused(kind: Stale, guarded: Guarded) {
+fn count_refused(kind: StaleWrite, guarded: Guarded) {
     if guarded == Guarded::Lost {
         metrics::STALE_WRITES.count(kind);
     }

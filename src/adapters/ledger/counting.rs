@@ -4,7 +4,7 @@
 use super::rows::{Additions, TransitionDraft};
 use super::types::Outcome;
 use crate::domain::run::{FailureCode, Transition};
-use crate::telemetry::metrics::{self, Admission, Ended, Requeued};
+use crate::telemetry::metrics::{self, Admission, Requeued, RunEnd};
 
 impl Additions {
     /// Counts the steps of runs.
@@ -12,10 +12,10 @@ impl Additions {
         for step in &self.transitions {
             let code = step.reason.as_ref().map(|reason| reason.code);
             match (step.transition, code) {
-                (Transition::PassGate, _) => metrics::RUNS_ENDED.count(Ended::Passed),
-                (Transition::Publish, _) => metrics::RUNS_ENDED.count(Ended::Published),
+                (Transition::PassGate, _) => metrics::RUNS_ENDED.count(RunEnd::Passed),
+                (Transition::Publish, _) => metrics::RUNS_ENDED.count(RunEnd::Published),
                 (Transition::Fail | Transition::FailGate | Transition::Cancel, Some(code)) => {
-                    metrics::RUNS_ENDED.count(Ended::Failed(code));
+                    metrics::RUNS_ENDED.count(RunEnd::Failed(code));
                 }
                 (Transition::Requeue, code) => metrics::RUNS_REQUEUED.count(Requeued(code)),
                 (Transition::StartPublish, _) => metrics::PUBLISH_RETRIES.count(()),

@@ -8,7 +8,7 @@ use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
 use super::{ConfirmedBy, Error, Ledger};
 use crate::domain::audit_log::{Actor, ActorKind};
 use crate::failpoints::failpoint;
-use crate::telemetry::metrics::{self, Stale};
+use crate::telemetry::metrics::{self, StaleWrite};
 
 use crate::domain::run::{State, Transition};
 use chrono::TimeDelta;
@@ -106,7 +106,7 @@ impl Ledger {
         additions.commit(transaction, relay, Some("mark.committed")).await?;
         let told = told.into_iter().map(|delay| (OutboxKind::Lineage, delay));
         let marked: Vec<_> = marked.into_iter().chain(told).collect();
-        metrics::STALE_WRITES.add(Stale::MarkSent, (sent.len() - marked.len()) as u64);
+        metrics::STALE_WRITES.add(StaleWrite::MarkSent, (sent.len() - marked.len()) as u64);
         for (kind, delay) in &marked {
             metrics::EVENTS_SENT.count(kind.counted());
             metrics::RELAY_DELAY.observe((), *delay);

@@ -1,10 +1,10 @@
-//! Every metric of a worker. The first text is its help, the last what is seen of it where all is well.
+//! Every metric of a worker: first its help, then its type, labels, name and unit, last what is normal.
 
+use super::instrument::{Counter, Described, Gauge, Histogram, Instrument, TransientGauge};
 use super::labels::{
-    Admission, BuildInfo, Change, Ended, Heard, Loop, Need, NoticedBy, OutboxSort, Partition, Requeued, Stage,
-    StageEnd, Stale,
+    Admission, BuildInfo, Heard, LoopLabel, NeedLabel, NoticedBy, OutboxSort, Partition, PartitionChange, Requeued,
+    RunEnd, Stage, StageEnd, StaleWrite,
 };
-use super::metric::{Counter, Described, Gauge, Histogram, Metric, Passing};
 use crate::domain::run::{FailureCode, State};
 
 macro_rules! catalogue {
@@ -13,10 +13,10 @@ macro_rules! catalogue {
     })+) => {
         $($(
             #[doc = $help]
-            pub static $constant: Metric<$kind, $labels> = Metric::new($name, $unit, $help, $normal);
+            pub static $constant: Instrument<$kind, $labels> = Instrument::new($name, $unit, $help, $normal);
         )+)+
 
-        /// All of them, by subject.
+        /// Every metric, by subject.
         pub static CATALOGUE: &[(&str, &[&dyn Described])] = &[$(($subject, &[$(&$constant),+])),+];
     };
 }
@@ -31,11 +31,11 @@ catalogue! {
         DEAD_LETTERS: Counter, FailureCode = "model_factory_dead_letters_total" in "records",
             "Rare. Each stands for a requester who has to change something; `QUOTA_EXCEEDED` in bursts.";
         /// Records of a partition that this worker holds and has not settled yet
-        CONSUMER_LAG: Passing, Partition = "model_factory_consumer_lag" in "records",
+        CONSUMER_LAG: TransientGauge, Partition = "model_factory_consumer_lag" in "records",
             "Near 0; some thousands for seconds after a burst. As the client library knows it, at most 15 seconds old; \
              missing until it knows, and once the partition is another's.";
         /// Changes of this worker's partitions: a rebalance revokes and assigns; it follows a change of members
-        REBALANCES: Counter, Change = "model_factory_rebalances_total" in "changes",
+        REBALANCES: Counter, PartitionChange = "model_factory_rebalances_total" in "changes",
             "One `assigned` at the start, two changes for each worker that comes or goes. `failed` stays 0.";
     }
     "Runs" {
@@ -53,7 +53,7 @@ catalogue! {
         QUEUE_WAIT: Histogram, () = "model_factory_queue_wait_seconds" in "seconds",
             "Below a second with a free runner; the length of the queue otherwise.";
         /// Runs that this worker brought to PASS, FAIL or PUBLISHED; a published one counts at PASS and at PUBLISHED
-        RUNS_ENDED: Counter, Ended = "model_factory_runs_ended_total" in "runs",
+        RUNS_ENDED: Counter, RunEnd = "model_factory_runs_ended_total" in "runs",
             "Grows with the work. `GATE_FAIL` is a verdict, not a fault; `ATTEMPTS_EXHAUSTED` and codes of evidence ask for \
              an operator.";
         /// Runs that this worker put back into the queue, by why; `none` where it gave one back to shut down
@@ -102,7 +102,7 @@ catalogue! {
             "0, or one for each run whose lease expired or was taken away by `runs requeue`. `own_clock` grows while the \
              database is away.";
         /// Writes that the ledger refused because the lease was lost
-        STALE_WRITES: Counter, Stale = "model_factory_stale_writes_refused_total" in "writes",
+        STALE_WRITES: Counter, StaleWrite = "model_factory_stale_writes_refused_total" in "writes",
             "0. Others go with a worker that slept or was cut off: the fence held.";
         /// Refusals between a Kafka broker and this worker that waiting does not mend
         KAFKA_DENIALS: Counter, () = "model_factory_kafka_denials_total" in "refusals",
@@ -117,10 +117,10 @@ catalogue! {
         BUILD_INFO: Gauge, BuildInfo = "model_factory_build_info" in "builds",
             "1.";
         /// 1 where what the worker needs answers, 0 where not, as /readyz says
-        READY: Gauge, Need = "model_factory_ready" in "yes or no",
+        READY: Gauge, NeedLabel = "model_factory_ready" in "yes or no",
             "1.";
         /// 1 while a loop has not turned in time, as /livez says
-        LOOP_LATE: Gauge, Loop = "model_factory_loop_late" in "yes or no",
+        LOOP_LATE: Gauge, LoopLabel = "model_factory_loop_late" in "yes or no",
             "0.";
         /// 1 once the worker takes no new work
         DRAINING: Gauge, () = "model_factory_draining" in "yes or no",

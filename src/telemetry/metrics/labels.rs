@@ -1,230 +1,170 @@
-//! Labels and their values: closed sets, or names and numbers of the operator's configuration.
+//! Every label and its values. The documentation of a variant is its meaning in `docs/metrics.md`.
 
+use super::label_set::{ClosedLabel, LabelSet, Legend, Values};
 use crate::domain::run::{FailureCode, State};
 use crate::version;
 use metrics::Label;
+use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-/// The labels of a metric.
-pub trait Labels: Sized {
-    /// Their names and values, for whoever reads.
-    fn legend() -> Vec<Legend>;
-    /// Every combination that may come; none where the configuration decides.
-    fn all() -> Vec<Self>;
-    /// As the recorder takes them.
-    fn pairs(self) -> Vec<Label>;
+/// What became of a record of the request topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Admission {
+    /// a new meaning: a run was made
+    Admitted,
+    /// the same request again
+    DuplicateRequest,
+    /// another request of the same meaning: it joined the run
+    DuplicateRun,
+    /// the id of an earlier request with other content: dead letter
+    Conflict,
+    /// a bad message: dead letter
+    Rejected,
+    /// a command that was carried out
+    CommandApplied,
+    /// a command that could not be: dead letter
+    CommandRejected,
 }
 
-/// A label and its values.
-#[derive(Debug, Clone)]
-pub struct Legend {
-    /// Its name.
-    pub name: &'static str,
-    /// Its values.
-    pub values: Values,
+impl ClosedLabel for Admission {
+    const NAME: &'static str = "outcome";
 }
 
-/// The values of a label.
-#[derive(Debug, Clone)]
-pub enum Values {
-    /// These, each with what it means.
-    Closed(Vec<(&'static str, &'static str)>),
-    /// Failure codes; in some places also these.
-    Codes(&'static [&'static str]),
-    /// As many as this says.
-    Bounded(&'static str),
+/// A stage of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Stage {
+    /// read the documents, make the plan
+    Resolve,
+    /// fetch the data, fit and measure in a child process, keep what it left
+    Train,
+    /// write the evaluation report
+    Evaluate,
+    /// hold the report against the thresholds; a verdict against the model is `done` too
+    Gate,
+    /// pack and sign
+    Bundle,
+    /// put the announcement into the outbox; publish-only attempts too, which verify the bundle first
+    Publish,
 }
 
-impl Labels for () {
-    fn legend() -> Vec<Legend> {
-        Vec::new()
-    }
-
-    fn all() -> Vec<Self> {
-        vec![()]
-    }
-
-    fn pairs(self) -> Vec<Label> {
-        Vec::new()
-    }
+impl ClosedLabel for Stage {
+    const NAME: &'static str = "stage";
 }
 
-impl<A: Labels + Clone, B: Labels> Labels for (A, B) {
-    fn legend() -> Vec<Legend> {
-        [A::legend(), B::legend()].concat()
-    }
-
-    fn all() -> Vec<Self> {
-        A::all().into_iter().flat_map(|a| B::all().into_iter().map(move |b| (a.clone(), b))).collect()
-    }
-
-    fn pairs(self) -> Vec<Label> {
-        [self.0.pairs(), self.1.pairs()].concat()
-    }
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum StageEnd {
+    /// it was carried out
+    Done,
+    /// an earlier attempt had done it: found and verified
+    Reused,
+    /// it failed, and the attempt with it
+    Failed,
+    /// lease lost, cancelled, worker shutting down, or ledger away
+    Stopped,
 }
 
-/// A label with a closed set of values.
-macro_rules! label {
-    ($(#[doc = $doc:literal])+ $type:ident as $name:literal {
-        $(#[doc = $meaning:literal] $variant:ident = $value:literal,)+
-    }) => {
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $type {
-            $(#[doc = $meaning] $variant,)+
-        }
-
-        impl $type {
-            /// Its value on the page.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $value,)+
-                }
-            }
-        }
-
-        impl Labels for $type {
-            fn legend() -> Vec<Legend> {
-                vec![Legend { name: $name, values: Values::Closed(vec![$(($value, $meaning.trim_ascii()),)+]) }]
-            }
-
-            fn all() -> Vec<Self> {
-                vec![$(Self::$variant,)+]
-            }
-
-            fn pairs(self) -> Vec<Label> {
-                vec![Label::from_static_parts($name, self.as_str())]
-            }
-        }
-    };
+impl ClosedLabel for StageEnd {
+    const NAME: &'static str = "outcome";
 }
 
-label! {
-    /// What became of a record of the request topic.
-    Admission as "outcome" {
-        /// a new meaning: a run was made
-        Admitted = "admitted",
-        /// the same request again
-        DuplicateRequest = "duplicate_request",
-        /// another request of the same meaning: it joined the run
-        DuplicateRun = "duplicate_run",
-        /// the id of an earlier request with other content: dead letter
-        Conflict = "conflict",
-        /// a bad message: dead letter
-        Rejected = "rejected",
-        /// a command that was carried out
-        CommandApplied = "command_applied",
-        /// a command that could not be: dead letter
-        CommandRejected = "command_rejected",
-    }
+/// Who saw that a lease was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum NoticedBy {
+    /// the worker's own clock: it could not renew in time
+    OwnClock,
+    /// the ledger, when it was asked to renew
+    Ledger,
 }
 
-label! {
-    /// A stage of a run.
-    Stage as "stage" {
-        /// read the documents, make the plan
-        Resolve = "resolve",
-        /// fetch the data, fit and measure in a child process, keep what it left
-        Train = "train",
-        /// write the evaluation report
-        Evaluate = "evaluate",
-        /// hold the report against the thresholds; a verdict against the model is `done` too
-        Gate = "gate",
-        /// pack and sign
-        Bundle = "bundle",
-        /// put the announcement into the outbox; publish-only attempts too, which verify the bundle first
-        Publish = "publish",
-    }
+impl ClosedLabel for NoticedBy {
+    const NAME: &'static str = "noticed_by";
 }
 
-label! {
-    /// How a stage ended.
-    StageEnd as "outcome" {
-        /// it was carried out
-        Done = "done",
-        /// an earlier attempt had done it: found and verified
-        Reused = "reused",
-        /// it failed, and the attempt with it
-        Failed = "failed",
-        /// lease lost, cancelled, worker shutting down, or ledger away
-        Stopped = "stopped",
-    }
+/// A write that the ledger refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum StaleWrite {
+    /// steps of a run
+    Step,
+    /// giving a run back
+    Release,
+    /// renewing a lease
+    Heartbeat,
+    /// marking a record of the outbox as sent
+    MarkSent,
 }
 
-label! {
-    /// Who saw that a lease was lost.
-    NoticedBy as "noticed_by" {
-        /// the worker's own clock: it could not renew in time
-        OwnClock = "own_clock",
-        /// the ledger, when it was asked to renew
-        Ledger = "ledger",
-    }
+impl ClosedLabel for StaleWrite {
+    const NAME: &'static str = "kind";
 }
 
-label! {
-    /// A write that the ledger refused.
-    Stale as "kind" {
-        /// steps of a run
-        Step = "step",
-        /// giving a run back
-        Release = "release",
-        /// renewing a lease
-        Heartbeat = "heartbeat",
-        /// marking a record of the outbox as sent
-        MarkSent = "mark_sent",
-    }
+/// What a record of the registry's topic led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Heard {
+    /// the run is PUBLISHED
+    Published,
+    /// confirmed before the announcement was marked as sent
+    Remembered,
+    /// the run waits for an operator
+    Rejected,
+    /// applied before
+    Repeated,
+    /// nobody waits for it any more
+    Late,
+    /// about no bundle of ours
+    Unknown,
+    /// of a type that asks nothing of us
+    Other,
+    /// no event by its schema
+    Malformed,
+    /// the ledger refuses it: a defect, or a row made by hand
+    Refused,
 }
 
-label! {
-    /// What a record of the registry's topic led to.
-    Heard as "outcome" {
-        /// the run is PUBLISHED
-        Published = "published",
-        /// confirmed before the announcement was marked as sent
-        Remembered = "remembered",
-        /// the run waits for an operator
-        Rejected = "rejected",
-        /// applied before
-        Repeated = "repeated",
-        /// nobody waits for it any more
-        Late = "late",
-        /// about no bundle of ours
-        Unknown = "unknown",
-        /// of a type that asks nothing of us
-        Other = "other",
-        /// no event by its schema
-        Malformed = "malformed",
-        /// the ledger refuses it: a defect, or a row made by hand
-        Refused = "refused",
-    }
+impl ClosedLabel for Heard {
+    const NAME: &'static str = "outcome";
 }
 
-label! {
-    /// What happened to the partitions of this worker.
-    Change as "change" {
-        /// it got some
-        Assigned = "assigned",
-        /// it gave up all
-        Revoked = "revoked",
-        /// the group's answer was an error
-        Failed = "failed",
-    }
+/// What happened to the partitions of this worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum PartitionChange {
+    /// it got some
+    Assigned,
+    /// it gave up all
+    Revoked,
+    /// the group's answer was an error
+    Failed,
 }
 
-label! {
-    /// What a record of the outbox is.
-    OutboxSort as "kind" {
-        /// an event about a request or run
-        Lifecycle = "lifecycle",
-        /// the announcement of a bundle
-        Publication = "publication",
-        /// a refused record
-        DeadLetter = "dead_letter",
-        /// an OpenLineage event
-        Lineage = "lineage",
-    }
+impl ClosedLabel for PartitionChange {
+    const NAME: &'static str = "change";
 }
 
-impl Labels for State {
+/// What a record of the outbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OutboxSort {
+    /// an event about a request or run
+    Lifecycle,
+    /// the announcement of a bundle
+    Publication,
+    /// a refused record
+    DeadLetter,
+    /// an OpenLineage event
+    Lineage,
+}
+
+impl ClosedLabel for OutboxSort {
+    const NAME: &'static str = "kind";
+}
+
+impl LabelSet for State {
     fn legend() -> Vec<Legend> {
         let meaning = |state: &State| match state {
             State::Queued => "waits for a worker",
@@ -248,7 +188,7 @@ impl Labels for State {
     }
 }
 
-impl Labels for FailureCode {
+impl LabelSet for FailureCode {
     fn legend() -> Vec<Legend> {
         vec![Legend { name: "reason", values: Values::Codes(&[]) }]
     }
@@ -262,18 +202,15 @@ impl Labels for FailureCode {
     }
 }
 
-/// Where a run came to, and why.
+/// How a run ended, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The gate passed.
+pub enum RunEnd {
     Passed,
-    /// It failed.
     Failed(FailureCode),
-    /// It was published.
     Published,
 }
 
-impl Labels for Ended {
+impl LabelSet for RunEnd {
     fn legend() -> Vec<Legend> {
         let states = vec![("PASS", "the gate passed"), ("FAIL", "it failed"), ("PUBLISHED", "it was published")];
         vec![
@@ -301,7 +238,7 @@ impl Labels for Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requeued(pub Option<FailureCode>);
 
-impl Labels for Requeued {
+impl LabelSet for Requeued {
     fn legend() -> Vec<Legend> {
         vec![Legend { name: "reason", values: Values::Codes(&["none"]) }]
     }
@@ -315,11 +252,11 @@ impl Labels for Requeued {
     }
 }
 
-/// This build.
+/// This build, as [`version`] knows it.
 #[derive(Debug)]
 pub struct BuildInfo;
 
-impl Labels for BuildInfo {
+impl LabelSet for BuildInfo {
     fn legend() -> Vec<Legend> {
         let of = |name, bound| Legend { name, values: Values::Bounded(bound) };
         vec![
@@ -344,11 +281,11 @@ impl Labels for BuildInfo {
     }
 }
 
-/// What a worker needs at hand, by the name that `/readyz` gives it.
+/// What a worker needs, by the name that `/readyz` gives it.
 #[derive(Debug)]
-pub struct Need(pub &'static str);
+pub struct NeedLabel(pub &'static str);
 
-impl Labels for Need {
+impl LabelSet for NeedLabel {
     fn legend() -> Vec<Legend> {
         let values = vec![
             ("database", "the ledger answers"),
@@ -369,9 +306,9 @@ impl Labels for Need {
 
 /// A loop of this process, by the name that `/livez` gives it.
 #[derive(Debug)]
-pub struct Loop(pub String);
+pub struct LoopLabel(pub String);
 
-impl Labels for Loop {
+impl LabelSet for LoopLabel {
     fn legend() -> Vec<Legend> {
         let bound = "`intake`, `runner 1` and so on to the number of slots, `heartbeats`, `maintenance`, `relay`, `registry`: \
                      those of the worker's roles";
@@ -390,13 +327,11 @@ impl Labels for Loop {
 /// A partition that this worker holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Partition {
-    /// Its topic, as configured.
     pub topic: String,
-    /// Its number.
     pub partition: i32,
 }
 
-impl Labels for Partition {
+impl LabelSet for Partition {
     fn legend() -> Vec<Legend> {
         vec![
             Legend { name: "topic", values: Values::Bounded("the request topic, and the registry's where it is read") },

@@ -1,18 +1,20 @@
-//! What a worker counts and measures: each metric is named here once, with its help, its unit and its labels.
+//! What a worker counts and measures: the catalogue names each metric once, with its help, unit and labels.
 //!
 //! Guarantees: a label's values are known when the program is compiled, or follow from the operator's
-//! configuration; what was never counted stands at zero from the start. Never: takes a label from the text of a
-//! request; counts by itself.
+//! configuration; a counter stands at zero from the start. Never: takes a label from the text of a request; counts by
+//! itself.
 
 mod catalogue;
+mod instrument;
+mod label_set;
 mod labels;
-mod metric;
 mod page;
 
 pub use catalogue::*;
+pub use instrument::{Counter, Described, Gauge, Histogram, Instrument, InstrumentKind, TransientGauge};
+pub use label_set::{ClosedLabel, LabelSet, Legend, Values};
 pub use labels::{
-    Admission, BuildInfo, Change, Ended, Heard, Labels, Legend, Loop, Need, NoticedBy, OutboxSort, Partition, Requeued,
-    Stage, StageEnd, Stale, Values,
+    Admission, BuildInfo, Heard, LoopLabel, NeedLabel, NoticedBy, OutboxSort, Partition, PartitionChange, Requeued,
+    RunEnd, Stage, StageEnd, StaleWrite,
 };
-pub use metric::{Counter, Described, Gauge, Histogram, Kind, Metric, Passing};
-pub use page::Page;
+pub use page::MetricsPage;

@@ -1,17 +1,17 @@
 //! The page that Prometheus reads.
 
 use super::catalogue::{BUILD_INFO, CATALOGUE, DRAINING, LEDGER_SURVEYED, SLOTS, SLOTS_BUSY};
+use super::instrument::Described;
 use super::labels::BuildInfo;
-use super::metric::Described;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// From five milliseconds to six hours.
+/// Buckets from five milliseconds to six hours.
 const SECONDS: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
     7_200.0, 21_600.0,
 ];
 const MIB: f64 = 1_048_576.0;
-/// From 16 MiB to 64 GiB.
+/// Buckets from 16 MiB to 64 GiB.
 const BYTES: [f64; 13] = [
     16.0 * MIB,
     32.0 * MIB,
@@ -28,12 +28,12 @@ const BYTES: [f64; 13] = [
     65_536.0 * MIB,
 ];
 
-/// What this process counts, from now on; cheap to clone.
+/// Renders what this process counts; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Page(PrometheusHandle);
+pub struct MetricsPage(PrometheusHandle);
 
-impl Page {
-    /// Starts counting; once a process.
+impl MetricsPage {
+    /// Starts counting; possible once in a process.
     pub fn install() -> Result<Self, BuildError> {
         let mut builder = PrometheusBuilder::new();
         for metric in metrics().filter(|metric| metric.kind() == "histogram") {
@@ -41,7 +41,7 @@ impl Page {
             builder = builder.set_buckets_for_metric(Matcher::Full(metric.name().to_owned()), buckets)?;
         }
         let page = Self(builder.install_recorder()?);
-        metrics().filter(|metric| !metric.passes()).for_each(Described::announce);
+        metrics().filter(|metric| !metric.is_transient()).for_each(Described::register);
         BUILD_INFO.set(BuildInfo, 1.0);
         for gauge in [&DRAINING, &SLOTS, &SLOTS_BUSY, &LEDGER_SURVEYED] {
             gauge.set((), 0.0);
@@ -49,17 +49,17 @@ impl Page {
         Ok(page)
     }
 
-    /// What was counted so far; with what `passing` shows, which is forgotten again.
-    pub fn render(&self, passing: impl FnOnce()) -> String {
+    /// The page now. `show` sets the transient gauges, which the next page does not remember.
+    pub fn render(&self, show: impl FnOnce()) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
-            metrics().filter(|metric| metric.passes()).for_each(Described::announce);
-            passing();
+            metrics().filter(|metric| metric.is_transient()).for_each(Described::register);
+            show();
         });
         self.0.render() + &recorder.handle().render()
     }
 
-    /// Measurements are kept one by one until somebody reads them or this sums them up.
+    /// Sums up the values of histograms, which are kept one by one until this or a page is called.
     pub fn sum_up(&self) {
         self.0.run_upkeep();
     }

@@ -9,7 +9,7 @@ use crate::domain::contract::{OwnershipBoundaries, Reference, TrainBuildRequest}
 use crate::domain::identity::{Digest, document_bytes};
 use crate::modelling::{Fetched, ResolvedAlgorithm, Sources, TrainPlan, resolve, settle, split};
 use crate::tools::dev::wide::{self, WideSpec};
-use crate::training::{self, Exit, FittingWindow, Job, Matrix, TrainerCommand};
+use crate::training::{self, ChildJob, Exit, FittingWindow, Matrix, TrainerCommand};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 use serde_json::json;
@@ -119,8 +119,8 @@ pub async fn training(
 
 /// Seconds of the child from start to end.
 async fn child(plan: &TrainPlan, data: PathBuf, job_dir: &Path, threads: u32) -> Result<f64, BenchError> {
-    let job = Job { plan: plan.clone(), files: vec![data], limits: plan.limits.clone(), threads };
-    std::fs::write(job_dir.join(Job::FILE), document_bytes(&job))?;
+    let job = ChildJob { plan: plan.clone(), files: vec![data], limits: plan.limits.clone(), threads };
+    std::fs::write(job_dir.join(ChildJob::FILE), document_bytes(&job))?;
     let command = TrainerCommand::this_binary()?;
     let since = Stopwatch::start();
     let exit = training::run(&command, job_dir, &plan.limits, std::future::pending(), |_| {}).await.map_err(broken)?;

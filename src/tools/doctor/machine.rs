@@ -63,7 +63,7 @@ fn room(check: &str, free_mib: u64, needed_mib: u64) -> Finding {
 
 fn memory(limit_mib: u32) -> Finding {
     let check = "memory";
-    match training::memory_at_hand_mib() {
+    match training::available_memory_mib() {
         Some(here) if here < limit_mib => {
             let found = format!("{here} MiB for a trainer, less than [trainer] max_memory_mib = {limit_mib}");
             let advice = format!("nothing where profiles ask for at most {here}; else a larger machine or container");

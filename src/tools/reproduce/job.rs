@@ -5,7 +5,7 @@ use super::{Rebuilder, unresolved};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
-use crate::training::{self, EVALUATION_FILE, Exit, Job, LEAKAGE_REPORT_FILE, SCORES_FILE};
+use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, SCORES_FILE};
 use std::path::Path;
 
 /// What the last step left.
@@ -30,12 +30,12 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
         files.push(into);
     }
     if let Some(PlannedChampion { bundle: PinnedBundle { model, .. }, .. }) = &plan.champion {
-        let into = Job::earlier_model(work, EarlierRole::Champion);
+        let into = ChildJob::earlier_model(work, EarlierRole::Champion);
         let reference = parse(&model.reference)?;
         rebuilder.inputs.file(&reference, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
     }
-    let job = Job { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
-    job.lay_out(work, &rebuilder.commands).await?;
+    let job = ChildJob { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
+    job.write(work, &rebuilder.commands).await?;
     for &(step, ..) in training::steps(plan) {
         let ended =
             training::run(&rebuilder.trainer.to(step), work, &plan.limits, std::future::pending(), |_| {}).await;

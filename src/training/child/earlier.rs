@@ -1,18 +1,18 @@
-//! Models of earlier bundles: opened, and given the rows that are measured on in their own terms.
+//! Models of earlier bundles, and the test window encoded as each of them expects.
 
-use super::{broken, decoding};
+use super::job::{broken, decode};
 use crate::domain::contract::Feature;
 use crate::domain::identity::Digest;
 use crate::domain::run::Failure;
 use crate::modelling::{EarlierRole, Encoding, FeatureEffect, PinnedBundle, Table, shap_rows};
-use crate::training::{Fitted, Job, Matrix};
+use crate::training::booster::{Fitted, Matrix};
+use crate::training::protocol::ChildJob;
 use std::fs;
 use std::path::Path;
 
-/// A model with the test window as it reads it.
 pub(super) struct Earlier {
     role: EarlierRole,
-    /// The model's file.
+    /// The model's file, unchanged.
     pub(super) bytes: Vec<u8>,
     fitted: Fitted,
     rows: Matrix,
@@ -20,17 +20,17 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Opens a model. The table's categories must not be encoded yet: a code of this run's says nothing of
-    /// a value that only the model knows.
+    /// Reads a model. The table's categories must not be encoded yet: the codes of this run have none for a value that only
+    /// the model knows.
     pub(super) fn open(
         job_dir: &Path,
         role: EarlierRole,
         pinned: &PinnedBundle,
         table: &Table,
-        given: &[Feature],
+        run_features: &[Feature],
         rows: &[usize],
     ) -> Result<Self, Failure> {
-        let bytes = fs::read(Job::earlier_model(job_dir, role)).map_err(broken)?;
+        let bytes = fs::read(ChildJob::earlier_model(job_dir, role)).map_err(broken)?;
         let found = Digest::of(&bytes);
         if found != pinned.model.sha256 {
             return Err(broken(format!("the {role}'s model was changed in the job: its digest is {found} now")));
@@ -40,27 +40,27 @@ impl Earlier {
             Failure::new(role.unusable(), message)
         };
         let opening = || Fitted::open(&bytes, &pinned.features).map_err(unusable);
-        let (fitted, codes) = decoding(&format!("the {role}'s model"), role.unusable(), opening)?;
-        let encoding = Encoding::new(given, &pinned.features, &codes).map_err(unusable)?;
+        let (fitted, codes) = decode(&format!("the {role}'s model"), role.unusable(), opening)?;
+        let encoding = Encoding::new(run_features, &pinned.features, &codes).map_err(unusable)?;
         let values = encoding.encode(&table.features, rows.iter().copied());
         let rows_as_read = Matrix::unlabelled(&values, rows.len(), &pinned.features)?;
         Ok(Self { role, bytes, fitted, rows: rows_as_read, count: rows.len() })
     }
 
-    /// Trees in the model.
+    /// Number of trees.
     pub(super) fn rounds(&self) -> u32 {
         self.fitted.rounds
     }
 
-    /// Scores of the rows, in their order.
+    /// Scores of the test window, in the order of its rows.
     pub(super) fn scores(&self) -> Result<Vec<f32>, Failure> {
         let rows: Vec<usize> = (0..self.count).collect();
         let what = format!("the {}'s model", self.role);
         let unusable = |failure: Failure| Failure::new(self.role.unusable(), format!("{what}: {}", failure.message));
-        decoding(&what, self.role.unusable(), || self.fitted.score(&self.rows, &rows).map_err(unusable))
+        decode(&what, self.role.unusable(), || self.fitted.score(&self.rows, &rows).map_err(unusable))
     }
 
-    /// What every feature does in the model and to these rows' scores.
+    /// Splits, gain and SHAP values of every feature.
     pub(super) fn effects(&self) -> Result<Vec<FeatureEffect>, Failure> {
         let rows: Vec<usize> = (0..self.count).collect();
         self.fitted.effects(&self.rows, &shap_rows(&rows))

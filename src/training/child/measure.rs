@@ -1,57 +1,61 @@
-//! After a registered command: what it left is foreign, and is checked before it is believed.
+//! The step after a registered command: its model and scores are foreign, and are checked before they are used.
 //!
-//! Labels are read again from the data files, whose digests are checked again: the command could not
-//! reach them, and if it could have, it would show.
+//! Labels are read again from the data files, whose digests are checked again: a command that got out of its sandbox and
+//! changed a file would be found out.
 
-use super::{Assigned, assign, begin, broken, decoding, read, tell, write};
+use super::assign::{Assigned, assign};
+use super::evaluate::evaluate;
+use super::job::{begin, broken, decode, write};
+use super::progress::report;
+use super::rows::read;
 use crate::adapters::dataset::{read_scores, write_scores};
-use crate::domain::contract::{BootstrapSpec, SchemaName, read_json};
+use crate::domain::contract::{SchemaName, read_json};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::metrics::{self, Differences, Measured, Resampling, Scored};
+use crate::modelling::metrics::Measured;
 use crate::modelling::{
     Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityRow, ParityValue, ParityVectors, RowId,
-    RowIds, Table, TrainPlan, slicings,
+    RowIds, Table, TrainPlan,
 };
-use crate::training::{
-    AcceptedModel, CommandOrder, EVALUATION_FILE, Job, SCORES_FILE, SavedModel, TrainerResult, digest_of,
+use crate::training::protocol::{
+    AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, SavedModel, TrainerResult, digest_of,
 };
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Checks model and scores, measures, and puts all of it where the worker takes it from.
+/// Checks model and scores, measures, and writes all of it into the job directory.
 pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let plan = &job.plan;
-    tell("check", 0.0, "looking at what the command left");
+    report("check", 0.0, "looking at what the command left");
     let (format, model) = accept_model(job_dir)?;
     verify_data(&job)?;
     let mut table = read(&job)?;
     let assigned = assign(job_dir, &mut table, plan)?;
     let test = &assigned.assignment.test;
-    let scores = accept_scores(&CommandOrder::work(job_dir), &table, test)?;
+    let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores).map_err(broken)?;
-    tell("evaluate", 0.5, "measuring");
+    report("evaluate", 0.5, "measuring");
     let given = scores;
-    let (measured, champion) = measured(&table, &assigned, &given, &job)?;
+    let (measured, champion) = evaluate(&table, &assigned, &given, &job)?;
     let Measured { scores, confusion, curves, slices } = measured;
     let Assigned { assignment, split, dataset, categories, .. } = assigned;
-    // What is inside the model is the command's business: no trees to count, no effects to read off.
+    // Only the command knows its model: there are no trees to count and no effects of features to compute.
     let (rounds, features) = (None, Vec::new());
     let evaluation = Evaluation { scores, confusion, curves, slices, dataset, split, rounds, features, champion };
-    let parity = returned(&table, &assignment.test, &given, plan, &model, categories);
+    let parity = parity_of_scores(&table, &assignment.test, &given, plan, &model, categories);
     write(job_dir, format.file_name(), &model)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, AcceptedModel::FILE, &document_bytes(&AcceptedModel { format }))?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
-    tell("evaluate", 1.0, "measured");
+    report("evaluate", 1.0, "measured");
     Ok(())
 }
 
-/// Rows of the test window with the scores that the command returned for them. Its model is foreign and is
-/// not run, so no other rows can be scored.
-fn returned(
+/// Parity vectors from rows of the test window and the scores that the command gave them. Its model is foreign and is not
+/// run, so that no other rows can be scored.
+fn parity_of_scores(
     table: &Table,
     rows: &[usize],
     scores: &[f32],
@@ -75,73 +79,35 @@ fn returned(
     ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, vectors)
 }
 
-/// What the profile asks for of these scores of the test window, and how far they are from the champion's
-/// where there is one.
-pub(super) fn measured(
-    table: &Table,
-    assigned: &Assigned,
-    scores: &[f32],
-    job: &Job,
-) -> Result<(Measured, Option<Differences>), Failure> {
-    const DAY: i64 = 86_400_000_000;
-    let (plan, threads, rows) = (&job.plan, job.threads, &assigned.assignment.test);
-    let wide = |scores: &[f32]| -> Vec<f64> { scores.iter().map(|&score| f64::from(score)).collect() };
-    let scores = wide(scores);
-    let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
-    let at = table.event_time.as_deref();
-    let days: Vec<i64> = rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect();
-    let of_rows = |ids: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ids[row]).collect() };
-    // Without time there are no days to look at the best cards of.
-    let cards = table.entities.first().filter(|_| at.is_some()).map(|column| of_rows(&column.ids));
-    let of_test = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
-    let bootstrap = plan.evaluation.bootstrap.as_ref();
-    let cluster = bootstrap.and_then(|spec| spec.cluster.as_ref());
-    let clusters = cluster
-        .and_then(|name| table.entities.iter().find(|column| &column.name == name))
-        .map(|column| of_rows(&column.ids));
-    let clusters = clusters.as_deref();
-    let resampling = bootstrap.map(|spec| Resampling { spec, clusters, seed: plan.seed, threads });
-    let slicings = slicings(table, &plan.features, rows, &plan.evaluation.slices);
-    let measured = metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings);
-    let (Some(champion), Some(compared)) = (&assigned.champion, &plan.champion) else {
-        return Ok((measured, None));
-    };
-    tell("evaluate", 0.9, "comparing with the champion");
-    let theirs = wide(&champion.scores()?);
-    let spec = BootstrapSpec { confidence: compared.confidence, ..bootstrap.cloned().unwrap_or_default() };
-    let resampling = Resampling { spec: &spec, clusters, seed: plan.seed, threads };
-    let differences = metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &resampling);
-    Ok((measured, Some(differences)))
-}
-
-/// The model that `result.json` names, if it is what it is said to be and may be taken.
+/// Reads the model that `result.json` names. It must be of the format that is stated there, and the registration must
+/// allow it.
 fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     const RESULT_CAP: u64 = 64 * 1024;
-    let order = fs::read(job_dir.join(CommandOrder::FILE)).map_err(broken)?;
-    let order: CommandOrder = serde_json::from_slice(&order).map_err(broken)?;
-    let work = CommandOrder::work(job_dir);
-    let result = fs::read(own_file(&work, TrainerResult::FILE, RESULT_CAP)?).map_err(broken)?;
+    let spec = fs::read(job_dir.join(CommandSpec::FILE)).map_err(broken)?;
+    let spec: CommandSpec = serde_json::from_slice(&spec).map_err(broken)?;
+    let work = CommandSpec::work(job_dir);
+    let result = fs::read(regular_file(&work, TrainerResult::FILE, RESULT_CAP)?).map_err(broken)?;
     let result: TrainerResult = read_json(SchemaName::TrainerResult, &result)
         .map_err(|error| broken(format!("the command's result.json: {error}")))?;
     let SavedModel { format, path } = result.model;
-    if format.runs_code() && !order.registration.allow_pickle {
+    if format.runs_code() && !spec.registration.allow_pickle {
         return Err(broken(format!(
             "the command saved its model as {format}, which runs code when it is loaded; its registration does not \
              set allow_pickle"
         )));
     }
-    let bytes = fs::read(own_file(&work, &path, u64::MAX)?).map_err(broken)?;
+    let bytes = fs::read(regular_file(&work, &path, u64::MAX)?).map_err(broken)?;
     format.check(&bytes).map_err(|why| broken(format!("the command's {path} is no {format} model: {why}")))?;
     Ok((format, bytes))
 }
 
-/// The scores of these rows, in their order.
+/// Reads the scores of these rows, in their order. Every row must have exactly one.
 fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>, Failure> {
-    let path = own_file(work, TrainerResult::SCORES, u64::MAX)?;
+    let path = regular_file(work, TrainerResult::SCORES, u64::MAX)?;
     let reading = || read_scores(&path, rows.len());
-    let (ids, given) = decoding("the command's scores.parquet", FailureCode::TrainerFailed, reading)?;
-    let places: HashMap<RowId<'_>, usize> =
-        rows.iter().enumerate().map(|(place, &row)| (table.row_id.show(row), place)).collect();
+    let (ids, given) = decode("the command's scores.parquet", FailureCode::TrainerFailed, reading)?;
+    let positions: HashMap<RowId<'_>, usize> =
+        rows.iter().enumerate().map(|(position, &row)| (table.row_id.show(row), position)).collect();
     let mut scores = vec![f32::NAN; rows.len()];
     let length = match &ids {
         RowIds::Numbers(ids) => ids.len(),
@@ -152,19 +118,20 @@ fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>,
     }
     for (row, score) in given.into_iter().enumerate() {
         let id = ids.show(row);
-        let Some(&place) = places.get(&id) else {
+        let Some(&position) = positions.get(&id) else {
             return Err(broken(format!("the command scored row {id}, which it was not asked for")));
         };
-        if !scores[place].is_nan() {
+        if !scores[position].is_nan() {
             return Err(broken(format!("the command scored row {id} twice")));
         }
-        scores[place] = score;
+        scores[position] = score;
     }
     Ok(scores)
 }
 
-/// A file in the command's folder, if it is one: no link to elsewhere, no pipe, no device.
-fn own_file(work: &Path, name: &str, cap: u64) -> Result<PathBuf, Failure> {
+/// The path of a regular file in the command's folder: an error for links, pipes, devices, and files of more than `cap`
+/// bytes.
+fn regular_file(work: &Path, name: &str, cap: u64) -> Result<PathBuf, Failure> {
     use std::os::unix::fs::MetadataExt as _;
     let refuse = |why: String| broken(format!("the command's {name}: {why}"));
     let mut path = work.to_owned();
@@ -185,7 +152,7 @@ fn own_file(work: &Path, name: &str, cap: u64) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-fn verify_data(job: &Job) -> Result<(), Failure> {
+fn verify_data(job: &ChildJob) -> Result<(), Failure> {
     for (path, pinned) in job.files.iter().zip(&job.plan.files) {
         let found = digest_of(path).map_err(broken)?;
         if found != pinned.sha256 {

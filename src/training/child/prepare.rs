@@ -1,28 +1,29 @@
-//! Before a registered command: what it may know, as files in its folder. LabelColumn of the test window stay out.
+//! The step before a registered command: writes what it may know into its folder. Never: a label of the test window.
 
-use super::columns::describe;
-use super::{Assigned, assign, begin, broken, read, tell, write};
+use super::assign::{Assigned, assign};
+use super::job::{begin, broken, write};
+use super::progress::report;
+use super::rows::{read, write_columns};
 use crate::adapters::dataset::{LabelColumn, write_rows};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::ResolvedAlgorithm;
-use crate::training::{CommandOrder, JobFiles, JobRows, TrainerJob};
+use crate::training::protocol::{CommandSpec, JobFiles, JobRows, TrainerJob};
 use std::path::Path;
 
-/// Reads, checks, and writes rows and job into the work folder.
 pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let plan = &job.plan;
     let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm else {
         return Err(broken("the plan names no registered command"));
     };
-    tell("read", 0.0, "reading the rows");
-    describe(job_dir, &job)?;
+    report("read", 0.0, "reading the rows");
+    write_columns(job_dir, &job)?;
     let mut table = read(&job)?;
-    tell("check", 0.4, "looking for leakage");
+    report("check", 0.4, "looking for leakage");
     let Assigned { assignment, split, categories, .. } = assign(job_dir, &mut table, plan)?;
-    tell("prepare", 0.7, "writing what the command learns from");
-    let work = CommandOrder::work(job_dir);
+    report("prepare", 0.7, "writing what the command learns from");
+    let work = CommandSpec::work(job_dir);
     let rows = |name: &str, rows: &[usize], labels| {
         write_rows(&work.join(name), &table, rows, &plan.features, labels).map_err(broken)
     };
@@ -31,7 +32,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         rows(JobFiles::VALIDATION, &assignment.validation, LabelColumn::Given)?;
     }
     rows(JobFiles::SCORE, &assignment.test, LabelColumn::Withheld)?;
-    let told = TrainerJob {
+    let trainer_job = TrainerJob {
         schema_version: TrainerJob::SCHEMA_VERSION.to_owned(),
         run_id: plan.run_id.clone(),
         parameters: algorithm.parameters.clone(),
@@ -51,7 +52,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         },
         limits: job.limits.clone(),
     };
-    write(&work, TrainerJob::FILE, &document_bytes(&told))?;
-    tell("prepare", 1.0, "ready for the command");
+    write(&work, TrainerJob::FILE, &document_bytes(&trainer_job))?;
+    report("prepare", 1.0, "ready for the command");
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! Everything in one process: the built-in booster.
+//! The step of the built-in booster: everything in one process.
 
-use super::columns::describe;
-use super::measure::measured;
-use super::{Assigned, assign, begin, broken, keep_if_clean, read, tell, write};
+use super::assign::{Assigned, assign, write_leakage_report};
+use super::evaluate::evaluate;
+use super::job::{begin, broken, write};
+use super::progress::report;
+use super::rows::{read, write_columns};
 use crate::adapters::dataset::write_scores;
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
@@ -11,10 +13,10 @@ use crate::modelling::{
     Assignment, BoostParameters, BuiltInAlgorithm, Evaluation, LeakageReport, ParityVectors, ResolvedAlgorithm, Table,
     TrainPlan, canary, shap_rows,
 };
-use crate::training::{self, EVALUATION_FILE, Fitted, FittingWindow, MODEL_FILE, Matrix, SCORES_FILE};
+use crate::training::booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels, parity_vectors};
+use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE};
 use std::path::Path;
 
-/// Reads, checks, fits, scores and measures.
 pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let (plan, threads) = (&job.plan, job.threads);
@@ -24,26 +26,26 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let ResolvedAlgorithm::BuiltIn(algorithm) = &plan.algorithm else {
         return Err(broken("the plan names a registered command, and this step is not for one"));
     };
-    tell("read", 0.0, "reading the rows");
-    describe(job_dir, &job)?;
+    report("read", 0.0, "reading the rows");
+    write_columns(job_dir, &job)?;
     let mut table = read(&job)?;
-    tell("check", 0.2, "looking for leakage");
+    report("check", 0.2, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;
-    let Assigned { assignment, categories, report, .. } = &assigned;
+    let Assigned { assignment, categories, report: leakage, .. } = &assigned;
     let fitting = Fitting { matrix: Matrix::new(&table, &plan.features)?, assignment, algorithm, threads };
-    if let Some(report) = fitting.shuffled(&table, plan, report)? {
-        keep_if_clean(job_dir, &report)?;
+    if let Some(leakage) = fitting.try_shuffled_labels(&table, plan, leakage)? {
+        write_leakage_report(job_dir, &leakage)?;
     }
     let fitted = fitting.fit(plan.seed)?;
     let model = fitted.xgboost_json(&plan.features, categories)?;
     write(job_dir, MODEL_FILE, &model)?;
-    let parity = training::parity_vectors(&plan.run_id, &model, &plan.features)?;
+    let parity = parity_vectors(&plan.run_id, &model, &plan.features)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
-    tell("score", 0.85, "scoring the test window");
+    report("score", 0.85, "scoring the test window");
     let scores = fitted.score(&fitting.matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
-    tell("evaluate", 0.9, "measuring");
-    let (measured, champion) = measured(&table, &assigned, &scores, &job)?;
+    report("evaluate", 0.9, "measuring");
+    let (measured, champion) = evaluate(&table, &assigned, &scores, &job)?;
     let Measured { scores, confusion, curves, slices } = measured;
     let features = fitted.effects(&fitting.matrix, &shap_rows(&assignment.test))?;
     let Assigned { split, dataset, .. } = assigned;
@@ -59,11 +61,11 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         champion,
     };
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
-    tell("evaluate", 1.0, "measured");
+    report("evaluate", 1.0, "measured");
     Ok(())
 }
 
-/// What fits are made of.
+/// The inputs of the fit and of the canary's fit.
 struct Fitting<'a> {
     matrix: Matrix,
     assignment: &'a Assignment,
@@ -72,33 +74,32 @@ struct Fitting<'a> {
 }
 
 impl Fitting<'_> {
-    /// The report with the canary, where the plan asks for one.
-    fn shuffled(
+    /// Fits to shuffled labels where the plan has that canary, and adds what came of it to the leakage report.
+    fn try_shuffled_labels(
         &self,
         table: &Table,
         plan: &TrainPlan,
-        report: &LeakageReport,
+        leakage: &LeakageReport,
     ) -> Result<Option<LeakageReport>, Failure> {
         let Some(rule) = &plan.leakage.shuffled_label_canary else { return Ok(None) };
-        tell("check", 0.25, "fitting to shuffled labels");
+        report("check", 0.25, "fitting to shuffled labels");
         let (train, test) = (&self.assignment.train, &self.assignment.test);
         let parameters =
             BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..self.algorithm.parameters.clone() };
         let rule = canary(table, self.assignment, rule, plan.seed, |labels| {
-            training::fit_to_labels(&self.matrix, train, labels, &parameters, plan.seed, self.threads)?
-                .score(&self.matrix, test)
+            fit_to_labels(&self.matrix, train, labels, &parameters, plan.seed, self.threads)?.score(&self.matrix, test)
         })?;
-        Ok(Some(report.clone().with(rule)))
+        Ok(Some(leakage.clone().with(rule)))
     }
 
     fn fit(&self, seed: u64) -> Result<Fitted, Failure> {
         let parameters = &self.algorithm.parameters;
         let every = (parameters.rounds / 20).max(1);
         let rows = FittingWindow { train: &self.assignment.train, validation: &self.assignment.validation };
-        training::fit(&self.matrix, rows, parameters, seed, self.threads, |done| {
+        fit(&self.matrix, rows, parameters, seed, self.threads, |done| {
             if done % every == 0 {
                 let fraction = 0.3 + 0.55 * f64::from(done) / f64::from(parameters.rounds);
-                tell("fit", fraction, &format!("{done} of {} trees", parameters.rounds));
+                report("fit", fraction, &format!("{done} of {} trees", parameters.rounds));
             }
         })
     }

@@ -11,7 +11,7 @@ mod ready;
 pub use page::Figures;
 pub use ready::AtHand;
 
-use crate::telemetry::metrics::Page;
+use crate::telemetry::metrics::MetricsPage;
 use crate::version;
 use crate::worker::liveness::Watchdog;
 use axum::extract::State;
@@ -62,7 +62,7 @@ impl Server {
 /// everything else by `pages`, until `stopped`.
 pub async fn serve(
     address: SocketAddr,
-    page: Page,
+    page: MetricsPage,
     health: Health,
     pages: Router,
     mut stopped: watch::Receiver<bool>,
@@ -120,7 +120,7 @@ async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
 }
 
 /// Text in the format of Prometheus.
-async fn metrics(State(health): State<Health>, Extension(page): Extension<Page>) -> Response {
+async fn metrics(State(health): State<Health>, Extension(page): Extension<MetricsPage>) -> Response {
     match page::read(page, health).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(panic) => (StatusCode::INTERNAL_SERVER_ERROR, panic.to_string()).into_response(),

@@ -2,7 +2,7 @@
 
 use super::Health;
 use super::process;
-use crate::telemetry::metrics::{self, Loop, Need, Page};
+use crate::telemetry::metrics::{self, LoopLabel, MetricsPage, NeedLabel};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinError;
@@ -32,13 +32,13 @@ impl Figures {
 }
 
 /// The page as it is now.
-pub(super) async fn read(page: Page, health: Health) -> Result<String, JoinError> {
+pub(super) async fn read(page: MetricsPage, health: Health) -> Result<String, JoinError> {
     let missing = health.at_hand.missing().await;
     for need in health.at_hand.names() {
-        metrics::READY.set(Need(need), yes_or_no(!missing.contains_key(need)));
+        metrics::READY.set(NeedLabel(need), yes_or_no(!missing.contains_key(need)));
     }
     for (name, late) in health.watchdog.lateness() {
-        metrics::LOOP_LATE.set(Loop(name), yes_or_no(late));
+        metrics::LOOP_LATE.set(LoopLabel(name), yes_or_no(late));
     }
     metrics::DRAINING.set((), yes_or_no(*health.draining.borrow()));
     let reading = tokio::task::spawn_blocking(move || {
@@ -50,7 +50,7 @@ pub(super) async fn read(page: Page, health: Health) -> Result<String, JoinError
 }
 
 /// Sums measurements up for as long as it is polled.
-pub(super) async fn sum_up(page: Page) {
+pub(super) async fn sum_up(page: MetricsPage) {
     loop {
         tokio::time::sleep(SUM_UP_EVERY).await;
         page.sum_up();

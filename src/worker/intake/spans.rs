@@ -8,7 +8,7 @@ use crate::domain::contract::Message;
 use crate::domain::identity::RunId;
 use crate::domain::run::FailureCode;
 use crate::domain::trace_context::TraceContext;
-use crate::telemetry::{OpenSpan, Received, received};
+use crate::telemetry::{OpenSpan, Received, process_span};
 use tracing::info;
 
 /// Begins the record's span, and gives the context that is the parent of all that follows from the record. If the span
@@ -23,7 +23,7 @@ pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option
         bytes: record.value.len(),
         group,
     };
-    let span = received(&received_record, requester.as_ref());
+    let span = process_span(&received_record, requester.as_ref());
     describe(span.as_ref(), arrival);
     let own = || span.as_ref().and_then(OpenSpan::context);
     let context = if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { requester.or_else(own) };
@@ -39,7 +39,7 @@ fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
         Err(rejection) => rejection.ids.request_id.as_deref(),
     };
     if let Some(id) = id {
-        span.note("messaging.message.id", id.to_owned());
+        span.record_attribute("messaging.message.id", id.to_owned());
     }
 }
 
@@ -58,12 +58,12 @@ pub(super) fn end(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) 
     };
     let run_id = run_id.map(RunId::as_str);
     if let Some(span) = span {
-        span.note("request.outcome", kind);
+        span.record_attribute("request.outcome", kind);
         if let Some(run_id) = run_id {
-            span.note("run.id", run_id.to_owned());
+            span.record_attribute("run.id", run_id.to_owned());
         }
         if let Some(code) = code {
-            span.fail(code);
+            span.record_failure(code);
         }
     }
     let context = span.filter(|span| span.is_recorded()).and_then(OpenSpan::context);

@@ -230,10 +230,10 @@ impl Relay {
         if let Some(span) = span {
             match &sent {
                 Ok((partition, offset)) => {
-                    span.note("messaging.destination.partition.id", partition.to_string());
-                    span.note("messaging.kafka.offset", *offset);
+                    span.record_attribute("messaging.destination.partition.id", partition.to_string());
+                    span.record_attribute("messaging.kafka.offset", *offset);
                 }
-                Err(error) => span.fail(error.kind()),
+                Err(error) => span.record_failure(error.kind()),
             }
         }
         let (partition, offset) = sent?;

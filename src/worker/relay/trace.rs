@@ -2,7 +2,7 @@
 
 use crate::adapters::ledger::OutboxRow;
 use crate::domain::trace_context::TraceContext;
-use crate::telemetry::{OpenSpan, Sending, sending};
+use crate::telemetry::{OpenSpan, Sending, send_span};
 use std::borrow::Cow;
 
 pub(super) type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
@@ -16,7 +16,7 @@ pub(super) fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpa
     let from = TraceContext::read(header("traceparent"), header("tracestate"));
     let run_id = header("ce_subject");
     let record = Sending { topic, key: row.key.as_deref(), bytes: row.value.len(), id: header("ce_id"), run_id };
-    let span = sending(&record, from.as_ref());
+    let span = send_span(&record, from.as_ref());
     let own = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
     let Some(own) = own else { return (span, Cow::Borrowed(&row.headers)) };
     let mut headers = row.headers.clone();

@@ -84,7 +84,7 @@ impl RunAttempt<'_> {
     }
 
     fn settled(&self, state: State) -> RunnerOutcome {
-        telemetry::note("run.state", state.to_string());
+        telemetry::record_attribute("run.state", state.to_string());
         info!(run.state = %state, "settled");
         RunnerOutcome::Settled { run_id: self.lease.run_id.clone(), state }
     }

@@ -20,12 +20,12 @@ impl Interrupted {
     /// Records the reason in the span of the work in hand.
     pub(super) fn record(&self) {
         match self {
-            Self::Failed(failure) => telemetry::fail(failure.code.as_str()),
-            Self::Lost => telemetry::fail(FailureCode::LeaseExpired.as_str()),
-            Self::Cancelled => telemetry::fail(FailureCode::Cancelled.as_str()),
-            Self::Ledger(_) => telemetry::fail("ledger_unavailable"),
+            Self::Failed(failure) => telemetry::record_failure(failure.code.as_str()),
+            Self::Lost => telemetry::record_failure(FailureCode::LeaseExpired.as_str()),
+            Self::Cancelled => telemetry::record_failure(FailureCode::Cancelled.as_str()),
+            Self::Ledger(_) => telemetry::record_failure("ledger_unavailable"),
             // Nothing went wrong: another attempt goes on.
-            Self::HandBack => telemetry::note("run.handed_back", true),
+            Self::HandBack => telemetry::record_attribute("run.handed_back", true),
         }
     }
 }

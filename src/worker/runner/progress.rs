@@ -6,7 +6,7 @@
 use crate::adapters::ledger::{Lease, Ledger};
 use crate::clock;
 use crate::domain::contract::EventProgress;
-use crate::training::Progress;
+use crate::training::ChildProgress;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -42,7 +42,7 @@ pub(super) fn progress_channel() -> (ProgressSender, ProgressReports) {
 }
 
 impl ProgressSender {
-    pub(super) fn report(&self, progress: Progress) {
+    pub(super) fn report(&self, progress: ChildProgress) {
         let percent = (progress.fraction * 100.0).clamp(0.0, 100.0) as u8;
         info!(progress.step, progress.percent = percent, "{}", progress.message);
         self.0.send_replace(Some(EventProgress { step: progress.step, percent, message: progress.message }));

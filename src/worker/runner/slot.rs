@@ -62,7 +62,7 @@ impl Runner {
             run.attempt = i64::from(lease.attempt),
             run.mode = %lease.mode,
         );
-        telemetry::hang(&span, lease.trace.as_ref(), lease.queued);
+        telemetry::set_parent(&span, lease.trace.as_ref(), lease.queued);
         self.attempt(&lease, give_back, heartbeat).instrument(span).await
     }
 

@@ -11,7 +11,7 @@ use model_factory::domain::run::FailureCode;
 use model_factory::modelling::{IdColumn, ParityOrigin, ParityVectors, TrainPlan};
 use model_factory::tools::score::{Refusal, ScoreOrder, Scorer};
 use model_factory::tools::verify::Expected;
-use model_factory::training::{self, Exit, Job, MODEL_FILE, SCORES_FILE, ScoringJob, Step, TrainerCommand};
+use model_factory::training::{self, ChildJob, ChildStep, Exit, MODEL_FILE, SCORES_FILE, ScoringJob, TrainerCommand};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
@@ -332,8 +332,8 @@ async fn a_commands_model_scores_by_the_codes_that_it_was_told_if_it_gives_the_c
             about: BTreeMap::new(),
             limits: Limits::default(),
         };
-        fs::write(work.path().join(Job::FILE), document_bytes(&job)).unwrap();
-        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(Step::Score);
+        fs::write(work.path().join(ChildJob::FILE), document_bytes(&job)).unwrap();
+        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(ChildStep::Score);
         training::run(&command, work.path(), &job.limits, std::future::pending(), |_| {}).await.unwrap()
     };
     // Another library's exponential function, and another function of the trees.

@@ -21,7 +21,7 @@ from the text of a request. Counters stand at 0 for every value from the start.
   `model_factory_ledger_surveyed_timestamp_seconds` tells since when.
 - **The other gauges** are looked at when somebody asks.
 
-This document is written by a test from the catalogue (`src/meter/catalogue.rs`) and the rules in `deploy/prometheus`.
+This document is written by a test from the catalogue (`src/telemetry/metrics/catalogue.rs`) and the rules in `deploy/prometheus`.
 
 ## Every metric
 

@@ -8,7 +8,7 @@ pub use trial::{Trial, write_scores};
 
 use model_factory::domain::run::FailureCode;
 use model_factory::modelling::{Evaluation, ModelFormat};
-use model_factory::training::{AcceptedModel, EVALUATION_FILE, Enforcement, Step, TrainerJob, enforcement};
+use model_factory::training::{AcceptedModel, ChildStep, EVALUATION_FILE, Enforcement, TrainerJob, enforcement};
 use std::fs;
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ async fn a_command_that_is_told_to_stop_is_gone_with_all_that_it_started() {
     let stop = crate::support::eventually("the command's processes", Duration::from_secs(20), || async {
         (trial.processes().len() >= 3).then_some(())
     });
-    let ended = trial.step(Step::Command, stop).await.unwrap_err();
+    let ended = trial.step(ChildStep::Command, stop).await.unwrap_err();
     assert_eq!(ended.code, FailureCode::Cancelled);
     assert!(trial.processes().is_empty(), "{:?}", trial.processes());
 }
@@ -214,7 +214,7 @@ async fn a_program_that_changed_since_the_plan_is_not_started() {
     trial.write_job(&trial.plan());
     let script = &trial.registration.arguments[0];
     fs::write(script, "touch ran").unwrap();
-    let failure = trial.step(Step::Command, std::future::pending()).await.unwrap_err();
+    let failure = trial.step(ChildStep::Command, std::future::pending()).await.unwrap_err();
     assert!(failure.message.contains("has changed since the plan was made"), "{failure:?}");
     assert!(!trial.work().join("ran").exists());
 }

@@ -4,7 +4,7 @@ use super::trial::{Trial, column, write_scores};
 use super::whole::{profile, world_with};
 use crate::support::data;
 use model_factory::domain::run::State;
-use model_factory::training::{Step, TrainerRegistration};
+use model_factory::training::{ChildStep, TrainerRegistration};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 pub async fn give_scores(trial: &Trial, score: impl Fn(usize) -> f64) {
     if !trial.job_dir().exists() {
         trial.write_job(&trial.plan());
-        trial.step(Step::Prepare, std::future::pending()).await.unwrap();
+        trial.step(ChildStep::Prepare, std::future::pending()).await.unwrap();
     }
     let ids = column(&trial.work().join("score.parquet"));
     let scores = (0..ids.len()).map(score).collect();

@@ -6,7 +6,7 @@ use model_factory::domain::contract::{Limits, OwnershipBoundaries, TrainBuildReq
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{Failure, FailureCode};
 use model_factory::modelling::{Fetched, Sources, TrainPlan, resolve};
-use model_factory::training::{CommandOrder, Exit, Job, Step, TrainerCommand, TrainerRegistration, run};
+use model_factory::training::{ChildJob, ChildStep, CommandSpec, Exit, TrainerCommand, TrainerRegistration, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
@@ -59,20 +59,20 @@ impl Trial {
     }
 
     pub fn work(&self) -> PathBuf {
-        CommandOrder::work(&self.job_dir())
+        CommandSpec::work(&self.job_dir())
     }
 
     /// All three steps; the scores that the script may copy are those of `change` on the true ids.
     pub async fn run(&self, change: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>)) -> Result<(), Failure> {
         let plan = self.plan();
         self.write_job(&plan);
-        self.step(Step::Prepare, std::future::pending()).await?;
+        self.step(ChildStep::Prepare, std::future::pending()).await?;
         let mut ids = column(&self.work().join("score.parquet"));
         let mut scores = (0..ids.len()).map(|row| (row % 100) as f64 / 100.0).collect();
         change(&mut ids, &mut scores);
         write_scores(&self.folder.path().join("given/scores.parquet"), ids, scores);
-        self.step(Step::Command, std::future::pending()).await?;
-        self.step(Step::Measure, std::future::pending()).await
+        self.step(ChildStep::Command, std::future::pending()).await?;
+        self.step(ChildStep::Measure, std::future::pending()).await
     }
 
     /// The failure that the script must end in.
@@ -82,10 +82,10 @@ impl Trial {
         (failure.code, failure.message)
     }
 
-    pub async fn step(&self, step: Step, until: impl Future<Output = ()>) -> Result<(), Failure> {
+    pub async fn step(&self, step: ChildStep, until: impl Future<Output = ()>) -> Result<(), Failure> {
         let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(step);
         let ample = Limits::default();
-        let limits = if step == Step::Command { &self.limits } else { &ample };
+        let limits = if step == ChildStep::Command { &self.limits } else { &ample };
         match run(&command, &self.job_dir(), limits, until, |_| {}).await.unwrap() {
             Exit::Finished => Ok(()),
             Exit::Failed(failure) => Err(failure),
@@ -129,14 +129,14 @@ impl Trial {
         fs::create_dir_all(self.work()).unwrap();
         let file = job_dir.join("data/0.parquet");
         fs::copy(data().folder.join(&plan.files[0].reference), &file).unwrap();
-        let order = CommandOrder {
+        let spec = CommandSpec {
             registration: self.registration.clone(),
             pinned: self.registration.pin().unwrap(),
             limits: self.limits.clone(),
         };
-        fs::write(job_dir.join(CommandOrder::FILE), serde_json::to_vec(&order).unwrap()).unwrap();
-        let job = Job { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
-        fs::write(job_dir.join(Job::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+        fs::write(job_dir.join(CommandSpec::FILE), serde_json::to_vec(&spec).unwrap()).unwrap();
+        let job = ChildJob { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
+        fs::write(job_dir.join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     }
 }
 

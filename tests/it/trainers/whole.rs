@@ -9,7 +9,7 @@ use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{EventType, RunLifecycleEvent, SchemaName, check};
 use model_factory::domain::identity::RunId;
 use model_factory::domain::run::State;
-use model_factory::training::{CommandOrder, TrainerJob};
+use model_factory::training::{CommandSpec, TrainerJob};
 use model_factory::worker::runner::ProgressRate;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -85,7 +85,7 @@ fn work_folder(scratch: &Path, run_id: &RunId) -> Option<PathBuf> {
     let mut jobs = fs::read_dir(scratch).ok()?.flatten().map(|entry| entry.path());
     let job =
         jobs.find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(run_id.as_str())));
-    job.map(|job| CommandOrder::work(&job))
+    job.map(|job| CommandSpec::work(&job))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

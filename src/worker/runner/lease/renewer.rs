@@ -6,7 +6,7 @@
 use crate::adapters::ledger::{Error, Lease, Ledger, Renewal};
 use crate::clock;
 use crate::domain::identity::RunId;
-use crate::telemetry::metrics::{self, NoticedBy, Stale};
+use crate::telemetry::metrics::{self, NoticedBy, StaleWrite};
 use crate::worker::liveness::Heartbeat;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -193,7 +193,7 @@ impl RenewalLoop {
             if renewal == Renewal::Lost {
                 // A lease that was let go in the meantime is not in the ledger either, and nobody lost it.
                 if !self.let_go.contains(key) {
-                    metrics::STALE_WRITES.count(Stale::Heartbeat);
+                    metrics::STALE_WRITES.count(StaleWrite::Heartbeat);
                 }
                 if let Some(held) = self.held.remove(key) {
                     held.lose(NoticedBy::Ledger);

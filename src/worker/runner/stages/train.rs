@@ -8,7 +8,7 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::failpoints::failpoint;
 use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, TrainPlan};
 use crate::telemetry::ChildSpan;
-use crate::training::{self, Exit, Job};
+use crate::training::{self, Exit, ChildJob};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::RunEvidence;
 use crate::worker::runner::interrupted::Interrupted;
@@ -123,8 +123,8 @@ impl RunAttempt<'_> {
             files.push(into);
         }
         self.fetch_earlier(job_dir, &resolved.plan).await?;
-        let job = Job { plan: resolved.plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };
-        Ok(job.lay_out(job_dir, &self.runner.commands).await?)
+        let job = ChildJob { plan: resolved.plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };
+        Ok(job.write(job_dir, &self.runner.commands).await?)
     }
 
     /// Fetches the models of earlier bundles and checks each against the digest that its `bundle.json` gives.
@@ -135,7 +135,7 @@ impl RunAttempt<'_> {
             let Some(PinnedBundle { model, .. }) = bundle else { continue };
             let reference = Reference::parse(&model.reference)
                 .map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))?;
-            let into = Job::earlier_model(job_dir, role);
+            let into = ChildJob::earlier_model(job_dir, role);
             self.runner
                 .inputs
                 .file(&reference, model.sha256, model.bytes, &into)
@@ -169,7 +169,7 @@ impl RunAttempt<'_> {
             let mut span = ChildSpan::begin(step.subcommand());
             let exit = training::run(&command, job_dir, &granted.limits, self.guard.stopped(), |progress| {
                 if let Some(span) = &mut span {
-                    span.at(&progress.step, progress.at_unix_micros);
+                    span.begin_step(&progress.step, progress.at_unix_micros);
                 }
                 sender.report(progress.within(start, end));
             })
@@ -179,7 +179,7 @@ impl RunAttempt<'_> {
                 Exit::Finished => {}
                 Exit::Failed(failure) => {
                     if let Some(span) = &span {
-                        span.fail(failure.code.as_str());
+                        span.record_failure(failure.code.as_str());
                     }
                     if failure.code == FailureCode::LeakageGuardViolation {
                         self.keep_leakage_report(job_dir).await?;

@@ -1,0 +1,167 @@
+//! The two formats of a log line: fields of spans and events in one flat JSON object, or `name=value` for people.
+//!
+//! Guarantees: an event is one line. In JSON an event's field wins over one of the same name in a span around it, and
+//! an inner span's over an outer one's; `docs/logs.md` lists the names.
+
+use super::text::{capped, plain, plain_json};
+use crate::clock;
+use chrono::{DateTime, SecondsFormat, Utc};
+use opentelemetry::trace::TraceContextExt as _;
+use serde_json::{Map, Value};
+use std::fmt::{self, Debug};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Fields that only traces use; no log line shows them.
+fn is_for_traces(name: &str) -> bool {
+    name.starts_with("otel.")
+}
+
+/// Writes an event, with the fields of the spans around it, as one JSON object.
+pub(super) struct JsonLines;
+
+/// Keeps the fields of a span as the text of a JSON object.
+pub(super) struct JsonFields;
+
+#[derive(Default)]
+struct JsonVisitor(Map<String, Value>);
+
+impl JsonVisitor {
+    fn keep(&mut self, field: &Field, value: impl Into<Value>) {
+        if !is_for_traces(field.name()) {
+            // A raw identifier cannot be a JSON name of ours.
+            self.0.insert(field.name().trim_start_matches("r#").to_owned(), value.into());
+        }
+    }
+}
+
+impl Visit for JsonVisitor {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.keep(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.keep(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.keep(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.keep(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.keep(field, capped(value.to_owned()));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.keep(field, capped(format!("{value:?}")));
+    }
+}
+
+impl<'writer> FormatFields<'writer> for JsonFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut found = JsonVisitor::default();
+        fields.record(&mut found);
+        write!(writer, "{}", Value::Object(found.0))
+    }
+
+    fn add_fields(
+        &self,
+        current: &'writer mut FormattedFields<Self>,
+        fields: &tracing::span::Record<'_>,
+    ) -> fmt::Result {
+        let mut found = JsonVisitor(read(&current.fields));
+        fields.record(&mut found);
+        current.fields = Value::Object(found.0).to_string();
+        Ok(())
+    }
+}
+
+/// Parses what `JsonFields` wrote.
+fn read(fields: &str) -> Map<String, Value> {
+    serde_json::from_str(fields).unwrap_or_default()
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut found = JsonVisitor::default();
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                found.0.extend(read(&fields.fields));
+            }
+        }
+        let here = opentelemetry::Context::current();
+        let here = here.span().span_context().clone();
+        if here.is_valid() {
+            found.0.insert("trace_id".to_owned(), here.trace_id().to_string().into());
+            found.0.insert("span_id".to_owned(), here.span_id().to_string().into());
+        }
+        event.record(&mut found);
+        let metadata = event.metadata();
+        let at = DateTime::<Utc>::from(clock::system_time()).to_rfc3339_opts(SecondsFormat::Micros, true);
+        let message = found.0.remove("message").unwrap_or_else(|| metadata.name().into());
+        let head = [
+            ("timestamp", at.into()),
+            ("level", metadata.level().as_str().into()),
+            ("target", metadata.target().into()),
+            ("message", message),
+        ];
+        for (name, _) in &head {
+            found.0.remove(*name);
+        }
+        writer.write_char('{')?;
+        for (index, (name, value)) in head.into_iter().chain(found.0.iter().map(borrowed)).enumerate() {
+            if index > 0 {
+                writer.write_char(',')?;
+            }
+            plain_json(&format!("{}:{value}", Value::from(name)), &mut writer)?;
+        }
+        writeln!(writer, "}}")
+    }
+}
+
+fn borrowed<'m>((name, value): (&'m String, &'m Value)) -> (&'m str, Value) {
+    (name, value.clone())
+}
+
+/// Writes fields as `name=value name=value`, and the message bare.
+pub(super) struct PrettyFields;
+
+struct PrettyVisitor<'writer> {
+    writer: Writer<'writer>,
+    first: bool,
+    written: fmt::Result,
+}
+
+impl Visit for PrettyVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if is_for_traces(field.name()) || self.written.is_err() {
+            return;
+        }
+        let value = plain(&capped(format!("{value:?}")));
+        let gap = if std::mem::take(&mut self.first) { "" } else { " " };
+        self.written = match field.name() {
+            "message" => write!(self.writer, "{gap}{value}"),
+            name => write!(self.writer, "{gap}{}={value}", name.trim_start_matches("r#")),
+        };
+    }
+}
+
+impl<'writer> FormatFields<'writer> for PrettyFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = PrettyVisitor { writer, first: true, written: Ok(()) };
+        fields.record(&mut visitor);
+        visitor.written
+    }
+}

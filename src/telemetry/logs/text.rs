@@ -1,0 +1,78 @@
+//! Makes text of others safe for a log.
+//!
+//! Guarantees: the result is bounded and has no line break, no control character, no escape sequence and nothing that
+//! turns the direction of writing; a text that was cut says how long it was.
+
+use std::fmt::{self, Write};
+
+/// Bytes of a text that a log line keeps.
+pub(super) const CAP: usize = 2_048;
+
+/// Cuts a text at [`CAP`] bytes and says how long it was.
+pub(super) fn capped(mut text: String) -> String {
+    if text.len() > CAP {
+        let bytes = text.len();
+        text.truncate(text.floor_char_boundary(CAP));
+        // Writing into text cannot fail.
+        let _ = write!(text, "… ({bytes} bytes)");
+    }
+    text
+}
+
+/// Whether a terminal shows a character as itself and obeys nothing in it.
+fn is_plain(c: char) -> bool {
+    // Rust escapes what has no shape of its own: formats, separators, private use, lone accents.
+    matches!(c, ' '..='~') || (!c.is_ascii() && c.escape_debug().len() == 1)
+}
+
+/// For people: a character that is not plain becomes `\n` or `\u{202e}`.
+pub(super) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) { shown.push(c) } else { shown.extend(c.escape_debug()) }
+    }
+    shown
+}
+
+/// For machines: a character that is not plain becomes `\u202e`, so that a JSON parser reads the original and a
+/// terminal never sees it.
+pub(super) fn plain_json(json: &str, out: &mut impl Write) -> fmt::Result {
+    for c in json.chars() {
+        if is_plain(c) {
+            out.write_char(c)?;
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "a\nb\r\u{1b}[31mred\u{7f}\u{85}\u{202e}drow\u{2028}\u{e0001} ü \"q\" \\";
+
+    #[test]
+    fn hostile_text_shows_what_it_holds() {
+        assert_eq!(plain(HOSTILE), r#"a\nb\r\u{1b}[31mred\u{7f}\u{85}\u{202e}drow\u{2028}\u{e0001} ü "q" \"#);
+    }
+
+    #[test]
+    fn json_gives_the_text_back_and_holds_nothing_that_a_terminal_obeys() {
+        let mut line = String::new();
+        plain_json(&serde_json::to_string(HOSTILE).unwrap(), &mut line).unwrap();
+        assert!(line.chars().all(is_plain), "{line}");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), HOSTILE);
+    }
+
+    #[test]
+    fn long_text_is_cut_and_says_so() {
+        let long = "ü".repeat(6_000);
+        let cut = capped(long);
+        assert!(cut.len() < CAP + 30 && cut.ends_with("ü… (12000 bytes)"), "{}", &cut[cut.len() - 40..]);
+        assert_eq!(capped("short".to_owned()), "short");
+    }
+}

@@ -1,0 +1,172 @@
+//! Counters, gauges and histograms: name, unit, help and labels of each, and how code counts with it.
+
+use super::label_set::{LabelSet, Legend};
+use std::marker::PhantomData;
+
+/// The type of an instrument.
+pub trait InstrumentKind {
+    /// The name of its type in the exposition format.
+    const TYPE: &'static str;
+    /// Whether its series may end; then each read of the page writes them anew.
+    const IS_TRANSIENT: bool = false;
+}
+
+#[derive(Debug)]
+pub enum Counter {}
+
+#[derive(Debug)]
+pub enum Gauge {}
+
+/// A gauge of something that this worker may lose, as a partition.
+#[derive(Debug)]
+pub enum TransientGauge {}
+
+#[derive(Debug)]
+pub enum Histogram {}
+
+impl InstrumentKind for Counter {
+    const TYPE: &'static str = "counter";
+}
+
+impl InstrumentKind for Gauge {
+    const TYPE: &'static str = "gauge";
+}
+
+impl InstrumentKind for TransientGauge {
+    const TYPE: &'static str = "gauge";
+    const IS_TRANSIENT: bool = true;
+}
+
+impl InstrumentKind for Histogram {
+    const TYPE: &'static str = "histogram";
+}
+
+/// A metric of the kind `K` with the labels `L`.
+#[derive(Debug)]
+pub struct Instrument<K, L> {
+    name: &'static str,
+    unit: &'static str,
+    help: &'static str,
+    normal: &'static str,
+    of: PhantomData<fn(K, L)>,
+}
+
+/// A metric of any kind and labels, for the page and the documentation.
+pub trait Described: Sync {
+    fn name(&self) -> &'static str;
+    /// `counter`, `gauge` or `histogram`.
+    fn kind(&self) -> &'static str;
+    /// The unit of its value: `seconds`, `bytes`, or what it counts.
+    fn unit(&self) -> &'static str;
+    fn help(&self) -> &'static str;
+    /// What it shows where all is well.
+    fn normal(&self) -> &'static str;
+    fn labels(&self) -> Vec<Legend>;
+    /// See [`InstrumentKind::IS_TRANSIENT`].
+    fn is_transient(&self) -> bool;
+    /// Describes itself to the recorder, and sets the known series of a counter or histogram to zero.
+    fn register(&self);
+}
+
+impl<K, L> Instrument<K, L> {
+    pub(super) const fn new(name: &'static str, unit: &'static str, help: &'static str, normal: &'static str) -> Self {
+        Self { name, unit, help, normal, of: PhantomData }
+    }
+}
+
+impl<L: LabelSet> Instrument<Counter, L> {
+    pub fn count(&self, labels: L) {
+        self.add(labels, 1);
+    }
+
+    pub fn add(&self, labels: L, more: u64) {
+        metrics::counter!(self.name, labels.pairs()).increment(more);
+    }
+
+    /// Sets the total, where something else keeps the count; a total that is less than before changes nothing.
+    pub fn set_total(&self, labels: L, total: u64) {
+        metrics::counter!(self.name, labels.pairs()).absolute(total);
+    }
+}
+
+impl<L: LabelSet> Instrument<Gauge, L> {
+    pub fn set(&self, labels: L, value: f64) {
+        metrics::gauge!(self.name, labels.pairs()).set(value);
+    }
+
+    /// Adds one, and subtracts it when the result is dropped.
+    pub fn hold(&'static self, labels: L) -> impl Drop + use<L> {
+        struct HeldGauge(metrics::Gauge);
+        impl Drop for HeldGauge {
+            fn drop(&mut self) {
+                self.0.decrement(1.0);
+            }
+        }
+        let gauge = metrics::gauge!(self.name, labels.pairs());
+        gauge.increment(1.0);
+        HeldGauge(gauge)
+    }
+}
+
+impl<L: LabelSet> Instrument<Passing, L> {
+    /// Sets the value for the page that [`super::MetricsPage::render`] writes now.
+    pub fn show(&self, labels: L, value: f64) {
+        metrics::gauge!(self.name, labels.pairs()).set(value);
+    }
+}
+
+impl<L: LabelSet> Instrument<Histogram, L> {
+    pub fn observe(&self, labels: L, value: f64) {
+        metrics::histogram!(self.name, labels.pairs()).record(value);
+    }
+}
+
+impl<K: InstrumentKind, L: LabelSet> Described for Instrument<K, L> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        K::TYPE
+    }
+
+    fn unit(&self) -> &'static str {
+        self.unit
+    }
+
+    fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    fn normal(&self) -> &'static str {
+        self.normal
+    }
+
+    fn labels(&self) -> Vec<Legend> {
+        L::legend()
+    }
+
+    fn is_transient(&self) -> bool {
+        K::IS_TRANSIENT
+    }
+
+    fn register(&self) {
+        let (name, help) = (self.name, self.help());
+        match K::TYPE {
+            "counter" => {
+                metrics::describe_counter!(name, help);
+                for labels in L::all() {
+                    metrics::counter!(name, labels.pairs()).increment(0);
+                }
+            }
+            "histogram" => {
+                metrics::describe_histogram!(name, help);
+                for labels in L::all() {
+                    drop(metrics::histogram!(name, labels.pairs()));
+                }
+            }
+            // A gauge has no value until it is read.
+            _ => metrics::describe_gauge!(name, help),
+        }
+    }
+}

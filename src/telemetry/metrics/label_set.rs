@@ -1,0 +1,80 @@
+//! What a set of labels is: its names, its values, and every combination that may come.
+
+use metrics::Label;
+use strum::{EnumMessage, VariantArray};
+
+/// The labels of a metric.
+pub trait LabelSet: Sized {
+    /// The labels' names and values, for the documentation.
+    fn legend() -> Vec<Legend>;
+    /// Every combination that may come; none where the configuration decides.
+    fn all() -> Vec<Self>;
+    /// The labels as the recorder takes them.
+    fn pairs(self) -> Vec<Label>;
+}
+
+/// A label and its values.
+#[derive(Debug, Clone)]
+pub struct Legend {
+    pub name: &'static str,
+    pub values: Values,
+}
+
+/// The values of a label.
+#[derive(Debug, Clone)]
+pub enum Values {
+    /// Each value with its meaning.
+    Closed(Vec<(&'static str, &'static str)>),
+    /// Failure codes, and these.
+    Codes(&'static [&'static str]),
+    /// The values have no list; this says what bounds their number.
+    Bounded(&'static str),
+}
+
+/// A label whose values are the variants of an enum, each with its documentation as the meaning.
+pub trait ClosedLabel: Copy + EnumMessage + Into<&'static str> + VariantArray {
+    const NAME: &'static str;
+}
+
+impl<L: ClosedLabel> LabelSet for L {
+    fn legend() -> Vec<Legend> {
+        let meaning = |value: &Self| ((*value).into(), value.get_documentation().unwrap_or_default());
+        vec![Legend { name: L::NAME, values: Values::Closed(Self::VARIANTS.iter().map(meaning).collect()) }]
+    }
+
+    fn all() -> Vec<Self> {
+        Self::VARIANTS.to_vec()
+    }
+
+    fn pairs(self) -> Vec<Label> {
+        vec![Label::from_static_parts(L::NAME, self.into())]
+    }
+}
+
+impl LabelSet for () {
+    fn legend() -> Vec<Legend> {
+        Vec::new()
+    }
+
+    fn all() -> Vec<Self> {
+        vec![()]
+    }
+
+    fn pairs(self) -> Vec<Label> {
+        Vec::new()
+    }
+}
+
+impl<A: LabelSet + Clone, B: LabelSet> LabelSet for (A, B) {
+    fn legend() -> Vec<Legend> {
+        [A::legend(), B::legend()].concat()
+    }
+
+    fn all() -> Vec<Self> {
+        A::all().into_iter().flat_map(|a| B::all().into_iter().map(move |b| (a.clone(), b))).collect()
+    }
+
+    fn pairs(self) -> Vec<Label> {
+        [self.0.pairs(), self.1.pairs()].concat()
+    }
+}

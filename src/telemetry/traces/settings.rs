@@ -1,0 +1,130 @@
+//! `[telemetry]`: whether spans are sent, where to, and how many.
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use url::Url;
+
+/// Traces by OTLP over HTTP; without an endpoint nothing is recorded.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySettings {
+    /// Base URL of a receiver, `http://collector:4318` for example: spans go to `/v1/traces` below it.
+    pub otlp_endpoint: Option<String>,
+    /// The whole URL for spans; it wins over the base URL.
+    pub otlp_traces_endpoint: Option<String>,
+    /// Headers of every request, `name=value,name=value`; values may be percent-encoded.
+    pub otlp_headers: Option<Secret>,
+    /// A file that holds what `otlp_headers` would.
+    pub otlp_headers_file: Option<PathBuf>,
+    /// Share of the traces that are begun here and recorded, 0 to 1; a requester's own decision stands.
+    pub sampling_ratio: f64,
+    /// An attempt at a run that was queued for longer begins a trace of its own, linked to the request's.
+    pub link_after_seconds: u32,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            otlp_traces_endpoint: None,
+            otlp_headers: None,
+            otlp_headers_file: None,
+            sampling_ratio: 1.0,
+            link_after_seconds: 3_600,
+        }
+    }
+}
+
+impl TelemetrySettings {
+    /// The URL that spans are posted to; none where no endpoint is set.
+    pub fn traces_url(&self) -> Result<Option<Url>, String> {
+        let parse = |key: &str, text: &str| {
+            let url = Url::parse(text).map_err(|error| format!("{key}: {error}"))?;
+            match url.scheme() {
+                "http" | "https" if url.has_host() => Ok(url),
+                _ => Err(format!("{key}: it must start with http:// or https://")),
+            }
+        };
+        if let Some(text) = &self.otlp_traces_endpoint {
+            return parse("otlp_traces_endpoint", text).map(Some);
+        }
+        let Some(text) = &self.otlp_endpoint else { return Ok(None) };
+        let mut url = parse("otlp_endpoint", text)?;
+        let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        Ok(Some(url))
+    }
+
+    pub(super) fn headers(&self) -> Result<Vec<(String, String)>, String> {
+        let configured = match (&self.otlp_headers, &self.otlp_headers_file) {
+            (Some(headers), _) => headers.clone(),
+            (None, Some(path)) => Secret::from_file(path).map_err(|why| format!("otlp_headers_file: {why}"))?,
+            (None, None) => return Ok(Vec::new()),
+        };
+        // The value is a secret: an error gives the entry's number, not its text.
+        let wrong = |index: usize| format!("otlp_headers: entry {} is not name=value", index + 1);
+        let entries = configured.reveal().split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
+        let header = |(index, entry): (usize, &str)| {
+            let (name, value) = entry.split_once('=').ok_or_else(|| wrong(index))?;
+            let value = percent_decoded(value.trim()).ok_or_else(|| wrong(index))?;
+            Ok((name.trim().to_owned(), value))
+        };
+        entries.map(header).collect()
+    }
+}
+
+/// Decodes `%20` and the like; none where digits are missing or the bytes are no UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(endpoint: &str) -> Result<Option<String>, String> {
+        let settings = TelemetrySettings { otlp_endpoint: Some(endpoint.to_owned()), ..TelemetrySettings::default() };
+        settings.traces_url().map(|url| url.map(String::from))
+    }
+
+    #[test]
+    fn a_base_url_gets_the_path_and_a_whole_one_is_taken_as_it_is() {
+        assert_eq!(TelemetrySettings::default().traces_url(), Ok(None));
+        assert_eq!(url("http://c:4318").unwrap().unwrap(), "http://c:4318/v1/traces");
+        assert_eq!(url("https://c/otlp/").unwrap().unwrap(), "https://c/otlp/v1/traces");
+        assert!(url("c:4318").is_err() && url("grpc://c:4317").is_err() && url("http://").is_err());
+        let whole = TelemetrySettings {
+            otlp_endpoint: Some("http://other".to_owned()),
+            otlp_traces_endpoint: Some("http://c:4318/in".to_owned()),
+            ..TelemetrySettings::default()
+        };
+        assert_eq!(whole.traces_url().unwrap().unwrap().as_str(), "http://c:4318/in");
+    }
+
+    #[test]
+    fn headers_are_pairs_and_a_fault_does_not_quote_them() {
+        let headers = |text: &str| {
+            let otlp_headers = Some(Secret::new(text.to_owned()));
+            TelemetrySettings { otlp_headers, ..TelemetrySettings::default() }.headers()
+        };
+        let expected = [("api-key".to_owned(), "a=b".to_owned()), ("authorization".to_owned(), "Basic x".to_owned())];
+        assert_eq!(headers("api-key=a=b, authorization=Basic%20x,").unwrap(), expected);
+        for bad in ["a=1,hush", "a=1,hush=%zz", "a=1,hush=%2"] {
+            let error = headers(bad).unwrap_err();
+            assert!(error.contains("entry 2") && !error.contains("hush"), "{error}");
+        }
+    }
+}

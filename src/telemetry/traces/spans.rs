@@ -1,0 +1,115 @@
+//! Spans: how they begin, what they carry, and how they end.
+//!
+//! Guarantees: where no endpoint is configured every function here is one comparison.
+
+use super::settings::TelemetrySettings;
+use crate::domain::trace_context::TraceContext;
+use opentelemetry::trace::{
+    SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry_sdk::trace::SdkTracer;
+use std::sync::OnceLock;
+use std::time::Duration;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// What this process records spans with.
+pub(super) struct Recording {
+    tracer: SdkTracer,
+    link_after: Duration,
+}
+
+/// One for the process, as the log; unset where no endpoint is configured.
+pub(super) static RECORDING: OnceLock<Recording> = OnceLock::new();
+
+/// Starts recording.
+pub(in crate::telemetry) fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
+    let link_after = Duration::from_secs(u64::from(settings.link_after_seconds));
+    // A second call changes nothing.
+    let _ = RECORDING.set(Recording { tracer, link_after });
+}
+
+/// A span that ends when it is dropped, on whichever thread.
+#[derive(Debug)]
+pub struct OpenSpan(pub(super) Context);
+
+impl OpenSpan {
+    pub(super) fn begin(recording: &Recording, builder: SpanBuilder, parent: &Context) -> Self {
+        Self(parent.with_span(builder.start_with_context(&recording.tracer, parent)))
+    }
+
+    /// The parent for spans that follow: this span, or its own parent where it is not recorded.
+    pub fn context(&self) -> Option<TraceContext> {
+        let context = self.0.span().span_context().clone();
+        let state = context.trace_state().header();
+        TraceContext::new(
+            context.trace_id().to_bytes(),
+            context.span_id().to_bytes(),
+            context.is_sampled(),
+            (!state.is_empty()).then_some(state.as_str()),
+        )
+    }
+
+    pub fn is_recorded(&self) -> bool {
+        self.0.span().is_recording()
+    }
+
+    pub fn record_attribute(&self, name: &'static str, value: impl Into<Value>) {
+        self.0.span().set_attribute(KeyValue::new(name, value));
+    }
+
+    /// Marks the span as failed; the code becomes its `error.type`.
+    pub fn record_failure(&self, code: &str) {
+        self.0.span().set_attribute(KeyValue::new("error.type", code.to_owned()));
+        self.0.span().set_status(Status::error(code.to_owned()));
+    }
+}
+
+impl Drop for OpenSpan {
+    fn drop(&mut self) {
+        self.0.span().end();
+    }
+}
+
+/// The context in the SDK's terms.
+pub(super) fn remote(context: &TraceContext) -> SpanContext {
+    let flags = if context.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    // A `tracestate` that the SDK refuses is left out; the trace goes on.
+    let state = context.tracestate().and_then(|text| text.parse::<TraceState>().ok()).unwrap_or_default();
+    SpanContext::new(TraceId::from_bytes(context.trace_id()), SpanId::from_bytes(context.span_id()), flags, true, state)
+}
+
+pub(super) fn under(parent: Option<&TraceContext>) -> Context {
+    match parent {
+        Some(parent) => Context::new().with_remote_span_context(remote(parent)),
+        None => Context::new(),
+    }
+}
+
+/// Puts the span of an attempt under the context of its run. Where the run was queued for longer than
+/// `telemetry.link_after_seconds`, the attempt begins a trace of its own that is linked to the run's.
+pub fn set_parent(span: &Span, from: Option<&TraceContext>, queued: Duration) {
+    let (Some(recording), Some(from)) = (RECORDING.get(), from) else { return };
+    if queued > recording.link_after {
+        span.add_link(remote(from));
+    } else {
+        // The call fails only for a span that was entered, and this one was not.
+        let _ = span.set_parent(under(Some(from)));
+    }
+}
+
+/// Records an attribute of the current span.
+pub fn record_attribute(name: &'static str, value: impl Into<Value>) {
+    if RECORDING.get().is_some() {
+        Span::current().set_attribute(name, value);
+    }
+}
+
+/// Marks the current span as failed; the code becomes its `error.type`.
+pub fn record_failure(code: &str) {
+    if RECORDING.get().is_some() {
+        Span::current().set_attribute("error.type", code.to_owned());
+        Span::current().set_status(Status::error(code.to_owned()));
+    }
+}

@@ -1,0 +1,238 @@
+//! Fitting, and scoring with what was fitted.
+//!
+//! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
+
+use super::xgboost_json;
+use crate::domain::contract::{Feature, FeatureKind, Monotone};
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, FeatureCategories, FeatureEffect, Features,
+    Table,
+};
+use hessboost::config::Monotone as Direction;
+use hessboost::data::FeatureType;
+use hessboost::metric::EvalMetric;
+use hessboost::model::ModelFormat;
+use hessboost::objective::{Objective, RegLoss};
+use hessboost::prelude::*;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+/// All rows of a table as the booster reads them. It shares the table's values.
+pub struct Matrix {
+    rows: DMatrix,
+    features: Vec<Feature>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct FittingWindow<'a> {
+    /// Numbers of the rows to fit on.
+    pub train: &'a [usize],
+    /// Numbers of the rows for early stopping; empty for none.
+    pub validation: &'a [usize],
+}
+
+pub struct Fitted {
+    model: BoostedModel,
+    /// Trees in the model; early stopping removes those after the best round.
+    pub rounds: u32,
+}
+
+/// A thread that cannot be started (EAGAIN) and memory that cannot be mapped (ENOMEM) mean that the job has reached its
+/// limit: those get a code of their own.
+fn failed(error: impl std::fmt::Display) -> Failure {
+    const NO_ROOM: [&str; 2] = ["(os error 11)", "(os error 12)"];
+    let message = error.to_string();
+    if NO_ROOM.iter().any(|sign| message.contains(sign)) {
+        return Failure::new(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {message}"));
+    }
+    Failure::new(FailureCode::TrainerFailed, message)
+}
+
+impl Matrix {
+    /// The categories of the table must be encoded already.
+    pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
+        let labels: Vec<f32> = table.label.iter().map(|&label| f32::from(u8::from(label))).collect();
+        let Self { rows, features } = Self::unlabelled(&table.features, table.rows(), features)?;
+        Ok(Self { rows: rows.with_labels(&labels).map_err(failed)?, features })
+    }
+
+    /// For scoring only.
+    pub fn unlabelled(values: &Features, count: usize, features: &[Feature]) -> Result<Self, Failure> {
+        let types: Vec<FeatureType> = features
+            .iter()
+            .map(|feature| match feature.kind {
+                FeatureKind::Numeric => FeatureType::Numerical,
+                FeatureKind::Categorical => FeatureType::Categorical,
+            })
+            .collect();
+        let rows = DMatrix::from_dense_shared(values.shared(), count, features.len(), f32::NAN)
+            .and_then(|rows| rows.with_feature_types(&types))
+            .map_err(failed)?;
+        Ok(Self { rows, features: features.to_vec() })
+    }
+
+    fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
+        self.rows.select_rows(rows).map_err(failed)
+    }
+}
+
+/// Fits; calls `on_round` with the number of trees so far.
+pub fn fit(
+    matrix: &Matrix,
+    rows: FittingWindow<'_>,
+    parameters: &BoostParameters,
+    seed: u64,
+    threads: u32,
+    mut on_round: impl FnMut(u32) + Send,
+) -> Result<Fitted, Failure> {
+    let params = training_parameters(&matrix.features, parameters, seed, threads)?;
+    let train = matrix.view(rows.train)?;
+    let validation = match (parameters.early_stopping_rounds, rows.validation) {
+        (0, _) | (_, []) => None,
+        (_, rows) => Some(matrix.view(rows)?),
+    };
+    let mut trainer = Trainer::new(&params, &train, parameters.rounds as usize);
+    if let (Some(validation), Some(patience)) =
+        (&validation, NonZeroUsize::new(parameters.early_stopping_rounds as usize))
+    {
+        trainer = trainer.eval(validation, "validation").early_stopping_rounds(patience);
+    }
+    let outcome = trainer
+        .on_round(|round| {
+            on_round(round.iteration() as u32 + 1);
+            ControlFlow::Continue(())
+        })
+        .train()
+        .map_err(failed)?;
+    // XGBoost scores with every tree in the file, so the file must hold only those up to the best round.
+    let model = match outcome.model.best_iteration() {
+        Some(best) => outcome.model.slice(..=best, 1).map_err(failed)?,
+        None => outcome.model,
+    };
+    let rounds = model.num_trees() as u32;
+    Ok(Fitted { model, rounds })
+}
+
+/// Fits to these labels, one for each row of `train`, instead of the table's; without early stopping.
+pub fn fit_to_labels(
+    matrix: &Matrix,
+    train: &[usize],
+    labels: &[bool],
+    parameters: &BoostParameters,
+    seed: u64,
+    threads: u32,
+) -> Result<Fitted, Failure> {
+    let params = training_parameters(&matrix.features, parameters, seed, threads)?;
+    let labels: Vec<f32> = labels.iter().map(|&label| f32::from(u8::from(label))).collect();
+    let train = matrix.view(train)?.with_labels(&labels).map_err(failed)?;
+    let outcome = Trainer::new(&params, &train, parameters.rounds as usize).train().map_err(failed)?;
+    let rounds = outcome.model.num_trees() as u32;
+    Ok(Fitted { model: outcome.model, rounds })
+}
+
+fn training_parameters(
+    features: &[Feature],
+    parameters: &BoostParameters,
+    seed: u64,
+    threads: u32,
+) -> Result<TrainingParams, Failure> {
+    let constraints: Vec<Direction> = features
+        .iter()
+        .map(|feature| match feature.monotone {
+            None => Direction::None,
+            Some(Monotone::Increasing) => Direction::Increasing,
+            Some(Monotone::Decreasing) => Direction::Decreasing,
+        })
+        .collect();
+    let BoostObjective::BinaryLogistic = parameters.objective;
+    let BoostTreeMethod::Hist = parameters.tree_method;
+    let BoostEvalMetric::LogLoss = parameters.eval_metric;
+    let mut builder = TrainingParams::builder()
+        .objective(Objective::BinaryLogistic(RegLoss::new(parameters.scale_pos_weight).map_err(failed)?))
+        .tree_method(TreeMethod::Hist)
+        .eval_metric(EvalMetric::LogLoss)
+        .seed(seed)
+        .nthread(threads.max(1) as usize)
+        .max_depth(parameters.max_depth as usize)
+        .eta(parameters.eta)
+        .subsample(parameters.subsample)
+        .colsample_bytree(parameters.colsample_bytree)
+        .colsample_bylevel(parameters.colsample_bylevel)
+        .colsample_bynode(parameters.colsample_bynode)
+        .min_child_weight(parameters.min_child_weight)
+        .lambda(parameters.lambda)
+        .alpha(parameters.alpha)
+        .gamma(parameters.gamma)
+        .max_bin(parameters.max_bin as usize);
+    if constraints.iter().any(|direction| *direction != Direction::None) {
+        builder = builder.monotone_constraints(constraints);
+    }
+    builder.build().map_err(failed)
+}
+
+fn checked(scores: Vec<f32>) -> Result<Vec<f32>, Failure> {
+    if scores.iter().all(|score| (0.0..=1.0).contains(score)) {
+        Ok(scores)
+    } else {
+        Err(failed("the model gave a score that is not between 0 and 1"))
+    }
+}
+
+impl Fitted {
+    /// Reads a model of an earlier bundle, and the codes of its categories. An error says why it cannot be scored.
+    pub fn open(xgboost_json: &[u8], features: &[Feature]) -> Result<(Self, Vec<FeatureCategories>), String> {
+        let categories = xgboost_json::categories(xgboost_json, features)?;
+        let fitted = Self::read(xgboost_json).map_err(|failure| failure.message)?;
+        Ok((fitted, categories))
+    }
+
+    pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
+        let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;
+        let rounds = model.num_trees() as u32;
+        Ok(Self { model, rounds })
+    }
+
+    /// Probabilities of fraud, 0 to 1, for rows of values one after the other. NaN is a missing value; a category is its
+    /// code.
+    pub fn score_rows(&self, values: &[f32]) -> Result<Vec<f32>, Failure> {
+        checked(self.model.predict_rows(values, Iterations::Best).map_err(failed)?.into_vec())
+    }
+
+    /// Probabilities of fraud, 0 to 1, for the rows of these numbers, in their order.
+    pub fn score(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<f32>, Failure> {
+        checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
+    }
+
+    /// Splits and gain of every feature in the model, and its SHAP values over these rows.
+    pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
+        let splits = self.model.feature_importance(ImportanceType::Weight);
+        let gains = self.model.feature_importance(ImportanceType::TotalGain);
+        let shap = self.model.predict_contribs(&matrix.view(rows)?, Iterations::Best).map_err(failed)?;
+        let width = matrix.features.len();
+        let mut sums = vec![(0.0_f64, 0.0_f64); width];
+        // The last value of a row is the bias, which belongs to no feature.
+        for row in shap.as_slice().chunks_exact(width + 1) {
+            for ((size, sum), value) in sums.iter_mut().zip(row) {
+                *size += f64::from(value.abs());
+                *sum += f64::from(*value);
+            }
+        }
+        let count = rows.len().max(1) as f64;
+        let effects =
+            matrix.features.iter().zip(sums).enumerate().map(|(index, (feature, (size, sum)))| FeatureEffect {
+                feature: feature.name.clone(),
+                splits: splits.get(&index).map_or(0, |splits| *splits as u64),
+                total_gain: gains.get(&index).copied().unwrap_or(0.0),
+                mean_abs_shap: size / count,
+                mean_shap: sum / count,
+            });
+        Ok(effects.collect())
+    }
+
+    /// Encodes the model with the names and types of its inputs and the codes of its categories.
+    pub fn xgboost_json(&self, features: &[Feature], categories: &[FeatureCategories]) -> Result<Vec<u8>, Failure> {
+        let bytes = self.model.encode(ModelFormat::XgboostJson).map_err(failed)?;
+        xgboost_json::complete(&bytes, features, categories).map_err(failed)
+    }
+}

@@ -1,0 +1,101 @@
+//! What the model file holds besides trees: names and types of the inputs, so that XGBoost refuses columns in another
+//! order, and the codes of categories.
+//!
+//! The file holds categories twice: in the form of XGBoost 3.1 and newer, which then encodes the categories of a data
+//! frame by itself, and as JSON text in the attribute `categories`, for every other reader. A code is the index of its
+//! value there; null and every other value are missing (NaN).
+
+use crate::domain::contract::{Feature, FeatureKind};
+use crate::modelling::{Category, FeatureCategories};
+use serde_json::{Value, json};
+
+/// Adds inputs and categories to a model in XGBoost JSON.
+pub(super) fn complete(
+    model: &[u8],
+    features: &[Feature],
+    categories: &[FeatureCategories],
+) -> Result<Vec<u8>, String> {
+    let mut document: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
+    let names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+    let types: Vec<&str> = features
+        .iter()
+        .map(|feature| match feature.kind {
+            FeatureKind::Numeric => "float",
+            FeatureKind::Categorical => "c",
+        })
+        .collect();
+    let Some(learner) = document.get_mut("learner").and_then(Value::as_object_mut) else {
+        return Err("the model document has no learner".to_owned());
+    };
+    learner.insert("feature_names".to_owned(), json!(names));
+    learner.insert("feature_types".to_owned(), json!(types));
+    if !categories.is_empty() {
+        let text = serde_json::to_string(categories).map_err(|error| error.to_string())?;
+        learner.insert("attributes".to_owned(), json!({"categories": text}));
+        let Some(trees) = learner.get_mut("gradient_booster").and_then(|booster| booster.get_mut("model")) else {
+            return Err("the model document has no trees".to_owned());
+        };
+        trees["cats"] = container(features, categories);
+    }
+    serde_json::to_vec(&document).map_err(|error| error.to_string())
+}
+
+/// The codes of categories in a model of ours. It is an error where the model names other inputs than `features`; a model
+/// without names is taken to have those.
+pub(super) fn categories(model: &[u8], features: &[Feature]) -> Result<Vec<FeatureCategories>, String> {
+    let document: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
+    let learner = &document["learner"];
+    let names: Vec<&str> =
+        learner["feature_names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !names.is_empty() && !names.iter().eq(features.iter().map(|feature| &feature.name)) {
+        return Err(format!("its inputs are {}, which are not those of its bundle", names.join(", ")));
+    }
+    match learner["attributes"]["categories"].as_str() {
+        Some(text) => serde_json::from_str(text).map_err(|error| format!("its categories: {error}")),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// XGBoost's container of categories: the values of each feature, and where they begin in the list of all.
+fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
+    /// XGBoost's tag for an array of 64-bit integers.
+    const I64_ARRAY: u8 = 15;
+    let mut encodings = Vec::with_capacity(features.len());
+    let mut segments = vec![0];
+    let mut sorted = Vec::new();
+    for feature in features {
+        let values = categories.iter().find(|of| of.feature == feature.name).map_or(&[][..], |of| &of.values);
+        let numbers: Vec<i64> = values
+            .iter()
+            .filter_map(|value| match value {
+                Category::Number(number) => Some(*number),
+                Category::Text(_) => None,
+            })
+            .collect();
+        if numbers.is_empty() {
+            encodings.push(texts(values));
+        } else {
+            encodings.push(json!({"type": I64_ARRAY, "values": numbers}));
+        }
+        sorted.extend(0..values.len());
+        segments.push(sorted.len());
+    }
+    json!({"enc": encodings, "feature_segments": segments, "sorted_idx": sorted})
+}
+
+/// The texts as UTF-8 in signed bytes, one after the other, with the offsets at which they begin and end. A numeric
+/// feature has no values.
+fn texts(values: &[Category]) -> Value {
+    if values.is_empty() {
+        return json!({"offsets": [], "values": []});
+    }
+    let mut offsets = vec![0];
+    let mut bytes: Vec<i8> = Vec::new();
+    for value in values {
+        if let Category::Text(text) = value {
+            bytes.extend(text.bytes().map(u8::cast_signed));
+        }
+        offsets.push(bytes.len());
+    }
+    json!({"offsets": offsets, "values": bytes})
+}

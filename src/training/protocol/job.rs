@@ -1,0 +1,61 @@
+//! `job.json`, and the files of a job directory.
+
+use super::command::CommandSpec;
+use super::registration::{TrainerRegistrations, registered};
+use crate::domain::contract::Limits;
+use crate::domain::identity::document_bytes;
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{EarlierRole, ResolvedAlgorithm, TrainPlan};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The model, as XGBoost JSON.
+pub const MODEL_FILE: &str = "model.json";
+/// Scores of the test window: `row_id`, `label`, `score`.
+pub const SCORES_FILE: &str = "scores.parquet";
+/// What the child measured.
+pub const EVALUATION_FILE: &str = "evaluation.json";
+/// The columns of each data file, in the plan's order.
+pub const COLUMNS_FILE: &str = "columns.json";
+/// What the leakage rules found.
+pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
+
+/// `job.json`: everything that the child is given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChildJob {
+    pub plan: TrainPlan,
+    /// Data files, in the plan's order, already checked against their digests.
+    pub files: Vec<PathBuf>,
+    /// The plan's limits, or less where this machine has less. No output of the child depends on them.
+    pub limits: Limits,
+    /// Threads of the fit.
+    pub threads: u32,
+}
+
+impl ChildJob {
+    pub const FILE: &'static str = "job.json";
+
+    /// The file of an earlier bundle's model, which the worker checks against the plan's digest.
+    pub fn earlier_model(job_dir: &Path, role: EarlierRole) -> PathBuf {
+        job_dir.join(format!("{role}_model.json"))
+    }
+
+    /// Writes the job into its directory, beside the data; for a registered command also its folder and what its
+    /// watcher needs.
+    pub async fn write(&self, job_dir: &Path, commands: &TrainerRegistrations) -> Result<(), Failure> {
+        let io =
+            |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
+        if let ResolvedAlgorithm::Process(algorithm) = &self.plan.algorithm {
+            let (_, registration) = registered(algorithm, commands)?;
+            let spec = CommandSpec {
+                registration: registration.clone(),
+                pinned: algorithm.command.clone(),
+                limits: self.limits.clone(),
+            };
+            tokio::fs::create_dir(CommandSpec::work(job_dir)).await.map_err(io)?;
+            tokio::fs::write(job_dir.join(CommandSpec::FILE), document_bytes(&spec)).await.map_err(io)?;
+        }
+        tokio::fs::write(job_dir.join(Self::FILE), document_bytes(self)).await.map_err(io)
+    }
+}

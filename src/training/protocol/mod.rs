@@ -1,0 +1,20 @@
+//! What worker and child write for each other: files in the job directory, and lines of progress on standard output.
+//!
+//! Guarantees: a document refuses fields that it does not know. Never: names a path outside the job directory, but for
+//! what an operator registers.
+
+mod command;
+mod job;
+mod progress;
+mod registration;
+mod result;
+mod scoring;
+mod steps;
+
+pub use command::{AcceptedModel, CommandSpec, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
+pub use job::{COLUMNS_FILE, ChildJob, EVALUATION_FILE, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE};
+pub use progress::ChildProgress;
+pub use registration::{TrainerRegistration, TrainerRegistrations, digest_of};
+pub use result::JobEnd;
+pub use scoring::{ScoringJob, ScoringResult};
+pub use steps::{ChildStep, model_format, registered, steps};

@@ -1,0 +1,154 @@
+//! All processes below this one, and what they use.
+//!
+//! The watcher adopts the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so a daemon that forks twice, or
+//! leaves group and session, is still below it.
+
+use nix::errno::Errno;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use procfs::process::{Process, Stat, all_processes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+/// What all descendants of the watcher use together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Usage {
+    pub(super) processes: u64,
+    pub(super) threads: u64,
+    /// Seconds of processor time, that of ended processes included.
+    pub(super) cpu_seconds: u64,
+    /// Anonymous and shared memory in bytes; a page that several processes share counts for each.
+    pub(super) memory: u64,
+}
+
+/// Living descendants of this process.
+fn living() -> Vec<Stat> {
+    living_below(std::process::id() as i32)
+}
+
+/// Living descendants of a process, without zombies.
+pub(in crate::training) fn living_below(root: i32) -> Vec<Stat> {
+    let mut by_parent: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
+    // A process may end while it is read; that is no error.
+    for stat in all_processes().into_iter().flatten().flatten().filter_map(|process| process.stat().ok()) {
+        by_parent.entry(stat.ppid).or_default().push(stat);
+    }
+    let mut found = Vec::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        for stat in by_parent.remove(&parent).unwrap_or_default() {
+            parents.push(stat.pid);
+            if !matches!(stat.state, 'Z' | 'X') {
+                found.push(stat);
+            }
+        }
+    }
+    found
+}
+
+pub(super) fn usage() -> Usage {
+    let ticks_per_second = procfs::ticks_per_second().max(1);
+    let ended = getrusage(UsageWho::RUSAGE_CHILDREN)
+        .map_or(0, |usage| usage.user_time().tv_sec() + usage.system_time().tv_sec());
+    let mut total = Usage { cpu_seconds: ended as u64, ..Usage::default() };
+    let mut ticks = 0;
+    for stat in living() {
+        total.processes += 1;
+        total.threads += stat.num_threads.max(1) as u64;
+        ticks += stat.utime + stat.stime + (stat.cutime + stat.cstime).max(0) as u64;
+        if let Ok(status) = Process::new(stat.pid).and_then(|process| process.status()) {
+            total.memory += (status.rssanon.unwrap_or(0) + status.rssshmem.unwrap_or(0)) * 1024;
+        }
+    }
+    total.cpu_seconds += ticks / ticks_per_second;
+    total
+}
+
+/// [`Usage::memory`] with every shared page counted once. This takes the kernel much longer to answer.
+pub(super) fn proportional_memory() -> u64 {
+    let of = |pid| {
+        let maps = Process::new(pid).and_then(|process| process.smaps_rollup()).ok()?;
+        let sizes = &maps.memory_map_rollup.0.first()?.extension.map;
+        Some(["Pss_Anon", "Pss_Shmem"].iter().filter_map(|name| sizes.get(*name)).sum::<u64>())
+    };
+    living().iter().filter_map(|stat| of(stat.pid)).sum()
+}
+
+/// Processes and threads of this process's user, whoever started them.
+pub(super) fn tasks_of_this_user() -> u64 {
+    let user = nix::unistd::getuid().as_raw();
+    let processes = all_processes().into_iter().flatten().flatten();
+    let ours = processes.filter(|process| process.uid().is_ok_and(|owner| owner == user));
+    ours.filter_map(|process| process.stat().ok()).map(|stat| stat.num_threads.max(1) as u64).sum()
+}
+
+/// Reaps zombies; says how `main` ended, if it is one of them.
+pub(super) fn reap(main: Pid) -> Option<WaitStatus> {
+    let mut ended = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return ended,
+            Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..))) if pid == main => {
+                ended = Some(status);
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return ended,
+        }
+    }
+}
+
+/// Ends every descendant: stops them all, so that none can start another in the meantime, then kills them. Returns how
+/// `main` ended, once none lives.
+pub(super) fn end_all(main: Pid) -> Option<WaitStatus> {
+    let mut stopped = BTreeSet::new();
+    loop {
+        let new: Vec<i32> = living().iter().map(|stat| stat.pid).filter(|pid| !stopped.contains(pid)).collect();
+        if new.is_empty() {
+            break;
+        }
+        send(&new, Signal::SIGSTOP);
+        stopped.extend(new);
+    }
+    let mut ended = None;
+    loop {
+        let left: Vec<i32> = living().iter().map(|stat| stat.pid).collect();
+        send(&left, Signal::SIGKILL);
+        ended = reap(main).or(ended);
+        if left.is_empty() {
+            return ended;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn send(pids: &[i32], signal: Signal) {
+    for pid in pids {
+        // A process that is gone by now is no error.
+        let _ = kill(Pid::from_raw(*pid), signal);
+    }
+}
+
+/// Bytes of a folder on the disk; every entry counts for a block at least. Stops counting above `enough`. Follows no
+/// links.
+pub(super) fn folder_size(folder: &Path, enough: u64) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    const BLOCK: u64 = 4_096;
+    let mut total = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            total += (metadata.blocks() * 512).max(BLOCK);
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+            if total > enough {
+                return total;
+            }
+        }
+    }
+    total
+}

@@ -1,0 +1,68 @@
+//! `trainer-exec`: confines itself and becomes the registered command.
+
+use super::descendants::tasks_of_this_user;
+use super::landlock::restrict_files;
+use super::limits::{GRACE_SECONDS, MIB, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor};
+use super::pids_group::PidsGroup;
+use crate::training::protocol::CommandSpec;
+use nix::sys::resource::Resource;
+use nix::unistd::setsid;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// Below the watcher's priority, so that the watcher runs when both want the processor.
+const NICE: i32 = 5;
+/// Descriptors of one process.
+const OPEN_FILES: u64 = 4_096;
+
+/// Becomes the registered command of this job directory, in this control group where there is one. Returns only where
+/// that failed.
+pub fn exec_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
+    let reason = match become_command(job_dir, group) {
+        Ok(never) => match never {},
+        Err(reason) => reason,
+    };
+    print_error(&reason);
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stderr, reason = "the watcher reads why on standard error")]
+fn print_error(reason: &str) {
+    eprintln!("{reason}");
+}
+
+fn become_command(job_dir: &Path, group: Option<&Path>) -> Result<std::convert::Infallible, String> {
+    die_with_parent()?;
+    setsid().map_err(|error| format!("no session: {error}"))?;
+    rustix::process::nice(NICE).map_err(|error| format!("nice: {error}"))?;
+    if let Some(group) = group {
+        PidsGroup::join(group).map_err(|error| format!("{}: {error}", group.display()))?;
+    }
+    let spec = std::fs::read(job_dir.join(CommandSpec::FILE)).map_err(|error| format!("no order: {error}"))?;
+    let spec: CommandSpec = serde_json::from_slice(&spec).map_err(|error| format!("no order: {error}"))?;
+    let (limits, registration) = (&spec.limits, &spec.registration);
+    // Data, not address space: many runtimes reserve address space that they never touch.
+    limit(Resource::RLIMIT_DATA, u64::from(limits.memory_mib) * MIB)?;
+    // The watcher counts the processor time of the whole command; this limit ends a process that has lost its watcher.
+    limit_processor(u64::from(limits.cpu_seconds) + GRACE_SECONDS)?;
+    limit(Resource::RLIMIT_FSIZE, u64::from(limits.file_mib) * MIB)?;
+    limit(Resource::RLIMIT_NOFILE, OPEN_FILES)?;
+    limit(Resource::RLIMIT_CORE, 0)?;
+    // The kernel counts all tasks of the user, and none of root's: this stops a fork bomb, not an excess of this command.
+    limit(Resource::RLIMIT_NPROC, tasks_of_this_user() + u64::from(limits.processes) * THREADS_PER_PROCESS)?;
+    // When the machine's memory runs out, the kernel kills this process first, not the watcher.
+    std::fs::write("/proc/self/oom_score_adj", "1000").map_err(|error| format!("oom_score_adj: {error}"))?;
+    let work = CommandSpec::work(job_dir);
+    let home = work.join("home");
+    std::fs::create_dir_all(&home).map_err(|error| format!("no home folder: {error}"))?;
+    restrict_files(registration, &work).map_err(|error| format!("the command cannot be confined: {error}"))?;
+    let error = Command::new(&registration.program)
+        .args(&registration.arguments)
+        .current_dir(&work)
+        .env_clear()
+        .envs([("LC_ALL", "C"), ("TZ", "UTC"), ("PATH", &registration.path)])
+        .envs([("HOME", &home), ("TMPDIR", &home)])
+        .exec();
+    Err(format!("{} cannot be started: {error}", registration.program.display()))
+}

@@ -1,0 +1,133 @@
+//! Landlock: the kernel restricts what a registered command may touch; that needs no privilege.
+//!
+//! Guarantees, where the kernel has it: no write outside the work folder, no read outside the list, no signal to a
+//! process outside, no TCP unless allowed; every process that the command starts inherits this.
+
+use crate::training::protocol::TrainerRegistration;
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope,
+};
+use std::path::{Path, PathBuf};
+
+/// What this kernel can enforce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Enforcement {
+    /// Nothing: Linux before 5.13, or Landlock is switched off.
+    Nothing,
+    /// Reads and writes: Linux 5.13.
+    Files,
+    /// Reads, writes, truncation, TCP and signals: Linux 6.12.
+    Full,
+}
+
+/// The newest version of Landlock that this release uses.
+const NEWEST: ABI = ABI::V6;
+
+/// Readable for every command: programs, libraries, and what they look up at their start; of `/etc` only files without
+/// secrets.
+const SYSTEM: &[&str] = &[
+    "/bin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/etc/alternatives",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/resolv.conf",
+    "/etc/ssl/certs",
+];
+const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full"];
+
+/// Asks the kernel what it can enforce.
+pub fn enforcement() -> Enforcement {
+    let has = |abi: ABI, full: bool| {
+        let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        let ruleset = ruleset.handle_access(AccessFs::from_all(abi));
+        let ruleset = if full { ruleset.and_then(|r| r.scope(Scope::from_all(abi))) } else { ruleset };
+        ruleset.and_then(Ruleset::create).is_ok()
+    };
+    if has(NEWEST, true) {
+        Enforcement::Full
+    } else if has(ABI::V1, false) {
+        Enforcement::Files
+    } else {
+        Enforcement::Nothing
+    }
+}
+
+/// What this kernel can enforce; an error where that is nothing and the operator does not allow it.
+pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static str> {
+    match enforcement() {
+        Enforcement::Nothing if !allow_unconfined => {
+            Err("this kernel has no Landlock, so trainer commands could read the test labels and write anywhere; \
+             [trainer] allow_unconfined = true runs them all the same")
+        }
+        enforced => Ok(enforced),
+    }
+}
+
+/// Restricts this process and every process that it will start, as far as the kernel can.
+pub(super) fn restrict_files(registration: &TrainerRegistration, work: &Path) -> Result<(), RulesetError> {
+    let everything = AccessFs::from_all(NEWEST);
+    let read = AccessFs::from_read(NEWEST);
+    let mut ruleset = Ruleset::default().handle_access(everything)?.scope(Scope::from_all(NEWEST))?;
+    if !registration.network {
+        ruleset = ruleset.handle_access(AccessNet::from_all(NEWEST))?;
+    }
+    let mut created = ruleset.create()?;
+    let readable = SYSTEM.iter().map(PathBuf::from).chain(own_folders(registration));
+    for path in readable.chain(registration.read.iter().cloned()) {
+        created = allow(created, &path, read)?;
+    }
+    for path in DEVICES.iter().map(Path::new).chain([work]).chain(registration.write.iter().map(PathBuf::as_path)) {
+        created = allow(created, path, everything)?;
+    }
+    created.restrict_self()?;
+    Ok(())
+}
+
+/// Adds a rule for a path; one that does not exist needs none.
+fn allow(
+    ruleset: landlock::RulesetCreated,
+    path: &Path,
+    access: landlock::BitFlags<AccessFs>,
+) -> Result<landlock::RulesetCreated, RulesetError> {
+    let Ok(opened) = PathFd::new(path) else { return Ok(ruleset) };
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(NEWEST) };
+    ruleset.add_rule(PathBeneath::new(opened, access))
+}
+
+/// The scripts among the arguments; the program's folder, as named and behind links; of a `bin` beside a `lib`, as in a
+/// Python environment, the folder that holds both.
+fn own_folders(registration: &TrainerRegistration) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = registration.scripts().map(PathBuf::from).collect();
+    let programs = [Some(registration.program.clone()), registration.program.canonicalize().ok()];
+    for folder in programs.iter().flatten().filter_map(|program| program.parent()) {
+        found.push(folder.to_owned());
+        if let Some(prefix) = folder.parent()
+            && folder.ends_with("bin")
+            && prefix.parent().is_some()
+            && prefix.join("lib").is_dir()
+        {
+            found.push(prefix.to_owned());
+        }
+    }
+    found
+}

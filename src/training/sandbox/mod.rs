@@ -1,0 +1,21 @@
+//! What confines child processes: limits of the kernel for every child; for a registered command also Landlock, a control
+//! group, and a watcher that stands between it and the worker.
+//!
+//! ```text
+//! worker ─ trainer-watch (watcher: counts, kills) ─ trainer-exec (confines itself) ═ exec ═ the command ─ what it starts
+//! ```
+//!
+//! Guarantees: a child ends when the worker does; when the watcher returns, no process of the command lives.
+
+mod descendants;
+mod exec;
+mod landlock;
+mod limits;
+mod pids_group;
+mod watcher;
+
+pub use self::landlock::{Enforcement, check_confinement, enforcement};
+pub(super) use descendants::living_below;
+pub use exec::exec_command;
+pub(super) use limits::limit_this_process;
+pub(super) use watcher::watch_command;

@@ -1,0 +1,187 @@
+//! `trainer-watch`: the process between the worker and a registered command. It starts the command, measures what the
+//! command and all processes below it use together, and ends them all.
+//!
+//! Guarantees: when it returns, no process of the command lives; it ends when the worker is gone. It stays outside the
+//! command's sandbox, so the command cannot signal it. Never: opens a file that the command made.
+
+use super::descendants::{end_all, folder_size, proportional_memory, reap, usage};
+use super::limits::{MIB, THREADS_PER_PROCESS};
+use super::pids_group::PidsGroup;
+use crate::domain::contract::Limits;
+use crate::domain::run::{Failure, FailureCode};
+use crate::training::protocol::{CommandSpec, JobEnd, digest_of};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{Pid, getppid};
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Milliseconds between two checks of the command.
+const CHECK_EVERY_MS: u16 = 50;
+/// Every so many checks the watcher measures the folder, too.
+const CHECKS_PER_FOLDER: u32 = 6;
+
+/// Runs the command of this job directory and writes how it ended. The exit status says whether that was written.
+pub fn watch_command(job_dir: &Path, worker: i32) -> ExitCode {
+    JobEnd::write(run_command(job_dir, worker), job_dir)
+}
+
+fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
+    let spec: CommandSpec = fs::read(job_dir.join(CommandSpec::FILE))
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
+        .map_err(|error| failed(format!("no order: {error}")))?;
+    check_pins(&spec)?;
+    let unable = |error: Errno| failed(format!("the command cannot be watched: {error}"));
+    prctl::set_child_subreaper(true).map_err(unable)?;
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGCHLD);
+    signals.thread_block().map_err(unable)?;
+    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(unable)?;
+    close_inherited(&signals);
+    let tasks = u64::from(spec.limits.processes) * THREADS_PER_PROCESS;
+    let group = PidsGroup::create(tasks);
+    let main =
+        start(job_dir, group.as_ref()).map_err(|error| failed(format!("the command cannot be started: {error}")))?;
+    let work = CommandSpec::work(job_dir);
+    let watched =
+        WatchedCommand { main, worker: Pid::from_raw(worker), initial_size: folder_size(&work, u64::MAX), work };
+    let ended = watched.wait(&spec.limits, &signals);
+    let killed = end_all(main);
+    judge(ended?.or(killed), &spec.limits)?;
+    // The command may have written since the last check.
+    watched.check_folder(&spec.limits)
+}
+
+fn failed(message: String) -> Failure {
+    Failure::new(FailureCode::TrainerFailed, message)
+}
+
+/// Program and scripts must have the digests that the plan pins.
+fn check_pins(spec: &CommandSpec) -> Result<(), Failure> {
+    let pinned = &spec.pinned;
+    let program = spec.registration.program.to_string_lossy().into_owned();
+    for (path, expected) in pinned.files.iter().chain([(&program, &pinned.program_sha256)]) {
+        let found = digest_of(Path::new(path)).map_err(|error| failed(format!("{path}: {error}")))?;
+        if found != *expected {
+            return Err(failed(format!("{path} has changed since the plan was made: digest {found}, not {expected}")));
+        }
+    }
+    Ok(())
+}
+
+/// Closes descriptors that a library of the worker left open across exec.
+fn close_inherited(keep: &SignalFd) {
+    use std::os::fd::AsRawFd as _;
+    let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|fd| *fd > 2 && *fd != keep.as_fd().as_raw_fd()) {
+        // The descriptor that listed the folder is closed already; its error means nothing.
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
+/// Starts this binary again as `trainer-exec`, which becomes the command.
+fn start(job_dir: &Path, group: Option<&PidsGroup>) -> std::io::Result<Pid> {
+    let child = Command::new(std::env::current_exe()?)
+        .arg("trainer-exec")
+        .arg(job_dir)
+        .args(group.map(PidsGroup::path))
+        .env_clear()
+        .stdin(Stdio::null())
+        .spawn()?;
+    Ok(Pid::from_raw(child.id() as i32))
+}
+
+struct WatchedCommand {
+    main: Pid,
+    worker: Pid,
+    work: PathBuf,
+    /// Bytes of the folder before the command began.
+    initial_size: u64,
+}
+
+impl WatchedCommand {
+    /// Waits until the command ends and says how; an error where it exceeds a limit, or the worker stops it or is gone.
+    fn wait(&self, limits: &Limits, signals: &SignalFd) -> Result<Option<WaitStatus>, Failure> {
+        for check in 0_u32.. {
+            let mut events = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut events, PollTimeout::from(CHECK_EVERY_MS));
+            while let Ok(Some(signal)) = signals.read_signal() {
+                if signal.ssi_signo == Signal::SIGTERM as u32 {
+                    return Err(failed("the command was told to stop".to_owned()));
+                }
+            }
+            if getppid() != self.worker {
+                return Err(failed("the worker is gone".to_owned()));
+            }
+            if let Some(status) = reap(self.main) {
+                return Ok(Some(status));
+            }
+            check_usage(limits)?;
+            if check % CHECKS_PER_FOLDER == 0 {
+                self.check_folder(limits)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn check_folder(&self, limits: &Limits) -> Result<(), Failure> {
+        let allowed = self.initial_size + u64::from(limits.file_mib) * MIB;
+        if folder_size(&self.work, allowed) > allowed {
+            return Err(failed(format!("the command wrote more than {} MiB into its folder", limits.file_mib)));
+        }
+        Ok(())
+    }
+}
+
+fn check_usage(limits: &Limits) -> Result<(), Failure> {
+    let used = usage();
+    let processes = u64::from(limits.processes);
+    if used.processes > processes {
+        return Err(failed(format!("the command had {} processes at a time, {processes} are allowed", used.processes)));
+    }
+    if used.threads > processes * THREADS_PER_PROCESS {
+        let allowed = processes * THREADS_PER_PROCESS;
+        return Err(failed(format!("the command had {} threads at a time, {allowed} are allowed", used.threads)));
+    }
+    if used.cpu_seconds > u64::from(limits.cpu_seconds) {
+        let message = format!("the command used up its {} seconds of processor time", limits.cpu_seconds);
+        return Err(Failure::new(FailureCode::TrainerTimeout, message));
+    }
+    let memory = u64::from(limits.memory_mib) * MIB;
+    if used.memory > memory && proportional_memory() > memory {
+        let message = format!("the command's processes held more than {} MiB of memory", limits.memory_mib);
+        return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
+    }
+    Ok(())
+}
+
+/// Judges how the command itself ended.
+fn judge(status: Option<WaitStatus>, limits: &Limits) -> Result<(), Failure> {
+    match status {
+        Some(WaitStatus::Exited(_, 0)) => Ok(()),
+        Some(WaitStatus::Exited(_, code)) => Err(failed(format!("the command ended with exit status {code}"))),
+        Some(WaitStatus::Signaled(_, Signal::SIGXFSZ, _)) => {
+            Err(failed(format!("the command wrote a file of more than {} MiB", limits.file_mib)))
+        }
+        Some(WaitStatus::Signaled(_, Signal::SIGXCPU, _)) => {
+            let message = format!("the command used up its {} seconds of processor time", limits.cpu_seconds);
+            Err(Failure::new(FailureCode::TrainerTimeout, message))
+        }
+        // The watcher did not send it: the kernel kills what takes too much memory.
+        Some(WaitStatus::Signaled(_, Signal::SIGKILL, _)) => {
+            let message = "the command was killed from outside, as by the kernel for memory".to_owned();
+            Err(Failure::new(FailureCode::TrainerOutOfMemory, message))
+        }
+        Some(WaitStatus::Signaled(_, signal, _)) => Err(failed(format!("the command died of {signal}"))),
+        Some(_) | None => Err(failed("the command's end was not seen".to_owned())),
+    }
+}

@@ -14,7 +14,7 @@ use crate::failpoints::failpoint;
 use crate::telemetry::metrics;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Tenants that one claim tries at the most.
 const TURNS: usize = 16;

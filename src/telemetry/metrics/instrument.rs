@@ -108,7 +108,7 @@ impl<L: LabelSet> Instrument<Gauge, L> {
     }
 }
 
-impl<L: LabelSet> Instrument<Passing, L> {
+impl<L: LabelSet> Instrument<TransientGauge, L> {
     /// Sets the value for the page that [`super::MetricsPage::render`] writes now.
     pub fn show(&self, labels: L, value: f64) {
         metrics::gauge!(self.name, labels.pairs()).set(value);

@@ -147,7 +147,11 @@ impl Assembly {
         Ok(())
     }
 
-    pub(super) async fn serve_http(&self, page: MetricsPage, ended: watch::Receiver<bool>) -> anyhow::Result<http::Server> {
+    pub(super) async fn serve_http(
+        &self,
+        page: MetricsPage,
+        ended: watch::Receiver<bool>,
+    ) -> anyhow::Result<http::Server> {
         let health = http::Health {
             at_hand: self.at_hand.clone(),
             watchdog: self.watchdog.clone(),

@@ -8,7 +8,7 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::failpoints::failpoint;
 use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, TrainPlan};
 use crate::telemetry::ChildSpan;
-use crate::training::{self, Exit, ChildJob};
+use crate::training::{self, ChildJob, Exit};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::RunEvidence;
 use crate::worker::runner::interrupted::Interrupted;
@@ -123,7 +123,8 @@ impl RunAttempt<'_> {
             files.push(into);
         }
         self.fetch_earlier(job_dir, &resolved.plan).await?;
-        let job = ChildJob { plan: resolved.plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };
+        let job =
+            ChildJob { plan: resolved.plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };
         Ok(job.write(job_dir, &self.runner.commands).await?)
     }
 

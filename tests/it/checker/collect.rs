@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-const ASK: Duration = Duration::from_secs(20);
+const REPLY_BOUND: Duration = Duration::from_secs(20);
 
-/// Everything about this world, as it stands.
+/// The history of this world up to now.
 pub async fn collect(world: &World) -> History {
     let kafka = world.config.kafka.clone();
     let topics = kafka.topics.clone();
@@ -52,22 +52,22 @@ fn consumer(brokers: &str, group: &str) -> BaseConsumer {
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
-    let metadata = consumer.fetch_metadata(Some(topic), ASK).unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), REPLY_BOUND).unwrap();
     metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect()
 }
 
-/// One partition after the other.
+/// Every record of a topic, one partition after the other.
 fn whole(brokers: &str, topic: &str) -> Vec<Seen> {
     let consumer = consumer(brokers, "checker");
     let mut seen = Vec::new();
     for partition in partitions(&consumer, topic) {
-        let (_, end) = consumer.fetch_watermarks(topic, partition, ASK).unwrap();
+        let (_, end) = consumer.fetch_watermarks(topic, partition, REPLY_BOUND).unwrap();
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();
         let mut next = 0;
         while next < end {
-            let message = consumer.poll(ASK).expect("a record within the bound").unwrap();
+            let message = consumer.poll(REPLY_BOUND).expect("a record within the bound").unwrap();
             next = message.offset() + 1;
             let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
             seen.push(Seen {
@@ -90,7 +90,7 @@ fn committed(brokers: &str, group: &str, topic: &str) -> BTreeMap<i32, i64> {
     for partition in partitions(&consumer, topic) {
         list.add_partition(topic, partition);
     }
-    let found = consumer.committed_offsets(list, ASK).unwrap();
+    let found = consumer.committed_offsets(list, REPLY_BOUND).unwrap();
     let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
     found.elements().iter().map(|element| (element.partition(), offset(element.offset()))).collect()
 }

@@ -1,4 +1,4 @@
-//! Everything that was seen, as plain values.
+//! Everything that can be seen from outside, as plain values.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,12 +24,12 @@ impl Seen {
 }
 
 impl History {
-    /// Records that the group has settled, over all partitions.
+    /// How many records the group has committed, over all partitions.
     pub fn settled(&self) -> i64 {
         self.committed.values().sum()
     }
 
-    /// How many records came to each outcome.
+    /// How many records have each outcome.
     pub fn outcomes(&self) -> BTreeMap<&str, usize> {
         let mut outcomes = BTreeMap::new();
         for decided in &self.decided {
@@ -39,7 +39,7 @@ impl History {
     }
 }
 
-/// What the ledger says became of a record.
+/// A record's outcome in the ledger.
 #[derive(Debug, Clone)]
 pub struct Decided {
     pub partition: i32,
@@ -56,7 +56,7 @@ pub struct Run {
     pub state: String,
     pub leased: bool,
     pub full_attempts: i32,
-    /// Attempts since somebody last asked again.
+    /// Attempts since the last command that opened the run again.
     pub full_attempts_counted: i32,
     pub refs: BTreeMap<String, (String, String)>,
 }
@@ -71,11 +71,10 @@ pub struct Stepped {
     pub fence: i64,
 }
 
-/// A whole history.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub requests: Vec<Seen>,
-    /// Next offset to be read by the group, of each partition.
+    /// The offset that the group reads next, by partition.
     pub committed: BTreeMap<i32, i64>,
     pub decided: Vec<Decided>,
     pub runs: Vec<Run>,

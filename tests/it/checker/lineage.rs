@@ -1,4 +1,4 @@
-//! What OpenLineage was told, over a whole history. A history without lineage holds it.
+//! The guarantee of lineage events over a whole history; a history without lineage fulfils it.
 
 use super::history::{History, Seen};
 use super::rules::Violation;
@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 const GUARANTEE: &str = "lineage";
 
 /// Of each run one START first and one end last, and every event once but for repetitions with the same bytes.
-pub(super) fn lineage_is_told_once_and_in_order(history: &History, found: &mut Vec<Violation>) {
+pub(super) fn lineage_events_come_once_and_in_order(history: &History, found: &mut Vec<Violation>) {
     let mut broken = |witness: String| found.push(Violation { guarantee: GUARANTEE, witness });
     let mut first: BTreeMap<&str, &Seen> = BTreeMap::new();
-    let mut told: BTreeMap<String, Vec<(Value, &str)>> = BTreeMap::new();
+    let mut by_run: BTreeMap<String, Vec<(Value, &str)>> = BTreeMap::new();
     for record in &history.lineage {
         let id = record.header("ce_id");
         match first.get(id) {
@@ -19,17 +19,17 @@ pub(super) fn lineage_is_told_once_and_in_order(history: &History, found: &mut V
             Some(_) => {}
             None => {
                 first.insert(id, record);
-                told.entry(record.header("ce_subject").to_owned()).or_default().push((record.json(), id));
+                by_run.entry(record.header("ce_subject").to_owned()).or_default().push((record.json(), id));
             }
         }
     }
-    for (run, events) in &told {
+    for (run, events) in &by_run {
         let states: Vec<&str> = events.iter().map(|(event, _)| event["eventType"].as_str().unwrap_or("")).collect();
         let is_end = |state: &str| ["COMPLETE", "FAIL", "ABORT"].contains(&state);
         let whole = matches!(states[..], ["START", ref between @ .., last]
                              if is_end(last) && between.iter().all(|state| *state == "RUNNING"));
         if !whole {
-            broken(format!("{run} was told as {states:?}"));
+            broken(format!("the events of {run} are {states:?}"));
         }
         let uuid = &events[0].0["run"]["runId"];
         if events.iter().any(|(event, _)| event["run"]["runId"] != *uuid) {
@@ -37,11 +37,11 @@ pub(super) fn lineage_is_told_once_and_in_order(history: &History, found: &mut V
         }
         let read = events.iter().filter(|(_, id)| id.ends_with("_read")).count();
         if states.last() == Some(&"COMPLETE") && read != 1 {
-            broken(format!("{run} is complete, and was told {read} times what it read"));
+            broken(format!("{run} is complete, and has {read} events about what it read"));
         }
     }
     let started = history.steps.iter().filter(|step| step.step == "START");
-    for step in started.filter(|step| !history.lineage.is_empty() && !told.contains_key(&step.run_id)) {
-        broken(format!("{} was never told", step.run_id));
+    for step in started.filter(|step| !history.lineage.is_empty() && !by_run.contains_key(&step.run_id)) {
+        broken(format!("{} has no lineage events", step.run_id));
     }
 }

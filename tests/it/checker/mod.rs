@@ -1,5 +1,5 @@
-//! What must hold after whatever happened, judged from outside: topics, ledger and evidence store as
-//! anybody could read them. Shares no code with the worker but digests.
+//! What must hold after whatever happened, judged from outside by topics, ledger and evidence store as anybody can read
+//! them. Shares no code with the worker but digests.
 
 mod collect;
 mod history;

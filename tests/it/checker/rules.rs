@@ -1,7 +1,7 @@
 //! The guarantees, one function each, over a whole history.
 
 use super::history::{History, Run, Seen, Stepped};
-use super::lineage::lineage_is_told_once_and_in_order;
+use super::lineage::lineage_events_come_once_and_in_order;
 use model_factory::domain::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ fn broken(found: Found<'_>, guarantee: &'static str, witness: impl Into<String>)
     found.push(Violation { guarantee, witness: witness.into() });
 }
 
-/// Every guarantee that does not hold, S1 to S13, and what OpenLineage is told.
+/// Every guarantee that does not hold: S1 to S13, and that of lineage events.
 pub fn check(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     let rules = [
@@ -36,7 +36,7 @@ pub fn check(history: &History) -> Vec<Violation> {
         s11_nothing_is_announced_before_it_exists,
         s12_a_publish_retry_never_trains,
         s13_attempts_are_bounded,
-        lineage_is_told_once_and_in_order,
+        lineage_events_come_once_and_in_order,
     ];
     for rule in rules {
         rule(history, &mut found);
@@ -44,7 +44,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// Whether everything is decided, ended and told.
+/// Whether every record is decided, every run ended, every event sent.
 pub fn drained(history: &History) -> bool {
     let ended = |run: &Run| !run.leased && ["FAIL", "PASS", "PUBLISHED"].contains(&run.state.as_str());
     history.decided.len() == history.requests.len() && history.unsent == 0 && history.runs.iter().all(ended)
@@ -64,7 +64,7 @@ fn s1_one_outcome_per_record(history: &History, found: Found<'_>) {
         }
     }
     for at in count.keys() {
-        broken(found, "S1", format!("an outcome for {at:?}, where no record stands"));
+        broken(found, "S1", format!("an outcome for {at:?}, which has no record"));
     }
 }
 
@@ -89,8 +89,7 @@ fn s2_dead_letters_carry_the_bytes(history: &History, found: Found<'_>) {
     }
 }
 
-/// The run key by the recipe of the contract, written down once more for ASCII requests: `serde_json`
-/// keeps keys sorted.
+/// The run key by the recipe of the contract, written once more for ASCII requests; `serde_json` sorts the keys.
 fn key_of(request: &Value) -> String {
     let mut refs: Vec<&str> =
         request["dataset_manifest_refs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -225,17 +224,17 @@ fn s6_legal_steps_only(history: &History, found: Found<'_>) {
     }
 }
 
-/// First occurrences, in the order of the topic.
-fn first_told(history: &History) -> Vec<Value> {
+/// The first record of each event id, in the order of the topic.
+fn first_occurrences(history: &History) -> Vec<Value> {
     let mut ids = BTreeSet::new();
     let first = history.lifecycle.iter().filter(|record| ids.insert(record.header("ce_id").to_owned()));
     first.map(Seen::json).collect()
 }
 
 fn s7_one_event_per_step(history: &History, found: Found<'_>) {
-    let told = first_told(history);
+    let events = first_occurrences(history);
     for run in &history.runs {
-        let mut of_run: Vec<(i64, &Value)> = told
+        let mut of_run: Vec<(i64, &Value)> = events
             .iter()
             .filter(|event| event["run_id"] == run.run_id.as_str())
             .map(|event| (event["seq"].as_i64().unwrap_or(0), event))
@@ -252,16 +251,16 @@ fn s7_one_event_per_step(history: &History, found: Found<'_>) {
             match event {
                 None if complete => broken(found, "S7", format!("{}: no event for step {}", run.run_id, step.seq)),
                 Some((_, event)) if event["state"] != step.to.as_str() => {
-                    broken(found, "S7", format!("{}: event {} tells another state", run.run_id, step.seq));
+                    broken(found, "S7", format!("{}: event {} has another state", run.run_id, step.seq));
                 }
                 Some(_) | None => {}
             }
         }
         for (seq, event) in of_run {
-            // What is told besides steps: requests that join, and how far the trainer is.
+            // Events without a step: requests that join, and progress of the trainer.
             let besides = |kind: &str| kind.starts_with("request.") || kind == "run.progress";
             if !event["event_type"].as_str().is_some_and(besides) && !steps.iter().any(|step| step.seq == seq) {
-                broken(found, "S7", format!("{}: event {seq} tells a step that is not in the ledger", run.run_id));
+                broken(found, "S7", format!("{}: event {seq} is about a step that is not in the ledger", run.run_id));
             }
         }
     }
@@ -282,7 +281,7 @@ fn s8_first_occurrences_in_order(history: &History, found: Found<'_>) {
         }
     }
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
-    for event in first_told(history) {
+    for event in first_occurrences(history) {
         let Some(run_id) = event["run_id"].as_str() else { continue };
         let seq = event["seq"].as_i64().unwrap_or(0);
         let before = last.insert(run_id.to_owned(), seq).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The checker against bad histories, one or more per guarantee: each must be noticed.
+//! The checker must find each bad history, one or more for each guarantee.
 
 use super::history::{Decided, History, Run, Seen, Stepped};
 use super::rules::check;
@@ -28,7 +28,7 @@ fn lineage(n: i64, state: &str) -> Seen {
     seen(n, value.as_bytes(), &[("ce_id", &id), ("ce_subject", RUN)])
 }
 
-/// A run that was published, its duplicate, and a message that was refused.
+/// A published run, a duplicate of its request, and a refused message.
 fn good() -> History {
     // Computed with Python's json and hashlib over the request above.
     let key = "d2465df3ff47e375e01e1776ae6982dcb5c0b1c8aabe63d1769dc0116bd54dc4";
@@ -39,8 +39,8 @@ fn good() -> History {
         (5, "REQUEST_PUBLISH", "PASS", "PUBLISH_PENDING"),
         (6, "PUBLISH", "PUBLISH_PENDING", "PUBLISHED"),
     ];
-    let mut told = vec![json!({"run_id": RUN, "seq": 1, "event_type": "request.admitted", "state": "QUEUED"})];
-    told.extend(steps.map(|(seq, step, _, to)| json!({"run_id": RUN, "seq": seq, "event_type": step, "state": to})));
+    let mut events = vec![json!({"run_id": RUN, "seq": 1, "event_type": "request.admitted", "state": "QUEUED"})];
+    events.extend(steps.map(|(seq, step, _, to)| json!({"run_id": RUN, "seq": seq, "event_type": step, "state": to})));
     let model = Digest::of(b"model").to_string();
     let publication = json!({"run_id": RUN, "bundle_id": "b", "bundle_ref": "runs/bundle",
                              "artifacts": [{"path": "model.json", "sha256": model}]});
@@ -77,7 +77,7 @@ fn good() -> History {
             })
             .collect(),
         unsent: 0,
-        lifecycle: told
+        lifecycle: events
             .iter()
             .enumerate()
             .map(|(n, event)| seen(n as i64, event.to_string().as_bytes(), &[("ce_id", &format!("evt_{n}"))]))

@@ -31,9 +31,9 @@ pub fn rows() -> Vec<Row> {
             checks("req-regress-3", "other-bytes", Digest::of(b"others"))
         }),
         ends(C::RefNotAllowed, "a bundle outside the allow-list", "outside the allow-list", PIN, || {
-            let place = json!({"ref": "s3://elsewhere/bundle.json", "sha256": Digest::of(b"")});
+            let pinned = json!({"ref": "s3://elsewhere/bundle.json", "sha256": Digest::of(b"")});
             let profile =
-                inputs::training("bundle-outside", "policy_id", &format!("baseline_bundle_ref: {place}\npolicy_id"));
+                inputs::training("bundle-outside", "policy_id", &format!("baseline_bundle_ref: {pinned}\npolicy_id"));
             regression("req-regress-4", &profile)
         }),
         ends(
@@ -70,10 +70,10 @@ pub fn rows() -> Vec<Row> {
             "champion's bundle",
             "pin a mended profile under a new name, ask with that",
             || {
-                let place = inputs::file("no-bundle/bundle.json", b"{}");
+                let reference = inputs::file("no-bundle/bundle.json", b"{}");
                 let rest = format!(
                     "eval_thresholds: {{min_auc_roc: 0.5}}\nchampion: {{bundle_ref: {}, eval_differences: {{min_auc_roc: 0}}}}",
-                    json!({"ref": place, "sha256": Digest::of(b"{}")})
+                    json!({"ref": reference, "sha256": Digest::of(b"{}")})
                 );
                 let mut request = ask("req-champion1");
                 request["governance_profile_ref"] = json!(inputs::governance("nochampion", true, &rest));
@@ -83,7 +83,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// A bundle made of the schemas' examples, on the features of the test's data; gives the digest of its
+/// Writes a bundle made of the schemas' examples on the features of the test's data; returns the digest of its
 /// `bundle.json`.
 fn bundle(name: &str, change: impl FnOnce(&mut Value)) -> Digest {
     let example = |schema| {
@@ -105,8 +105,8 @@ fn bundle(name: &str, change: impl FnOnce(&mut Value)) -> Digest {
 }
 
 fn checks(id: &str, name: &str, sha256: Digest) -> Vec<u8> {
-    let place = json!({"ref": format!("negative/{name}/bundle.json"), "sha256": sha256});
-    let with = format!("baseline_bundle_ref: {place}\npolicy_id");
+    let pinned = json!({"ref": format!("negative/{name}/bundle.json"), "sha256": sha256});
+    let with = format!("baseline_bundle_ref: {pinned}\npolicy_id");
     regression(id, &inputs::training(&format!("checks-{name}"), "policy_id", &with))
 }
 

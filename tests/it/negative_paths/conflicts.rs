@@ -11,7 +11,7 @@ use serde_json::json;
 const UNKNOWN: &str = "tr_00000000000000000000000000000001";
 
 pub fn rows() -> Vec<Row> {
-    let of_command = |says| Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/run_id", says, told: true };
+    let of_command = |says| Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/run_id", says, emits: true };
     let in_event = Row {
         code: C::RunUnknown,
         cause: "a cancel command in a CloudEvent for a run that the ledger does not hold",
@@ -19,7 +19,7 @@ pub fn rows() -> Vec<Row> {
             let order = serde_json::from_slice(&command("cancel", "cmd-unknown3", UNKNOWN)).unwrap();
             bytes(&event("cancel", &order))
         }),
-        leaves: Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/data/run_id", says: UNKNOWN, told: true },
+        leaves: Leaves::Refusal { outcome: "COMMAND_REJECTED", pointer: "/data/run_id", says: UNKNOWN, emits: true },
         next: "look the run id up in the lifecycle events",
     };
     let unknown = |cause, record| Row {
@@ -38,7 +38,7 @@ pub fn rows() -> Vec<Row> {
                 outcome: "CONFLICT",
                 pointer: "/request_id",
                 says: "differs at /policy_revision",
-                told: true,
+                emits: true,
             },
             next: "send the other content under an id of its own",
         },

@@ -1,6 +1,6 @@
 //! The rows as `docs/negative-paths.md` shows them.
 
-use super::row::{Bring, Leaves, Row, Told};
+use super::row::{Bring, Emitted, Leaves, Row};
 use model_factory::domain::run::FailureCode;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -28,7 +28,6 @@ letter tells.
 
 ";
 
-/// The whole document.
 pub fn render(families: &[(&str, Vec<Row>)]) -> String {
     let mut text = HEAD.to_owned();
     let rows: usize = families.iter().map(|(_, rows)| rows.len()).sum();
@@ -49,10 +48,10 @@ pub fn render(families: &[(&str, Vec<Row>)]) -> String {
 
 fn left(row: &Row) -> (String, String, String) {
     match &row.leaves {
-        Leaves::Refusal { outcome, pointer, told, .. } => {
-            let events = if *told { format!("`request.rejected` `{}`", row.code) } else { "-".to_owned() };
-            let place = if pointer.is_empty() { "the whole record".to_owned() } else { format!("`{pointer}`") };
-            (format!("`{outcome}`"), events, format!("yes, at {place}"))
+        Leaves::Refusal { outcome, pointer, emits, .. } => {
+            let events = if *emits { format!("`request.rejected` `{}`", row.code) } else { "-".to_owned() };
+            let at = if pointer.is_empty() { "the whole record".to_owned() } else { format!("`{pointer}`") };
+            (format!("`{outcome}`"), events, format!("yes, at {at}"))
         }
         Leaves::Run { state, events, .. } => (format!("`ADMITTED`, `{state}`"), with_reason(events), "no".to_owned()),
         Leaves::Published { .. } => {
@@ -65,11 +64,11 @@ fn left(row: &Row) -> (String, String, String) {
     }
 }
 
-/// Events that carry a reason; the same one several times in a row with its number.
-fn with_reason(events: &[Told]) -> String {
+/// The events with a reason; one that repeats in a row is shown once, with its number.
+fn with_reason(events: &[Emitted]) -> String {
     let mut shown: Vec<(String, usize)> = Vec::new();
-    let told = events.iter().filter_map(|(event, reason)| Some((event, (*reason)?)));
-    for (event, reason) in told {
+    let with_code = events.iter().filter_map(|(event, reason)| Some((event, (*reason)?)));
+    for (event, reason) in with_code {
         let text = format!("`{event}` `{}`", FailureCode::as_str(reason));
         match shown.last_mut() {
             Some((last, count)) if *last == text => *count += 1,
@@ -85,11 +84,11 @@ fn with_reason(events: &[Told]) -> String {
 
 /// Compares with the document in the tree, or writes it.
 pub fn compare(expected: &str) {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/negative-paths.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/negative-paths.md");
     if std::env::var("MODEL_FACTORY_BLESS").is_ok() {
-        std::fs::write(&place, expected).unwrap();
+        std::fs::write(&path, expected).unwrap();
     }
-    let found = std::fs::read_to_string(&place).unwrap_or_default();
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
         "docs/negative-paths.md does not show the rows of tests/it/negative_paths; write it anew with\n  \

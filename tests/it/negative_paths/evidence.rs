@@ -1,6 +1,6 @@
-//! Rows and documents of a run that are half lost or changed by hand, found before a bundle is announced.
+//! Rows and documents of a run that are lost or changed by hand: the worker finds out before it announces the bundle.
 
-use super::row::{Bring, Leaves, Row, Told, brings_down};
+use super::row::{Bring, Emitted, Leaves, Row, brings_down};
 use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
 use model_factory::adapters::signing::PrivateKey;
@@ -11,8 +11,8 @@ use serde_json::json;
 const OPERATOR: &str = "tell the operator: restore the evidence, then ask for the publication again";
 const FORGED: &str = "tell the operator: somebody changed evidence and ledger by hand";
 
-/// The events of a run that passed without permission, got it later, and was turned back.
-pub fn announced_later(last: E, code: C) -> Vec<Told> {
+/// The events of a run that passed, got permission to publish later, and was turned back.
+pub fn announced_later(last: E, code: C) -> Vec<Emitted> {
     vec![
         (E::RequestAdmitted, None),
         (E::RunStarted, None),
@@ -84,7 +84,7 @@ fn lost() -> Vec<Row> {
     ]
 }
 
-/// File and digest in the ledger changed together: only the documents themselves can tell.
+/// A document and its digest in the ledger are changed together: only other documents contradict it.
 fn forged() -> Vec<Row> {
     vec![
         later(
@@ -155,7 +155,7 @@ async fn without_bundle_file(stage: &mut Stage) -> Brought {
     passed
 }
 
-/// A folder stands where the store wants a document.
+/// A folder stands where the store keeps a document.
 async fn unreadable_store(stage: &mut Stage) -> Brought {
     let brought = stage.bring(&bytes(&ask("req-nostore-1"))).await;
     std::fs::create_dir_all(stage.evidence(&brought.run_id(), "inputs/manifest_0.json")).unwrap();

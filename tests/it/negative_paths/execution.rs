@@ -1,10 +1,9 @@
 //! The trainer and its worker: limits, deaths, cancels, bounds.
 
 use super::inputs;
-use super::row::{Bring, Leaves, Row, Told, brings_down, ends};
+use super::row::{Bring, Emitted, Leaves, Row, brings_down, ends};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command, work};
-use crate::support::eventually;
-use crate::trainer::children_in;
+use crate::support::{children_in, eventually};
 use futures::FutureExt as _;
 use model_factory::domain::contract::EventType as E;
 use model_factory::domain::identity::RunId;
@@ -74,7 +73,7 @@ fn trainers() -> Vec<Row> {
 }
 
 fn cancels() -> Vec<Row> {
-    let row = |cause, says, brought, events: &[Told]| Row {
+    let row = |cause, says, brought, events: &[Emitted]| Row {
         code: C::Cancelled,
         cause,
         brought,
@@ -99,7 +98,7 @@ fn cancels() -> Vec<Row> {
 }
 
 fn bounds() -> Vec<Row> {
-    let attempts = |again: C| -> Vec<Told> {
+    let attempts = |again: C| -> Vec<Emitted> {
         let (started, requeued) = ((E::RunStarted, None), (E::RunRequeued, Some(again)));
         let exhausted = (E::RunFailed, Some(C::AttemptsExhausted));
         vec![(E::RequestAdmitted, None), started, requeued, started, requeued, started, exhausted]
@@ -152,7 +151,7 @@ fn endless(id: &str) -> Vec<u8> {
     ask_with(id, "training_config_ref", json!(inputs::endless("endless", LIMITS)))
 }
 
-/// The trainer of the run that is worked on.
+/// The process of the trainer that runs.
 async fn child(scratch: &Path) -> Pid {
     let running = || std::future::ready(children_in(scratch).first().copied());
     let id = eventually("the trainer's process", Duration::from_mins(1), running).await;

@@ -1,7 +1,7 @@
 //! Names that are taken by other bytes. Evidence is never overwritten: the run fails, the first bytes stand.
 
 use super::inputs;
-use super::row::{Bring, Leaves, Row, Told, brings_down};
+use super::row::{Bring, Emitted, Leaves, Row, brings_down};
 use super::stage::{Brought, Stage, ask, bytes};
 use futures::FutureExt as _;
 use model_factory::domain::contract::EventType as E;
@@ -24,13 +24,13 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-fn row(code: C, cause: &'static str, says: &'static str, brought: Bring, events: &[Told]) -> Row {
+fn row(code: C, cause: &'static str, says: &'static str, brought: Bring, events: &[Emitted]) -> Row {
     Row { code, cause, brought, leaves: Leaves::Run { state: State::Fail, says, events: events.to_vec() }, next: WHO }
 }
 
-/// A first attempt is turned back, something changes, a second attempt notices.
+/// The first attempt is turned back, an input changes, and the second attempt finds the change.
 fn changed_between_attempts() -> Vec<Row> {
-    let twice = |turned_back: C, code: C| -> Vec<Told> {
+    let twice = |turned_back: C, code: C| -> Vec<Emitted> {
         let started = (E::RunStarted, None);
         let requeued = (E::RunRequeued, Some(turned_back));
         vec![(E::RequestAdmitted, None), started, requeued, started, (E::RunFailed, Some(code))]
@@ -75,7 +75,7 @@ fn changed_between_attempts() -> Vec<Row> {
 }
 
 fn taken_names() -> Vec<Row> {
-    let before_gate = |code: C| -> Vec<Told> {
+    let before_gate = |code: C| -> Vec<Emitted> {
         vec![(E::RequestAdmitted, None), (E::RunStarted, None), (E::RunEvalReady, None), (E::RunFailed, Some(code))]
     };
     let taken = |code: C, cause, says, scenario| row(code, cause, says, Bring::Scenario(scenario), &before_gate(code));
@@ -126,7 +126,7 @@ fn taken_names() -> Vec<Row> {
     ]
 }
 
-/// Foreign bytes under a name that the run will want; they stand afterwards.
+/// Foreign bytes stand under a name that the run will write; they must still stand afterwards.
 async fn planted(stage: &mut Stage, document: &str) -> Brought {
     let id = format!("req-planted-{}", document.replace('/', "."));
     let brought = stage.bring(&bytes(&ask(&id))).await;
@@ -138,7 +138,7 @@ async fn planted(stage: &mut Stage, document: &str) -> Brought {
     brought
 }
 
-/// The same under the name of a receipt, which is wanted when the publication is acknowledged.
+/// Foreign bytes stand under the name of the receipt, which is written after the acknowledgement.
 async fn receipt(stage: &mut Stage) -> Brought {
     let mut request = ask("req-planted-receipt");
     request["publish_allowed"] = json!(true);
@@ -155,7 +155,7 @@ async fn receipt(stage: &mut Stage) -> Brought {
     brought
 }
 
-/// A first attempt that finds no data file. Gives the manifest's reference, too.
+/// A first attempt that finds no data file; returns the manifest's reference, too.
 async fn turned_back(stage: &mut Stage, id: &str, profile: &str) -> (Brought, String) {
     let lost = |m: &mut serde_json::Value| m["materializations"][0]["ref"] = json!("ofs/data/lost.parquet");
     let reference = inputs::manifest(&format!("dm-{id}"), lost);
@@ -195,8 +195,7 @@ async fn boundaries(stage: &mut Stage) -> Brought {
     brought
 }
 
-/// A first attempt trains and is turned back by an unreadable place for its report; then an artifact that
-/// its record pins is changed.
+/// The first attempt trains and cannot write its report; then an artifact that its training record pins is changed.
 async fn after_record(stage: &mut Stage, id: &str, artifact: &str) -> Brought {
     let brought = stage.bring(&bytes(&ask(id))).await;
     let run_id = brought.run_id();

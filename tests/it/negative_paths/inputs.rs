@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
-/// Writes a file below the root of the inputs and gives its reference.
+/// Writes a file below the root of the inputs; returns its reference.
 pub fn file(name: &str, bytes: &[u8]) -> String {
     let reference = format!("negative/{name}");
     let path = data().folder.join(&reference);
@@ -17,7 +17,7 @@ pub fn file(name: &str, bytes: &[u8]) -> String {
     reference
 }
 
-/// A link to a file outside of all that is allowed, below the root of the inputs.
+/// A link below the root of the inputs to a file outside it.
 pub fn link_out(name: &str) -> String {
     let placeholder = file(&format!("beside-{name}"), b"");
     let link = data().folder.join(placeholder).with_file_name(name);
@@ -49,7 +49,7 @@ pub fn training(name: &str, from: &str, to: &str) -> String {
     file(&format!("{name}.yaml"), replaced(&text, from, to).as_bytes())
 }
 
-/// A profile that fits for longer than anything waits.
+/// A training profile whose fit does not end by itself.
 pub fn endless(name: &str, limits: &str) -> String {
     let text = String::from_utf8(good("profiles/long_training.yaml")).unwrap();
     let limited = replaced(&text, "limits: {wall_seconds: 600, memory_mib: 4096, max_rows: 1000000}", limits);
@@ -84,7 +84,7 @@ pub fn pinned(name: &str, bytes: &[u8], rows: usize) -> String {
     })
 }
 
-/// The rows with one column put in another's place.
+/// The rows with one column replaced, or left out.
 pub fn with_column(batch: &RecordBatch, name: &str, column: Option<&ArrayRef>) -> RecordBatch {
     let schema = batch.schema();
     let columns = schema.fields().iter().zip(batch.columns()).filter_map(|(field, old)| {

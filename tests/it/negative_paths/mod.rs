@@ -1,5 +1,5 @@
-//! The matrix of negative paths: every failure code, brought about by a real input or fault through the
-//! whole worker, with everything that it must leave. `docs/negative-paths.md` shows the same rows.
+//! The matrix of negative paths: a real input or fault brings about every failure code through the whole worker, and the
+//! test checks everything that it must leave. `docs/negative-paths.md` shows the same rows.
 
 mod bundles;
 mod conflicts;
@@ -9,6 +9,7 @@ mod execution;
 mod gate;
 mod immutability;
 mod inputs;
+mod policy;
 mod publish;
 mod requesters;
 mod requests;
@@ -29,7 +30,6 @@ use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 
-/// A family and its rows.
 type Family = (&'static str, fn() -> Vec<Row>);
 
 const FAMILIES: [Family; 10] = [
@@ -57,12 +57,11 @@ async fn family(name: &str) {
     }
     stage.close().await;
     assert!(failed.is_empty(), "{name}, {} of {} rows:\n{}", failed.len(), rows.len(), failed.join("\n"));
-    tell(name, &rows);
+    print_when_all_are_done(name, &rows);
 }
 
-/// The family that ends last says for all of them that they are produced, past the capture of the test
-/// harness: people count on this line.
-fn tell(name: &str, rows: &[Row]) {
+/// The family that ends last prints one line for all, past the capture of the test harness: people look for it.
+fn print_when_all_are_done(name: &str, rows: &[Row]) {
     static DONE: Mutex<BTreeMap<String, Vec<FailureCode>>> = Mutex::new(BTreeMap::new());
     let mut done = DONE.lock().unwrap();
     done.insert(name.to_owned(), rows.iter().map(|row| row.code).collect());
@@ -97,18 +96,18 @@ fn every_code_has_a_row_and_every_row_carries_its_code() {
     }
 }
 
-/// What a row left is among what the code's guidance says that it may leave.
+/// Whatever a row leaves, the guidance of its code lists it.
 #[test]
-fn the_guidance_of_a_code_tells_what_its_rows_leave() {
+fn the_guidance_of_a_code_lists_what_its_rows_leave() {
     for row in all().iter().flat_map(|(_, rows)| rows) {
         let leaves = row.code.guidance().leaves;
-        let told = leaves.iter().any(|left| match (&row.leaves, left) {
+        let listed = leaves.iter().any(|left| match (&row.leaves, left) {
             (Leaves::Refusal { outcome, .. }, A::Refused) => *outcome == "REJECTED",
             (Leaves::Refusal { .. }, A::RefusedForNow) => true,
             (Leaves::Refusal { outcome, .. }, A::Contradiction) => *outcome == "CONFLICT",
             (Leaves::Refusal { outcome, .. }, A::Command) => *outcome == "COMMAND_REJECTED",
             (Leaves::Run { state, .. }, A::Ended | A::Reopenable) => *state == State::Fail,
-            // The run of a lost worker may have come to its verdict since.
+            // The run of a lost worker may have its verdict by now.
             (Leaves::Run { events, .. }, A::Requeued) => events.contains(&(EventType::RunRequeued, Some(row.code))),
             (Leaves::Run { events, .. }, A::Deferred) => events.contains(&(EventType::PublishPending, Some(row.code))),
             (Leaves::Run { state, events, .. }, A::Parked) => {
@@ -117,7 +116,7 @@ fn the_guidance_of_a_code_tells_what_its_rows_leave() {
             (Leaves::Published { .. }, A::Stands) | (Leaves::NoStart, A::NotStarted) => true,
             _ => false,
         });
-        assert!(told, "{}, {}: the guidance tells only of {leaves:?}", row.code, row.cause);
+        assert!(listed, "{}, {}: the guidance lists only {leaves:?}", row.code, row.cause);
     }
 }
 
@@ -144,13 +143,13 @@ macro_rules! families {
 
 families! {
     a_bad_message_is_refused_once_with_its_bytes => "Requests";
-    whoever_may_not_ask_is_refused_at_the_door => "Requesters";
+    whoever_may_not_ask_is_refused_by_screening => "Requesters";
     a_contradiction_or_command_out_of_place_is_refused => "Conflicts and commands";
     what_cannot_be_resolved_ends_the_run_before_it_trains => "Resolution";
     rows_that_cannot_be_learned_from_end_the_run => "Data";
-    a_trainer_or_worker_that_goes_wrong_is_told => "Execution";
+    a_trainer_or_worker_that_goes_wrong_is_reported => "Execution";
     evidence_that_is_lost_or_forged_is_never_announced => "Evidence";
     a_name_never_changes_its_bytes => "Immutability";
     a_model_that_the_gate_refuses_is_not_announced => "Gate";
-    a_publication_that_may_not_or_cannot_be_is_told => "Publication";
+    a_publication_that_may_not_or_cannot_be_is_reported => "Publication";
 }

@@ -3,7 +3,7 @@
 use super::evidence::announced_later;
 use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes};
-use crate::support::{data, said};
+use crate::support::{data, registry_event};
 use futures::FutureExt as _;
 use model_factory::adapters::ledger::Answered;
 use model_factory::domain::contract::EventType as E;
@@ -46,7 +46,7 @@ fn unavailable() -> Row {
     }
 }
 
-/// The events of a run whose announcement the broker acknowledged, and the registry did not confirm.
+/// The events of a run whose publication the broker acknowledged and the registry did not confirm.
 fn unconfirmed(last: (E, Option<C>)) -> Vec<(E, Option<C>)> {
     vec![
         (E::RequestAdmitted, None),
@@ -87,7 +87,7 @@ fn rejected() -> Row {
 }
 
 fn ineligible() -> Vec<Row> {
-    let told = |verdict, code| {
+    let events = |verdict, code| {
         let started = [(E::RequestAdmitted, None), (E::RunStarted, None), (E::RunEvalReady, None)];
         let tried = [(E::PublishRetryStarted, None), (E::PublishExhausted, Some(code))];
         [&started[..], &[verdict], &tried].concat()
@@ -96,7 +96,7 @@ fn ineligible() -> Vec<Row> {
         code,
         cause,
         brought: Bring::Scenario(scenario),
-        leaves: Leaves::Run { state: State::PublishPending, says, events: told(verdict, code) },
+        leaves: Leaves::Run { state: State::PublishPending, says, events: events(verdict, code) },
         next: FORCED,
     };
     vec![
@@ -181,7 +181,7 @@ async fn unreachable_broker(stage: &mut Stage) -> Brought {
         "UPDATE outbox SET created_at = created_at - interval '1 hour' WHERE stream = '{run_id}' AND kind = 'PUBLICATION'"
     );
     assert_eq!(stage.sql(&later).await, 1);
-    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "the publication is withdrawn, and waits");
     brought
 }
 
@@ -211,7 +211,7 @@ fn conflicting() -> Row {
     }
 }
 
-/// Everything fits together, and only the announcement's own schema can tell.
+/// All documents agree, and only the schema of the publication refuses it.
 async fn forged_plan(stage: &mut Stage) -> Brought {
     let passed = stage.passed("req-forged-04").await;
     let run_id = passed.run_id();
@@ -244,7 +244,7 @@ async fn changed_announcement(stage: &mut Stage) -> Brought {
     let later = "created_at = created_at - interval '1 hour'";
     let other = "value = convert_to(replace(convert_from(value, 'UTF8'), 'application/json', 'text/json'), 'UTF8')";
     assert_eq!(stage.sql(&format!("UPDATE outbox SET {later}, {other} {announcement}")).await, 1);
-    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is withdrawn, and waits");
+    assert_eq!(stage.work().await, RunnerOutcome::Idle, "the publication is withdrawn, and waits");
     stage.due(&run_id).await;
     stage.work().await;
     brought
@@ -253,7 +253,11 @@ async fn changed_announcement(stage: &mut Stage) -> Brought {
 async fn silent_registry(stage: &mut Stage) -> Brought {
     let brought = stage.bring_and_work(&ask_with("req-silent-01", "publish_allowed", json!(true))).await;
     assert_eq!(stage.relay_to_registry(0).await.len(), 1);
-    assert_eq!(stage.work().await, RunnerOutcome::Idle, "it is waited for no longer, and tried later");
+    assert_eq!(
+        stage.work().await,
+        RunnerOutcome::Idle,
+        "the wait for the reply ends, and the next attempt comes later"
+    );
     stage.set(&brought.run_id(), "available_at = now() + interval '1 hour'").await;
     brought
 }
@@ -261,10 +265,10 @@ async fn silent_registry(stage: &mut Stage) -> Brought {
 async fn rejecting_registry(stage: &mut Stage) -> Brought {
     let brought = stage.bring_and_work(&ask_with("req-rejected1", "publish_allowed", json!(true))).await;
     let announced = stage.relay_to_registry(900).await;
-    let mut event = said(&announced[0].value, "BUNDLE_REJECTED", "reg-rejected");
+    let mut event = registry_event(&announced[0].value, "BUNDLE_REJECTED", "reg-rejected");
     event["reason"] = json!("not here");
-    stage.world.say(&[bytes(&event)]).await;
-    assert_eq!(stage.world.listen(1).await, [RegistryRecord::Answer(Answered::Rejected)]);
+    stage.world.send_registry_events(&[bytes(&event)]).await;
+    assert_eq!(stage.world.read_registry_events(1).await, [RegistryRecord::Answer(Answered::Rejected)]);
     brought
 }
 

@@ -1,5 +1,6 @@
 //! Requesters who may not ask, or not for this; signatures that are missing or forged.
 
+use super::policy::SIGNER;
 use super::row::{Bring, Leaves, Row, refused};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
 use crate::support::event;
@@ -8,54 +9,15 @@ use model_factory::adapters::ledger::Outcome;
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
 use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
-/// `tests` may ask for everything, as all other rows do.
-const POLICY: &str = "\
-schema_version: platform.requester_policy.v0
-principals:
-  - names: [tests]
-    may:
-      - intents: [baseline_train, backfill_retrain, candidate_eval, regression_check]
-        scopes: ['*']
-        tenants: ['*']
-        publish: true
-    commands: [cancel, publish_retry]
-  - names: [evaluator]
-    may: [{intents: [candidate_eval], scopes: [staging/fraud], tenants: [acme]}]
-    commands: [cancel]
-  - names: [trainer]
-    may: [{intents: [baseline_train], scopes: [test/fraud]}]
-  - names: [elsewhere]
-    topics: [another-topic]
-    may: [{intents: [baseline_train], scopes: ['*']}]
-  - names: [signer]
-    keys: [{file: signer.pub}]
-    may: [{intents: [baseline_train], scopes: ['*']}]
-  - names: [bounded]
-    may: [{intents: [baseline_train], scopes: ['*']}]
-    quota: {in_flight: 1}
-";
-
-static SIGNER: LazyLock<RequesterPrivateKey> = LazyLock::new(|| RequesterPrivateKey::P256(PrivateKey::generate()));
-
-/// Writes the policy and its key into this folder.
-pub fn policy(folder: &Path) -> PathBuf {
-    std::fs::write(folder.join("signer.pub"), SIGNER.public().to_pem()).unwrap();
-    let file = folder.join("policy.yaml");
-    std::fs::write(&file, POLICY).unwrap();
-    file
-}
-
-fn asked_by(principal: &str, id: &str) -> Value {
+fn request_of(principal: &str, id: &str) -> Value {
     let mut request = ask(id);
     request["requester_principal"] = json!(principal);
     request
 }
 
 fn changed(principal: &str, id: &str, field: &str, value: Value) -> Vec<u8> {
-    let mut request = asked_by(principal, id);
+    let mut request = request_of(principal, id);
     request[field] = value;
     bytes(&request)
 }
@@ -63,8 +25,8 @@ fn changed(principal: &str, id: &str, field: &str, value: Value) -> Vec<u8> {
 /// A good signature over another request of the same requester.
 fn forged() -> Vec<u8> {
     let sealed = |request: &Value| -> Value { serde_json::from_slice(&SIGNER.seal(&bytes(request))).unwrap() };
-    let mut forged = sealed(&asked_by("signer", "req-forged-01"));
-    let mut other = asked_by("signer", "req-forged-01");
+    let mut forged = sealed(&request_of("signer", "req-forged-01"));
+    let mut other = request_of("signer", "req-forged-01");
     other["policy_revision"] = json!("p2");
     forged["payload"] = sealed(&other)["payload"].clone();
     bytes(&forged)
@@ -84,7 +46,7 @@ pub fn rows() -> Vec<Row> {
             outcome: "COMMAND_REJECTED",
             pointer: "/run_id",
             says: "may not do this to runs of the scope",
-            told: true,
+            emits: true,
         },
         next: ASK,
     });
@@ -96,7 +58,7 @@ pub fn rows() -> Vec<Row> {
             outcome: "REJECTED",
             pointer: "/requester_principal",
             says: "1 runs are queued or worked on, and 1 may be",
-            told: true,
+            emits: true,
         },
         next: "wait until a run ends, send the same request again",
     });
@@ -107,19 +69,19 @@ fn rights() -> Vec<Row> {
     let refused = |pointer, cause, says, record| refused(C::RequesterNotAllowed, pointer, cause, says, ASK, record);
     vec![
         refused("/requester_principal", "a requester whom the policy does not know", "does not know", || {
-            bytes(&asked_by("stranger", "req-stranger1"))
+            bytes(&request_of("stranger", "req-stranger1"))
         }),
         refused("/requester_principal", "a requester who comes by a topic of others", "by the topic", || {
-            bytes(&asked_by("elsewhere", "req-topic-001"))
+            bytes(&request_of("elsewhere", "req-topic-001"))
         }),
         refused(
             "/data/requester_principal",
             "a CloudEvent of a requester whom the policy does not know",
             "know",
-            || bytes(&event("train_build_request", &asked_by("stranger", "req-stranger2"))),
+            || bytes(&event("train_build_request", &request_of("stranger", "req-stranger2"))),
         ),
         refused("/intent_kind", "an intent that the requester may not ask for", "the intent baseline_train", || {
-            bytes(&asked_by("evaluator", "req-right-001"))
+            bytes(&request_of("evaluator", "req-right-001"))
         }),
         refused("/target_scope", "a scope that the requester may not ask for", "the scope test/fraud/primary", || {
             changed("evaluator", "req-right-002", "intent_kind", json!("candidate_eval"))
@@ -149,12 +111,12 @@ fn signatures() -> Vec<Row> {
     let refused = |cause, says, record| at("/payload", cause, says, record);
     vec![
         at("", "a request without the signature that the policy wants", "must be signed", || {
-            bytes(&asked_by("signer", "req-unsigned1"))
+            bytes(&request_of("signer", "req-unsigned1"))
         }),
         refused("a good signature put over another request", "made a signature over these bytes", forged),
         refused("a request signed with somebody else's key", "made a signature over these bytes", || {
             let other = RequesterPrivateKey::P256(PrivateKey::generate());
-            other.seal(&bytes(&asked_by("signer", "req-otherkey1")))
+            other.seal(&bytes(&request_of("signer", "req-otherkey1")))
         }),
         refused("a signed request of a requester whose key the policy does not hold", "holds no key", || {
             SIGNER.seal(&ask_with("req-nokey-001", "policy_revision", json!("p3")))
@@ -177,7 +139,7 @@ async fn foreign_run(stage: &mut Stage) -> Brought {
 }
 
 async fn one_too_many(stage: &mut Stage) -> Brought {
-    let first = stage.bring(&bytes(&asked_by("bounded", "req-bounded-1"))).await;
+    let first = stage.bring(&bytes(&request_of("bounded", "req-bounded-1"))).await;
     assert!(matches!(first.outcome, Outcome::Admitted { .. }), "{:?}", first.outcome);
-    stage.bring(&bytes(&asked_by("bounded", "req-bounded-2"))).await
+    stage.bring(&bytes(&request_of("bounded", "req-bounded-2"))).await
 }

@@ -1,4 +1,4 @@
-//! Messages that are refused when they are read, and workers that may not read any.
+//! Messages that intake refuses, and workers that may not read any.
 
 use super::row::{Bring, Leaves, Row, refused, unreadable};
 use super::stage::{ask, ask_with, bytes};
@@ -192,7 +192,7 @@ fn references() -> Vec<Row> {
     ]
 }
 
-/// Said by the process before it reads anything.
+/// The process refuses before it reads anything.
 fn boundaries() -> Vec<Row> {
     let row = |cause, document| Row {
         code: C::OwnershipBoundaryViolation,

@@ -5,10 +5,9 @@ use futures::future::LocalBoxFuture;
 use model_factory::domain::contract::EventType;
 use model_factory::domain::run::{FailureCode, State};
 
-/// A row of the matrix.
 pub struct Row {
     pub code: FailureCode,
-    /// The real input or fault, as the documentation says it; no two rows say the same.
+    /// The real input or fault, as the documentation shows it; unique among the rows.
     pub cause: &'static str,
     pub brought: Bring,
     pub leaves: Leaves,
@@ -16,40 +15,38 @@ pub struct Row {
     pub next: &'static str,
 }
 
-/// How it is brought about.
 pub enum Bring {
-    /// By this record alone: it is sent, and worked on once where it is admitted.
+    /// Send this record, and run its run once if it is admitted.
     Record(fn() -> Vec<u8>),
-    /// By more than that; gives the record that the row is about.
+    /// More than one record; returns the record that the row is about.
     Scenario(for<'a> fn(&'a mut Stage) -> LocalBoxFuture<'a, Brought>),
-    /// By a boundaries document under which no worker starts.
+    /// A boundaries document under which no worker starts.
     Boundaries(&'static str),
 }
 
-/// An event with the code of its reason.
-pub type Told = (EventType, Option<FailureCode>);
+/// An emitted event, with the code of its reason.
+pub type Emitted = (EventType, Option<FailureCode>);
 
-/// What must be left.
 pub enum Leaves {
-    /// The record is refused, once and for ever; its dead letter has all of its bytes.
+    /// The record is refused for good; its dead letter has all of its bytes.
     Refusal {
-        /// Tag of the outcome in the inbox.
+        /// The outcome in the inbox.
         outcome: &'static str,
         pointer: &'static str,
         /// Part of the message.
         says: &'static str,
-        /// Whether an event tells it: only where the request id can be read.
-        told: bool,
+        /// Whether `request.rejected` is emitted: only where the request id can be read.
+        emits: bool,
     },
-    /// The record is admitted, and its run stands here.
+    /// The record is admitted, and its run has this state.
     Run {
         state: State,
         /// Part of the message of the event that carries the row's code.
         says: &'static str,
         /// Every event, in order; the last one's reason is the run's.
-        events: Vec<Told>,
+        events: Vec<Emitted>,
     },
-    /// The record is admitted, and its run was PUBLISHED before something went wrong: only its row says so.
+    /// The record is admitted, and something goes wrong once its run is PUBLISHED: only the run's row has the reason.
     Published {
         /// Part of the message in the row.
         says: &'static str,
@@ -58,7 +55,7 @@ pub enum Leaves {
     NoStart,
 }
 
-/// A record that is refused when it is read.
+/// A record that intake refuses.
 pub fn refused(
     code: FailureCode,
     pointer: &'static str,
@@ -67,11 +64,11 @@ pub fn refused(
     next: &'static str,
     record: fn() -> Vec<u8>,
 ) -> Row {
-    let leaves = Leaves::Refusal { outcome: "REJECTED", pointer, says, told: true };
+    let leaves = Leaves::Refusal { outcome: "REJECTED", pointer, says, emits: true };
     Row { code, cause, brought: Bring::Record(record), leaves, next }
 }
 
-/// The same where the request id cannot be read either.
+/// A record that intake refuses, and whose request id cannot be read.
 pub fn unreadable(
     code: FailureCode,
     pointer: &'static str,
@@ -80,11 +77,11 @@ pub fn unreadable(
     next: &'static str,
     record: fn() -> Vec<u8>,
 ) -> Row {
-    let leaves = Leaves::Refusal { outcome: "REJECTED", pointer, says, told: false };
+    let leaves = Leaves::Refusal { outcome: "REJECTED", pointer, says, emits: false };
     Row { leaves, ..refused(code, pointer, cause, says, next, record) }
 }
 
-/// A request whose run fails, or is queued again where its code is retryable, before it is measured.
+/// A request whose run ends before its model is evaluated: failed, or queued again where the code is retryable.
 pub fn ends(
     code: FailureCode,
     cause: &'static str,
@@ -95,7 +92,7 @@ pub fn ends(
     Row { code, cause, brought: Bring::Record(record), leaves: ended(code, says), next }
 }
 
-/// A scenario whose run ends as [`ends`] says.
+/// A scenario whose run ends as that of [`ends`].
 pub fn brings_down(
     code: FailureCode,
     cause: &'static str,

@@ -1,11 +1,11 @@
-//! A world with its three loops at hand, everything that was heard on its topics, and the means to plant
-//! faults in ledger and store.
+//! A world with its three loops, every record that came on its topics, and the means to plant faults in ledger and
+//! store.
 
-use crate::support::{World, asks_the_registry, ledger_on, request, turn};
+use crate::support::{World, confirmed_by_registry, ledger_on, request, turn};
 use model_factory::adapters::kafka::{Inbound, KafkaSettings};
 use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
-use model_factory::domain::identity::RunId;
+use model_factory::domain::identity::{Digest, RunId};
 use model_factory::worker::intake::{Intake, IntakeOutcome};
 use model_factory::worker::relay::{Relay, RelayError};
 use model_factory::worker::runner::{Runner, RunnerOutcome};
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 /// The key under which `World::send` sends.
 pub const KEY: &[u8] = b"k";
 
-/// A record that was sent and admitted.
+/// A record that was sent, with its outcome.
 pub struct Brought {
     pub bytes: Vec<u8>,
     pub offset: i64,
@@ -37,7 +37,7 @@ impl Brought {
     }
 }
 
-/// One world for the rows of a family, driven by hand.
+/// The world of a family of rows.
 pub struct Stage {
     pub world: World,
     pub runner: Arc<Runner>,
@@ -50,7 +50,7 @@ pub struct Stage {
     sent: i64,
 }
 
-/// A good request of its own meaning on the generated data, quick to train, that does not publish.
+/// A good request with a meaning of its own, quick to train, that does not allow publication.
 pub fn ask(id: &str) -> Value {
     let mut value = request(id);
     value["config_revision"] = json!(id);
@@ -59,14 +59,13 @@ pub fn ask(id: &str) -> Value {
     value
 }
 
-/// The same with one field changed.
+/// [`ask`] with one field changed.
 pub fn ask_with(id: &str, field: &str, value: Value) -> Vec<u8> {
     let mut request = ask(id);
     request[field] = value;
     bytes(&request)
 }
 
-/// A record's value.
 pub fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
@@ -85,7 +84,7 @@ pub fn command(kind: &str, id: &str, run_id: &str) -> Vec<u8> {
 impl Stage {
     pub async fn new() -> Self {
         let mut world = World::new().await;
-        world.config.authority.policy = Some(super::requesters::policy(world.folder.path()));
+        world.config.authority.policy = Some(super::policy::policy(world.folder.path()));
         world.ledger = ledger_on(&world.config.ledger.url, |settings| {
             // Heartbeats every two seconds, so that a cancel is soon seen.
             settings.lease_seconds = 6;
@@ -108,7 +107,7 @@ impl Stage {
         }
     }
 
-    /// Sends a record and has it admitted.
+    /// Sends a record and drives intake until it has its outcome.
     pub async fn bring(&mut self, value: &[u8]) -> Brought {
         self.world.send(&[value.to_vec()]).await;
         let offset = self.sent;
@@ -127,7 +126,7 @@ impl Stage {
         work(&self.runner).await
     }
 
-    /// Brings a record and works on its run once.
+    /// Brings a record and runs its run once.
     pub async fn bring_and_work(&mut self, value: &[u8]) -> Brought {
         let brought = self.bring(value).await;
         let outcome = self.work().await;
@@ -138,21 +137,21 @@ impl Stage {
         brought
     }
 
-    /// Another runner, after the configuration was changed.
+    /// A new runner with the configuration as it is now.
     pub async fn restart_runner(&mut self) {
         self.runner = Arc::new(self.world.runner("runner-1", 2).await);
     }
 
-    /// Sends what the outbox holds and listens to all of it.
+    /// Sends the whole outbox and reads every sent record.
     pub async fn relay(&mut self) {
         let sent = self.relay.drain().await.unwrap();
-        let [lifecycle, publications, dead_letters] = self.world.heard(sent).await;
+        let [lifecycle, publications, dead_letters] = self.world.received(sent).await;
         self.lifecycle.extend(lifecycle);
         self.publications.extend(publications);
         self.dead_letters.extend(dead_letters);
     }
 
-    /// What the outbox holds is sent towards a broker that cannot be reached, until the client library gives up.
+    /// Sends the outbox to an address without a broker, until the client library gives up.
     pub async fn relay_cut_off(&mut self) {
         let nowhere = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..self.world.config.kafka.clone() };
         let boundaries = OwnershipBoundaries::shipped();
@@ -163,10 +162,10 @@ impl Stage {
         std::mem::replace(&mut self.relay, self.world.relay("relay")).close().await;
     }
 
-    /// Sends what the outbox holds as a worker does that gives the registry so long to answer. Gives the
-    /// publications, which are announced for once.
+    /// Sends the outbox as a worker whose publications wait so long for the registry. Takes the publications out of
+    /// what was read, and returns them.
     pub async fn relay_to_registry(&mut self, patience_seconds: u32) -> Vec<Inbound> {
-        let ledger = self.world.ledger.clone().publishing(&asks_the_registry(patience_seconds));
+        let ledger = self.world.ledger.clone().publishing(&confirmed_by_registry(patience_seconds));
         let boundaries = OwnershipBoundaries::shipped();
         let asking = Relay::new(&self.world.config.kafka, ledger, boundaries, "asking".to_owned()).unwrap();
         std::mem::replace(&mut self.relay, asking).close().await;
@@ -175,7 +174,7 @@ impl Stage {
         std::mem::take(&mut self.publications)
     }
 
-    /// Every event about a run, in the order of the topic, checked against its schema.
+    /// The events that `concerns` picks, in the order of the topic; each must fit its schema.
     pub fn events(&self, concerns: impl Fn(&RunLifecycleEvent) -> bool) -> Vec<RunLifecycleEvent> {
         let read = |record: &Inbound| -> RunLifecycleEvent {
             let value: Value = serde_json::from_slice(&record.value).unwrap();
@@ -185,7 +184,7 @@ impl Stage {
         self.lifecycle.iter().map(read).filter(concerns).collect()
     }
 
-    /// Changes rows by hand: how many it changed.
+    /// Changes rows by hand; returns how many.
     pub async fn sql(&mut self, statement: &str) -> u64 {
         sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut self.sql).await.unwrap().rows_affected()
     }
@@ -195,24 +194,24 @@ impl Stage {
         assert_eq!(self.sql(&format!("UPDATE runs SET {columns} WHERE run_id = '{run_id}'")).await, 1);
     }
 
-    /// The time that a run waits for has come.
+    /// Ends the pause before a run's next attempt.
     pub async fn due(&mut self, run_id: &RunId) {
         self.set(run_id, "available_at = now()").await;
     }
 
-    /// Whether a run, when it was written last, was made to wait before it is tried again.
+    /// Whether the last write of a run's row set a pause before the next attempt.
     pub async fn waits(&mut self, run_id: &RunId) -> bool {
         let statement = format!("SELECT available_at > updated_at FROM runs WHERE run_id = '{run_id}'");
         sqlx::query(AssertSqlSafe(statement)).fetch_one(&mut self.sql).await.unwrap().get(0)
     }
 
-    /// What the inbox says became of the record at this offset.
+    /// The outcome in the inbox of the record at this offset.
     pub async fn recorded(&mut self, offset: i64) -> Value {
         let statement = r#"SELECT outcome FROM inbox WHERE partition = 0 AND "offset" = $1"#;
         sqlx::query(statement).bind(offset).fetch_one(&mut self.sql).await.unwrap().get(0)
     }
 
-    /// Where a document of a run stands in the evidence store.
+    /// The path of a run's document in the evidence store.
     pub fn evidence(&self, run_id: &RunId, document: &str) -> PathBuf {
         let platform_run = &crate::support::data().inputs.platform_run_id;
         let root = self.world.folder.path().join("evidence").join(platform_run).join("mf");
@@ -226,20 +225,20 @@ impl Stage {
         std::fs::write(path, "not what this run writes").unwrap();
     }
 
-    /// Changes a document in the store, and the digest by which the ledger knows it; gives that digest.
+    /// Changes a document in the store and its digest in the ledger; returns the new digest.
     pub async fn forge(
         &mut self,
         run_id: &RunId,
         role: &str,
         document: &str,
         change: impl FnOnce(&mut Value),
-    ) -> model_factory::domain::identity::Digest {
+    ) -> Digest {
         let path = self.evidence(run_id, document);
         let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         change(&mut value);
         let forged = bytes(&value);
         std::fs::write(&path, &forged).unwrap();
-        let digest = model_factory::domain::identity::Digest::of(&forged);
+        let digest = Digest::of(&forged);
         self.set(run_id, &format!("refs = jsonb_set(refs, '{{{role},sha256}}', '\"{digest}\"')")).await;
         digest
     }
@@ -252,7 +251,7 @@ impl Stage {
         brought
     }
 
-    /// A second request of the same meaning allows publication; then the publication is worked on once.
+    /// A second request of the same meaning allows publication; then the runner takes one turn.
     pub async fn permit_and_work(&mut self, id: &str) {
         let mut later = ask(id);
         later["request_id"] = json!(format!("{id}-permitted"));
@@ -263,7 +262,7 @@ impl Stage {
         assert!(matches!(&outcome, RunnerOutcome::Settled { run_id, .. } if *run_id == joined.run_id()), "{outcome:?}");
     }
 
-    /// The ledger through the eyes of a worker that dies with what it claimed.
+    /// A worker claims a run and dies: its lease expires at once.
     pub async fn claim_and_die(&mut self) {
         let lease = self.world.ledger.claim("lost").await.unwrap().expect("a run that waits");
         self.set(&lease.run_id, "lease_expires_at = now() - interval '1 second'").await;

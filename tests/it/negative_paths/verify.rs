@@ -1,6 +1,6 @@
-//! What a row must have left: in the inbox, in the ledger, on the topics.
+//! What a row must leave in the inbox, in the ledger and on the topics.
 
-use super::row::{Bring, Leaves, Row, Told};
+use super::row::{Bring, Emitted, Leaves, Row};
 use super::stage::{Brought, KEY, Stage};
 use crate::support::{World, request};
 use model_factory::adapters::ledger::Outcome;
@@ -10,7 +10,7 @@ use model_factory::domain::run::{FailureCode, State};
 use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 
-/// Brings a row about and checks everything that it must leave; says which row it is where it does not.
+/// Brings a row about and checks everything that it must leave.
 pub async fn produce(stage: &mut Stage, row: &Row) {
     let brought = match row.brought {
         Bring::Record(record) => match &row.leaves {
@@ -22,13 +22,13 @@ pub async fn produce(stage: &mut Stage, row: &Row) {
     };
     stage.relay().await;
     match &row.leaves {
-        Leaves::Refusal { outcome, pointer, says, told } => {
-            let left = Refusal { outcome, pointer, says, told: *told };
+        Leaves::Refusal { outcome, pointer, says, emits } => {
+            let left = Refusal { outcome, pointer, says, emits: *emits };
             check_refusal(stage, row.code, &brought, &left).await;
         }
         Leaves::Run { state, says, events } => {
             check_run(stage, row.code, &brought, (*state, says, events)).await;
-            // However slow the machine: its time does not come while the next rows want a runner.
+            // On a slow machine its next attempt must not take the runner from the rows that follow.
             stage.set(&brought.run_id(), "available_at = now() + interval '1 day'").await;
             check_same_request_again(stage, &brought).await;
         }
@@ -44,7 +44,7 @@ struct Refusal<'a> {
     outcome: &'a str,
     pointer: &'a str,
     says: &'a str,
-    told: bool,
+    emits: bool,
 }
 
 async fn check_refusal(stage: &mut Stage, code: FailureCode, brought: &Brought, left: &Refusal<'_>) {
@@ -68,9 +68,9 @@ async fn check_refusal(stage: &mut Stage, code: FailureCode, brought: &Brought, 
     let source = format!("refused:{}/0/{}", stage.world.config.kafka.topics.requests, brought.offset);
     let rejected = EventType::RequestRejected;
     let id = model_factory::domain::contract::event_id(&source, 1, rejected);
-    let told = stage.events(|event| event.event_id == id);
-    assert_eq!(told.len(), usize::from(left.told), "{told:?}");
-    for event in told {
+    let events = stage.events(|event| event.event_id == id);
+    assert_eq!(events.len(), usize::from(left.emits), "{events:?}");
+    for event in events {
         assert_eq!((event.event_type, event.seq, event.state, event.run_id), (rejected, 1, None, None));
         assert_eq!(event.reason.as_ref().map(|reason| (reason.code, reason.retryable)), Some((code, false)));
         assert!(event.reason.unwrap().message.contains(left.says));
@@ -85,7 +85,7 @@ fn letters_of<'a>(
     stage.dead_letters.iter().filter(move |letter| letter.headers["mf_source_offset"] == offset)
 }
 
-async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left: (State, &str, &[Told])) {
+async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left: (State, &str, &[Emitted])) {
     let (stands, says, expected) = left;
     let run_id = brought.run_id();
     let recorded = stage.recorded(brought.offset).await;
@@ -96,9 +96,9 @@ async fn check_run(stage: &mut Stage, code: FailureCode, brought: &Brought, left
     assert_eq!(run.reason_code.as_deref(), last.map(FailureCode::as_str), "{message}");
     assert_eq!(run.state, stands, "{message}");
     let events = stage.events(|event| event.run_id.as_ref() == Some(&run_id));
-    let told: Vec<Told> =
+    let emitted: Vec<Emitted> =
         events.iter().map(|event| (event.event_type, event.reason.as_ref().map(|reason| reason.code))).collect();
-    assert_eq!(told, expected, "{message}");
+    assert_eq!(emitted, expected, "{message}");
     assert!(events.iter().map(|event| event.seq).eq(1..=events.len() as u64), "{events:?}");
     assert_eq!(events.last().unwrap().state, Some(stands));
     let reasons: Vec<_> = events.iter().filter_map(|event| event.reason.as_ref()).collect();
@@ -118,7 +118,7 @@ fn announced(stage: &Stage, run_id: &RunId) -> usize {
     stage.publications.iter().filter(|record| record.headers["ce_subject"] == run_id.as_str()).count()
 }
 
-/// What went wrong after the publication takes nothing of it back, and no event tells it.
+/// A failure after the publication withdraws nothing, and no event has its reason.
 async fn check_published(stage: &Stage, code: FailureCode, brought: &Brought, says: &str) {
     let run_id = brought.run_id();
     let run = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
@@ -131,7 +131,7 @@ async fn check_published(stage: &Stage, code: FailureCode, brought: &Brought, sa
     assert!(events.iter().all(|event| event.reason.is_none()), "{events:?}");
 }
 
-/// The same bytes once more: another event at the most, the same verdict, nothing for a runner to do.
+/// The same record again: at most one more event, the same verdict, no work for a runner.
 async fn check_same_request_again(stage: &mut Stage, brought: &Brought) {
     let run_id = brought.run_id();
     let before = stage.world.ledger.run(&run_id).await.unwrap().unwrap();
@@ -148,14 +148,14 @@ async fn check_same_request_again(stage: &mut Stage, brought: &Brought) {
     assert_eq!(announced(stage, &run_id), announcements);
 }
 
-/// Neither worker nor `submit` does anything under such a document, and both say why.
+/// Under such a document neither worker nor `submit` does anything, and both print why.
 async fn does_not_start(row: &Row, document: &str) {
     let world = World::new().await;
     let file = world.folder.path().join("boundaries.yaml");
     std::fs::write(&file, document).unwrap();
-    let asked = request("req-boundary-1").to_string();
-    std::fs::write(world.folder.path().join("request.json"), &asked).unwrap();
-    world.send(&[asked.into_bytes()]).await;
+    let request = request("req-boundary-1").to_string();
+    std::fs::write(world.folder.path().join("request.json"), &request).unwrap();
+    world.send(&[request.into_bytes()]).await;
     for arguments in [&["worker", "--from", "earliest"][..], &["submit", "request.json"]] {
         let mut command = world.command(arguments);
         let output = command.env("MODEL_FACTORY_WORKER__OWNERSHIP_BOUNDARIES", &file).output().unwrap();
@@ -164,7 +164,7 @@ async fn does_not_start(row: &Row, document: &str) {
         assert!(said.contains(row.code.as_str()), "{arguments:?}: {said}");
     }
     let counts = world.ledger.counts().await.unwrap();
-    assert_eq!((counts.inbox, counts.outbox_unsent), (0, 0), "nothing is admitted and nothing told");
+    assert_eq!((counts.inbox, counts.outbox_unsent), (0, 0), "nothing is admitted and nothing emitted");
     // The record is still there for a worker under a document that gives Model Factory its outputs.
     assert!(matches!(world.admit(1).await[0], Outcome::Admitted { .. }));
 }

@@ -10,7 +10,7 @@ const TRAIN: &str = "train_build_request";
 const MEND: &str = "mend the field that the pointer names, send again";
 const DATA: &str = "put the request into data";
 
-/// A good event around a good request, with one member more or another one; null takes it out.
+/// A good event around a good request with one member set; null removes it.
 fn with(id: &str, member: &str, value: Value) -> Vec<u8> {
     let mut event = event(TRAIN, &ask(id));
     event[member] = value;

@@ -9,7 +9,7 @@ use model_factory::domain::identity::RunId;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// A good request whose meaning hangs on `config_revision`.
+/// A good request; each `config_revision` is another meaning, and so another run.
 pub fn revision(request_id: &str, config_revision: &str) -> Value {
     let mut request = request(request_id);
     request["config_revision"] = json!(config_revision);
@@ -24,14 +24,14 @@ pub fn arrival(offset: i64, value: &Value) -> Arrival {
     Arrival::read(record, &AllowList::new([], true))
 }
 
-/// Brings one value at an offset of its own and says what became of it.
+/// Admits one value as a record at an offset of its own.
 pub async fn bring(ledger: &Ledger, value: &Value) -> Outcome {
     static NEXT: AtomicI64 = AtomicI64::new(1_000_000);
     let offset = NEXT.fetch_add(1, Ordering::Relaxed);
     ledger.admit(&[arrival(offset, value)], "w").await.unwrap().remove(0)
 }
 
-/// A new run whose meaning hangs on `config_revision`.
+/// Admits a new run, one for each `config_revision`.
 pub async fn admit_one(ledger: &Ledger, config_revision: &str) -> RunId {
     match bring(ledger, &revision(&format!("req-{config_revision}-0001"), config_revision)).await {
         Outcome::Admitted { run_id } => run_id,
@@ -39,7 +39,7 @@ pub async fn admit_one(ledger: &Ledger, config_revision: &str) -> RunId {
     }
 }
 
-/// A structured `CloudEvent` around this data.
+/// A structured `CloudEvent`.
 pub fn event(event_type: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0",

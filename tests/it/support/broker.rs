@@ -4,14 +4,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Ended, and its data removed, when dropped.
+/// Stopped, and its data removed, when dropped.
 pub struct OwnKafka {
     state: tempfile::TempDir,
     brokers: String,
     secure: bool,
 }
 
-/// How a broker goes away.
 #[derive(Debug, Clone, Copy)]
 pub enum Departure {
     Terminated,
@@ -19,8 +18,8 @@ pub enum Departure {
 }
 
 impl OwnKafka {
-    /// None where no real Kafka can be provided, which is said where people see it; with
-    /// `MODEL_FACTORY_REQUIRE_KAFKA=1` the test fails instead.
+    /// None where no real Kafka can be started, with a line on standard error; with `MODEL_FACTORY_REQUIRE_KAFKA=1` the
+    /// test fails instead.
     pub async fn start() -> Option<Self> {
         Self::provide(false).await
     }
@@ -86,7 +85,7 @@ fn command(state: &Path, action: &str, secure: bool) -> Command {
 
 async fn script(state: &Path, action: &str, secure: bool) -> Result<String, String> {
     let mut command = command(state, action, secure);
-    // Its answer ends with its standard output, which the broker must not hold open.
+    // The output ends when nobody holds it open any more: the script keeps the broker from inheriting it.
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     if output.status.success() {
         Ok(String::from_utf8(output.stdout).unwrap())

@@ -4,7 +4,6 @@ use model_factory::tools::dev::transactions::{DemoInputs, TransactionSpec, write
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// Where the data is, and references to it.
 pub struct Data {
     pub folder: PathBuf,
     pub inputs: DemoInputs,
@@ -16,7 +15,7 @@ static DATA: LazyLock<Data> = LazyLock::new(|| {
     let inputs = write(&spec, &folder, |_| {}).unwrap();
     std::fs::write(folder.join("profiles/easy_gate.yaml"), gate("min_auc_roc: 0.6")).unwrap();
     let training = std::fs::read_to_string(folder.join(&inputs.training_profile)).unwrap();
-    // One that outlasts heartbeats, and one that has to be stopped.
+    // `steady` trains for longer than a lease, `long` until somebody stops it.
     for (name, rounds) in [("steady", 500), ("long", 4_000)] {
         let changed = training
             .replace("rounds: 200, max_depth: 5", &format!("rounds: {rounds}, max_depth: 8"))

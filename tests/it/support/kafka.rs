@@ -1,4 +1,4 @@
-//! Topics of one's own on the broker of the test run.
+//! Topics of a test's own on the broker of the test run.
 
 use model_factory::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -7,19 +7,19 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Address of the in-process broker, where the test run brought no other; it says so. The broker must
-/// stay on the thread that made it, so that thread does nothing else.
+/// Address of the in-process broker, for a test run without `MODEL_FACTORY_TEST_BROKERS`. The broker must stay on the
+/// thread that made it, so that thread does nothing else.
 static FALLBACK: LazyLock<String> = LazyLock::new(|| {
     eprintln!("MODEL_FACTORY_TEST_BROKERS is not set: using the in-process broker, not Apache Kafka");
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let broker = MockBroker::start(&TopicNames::default(), 1).unwrap();
-        tell.send(broker.brokers()).unwrap();
+        sender.send(broker.brokers()).unwrap();
         loop {
             std::thread::park();
         }
     });
-    told.recv().unwrap()
+    receiver.recv().unwrap()
 });
 
 /// Settings with new topics and a new group, starting at the earliest record.
@@ -53,7 +53,7 @@ pub async fn own_topics_on(brokers: String, partitions: i32) -> KafkaSettings {
 /// The next offset that the group reads of this partition of the request topic; 0 before it committed.
 pub async fn committed(settings: &KafkaSettings, partition: i32) -> i64 {
     let settings = settings.clone();
-    let asking = move || {
+    let fetch = move || {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &settings.brokers)
             .set("group.id", &settings.group_id)
@@ -67,5 +67,5 @@ pub async fn committed(settings: &KafkaSettings, partition: i32) -> i64 {
             _ => 0,
         }
     };
-    tokio::task::spawn_blocking(asking).await.unwrap()
+    tokio::task::spawn_blocking(fetch).await.unwrap()
 }

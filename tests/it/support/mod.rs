@@ -1,39 +1,34 @@
-//! What tests stand on: a database and topics of their own, and generated data.
+//! What tests stand on: a database, topics and worker processes of their own, and generated data.
 
 mod arrivals;
 mod broker;
+mod children;
 mod data;
-mod group;
+mod eventually;
 mod kafka;
+mod offsets;
+mod plan;
 mod postgres;
-mod process;
 mod registry;
+mod relay;
+mod runs;
+mod worker;
 mod world;
 
 pub use arrivals::{admit_one, arrival, bring, event, event_of_bytes, revision};
 pub use broker::{Departure, OwnKafka};
+pub use children::children_in;
 pub use data::data;
-pub use group::{compacted_topic, forget_before, stand_at};
+pub use eventually::{BOUND, eventually};
 pub use kafka::{committed, own_topics, own_topics_on};
-pub use postgres::{as_role, as_worker, count, fresh_database, grant_roles, ledger_on, sql};
-pub use process::Worker;
-pub use registry::{asks_the_registry, said, serve};
+pub use offsets::{commit_offset, create_compacted_topic, delete_records_before};
+pub use plan::{Documents, document, read_document};
+pub use postgres::{
+    OwnPostgres, as_role, as_worker, count, end_backoff, fresh_database, grant_roles, ledger_on, open_folder,
+    outbox_sent, sql,
+};
+pub use registry::{confirm_publications, confirmed_by_registry, registry_event};
+pub use relay::RunningRelay;
+pub use runs::{act, claim, fail_one, fails};
+pub use worker::{Worker, WorkerCommand};
 pub use world::{World, request, turn, unwatched};
-
-use std::time::{Duration, Instant};
-
-/// Polls until `condition` gives a value; fails the test after `bound`.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    bound: Duration,
-    mut condition: impl FnMut() -> F,
-) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(value) = condition().await {
-            return value;
-        }
-        assert!(since.elapsed() < bound, "waited {bound:?} for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}

@@ -1,30 +1,26 @@
-//! One private server a test process, one database a test. The database's owner migrates; workers are
-//! connected as a role that may do no more than deploy/postgres/roles.sql says.
+//! One private server for each test process, one database for each test. The database's owner migrates; workers
+//! connect as a role that may do no more than deploy/postgres/roles.sql says.
 
+use super::{BOUND, eventually};
 use model_factory::adapters::ledger::{Ledger, LedgerSettings};
 use model_factory::tools::dev::PrivatePostgres;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::task::block_in_place;
 
 struct Server {
     url: Box<dyn Fn(&str) -> String + Send + Sync>,
 }
 
-/// Lives until the process ends; then the kernel ends the server with it.
+/// Runs as long as the test process: the kernel ends both together.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     if let Ok(admin) = std::env::var("MODEL_FACTORY_TEST_POSTGRES") {
         let base = admin.rsplit_once('/').map_or(admin.clone(), |(base, _)| base.to_owned());
         return Server { url: Box::new(move |database| format!("{base}/{database}")) };
     }
-    let folder = tempfile::Builder::new()
-        .prefix("model-factory-it-")
-        .permissions(std::fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .unwrap()
-        .keep();
-    let server = PrivatePostgres::start(&folder.join("postgres")).unwrap();
+    let server = PrivatePostgres::start(&open_folder().keep().join("postgres")).unwrap();
     Server { url: Box::new(move |database| server.url(database)) }
 });
 
@@ -38,19 +34,19 @@ pub async fn fresh_database() -> String {
     (SERVER.url)(&name)
 }
 
-/// The same database, as a worker reaches it.
+/// The same database as a worker connects to it.
 pub fn as_worker(url: &str) -> String {
     as_role(url, "model_factory_worker")
 }
 
-/// The same database as another role, which has the owner's password where the server wants one.
+/// The same database as another role, with the owner's password where the URL has one.
 pub fn as_role(url: &str, role: &str) -> String {
     let mut url = url::Url::parse(url).unwrap();
     url.set_username(role).unwrap();
     url.into()
 }
 
-/// Makes the roles, and gives them what they may have in this database.
+/// Runs deploy/postgres/roles.sql, which may run again.
 pub async fn grant_roles(url: &str) -> Result<(), sqlx::Error> {
     let mut owner = PgConnection::connect(url).await?;
     sqlx::raw_sql(include_str!("../../../deploy/postgres/roles.sql")).execute(&mut owner).await?;
@@ -62,7 +58,7 @@ pub async fn grant_roles(url: &str) -> Result<(), sqlx::Error> {
     owner.close().await
 }
 
-/// A ledger on this database as a worker's, migrated by the owner, with settings changed by `tune`.
+/// A worker's ledger on this database, which the owner migrates where needed; `tune` changes the settings.
 pub async fn ledger_on(url: &str, tune: impl FnOnce(&mut LedgerSettings)) -> Ledger {
     let mut settings = LedgerSettings { url: url.to_owned(), max_connections: 4, ..LedgerSettings::default() };
     tune(&mut settings);
@@ -75,7 +71,7 @@ pub async fn ledger_on(url: &str, tune: impl FnOnce(&mut LedgerSettings)) -> Led
     Ledger::connect(&LedgerSettings { url: as_worker(url), ..settings }).await.unwrap()
 }
 
-/// These statements, one after the other, as the database's owner.
+/// Runs these statements one after the other as the database's owner.
 pub async fn sql(url: &str, statements: &[&str]) {
     let mut owner = PgConnection::connect(url).await.unwrap();
     for statement in statements {
@@ -84,11 +80,56 @@ pub async fn sql(url: &str, statements: &[&str]) {
     owner.close().await.unwrap();
 }
 
-/// How many rows there are of this.
+/// `SELECT count(*) FROM` this.
 pub async fn count(url: &str, what: &str) -> i64 {
     let mut owner = PgConnection::connect(url).await.unwrap();
     let statement = AssertSqlSafe(format!("SELECT count(*) FROM {what}"));
     let count = sqlx::query(statement).fetch_one(&mut owner).await.unwrap().get(0);
     owner.close().await.unwrap();
     count
+}
+
+/// The pauses after which runs are tried again, and receipts written, are over.
+pub async fn end_backoff(url: &str) {
+    sql(url, &["UPDATE runs SET available_at = now()"]).await;
+}
+
+/// Waits until every row of the outbox is sent.
+pub async fn outbox_sent(ledger: &Ledger) {
+    eventually("an empty outbox", BOUND, || async { (ledger.counts().await.ok()?.outbox_unsent == 0).then_some(()) })
+        .await;
+}
+
+/// A server of a test's own, which can go away and come back; it listens on the same port.
+pub struct OwnPostgres {
+    folder: tempfile::TempDir,
+    server: Option<PrivatePostgres>,
+    port: u16,
+}
+
+impl OwnPostgres {
+    pub fn start() -> Self {
+        let folder = open_folder();
+        let server = PrivatePostgres::start(&folder.path().join("postgres")).unwrap();
+        Self { port: server.port(), server: Some(server), folder }
+    }
+
+    pub fn url(&self) -> String {
+        self.server.as_ref().unwrap().url("postgres")
+    }
+
+    pub fn go_away(&mut self) {
+        block_in_place(|| drop(self.server.take()));
+    }
+
+    pub fn come_back(&mut self) {
+        let folder = self.folder.path().join("postgres");
+        self.server = Some(block_in_place(|| PrivatePostgres::start_at(&folder, self.port)).unwrap());
+    }
+}
+
+/// A folder that a server which runs as another user may enter.
+pub fn open_folder() -> tempfile::TempDir {
+    let open = std::fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new().prefix("model-factory-it-").permissions(open).tempdir().unwrap()
 }

@@ -1,4 +1,4 @@
-//! A registry in a few lines, for workers that ask for its word.
+//! A registry in a few lines, for workers that wait for its confirmation.
 
 use super::World;
 use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// A registry may take this long.
-pub fn asks_the_registry(registry_patience_seconds: u32) -> PublishSettings {
+/// A publication waits this long for the registry's confirmation.
+pub fn confirmed_by_registry(registry_patience_seconds: u32) -> PublishSettings {
     PublishSettings { confirm: ConfirmedBy::Registry, registry_patience_seconds }
 }
 
-/// What a registry says about a publication.
-pub fn said(publication: &[u8], event_type: &str, id: &str) -> Value {
+/// A registry's event about a publication.
+pub fn registry_event(publication: &[u8], event_type: &str, id: &str) -> Value {
     let publication: Value = serde_json::from_slice(publication).unwrap();
     json!({
         "registry_event_id": id,
@@ -27,8 +27,8 @@ pub fn said(publication: &[u8], event_type: &str, id: &str) -> Value {
     })
 }
 
-/// Confirms every publication from now on, until it is dropped.
-pub async fn serve(kafka: &KafkaSettings) -> JoinSet<()> {
+/// Confirms every publication from now on, until the set is dropped.
+pub async fn confirm_publications(kafka: &KafkaSettings) -> JoinSet<()> {
     let publications = Follower::at_end(kafka, &kafka.topics.publications).await.unwrap();
     let (outlet, topic) = (Outlet::open(kafka).unwrap(), kafka.topics.registry_lifecycle.clone());
     let mut serving = JoinSet::new();
@@ -38,7 +38,7 @@ pub async fn serve(kafka: &KafkaSettings) -> JoinSet<()> {
             else {
                 continue;
             };
-            let event = said(&value, "BUNDLE_PUBLISHED", &format!("reg-{partition}-{offset}")).to_string();
+            let event = registry_event(&value, "BUNDLE_PUBLISHED", &format!("reg-{partition}-{offset}")).to_string();
             let record = Record { topic: &topic, key: None, value: event.as_bytes(), headers: &[] };
             outlet.send(record).await.unwrap();
         }
@@ -47,8 +47,8 @@ pub async fn serve(kafka: &KafkaSettings) -> JoinSet<()> {
 }
 
 impl World {
-    /// As the registry.
-    pub async fn say(&self, values: &[Vec<u8>]) {
+    /// Sends these values to the registry's topic.
+    pub async fn send_registry_events(&self, values: &[Vec<u8>]) {
         let outlet = Outlet::open(&self.config.kafka).unwrap();
         let topic = &self.config.kafka.topics.registry_lifecycle;
         for value in values {
@@ -61,20 +61,20 @@ impl World {
         RegistryListener::new(inbox, self.ledger.clone(), "listener-1".to_owned())
     }
 
-    /// Listens until so many records were heard.
-    pub async fn listen(&self, records: usize) -> Vec<RegistryRecord> {
+    /// Drives the listener until it has read so many records of the registry's topic.
+    pub async fn read_registry_events(&self, records: usize) -> Vec<RegistryRecord> {
         let mut listener = self.listener().await;
-        let mut heard = Vec::new();
+        let mut replies = Vec::new();
         for _ in 0..120 {
             if let RegistryOutcome::Applied(more) = listener.listen_once().await.unwrap() {
-                heard.extend(more);
+                replies.extend(more);
             }
-            if heard.len() >= records {
+            if replies.len() >= records {
                 break;
             }
         }
         listener.close().await;
-        assert_eq!(heard.len(), records, "{heard:?}");
-        heard
+        assert_eq!(replies.len(), records, "{replies:?}");
+        replies
     }
 }

@@ -1,11 +1,12 @@
-//! A worker's surroundings, and its loops to be driven by hand.
+//! What a worker works on, with topics and a database of the test's own, and its loops to be driven by hand.
 
-use super::{as_worker, data, eventually, fresh_database, ledger_on, own_topics};
+use super::{BOUND, as_worker, children_in, data, eventually, fresh_database, ledger_on, own_topics};
 use model_factory::adapters::dataset::Inputs;
 use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
-use model_factory::adapters::ledger::{Ledger, Outcome};
+use model_factory::adapters::ledger::{Ledger, Outcome, RunRecord};
 use model_factory::config::Config;
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent};
+use model_factory::domain::run::State;
 use model_factory::training::TrainerCommand;
 use model_factory::worker::intake::{Intake, IntakeOutcome, Screening};
 use model_factory::worker::liveness::Watchdog;
@@ -13,12 +14,13 @@ use model_factory::worker::maintenance::Maintenance;
 use model_factory::worker::relay::Relay;
 use model_factory::worker::runner::{Runner, RunnerOutcome};
 use serde_json::{Value, json};
+use std::future::ready;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::sync::watch;
 
 pub struct World {
-    /// Its ledger's URL is the owner's, for looking around by hand; loops and processes are a worker's.
+    /// `ledger.url` is the database owner's, for statements by hand; loops and processes connect as a worker.
     pub config: Config,
     pub ledger: Ledger,
     pub folder: tempfile::TempDir,
@@ -120,24 +122,57 @@ impl World {
         command
     }
 
-    /// Runs the binary to its end and gives what it printed; fails the test where it failed.
-    pub fn says(&self, arguments: &[&str]) -> String {
+    /// What the binary prints with these arguments; fails the test if the command fails.
+    pub fn stdout(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub async fn run(&self, request_id: &str) -> RunRecord {
+        self.ledger.run_of_request(request_id).await.unwrap().unwrap()
+    }
+
+    /// Waits until the run of a request has this state; fails the test if the run fails meanwhile.
+    pub async fn reaches(&self, request_id: &str, state: State) -> RunRecord {
+        eventually(state.as_str(), BOUND, || async {
+            let run = self.ledger.run_of_request(request_id).await.unwrap()?;
+            assert_ne!(run.state, State::Fail, "{:?}", run.reason_message);
+            (run.state == state).then_some(run)
+        })
+        .await
+    }
+
+    /// Waits until the inbox has an outcome for so many records.
+    pub async fn decided(&self, records: usize) {
+        eventually(&format!("{records} decisions"), BOUND, || async {
+            (self.ledger.counts().await.ok()?.inbox >= records as i64).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a worker of this world trains.
+    pub async fn trains(&self) {
+        let scratch = &self.config.trainer.scratch;
+        eventually("a trainer", BOUND, || ready((!children_in(scratch).is_empty()).then_some(()))).await;
+    }
+
+    /// Waits until no trainer of this world is left.
+    pub async fn trainers_gone(&self) {
+        let scratch = &self.config.trainer.scratch;
+        eventually("the trainer's end", BOUND, || ready(children_in(scratch).is_empty().then_some(()))).await;
     }
 
     pub async fn send(&self, values: &[Vec<u8>]) {
         self.send_with(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")], values).await;
     }
 
-    /// The same with these headers.
     pub async fn send_with(&self, headers: &[(&str, &str)], values: &[Vec<u8>]) {
         let outlet = Outlet::open(&self.config.kafka).unwrap();
         let headers: Vec<(String, Vec<u8>)> =
             headers.iter().map(|&(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
         let topic = &self.config.kafka.topics.requests;
-        // All at once; the client library takes them in this order.
+        // All in flight at once; the client library keeps their order.
         let sending =
             values.iter().map(|value| outlet.send(Record { topic, key: Some(b"k"), value, headers: &headers }));
         futures::future::try_join_all(sending).await.unwrap();
@@ -149,7 +184,7 @@ impl World {
         Intake::new(inbox, self.ledger.clone(), screening, "intake-1".to_owned())
     }
 
-    /// Drives intake until so many records have their outcome.
+    /// Drives intake until so many records have an outcome.
     pub async fn admit(&self, records: usize) -> Vec<Outcome> {
         let mut intake = self.intake().await;
         let mut outcomes = Vec::new();
@@ -196,21 +231,20 @@ impl World {
         sent
     }
 
-    /// What came on the three topics since the last call: so many records in all, as the relay counted
-    /// them. Lifecycle, publications, dead letters.
-    pub async fn heard(&self, sent: usize) -> [Vec<Inbound>; 3] {
+    /// The next records of lifecycle, publications and dead letters: `sent` in all, as the relay counted them.
+    pub async fn received(&self, sent: usize) -> [Vec<Inbound>; 3] {
         let followers = [&self.lifecycle, &self.publications, &self.dead_letters];
-        let mut heard = [const { Vec::new() }; 3];
+        let mut received = [const { Vec::new() }; 3];
         let since = std::time::Instant::now();
-        while heard.iter().map(Vec::len).sum::<usize>() < sent {
-            assert!(since.elapsed() < Duration::from_secs(30), "{sent} records were sent, {heard:?} were heard");
-            for (follower, records) in followers.into_iter().zip(&mut heard) {
+        while received.iter().map(Vec::len).sum::<usize>() < sent {
+            assert!(since.elapsed() < Duration::from_secs(30), "{sent} records were sent, {received:?} came");
+            for (follower, records) in followers.into_iter().zip(&mut received) {
                 while let Some(record) = follower.next(Duration::from_millis(20)).await.unwrap() {
                     records.push(record);
                 }
             }
         }
-        heard
+        received
     }
 
     pub async fn events(&self, count: usize) -> Vec<(RunLifecycleEvent, Inbound)> {
@@ -218,7 +252,7 @@ impl World {
         records.into_iter().map(|record| (serde_json::from_slice(&record.value).unwrap(), record)).collect()
     }
 
-    /// The next one that comes within this time.
+    /// The next lifecycle event, if one comes within this time.
     pub async fn next_event(&self, patience: Duration) -> Option<Inbound> {
         self.lifecycle.next(patience).await.unwrap()
     }
@@ -239,7 +273,7 @@ pub async fn turn(runner: &Runner, give_back: &watch::Receiver<bool>) -> RunnerO
     runner.run_once(give_back).await.unwrap()
 }
 
-/// Nobody looks.
+/// A watchdog that never finds a loop late.
 pub fn unwatched() -> Watchdog {
     Watchdog::new(Duration::from_hours(1))
 }

@@ -1,0 +1,5 @@
+//! What commands say to people.
+
+mod dead_letters;
+mod failure_codes;
+mod next_steps;

@@ -1,0 +1,44 @@
+//! A group's offsets and a topic's log, changed by hand.
+
+use model_factory::adapters::kafka::KafkaSettings;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+fn admin(settings: &KafkaSettings) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", &settings.brokers).create().unwrap()
+}
+
+fn first_partition(settings: &KafkaSettings, offset: i64) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&settings.topics.requests, 0, Offset::Offset(offset)).unwrap();
+    list
+}
+
+/// Commits this offset of the request topic's first partition for the group, whether or not a record has it.
+pub async fn commit_offset(settings: &KafkaSettings, offset: i64) {
+    let settings = settings.clone();
+    let commit = move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &settings.brokers)
+            .set("group.id", &settings.group_id)
+            .create()
+            .unwrap();
+        consumer.commit(&first_partition(&settings, offset), CommitMode::Sync).unwrap();
+    };
+    tokio::task::spawn_blocking(commit).await.unwrap();
+}
+
+/// Deletes the records of the request topic's first partition before this offset, as retention does.
+pub async fn delete_records_before(settings: &KafkaSettings, offset: i64) {
+    let options = AdminOptions::new();
+    let deleted = admin(settings).delete_records(&first_partition(settings, offset), &options).await.unwrap();
+    assert!(deleted.elements()[0].error().is_ok());
+}
+
+pub async fn create_compacted_topic(settings: &KafkaSettings, name: &str) {
+    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    let made = admin(settings).create_topics(&[topic], &AdminOptions::new()).await.unwrap();
+    assert!(made.into_iter().all(|made| made.is_ok()));
+}

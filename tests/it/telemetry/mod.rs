@@ -1,0 +1,4 @@
+//! Log lines and metrics of real workers.
+
+mod logs;
+mod metrics;

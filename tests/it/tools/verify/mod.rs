@@ -1,0 +1,7 @@
+//! `verify`: a bundle as an auditor gets it, intact and tampered with.
+
+mod links;
+mod signed;
+mod tampering;
+
+pub use signed::{Tampered, bundle};

@@ -1,0 +1,253 @@
+//! The ways to tamper with a bundle, and the link that each must break.
+
+use super::signed::Tampered;
+use model_factory::adapters::signing::PrivateKey;
+use model_factory::domain::identity::{Digest, RunId};
+use model_factory::modelling::eval_report_id;
+use model_factory::tools::verify::Link;
+use serde_json::json;
+use std::fs;
+
+/// A change of a bundle, the link that it breaks, and part of the reason.
+pub struct Tampering {
+    pub what: &'static str,
+    pub link: Link,
+    pub says: &'static str,
+    pub change: fn(&Tampered),
+}
+
+const fn tampering(what: &'static str, link: Link, says: &'static str, change: fn(&Tampered)) -> Tampering {
+    Tampering { what, link, says, change }
+}
+
+const REPORT: &str = "eval_report.json";
+const RECEIPT: &str = "gate_receipt.json";
+const PLAN: &str = "resolved_train_plan.json";
+const PROVENANCE: &str = "provenance.intoto.json";
+const PARITY: &str = "parity_vectors.json";
+const BUNDLE: &str = "bundle.json";
+
+pub const TAMPERINGS: &[Tampering] = &[
+    // Careless: bundle.json still lists the old files.
+    tampering("a byte of MLmodel", Link::Files, "MLmodel has digest", |t| t.flip("MLmodel")),
+    tampering("a byte of the bill", Link::Files, "bom.json has digest", |t| t.flip("bom.json")),
+    tampering("a byte of the report", Link::Files, "eval_report.json has digest", |t| t.flip(REPORT)),
+    tampering("a byte of the receipt", Link::Files, "gate_receipt.json has digest", |t| t.flip(RECEIPT)),
+    tampering("a byte of the example", Link::Files, "input_example.json has digest", |t| t.flip("input_example.json")),
+    tampering("a byte of the model", Link::Files, "model.json has digest", |t| t.flip("model.json")),
+    tampering("a byte of the card", Link::Files, "model_card.md has digest", |t| t.flip("model_card.md")),
+    tampering("a byte of the vectors", Link::Files, "parity_vectors.json has digest", |t| t.flip(PARITY)),
+    tampering("a byte of the provenance", Link::Files, "provenance.intoto.json has digest", |t| t.flip(PROVENANCE)),
+    tampering("a byte of the plan", Link::Files, "resolved_train_plan.json has digest", |t| t.flip(PLAN)),
+    tampering("a missing file", Link::Files, "model_card.md is missing", |t| {
+        fs::remove_file(t.file("model_card.md")).unwrap();
+    }),
+    tampering("a missing bundle.json", Link::Bundle, "there is no bundle.json", |t| {
+        fs::remove_file(t.file(BUNDLE)).unwrap();
+    }),
+    tampering("an added file", Link::Files, "notes.txt is not in bundle.json", |t| {
+        fs::write(t.file("notes.txt"), "trust me").unwrap();
+    }),
+    tampering("an added folder", Link::Files, "code is no regular file", |t| fs::create_dir(t.file("code")).unwrap()),
+    tampering("a link instead of a file", Link::Files, "model.json is no regular file", |t| {
+        let elsewhere = t.file("elsewhere.json");
+        fs::rename(t.file("model.json"), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, t.file("model.json")).unwrap();
+    }),
+    tampering("a cut model", Link::Files, "model.json has digest", |t| {
+        let bytes = fs::read(t.file("model.json")).unwrap();
+        fs::write(t.file("model.json"), &bytes[..bytes.len() / 2]).unwrap();
+    }),
+    tampering("a file that is not listed any more", Link::Files, "model_card.md is not in bundle.json", |t| {
+        t.edit(BUNDLE, |b| b["files"].as_array_mut().unwrap().retain(|file| file["path"] != "model_card.md"));
+    }),
+    tampering("a file that is listed twice", Link::Files, "lists MLmodel where it must not", |t| {
+        t.edit(BUNDLE, |b| {
+            let files = b["files"].as_array_mut().unwrap();
+            files.push(files[0].clone());
+        });
+    }),
+    tampering("a bundle.json that is none", Link::Bundle, "bundle.json: ", |t| {
+        fs::write(t.file(BUNDLE), "{").unwrap();
+    }),
+    tampering("a bundle.json with a field too many", Link::Bundle, "is not known", |t| {
+        t.edit(BUNDLE, |b| b["approved"] = json!(true));
+    }),
+    // Careful: bundle.json fits the change.
+    tampering("a plan for another request", Link::Request, "gives the run", |t| {
+        t.forge(PLAN, |p| p["revisions"]["config_revision"] = json!("c2"));
+    }),
+    tampering("another run's bundle.json", Link::Request, "the bundle is of tr_", |t| {
+        t.edit(BUNDLE, |b| b["run_id"] = json!(format!("tr_{}", "0".repeat(32))));
+    }),
+    tampering("a bundle for another scope", Link::Request, "another scope", |t| {
+        t.edit(BUNDLE, |b| b["target_scope"]["environment"] = json!("production"));
+    }),
+    tampering("a plan with other parameters", Link::Plan, "the plan has digest", |t| {
+        t.forge(PLAN, |p| p["algorithm"]["parameters"]["rounds"] = json!(7));
+    }),
+    tampering("features in another order", Link::Plan, "other revisions or features", |t| {
+        t.edit(BUNDLE, |b| b["features"].as_array_mut().unwrap().reverse());
+    }),
+    tampering("a plan with other parameters that bundle.json names", Link::Report, "it is about the plan", |t| {
+        t.forge(PLAN, |p| p["algorithm"]["parameters"]["rounds"] = json!(7));
+        t.edit(BUNDLE, |b| b["lineage"]["run_config_digest"] = json!(t.digest(PLAN)));
+    }),
+    tampering("a manifest with other data", Link::Data, "the data files are not those", |t| {
+        t.edit(BUNDLE, |b| b["lineage"]["data"][0]["sha256"] = json!(Digest::of(b"other rows")));
+    }),
+    tampering("another manifest", Link::Data, "the manifests are not those", |t| {
+        t.edit(BUNDLE, |b| b["lineage"]["manifests"][0]["sha256"] = json!(Digest::of(b"another manifest")));
+    }),
+    tampering("another policy", Link::Data, "the governance profile are not those", |t| {
+        t.edit(BUNDLE, |b| b["lineage"]["governance_profile"]["revision"] = json!("r0"));
+    }),
+    tampering("a report about other manifests", Link::Data, "the manifests of the report", |t| {
+        t.forge(REPORT, |r| r["dataset_manifest_refs"] = json!(["ofs/manifests/other.json"]));
+    }),
+    tampering("a model that needs another server", Link::Model, "asks servers for", |t| {
+        t.edit(BUNDLE, |b| b["compatibility"]["required_capabilities"] = json!(["onnx"]));
+    }),
+    tampering("a pickle by the model's name", Link::Model, "it is a pickle", |t| {
+        fs::write(t.file("model.json"), b"\x80\x04\x95").unwrap();
+        t.relist();
+    }),
+    tampering("another model", Link::Report, "it is about the model", |t| {
+        t.forge("model.json", other_leaf);
+    }),
+    tampering("another run's report", Link::Report, "it is about tr_", |t| {
+        t.forge(REPORT, |r| r["run_id"] = json!(format!("tr_{}", "0".repeat(32))));
+    }),
+    tampering("a report under another id", Link::Report, "its id is er_", |t| {
+        t.forge(REPORT, |r| r["eval_report_id"] = json!(format!("er_{}", "0".repeat(32))));
+    }),
+    tampering("a better metric in the report", Link::Gate, "another eval_report", |t| {
+        t.forge(REPORT, |r| r["metrics"]["scores"]["auc_roc"]["value"] = json!(0.999));
+    }),
+    tampering("a better metric in report, and a receipt about it", Link::Gate, "another value or bound", |t| {
+        t.edit(REPORT, |r| r["metrics"]["scores"]["auc_roc"]["value"] = json!(0.999));
+        t.forge(RECEIPT, |r| r["looked_at"]["eval_report"]["sha256"] = json!(t.digest(REPORT)));
+    }),
+    tampering("a lower bound in the receipt", Link::Gate, "another value or bound", |t| {
+        t.forge(RECEIPT, |r| r["thresholds"][0]["bound"] = json!(0.1));
+    }),
+    tampering("a receipt that says FAIL", Link::Gate, "receipt and report disagree", |t| {
+        t.forge(RECEIPT, |r| r["decision"] = json!("FAIL"));
+    }),
+    tampering("a receipt about another model", Link::Gate, "another model", |t| {
+        t.forge(RECEIPT, |r| r["looked_at"]["model"]["sha256"] = json!(Digest::of(b"another model")));
+    }),
+    tampering("a receipt under another policy", Link::Gate, "another policy", |t| {
+        t.forge(RECEIPT, |r| r["policy_id"] = json!("lenient"));
+    }),
+    tampering("provenance of another request", Link::Provenance, "its request is not", |t| {
+        t.forge(PROVENANCE, |p| {
+            p["predicate"]["buildDefinition"]["externalParameters"]["policy_revision"] = json!("p0");
+        });
+    }),
+    tampering("provenance without an input", Link::Provenance, "its dependencies is not", |t| {
+        t.forge(PROVENANCE, |p| {
+            p["predicate"]["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap().remove(0);
+        });
+    }),
+    tampering("provenance by another builder", Link::Provenance, "its builder is not", |t| {
+        t.forge(PROVENANCE, |p| p["predicate"]["runDetails"]["builder"]["id"] = json!("https://example.org/laptop"));
+    }),
+    tampering("provenance of another file", Link::Provenance, "its subject", |t| {
+        t.forge(PROVENANCE, |p| p["subject"][0]["digest"]["sha256"] = json!(Digest::of(b"another")));
+    }),
+    tampering("a bill of another model", Link::Descriptions, "bom.json is about another model", |t| {
+        t.forge("bom.json", |b| {
+            b["metadata"]["component"]["hashes"][0]["content"] = json!(Digest::of(b"another model"));
+        });
+    }),
+    tampering("MLflow's file of another model", Link::Descriptions, "MLmodel is about another model", |t| {
+        let text = fs::read_to_string(t.file("MLmodel")).unwrap();
+        fs::write(t.file("MLmodel"), text.replace("model_uuid: '", "model_uuid: 'f")).unwrap();
+        t.relist();
+    }),
+    tampering("a score of a vector", Link::Parity, "vector 0 says", |t| {
+        t.edit(PARITY, |p| p["vectors"][0]["score"] = json!(0.5));
+        follow_vectors(t);
+    }),
+    tampering("vectors of another model", Link::Parity, "the vectors are about the model", |t| {
+        t.edit(PARITY, |p| p["model_sha256"] = json!(Digest::of(b"another model")));
+        follow_vectors(t);
+    }),
+    tampering("vectors that say a command made them", Link::Parity, "come from elsewhere", |t| {
+        t.edit(PARITY, |p| p["origin"] = json!("trainer"));
+        follow_vectors(t);
+    }),
+    tampering("another model with all that names it", Link::Parity, "the model gives", with_another_model),
+    tampering("another card", Link::Signature, "signs other files: bundle.json", |t| {
+        fs::write(t.file("model_card.md"), "# The best model").unwrap();
+        t.relist();
+    }),
+    tampering("no signature", Link::Signature, "there is no model.sig", |t| {
+        fs::remove_file(t.file("model.sig")).unwrap();
+    }),
+    tampering("a signature that is none", Link::Signature, "it is no model signature", |t| {
+        fs::write(t.file("model.sig"), "{}").unwrap();
+    }),
+    tampering("a bundle signed again with another key", Link::Signature, "it was made with the key", |t| {
+        t.sign(&PrivateKey::generate());
+    }),
+    tampering("a byte of the signature", Link::Signature, "the key did not sign this statement", |t| {
+        t.edit("model.sig", |s| {
+            let other = PrivateKey::generate().sign("x", &[("x".to_owned(), Digest::of(b"x"))].into(), "model.sig");
+            let other: serde_json::Value = serde_json::from_slice(&other).unwrap();
+            s["dsseEnvelope"]["signatures"] = other["dsseEnvelope"]["signatures"].clone();
+        });
+    }),
+];
+
+/// Changes the leaves of the first tree.
+fn other_leaf(model: &mut serde_json::Value) {
+    let tree = &mut model["learner"]["gradient_booster"]["model"]["trees"][0];
+    let leaves: Vec<usize> = tree["left_children"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .enumerate()
+        .filter(|(_, child)| child.as_i64() == Some(-1))
+        .map(|(node, _)| node)
+        .collect();
+    for leaf in leaves {
+        tree["split_conditions"][leaf] = json!(0.75);
+    }
+}
+
+/// Puts the vectors' new digest into the provenance.
+fn follow_vectors(t: &Tampered) {
+    t.forge(PROVENANCE, |p| {
+        let subjects = p["subject"].as_array_mut().unwrap();
+        let of_vectors = subjects.iter_mut().find(|subject| subject["name"] == PARITY).unwrap();
+        of_vectors["digest"]["sha256"] = json!(t.digest(PARITY));
+    });
+}
+
+/// Swaps the model and every digest of it; only its scores do not fit the parity vectors.
+fn with_another_model(t: &Tampered) {
+    let before = t.digest("model.json").to_string();
+    t.edit("model.json", other_leaf);
+    let model = t.digest("model.json");
+    t.edit(REPORT, |r| {
+        let run_id: RunId = r["run_id"].as_str().unwrap().parse().unwrap();
+        r["provenance"]["model"]["sha256"] = json!(model);
+        r["eval_report_id"] = json!(eval_report_id(&run_id, &model));
+    });
+    t.edit(RECEIPT, |r| {
+        r["looked_at"]["model"]["sha256"] = json!(model);
+        r["looked_at"]["eval_report"]["sha256"] = json!(t.digest(REPORT));
+    });
+    t.edit(PARITY, |p| p["model_sha256"] = json!(model));
+    t.edit(PROVENANCE, |p| {
+        for subject in p["subject"].as_array_mut().unwrap() {
+            subject["digest"]["sha256"] = json!(t.digest(subject["name"].as_str().unwrap()));
+        }
+    });
+    t.edit("bom.json", |b| b["metadata"]["component"]["hashes"][0]["content"] = json!(model));
+    let text = fs::read_to_string(t.file("MLmodel")).unwrap();
+    fs::write(t.file("MLmodel"), text.replace(&before[..32], &model.to_string()[..32])).unwrap();
+    t.relist();
+}

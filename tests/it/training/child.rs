@@ -1,0 +1,201 @@
+//! The trainer's child process: the same bytes for the same job, limits, hostile files.
+
+use crate::support::{Documents, children_in, data, eventually, read_document};
+use bytes::Bytes;
+use model_factory::domain::contract::Limits;
+use model_factory::domain::run::FailureCode;
+use model_factory::modelling::TrainPlan;
+use model_factory::training::{ChildJob, Exit, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::properties::WriterProperties;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn plan(training_profile: &str) -> TrainPlan {
+    Documents::with_training(read_document(&data().folder, training_profile)).resolve().unwrap()
+}
+
+/// A job's folder with its order to the child.
+fn job(plan: &TrainPlan, file: PathBuf, threads: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let job = ChildJob { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads };
+    std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    folder
+}
+
+fn parquet(plan: &TrainPlan) -> PathBuf {
+    data().folder.join(&plan.files[0].reference)
+}
+
+async fn train(folder: &Path, limits: &Limits, stop: impl Future<Output = ()>) -> (Exit, Vec<f64>) {
+    let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
+    let mut fractions = Vec::new();
+    let exit = run(&command, folder, limits, stop, |progress| fractions.push(progress.fraction)).await.unwrap();
+    (exit, fractions)
+}
+
+fn code(exit: Exit) -> FailureCode {
+    match exit {
+        Exit::Failed(failure) => failure.code,
+        Exit::Finished | Exit::Stopped => panic!("{exit:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_same_job_gives_the_same_bytes_on_one_two_and_eight_threads() {
+    let plan = plan(&data().inputs.training_profile);
+    let mut models = Vec::new();
+    for threads in [1, 2, 8] {
+        let folder = job(&plan, parquet(&plan), threads);
+        let (exit, fractions) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        assert_eq!(exit, Exit::Finished);
+        assert!(fractions.len() > 5 && fractions.is_sorted() && fractions.last() == Some(&1.0), "{fractions:?}");
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        models.push((read(MODEL_FILE), read(SCORES_FILE)));
+    }
+    assert!(models.iter().all(|of_threads| *of_threads == models[0]), "the bytes differ");
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_an_invalid_dataset_and_not_a_crash() {
+    let plan = plan(&data().inputs.training_profile);
+    let bytes = std::fs::read(parquet(&plan)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cut.parquet");
+    for length in [0, 4, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&file, &bytes[..length]).unwrap();
+        let folder = job(&plan, file.clone(), 1);
+        let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        assert_eq!(code(exit), FailureCode::DatasetInvalid, "{length} bytes");
+    }
+}
+
+/// The good rows four times over, each column chunk as one page.
+fn in_large_pages(good: &Path) -> Vec<u8> {
+    let open = || std::fs::File::open(good).unwrap();
+    let reader = || ParquetRecordBatchReaderBuilder::try_new(open()).unwrap().build().unwrap().map(Result::unwrap);
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(64 << 20)
+        .set_data_page_row_count_limit(1 << 30)
+        .set_compression(Compression::SNAPPY)
+        .build();
+    let schema = reader().next().unwrap().schema();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+    for batch in (0..4).flat_map(|_| reader()) {
+        writer.write(&batch).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn a_page_that_claims_more_than_there_is_memory_is_an_invalid_dataset_and_its_column_is_named() {
+    let mut plan = plan(&data().inputs.training_profile);
+    plan.files[0].rows *= 4;
+    let mut bytes = in_large_pages(&parquet(&plan));
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(bytes.clone())).unwrap();
+    let columns = metadata.row_group(0).columns();
+    let column = columns.iter().find(|column| column.column_path().string() == "customer_id").unwrap();
+    let page = column.data_page_offset() as usize;
+    // Thrift's compact protocol: the page's type, then its uncompressed size as a varint of four bytes.
+    let size = &mut bytes[page + 3..page + 7];
+    assert!(size[..3].iter().all(|byte| *byte >= 0x80) && size[3] < 0x80, "{size:?}");
+    size[3] = 0x7f;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hostile.parquet");
+    std::fs::write(&file, bytes).unwrap();
+    plan.limits.memory_mib = 160;
+    let folder = job(&plan, file, 1);
+    let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+    let Exit::Failed(failure) = exit else { panic!("{exit:?}") };
+    assert_eq!(failure.code, FailureCode::DatasetInvalid, "{}", failure.message);
+    assert!(failure.message.contains("column \"customer_id\": a page at byte"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_file_with_flipped_bytes_never_takes_the_worker_with_it() {
+    let plan = plan(&data().inputs.training_profile);
+    let good = std::fs::read(parquet(&plan)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flipped.parquet");
+    // Twelve in the footer, twenty in the pages.
+    let in_footer = (1..=12).map(|step| good.len() - 1 - step * 37);
+    let in_pages = (0..20).map(|step| 4 + step * (good.len() / 20));
+    for at in in_footer.chain(in_pages) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0xff;
+        std::fs::write(&file, &bytes).unwrap();
+        let folder = job(&plan, file.clone(), 1);
+        let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        // Where only values changed, the file is read and its rows are judged.
+        use FailureCode::{DatasetInvalid, LabelsInsufficient, LeakageGuardViolation};
+        let expected = |code| matches!(code, DatasetInvalid | LabelsInsufficient | LeakageGuardViolation);
+        assert!(
+            exit == Exit::Finished || matches!(&exit, Exit::Failed(why) if expected(why.code)),
+            "byte {at}: {exit:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_trainer_that_takes_too_long_is_killed() {
+    let plan = plan("profiles/long_training.yaml");
+    let folder = job(&plan, parquet(&plan), 1);
+    let limits = Limits { wall_seconds: 1, ..plan.limits };
+    let (exit, _) = train(folder.path(), &limits, std::future::pending()).await;
+    assert_eq!(code(exit), FailureCode::TrainerTimeout);
+    assert!(children_in(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_trainer_that_is_stopped_is_gone_at_once() {
+    let plan = plan("profiles/long_training.yaml");
+    let folder = job(&plan, parquet(&plan), 1);
+    let path = folder.path().to_owned();
+    let stop =
+        eventually("the child", Duration::from_secs(20), || async { (!children_in(&path).is_empty()).then_some(()) });
+    let (exit, _) = train(folder.path(), &plan.limits, stop).await;
+    assert_eq!(exit, Exit::Stopped);
+    assert!(children_in(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_trainer_that_takes_too_much_memory_says_so() {
+    let mut plan = plan(&data().inputs.training_profile);
+    // The limit allows what the rows are estimated to take, but not the program beside them.
+    plan.limits.memory_mib = 96;
+    plan.files = vec![plan.files[0].clone(); 20];
+    let folder = tempfile::tempdir().unwrap();
+    let job = ChildJob { files: vec![parquet(&plan); 20], limits: plan.limits.clone(), plan: plan.clone(), threads: 1 };
+    std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+    let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+    assert_eq!(code(exit), FailureCode::TrainerOutOfMemory);
+}
+
+#[tokio::test]
+async fn rows_that_only_this_worker_has_no_memory_for_do_not_make_the_dataset_invalid() {
+    let mut plan = plan(&data().inputs.training_profile);
+    plan.files = vec![plan.files[0].clone(); 40];
+    plan.limits.max_rows = u64::MAX;
+    let given = Limits { memory_mib: 140, ..plan.limits.clone() };
+    let folder = tempfile::tempdir().unwrap();
+    let with = async |plan: &TrainPlan, limits: &Limits| {
+        let job = ChildJob { files: vec![parquet(plan); 40], limits: limits.clone(), plan: plan.clone(), threads: 1 };
+        std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
+        match train(folder.path(), limits, std::future::pending()).await {
+            (Exit::Failed(failure), _) => (failure.code, failure.message),
+            (exit, _) => panic!("{exit:?}"),
+        }
+    };
+    let (code, why) = with(&plan, &given).await;
+    assert_eq!(code, FailureCode::TrainerOutOfMemory);
+    assert!(why.contains("and there are 140 MiB for the trainer"), "{why}");
+    // Against the profile's own limit the same rows are too many.
+    plan.limits = given.clone();
+    let (code, why) = with(&plan, &given).await;
+    assert_eq!(code, FailureCode::DatasetInvalid);
+    assert!(why.contains("more than the 140 MiB of limits.memory_mib"), "{why}");
+}

@@ -1,0 +1,6 @@
+//! The trainer's child process and registered trainer commands: results, limits, confinement, leakage.
+
+mod ceiling;
+mod child;
+pub mod commands;
+mod leakage;

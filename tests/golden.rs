@@ -1,4 +1,4 @@
-//! Golden files: what was once accepted or refused stays so, with the same identity, code and pointer.
+//! Golden files: a message that was once accepted or refused stays so, with the same identity, code and pointer.
 #![expect(clippy::unwrap_used, reason = "a test may fail with a panic")]
 
 use base64::Engine as _;
@@ -31,7 +31,7 @@ struct Rejected {
     why: String,
     text: Option<String>,
     merge: Option<Value>,
-    /// Changes of a good event around the base.
+    /// Patch of a good event around the base request.
     event: Option<Value>,
     code: String,
     pointer: String,
@@ -49,7 +49,7 @@ fn base() -> Value {
     serde_json::from_str(include_str!("golden/requests/base.json")).unwrap()
 }
 
-/// RFC 7396.
+/// A JSON merge patch, RFC 7396.
 fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
@@ -123,7 +123,7 @@ fn refused_messages_keep_their_code_and_pointer() {
         .map(|code| code.as_str())
         .filter(|code| !codes.contains(*code))
         .collect();
-    // Said by configuration, by the operator's policy, by the ledger, and too large for a golden file.
+    // Codes of configuration, policy and ledger; and of a message that is too large for a golden file.
     for elsewhere in [
         "OWNERSHIP_BOUNDARY_VIOLATION",
         "REQUESTER_NOT_ALLOWED",
@@ -183,7 +183,7 @@ fn accepted_messages_keep_their_run() {
     }
 }
 
-/// Every way in which a request may come besides plain.
+/// The request in every wrapping, each with its name.
 fn wrappings(plain: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let value: Value = serde_json::from_slice(plain).unwrap();
     let bytes = |value: Value| value.to_string().into_bytes();
@@ -199,9 +199,9 @@ fn wrappings(plain: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What was accepted while an event was asked for nothing but its data stays readable.
+/// Earlier releases accepted events and checked nothing but their data; the ledger holds such records.
 #[test]
-fn an_event_that_was_accepted_is_not_asked_again_what_it_says() {
+fn an_event_that_was_accepted_is_read_without_a_check_of_its_attributes() {
     let old = json!({"specversion": "1.0", "type": "t", "Whatever": 1.5, "data": base()});
     assert_eq!(*parse_accepted(old.to_string().as_bytes()).unwrap(), request(&changed(&json!({}))));
     parse(old.to_string().as_bytes(), &allow()).unwrap_err();
@@ -230,7 +230,7 @@ fn requests_with_the_meaning_of_the_platforms_vectors_get_their_keys() {
             parsed += 1;
         }
     }
-    assert!(parsed >= 6, "only {parsed} vectors could be asked for");
+    assert!(parsed >= 6, "only {parsed} vectors can be parsed as requests");
 }
 
 #[test]

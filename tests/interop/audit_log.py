@@ -1,4 +1,4 @@
-"""Computes an export of the audit log again from its documentation alone: hashlib, json, nothing of ours.
+"""Computes an export of the audit log again by its documentation, with hashlib and json and no code of ours.
 
 Usage: audit_log.py EXPORT
 """
@@ -19,7 +19,7 @@ def follow(lines):
     for line in lines:
         block = json.loads(line)
         assert block["seq"] == seq + 1, f"block {block['seq']} follows {seq}"
-        assert block["previous"] == previous, f"block {block['seq']} does not hang on the one before"
+        assert block["previous"] == previous, f"block {block['seq']} does not follow the block before it"
         assert block["digest"] == digest(block), f"block {block['seq']} was changed"
         body = json.loads(block["body"])
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -35,7 +35,7 @@ def main():
     head = follow(blocks)
     assert json.loads(ending)["head"] == head, f"the last line says {ending}"
     assert head["seq"] > 1, "an export with some blocks was expected"
-    # And a change is found, or this script finds nothing.
+    # Changed exports must be found, or this script checks nothing.
     changed = [blocks[0].replace("operator", "requester"), *blocks[1:]]
     for broken in (changed, blocks[1:], [blocks[1], blocks[0], *blocks[2:]]):
         try:

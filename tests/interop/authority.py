@@ -1,4 +1,4 @@
-"""Requests signed by other people's DSSE, under a policy that wants them signed; and ours, verified by theirs.
+"""securesystemslib signs requests for a worker whose policy wants signatures, and verifies a request that `submit` signed.
 
     python authority.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR
 """
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from place import prepare, read
+from services import prepare, read
 
 
 KIND = "application/vnd.modelfactory.request+json"
@@ -72,7 +72,7 @@ def main(binary, brokers, database, state):
         producer.produce(topics["requests"], value=json.dumps(value))
     assert producer.flush(30) == 0
 
-    # Ours, to be verified by theirs: the same request as one of theirs, so that it joins its run.
+    # `submit` signs the same request as securesystemslib did, so that it joins that run.
     (folder / "request.json").write_text(json.dumps({**request["p256"], "request_id": "req-submitted-0001"}))
     command = [binary, "submit", str(folder / "request.json"), "--sign-with", str(folder / "p256.pem")]
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -91,15 +91,15 @@ def main(binary, brokers, database, state):
     codes = [dict(letter.headers())["mf_code"] for letter in letters]
     assert codes == [b"SIGNATURE_INVALID"] * 3, codes
     assert sorted(letter.value() for letter in letters) == sorted(json.dumps(value).encode() for value in refused)
-    told = sorted((event["event_type"], event["request_id"]) for event in map(lambda e: json.loads(e.value()), events))
-    assert told == [
+    emitted = sorted((event["event_type"], event["request_id"]) for event in map(lambda e: json.loads(e.value()), events))
+    assert emitted == [
         ("request.admitted", "req-ed25519-0001"),
         ("request.admitted", "req-p256-0001"),
         ("request.deduplicated", "req-submitted-0001"),
         ("request.rejected", "req-ed25519-0001"),
         ("request.rejected", "req-stranger-0001"),
         ("request.rejected", "req-unsigned-0001"),
-    ], told
+    ], emitted
     print("authority: signatures of securesystemslib hold, forged ones do not; it verifies ours")
 
 

@@ -50,7 +50,7 @@ def main(binary, state):
     names = [feature["name"] for feature in plan["features"]]
     frame = rows.loc[scores.index, names]
 
-    # By the codes that the attribute tells.
+    # By the codes in the attribute `categories`.
     known = {entry["feature"]: entry["values"] for entry in json.loads(booster.attr("categories"))}
     assert known[CATEGORICAL] == sorted(known[CATEGORICAL]) and len(known[CATEGORICAL]) == 9, known
     codes = {value: code for code, value in enumerate(known[CATEGORICAL])}

@@ -2,7 +2,7 @@
 
     python cloud_events.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR [NODE_MODULES]
 
-Without NODE_MODULES only the one for Python is asked.
+Without NODE_MODULES only the one for Python is used.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from cloudevents.core.v1.event import CloudEvent
 from cloudevents.v1 import kafka as first_api
 from cloudevents.v1.http import CloudEvent as FirstCloudEvent
 from confluent_kafka import Producer
-from place import prepare, psql, read, without_progress
+from services import prepare, psql, read, without_progress
 
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -42,7 +42,7 @@ def javascript(node_modules, what, items):
 
 
 def example():
-    """What the documentation shows, as it stands there."""
+    """The names that the documentation's example defines."""
     [code] = re.findall(r"^```python\n(.*?)^```", DOCUMENTATION.read_text(), re.MULTILINE | re.DOTALL)
     shown = {}
     exec(compile(code, DOCUMENTATION, "exec"), shown)
@@ -50,7 +50,7 @@ def example():
 
 
 def python_records(request, of_id):
-    """Three of the request itself, two of an id of their own."""
+    """Three records of the request itself, two with ids of their own."""
     attributes = {"type": TYPE, "source": "/interop", "traceparent": TRACE}
     event = lambda data: CloudEvent(dict(attributes), data)
     # The SDK's first API, which leaves datacontenttype to the caller and sends it as a structured event's content-type.
@@ -161,15 +161,15 @@ def main(binary, brokers, database, state, node_modules=None):
     shown["send"](producer, topics["requests"], of_id(8), kafka.to_binary_event)
     assert producer.flush(30) == 0
 
-    # Six of the run, besides how far it is; one of its first request, which came three times; one of each other id; one of
+    # Six of the run, besides its progress; one of its first request, which came three times; one of each other id; one of
     # each refusal.
     others = len(good) - 3 + 2
-    told = 6 + 1 + others + len(bad)
+    count = 6 + 1 + others + len(bad)
     worker = subprocess.Popen([binary, "worker", "--from", "earliest"], env=environment)
     try:
         letters = read(brokers, topics["dead_letters"], lambda records: len(records) == len(bad))
         publications = read(brokers, topics["publications"], lambda records: len(records) == 1)
-        events = read(brokers, topics["lifecycle"], lambda records: len(without_progress(records)) == told)
+        events = read(brokers, topics["lifecycle"], lambda records: len(without_progress(records)) == count)
     finally:
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(60)
@@ -186,7 +186,8 @@ def main(binary, brokers, database, state, node_modules=None):
     check_sent([*events, *publications], node_modules)
     check_letters(sorted(letters, key=lambda letter: int(headers_of(letter)["mf_source_offset"])), bad, node_modules)
 
-    # A relay that dies after the broker's answer sends again what it did not note: with the same id, and the same bytes.
+    # A relay that dies after the broker's acknowledgement sends the events that it did not mark again: the same ids and
+    # bytes.
     psql(
         environment["MODEL_FACTORY_LEDGER__URL"],
         "UPDATE outbox SET sent_at = NULL, sent_topic = NULL, sent_partition = NULL, sent_offset = NULL"

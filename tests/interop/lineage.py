@@ -1,7 +1,7 @@
-"""OpenLineage's own Python client reads what a real worker with Kafka and Postgres tells of four runs: one that is
-published, one that its gate stops, one with a leak, one that is cancelled. Digests, rows and columns are compared with
-the Parquet files as pyarrow and hashlib see them, verdicts with the gate's receipts; then the client sends every event
-on, and what it writes means the same.
+"""OpenLineage's own Python client reads the events that a real worker with Kafka and Postgres emits of four runs: one is
+published, one is stopped by its gate, one has a leak, one is cancelled. Digests, rows and columns are compared with the
+Parquet files as pyarrow and hashlib see them, verdicts with the gate's receipts; then the client sends every event on,
+and what it writes means the same.
 
     python lineage.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR
 """
@@ -23,8 +23,7 @@ from openlineage.client.serde import Serde
 from openlineage.client.transport.file import FileConfig, FileTransport
 
 from openlineage_events import FACETS, OURS, meaning, read as as_client
-from registry import until
-from place import prepare, read
+from services import prepare, read, shown_run, until
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas" / "lineage"
 LOGICAL = {"STRING", "TIMESTAMP", "DATE", "TIME", "DECIMAL", "LIST", "MAP", "ENUM", "JSON", "BSON", "UUID", "FLOAT16"}
@@ -86,9 +85,9 @@ def check_inputs(event, request, inputs, with_columns):
     for reference in request["dataset_manifest_refs"]:
         for file in json.loads((inputs / reference).read_text())["materializations"]:
             files[LocalFileSystem(str(inputs / file["ref"])).get_name()] = file
-    told = {dataset["name"]: dataset for dataset in event["inputs"] if role(dataset) == "data"}
-    assert told.keys() == files.keys(), (told.keys(), files.keys())
-    for name, dataset in told.items():
+    described = {dataset["name"]: dataset for dataset in event["inputs"] if role(dataset) == "data"}
+    assert described.keys() == files.keys(), (described.keys(), files.keys())
+    for name, dataset in described.items():
         path = pathlib.Path(name)
         content, statistics = dataset["facets"]["modelFactory_content"], dataset["inputFacets"]["inputStatistics"]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -117,17 +116,17 @@ def check_end(event, evidence, gate, packed):
             assert statistics["size"] == path.stat().st_size
     scores = one(event["inputs"], "scores")
     rows = pq.ParquetFile(scores["name"]).metadata.num_rows
-    told = scores["facets"]["schema"]["fields"]
-    for column, stored in zip(told, columns(scores["name"]), strict=True):
+    fields = scores["facets"]["schema"]["fields"]
+    for column, stored in zip(fields, columns(scores["name"]), strict=True):
         assert column == {key: value for key, value in stored.items() if key in column}, (column, stored)
     assert rows == scores["inputFacets"]["inputStatistics"]["rowCount"]
     assert rows == outputs["scores"]["outputFacets"]["outputStatistics"]["rowCount"]
     found = {one["name"]: one for one in scores["inputFacets"]["dataQualityAssertions"]["assertions"]}
     for verdict in gate["thresholds"]:
-        told = found.pop(verdict["threshold"])
-        assert told["success"] == verdict["holds"] and told["column"] == "score", told
-        assert (float(told["expected"]), float(told["actual"])) == (verdict["bound"], verdict["compared"]), told
-        assert told["assertion"] == f"{verdict['metric']}_{verdict['direction']}", told
+        assertion = found.pop(verdict["threshold"])
+        assert assertion["success"] == verdict["holds"] and assertion["column"] == "score", assertion
+        assert (float(assertion["expected"]), float(assertion["actual"])) == (verdict["bound"], verdict["compared"]), assertion
+        assert assertion["assertion"] == f"{verdict['metric']}_{verdict['direction']}", assertion
     positives = found.pop("min_positives")
     assert (positives["success"], positives["actual"]) == (
         gate["min_positives"]["holds"], str(gate["min_positives"]["found"])
@@ -182,7 +181,7 @@ def send_on(events, path):
         client.emit(read_back)
     written = [json.loads(line) for line in path.read_text().splitlines()]
     for event in written:
-        # The client says of which version it is.
+        # The client adds its version.
         (added,) = event["run"]["facets"].pop("tags")["tags"]
         assert added["key"] == "openlineage_client_version", added
     assert [meaning(event) for event in written] == [meaning(event) for event in events]
@@ -211,16 +210,14 @@ def main(binary, brokers, database, state):
     more = {"LINEAGE__ENABLED": "true", "LEDGER__LEASE_SECONDS": "3"}
     topics, environment = prepare(binary, brokers, database, state, name, "lineage", **more)
 
-    asked = {key: {**value, "request_id": key, "config_revision": key} for key, value in requests(state).items()}
+    sent = {key: {**value, "request_id": key, "config_revision": key} for key, value in requests(state).items()}
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
-    for request_id, value in asked.items():
+    for request_id, value in sent.items():
         producer.produce(topics["requests"], key=request_id, value=json.dumps(value))
     assert producer.flush(30) == 0
 
     def show(request_id):
-        command = [binary, "runs", "show", request_id, "--output", "json"]
-        shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        return json.loads(shown.stdout)["run"] if shown.returncode == 0 else {}
+        return shown_run(binary, environment, request_id)
 
     def is_fitting(request_id):
         return (show(request_id).get("progress") or {}).get("step") == "fit"
@@ -245,13 +242,13 @@ def main(binary, brokers, database, state):
     events = [json.loads(record.value()) for record in records]
     for event in events:
         check_facets(event)
-    for request_id, request in asked.items():
+    for request_id, request in sent.items():
         run = show(request_id)
         of_run = [r for r in records if dict(r.headers())["ce_subject"].decode() == run["run_id"]]
         check_run(of_run, request, run, state / "inputs", state / f"evidence-{name}")
     send_on(events, state / f"{name}.ndjson")
     check_that_mistakes_are_found(next(event for event in events if event["inputs"]))
-    print(f"lineage: {len(events)} events of {len(asked)} runs read, compared and sent on by OpenLineage's client")
+    print(f"lineage: {len(events)} events of {len(sent)} runs read, compared and sent on by OpenLineage's client")
 
 
 if __name__ == "__main__":

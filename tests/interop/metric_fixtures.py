@@ -7,7 +7,7 @@ import json
 import pathlib
 import random
 
-from theirs import expected
+from reference_metrics import expected
 
 
 def cases():

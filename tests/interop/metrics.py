@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 import pyarrow.parquet as pq
-import theirs
+import reference_metrics
 from bundle import published_run
 
 
@@ -18,7 +18,7 @@ def main(state):
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy(dtype="float64")
     reported = json.loads((run / "eval" / "eval_report.json").read_text())["metrics"]["scores"]
     compared = 0
-    for name, his in theirs.expected(scores, labels)["expected"].items():
+    for name, his in reference_metrics.expected(scores, labels)["expected"].items():
         if name in reported:
             ours = reported[name]["value"]
             print(f"{name}: {ours:.12f}, theirs {his:.12f}")

@@ -108,7 +108,7 @@ def read(value):
 
 
 def meaning(value):
-    """A value without what says nothing: nulls, and lists and objects with nothing in them."""
+    """A value without nulls and without empty lists and objects."""
     if isinstance(value, dict):
         kept = {key: meaning(one) for key, one in value.items()}
         return {key: one for key, one in kept.items() if one not in (None, {}, [])}

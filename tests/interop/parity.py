@@ -1,5 +1,5 @@
-"""XGBoost gives the parity vectors' rows exactly the scores that they say, and every row of a file exactly the score
-that `model-factory score` gives it, bit for bit as 32-bit floats.
+"""XGBoost gives the rows of the parity vectors exactly their scores, and every row of a file exactly the score that
+`model-factory score` gives it, bit for bit as 32-bit floats.
 
     python parity.py BINARY STATE_DIR
 """
@@ -17,7 +17,7 @@ from bundle import published_run
 
 
 def inputs(vectors):
-    """The rows as the model reads them: a category is the place of its value, whatever is not known is missing."""
+    """The rows as the model reads them: a category is the index of its value, an unknown one is missing."""
     codes = {of["feature"]: {value: code for code, value in enumerate(of["values"])} for of in vectors["categories"]}
 
     def read(name, value):
@@ -37,31 +37,31 @@ def check(booster, vectors):
         inputs(vectors), feature_names=vectors["features"], feature_types=types, enable_categorical=True
     )
     found = booster.predict(matrix).astype("float32").view("uint32")
-    said = np.array([int(row["score_bits"], 16) for row in vectors["vectors"]], dtype="uint32")
+    expected = np.array([int(row["score_bits"], 16) for row in vectors["vectors"]], dtype="uint32")
     written = np.array([row["score"] for row in vectors["vectors"]], dtype="float32").view("uint32")
     cases = {row["case"] for row in vectors["vectors"]}
-    differing = [index for index in range(len(said)) if not said[index] == found[index] == written[index]]
-    print(f"parity: {len(said)} vectors of {len(cases)} cases, {len(differing)} differ from XGBoost in any bit")
+    differing = [index for index in range(len(expected)) if not expected[index] == found[index] == written[index]]
+    print(f"parity: {len(expected)} vectors of {len(cases)} cases, {len(differing)} differ from XGBoost in any bit")
     assert not differing, [vectors["vectors"][index] for index in differing[:3]]
     return cases
 
 
 def score(binary, bundle, data):
-    """The file as `model-factory score` scores it: the answer, and the rows of what it wrote."""
+    """What `model-factory score` prints for the file, and the rows that it writes."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "scores.parquet"
         command = [binary, "score", bundle, data, "--out", out, "--output", "json"]
-        said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        return said, pq.read_table(out).to_pandas()
+        printed = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        return printed, pq.read_table(out).to_pandas()
 
 
 def check_file(binary, booster, bundle, data):
     manifest = json.loads((bundle / "bundle.json").read_text())
     names = [feature["name"] for feature in manifest["features"]]
     rows = pq.read_table(data).to_pandas()
-    said, scores = score(binary, bundle, data)
-    assert said["rows"] == len(rows) == len(scores) > 10_000, said
-    assert (scores["row_id"] == rows[said["id_column"]]).all(), "the ids are not those of the rows, in their order"
+    printed, scores = score(binary, bundle, data)
+    assert printed["rows"] == len(rows) == len(scores) > 10_000, printed
+    assert (scores["row_id"] == rows[printed["id_column"]]).all(), "the ids are not those of the rows, in their order"
     by_xgboost = booster.predict(xgboost.DMatrix(rows[names].astype("float32"), feature_names=names))
     differing = int((by_xgboost.view("uint32") != scores["score"].to_numpy("float32").view("uint32")).sum())
     print(f"score: {len(rows)} rows of {data.name}, {differing} differ from XGBoost in any bit")

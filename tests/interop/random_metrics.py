@@ -10,7 +10,7 @@ import sys
 import warnings
 
 import numpy as np
-import theirs
+import reference_metrics
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 CASES = 300
@@ -75,14 +75,14 @@ def main(binary):
         cards = [rng.randrange(1 + len(scores) // 4) for _ in scores]
         days = [rng.randrange(4) for _ in scores]
         cases.append({
-            "scores": scores, "labels": labels, "cards": cards, "days": days, "evaluation": theirs.EVALUATION,
+            "scores": scores, "labels": labels, "cards": cards, "days": days, "evaluation": reference_metrics.EVALUATION,
         })
     lines = "".join(json.dumps(case) + "\n" for case in cases)
     out = subprocess.run([binary, "measure"], input=lines, capture_output=True, text=True, check=True).stdout
-    answers = [json.loads(line) for line in out.splitlines()]
-    assert len(answers) == CASES
-    for case, ours in zip(cases, answers):
-        compare(ours, theirs.expected(case["scores"], case["labels"]))
+    measured = [json.loads(line) for line in out.splitlines()]
+    assert len(measured) == CASES
+    for case, ours in zip(cases, measured):
+        compare(ours, reference_metrics.expected(case["scores"], case["labels"]))
         his = card_precision(case["scores"], case["labels"], case["days"], case["cards"], 5)
         assert close(ours["scores"]["card_precision_at_5"]["value"], his), (ours["scores"]["card_precision_at_5"], his)
     print(f"metrics: {CASES} random windows, every metric and every point of every curve within {TOLERANCE}")
@@ -91,7 +91,7 @@ def main(binary):
 
 
 def intervals(binary, rng):
-    """Our replicates are drawn with other random numbers than NumPy's: the bounds agree up to their own noise."""
+    """Our replicates use other random numbers than NumPy's: the bounds agree up to their noise."""
     n, replicates = 2000, 4000
     labels = [rng.random() < 0.1 for _ in range(n)]
     scores = [min(1.0, max(0.0, rng.gauss(0.6 if label else 0.4, 0.15))) for label in labels]
@@ -115,7 +115,7 @@ def champions(binary, rng):
     """Two models of one window: scikit-learn's difference, and NumPy's bootstrap that draws rows for both at once."""
     n, replicates = 1500, 1500
     labels = np.asarray([rng.random() < 0.1 for _ in range(n)])
-    # A common part that both models see, so that an unpaired bootstrap would give much wider intervals.
+    # Both models share a part of their scores, so that an unpaired bootstrap would give much wider intervals.
     common = np.asarray([rng.gauss(0.6 if label else 0.4, 0.12) for label in labels])
     candidate, champion = (np.clip(common + [rng.gauss(0, by) for _ in range(n)], 0, 1) for by in (0.04, 0.08))
     case = {"scores": candidate.tolist(), "champion": champion.tolist(), "labels": labels.tolist(),

@@ -15,24 +15,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
 from confluent_kafka import Producer
-from place import prepare, read
+from services import prepare, read, shown_run, until
 from worker import ORDER
 
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "examples" / "registry" / "registry.py"
-
-
-def until(what, holds, patience=120):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        value = holds()
-        if value:
-            return value
-        time.sleep(0.2)
-    raise AssertionError(f"waited {patience} seconds for {what}")
 
 
 class Registry:
@@ -56,12 +45,12 @@ class Registry:
                 [*self.command, "--group", group or self.group, *arguments], stdout=log, stderr=log
             )
 
-    def says(self, word, times=1):
-        def said():
+    def logs(self, word, times=1):
+        def logged():
             assert self.process.poll() is None, self.log.read_text()
             return self.log.read_text().count(word) >= times
 
-        until(f"{times} × {word!r} of the registry", said)
+        until(f"{times} × {word!r} of the registry", logged)
 
     def end(self, how):
         self.process.send_signal(how)
@@ -103,9 +92,7 @@ def main(binary, brokers, database, state):
         assert producer.flush(30) == 0
 
     def show(request_id):
-        command = [binary, "runs", "show", request_id, "--output", "json"]
-        shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        return json.loads(shown.stdout)["run"] if shown.returncode == 0 else {}
+        return shown_run(binary, environment, request_id)
 
     def stands(request_id, state, code=None):
         run = show(request_id)
@@ -119,7 +106,7 @@ def main(binary, brokers, database, state):
         # Killed between ingesting and announcing.
         ask("req-registry-0001")
         registry.start("--pause-before-announcing", "600")
-        registry.says(" ingested")
+        registry.logs(" ingested")
         registry.end(signal.SIGKILL)
         assert registry.bundles() == 1
         waiting = until("the acknowledgement", lambda: (run := show("req-registry-0001")).get("published") and run)
@@ -127,7 +114,7 @@ def main(binary, brokers, database, state):
         read(brokers, topics["registry_lifecycle"], lambda records: not records)
 
         registry.start()
-        registry.says(" again")
+        registry.logs(" again")
         published = until("PUBLISHED", lambda: stands("req-registry-0001", "PUBLISHED"))
         assert published["published"] == waiting["published"] and registry.bundles() == 1, published
         registry.end(signal.SIGTERM)
@@ -136,12 +123,12 @@ def main(binary, brokers, database, state):
 
         # Everything once more by another group: the same announcement, nothing ingested twice.
         registry.start(group=f"{name}-anew")
-        registry.says(" again")
+        registry.logs(" again")
         registry.end(signal.SIGTERM)
         events = read(brokers, topics["registry_lifecycle"], lambda records: len(records) == 2)
         assert events[0].value() == events[1].value() and registry.bundles() == 1
 
-        # Changed on its way to the registry, rejected; mended, and published by an operator's word.
+        # Changed on its way to the registry, rejected; mended, and published by an operator's command.
         ask("req-registry-0002")
         publications = read(brokers, topics["publications"], lambda records: len(records) == 2)
         changed = evidence / json.loads(publications[1].value())["bundle_ref"] / "model.json"
@@ -160,10 +147,10 @@ def main(binary, brokers, database, state):
         other = conflicting(json.loads(publications[0].value()), evidence)
         producer.produce(topics["publications"], key=other["scope_key"], value=json.dumps(other))
         assert producer.flush(30) == 0
-        registry.says("is here already with other bytes")
+        registry.logs("is here already with other bytes")
         assert registry.bundles() == 2
         registry.end(signal.SIGTERM)
-        assert stands("req-registry-0001", "PUBLISHED"), "it is about no bundle of ours"
+        assert stands("req-registry-0001", "PUBLISHED"), "the conflict is about another bundle"
     finally:
         if registry.process is not None and registry.process.poll() is None:
             registry.process.kill()

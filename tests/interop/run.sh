@@ -2,7 +2,7 @@
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
 # Python Kafka client on a worker with a real Kafka and a real Postgres; the SDKs for CloudEvents on both ends of one;
-# OpenTelemetry's SDK and Collector on traces; OpenLineage's client on what it tells of runs; securesystemslib on signed
+# OpenTelemetry's SDK and Collector on traces; OpenLineage's client on lineage events; securesystemslib on signed
 # requests; the example registry and trainers; a browser on the console.
 set -euo pipefail
 

@@ -55,8 +55,8 @@ def check_provenance(bundle):
 def check_bill(bundle):
     text = (bundle / "bom.json").read_text()
     version = json.loads(text)["specVersion"]
-    fault = JsonStrictValidator(SchemaVersion.from_version(version)).validate_str(text)
-    assert fault is None, fault
+    error = JsonStrictValidator(SchemaVersion.from_version(version)).validate_str(text)
+    assert error is None, error
     print(f"bill of materials: valid CycloneDX {version}")
 
 

@@ -24,7 +24,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as conventions
-from place import prepare, read
+from services import prepare, read
 
 INTERNAL, PRODUCER, CONSUMER = 1, 4, 5
 STAGES = ["resolve", "train", "evaluate", "gate", "bundle", "publish"]
@@ -148,9 +148,9 @@ def check_conventions(spans):
 def check_story(spans, topics, request, records):
     """The trace of the request that went straight to its publication."""
     check_connected(spans, f"send {topics['requests']}")
-    asked = one(spans, f"send {topics['requests']}")
+    produced = one(spans, f"send {topics['requests']}")
     taken = one(spans, f"process {topics['requests']}")
-    assert taken["parentSpanId"] == asked["spanId"] == taken["links"][0]["spanId"], taken
+    assert taken["parentSpanId"] == produced["spanId"] == taken["links"][0]["spanId"], taken
     run_id = taken["attributes"]["run.id"]
     assert taken["attributes"]["request.outcome"] == "ADMITTED", taken
     assert taken["attributes"]["messaging.message.id"] == request, taken
@@ -165,7 +165,7 @@ def check_story(spans, topics, request, records):
     assert [step["name"] for step in steps] == STEPS, steps
     for inner, outer in [(stages[1], attempt), (children[0], stages[1]), *((step, children[0]) for step in steps)]:
         check_within(inner, outer)
-    # The record on the topic names the span that sent it, and what its consumer did hangs there.
+    # The record on the topic names the span that sent it, and the consumer's span is its child.
     for topic, record in records:
         sent = one(spans, f"send {topic}", **{"messaging.kafka.offset": record.offset()})
         headers = {key: text.decode() for key, text in record.headers()}
@@ -189,7 +189,7 @@ def main(binary, brokers, database, state, collector):
         "MODEL_FACTORY_TELEMETRY__OTLP_ENDPOINT": received.endpoint,
         "MODEL_FACTORY_LEDGER__LEASE_SECONDS": "3",
         "MODEL_FACTORY_WORKER__LOG_FORMAT": "json",
-        # None of these may be followed.
+        # The worker must ignore all of these.
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SERVICE_NAME": "another",
         "OTEL_TRACES_SAMPLER": "always_off", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1", "HTTP_PROXY": "http://127.0.0.1:9",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
@@ -230,8 +230,8 @@ def main(binary, brokers, database, state, collector):
 
     killed = ask("req-traces-killed", config_revision="killed")
     mark = folder / "mark"
-    fault = {"POINT": "evaluate.before", "ACTION": "kill", "MARK": str(mark), "DATABASE_PORT": "0"}
-    first = work(**{f"FAULT__{key}": value for key, value in fault.items()})
+    failpoint = {"POINT": "evaluate.before", "ACTION": "kill", "MARK": str(mark), "DATABASE_PORT": "0"}
+    first = work(**{f"FAULT__{key}": value for key, value in failpoint.items()})
     assert first.wait(120) == -signal.SIGKILL and mark.exists()
     straight = ask("req-traces-straight")
     contradicted = ask("req-traces-straight", policy_revision="another")
@@ -254,7 +254,7 @@ def main(binary, brokers, database, state, collector):
     assert len(mine) >= 7, mine
     count = check_story(of_trace(spans, straight), topics, "req-traces-straight", mine)
 
-    # What the killed worker had open is missing; what the next one did hangs under the same request.
+    # What the killed worker had open is missing; the next worker's attempt is under the same request.
     story = of_trace(spans, killed)
     taken = one(story, f"process {topics['requests']}")
     again = one(story, "run attempt", **{"run.attempt": 2})

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import skops.io
 import xgboost
 from confluent_kafka import Producer
-from place import prepare, read
+from services import prepare, read
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "trainers"
 # Name, script, parameters, and what the registration adds.
@@ -62,7 +62,7 @@ def request(state, name, parameters):
 
 
 def check_scoring(binary, bundle, data, name, expected):
-    """`model-factory score` takes what a command saved in XGBoost's format, and says so where it cannot."""
+    """`model-factory score` scores with a model that a command saved in XGBoost's format, and refuses any other by its name."""
     if not (bundle / "model.json").exists():
         refused = subprocess.run([binary, "score", bundle, data], capture_output=True, text=True)
         assert refused.returncode == 1 and "saved as skops" in refused.stderr, refused

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from confluent_kafka import Producer
-from place import prepare, read, without_progress
+from services import prepare, read, without_progress
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ORDER = [
@@ -43,8 +43,8 @@ def main(binary, brokers, database, state):
     try:
         letters = read(brokers, topics["dead_letters"], lambda records: len(records) == 3)
         publications = read(brokers, topics["publications"], lambda records: len(records) == 1)
-        # Six of the run, one of the duplicate, one of the conflict; what has no id has a dead letter only. On a slow
-        # machine the run tells how far it is as well.
+        # Six events of the run, one of the duplicate, one of the conflict; a record without an id has a dead letter only.
+        # On a slow machine the run also has progress events.
         events = read(brokers, topics["lifecycle"], lambda records: len(without_progress(records)) == 8)
         lineage = read(brokers, topics["lineage"], lambda records: len(records) == 4)
     finally:
@@ -73,7 +73,7 @@ def main(binary, brokers, database, state):
     assert sorted(refused) == ["MESSAGE_NOT_JSON", "MESSAGE_TOO_LARGE", "REQUEST_ID_PAYLOAD_MISMATCH"], refused.keys()
     assert refused["MESSAGE_NOT_JSON"] == b"not a request"
     assert json.loads(refused["MESSAGE_TOO_LARGE"])["bytes"] == 950_000
-    # For audit_log.py: what this worker did, as others are given it.
+    # The export that audit_log.py checks.
     subprocess.run([binary, "audit", "verify"], env=environment, check=True)
     subprocess.run([binary, "audit", "export", "--output", str(state / "audit.jsonl")], env=environment, check=True)
     bundle = publication["bundle_id"][:12]

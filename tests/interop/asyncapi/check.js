@@ -39,10 +39,10 @@ async function parse(text) {
     const parser = new Parser();
     parser.registerSchemaParser(draft202012);
     const { document, diagnostics } = await parser.parse(text, { source: SOURCE });
-    const faults = diagnostics
+    const errors = diagnostics
         .filter(({ severity }) => severity <= WARNING)
         .map(({ range, path, message }) => `line ${range.start.line + 1}, ${path.join(".")}: ${message}`);
-    return { document: document?.json(), faults };
+    return { document: document?.json(), errors };
 }
 
 // Topic by the name of its setting: REQUESTS, LIFECYCLE, …
@@ -62,7 +62,7 @@ function headerNames(schema) {
     return [schema, ...(schema.allOf ?? [])].flatMap(({ properties }) => Object.keys(properties ?? {}));
 }
 
-// How these headers and this payload differ from what a message says.
+// How these headers and this payload differ from what a message describes.
 function misfits(message, headers, payload) {
     const found = [];
     const fits = (what, schema, value) => {
@@ -89,8 +89,8 @@ function misplaced(messages) {
         const kind = payload.type.replace("io.modelfactory.", "");
         const wanted = "payloadType" in data ? "signed_request.v0" : `${kind}.v0`;
         const inner = messages.find((message) => fileOf(payloadOf(message)) === wanted);
-        const faults = inner === undefined ? [`no message is ${wanted}`] : misfits(inner, undefined, data);
-        found.push(...faults.map((fault) => `in the event ${name}: ${fault}`));
+        const errors = inner === undefined ? [`no message is ${wanted}`] : misfits(inner, undefined, data);
+        found.push(...errors.map((one) => `in the event ${name}: ${one}`));
     }
     if (events.length === 0) found.push("no message is a structured CloudEvent");
     return found;
@@ -118,7 +118,7 @@ function disagreements(document) {
     for (const message of messages) {
         for (const { name, headers, payload } of message.examples ?? []) {
             const where = `${message.title}, example ${name}`;
-            found.push(...misfits(message, headers, payload).map((fault) => `${where}: ${fault}`));
+            found.push(...misfits(message, headers, payload).map((one) => `${where}: ${one}`));
         }
     }
 
@@ -134,8 +134,8 @@ function disagreements(document) {
 }
 
 async function judge(text) {
-    const { document, faults } = await parse(text);
-    return { document, faults: faults.length > 0 ? faults : disagreements(document) };
+    const { document, errors } = await parse(text);
+    return { document, errors: errors.length > 0 ? errors : disagreements(document) };
 }
 
 function parsed(text) {
@@ -146,7 +146,7 @@ function parsed(text) {
     }
 }
 
-// What a real worker sent and no message of its channel describes, and what it is said to send and did not.
+// The records of a real worker that no message of their channel describes, and the messages that it did not send.
 function undescribed(document, records) {
     const channels = Object.values(document.channels);
     const sends = Object.values(document.operations).filter(({ action }) => action === "send");
@@ -155,11 +155,11 @@ function undescribed(document, records) {
         const { messages } = channels.find(({ address }) => address === topics().get(topic));
         const tried = Object.values(messages).map((message) => {
             const payload = message.payload.schema ? parsed(value) : value;
-            const faults = misfits(message, headers, payload);
-            if (faults.length === 0) unseen.delete(message.title);
-            return faults.map((fault) => `${topic}: ${message.title}: ${fault}`);
+            const errors = misfits(message, headers, payload);
+            if (errors.length === 0) unseen.delete(message.title);
+            return errors.map((one) => `${topic}: ${message.title}: ${one}`);
         });
-        return tried.some((faults) => faults.length === 0) ? [] : tried.flat();
+        return tried.some((errors) => errors.length === 0) ? [] : tried.flat();
     });
     return [...found, ...Array.from(unseen, (title) => `no record is: ${title}`)];
 }
@@ -176,7 +176,7 @@ function missedInRecords(document, [first, ...others]) {
     return missed.map((records) => `spoilt records passed: ${JSON.stringify(records[0])}`);
 }
 
-// Each a change of the text, and what is said of it.
+// Changes of the text, each with the error that it must cause.
 const PLANTED = [
     ["./messages/cancel.v0.json", "./messages/cancelled.v0.json", /cancelled\.v0\.json/],
     ["address: mf.dead-letters.v0", "address: mf.dead-letter.v0", /mf\.dead-letters\.v0 is no channel/],
@@ -193,18 +193,18 @@ const PLANTED = [
 
 async function missed(text) {
     const found = [];
-    for (const [right, wrong, said] of PLANTED) {
+    for (const [right, wrong, error] of PLANTED) {
         if (!text.includes(right)) throw new Error(`${right} is not there to be spoilt`);
-        const { faults } = await judge(text.replaceAll(right, wrong));
-        if (!faults.some((fault) => said.test(fault))) found.push(`${wrong} was not found: ${faults}`);
+        const { errors } = await judge(text.replaceAll(right, wrong));
+        if (!errors.some((one) => error.test(one))) found.push(`${wrong} was not found: ${errors}`);
     }
     return found;
 }
 
 async function main(records) {
     const text = fs.readFileSync(SOURCE, "utf8");
-    const { document, faults } = await judge(text);
-    if (faults.length > 0) throw new Error(faults.join("\n"));
+    const { document, errors } = await judge(text);
+    if (errors.length > 0) throw new Error(errors.join("\n"));
     if (records !== undefined) {
         const sent = JSON.parse(fs.readFileSync(records, "utf8"));
         const strange = [...undescribed(document, sent), ...missedInRecords(document, sent)];

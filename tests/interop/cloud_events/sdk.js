@@ -11,8 +11,8 @@ function make({ mode, attributes, data, base64 }) {
     const event = new CloudEvent({ ...attributes, data: base64 ? Buffer.from(JSON.stringify(data)) : data });
     const { headers, value } = Kafka[mode](event);
     // What a client does with a record whose value and headers are no bytes yet.
-    const said = Object.entries(headers).filter(([, text]) => text !== undefined);
-    return { headers: Object.fromEntries(said), value: typeof value === "string" ? value : JSON.stringify(value) };
+    const present = Object.entries(headers).filter(([, text]) => text !== undefined);
+    return { headers: Object.fromEntries(present), value: typeof value === "string" ? value : JSON.stringify(value) };
 }
 
 function read({ headers, value }) {

@@ -1,6 +1,6 @@
 // The console in a real browser, over the world that fill.py left: every state filtered, search, paging, a run with its
-// plots, hostile text as text, keyboard, phone, dark, without JavaScript. Nothing may be said on the browser's console,
-// nothing may be asked of anybody else. Screenshots are left for people to look at.
+// plots, hostile text as text, keyboard, phone, dark, without JavaScript. The browser's console must stay empty, and
+// no request may go elsewhere. Screenshots are left for people to look at.
 //
 //     NODE_PATH=… node check.js http://127.0.0.1:PORT FOLDER_OF_SCREENSHOTS
 "use strict";
@@ -19,27 +19,27 @@ const ARGUMENTS = [
 const [base, folder] = process.argv.slice(2);
 const origin = new URL(base).origin;
 
-// A window in which whatever must not happen is written down.
+// A window that records whatever must not happen.
 async function open(browser, options) {
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
     const page = await context.newPage();
-    const faults = [];
-    page.on("console", (message) => faults.push(`console: ${message.text()}`));
-    page.on("pageerror", (error) => faults.push(`error: ${error}`));
-    page.on("dialog", (dialog) => { faults.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+    const errors = [];
+    page.on("console", (message) => errors.push(`console: ${message.text()}`));
+    page.on("pageerror", (error) => errors.push(`error: ${error}`));
+    page.on("dialog", (dialog) => { errors.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
     page.on("request", (request) => {
-        if (new URL(request.url()).origin !== origin) faults.push(`asked ${request.url()}`);
+        if (new URL(request.url()).origin !== origin) errors.push(`requested ${request.url()}`);
     });
-    page.on("requestfailed", (request) => faults.push(`failed ${request.url()}: ${request.failure().errorText}`));
+    page.on("requestfailed", (request) => errors.push(`failed ${request.url()}: ${request.failure().errorText}`));
     page.on("response", (response) => {
-        if (response.status() >= 400) faults.push(`${response.status()} ${response.url()}`);
+        if (response.status() >= 400) errors.push(`${response.status()} ${response.url()}`);
     });
     const at = async (where) => {
         const response = await page.goto(new URL(where, base).href);
         // The page is not to change under the check.
         assert.equal(response.status(), 200, where);
     };
-    const done = async () => { assert.deepEqual(faults, []); await context.close(); };
+    const done = async () => { assert.deepEqual(errors, []); await context.close(); };
     return { context, page, at, done };
 }
 
@@ -116,10 +116,10 @@ async function run({ page, at }) {
     const links = page.locator("section[aria-label=Evidence] a");
     assert.ok(await links.count() >= 6);
     for (const href of await links.evaluateAll((all) => all.map((link) => link.href))) {
-        const answer = await page.request.get(href);
-        assert.equal(answer.status(), 200, href);
-        assert.match(answer.headers()["content-security-policy"], /sandbox/);
-        assert.match(answer.headers()["content-disposition"], /^attachment; filename="[\w.-]+"$/);
+        const response = await page.request.get(href);
+        assert.equal(response.status(), 200, href);
+        assert.match(response.headers()["content-security-policy"], /sandbox/);
+        assert.match(response.headers()["content-disposition"], /^attachment; filename="[\w.-]+"$/);
     }
     return new URL(page.url()).pathname;
 }
@@ -150,7 +150,7 @@ async function live({ page, at }) {
     assert.deepEqual([searchParams.get("state"), searchParams.get("q")], ["FAIL", "seed"]);
 }
 
-// Answers that are no page of the list: by themselves, since a browser tells each on its console.
+// Responses with an error status, without a page: a browser would log each on its console.
 async function troubles(context) {
     for (const [where, status, says] of [
         ["/?state=LOST", 400, "there are: QUEUED"],
@@ -160,11 +160,11 @@ async function troubles(context) {
         ["/dead-letters/nowhere/0/1", 404, "No refused record"],
         [`/nowhere/${encodeURIComponent(HOSTILE)}`, 404, "Nothing is served"],
     ]) {
-        const answer = await context.request.get(new URL(where, base).href);
-        const text = await answer.text();
-        assert.equal(answer.status(), status, where);
+        const response = await context.request.get(new URL(where, base).href);
+        const text = await response.text();
+        assert.equal(response.status(), status, where);
         assert.ok(text.includes(says) && !text.includes("<script"), `${where}: ${text}`);
-        assert.match(answer.headers()["content-security-policy"], /^default-src 'none'; style-src 'self'/);
+        assert.match(response.headers()["content-security-policy"], /^default-src 'none'; style-src 'self'/);
     }
 }
 
@@ -189,7 +189,7 @@ async function main() {
     await run(still);
     await still.done();
 
-    const places = {
+    const pages = {
         runs: "/?live=off", run: `${published}?live=off`, failed: "/?state=FAIL&live=off", dead_letters: "/dead-letters?live=off",
         dead_letter: letter, workers: "/workers?live=off", health: "/health?live=off",
     };
@@ -200,7 +200,7 @@ async function main() {
     const backgrounds = {};
     for (const [look, options] of Object.entries(looks)) {
         const window = await open(browser, options);
-        for (const [name, where] of Object.entries(places)) {
+        for (const [name, where] of Object.entries(pages)) {
             await window.at(where);
             const { wide, background } = await window.page.evaluate(() => ({
                 wide: document.documentElement.scrollWidth - window.innerWidth,

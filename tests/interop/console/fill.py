@@ -1,5 +1,5 @@
-"""Fills the world of `model-factory dev` for the console: real requests by a Python Kafka client, through the real worker,
-until each has its outcome; and seed.sql's rows for the states that a real run passes in a blink.
+"""Fills the world of `model-factory dev` for the console: real requests by a Python Kafka client through the real worker,
+until each has its outcome, and the rows of seed.sql for states that a real run leaves at once.
 
     python fill.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR
 """
@@ -9,31 +9,14 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 from confluent_kafka import Producer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from place import psql_binary  # noqa: E402
+from services import printed, psql_binary, until  # noqa: E402
 
 SEEDED = 98
 HOSTILE = "<script>alert(1)</script>"
-
-
-def ask(binary, environment, *arguments):
-    """What a command prints as JSON lines, or none where it fails."""
-    done = subprocess.run([binary, *arguments, "--output", "json"], env=environment, capture_output=True, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
-
-
-def until(what, condition, patience=240):
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"waited {patience} s for {what}")
 
 
 def main(binary, brokers, database, state):
@@ -58,14 +41,14 @@ def main(binary, brokers, database, state):
     assert producer.flush(30) == 0, "not every request was delivered"
 
     def decided(request_id, wanted):
-        shown = ask(binary, environment, "runs", "show", request_id)
+        shown = printed(binary, environment, "runs", "show", request_id)
         return shown and shown[0]["run"]["state"] == wanted and shown[0]
 
     published = until("PUBLISHED", lambda: decided("console-good-0001", "PUBLISHED"))
     until("PUBLISHED", lambda: decided("console-near-0001", "PUBLISHED"))
     until("FAIL", lambda: decided("console-gate-0001", "FAIL"))
     assert [request["request_id"] for request in published["requests"]] == ["console-good-0001", "console-good-0002"]
-    until("dead letters", lambda: len(ask(binary, environment, "dead-letters", "list") or []) >= 4)
+    until("dead letters", lambda: len(printed(binary, environment, "dead-letters", "list") or []) >= 4)
 
     request = json.dumps(json.loads((state / "request.json").read_text()))
     seed = pathlib.Path(__file__).with_name("seed.sql")

@@ -26,7 +26,7 @@ func factories() (otelcol.Factories, error) {
 	return otelcol.Factories{Receivers: receivers, Exporters: exporters, Telemetry: ownLog()}, err
 }
 
-// What the collector says of itself: lines on standard error, and nothing to anybody else.
+// The collector's own telemetry: lines on standard error, and no metrics to any receiver.
 func ownLog() telemetry.Factory {
 	logger := func(context.Context, telemetry.LoggerSettings, component.Config) (*zap.Logger, component.ShutdownFunc, error) {
 		made, err := zap.NewProduction()

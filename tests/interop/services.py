@@ -1,4 +1,4 @@
-"""A place of its own for one check: a database with a ledger, topics, a worker's settings; and what stands on a topic."""
+"""What one check needs of its own: a database with a ledger, topics and a worker's settings; and reading a topic."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def prepare(binary, brokers, database, state, name, *more_topics, **more_setting
 
 
 def read(brokers, topic, enough, patience=120):
-    """Every record from the beginning until `enough` says so, and none after that."""
+    """Every record from the beginning until `enough` is true of them; a record after that is an error."""
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": f"{topic}-reader", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, 0, 0)])
     records, until = [], time.monotonic() + patience
@@ -62,6 +62,29 @@ def read(brokers, topic, enough, patience=120):
     return records
 
 
+def until(what, condition, patience=240):
+    """The first value of `condition` that is true."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"waited {patience} seconds for {what}")
+
+
+def printed(binary, environment, *arguments):
+    """What a command prints as JSON lines, or none where it fails."""
+    done = subprocess.run([binary, *arguments, "--output", "json"], env=environment, capture_output=True, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
+
+
+def shown_run(binary, environment, request_id):
+    """The run of a request as `runs show` prints it; empty where there is none yet."""
+    [shown] = printed(binary, environment, "runs", "show", request_id) or [{"run": {}}]
+    return shown["run"]
+
+
 def without_progress(records):
-    """A worker tells how far its trainer is only where that takes long."""
+    """The records but for `run.progress`, which a worker emits only for a trainer that takes long."""
     return [record for record in records if json.loads(record.value())["event_type"] != "run.progress"]

@@ -1,4 +1,4 @@
-"""What scikit-learn, SciPy and NumPy say of scores and labels; null where they call it undefined."""
+"""Metrics and curves of scores and labels by scikit-learn, SciPy and NumPy; null where they are undefined."""
 
 import math
 
@@ -15,7 +15,7 @@ THRESHOLDS = (0.25, 0.5)
 CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 40
 
-# What the binary is asked for, so that nothing is thinned and the numbers can be compared one by one.
+# The evaluation that the binary runs: it thins no curve, so that the numbers can be compared one by one.
 EVALUATION = {
     "k": [5], "fpr": list(RATES), "thresholds": list(THRESHOLDS), "calibration_bins": CALIBRATION_BINS,
     "histogram_bins": HISTOGRAM_BINS, "curve_points": 1000,

@@ -1,10 +1,8 @@
-//! Who gives a command that the ledger remembers.
+//! Who gives a command that the ledger records.
 
-use clap::Args;
-
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 pub(super) struct ActorArgs {
-    /// Who; kept in the ledger. Without it the name of the system's user.
+    /// Your name; kept in the ledger. Without it the name of the system's user.
     #[arg(long)]
     actor: Option<String>,
 }

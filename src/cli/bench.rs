@@ -1,22 +1,22 @@
-//! `model-factory bench`: figures of this machine, beside a ceiling of the same run.
+//! `model-factory bench`: what this machine reaches, beside a ceiling measured in the same run.
 
+use super::output::{Output, json_lines, print_table};
 use super::progress::Narrator;
-use super::table::{Output, Table, json_lines};
 use crate::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use crate::tools::bench::{
-    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
+    AdmissionSpec, BenchDatabase, Cost, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
     TrainingSpec, admission, latency, lifecycle, metrics, relay, training,
 };
 use crate::tools::dev::wide::WideSpec;
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measure this machine: a private Postgres that commits durably, and the worker's own code. Nothing
 /// that others use is touched.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   model-factory bench admission
@@ -26,17 +26,17 @@ Examples:
   model-factory bench relay --brokers localhost:9092 --output json
   model-factory bench metrics --rows 1000000 --replicates 100
   model-factory bench training --rows 1000000 --features 30")]
-pub(super) struct BenchArgs {
+pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
-    /// How figures are printed.
+    command: BenchCommand,
+    /// How to print.
     #[arg(long, global = true, value_enum, default_value = "table")]
     output: Output,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Records become decisions; then the time from a published request to its readable event.
+enum BenchCommand {
+    /// Admit records, then measure the time from a published request to its readable event.
     Admission {
         /// New requests.
         #[arg(long, default_value_t = 50_000)]
@@ -53,7 +53,7 @@ enum What {
         #[command(flatten)]
         broker: Broker,
     },
-    /// Claims from a long queue, and runs that go through their states without training.
+    /// Claim from a long queue, then take runs through their states without training.
     Lifecycle {
         /// Runs in the queue.
         #[arg(long, default_value_t = 200_000)]
@@ -71,7 +71,7 @@ enum What {
         #[arg(long, default_value_t = 4)]
         workers: usize,
     },
-    /// Events leave the outbox, at most one of a run unacknowledged.
+    /// Send events from the outbox, at most one of a run unacknowledged.
     Relay {
         /// Runs.
         #[arg(long, default_value_t = 1_000)]
@@ -82,7 +82,7 @@ enum What {
         #[command(flatten)]
         broker: Broker,
     },
-    /// Every metric and curve of a window of scores, then with slices and with intervals. Needs no database.
+    /// Compute every metric and curve of a window of scores, then with slices and with intervals. Needs no database.
     Metrics {
         /// Rows of the window.
         #[arg(long, default_value_t = 1_000_000)]
@@ -97,7 +97,7 @@ enum What {
         #[arg(long, default_value_t = 0)]
         threads: u32,
     },
-    /// The trainer's child over a file, from its bytes to the written scores, beside the bare fit.
+    /// Run the trainer's child over a file, from its bytes to the written scores, beside the bare fit.
     Training {
         /// Rows, of which four fifths are fitted on.
         #[arg(long, default_value_t = 1_000_000)]
@@ -123,17 +123,17 @@ enum What {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 struct Broker {
     /// A real broker; topics of this benchmark are made there and stay. Without it an in-process one.
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
 }
 
-impl BenchArgs {
+impl Args {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let bar = Narrator::new();
-        if let What::Training { rows, features, trees, depth, threads, laps, keep } = self.what {
+        if let BenchCommand::Training { rows, features, trees, depth, threads, laps, keep } = self.command {
             let wide = WideSpec { rows, features: features.max(1), trees, depth };
             let spec = TrainingSpec { wide, threads: threads.max(1), laps: laps.max(1) };
             let figures = measure_training(&spec, keep, |what| bar.doing(what)).await?;
@@ -145,14 +145,14 @@ impl BenchArgs {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let (on, measured) = match self.what {
-            What::Metrics { rows, laps, replicates, threads } => {
+        let (on, measured) = match self.command {
+            BenchCommand::Metrics { rows, laps, replicates, threads } => {
                 let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
                 let threads = if threads == 0 { cores } else { threads };
                 let spec = MetricsSpec { rows, laps, replicates, threads };
                 (format!("{rows} scores, {threads} threads"), metrics(&spec, |what| bar.doing(what)))
             }
-            what => on_a_database(what, &bar).await?,
+            command => on_a_database(command, &bar).await?,
         };
         bar.finish();
         let mut out = std::io::stdout().lock();
@@ -164,13 +164,13 @@ impl BenchArgs {
     }
 }
 
-async fn on_a_database(what: What, bar: &Narrator) -> anyhow::Result<(String, Vec<Figures>)> {
+async fn on_a_database(command: BenchCommand, bar: &Narrator) -> anyhow::Result<(String, Vec<Figures>)> {
     let doing = |what: &str| bar.doing(what);
     doing("starting Postgres");
     let database = BenchDatabase::start().await?;
     let mut on = database.describe().await?;
-    let measured = match what {
-        What::Admission { requests, tenants, rate, latency_seconds, broker } => {
+    let measured = match command {
+        BenchCommand::Admission { requests, tenants, rate, latency_seconds, broker } => {
             let spec = AdmissionSpec { requests, tenants: tenants.max(1) };
             let (kafka, _mock, name) = broker.open("admission").await?;
             on = format!("{on}; {name}");
@@ -178,21 +178,21 @@ async fn on_a_database(what: What, bar: &Narrator) -> anyhow::Result<(String, Ve
             if latency_seconds > 0 {
                 let (kafka, _mock, _) = broker.open("latency").await?;
                 let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
-                // On a database of its own: nothing else waits in its outbox.
+                // A database of its own: nothing else waits in its outbox.
                 measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
             }
             measured
         }
-        What::Lifecycle { queued, tenants, claims, lives, workers } => {
+        BenchCommand::Lifecycle { queued, tenants, claims, lives, workers } => {
             let spec = LifecycleSpec { queued, tenants: tenants.max(1), claims, lives, workers: workers.max(1) };
             lifecycle(&database, &spec, doing).await?
         }
-        What::Relay { runs, events, broker } => {
+        BenchCommand::Relay { runs, events, broker } => {
             let (kafka, _mock, name) = broker.open("relay").await?;
             on = format!("{on}; {name}");
             relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
         }
-        What::Metrics { .. } | What::Training { .. } => Vec::new(),
+        BenchCommand::Metrics { .. } | BenchCommand::Training { .. } => Vec::new(),
     };
     Ok((on, measured))
 }
@@ -213,21 +213,20 @@ async fn measure_training(
 fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Result<()> {
     let TrainingFigures { rows, features, trees, threads, laps, .. } = figures;
     writeln!(out, "{rows} rows, {features} features, {trees} trees, {threads} threads, medians of {laps}")?;
-    let mut table = Table::new(&["fetch s", "child s", "bare fit s", "ratio", "columns MiB", "peak MiB"]);
-    let shown = |value: f64| format!("{value:.2}");
-    table.row([
-        shown(figures.fetch_seconds),
-        shown(figures.child_seconds),
-        shown(figures.fit_seconds),
-        shown(figures.ratio),
-        shown(figures.columns_mib),
-        shown(figures.peak_mib),
-    ]);
-    table.print(out)
+    let cells = [
+        figures.fetch_seconds,
+        figures.child_seconds,
+        figures.fit_seconds,
+        figures.ratio,
+        figures.columns_mib,
+        figures.peak_mib,
+    ];
+    let header = ["fetch s", "child s", "bare fit s", "ratio", "columns MiB", "peak MiB"];
+    print_table(out, header, [cells.map(|value| format!("{value:.2}"))])
 }
 
 impl Broker {
-    /// Settings with topics of this benchmark alone.
+    /// Settings with topics that only this benchmark uses; the in-process broker lives as long as the value.
     async fn open(&self, purpose: &str) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {
         let id = std::process::id();
         let topic = |name: &str| format!("mf-bench-{id}-{purpose}-{name}");
@@ -255,7 +254,7 @@ impl Broker {
 
 fn print(out: &mut dyn Write, on: &str, measured: &[Figures]) -> std::io::Result<()> {
     writeln!(out, "{on}")?;
-    let mut table = Table::new(&[
+    let header = [
         "what",
         "count",
         "per second",
@@ -266,12 +265,12 @@ fn print(out: &mut dyn Write, on: &str, measured: &[Figures]) -> std::io::Result
         "commits each",
         "WAL bytes each",
         "RSS MiB",
-    ]);
-    for figures in measured {
-        let cost = |of: fn(&crate::tools::bench::Cost) -> f64, digits: usize| {
+    ];
+    let rows = measured.iter().map(|figures| {
+        let cost = |of: fn(&Cost) -> f64, digits: usize| {
             figures.cost.as_ref().map_or_else(String::new, |cost| format!("{:.digits$}", of(cost)))
         };
-        table.row([
+        [
             figures.name.clone(),
             figures.count.to_string(),
             format!("{:.0}", figures.per_second),
@@ -282,7 +281,7 @@ fn print(out: &mut dyn Write, on: &str, measured: &[Figures]) -> std::io::Result
             cost(|cost| cost.commits, 4),
             cost(|cost| cost.wal_bytes, 0),
             figures.resident_mib.to_string(),
-        ]);
-    }
-    table.print(out)
+        ]
+    });
+    print_table(out, header, rows)
 }

@@ -1,18 +1,18 @@
-//! `model-factory config`: what is set, and by whom.
+//! `model-factory config`: every setting, and where its value comes from.
 
-use super::table::{Output, Table, json_lines};
+use super::output::{Output, json_lines, print_table};
 use crate::config::Loaded;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// Look at the configuration: file, then environment, then flags, the last one wins.
-#[derive(Debug, Args)]
+/// Show the configuration: file, then environment, then flags; the last one wins.
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory config show
   model-factory --config worker.toml --set worker.slots=2 config show --output json
   MODEL_FACTORY_LEDGER__PASSWORD_FILE=/run/secrets/ledger model-factory config show")]
-pub(super) struct ConfigArgs {
+pub(super) struct Args {
     #[command(subcommand)]
     command: ConfigCommand,
 }
@@ -21,7 +21,7 @@ pub(super) struct ConfigArgs {
 enum ConfigCommand {
     /// Print every key with its value and where it came from. Secrets are never printed.
     ///
-    /// Exit status 1 when anything is wrong with the configuration; then every fault is told.
+    /// Exit status 1 when anything is wrong with the configuration; then every fault is printed.
     #[command(after_help = "Example:\n  model-factory config show --output json | jq 'select(.origin != \"default\")'")]
     Show {
         /// How to print.
@@ -30,7 +30,7 @@ enum ConfigCommand {
     },
 }
 
-impl ConfigArgs {
+impl Args {
     pub(super) fn run(self, loaded: &Loaded) -> anyhow::Result<ExitCode> {
         let ConfigCommand::Show { output } = self.command;
         let mut out = std::io::stdout().lock();
@@ -38,16 +38,15 @@ impl ConfigArgs {
         match output {
             Output::Json => json_lines(&mut out, &shown)?,
             Output::Table => {
-                let mut table = Table::new(&["KEY", "VALUE", "ORIGIN"]);
-                for shown in shown {
-                    let value = match shown.value {
+                let rows = shown.into_iter().map(|setting| {
+                    let value = match setting.value {
                         Value::Null => "-".to_owned(),
                         Value::String(text) => text,
                         other => other.to_string(),
                     };
-                    table.row([shown.key, value, shown.origin.to_string()]);
-                }
-                table.print(&mut out)?;
+                    [setting.key, value, setting.origin.to_string()]
+                });
+                print_table(&mut out, ["KEY", "VALUE", "ORIGIN"], rows)?;
             }
         }
         Ok(ExitCode::SUCCESS)

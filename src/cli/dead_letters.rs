@@ -1,7 +1,8 @@
-//! `model-factory dead-letters`: what was refused, why, and again.
+//! `model-factory dead-letters`: lists refused records, shows why, sends them again.
 
 use super::actor::ActorArgs;
-use super::table::{Output, Table, json_lines};
+use super::ledger;
+use super::output::{Output, json_lines, print_table};
 use crate::adapters::kafka::{Outlet, Record};
 use crate::adapters::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
 use crate::config::Config;
@@ -10,21 +11,21 @@ use crate::domain::contract::EvidenceRef;
 use crate::domain::identity::Digest;
 use crate::domain::run::{FailureCode, Guidance};
 use anyhow::{Context as _, ensure};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// List and show refused records, or send them to the request topic again.
 ///
-/// A record is named by where it stood on the request topic: topic/partition/offset.
-#[derive(Debug, Args)]
+/// Name a record by its position on the request topic: topic/partition/offset.
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory dead-letters list --code SCHEMA_INVALID --output json
   model-factory dead-letters show mf.train-requests.v0/0/17
   model-factory dead-letters replay mf.train-requests.v0/0/17 --reason 'profile is there now'
   model-factory dead-letters replay --code REF_NOT_ALLOWED --limit 20 --reason 'allow-list mended' --dry-run")]
-pub(super) struct DeadLettersArgs {
+pub(super) struct Args {
     #[command(subcommand)]
     command: DeadLettersCommand,
     /// How to print.
@@ -34,16 +35,16 @@ pub(super) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum DeadLettersCommand {
-    /// The latest refused records, newest first.
+    /// List the latest refused records, newest first.
     List {
         /// Only records that were refused with this code.
         #[arg(long)]
         code: Option<FailureCode>,
-        /// Records at the most.
+        /// Largest number of records.
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
-    /// One refused record with its headers and text.
+    /// Show one refused record with its headers and text.
     Show {
         /// topic/partition/offset.
         source: Coordinates,
@@ -51,11 +52,11 @@ enum DeadLettersCommand {
         #[arg(long)]
         raw: bool,
     },
-    /// Send refused records again, as they came; each is an ordinary request and judged anew.
+    /// Send refused records again, as they came. Each is then an ordinary request that is judged anew.
     Replay(ReplayArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 struct ReplayArgs {
     /// topic/partition/offset.
     #[arg(required_unless_present = "code", conflicts_with = "code")]
@@ -63,22 +64,22 @@ struct ReplayArgs {
     /// All records that were refused with this code, newest first.
     #[arg(long)]
     code: Option<FailureCode>,
-    /// Records at the most; more are an error, and nothing is sent.
+    /// Largest number of records; where there are more, the command fails and sends nothing.
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Why; it travels in the header `mf_replay_reason`, and is kept in the audit log.
+    /// Reason; sent in the header `mf_replay_reason`, and kept in the audit log.
     #[arg(long)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
-    /// Only say what would be sent.
+    /// Print what would be sent, and send nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-impl DeadLettersArgs {
+impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        let ledger = ledger::connect(&config).await?;
         let mut out = std::io::stdout().lock();
         match self.command {
             DeadLettersCommand::List { code, limit } => {
@@ -96,15 +97,14 @@ impl DeadLettersArgs {
     }
 }
 
-/// A table of dead letters; `demo` prints the same.
+/// Prints the table of dead letters; `demo` prints the same one.
 pub(super) fn list(out: &mut dyn Write, letters: &[DeadLetterRecord]) -> anyhow::Result<()> {
-    let mut table = Table::new(&["SOURCE", "BYTES", "CODE", "POINTER", "MESSAGE"]);
-    for letter in letters {
+    let rows = letters.iter().map(|letter| {
         let header = |name: &str| letter.headers.get(name).cloned().unwrap_or_default();
         let bytes = letter.bytes.to_string();
-        table.row([letter.source.to_string(), bytes, header("mf_code"), header("mf_pointer"), header("mf_message")]);
-    }
-    Ok(table.print(out)?)
+        [letter.source.to_string(), bytes, header("mf_code"), header("mf_pointer"), header("mf_message")]
+    });
+    Ok(print_table(out, ["SOURCE", "BYTES", "CODE", "POINTER", "MESSAGE"], rows)?)
 }
 
 async fn show(
@@ -114,7 +114,7 @@ async fn show(
     raw: bool,
     output: Output,
 ) -> anyhow::Result<()> {
-    let (letter, original) = ledger.dead_letter(source).await?.with_context(|| not_there(source))?;
+    let (letter, original) = ledger.dead_letter(source).await?.with_context(|| unknown(source))?;
     if raw {
         return Ok(out.write_all(&original.value)?);
     }
@@ -143,7 +143,7 @@ async fn replay(
 ) -> anyhow::Result<()> {
     let sources = match args.code {
         Some(code) => {
-            // One more than allowed shows that there are more.
+            // Reads one more than the limit, to see whether there are more.
             let letters = ledger.dead_letters(Some(code), args.limit as i64 + 1).await?;
             letters.into_iter().map(|letter| letter.source).collect()
         }
@@ -152,7 +152,7 @@ async fn replay(
     ensure!(sources.len() <= args.limit, "more than {} records; raise --limit if that is meant", args.limit);
     let mut originals = Vec::with_capacity(sources.len());
     for source in sources {
-        let (_, original) = ledger.dead_letter(&source).await?.with_context(|| not_there(&source))?;
+        let (_, original) = ledger.dead_letter(&source).await?.with_context(|| unknown(&source))?;
         originals.push((source, original));
     }
     if originals.is_empty() && output == Output::Table {
@@ -161,7 +161,7 @@ async fn replay(
     let outlet = if args.dry_run { None } else { Some(Outlet::open(&config.kafka)?) };
     let replay = Replay { actor: args.actor.name(), why: args.reason.clone() };
     if outlet.is_some() {
-        // Before the first one is sent: if this process dies, the log says that some of them may have been.
+        // Appended before the first record is sent: if this process dies, the log shows that some may have been sent.
         let acts: Vec<Act> = originals.iter().map(|(source, original)| replay.requested(source, original)).collect();
         ledger.tell(&replay.by(), &acts).await?;
     }
@@ -194,7 +194,7 @@ async fn replay(
     Ok(())
 }
 
-/// Who sends refused records again, and why.
+/// Builds the audit log's acts of one replay.
 struct Replay {
     actor: String,
     why: String,
@@ -223,6 +223,6 @@ impl Replay {
     }
 }
 
-fn not_there(source: &Coordinates) -> String {
+fn unknown(source: &Coordinates) -> String {
     format!("no refused record stood at {source}; `model-factory dead-letters list` shows them")
 }

@@ -1,4 +1,4 @@
-//! `model-factory demo`: the whole path once, for real, with every expectation checked.
+//! `model-factory demo`: takes the whole path once, for real, and checks every expectation.
 
 use super::progress::Narrator;
 use super::{dead_letters, runs};
@@ -12,7 +12,6 @@ use crate::tools::dev::requests::{DemoRequest, Fate, demo_requests};
 use crate::tools::dev::{Environment, PUBLIC_KEY_FILE};
 use crate::worker::{self, Role};
 use anyhow::{Context as _, bail};
-use clap::Args;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,9 +21,9 @@ use tokio::sync::watch;
 
 /// Show the whole path: an in-process Kafka broker, a private Postgres, generated card payments, real
 /// training. Exit status 0 only if every expectation held.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  model-factory demo --state-dir /tmp/mf-demo")]
-pub(super) struct DemoArgs {
+pub(super) struct Args {
     /// Folder for inputs, evidence and events; what an earlier demo left there is removed.
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     state_dir: PathBuf,
@@ -33,15 +32,15 @@ pub(super) struct DemoArgs {
     threads: u32,
 }
 
-/// What came out of the topics.
+/// The records that the worker sent to its topics.
 #[derive(Default)]
-struct Heard {
+struct Observed {
     events: Vec<RunLifecycleEvent>,
     publications: Vec<Inbound>,
     dead_letters: Vec<Inbound>,
 }
 
-impl DemoArgs {
+impl Args {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         clear(&self.state_dir)?;
         let bar = Narrator::new();
@@ -49,12 +48,12 @@ impl DemoArgs {
         environment.config.trainer.threads = self.threads;
         bar.done(&format!("generated {} payments", environment.inputs.payments));
         let requests = demo_requests(&environment.inputs);
-        let heard = play(&environment, &requests, &bar).await?;
+        let observed = play(&environment, &requests, &bar).await?;
         bar.finish();
         let ledger = Ledger::connect(&environment.config.ledger).await?;
         let mut out = std::io::stdout().lock();
-        report(&mut out, &environment, &ledger, &heard).await?;
-        let held = judge(&mut out, &ledger, &requests, &heard).await?;
+        report(&mut out, &environment, &ledger, &observed).await?;
+        let held = judge(&mut out, &ledger, &requests, &observed).await?;
         ledger.close().await;
         drop(environment);
         Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -83,8 +82,8 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a worker, sends the requests and listens until every one is decided and told.
-async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrator) -> anyhow::Result<Heard> {
+/// Starts a worker, sends the requests and reads its topics until every request is decided.
+async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrator) -> anyhow::Result<Observed> {
     let config = &environment.config;
     let topics = &config.kafka.topics;
     let lifecycle = Follower::at_end(&config.kafka, &topics.lifecycle).await?;
@@ -102,16 +101,16 @@ async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrato
     let (stop, stopped) = watch::channel(false);
     #[expect(clippy::disallowed_methods, reason = "the demo's worker lives beside the listener")]
     let worker = tokio::spawn(worker::run(config.clone(), Role::all(), worker::unique_name()?, stopped, |_| {}));
-    let mut heard = Heard::default();
-    let listening = listen(&mut heard, requests, &lifecycle, &publications, &dead_letters, bar).await;
+    let mut observed = Observed::default();
+    let listening = listen(&mut observed, requests, &lifecycle, &publications, &dead_letters, bar).await;
     stop.send_replace(true);
     worker.await.context("the worker panicked")?.context("the worker failed")?;
     listening?;
-    Ok(heard)
+    Ok(observed)
 }
 
 async fn listen(
-    heard: &mut Heard,
+    observed: &mut Observed,
     requests: &[DemoRequest],
     lifecycle: &Follower,
     publications: &Follower,
@@ -120,13 +119,13 @@ async fn listen(
 ) -> anyhow::Result<()> {
     const BOUND: Duration = Duration::from_mins(5);
     let since = Stopwatch::start();
-    let letters = requests.iter().filter(|request| is_letter(request.fate)).count();
+    let letters = requests.iter().filter(|request| is_dead_letter(request.fate)).count();
     let ends = requests.iter().filter(|request| matches!(request.fate, Fate::Published | Fate::Fails(_))).count();
     let joins =
         requests.iter().filter(|request| matches!(request.fate, Fate::DuplicateRequest | Fate::DuplicateRun)).count();
-    while heard.dead_letters.len() < letters
-        || heard.ends() < ends
-        || heard.count(EventType::RequestDeduplicated) < joins
+    while observed.dead_letters.len() < letters
+        || observed.ends() < ends
+        || observed.count(EventType::RequestDeduplicated) < joins
     {
         if since.elapsed() > BOUND {
             bail!("not everything was decided within {} seconds", BOUND.as_secs());
@@ -134,33 +133,33 @@ async fn listen(
         if let Some(record) = lifecycle.next(Duration::from_millis(100)).await? {
             let event: RunLifecycleEvent = serde_json::from_slice(&record.value)?;
             let who = event.run_id.as_ref().map(ToString::to_string).or_else(|| event.request_id.clone());
-            let told = format!("{} {}", event.event_type, who.unwrap_or_default());
-            bar.done(&told);
-            bar.doing(&format!("after {told}"));
-            heard.events.push(event);
+            let step = format!("{} {}", event.event_type, who.unwrap_or_default());
+            bar.done(&step);
+            bar.doing(&format!("after {step}"));
+            observed.events.push(event);
         }
         while let Some(record) = publications.next(Duration::from_millis(5)).await? {
-            heard.publications.push(record);
+            observed.publications.push(record);
         }
         while let Some(record) = dead_letters.next(Duration::from_millis(5)).await? {
-            heard.dead_letters.push(record);
+            observed.dead_letters.push(record);
         }
     }
-    // A record too many would be as wrong as one too few.
+    // A second publication would be as wrong as none.
     while let Some(record) = publications.next(Duration::from_millis(300)).await? {
-        heard.publications.push(record);
+        observed.publications.push(record);
     }
     Ok(())
 }
 
-fn is_letter(fate: Fate) -> bool {
+fn is_dead_letter(fate: Fate) -> bool {
     match fate {
         Fate::Rejected(_) | Fate::Conflict => true,
         Fate::Published | Fate::DuplicateRequest | Fate::DuplicateRun | Fate::Fails(_) => false,
     }
 }
 
-impl Heard {
+impl Observed {
     fn count(&self, event_type: EventType) -> usize {
         self.events.iter().filter(|event| event.event_type == event_type).count()
     }
@@ -173,8 +172,13 @@ impl Heard {
     }
 }
 
-/// Prints ledger, events, dead letters, metrics, and where everything lies.
-async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger, heard: &Heard) -> anyhow::Result<()> {
+/// Prints runs, dead letters, metrics, and the paths of bundle, report, events and evidence.
+async fn report(
+    out: &mut dyn Write,
+    environment: &Environment,
+    ledger: &Ledger,
+    observed: &Observed,
+) -> anyhow::Result<()> {
     let all = ledger.runs(None, 50).await?;
     writeln!(out, "\nRuns in the ledger")?;
     runs::list(out, &all)?;
@@ -196,7 +200,7 @@ async fn report(out: &mut dyn Write, environment: &Environment, ledger: &Ledger,
     }
     let events = environment.folder.join("events.jsonl");
     let mut lines = Vec::new();
-    super::table::json_lines(&mut lines, &heard.events)?;
+    super::output::json_lines(&mut lines, &observed.events)?;
     fs::write(&events, lines)?;
     writeln!(out, "  events   {}", events.display())?;
     writeln!(out, "  evidence {}", evidence.display())?;
@@ -217,8 +221,13 @@ fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Res
     Ok(())
 }
 
-/// Holds what happened against what had to happen.
-async fn judge(out: &mut dyn Write, ledger: &Ledger, requests: &[DemoRequest], heard: &Heard) -> anyhow::Result<bool> {
+/// Compares what happened with what had to happen, prints each expectation, and returns whether all held.
+async fn judge(
+    out: &mut dyn Write,
+    ledger: &Ledger,
+    requests: &[DemoRequest],
+    observed: &Observed,
+) -> anyhow::Result<bool> {
     let mut held = true;
     let mut say = |name: &str, good: bool| -> std::io::Result<()> {
         held &= good;
@@ -231,33 +240,33 @@ async fn judge(out: &mut dyn Write, ledger: &Ledger, requests: &[DemoRequest], h
         };
         let good = match request.fate {
             Fate::Published => {
-                run.as_ref().is_some_and(|run| run.state == State::Published) && heard.publications.len() == 1
+                run.as_ref().is_some_and(|run| run.state == State::Published) && observed.publications.len() == 1
             }
-            Fate::DuplicateRequest | Fate::DuplicateRun => heard.events.iter().any(|event| {
+            Fate::DuplicateRequest | Fate::DuplicateRun => observed.events.iter().any(|event| {
                 event.event_type == EventType::RequestDeduplicated && event.request_id.as_deref() == request.request_id
             }),
-            Fate::Conflict => letter(heard, request, FailureCode::RequestIdPayloadMismatch),
-            Fate::Rejected(code) => letter(heard, request, code),
+            Fate::Conflict => dead_lettered(observed, request, FailureCode::RequestIdPayloadMismatch),
+            Fate::Rejected(code) => dead_lettered(observed, request, code),
             Fate::Fails(code) => run
                 .as_ref()
                 .is_some_and(|run| run.state == State::Fail && run.reason_code.as_deref() == Some(code.as_str())),
         };
         say(&format!("{}: {:?}", request.name, request.fate), good)?;
     }
-    say("events of each run are numbered 1, 2, 3… in the order they came", in_order(heard))?;
+    say("events of each run are numbered 1, 2, 3… in the order they came", in_order(observed))?;
     Ok(held)
 }
 
-/// Whether a dead letter with this code carries the message's very bytes.
-fn letter(heard: &Heard, request: &DemoRequest, code: FailureCode) -> bool {
-    heard.dead_letters.iter().any(|letter| {
+/// Whether a dead letter with this code carries the request's own bytes.
+fn dead_lettered(observed: &Observed, request: &DemoRequest, code: FailureCode) -> bool {
+    observed.dead_letters.iter().any(|letter| {
         letter.value == request.bytes && letter.headers.get("mf_code").is_some_and(|found| found == code.as_str())
     })
 }
 
-fn in_order(heard: &Heard) -> bool {
+fn in_order(observed: &Observed) -> bool {
     let mut next: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-    heard.events.iter().filter(|event| event.run_id.is_some()).all(|event| {
+    observed.events.iter().filter(|event| event.run_id.is_some()).all(|event| {
         let seq = next.entry(event.run_id.as_ref().map(ToString::to_string).unwrap_or_default()).or_insert(1);
         *seq += 1;
         event.seq + 1 == *seq

@@ -1,10 +1,9 @@
-//! `model-factory dev`: a private world that stays up, for trying things by hand.
+//! `model-factory dev`: keeps the demo's environment running, for trying things by hand.
 
 use crate::config::Config;
 use crate::telemetry;
 use crate::tools::dev::Environment;
 use crate::worker::{self, Role};
-use clap::Args;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,17 +14,17 @@ use tokio::sync::watch;
 ///
 /// The broker speaks the Kafka protocol on loopback; it keeps at most 5 MiB a partition and forgets
 /// everything when this command ends. Evidence stays in the state folder.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  model-factory dev --state-dir /tmp/mf-dev")]
-pub(super) struct DevArgs {
+pub(super) struct Args {
     /// Folder for inputs, evidence and the database.
     #[arg(long, value_name = "DIR", default_value = "target/dev/state")]
     state_dir: PathBuf,
 }
 
-impl DevArgs {
+impl Args {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let environment = Environment::start(&self.state_dir, |what| say(&format!("… {what}"))).await?;
+        let environment = Environment::start(&self.state_dir, |what| print(&format!("… {what}"))).await?;
         let name = worker::unique_name()?;
         let Config { worker, telemetry, .. } = &environment.config;
         let _telemetry = telemetry::start(worker.log_format, &worker.log, telemetry, &name)?;
@@ -35,7 +34,7 @@ impl DevArgs {
         }
         let config = environment.config.clone();
         let topics = &config.kafka.topics;
-        say(&format!(
+        print(&format!(
             "
 broker     {brokers}
 database   {database}
@@ -63,8 +62,8 @@ Ctrl-C ends it.
             lifecycle = topics.lifecycle,
         ));
         let (stop, stopped) = watch::channel(false);
-        let on_listening = |address| say(&format!("console    http://{address}/"));
-        let work = worker::run(config, Role::all(), name, stopped, on_listening);
+        let print_address = |address| print(&format!("console    http://{address}/"));
+        let work = worker::run(config, Role::all(), name, stopped, print_address);
         tokio::pin!(work);
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {
@@ -78,7 +77,7 @@ Ctrl-C ends it.
     }
 }
 
-fn say(line: &str) {
-    // Nobody may be reading; that is no reason to end.
+fn print(line: &str) {
+    // A closed pipe is no reason to end.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,9 +1,8 @@
-//! `model-factory doctor`: is everything there that a worker needs, and if not, what to do.
+//! `model-factory doctor`: checks everything that a worker needs, and says what to do where it is missing.
 
-use super::table::{Output, json_lines};
+use super::output::{Output, json_lines};
 use crate::config::Config;
 use crate::tools::doctor::{self, Finding, Light};
-use clap::Args;
 use console::{Style, measure_text_width};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,32 +10,32 @@ use std::process::ExitCode;
 /// Check brokers, topics, offsets, database, store, inputs, keys and this machine, and say what to do.
 ///
 /// green: as it should be. yellow: works, with something to know. red: a worker would not start, or would not
-/// keep its guarantees. Nothing is changed, but that the evidence store keeps the probe of its test, as at every start
+/// keep its guarantees. Nothing is changed; only the evidence store keeps the probe of its test, as at every start
 /// of a worker. Exit status 0 if nothing is red, else 1.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory doctor
   model-factory --config worker.toml doctor --output json | jq 'select(.light != \"green\")'")]
-pub(super) struct DoctorArgs {
+pub(super) struct Args {
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
 }
 
-impl DoctorArgs {
+impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let findings = doctor::examine(&config).await;
         let mut out = io::stdout().lock();
         match self.output {
             Output::Json => json_lines(&mut out, &findings)?,
-            Output::Table => print(&mut out, &findings, super::table::terminal_width())?,
+            Output::Table => print(&mut out, &findings, super::output::terminal_width().map(usize::from))?,
         }
         let sound = doctor::worst(&findings) < Light::Red;
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Text is wrapped to the width; commands are not, so that they can be copied.
+/// Wraps text to the width, but not the advice: its commands must stay copyable.
 fn print(out: &mut dyn Write, findings: &[Finding], width: Option<usize>) -> io::Result<()> {
     let names = findings.iter().map(|finding| measure_text_width(&finding.check)).max().unwrap_or(0);
     let names = names.min(width.map_or(usize::MAX, |width| width / 2));
@@ -57,7 +56,7 @@ fn print(out: &mut dyn Write, findings: &[Finding], width: Option<usize>) -> io:
     writeln!(out, "\n{} green, {} yellow, {} red", count(Light::Green), count(Light::Yellow), count(Light::Red))
 }
 
-/// Six characters; in its colour where the terminal shows any.
+/// The light's name in six characters, coloured where the terminal shows colours.
 fn lamp(light: Light) -> String {
     let (name, style) = match light {
         Light::Green => ("green ", Style::new().green()),

@@ -1,9 +1,8 @@
-//! `model-factory measure`: the metrics of scores that something else made.
+//! `model-factory measure`: the metrics of scores from elsewhere.
 
 use crate::domain::contract::{BootstrapSpec, EvaluationSpec};
 use crate::modelling::metrics::{Differences, Measured, Resampling, Scored, differences, measure};
 use anyhow::{Context as _, ensure};
-use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write as _};
@@ -12,7 +11,7 @@ use std::process::ExitCode;
 
 /// Measure scores that something else made, with the code that measures runs: JSON Lines in, JSON Lines
 /// out, one window a line.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A window holds scores (0 to 1) and labels; and where wanted days and cards (integers, for card
 precision), clusters (integers, drawn whole by the bootstrap), evaluation (as in a training profile;
@@ -21,15 +20,14 @@ the difference of every metric).
 
 Example:
   echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
-pub(super) struct MeasureArgs {
-    /// The windows; standard input where it is left out.
+pub(super) struct Args {
+    /// File with the windows; without it standard input.
     file: Option<PathBuf>,
 }
 
-/// One window.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Window {
+struct ScoredWindow {
     scores: Vec<f64>,
     labels: Vec<bool>,
     #[serde(default)]
@@ -46,16 +44,16 @@ struct Window {
     seed: u64,
 }
 
-/// What the window shows, and how far it is from what the champion's scores show.
+/// The window's metrics, and their differences from the champion's where it has scores of one.
 #[derive(Serialize)]
-struct Answer {
+struct WindowMetrics {
     #[serde(flatten)]
     measured: Measured,
     #[serde(skip_serializing_if = "Option::is_none")]
     champion: Option<Differences>,
 }
 
-impl MeasureArgs {
+impl Args {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
         for (index, line) in lines(self.file.as_deref())?.lines().enumerate() {
@@ -63,7 +61,7 @@ impl MeasureArgs {
             if line.trim().is_empty() {
                 continue;
             }
-            let window: Window = serde_json::from_str(&line).with_context(|| format!("line {}", index + 1))?;
+            let window: ScoredWindow = serde_json::from_str(&line).with_context(|| format!("line {}", index + 1))?;
             let measured = window.measure().with_context(|| format!("line {}", index + 1))?;
             serde_json::to_writer(&mut out, &measured)?;
             writeln!(out)?;
@@ -79,9 +77,9 @@ fn lines(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead>> {
     })
 }
 
-impl Window {
-    fn measure(&self) -> anyhow::Result<Answer> {
-        /// Cards and clusters are numbers that size a table.
+impl ScoredWindow {
+    fn measure(&self) -> anyhow::Result<WindowMetrics> {
+        /// Cards and clusters index a table: a larger number would allocate too much.
         const MAX_NUMBER: u32 = 100_000_000;
         let rows = self.scores.len();
         let same = |found: Option<usize>| found.is_none_or(|found| found == rows);
@@ -107,13 +105,13 @@ impl Window {
         };
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         let resampling = |spec| Resampling { spec, clusters: self.clusters.as_deref(), seed: self.seed, threads };
-        let asked = spec.bootstrap.as_ref();
-        let measured = measure(&scored, spec, asked.map(resampling).as_ref(), &[]);
-        let usual = BootstrapSpec::default();
+        let bootstrap = spec.bootstrap.as_ref();
+        let measured = measure(&scored, spec, bootstrap.map(resampling).as_ref(), &[]);
+        let default = BootstrapSpec::default();
         let champion = self.champion.as_ref().map(|champion| {
             let names: Vec<String> = measured.scores.keys().cloned().collect();
-            differences(&scored, champion, &names, spec, &resampling(asked.unwrap_or(&usual)))
+            differences(&scored, champion, &names, spec, &resampling(bootstrap.unwrap_or(&default)))
         });
-        Ok(Answer { measured, champion })
+        Ok(WindowMetrics { measured, champion })
     }
 }

@@ -1,21 +1,20 @@
-//! `model-factory migrate`: brings the database to this release's schema.
+//! `model-factory migrate`: brings the database to the schema of this release.
 
 use super::actor::ActorArgs;
 use crate::adapters::ledger::Ledger;
 use crate::config::Config;
-use clap::Args;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Bring the database to the schema of this release. Safe to run again, and by several at once.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  MODEL_FACTORY_LEDGER__URL=postgres://mf@localhost/mf model-factory migrate")]
-pub(super) struct MigrateArgs {
+pub(super) struct Args {
     #[command(flatten)]
     actor: ActorArgs,
 }
 
-impl MigrateArgs {
+impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = Ledger::connect(&config.ledger).await?;
         let applied = ledger.migrate_by(&self.actor.name()).await?;

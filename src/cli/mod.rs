@@ -3,16 +3,19 @@
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
 mod actor;
-mod audit_log;
+mod audit;
 mod bench;
+mod completions;
 mod config;
 mod dead_letters;
 mod demo;
 mod dev;
 mod doctor;
-mod generate;
+mod ledger;
+mod man;
 mod measure;
 mod migrate;
+mod output;
 mod progress;
 mod prune;
 mod reconcile;
@@ -22,14 +25,13 @@ mod runs;
 mod schema;
 mod score;
 mod submit;
-mod table;
 mod verify;
 mod worker;
 
 use crate::config::Loaded;
 use crate::training::{self, ChildStep};
 use crate::version;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,32 +47,32 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(subcommand)]
-    command: Command,
+    command: CommandLine,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Demo(demo::DemoArgs),
-    Dev(dev::DevArgs),
-    Worker(worker::WorkerArgs),
-    Submit(submit::SubmitArgs),
-    Runs(runs::RunsArgs),
-    Report(report::ReportArgs),
-    Verify(verify::VerifyArgs),
-    Reproduce(reproduce::ReproduceArgs),
-    Score(score::ScoreArgs),
-    DeadLetters(dead_letters::DeadLettersArgs),
-    Audit(audit_log::AuditArgs),
-    Reconcile(reconcile::ReconcileArgs),
-    Schema(schema::SchemaArgs),
-    Migrate(migrate::MigrateArgs),
-    Config(config::ConfigArgs),
-    Doctor(doctor::DoctorArgs),
-    Prune(prune::PruneArgs),
-    Measure(measure::MeasureArgs),
-    Bench(bench::BenchArgs),
-    Completions(generate::CompletionsArgs),
-    Man(generate::ManArgs),
+enum CommandLine {
+    Demo(demo::Args),
+    Dev(dev::Args),
+    Worker(worker::Args),
+    Submit(submit::Args),
+    Runs(runs::Args),
+    Report(report::Args),
+    Verify(verify::Args),
+    Reproduce(reproduce::Args),
+    Score(score::Args),
+    DeadLetters(dead_letters::Args),
+    Audit(audit::Args),
+    Reconcile(reconcile::Args),
+    Schema(schema::Args),
+    Migrate(migrate::Args),
+    Config(config::Args),
+    Doctor(doctor::Args),
+    Prune(prune::Args),
+    Measure(measure::Args),
+    Bench(bench::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     /// A trainer's child process; started by the worker, not by people.
     #[command(hide = true)]
     TrainerChild(ChildArgs),
@@ -108,10 +110,9 @@ struct ChildArgs {
 }
 
 impl Cli {
-    /// Carries the command out.
     pub fn run(self) -> ExitCode {
-        // Before anything is read: these know nothing but their job.
-        if let Command::TrainerExec { job_dir, group } = &self.command {
+        // The trainer's processes get everything from their job's folder: they read no configuration.
+        if let CommandLine::TrainerExec { job_dir, group } = &self.command {
             return training::exec_command(job_dir, group.as_deref());
         }
         if let Some((step, ChildArgs { job_dir, worker })) = self.child() {
@@ -119,7 +120,7 @@ impl Cli {
         }
         match self.dispatch() {
             Ok(code) => code,
-            // Whoever read the output has seen enough of it, as `head` has.
+            // The reader closed the pipe, as `head` does: that is no failure.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
@@ -130,12 +131,12 @@ impl Cli {
 
     fn child(&self) -> Option<(ChildStep, &ChildArgs)> {
         match &self.command {
-            Command::TrainerChild(args) => Some((ChildStep::Train, args)),
-            Command::TrainerPrepare(args) => Some((ChildStep::Prepare, args)),
-            Command::TrainerWatch(args) => Some((ChildStep::Command, args)),
-            Command::TrainerMeasure(args) => Some((ChildStep::Measure, args)),
-            Command::TrainerRecheck(args) => Some((ChildStep::Recheck, args)),
-            Command::TrainerScore(args) => Some((ChildStep::Score, args)),
+            CommandLine::TrainerChild(args) => Some((ChildStep::Train, args)),
+            CommandLine::TrainerPrepare(args) => Some((ChildStep::Prepare, args)),
+            CommandLine::TrainerWatch(args) => Some((ChildStep::Command, args)),
+            CommandLine::TrainerMeasure(args) => Some((ChildStep::Measure, args)),
+            CommandLine::TrainerRecheck(args) => Some((ChildStep::Recheck, args)),
+            CommandLine::TrainerScore(args) => Some((ChildStep::Score, args)),
             _ => None,
         }
     }
@@ -144,46 +145,46 @@ impl Cli {
         let loaded = || Loaded::read(self.config.as_deref(), &self.set).map_err(anyhow::Error::from);
         let config = || loaded().map(|loaded| loaded.config);
         match self.command {
-            Command::Config(args) => args.run(&loaded()?),
-            Command::Doctor(args) => {
+            CommandLine::Config(args) => args.run(&loaded()?),
+            CommandLine::Doctor(args) => {
                 let runtime = runtime()?;
                 let ended = runtime.block_on(args.run(config()?));
-                // A check that hangs has been told; it must not hold up the end.
+                // A check that hangs is among the findings; it must not hold up the end.
                 runtime.shutdown_background();
                 ended
             }
-            Command::Completions(args) => args.run(),
-            Command::Man(args) => args.run(),
-            Command::Demo(args) => runtime()?.block_on(args.run()),
-            Command::Dev(args) => runtime()?.block_on(args.run()),
-            Command::Worker(args) => {
+            CommandLine::Completions(args) => args.run(Self::command()),
+            CommandLine::Man(args) => args.run(Self::command()),
+            CommandLine::Demo(args) => runtime()?.block_on(args.run()),
+            CommandLine::Dev(args) => runtime()?.block_on(args.run()),
+            CommandLine::Worker(args) => {
                 let runtime = runtime()?;
                 let ended = runtime.block_on(args.run(config()?));
-                // What was abandoned must not hold up the end.
+                // Work that the drain abandoned must not hold up the end.
                 runtime.shutdown_background();
                 ended
             }
-            Command::Submit(args) => args.run(&config()?),
-            Command::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
-            Command::Runs(args) => runtime()?.block_on(args.run(config()?)),
-            Command::Audit(args) => runtime()?.block_on(args.run(config)),
-            Command::Reconcile(args) => runtime()?.block_on(args.run(config()?)),
-            Command::Report(args) => runtime()?.block_on(args.run(config)),
-            Command::Verify(args) => args.run(),
-            Command::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),
-            Command::Score(args) => runtime()?.block_on(args.run(&config()?.trainer)),
-            Command::Schema(args) => args.run(),
-            Command::Measure(args) => args.run(),
-            Command::Bench(args) => runtime()?.block_on(args.run()),
-            Command::Migrate(args) => runtime()?.block_on(args.run(config()?)),
-            Command::Prune(args) => runtime()?.block_on(args.run(config()?)),
-            Command::TrainerChild(_)
-            | Command::TrainerPrepare(_)
-            | Command::TrainerWatch(_)
-            | Command::TrainerMeasure(_)
-            | Command::TrainerRecheck(_)
-            | Command::TrainerScore(_)
-            | Command::TrainerExec { .. } => Ok(ExitCode::FAILURE),
+            CommandLine::Submit(args) => runtime()?.block_on(args.run(&config()?)),
+            CommandLine::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
+            CommandLine::Runs(args) => runtime()?.block_on(args.run(config()?)),
+            CommandLine::Audit(args) => runtime()?.block_on(args.run(config)),
+            CommandLine::Reconcile(args) => runtime()?.block_on(args.run(config()?)),
+            CommandLine::Report(args) => runtime()?.block_on(args.run(config)),
+            CommandLine::Verify(args) => args.run(),
+            CommandLine::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),
+            CommandLine::Score(args) => runtime()?.block_on(args.run(&config()?.trainer)),
+            CommandLine::Schema(args) => args.run(),
+            CommandLine::Measure(args) => args.run(),
+            CommandLine::Bench(args) => runtime()?.block_on(args.run()),
+            CommandLine::Migrate(args) => runtime()?.block_on(args.run(config()?)),
+            CommandLine::Prune(args) => runtime()?.block_on(args.run(config()?)),
+            CommandLine::TrainerChild(_)
+            | CommandLine::TrainerPrepare(_)
+            | CommandLine::TrainerWatch(_)
+            | CommandLine::TrainerMeasure(_)
+            | CommandLine::TrainerRecheck(_)
+            | CommandLine::TrainerScore(_)
+            | CommandLine::TrainerExec { .. } => Ok(ExitCode::FAILURE),
         }
     }
 }
@@ -199,4 +200,73 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
 fn complain(error: &anyhow::Error) {
     eprintln!("model-factory: {error:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+    use clap_complete::Shell;
+
+    /// Calls `each` for every command that is not hidden, with its full name and its parent.
+    fn visible(
+        name: &str,
+        command: &clap::Command,
+        above: Option<&clap::Command>,
+        each: &mut impl FnMut(&str, &clap::Command, Option<&clap::Command>),
+    ) {
+        each(name, command, above);
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+            visible(&format!("{name} {}", inner.get_name()), inner, Some(command), each);
+        }
+    }
+
+    #[test]
+    fn every_command_and_every_option_says_what_it_is_for() {
+        let mut command = Cli::command();
+        command.build();
+        let (mut seen, mut missing) = (0, Vec::new());
+        visible("model-factory", &command, None, &mut |name, command, above| {
+            seen += 1;
+            if command.get_about().is_none() {
+                missing.push(format!("{name}: no help"));
+            }
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                if argument.get_help().is_none() {
+                    missing.push(format!("{name}: {} has no help", argument.get_id()));
+                }
+                for value in argument.get_possible_values().iter().filter(|value| !value.is_hide_set()) {
+                    let takes_word = argument.get_action().takes_values() && argument.get_id() != "shell";
+                    if takes_word && value.get_help().is_none() && !["true", "false"].contains(&value.get_name()) {
+                        missing.push(format!("{name}: {}={} has no help", argument.get_id(), value.get_name()));
+                    }
+                }
+            }
+            let has_example = |command: &clap::Command| {
+                command.get_after_help().is_some_and(|text| text.to_string().contains("model-factory "))
+            };
+            let is_leaf = command.get_subcommands().all(|inner| inner.get_name() == "help");
+            if is_leaf && !has_example(command) && !above.is_some_and(has_example) {
+                missing.push(format!("{name}: no example"));
+            }
+        });
+        assert!(seen > 20, "only {seen} commands were found");
+        assert!(missing.is_empty(), "\n{}", missing.join("\n"));
+    }
+
+    #[test]
+    fn completions_and_pages_name_every_command() {
+        for shell in Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "model-factory", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            assert!(script.contains("dead-letters") && script.contains("doctor"), "{shell}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(Cli::command(), folder.path()).unwrap();
+        let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(page("model-factory.1").contains("doctor"));
+        assert!(page("model-factory-runs-explain.1").contains("explain"));
+        assert!(!folder.path().join("model-factory-trainer-child.1").exists(), "not for people");
+    }
 }

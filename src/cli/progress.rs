@@ -1,11 +1,10 @@
-//! Progress for people: a spinner or a bar on a terminal, plain lines or nothing elsewhere; always on standard
-//! error.
+//! Progress on standard error: a spinner or a bar on a terminal, plain lines or nothing elsewhere.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write as _;
 use std::time::Duration;
 
-/// Says what is being done and what was.
+/// A spinner with the current step, and a line for each step that is done.
 pub(super) struct Narrator {
     bar: ProgressBar,
 }
@@ -18,30 +17,29 @@ impl Narrator {
         Self { bar }
     }
 
-    /// This is being done now.
+    /// Shows the current step; nothing where there is no terminal.
     pub(super) fn doing(&self, what: &str) {
         if !self.bar.is_hidden() {
             self.bar.set_message(what.to_owned());
         }
     }
 
-    /// This happened; it stays on the screen.
+    /// Prints a line that stays on the screen.
     pub(super) fn done(&self, what: &str) {
         if self.bar.is_hidden() {
-            // Nobody may be reading; that is no reason to end.
+            // A closed pipe is no reason to end.
             let _ = writeln!(std::io::stderr(), "  {what}");
         } else {
             self.bar.println(format!("  {what}"));
         }
     }
 
-    /// Ends the spinner.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// How far one piece of work has come.
+/// A bar for one piece of work; nothing where there is no terminal.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
@@ -52,13 +50,12 @@ impl Bar {
         Self(ProgressBar::new(Self::LENGTH).with_style(style))
     }
 
-    /// So much is done, as a share of the whole.
+    /// Shows the share of the work that is done, from 0 to 1.
     pub(super) fn at(&self, fraction: f64, what: &str) {
         self.0.set_position((fraction.clamp(0.0, 1.0) * Self::LENGTH as f64) as u64);
         self.0.set_message(what.to_owned());
     }
 
-    /// Takes it off the screen.
     pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }

@@ -1,13 +1,12 @@
-//! `model-factory reconcile`: what a platform run came to, as numbers and as evidence.
+//! `model-factory reconcile`: counts what became of a platform run, and keeps that as evidence.
 
-use super::table::{Output, Table, json_lines};
+use super::ledger;
+use super::output::{Output, json_lines, print_table};
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, layout};
-use crate::adapters::ledger::Ledger;
 use crate::config::Config;
 use crate::domain::audit_log::Reconciliation;
 use crate::domain::identity::{Digest, document_bytes};
 use anyhow::Context as _;
-use clap::Args;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,9 +14,8 @@ use std::process::ExitCode;
 /// Count what became of a platform run, name what does not add up, and keep that as evidence.
 ///
 /// Everything is read in one snapshot of the ledger. The document stands under its digest in the platform run's folder,
-/// and says up to which block of the audit log it counts. docs/audit-log.md tells what each number and each anomaly
-/// means.
-#[derive(Debug, Args)]
+/// and says up to which block of the audit log it counts. docs/audit-log.md explains each number and each anomaly.
+#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status 1 where something does not add up; a run that has not ended is such a thing.
 
@@ -25,7 +23,7 @@ Examples:
   model-factory reconcile platform_20260301
   model-factory reconcile platform_20260301 --output json
   model-factory reconcile platform_20260301 --dry-run")]
-pub(super) struct ReconcileArgs {
+pub(super) struct Args {
     /// The platform run.
     platform_run_id: String,
     /// Only print; write no document.
@@ -36,10 +34,9 @@ pub(super) struct ReconcileArgs {
     output: Output,
 }
 
-impl ReconcileArgs {
+impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-        ledger.check_schema().await.context("the database is not ready")?;
+        let ledger = ledger::connect_to_current(&config).await?;
         let found = ledger.reconcile(&self.platform_run_id).await?;
         ledger.close().await;
         let found =
@@ -65,19 +62,16 @@ impl ReconcileArgs {
 }
 
 fn show(out: &mut dyn Write, found: &Reconciliation, at: Option<(&EvidencePath, Digest)>) -> anyhow::Result<()> {
-    let mut table = Table::new(&["COUNTER", "VALUE"]);
     let counters = serde_json::to_value(found.counters)?;
-    for (name, value) in counters.as_object().into_iter().flatten() {
-        table.row([name.clone(), value.to_string()]);
-    }
-    table.print(out)?;
+    let counters = counters.as_object().into_iter().flatten();
+    print_table(out, ["COUNTER", "VALUE"], counters.map(|(name, value)| [name.clone(), value.to_string()]))?;
     if !found.anomalies.is_empty() {
         writeln!(out)?;
-        let mut table = Table::new(&["ANOMALY", "RUN", "MEANING"]);
-        for anomaly in &found.anomalies {
-            table.row([anomaly.code.to_string(), anomaly.run_id.to_string(), anomaly.meaning.clone()]);
-        }
-        table.print(out)?;
+        let rows = found
+            .anomalies
+            .iter()
+            .map(|anomaly| [anomaly.code.to_string(), anomaly.run_id.to_string(), anomaly.meaning.clone()]);
+        print_table(out, ["ANOMALY", "RUN", "MEANING"], rows)?;
     }
     writeln!(out, "\n  as of block {}", found.as_of)?;
     if let Some((path, sha256)) = at {

@@ -1,29 +1,28 @@
-//! `model-factory report`: the page about a run's evaluation, from the evidence store or a local folder.
+//! `model-factory report`: writes the page about a run's evaluation, from the evidence store or a local folder.
 
+use super::ledger;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore};
-use crate::adapters::ledger::Ledger;
 use crate::config::Config;
 use crate::domain::contract::{SchemaName, read_json};
-use crate::domain::identity::{Digest, RunId};
+use crate::domain::identity::Digest;
 use crate::modelling::{EvalReport, GateReceipt, ReportSources, TrainPlan, report_page};
 use anyhow::{Context as _, bail, ensure};
-use clap::Args;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Write the page about a run's evaluation: curves, intervals, slices, verdict and lineage in one file.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory report tr_16a2ad9c3ad29e2e989ece1cb3c61936 --open
   model-factory report req-20260301-0001 --output report.html
   model-factory report target/demo/evidence/platform_x/mf/train_runs/tr_16a2ad9c3ad29e2e989ece1cb3c61936
   model-factory report ./bundle --output - > report.html")]
-pub(super) struct ReportArgs {
+pub(super) struct Args {
     /// Run id, request id, or the folder of a run or a bundle.
     what: String,
-    /// Where to write it; `-` is standard output. Without it the run's name, in this folder.
+    /// Where to write it; `-` is standard output. Without it `RUN_ID.html` in this folder.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Show it in the desktop's browser.
@@ -31,10 +30,9 @@ pub(super) struct ReportArgs {
     open: bool,
 }
 
-/// The largest page that is read.
 const MAX_PAGE_BYTES: u64 = 64 << 20;
 
-impl ReportArgs {
+impl Args {
     pub(super) async fn run(self, config: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
         let folder = Path::new(&self.what);
         let (name, page) =
@@ -56,13 +54,10 @@ impl ReportArgs {
     }
 }
 
-/// The page as the run left it, checked against the ledger's digest.
+/// The run's id and its page as it was written, checked against the ledger's digest.
 async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8>)> {
-    let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-    let run = match id.parse::<RunId>() {
-        Ok(run_id) => ledger.run(&run_id).await?,
-        Err(_) => ledger.run_of_request(id).await?,
-    };
+    let ledger = ledger::connect(config).await?;
+    let run = ledger::find_run(&ledger, id).await?;
     ledger.close().await;
     let run = run.with_context(|| format!("{id:?} is no folder, and no run or request of the ledger"))?;
     let Some(at) = run.refs.get("report_page") else {
@@ -77,7 +72,7 @@ async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8
     Ok((run.run_id.to_string(), page.to_vec()))
 }
 
-/// A run's folder holds the page; a bundle's folder holds what it is made from.
+/// The run's id and its page: read from a run's folder, made anew from a bundle's documents.
 fn from_folder(folder: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     let read = |name: &str| {
         let path = folder.join(name);

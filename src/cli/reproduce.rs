@@ -1,12 +1,11 @@
-//! `model-factory reproduce`: a bundle built again from its pinned inputs.
+//! `model-factory reproduce`: builds a bundle again from its pinned inputs.
 
-use super::table::Output;
+use super::output::{Output, json_lines};
 use crate::adapters::dataset::Inputs;
 use crate::config::Config;
 use crate::tools::reproduce::{Rebuilder, Reproduction};
 use crate::training::TrainerCommand;
 use anyhow::{Context as _, ensure};
-use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,16 +15,16 @@ use std::process::ExitCode;
 /// Manifests, profiles and data are fetched as `[inputs]` of the configuration allows. A model of a registered
 /// command is trained by the same command, which `[trainer.commands]` must register as it was: program, scripts and
 /// rights. Neither broker nor database is needed.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status 1 where anything comes out other than the bundle says, and where the registered command
-that trained is not here or differs; then it says in what.
+that trained is not here or differs; then it names the difference.
 
 Examples:
   MODEL_FACTORY_INPUTS__ROOT=/data model-factory reproduce ./bundle
   model-factory --config worker.toml reproduce ./bundle
   model-factory reproduce ./bundle --work /scratch --threads 1 --output json")]
-pub(super) struct ReproduceArgs {
+pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
     /// Folder to work in; a folder of its own is made there and removed.
@@ -34,17 +33,17 @@ pub(super) struct ReproduceArgs {
     /// Threads of the fit; 0 takes every core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
-    /// How the answer looks.
+    /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
 
-impl ReproduceArgs {
+impl Args {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let place = self.work.unwrap_or_else(std::env::temp_dir);
-        std::fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        let work = tempfile::Builder::new().prefix("model-factory-reproduce-").tempdir_in(place.canonicalize()?)?;
+        let parent = self.work.unwrap_or_else(std::env::temp_dir);
+        std::fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        let work = tempfile::Builder::new().prefix("model-factory-reproduce-").tempdir_in(parent.canonicalize()?)?;
         let threads = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             threads => threads,
@@ -61,7 +60,7 @@ impl ReproduceArgs {
             rebuilding.await.map_err(|failure| anyhow::anyhow!("{}: {}", failure.code, failure.message))?;
         let mut out = std::io::stdout().lock();
         match self.output {
-            Output::Json => writeln!(out, "{}", serde_json::to_string(&reproduction)?)?,
+            Output::Json => json_lines(&mut out, &[&reproduction])?,
             Output::Table => show(&mut out, &reproduction)?,
         }
         Ok(if reproduction.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,30 +1,30 @@
-//! `model-factory schema`: the schemas that ship in the binary.
+//! `model-factory schema`: shows the schemas that ship in the binary, and checks documents.
 
-use super::table::Table;
+use super::output::print_table;
 use crate::domain::contract::{DocumentError, SchemaName, read_yaml, schema_text};
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Show the schemas of messages, profiles and evidence, or check a document.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory schema list
   model-factory schema show train_build_request.v0
   model-factory schema validate training_profile.v0 profile.yaml")]
-pub(super) struct SchemaArgs {
+pub(super) struct Args {
     #[command(subcommand)]
     command: SchemaCommand,
 }
 
 #[derive(Debug, Subcommand)]
 enum SchemaCommand {
-    /// Names and titles.
+    /// Print names and titles.
     List,
-    /// The schema's text.
+    /// Print the schema's text.
     Show {
         /// Name as `list` prints it.
         name: String,
@@ -38,18 +38,18 @@ enum SchemaCommand {
     },
 }
 
-impl SchemaArgs {
+impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
         match self.command {
             SchemaCommand::List => {
-                let mut table = Table::new(&["NAME", "TITLE"]);
+                let mut rows = Vec::new();
                 for &schema in SchemaName::ALL {
                     let text: Value = serde_json::from_str(schema_text(schema))?;
                     let title = text["title"].as_str().unwrap_or_default().to_owned();
-                    table.row([schema.as_str().to_owned(), title]);
+                    rows.push([schema.as_str().to_owned(), title]);
                 }
-                table.print(&mut out)?;
+                print_table(&mut out, ["NAME", "TITLE"], rows)?;
             }
             SchemaCommand::Show { name } => out.write_all(schema_text(find(&name)?).as_bytes())?,
             SchemaCommand::Validate { name, file } => {

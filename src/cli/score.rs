@@ -1,14 +1,13 @@
-//! `model-factory score`: a file of rows, scored with a bundle.
+//! `model-factory score`: scores a file of rows with a bundle.
 
+use super::output::{Output, json_lines};
 use super::progress::Bar;
-use super::table::Output;
-use super::verify::KnownArgs;
+use super::verify::ExpectedArgs;
 use crate::config::TrainerSettings;
 use crate::domain::contract::Limits;
-use crate::tools::score::{ScoreOrder, Scorer, Scoring};
+use crate::tools::score::{BundleScorer, ScoreOrder, Scoring};
 use crate::training::TrainerCommand;
 use anyhow::ensure;
-use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// The bundle is verified first, offline. Then its model scores the rows as training and evaluation read
 /// them, in a child process within the limits of `[trainer]`, some thousand at a time.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The features are found by name, in any order; other columns are not read. Null is missing; so is
 a category that the model never saw, and the answer counts these. A missing column, a type that
@@ -31,13 +30,13 @@ Examples:
   model-factory score ./bundle payments.parquet
   model-factory score ./bundle payments.parquet --public-key signing.pub --out scores.parquet
   model-factory score ./bundle payments.parquet --row-id payment_no --force --output json")]
-pub(super) struct ScoreArgs {
+pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
     /// Parquet file with the rows.
     file: PathBuf,
     #[command(flatten)]
-    known: KnownArgs,
+    expected: ExpectedArgs,
     /// Column with the rows' ids; without it the one of the training data, where the file has it.
     #[arg(long, value_name = "COLUMN")]
     row_id: Option<String>,
@@ -47,17 +46,17 @@ pub(super) struct ScoreArgs {
     /// Replace the file that is there.
     #[arg(long)]
     force: bool,
-    /// How the answer looks.
+    /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
 
-impl ScoreArgs {
+impl Args {
     pub(super) async fn run(self, settings: &TrainerSettings) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let scorer = Scorer { trainer: TrainerCommand::this_binary()?, limits: limits(settings) };
+        let scorer = BundleScorer { trainer: TrainerCommand::this_binary()?, limits: limits(settings) };
         let order = ScoreOrder {
-            expected: self.known.expected()?,
+            expected: self.expected.read()?,
             out: self.out.unwrap_or_else(|| self.file.with_extension("scores.parquet")),
             bundle: self.bundle,
             file: self.file,
@@ -77,14 +76,14 @@ impl ScoreArgs {
         let scoring = scoring?;
         let mut out = std::io::stdout().lock();
         match self.output {
-            Output::Json => writeln!(out, "{}", serde_json::to_string(&scoring)?)?,
+            Output::Json => json_lines(&mut out, &[&scoring])?,
             Output::Table => show(&mut out, &scoring)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// What the operator allows, and the machine has.
+/// The operator's limits, and no more memory than the machine has.
 fn limits(settings: &TrainerSettings) -> Limits {
     Limits {
         wall_seconds: settings.max_wall_seconds,

@@ -1,11 +1,10 @@
-//! `model-factory verify`: a bundle checked link by link, offline.
+//! `model-factory verify`: checks a bundle link by link, offline.
 
-use super::table::Output;
+use super::output::{Output, json_lines};
 use crate::adapters::signing::PublicKey;
 use crate::domain::identity::Digest;
 use crate::tools::verify::{self, Expected, Verification};
 use anyhow::{Context as _, ensure};
-use clap::Args;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,38 +12,38 @@ use std::process::ExitCode;
 
 /// Check a bundle as an auditor: every digest, the chain request → plan → data → model → report → gate,
 /// provenance, parity vectors, signature. Needs no network and no database.
-#[derive(Debug, Args)]
+#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints every link that it checked and the first one that is broken; exit status 1 where one is.
-Without --public-key nobody says who made the bundle; without --bundle-id a bundle that was
-remade as a whole is as good as another.
+Without --public-key it does not check who signed the bundle. Without --bundle-id it accepts a bundle
+that was made anew as a whole.
 
 Examples:
   model-factory verify ./bundle --public-key signing.pub
   model-factory verify ./bundle --bundle-id 5d41402a… --output json")]
-pub(super) struct VerifyArgs {
+pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
     #[command(flatten)]
-    known: KnownArgs,
-    /// How the answer looks.
+    expected: ExpectedArgs,
+    /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
 
-/// What is known of a bundle from elsewhere.
-#[derive(Debug, Args)]
-pub(super) struct KnownArgs {
+/// What the caller knows of a bundle from elsewhere, and it must match.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExpectedArgs {
     /// Public key (PEM, curve P-256) that must have signed it.
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
-    /// Id that it must have, as its publication tells.
+    /// Id that it must have, as its publication says.
     #[arg(long, value_name = "SHA256")]
     bundle_id: Option<Digest>,
 }
 
-impl KnownArgs {
-    pub(super) fn expected(&self) -> anyhow::Result<Expected> {
+impl ExpectedArgs {
+    pub(super) fn read(&self) -> anyhow::Result<Expected> {
         let read = |path: &PathBuf| -> anyhow::Result<PublicKey> {
             let pem = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             PublicKey::from_pem(&pem).with_context(|| path.display().to_string())
@@ -53,13 +52,13 @@ impl KnownArgs {
     }
 }
 
-impl VerifyArgs {
+impl Args {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let verification = verify::verify(&self.bundle, &self.known.expected()?);
+        let verification = verify::verify(&self.bundle, &self.expected.read()?);
         let mut out = std::io::stdout().lock();
         match self.output {
-            Output::Json => writeln!(out, "{}", serde_json::to_string(&verification)?)?,
+            Output::Json => json_lines(&mut out, &[&verification])?,
             Output::Table => show(&mut out, &verification)?,
         }
         Ok(if verification.intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })

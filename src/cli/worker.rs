@@ -1,9 +1,9 @@
-//! `model-factory worker`: consumes requests until it is told to stop.
+//! `model-factory worker`: consumes requests until a signal stops it.
 
 use crate::config::Config;
 use crate::telemetry;
 use crate::worker::{self, Role};
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,14 +12,14 @@ use tracing::info;
 
 /// Consume requests, carry runs to their verdict, send events; until SIGTERM or Ctrl-C.
 ///
-/// The first signal drains: no new work is taken, admitted offsets are committed, and a run in hand that is not
-/// done after `[worker] drain_seconds` is given back. The second stops at once.
-#[derive(Debug, Args)]
+/// The first signal drains: the worker takes no new work, commits admitted offsets, and gives back a run that is not
+/// done after `[worker] drain_seconds`. The second stops at once.
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory worker --from earliest
   model-factory worker --roles intake,relay
   MODEL_FACTORY_KAFKA__BROKERS=kafka:9092 model-factory --config worker.toml worker")]
-pub(super) struct WorkerArgs {
+pub(super) struct Args {
     /// Which loops to run.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "intake,runner,relay")]
     roles: Vec<Role>,
@@ -30,17 +30,17 @@ pub(super) struct WorkerArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Start {
-    /// With the oldest record that the topic still holds.
+    /// At the oldest record that the topic still holds.
     Earliest,
-    /// With the next record; what is there already is passed over for good.
+    /// At the next record; records that are there already are passed over for good.
     Latest,
 }
 
-impl WorkerArgs {
+impl Args {
     pub(super) async fn run(self, mut config: Config) -> anyhow::Result<ExitCode> {
         let name = worker::unique_name()?;
         let worker = &config.worker;
-        // Until the end: what it holds back is sent when it is dropped.
+        // Held until the end: dropping it sends the spans that it still buffers.
         let _telemetry = telemetry::start(worker.log_format, &worker.log, &config.telemetry, &name)?;
         if let Some(start) = self.from {
             config.kafka.from = Some(match start {

@@ -1,8 +1,8 @@
-//! A file of rows scored with a bundle's model.
+//! `score`: scores a file of rows with a bundle's model.
 //!
 //! Guarantees: only a bundle at which every link holds is used, and what was checked is what scores; the file
 //! is decoded in the trainer's child process; scores stand under their name whole, or not at all. Never: opens
-//! the ledger, the evidence store or a socket; replaces a file without being told to.
+//! the ledger, the evidence store or a socket; replaces a file unless the caller allows it.
 
 use crate::domain::contract::Limits;
 use crate::domain::identity::{Digest, RunId, document_bytes};
@@ -19,75 +19,56 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, TempPath};
 
-/// With what a file is scored.
-pub struct Scorer {
+pub struct BundleScorer {
     /// How the trainer's child process is started.
     pub trainer: TrainerCommand,
-    /// At which it is ended; rows do not count.
+    /// Limits of the child; its limit on rows is not used.
     pub limits: Limits,
 }
 
-/// What is to be scored, with what, and where to.
 pub struct ScoreOrder {
     /// Folder of the bundle.
     pub bundle: PathBuf,
-    /// What is known of it from elsewhere.
     pub expected: Expected,
-    /// The Parquet file.
+    /// The Parquet file with the rows.
     pub file: PathBuf,
     /// Column with the rows' ids; without it the one of the training data, where the file has it.
     pub row_id: Option<String>,
-    /// Where the scores go.
     pub out: PathBuf,
-    /// Whether a file that is there may be replaced.
+    /// Whether an existing file may be replaced.
     pub replace: bool,
 }
 
-/// What was scored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Scoring {
     /// The run that built the bundle.
     pub run_id: RunId,
-    /// The bundle.
     pub bundle_id: Digest,
-    /// The model in it.
     pub model_sha256: Digest,
-    /// What there was to score.
     #[serde(flatten)]
     pub scored: ScoringResult,
-    /// Where the scores are: columns `row_id` and `score`.
+    /// The file of scores, with the columns `row_id` and `score`.
     pub out: PathBuf,
 }
 
 /// Why there are no scores. No file is left.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The bundle is not what it says.
     #[error("the bundle is broken at the link {}: {}", .0.link, .0.why)]
     Broken(BrokenLink),
-    /// The model cannot be read here.
     #[error("the bundle's model is saved as {0}; only models in XGBoost's format are scored here")]
     Format(ModelFormat),
-    /// Nothing is replaced unasked.
     #[error("{} exists already; --out names another file, --force replaces it", .0.display())]
     Exists(PathBuf),
-    /// The scores would replace the rows.
     #[error("{} is what is to be scored; --out must name another file", .0.display())]
     Itself(PathBuf),
-    /// The rows, or the child.
+    /// The rows cannot be scored, or the child failed.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// By whoever asked.
     #[error("it was stopped before every row was scored; nothing is left")]
     Stopped,
-    /// A file or folder cannot be used.
     #[error("{}: {error}", path.display())]
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    Unusable { path: PathBuf, error: io::Error },
 }
 
 impl Refusal {
@@ -97,7 +78,7 @@ impl Refusal {
     }
 }
 
-impl Scorer {
+impl BundleScorer {
     /// Scores every row of the file, or leaves nothing.
     pub async fn score(
         &self,
@@ -119,7 +100,7 @@ impl Scorer {
                 return Err(Refusal::Format(other));
             }
         }
-        // In the folder of the scores, so that they can be put in place in one step.
+        // In the folder of the scores: a rename within one file system is atomic.
         let folder = out.parent().unwrap_or(Path::new("/"));
         let work = tempfile::Builder::new().prefix(".model-factory-score-").tempdir_in(folder);
         let work = work.map_err(Refusal::unusable(folder))?;
@@ -138,7 +119,7 @@ impl Scorer {
         Ok(Scoring { run_id, bundle_id, model_sha256, scored, out })
     }
 
-    /// Writes what the child is told, and gives the model's digest.
+    /// Writes the child's job and model; returns the model's digest.
     fn prepare(
         &self,
         work: &TempDir,
@@ -169,7 +150,7 @@ impl Scorer {
     }
 }
 
-/// The file to score: what can be read from its end, as Parquet is.
+/// The file to score. It must be a regular file: Parquet is read from its end.
 fn rows_at(file: &Path) -> Result<PathBuf, Refusal> {
     let found = file.canonicalize().map_err(Refusal::unusable(file))?;
     if found.is_file() {
@@ -178,7 +159,7 @@ fn rows_at(file: &Path) -> Result<PathBuf, Refusal> {
     Err(Refusal::unusable(file)(io::Error::other("it is no file")))
 }
 
-/// Puts the scores where they belong, whole.
+/// Renames the complete scores to their final name.
 fn put(scores: PathBuf, out: &Path, order: &ScoreOrder) -> Result<(), Refusal> {
     let scores = TempPath::try_from_path(scores).map_err(Refusal::unusable(out))?;
     let put = if order.replace { scores.persist(out) } else { scores.persist_noclobber(out) };

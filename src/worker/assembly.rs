@@ -1,7 +1,7 @@
 //! Checks what the configuration names, opens it, and spawns the loops.
 
 use super::drain::Loops;
-use super::http::{self, AtHand, Figures};
+use super::http::{self, Readiness, Scrapers};
 use super::intake::{Intake, Screening};
 use super::liveness::Watchdog;
 use super::maintenance::{Maintenance, run_gauges};
@@ -33,8 +33,8 @@ pub(super) struct Assembly {
     boundaries: OwnershipBoundaries,
     policy: Option<Policy>,
     watchdog: Watchdog,
-    at_hand: AtHand,
-    figures: Figures,
+    readiness: Readiness,
+    scrapers: Scrapers,
     /// The runner's store, where there is a runner.
     store: Option<EvidenceStore>,
 }
@@ -52,23 +52,23 @@ impl Assembly {
         ledger.check_schema().await.context("the database is not ready")?;
         Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
         let watchdog = Watchdog::new(Duration::from_secs(u64::from(config.worker.stall_seconds.get())));
-        let mut at_hand = AtHand::default();
-        at_hand.need("database", {
+        let mut readiness = Readiness::default();
+        readiness.require("database", {
             let ledger = ledger.clone();
             move || {
                 let ledger = ledger.clone();
                 async move { ledger.ping().await.map_err(|error| error.to_string()) }
             }
         });
-        at_hand.need("broker", {
+        readiness.require("broker", {
             let broker = BrokerProbe::open(&config.kafka)?;
             move || {
                 let broker = broker.clone();
                 async move { broker.check().await.map_err(|error| error.to_string()) }
             }
         });
-        let (loops, figures) = (Loops::new(), Figures::default());
-        Ok(Self { name, ledger, loops, config, boundaries, policy, watchdog, at_hand, figures, store: None })
+        let (loops, scrapers) = (Loops::new(), Scrapers::default());
+        Ok(Self { name, ledger, loops, config, boundaries, policy, watchdog, readiness, scrapers, store: None })
     }
 
     pub(super) async fn spawn_intake(&mut self) -> anyhow::Result<()> {
@@ -93,14 +93,14 @@ impl Assembly {
         let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
         let runner = Arc::new(runner);
         self.store = Some(runner.store.clone());
-        self.at_hand.need("store", {
+        self.readiness.require("store", {
             let store = runner.store.clone();
             move || {
                 let store = store.clone();
                 async move { store.check().await.map_err(|error| error.to_string()) }
             }
         });
-        self.figures.look(measure_trainers);
+        self.scrapers.add(measure_trainers);
         let slots = self.config.worker.slots.max(1);
         metrics::SLOTS.set((), slots.into());
         for slot in 1..=slots {
@@ -153,10 +153,10 @@ impl Assembly {
         ended: watch::Receiver<bool>,
     ) -> anyhow::Result<http::Server> {
         let health = http::Health {
-            at_hand: self.at_hand.clone(),
+            readiness: self.readiness.clone(),
             watchdog: self.watchdog.clone(),
             draining: self.loops.stop(),
-            figures: self.figures.clone(),
+            scrapers: self.scrapers.clone(),
         };
         // A worker that does not run shows what others left.
         let store = match &self.store {
@@ -169,7 +169,7 @@ impl Assembly {
 
     /// Shows the lag of the partitions that a consumer still holds when somebody asks.
     fn show_lag(&mut self, lag: Lag) {
-        self.figures.look_anew(move || {
+        self.scrapers.add_transient(move || {
             for (topic, partition, records) in lag.known() {
                 metrics::CONSUMER_LAG.show(Partition { topic, partition }, records as f64);
             }

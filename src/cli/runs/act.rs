@@ -1,28 +1,26 @@
-//! `runs cancel`, `runs retry-publish`, `runs requeue`: an operator's word, recorded with its reason.
+//! `runs cancel`, `runs retry-publish`, `runs requeue`: an operator's act, which the ledger records with its reason.
 
-use super::find;
+use super::find::find;
 use crate::adapters::ledger::{Act, Ledger, Order};
 use crate::cli::actor::ActorArgs;
-use crate::cli::table::{Output, json_lines};
+use crate::cli::output::{Output, json_lines};
 use anyhow::Context as _;
-use clap::Args;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Which run, why, and who says so.
-#[derive(Debug, Args)]
-pub(super) struct ActArgs {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// Run id or request id.
     id: String,
-    /// Why; kept in the ledger.
+    /// Reason; kept in the ledger.
     #[arg(long)]
     reason: String,
     #[command(flatten)]
     actor: ActorArgs,
 }
 
-impl ActArgs {
+impl Args {
     /// Exit status 1 where the ledger refuses.
     pub(super) async fn run(
         self,

@@ -1,8 +1,7 @@
-//! `runs explain`: why requests are one run, why others that look the same are not, and what the run's last
-//! failure asks for.
+//! `runs explain`: why requests are one run, why similar requests are not, and what the run's last failure requires.
 
 use crate::adapters::ledger::{Ledger, RunRecord};
-use crate::cli::table::{Output, Table, json_lines};
+use crate::cli::output::{Output, json_lines, print_table};
 use crate::domain::contract::{Apart, Joined, TrainBuildRequest};
 use crate::domain::run::{FailureCode, Guidance};
 use serde_json::{Value, json};
@@ -44,15 +43,14 @@ pub(super) async fn explain(
     writeln!(out, "  run key  {}, the SHA-256 of", run.request.run_key())?;
     writeln!(out, "  {canonical}")?;
     writeln!(out, "  Every field of it was compared; order and repetition of manifests carry no meaning.\n")?;
-    let mut table = Table::new(&["REQUEST", "BECAUSE", "DIFFERS WITHOUT EFFECT AT"]);
-    for request in &joined {
-        table.row([text(&request["request_id"]), text(&request["because"]), list(&request["ignored_differences"])]);
-    }
-    table.print(out)?;
+    let rows = joined.iter().map(|request| {
+        [text(&request["request_id"]), text(&request["because"]), joined_texts(&request["ignored_differences"])]
+    });
+    print_table(out, ["REQUEST", "BECAUSE", "DIFFERS WITHOUT EFFECT AT"], rows)?;
     for miss in &misses {
         writeln!(out, "\n  near miss {} is another run ({}):", text(&miss["run_id"]), text(&miss["state"]))?;
         for field in miss["differs"].as_array().into_iter().flatten() {
-            let only = list(&field["only_in"]).replace('_', " ");
+            let only = joined_texts(&field["only_in"]).replace('_', " ");
             writeln!(out, "    {} differs only in {only}", text(&field["pointer"]))?;
             writeln!(out, "      here  {}\n      there {}", field["here"], field["there"])?;
         }
@@ -60,7 +58,6 @@ pub(super) async fn explain(
     Ok(())
 }
 
-/// What the code of the run's last reason means.
 fn guidance(run: &RunRecord) -> Option<(FailureCode, Guidance)> {
     let code: FailureCode = run.reason_code.as_deref()?.parse().ok()?;
     Some((code, code.guidance()))
@@ -75,6 +72,6 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn list(value: &Value) -> String {
+fn joined_texts(value: &Value) -> String {
     value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
 }

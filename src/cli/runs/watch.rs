@@ -1,26 +1,24 @@
-//! `runs watch`: a run's steps and the progress of its trainer as they happen, until nothing more will by itself.
+//! `runs watch`: prints a run's steps and its trainer's progress as they happen, until the run is decided.
 
-use super::find;
+use super::find::find;
 use crate::adapters::ledger::{Ledger, RunRecord, TransitionRecord};
+use crate::cli::output::{Output, json_lines};
 use crate::cli::progress::Narrator;
-use crate::cli::table::{Output, json_lines};
 use crate::clock::Stopwatch;
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, State};
 use anyhow::Context as _;
 use chrono::SecondsFormat;
-use clap::Args;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How often the ledger is asked.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the ledger is read.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// Which run, and for how long.
-#[derive(Debug, Args)]
-pub(super) struct WatchArgs {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// Run id or request id.
     id: String,
     /// Longest wait in seconds.
@@ -28,24 +26,24 @@ pub(super) struct WatchArgs {
     timeout: u64,
 }
 
-impl WatchArgs {
+impl Args {
     /// Exit status 1 where the run ends badly, and where it has not ended in time.
     pub(super) async fn run(self, out: &mut dyn Write, ledger: &Ledger, output: Output) -> anyhow::Result<ExitCode> {
         let run_id = find(ledger, &self.id).await?.run_id;
         let mut screen = Screen::new(out, output);
-        let (mut known, mut told) = (0, None);
+        let (mut last_seq, mut last_progress) = (0, None);
         let since = Stopwatch::start();
         loop {
-            // First the run, then its steps: a step that is taken in between is shown now, and the end next time.
+            // First the run, then its steps: a step between the two reads is shown now, and the end next time.
             let run = ledger.run(&run_id).await?.context("the run is gone")?;
             for step in
-                ledger.transitions(&run_id).await?.into_iter().filter(|step| step.seq > known).collect::<Vec<_>>()
+                ledger.transitions(&run_id).await?.into_iter().filter(|step| step.seq > last_seq).collect::<Vec<_>>()
             {
-                known = step.seq;
+                last_seq = step.seq;
                 screen.step(&run_id, &step)?;
             }
-            if run.state == State::Running && run.progress.is_some() && run.progress != told {
-                told.clone_from(&run.progress);
+            if run.state == State::Running && run.progress.is_some() && run.progress != last_progress {
+                last_progress.clone_from(&run.progress);
                 screen.progress(&run)?;
             }
             if let Some(good) = outcome(&run) {
@@ -60,13 +58,13 @@ impl WatchArgs {
                 run.state,
                 self.timeout
             );
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
     }
 }
 
-/// Whether the run ended well; none while something may still happen by itself. A pass is the end where no
-/// request allows publication: else it is left in the transaction that makes it.
+/// Whether the run ended well; none while something may still happen by itself. A run stays in PASS only where no
+/// request allows publication: else the transaction that passes it also requests its publication.
 fn outcome(run: &RunRecord) -> Option<bool> {
     let given_up = || run.reason_code.as_ref()?.parse().ok().map(|code: FailureCode| !code.is_retryable());
     match run.state {
@@ -77,7 +75,7 @@ fn outcome(run: &RunRecord) -> Option<bool> {
     }
 }
 
-/// Where it is shown: above a line that moves on a terminal, line by line elsewhere.
+/// Prints above a moving line on a terminal, line by line elsewhere.
 struct Screen<'a> {
     out: &'a mut dyn Write,
     output: Output,
@@ -90,13 +88,13 @@ impl<'a> Screen<'a> {
         Self { out, output, narrator: moving.then(Narrator::new) }
     }
 
-    fn show(&mut self, said: Value, text: &str) -> anyhow::Result<()> {
+    fn show(&mut self, json: Value, text: &str) -> anyhow::Result<()> {
         match (&self.narrator, self.output) {
             (Some(narrator), _) => narrator.done(text),
-            (None, Output::Json) => json_lines(self.out, &[said])?,
+            (None, Output::Json) => json_lines(self.out, &[json])?,
             (None, Output::Table) => writeln!(self.out, "  {text}")?,
         }
-        // Whoever reads a pipe wants it as it happens.
+        // A pipe's reader wants each line as it happens.
         Ok(self.out.flush()?)
     }
 

@@ -1,4 +1,4 @@
-//! How fast records become decisions: the worker's own intake, over a topic that is already full.
+//! How fast the worker's own intake decides on records, from a topic that is already full.
 
 use super::database::{BenchDatabase, BenchError};
 use super::load::{expect, request};
@@ -9,17 +9,14 @@ use crate::domain::contract::AllowList;
 use crate::worker::intake::{BATCH, Intake, IntakeError, IntakeOutcome};
 use futures::future::try_join_all;
 
-/// What to measure.
 #[derive(Debug, Clone)]
 pub struct AdmissionSpec {
-    /// New requests.
     pub requests: usize,
-    /// Tenants that they belong to.
     pub tenants: usize,
 }
 
-/// New requests, the ceiling, the same records once more, the same requests in new records. Fetching,
-/// parsing and schema validation are part of the time.
+/// Measures new requests, the ceiling, the same records again, and the same requests in new records. The time includes
+/// fetching, parsing and schema validation.
 pub async fn admission(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -60,8 +57,8 @@ async fn publish(kafka: &KafkaSettings, spec: &AdmissionSpec) -> Result<(), Benc
     Ok(())
 }
 
-/// Lets an intake work until it decided on every record that was published. The time begins with the
-/// second batch: before the first one, the group is joined.
+/// Runs an intake until it has decided on every published record. The time begins with the second batch: the group is
+/// joined before the first one.
 async fn drain(
     ledger: Ledger,
     kafka: &KafkaSettings,
@@ -85,7 +82,7 @@ async fn drain(
                 decided += outcomes.len();
             }
             Ok(IntakeOutcome::Idle) if decided > 0 => laps.extend(turn),
-            // A new group takes a moment to find its coordinator.
+            // A new group needs a moment to find its coordinator.
             Ok(IntakeOutcome::Idle) | Err(IntakeError::Kafka(kafka::Error::Unavailable(_))) if decided == 0 => {}
             Ok(IntakeOutcome::Idle | IntakeOutcome::Waiting) => {
                 return Err(BenchError::Wrong("the ledger went away".to_owned()));

@@ -1,50 +1,41 @@
-//! A database for one benchmark: its cost counters, and the same rows by plain batched SQL.
+//! A database for one benchmark, its cost counters, and the ceiling: the same rows by plain SQL in batches.
 
 use super::measure::{Cost, Figures, Laps};
 use crate::adapters::kafka;
 use crate::adapters::ledger::{self, Ledger, LedgerSettings};
 use crate::tools::dev::{PostgresError, PrivatePostgres};
 use crate::worker::relay;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-/// Rows of a table, without a bound.
+/// No bound on the rows of a table; small enough for Postgres' `LIMIT`.
 pub(super) const ALL_ROWS: usize = usize::MAX >> 1;
 
-/// A benchmark could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// Postgres.
     #[error("the benchmark's database: {0}")]
     Database(#[from] sqlx::Error),
-    /// No private Postgres.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    /// The ledger.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-    /// Kafka.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// The relay.
     #[error(transparent)]
     Relay(#[from] relay::RelayError),
-    /// The worker's loops.
     #[error(transparent)]
     Intake(#[from] crate::worker::intake::IntakeError),
-    /// The trainer.
     #[error("the benchmark's training: {0}")]
     Training(String),
-    /// No folder for the database.
     #[error("the benchmark's folder: {0}")]
     Folder(#[from] std::io::Error),
-    /// Something did not come out as it must; figures of it would be worth nothing.
+    /// The work had another outcome than the measured one: its figures would be worthless.
     #[error("the benchmark went wrong: {0}")]
     Wrong(String),
 }
 
-/// A new, migrated database; gone when the benchmark is.
+/// A new, migrated database on a private server; dropped with the value.
 pub struct BenchDatabase {
     url: String,
     _server: PrivatePostgres,
@@ -52,7 +43,7 @@ pub struct BenchDatabase {
 }
 
 /// Counters of the database at one instant.
-struct Reading {
+struct CostCounters {
     commits: i64,
     wal_bytes: i64,
 }
@@ -60,7 +51,7 @@ struct Reading {
 impl BenchDatabase {
     /// Starts a private Postgres that commits durably, and migrates it.
     pub async fn start() -> Result<Self, BenchError> {
-        // Run as root, the server runs as another user, who has to get in.
+        // Started by root, the server runs as another user, who has to enter the folder.
         let folder = tempfile::Builder::new()
             .prefix("model-factory-bench-")
             .permissions(std::fs::Permissions::from_mode(0o755))
@@ -76,16 +67,14 @@ impl BenchDatabase {
     /// Version and durability of the server, for the report.
     pub async fn describe(&self) -> Result<String, BenchError> {
         let mut connection = self.connect().await?;
-        let row = sqlx::query(
+        let (version, synchronous_commit, fsync): (String, String, String) = sqlx::query_as(
             "SELECT current_setting('server_version'), current_setting('synchronous_commit'), current_setting('fsync')",
         )
         .fetch_one(&mut connection)
         .await?;
-        let text = |index: usize| row.try_get::<String, _>(index);
-        Ok(format!("Postgres {}, synchronous_commit={}, fsync={}", text(0)?, text(1)?, text(2)?))
+        Ok(format!("Postgres {version}, synchronous_commit={synchronous_commit}, fsync={fsync}"))
     }
 
-    /// A ledger with connections of its own.
     pub(super) async fn ledger(&self) -> Result<Ledger, BenchError> {
         Ok(Ledger::connect(&LedgerSettings { url: self.url.clone(), ..LedgerSettings::default() }).await?)
     }
@@ -94,7 +83,7 @@ impl BenchDatabase {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
-    /// Carries work out on a ledger of its own, and adds to its figures what it cost the database.
+    /// Runs the work on a ledger of its own, and adds the cost to the database to its figures.
     pub(super) async fn costing<F>(&self, work: impl FnOnce(Ledger) -> F) -> Result<Figures, BenchError>
     where
         F: Future<Output = Result<Figures, BenchError>>,
@@ -102,7 +91,7 @@ impl BenchDatabase {
         let before = self.read().await?;
         let ledger = self.ledger().await?;
         let mut figures = work(ledger.clone()).await?;
-        // A connection reports its transactions when it ends.
+        // Postgres counts a connection's transactions when the connection ends.
         ledger.close().await;
         let after = self.read().await?;
         let each = |count: i64| count as f64 / figures.count as f64;
@@ -113,23 +102,22 @@ impl BenchDatabase {
         Ok(figures)
     }
 
-    async fn read(&self) -> Result<Reading, BenchError> {
-        /// Connections that have just ended are still telling.
+    async fn read(&self) -> Result<CostCounters, BenchError> {
+        /// Connections that have just ended still report their counters.
         const SETTLE: Duration = Duration::from_millis(300);
         tokio::time::sleep(SETTLE).await;
         let mut connection = self.connect().await?;
-        let row = sqlx::query(
+        let (commits, wal_bytes): (i64, i64) = sqlx::query_as(
             "SELECT xact_commit, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint
              FROM pg_stat_database WHERE datname = current_database()",
         )
         .fetch_one(&mut connection)
         .await?;
-        Ok(Reading { commits: row.try_get(0)?, wal_bytes: row.try_get(1)? })
+        Ok(CostCounters { commits, wal_bytes })
     }
 
-    /// The ceiling: up to `most` rows that each of these tables holds now, inserted once more by plain SQL,
-    /// `batch` rows of the first table a transaction, into copies that have the same indexes and checks
-    /// and no foreign keys.
+    /// The ceiling: inserts up to `most` rows of each of these tables again by plain SQL, `batch` rows of the first table
+    /// a transaction, into copies with the same indexes and checks but without foreign keys.
     pub(super) async fn ceiling(
         &self,
         tables: &[&str],
@@ -140,7 +128,7 @@ impl BenchDatabase {
         let mut connection = self.connect().await?;
         run(&mut connection, "DROP SCHEMA IF EXISTS ceiling CASCADE").await?;
         run(&mut connection, "CREATE SCHEMA ceiling").await?;
-        // Rows are read as they are needed, outside of the time: memory must not grow with their number.
+        // Rows are fetched in batches, outside of the time: memory must not grow with their number.
         let mut reader = self.connect().await?;
         run(&mut reader, "BEGIN").await?;
         let mut counts: Vec<usize> = Vec::new();

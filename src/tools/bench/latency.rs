@@ -1,4 +1,4 @@
-//! How long it takes from a published request to a readable `request.admitted`.
+//! The time from a published request to its readable `request.admitted`.
 
 use super::database::{BenchDatabase, BenchError};
 use super::load::request;
@@ -13,10 +13,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What to measure.
 #[derive(Debug, Clone)]
 pub struct LatencySpec {
-    /// Requests.
     pub requests: usize,
     /// Requests a second.
     pub rate: u32,
@@ -24,7 +22,7 @@ pub struct LatencySpec {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Publishes at a steady rate while intake and relay work, and reads the events.
+/// Publishes at a steady rate beside intake and relay, and reads the events.
 pub async fn latency(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -43,17 +41,17 @@ pub async fn latency(
     loops.spawn(async move { Ok(intake.run(also).await?) });
     loops.spawn(async move { Ok(relay.run(stopped).await?) });
 
-    // One before the time counts: the group has to be joined and topics to be known.
+    // One request before the time counts: the group has to be joined and the topics' metadata fetched.
     let outlet = Outlet::open(kafka)?;
     publish(&outlet, &kafka.topics.requests, 0).await?;
     wait_for(&follower, 0).await?;
 
     let mut sent_at = HashMap::new();
     let mut laps = Laps::default();
-    let mut heard = 0;
+    let mut received = 0;
     let mut sending: JoinSet<Result<(), BenchError>> = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / spec.rate.max(1));
-    while heard < spec.requests {
+    while received < spec.requests {
         tokio::select! {
             _ = tick.tick(), if sent_at.len() < spec.requests => {
                 let index = sent_at.len() + 1;
@@ -64,7 +62,7 @@ pub async fn latency(
             admitted = next_admitted(&follower) => {
                 let since: Option<&Stopwatch> = sent_at.get(&admitted?);
                 laps.push(since.ok_or_else(|| BenchError::Wrong("an event of nobody's request".to_owned()))?.elapsed());
-                heard += 1;
+                received += 1;
             }
         }
     }
@@ -83,7 +81,7 @@ fn request_id(index: usize) -> String {
 }
 
 async fn publish(outlet: &Outlet, topic: &str, index: usize) -> Result<(), BenchError> {
-    // Meanings apart from those of other measurements.
+    // Meanings that no other measurement uses.
     let value = request(&request_id(index), usize::MAX - index, 10);
     outlet.send(Record { topic, key: None, value: &value, headers: &[] }).await?;
     Ok(())

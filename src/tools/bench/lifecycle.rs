@@ -1,4 +1,4 @@
-//! How fast runs are claimed from a long queue, and how fast they live when nobody trains.
+//! How fast runs are claimed from a long queue, and how fast they go through their states without training.
 
 use super::database::{ALL_ROWS, BenchDatabase, BenchError};
 use super::load::{admit_all, request};
@@ -10,24 +10,20 @@ use crate::domain::run::Transition;
 use futures::future::try_join_all;
 use std::time::Duration;
 
-/// What to measure.
 #[derive(Debug, Clone)]
 pub struct LifecycleSpec {
-    /// Runs in the queue.
     pub queued: usize,
-    /// Tenants that they belong to.
     pub tenants: usize,
-    /// Runs that are claimed one after the other.
+    /// Runs that are claimed, one after the other.
     pub claims: usize,
-    /// Runs that live through all states.
+    /// Runs that go through all states.
     pub lives: usize,
-    /// Workers at once.
     pub workers: usize,
 }
 
 const BATCH: usize = 1_000;
 
-/// Claims, then whole lives: claimed, evaluated, passed.
+/// Measures claims, then whole lives: claimed, evaluated, passed.
 pub async fn lifecycle(
     database: &BenchDatabase,
     spec: &LifecycleSpec,
@@ -44,7 +40,7 @@ pub async fn lifecycle(
     measured.push(database.costing(|ledger| lives(ledger, spec)).await?);
     doing("inserting the same rows by plain SQL");
     measured.push(database.ceiling(&["transitions"], "transition", BATCH, ALL_ROWS).await?);
-    // What a single commit takes on this disk; a claim and a step are one each.
+    // The time of a single commit on this disk: a claim or a step takes one each.
     measured.push(database.ceiling(&["transitions"], "transition", 1, spec.claims).await?);
     Ok(measured)
 }

@@ -1,11 +1,11 @@
-//! Requests to measure with.
+//! Requests for the measurements.
 
 use super::database::BenchError;
 use crate::adapters::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
 use crate::domain::contract::AllowList;
 use serde_json::json;
 
-/// The value of a request. Requests with the same `meaning` are one run.
+/// The record's value. Requests with the same `meaning` are one run.
 pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u8> {
     json!({
         "schema_version": "learning.mf_train_build_request.v0",
@@ -29,14 +29,14 @@ pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u
     .into_bytes()
 }
 
-/// Parses a record as intake does.
+/// Parses a record as the intake does.
 pub(super) fn arrival(offset: usize, value: Vec<u8>) -> Arrival {
     let coordinates = Coordinates { topic: "bench".to_owned(), partition: 0, offset: offset as i64 };
     let record = SourceRecord { coordinates, key: None, value, traceparent: None, tracestate: None };
     Arrival::read(record, &AllowList::new([], true))
 }
 
-/// Admits runs without measuring: what a later measurement starts from.
+/// Admits runs without measuring, as the start of a later measurement.
 pub(super) async fn admit_all(
     ledger: &Ledger,
     values: impl Iterator<Item = Vec<u8>>,
@@ -51,7 +51,7 @@ pub(super) async fn admit_all(
     Ok(())
 }
 
-/// Fails where a record had another outcome than the one that is measured.
+/// An error where a record had another outcome than the measured one.
 pub(super) fn expect(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> Result<(), BenchError> {
     match outcomes.iter().find(|outcome| !wanted(outcome)) {
         Some(other) => Err(BenchError::Wrong(format!("a record became {other:?}"))),

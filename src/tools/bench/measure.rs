@@ -1,25 +1,22 @@
-//! Durations become figures.
+//! Figures computed from measured durations.
 
 use crate::clock::Stopwatch;
 use serde::Serialize;
 use std::time::Duration;
 
-/// What one part of a benchmark showed.
+/// The result of one part of a benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
-    /// What was done.
     pub name: String,
-    /// What is counted.
+    /// What `count` counts.
     pub unit: &'static str,
-    /// How many.
     pub count: u64,
-    /// How many a second, over the time that the work itself took.
+    /// Over the time of the work itself.
     pub per_second: f64,
-    /// What one latency is of.
+    /// What one latency spans.
     pub latency_of: String,
-    /// Latencies in milliseconds.
     pub latency_ms: LatencyMs,
-    /// What it cost the database, where it was asked.
+    /// Cost to the database, where it was measured.
     pub cost: Option<Cost>,
     /// Resident memory of this process at the end, in MiB.
     pub resident_mib: u64,
@@ -28,29 +25,25 @@ pub struct Figures {
 /// Latencies by nearest rank, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LatencyMs {
-    /// Half are at most this.
     pub p50: f64,
-    /// Of a hundred, 99 are at most this.
     pub p99: f64,
-    /// The longest.
     pub max: f64,
 }
 
-/// What it cost the database, for one unit.
+/// Cost to the database, per unit.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Cost {
-    /// Transactions.
     pub commits: f64,
     /// Bytes of write-ahead log.
     pub wal_bytes: f64,
 }
 
-/// Durations of the same thing, done often.
+/// Durations of repetitions of the same work.
 #[derive(Debug, Default)]
 pub(super) struct Laps(Vec<Duration>);
 
 impl Laps {
-    /// Times one.
+    /// Times one repetition.
     pub(super) async fn lap<T>(&mut self, work: impl Future<Output = T>) -> T {
         let since = Stopwatch::start();
         let done = work.await;
@@ -66,13 +59,13 @@ impl Laps {
         self.0.extend(others.0);
     }
 
-    /// The figures of laps that came one after the other.
+    /// The figures of laps that ran one after the other.
     pub(super) fn figures(self, name: &str, unit: &'static str, count: u64, latency_of: &str) -> Figures {
         let total = self.0.iter().sum();
         self.figures_within(total, name, unit, count, latency_of)
     }
 
-    /// The figures of laps that went side by side, all within `total`.
+    /// The figures of laps that ran side by side, all within `total`.
     pub(super) fn figures_within(
         mut self,
         total: Duration,

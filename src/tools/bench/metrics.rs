@@ -1,4 +1,4 @@
-//! How long it takes to measure a window of scores.
+//! The time to compute the metrics of a window of scores.
 
 use super::measure::{Figures, Laps};
 use crate::clock::Stopwatch;
@@ -8,29 +8,27 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::hint::black_box;
 
-/// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct MetricsSpec {
-    /// Rows of the window.
     pub rows: usize,
     /// How often each part is timed.
     pub laps: usize,
     /// Replicates of the bootstrap; 0 leaves it out.
     pub replicates: u32,
-    /// Threads of the bootstrap.
+    /// Of the bootstrap.
     pub threads: u32,
 }
 
-struct Window {
+struct RandomWindow {
     scores: Vec<f64>,
     labels: Vec<bool>,
     days: Vec<i64>,
     cards: Vec<u32>,
 }
 
-impl Window {
-    /// Scores of 32-bit precision, as a model gives them; one payment in a hundred is a fraud; a week of
-    /// days; ten payments a card.
+impl RandomWindow {
+    /// Scores have 32-bit precision, as a model's. One payment in a hundred is a fraud; there are seven days and ten
+    /// payments a card.
     fn random(rows: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(7);
         let mut window = Self { scores: Vec::new(), labels: Vec::new(), days: Vec::new(), cards: Vec::new() };
@@ -51,10 +49,10 @@ impl Window {
     }
 }
 
-/// Times every part over the same window; the first figure is the ceiling: sorting the scores alone.
+/// Times every part over the same window. The first figure is the ceiling: sorting the scores alone.
 pub fn metrics(spec: &MetricsSpec, doing: impl Fn(&str)) -> Vec<Figures> {
     doing("drawing scores");
-    let window = Window::random(spec.rows.max(1));
+    let window = RandomWindow::random(spec.rows.max(1));
     let evaluation = EvaluationSpec { k: vec![100, 1_000], thresholds: vec![0.1, 0.5], ..EvaluationSpec::default() };
     let slicing = Slicing {
         column: "card".to_owned(),

@@ -1,4 +1,4 @@
-//! How fast the outbox empties.
+//! How fast the relay empties the outbox.
 
 use super::database::{BenchDatabase, BenchError};
 use super::load::{admit_all, request};
@@ -9,16 +9,14 @@ use crate::domain::contract::OwnershipBoundaries;
 use crate::worker::relay::{Relay, RelayOutcome};
 use futures::future::try_join_all;
 
-/// What to measure.
 #[derive(Debug, Clone)]
 pub struct RelaySpec {
-    /// Runs.
     pub runs: usize,
-    /// Events of each, to be sent one after the other.
+    /// Of each run; the relay sends them one after the other.
     pub events: usize,
 }
 
-/// Drains an outbox of admissions and duplicates, then sends as many records by the producer alone.
+/// Relays an outbox of admissions and duplicates, then sends as many records with the producer alone.
 pub async fn relay(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -28,7 +26,7 @@ pub async fn relay(
     let total = spec.runs * spec.events;
     doing(&format!("filling the outbox with {total} events"));
     let ledger = database.ledger().await?;
-    // One record admits the run; each later one is another request for it, which is an event as well.
+    // The first record admits the run; each later one joins it, which is an event as well.
     let values = (0..total).map(|index| request(&format!("bench-{index:012}"), index % spec.runs, 1));
     admit_all(&ledger, values, spec.runs).await?;
     ledger.close().await;
@@ -52,7 +50,7 @@ async fn drain(ledger: Ledger, kafka: &KafkaSettings, total: usize, runs: usize)
     Ok(laps.figures(&format!("events of {runs} runs relayed"), "event", total as u64, "turn of the relay"))
 }
 
-/// The producer alone, with as many records in flight as there are runs.
+/// Sends with the producer alone, with as many records in flight as there are runs.
 async fn produce(kafka: &KafkaSettings, total: usize, runs: usize) -> Result<Figures, BenchError> {
     let outlet = Outlet::open(kafka)?;
     let value = request("bench-000000000000", 0, 1);

@@ -1,6 +1,5 @@
-//! How much the whole job costs beside the fit in it: runs of the real child against the same fit of the
-//! same rows in this process, which is the ceiling. Times are medians: one lap says little on a machine
-//! that others use too.
+//! The cost of a whole training job beside its ceiling: the real child against the same fit of the same rows in this
+//! process. Times are medians: one lap says little on a machine that others use too.
 
 use super::database::BenchError;
 use crate::adapters::dataset::{InputSettings, Inputs, read_table};
@@ -19,31 +18,26 @@ use std::path::{Path, PathBuf};
 /// The data file in a job's folder.
 const DATA: &str = "0.parquet";
 
-/// What to measure.
 #[derive(Debug, Clone)]
 pub struct TrainingSpec {
-    /// The rows.
     pub wide: WideSpec,
-    /// Threads of the fit.
+    /// Of the fit.
     pub threads: u32,
     /// How often each part is timed, at least once.
     pub laps: usize,
 }
 
-/// What it took.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrainingFigures {
-    /// Rows in the file.
     pub rows: usize,
-    /// Features.
     pub features: usize,
-    /// Trees of the model.
+    /// Of the model.
     pub trees: u32,
-    /// Threads of the fit.
+    /// Of the fit.
     pub threads: u32,
     /// How often each part was timed; times are medians.
     pub laps: usize,
-    /// The file copied and checked against its digest, in seconds.
+    /// Copying the file and checking its digest.
     pub fetch_seconds: f64,
     /// The child from start to end: read, split, check, fit, score, evaluate, write.
     pub child_seconds: f64,
@@ -61,8 +55,8 @@ fn broken(error: impl std::fmt::Display) -> BenchError {
     BenchError::Training(error.to_string())
 }
 
-/// Writes the rows into `folder` and measures. The child goes first: this process is still small then, and
-/// the kernel counts the size of the one that starts a child as the child's.
+/// Writes the rows into `folder` and measures. The child runs first, while this process is small: the kernel counts the
+/// memory of the process that forks as the child's peak.
 pub async fn training(
     spec: &TrainingSpec,
     folder: &Path,
@@ -117,7 +111,7 @@ pub async fn training(
     })
 }
 
-/// Seconds of the child from start to end.
+/// Runs the child; returns its seconds from start to end.
 async fn child(plan: &TrainPlan, data: PathBuf, job_dir: &Path, threads: u32) -> Result<f64, BenchError> {
     let job = ChildJob { plan: plan.clone(), files: vec![data], limits: plan.limits.clone(), threads };
     std::fs::write(job_dir.join(ChildJob::FILE), document_bytes(&job))?;
@@ -136,7 +130,7 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// As the worker does it: copied while it is hashed.
+/// Copies the file while it is hashed, as the worker does.
 async fn fetch(plan: &TrainPlan, folder: &Path, job_dir: &Path) -> Result<PathBuf, BenchError> {
     let settings = InputSettings { root: Some(folder.to_owned()), ..InputSettings::default() };
     let inputs = Inputs::open(&settings).map_err(broken)?;

@@ -1,4 +1,4 @@
-//! Everything around a worker in one process: broker, database, store, data.
+//! The surroundings of a worker in one process: broker, database, store, data.
 
 use super::postgres::PrivatePostgres;
 use super::transactions::{DemoInputs, TransactionSpec, write};
@@ -12,13 +12,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// A private world; ends when dropped. Evidence and inputs stay in its folder.
+/// Broker and database end when this is dropped. Evidence and inputs stay in the folder.
 pub struct Environment {
-    /// A worker's configuration in this world.
+    /// The configuration of a worker in this environment.
     pub config: Config,
-    /// The generated data.
     pub inputs: DemoInputs,
-    /// Folder of inputs and evidence.
     pub folder: PathBuf,
     _broker: MockBroker,
     _postgres: PrivatePostgres,
@@ -26,13 +24,13 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Starts everything over `folder`; `progress` is told what is being done.
+    /// Starts everything in `folder`, and reports each step to `progress`.
     pub async fn start(folder: &Path, mut progress: impl FnMut(&str)) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         progress("starting Postgres");
-        let (place, database) = database_folder(&folder)?;
-        let postgres = PrivatePostgres::start(&place)?;
+        let (data, temporary) = database_folder(&folder)?;
+        let postgres = PrivatePostgres::start(&data)?;
         progress("starting the in-process broker");
         let mut config = Config::default();
         let broker = MockBroker::start(&config.kafka.topics, 1)?;
@@ -50,22 +48,22 @@ impl Environment {
         let ledger = Ledger::connect(&config.ledger).await?;
         ledger.migrate().await?;
         ledger.close().await;
-        Ok(Self { config, inputs, folder, _broker: broker, _postgres: postgres, _database: database })
+        Ok(Self { config, inputs, folder, _broker: broker, _postgres: postgres, _database: temporary })
     }
 }
 
-/// File of the public key that bundles of a private world are signed with.
+/// Name of the file with the public key of the environment's bundles.
 pub const PUBLIC_KEY_FILE: &str = "signing.pub";
 
-/// A new key for this world; its public half is left in the folder.
+/// Generates a key, and writes its public half into the folder.
 fn signing_key(folder: &Path) -> anyhow::Result<PrivateKey> {
     let key = PrivateKey::generate();
     fs::write(folder.join(PUBLIC_KEY_FILE), key.public().to_pem())?;
     Ok(key)
 }
 
-/// The database's folder. Run as root, the server runs as another user, who must be able to get there;
-/// where a folder above is closed to others, the database goes to the temporary folder instead.
+/// The database's folder. Started by root, the server runs as another user, who must be able to enter it:
+/// where a folder above is closed to others, the database goes to a temporary folder instead.
 fn database_folder(folder: &Path) -> anyhow::Result<(PathBuf, Option<tempfile::TempDir>)> {
     let root = nix::unistd::Uid::effective().is_root();
     let open = folder.ancestors().all(|above| fs::metadata(above).is_ok_and(|found| found.mode() & 0o001 != 0));

@@ -1,6 +1,6 @@
 //! A private Postgres from the installed binaries, on loopback, for as long as this process lives.
 //!
-//! The server refuses to run as root; then it is started as user `postgres` or, failing that, `nobody`.
+//! The server refuses to run as root: root starts it as user `postgres` or, where there is none, as `nobody`.
 
 use crate::clock::Stopwatch;
 use nix::unistd::{Uid, User, chown};
@@ -18,10 +18,9 @@ use std::time::Duration;
 pub struct PrivatePostgres {
     port: u16,
     stop: mpsc::Sender<()>,
-    keeper: Option<thread::JoinHandle<()>>,
+    parent: Option<thread::JoinHandle<()>>,
 }
 
-/// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PostgresError(String);
@@ -30,19 +29,19 @@ fn failed(what: impl std::fmt::Display) -> PostgresError {
     PostgresError(what.to_string())
 }
 
-/// Who the server runs as, and where its binaries are.
 struct Host {
     binaries: PathBuf,
+    /// The user that the server runs as; none for the user of this process.
     user: Option<User>,
 }
 
 impl PrivatePostgres {
-    /// Starts a server over `folder`; data that is there already is used again.
+    /// Starts a server on a free port. An existing database in `folder` is used again.
     pub fn start(folder: &Path) -> Result<Self, PostgresError> {
         Self::start_at(folder, free_port()?)
     }
 
-    /// The same on a port that clients know already: a restart.
+    /// Starts a server on a given port, as after a restart.
     pub fn start_at(folder: &Path, port: u16) -> Result<Self, PostgresError> {
         let host = Host { binaries: binaries()?, user: server_user()? };
         fs::create_dir_all(folder).map_err(|error| failed(format!("cannot make {}: {error}", folder.display())))?;
@@ -51,13 +50,14 @@ impl PrivatePostgres {
         if !data.join("PG_VERSION").exists() {
             host.init(&folder, &data)?;
         }
-        // Left behind where the last server was killed; its process is gone with the one that started it.
+        // A killed server leaves this file behind, and the next one refuses to start. The killed one is gone: it cannot
+        // outlive the process that started it.
         let _ = fs::remove_file(data.join("postmaster.pid"));
         let log = folder.join("postgres.log");
         let (stop, stopped) = mpsc::channel();
         let (started, result) = mpsc::channel();
-        // The kernel ends the server when the thread that started it ends; so one thread does nothing else.
-        let keeper = thread::spawn(move || {
+        // The kernel ends the server when the thread that started it ends, so a thread of its own starts it.
+        let parent = thread::spawn(move || {
             let server = host.spawn(&data, port, &log);
             let ready = server.and_then(|mut server| wait_ready(&mut server, port, &log).map(|()| server));
             match ready {
@@ -72,15 +72,13 @@ impl PrivatePostgres {
             }
         });
         result.recv().map_err(failed)??;
-        Ok(Self { port, stop, keeper: Some(keeper) })
+        Ok(Self { port, stop, parent: Some(parent) })
     }
 
-    /// Where it listens on loopback.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Connection URL of a database on this server.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
@@ -89,8 +87,8 @@ impl PrivatePostgres {
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         let _ = self.stop.send(());
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+        if let Some(parent) = self.parent.take() {
+            let _ = parent.join();
         }
     }
 }
@@ -112,8 +110,8 @@ impl Host {
         let _ = fs::remove_dir_all(data);
         fs::create_dir(data).map_err(failed)?;
         if let Some(user) = &self.user {
-            for place in [folder, data] {
-                chown(place, Some(user.uid), Some(user.gid)).map_err(failed)?;
+            for path in [folder, data] {
+                chown(path, Some(user.uid), Some(user.gid)).map_err(failed)?;
             }
         }
         let output = self
@@ -126,9 +124,9 @@ impl Host {
         if output.status.success() {
             return Ok(());
         }
-        let place = folder.display();
+        let folder = folder.display();
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(failed(format!("initdb failed in {place} (every folder above must be open to the server's user): {said}")))
+        Err(failed(format!("initdb failed in {folder} (every folder above must be open to the server's user): {said}")))
     }
 
     fn spawn(&self, data: &Path, port: u16, log: &Path) -> Result<Child, PostgresError> {
@@ -199,8 +197,8 @@ fn wait_ready(server: &mut Child, port: u16, log: &Path) -> Result<(), PostgresE
     Err(failed(format!("postgres did not come up within a minute:\n{}", tail(log))))
 }
 
-/// Whether the server talks: an SSL request gets one byte once it accepts connections; while it is
-/// starting up, the log says so.
+/// Whether the server accepts sessions: it replies to a start-up message with an authentication message, `R`. While it
+/// is starting up it replies with an error.
 fn answers(port: u16) -> bool {
     use std::io::Write as _;
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
@@ -216,7 +214,8 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-/// A fast shutdown: SIGINT to the process that this thread started, then patience, then SIGKILL.
+/// A fast shutdown: SIGINT, at most ten seconds of waiting, then SIGKILL.
+#[expect(clippy::disallowed_methods, reason = "a shutdown is bounded in time")]
 fn end(mut server: Child) {
     if let Ok(pid) = i32::try_from(server.id()) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT);

@@ -1,23 +1,19 @@
-//! The demo's messages, byte for byte, and what has to become of each.
+//! The demo's messages, byte for byte, and the expected outcome of each.
 
 use super::transactions::DemoInputs;
 use crate::domain::run::FailureCode;
 use serde_json::{Value, json};
 
-/// A message with its expected fate.
 #[derive(Debug, Clone)]
 pub struct DemoRequest {
-    /// What it shows.
     pub name: &'static str,
-    /// Its request id, where it has one that can be read.
+    /// None where the bytes are no request.
     pub request_id: Option<&'static str>,
-    /// The record's value.
     pub bytes: Vec<u8>,
-    /// What has to become of it.
     pub fate: Fate,
 }
 
-/// What has to become of a message.
+/// The expected outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// Its run is published.

@@ -1,5 +1,5 @@
-//! Wide synthetic rows for measuring: as many rows and features as asked for, written a batch at a time,
-//! so that who writes them stays small.
+//! Wide synthetic rows for benchmarks, of any number of rows and features. They are written in batches, so that memory
+//! does not grow with them.
 
 use crate::domain::contract::{
     ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
@@ -19,29 +19,23 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is written.
 #[derive(Debug, Clone)]
 pub struct WideSpec {
-    /// Rows.
     pub rows: usize,
-    /// Features; the first eight say something about the label.
+    /// The label depends on the first eight.
     pub features: usize,
-    /// Trees of the profile.
+    /// Of the training profile.
     pub trees: u32,
-    /// Their depth.
+    /// Of each tree.
     pub depth: u32,
 }
 
-/// The platform run of the manifest.
 pub const PLATFORM_RUN: &str = "platform_wide";
-/// The manifest, relative to the folder.
 pub const MANIFEST: &str = "manifest.json";
-/// The training profile.
 pub const TRAINING_PROFILE: &str = "training.yaml";
-/// The governance profile.
 pub const GOVERNANCE_PROFILE: &str = "governance.yaml";
 const DATA: &str = "wide.parquet";
-/// 2026-01-05, and one payment a second from there.
+/// 2026-01-05 in seconds; one payment a second from there.
 const START: i64 = 1_767_571_200;
 
 /// Writes data, manifest and profiles into `folder`. The same specification gives the same bytes.

@@ -1,13 +1,13 @@
-//! Postgres: does it answer, does it hold this release's ledger, may the role work on it, does a commit last.
+//! Postgres: version, durability of a commit, schema, the role's rights, clock.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::adapters::ledger::{Error, Ledger, LedgerSettings, SchemaState, ServerState};
 use crate::config::Config;
 use chrono::{DateTime, TimeDelta, Utc};
 
 const OLDEST_VERSION: i32 = 140_000;
 
-/// All of it, over one connection.
+/// Every check of the database, over one connection.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let settings = LedgerSettings { max_connections: 1, ..config.ledger.clone() };
     let ledger = match Ledger::connect(&settings).await {
@@ -90,8 +90,8 @@ fn rights(missing: Result<(String, Vec<String>), Error>) -> Finding {
     }
 }
 
-/// Leases are the database's time and a worker's own counting; times in evidence are the database's. A skew
-/// confuses people who read logs beside the ledger, and signed URLs and certificates.
+/// No lease depends on the two clocks agreeing. A skew confuses people who read logs beside the ledger, and breaks
+/// signed URLs and certificates.
 fn clock(before: DateTime<Utc>, answered: Result<DateTime<Utc>, Error>, after: DateTime<Utc>) -> Finding {
     const NOTABLE: TimeDelta = TimeDelta::seconds(2);
     const BROKEN: TimeDelta = TimeDelta::seconds(60);
@@ -100,7 +100,7 @@ fn clock(before: DateTime<Utc>, answered: Result<DateTime<Utc>, Error>, after: D
         Ok(theirs) => theirs,
         Err(error) => return unanswered(check, &error),
     };
-    // Whatever the answer took is no skew.
+    // A difference that the query's duration explains is no skew.
     let skew = (theirs - after).max(before - theirs).max(TimeDelta::zero());
     let found = format!("{:.1} seconds between the database and this machine", skew.as_seconds_f64());
     let advice = "let NTP set both clocks";
@@ -115,7 +115,7 @@ fn clock(before: DateTime<Utc>, answered: Result<DateTime<Utc>, Error>, after: D
 
 #[cfg(test)]
 mod tests {
-    use super::super::Light;
+    use super::super::finding::Light;
     use super::*;
 
     #[test]

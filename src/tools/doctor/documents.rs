@@ -1,9 +1,8 @@
-//! The key that bundles are signed with, who owns what, and who may ask for what.
+//! The signing key, the ownership boundaries, the requesters' policy.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::config::Config;
 
-/// All three.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     vec![signing(config), ownership(config), policy(config)]
 }

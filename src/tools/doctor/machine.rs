@@ -1,13 +1,12 @@
-//! What a trainer needs of this machine: room for its files, memory, confinement, its commands.
+//! What a trainer needs of this machine: disk, memory, confinement, its commands.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::config::{Config, TrainerSettings};
 use crate::training::{self, Enforcement};
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1024 * 1024;
 
-/// All of it.
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let trainer = &config.trainer;
     let mut findings =
@@ -22,8 +21,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// The nearest folder that is there already: a worker makes the others.
-fn standing(path: &Path) -> std::io::Result<PathBuf> {
+/// The nearest folder that exists: a worker makes those below it.
+fn existing(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     Ok(path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/")).to_owned())
 }
@@ -31,24 +30,24 @@ fn standing(path: &Path) -> std::io::Result<PathBuf> {
 fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
     let check = "scratch disk";
     let advice = "mend [trainer] scratch, or let this user write there";
-    let standing = match standing(&settings.scratch) {
-        Ok(standing) => standing,
+    let folder = match existing(&settings.scratch) {
+        Ok(folder) => folder,
         Err(error) => return Finding::red(check, error.to_string(), advice),
     };
-    if let Err(error) = tempfile::tempfile_in(&standing) {
-        return Finding::red(check, format!("{} cannot be written: {error}", standing.display()), advice);
+    if let Err(error) = tempfile::tempfile_in(&folder) {
+        return Finding::red(check, format!("{} cannot be written: {error}", folder.display()), advice);
     }
-    match nix::sys::statvfs::statvfs(&standing) {
+    match nix::sys::statvfs::statvfs(&folder) {
         Ok(disk) => {
             #[allow(clippy::useless_conversion, reason = "the width of these differs between machines")]
             let free_mib = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size()) / MIB;
             room(check, free_mib, u64::from(settings.max_file_mib) * u64::from(slots.max(1)))
         }
-        Err(error) => Finding::red(check, format!("{}: {error}", standing.display()), advice),
+        Err(error) => Finding::red(check, format!("{}: {error}", folder.display()), advice),
     }
 }
 
-/// A trainer may fill its limit in each slot.
+/// Judges the free disk: every slot's trainer may fill its limit.
 fn room(check: &str, free_mib: u64, needed_mib: u64) -> Finding {
     const LEAST_MIB: u64 = 256;
     if free_mib < LEAST_MIB.min(needed_mib) {
@@ -102,7 +101,7 @@ fn confinement(settings: &TrainerSettings) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Light;
+    use super::super::finding::Light;
     use super::*;
 
     #[test]

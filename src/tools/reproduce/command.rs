@@ -1,12 +1,12 @@
-//! The registered command that trained a bundle's model: whether the one that is registered here is the same.
+//! The registered command that trained a bundle's model, compared with the one that is registered here.
 
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{PinnedCommand, ResolvedAlgorithm, TrainPlan};
 use crate::training::{self, TrainerRegistrations};
 use std::collections::BTreeMap;
 
-/// The command that the plan names, by its name and as it is here; nothing for the built-in booster. Refused where
-/// it is not registered, is not what the plan pins, or cannot be confined.
+/// The plan's command by its name, pinned as it is here; empty for the built-in booster. An error where it is not
+/// registered, is not the one that the plan pins, or cannot be confined.
 pub(super) fn of_plan(
     plan: &TrainPlan,
     commands: &TrainerRegistrations,

@@ -1,6 +1,6 @@
-//! What a bundle was built from, by its pinned references.
+//! The manifests, profiles and champion that a bundle was built from, by their pinned references.
 
-use super::unresolved;
+use super::rebuilder::unresolved;
 use crate::adapters::dataset::Inputs;
 use crate::domain::contract::{Reference, TrainBuildRequest};
 use crate::domain::identity::Digest;
@@ -8,16 +8,16 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, PinnedCommand, PlannedChampion, Sources, TrainPlan};
 use std::collections::BTreeMap;
 
-/// Manifests and profiles as they are now, each with the digest that the plan pins.
-pub(super) struct Documents {
+/// The documents as they are now; each has the digest that the plan pins.
+pub(super) struct FetchedDocuments {
     manifests: Vec<Fetched>,
     training_profile: Fetched,
     pub(super) governance_profile: Fetched,
     champion: Option<FetchedBundle>,
 }
 
-impl Documents {
-    /// Each under the name that a worker keeps its copy by, in the run's `inputs/`.
+impl FetchedDocuments {
+    /// Names and digests of the worker's copies in the run's `inputs/`.
     pub(super) fn kept(&self) -> impl Iterator<Item = (String, Digest)> {
         let manifests = self.manifests.iter().enumerate().map(|(i, manifest)| (format!("manifest_{i}.json"), manifest));
         let profiles = [
@@ -34,7 +34,7 @@ impl Documents {
     }
 }
 
-pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documents, Failure> {
+pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<FetchedDocuments, Failure> {
     let mut manifests = Vec::with_capacity(plan.manifests.len());
     for manifest in &plan.manifests {
         manifests.push(document(inputs, &manifest.reference, manifest.sha256).await?);
@@ -49,7 +49,7 @@ pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<Documen
         }
         None => None,
     };
-    Ok(Documents {
+    Ok(FetchedDocuments {
         manifests,
         training_profile: document(inputs, &training.reference, training.sha256).await?,
         governance_profile: document(inputs, &governance.reference, governance.sha256).await?,
@@ -71,10 +71,10 @@ pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {
     Reference::parse(reference).map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))
 }
 
-/// The plan, made anew from these documents, from what was asked for, and with the registered commands that it names.
+/// Resolves the plan anew, from these documents, the original request's meaning and the registered commands.
 pub(super) fn plan(
     plan: &TrainPlan,
-    documents: &Documents,
+    documents: &FetchedDocuments,
     commands: &BTreeMap<String, PinnedCommand>,
 ) -> Result<TrainPlan, Failure> {
     let references = plan.manifests.iter().map(|manifest| parse(&manifest.reference));
@@ -103,7 +103,7 @@ pub(super) fn plan(
         // A bundle was trained: there is no baseline.
         baseline: None,
         champion: documents.champion.as_ref(),
-        // Labels as of a later instant than the attempt's start were refused when it was made.
+        // The attempt's start is not known. It was not before this instant, or the labels would have been refused.
         started_at: plan.label_basis.label_asof_utc,
     })
 }

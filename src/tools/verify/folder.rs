@@ -1,6 +1,6 @@
 //! A bundle's files as they lie in a folder.
 
-use super::links::{BrokenLink, Link};
+use super::link::{BrokenLink, Link};
 use crate::domain::contract::{BundleArtifact, SchemaName, read_json};
 use crate::domain::identity::Digest;
 use crate::modelling::{BundleManifest, SIGNATURE_FILE};
@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Every file by its name.
+/// Every file's bytes by its name.
 pub(super) struct Folder(BTreeMap<String, Vec<u8>>);
 
-/// Largest file, and most files, that are read.
+/// Bounds on what is read into memory.
 const MAX_BYTES: u64 = 1 << 30;
 const MAX_FILES: usize = 1_000;
 
 impl Folder {
-    /// Reads regular files; whatever else lies there does not belong to a bundle.
+    /// Reads the folder; anything but a regular file in it breaks the bundle.
     pub(super) fn read(folder: &Path) -> Result<Self, BrokenLink> {
         let unreadable =
             |what: &Path, error: std::io::Error| Link::Files.broken(format!("{}: {error}", what.display()));
@@ -39,7 +39,7 @@ impl Folder {
         self.0.get(name).map(Vec::as_slice)
     }
 
-    /// The bytes of a file that is there, without a copy.
+    /// Moves a file's bytes out; empty where there is no such file.
     pub(super) fn take(&mut self, name: &str) -> Vec<u8> {
         self.0.remove(name).unwrap_or_default()
     }
@@ -63,7 +63,7 @@ impl Folder {
         signed.map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect()
     }
 
-    /// Holds the files against the list in `bundle.json`, and gives the list with `bundle.json` itself.
+    /// Compares the files with the list in `bundle.json`; returns the list with `bundle.json` itself added.
     pub(super) fn check(&self, listed: &[BundleArtifact]) -> Result<Vec<BundleArtifact>, BrokenLink> {
         let link = Link::Files;
         for (index, file) in listed.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! What the worker's own process takes of the machine, under the names that every Prometheus client gives it.
+//! CPU, memory and file descriptors of the worker's own process, under the names that Prometheus clients use.
 
 use crate::telemetry::metrics;
 use procfs::ProcResult;
 use procfs::process::Process;
 
-/// Sets the metrics of the process, where this system tells of it.
+/// Sets the metrics of the process, where the system has procfs.
 pub(super) fn measure() {
-    // Figures that are not there are missing on the page, and nothing else depends on them.
+    // Nothing depends on these metrics: where they cannot be read, they are missing on the page.
     let _ = read();
 }
 

@@ -31,6 +31,11 @@ impl Screening {
         Self { allow: inputs.allow_list(), links: inputs.links(), policy }
     }
 
+    /// The same, but a requester needs a rule of this policy.
+    pub fn with_policy(self, policy: Option<Policy>) -> Self {
+        Self { policy, ..self }
+    }
+
     /// What is known about links is forgotten with the batch, since they may change.
     pub fn of_batch(&self) -> BatchScreening<'_> {
         BatchScreening { screening: self, leads_out: HashMap::new() }

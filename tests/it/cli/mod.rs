@@ -3,3 +3,4 @@
 mod dead_letters;
 mod failure_codes;
 mod next_steps;
+mod readme;

@@ -9,7 +9,7 @@ use model_factory::domain::contract::Limits;
 use model_factory::domain::identity::{Digest, document_bytes};
 use model_factory::domain::run::FailureCode;
 use model_factory::modelling::{IdColumn, ParityOrigin, ParityVectors, TrainPlan};
-use model_factory::tools::score::{Refusal, ScoreOrder, Scorer};
+use model_factory::tools::score::{BundleScorer, Refusal, ScoreOrder};
 use model_factory::tools::verify::Expected;
 use model_factory::training::{self, ChildJob, ChildStep, Exit, MODEL_FILE, SCORES_FILE, ScoringJob, TrainerCommand};
 use parquet::arrow::ArrowWriter;
@@ -301,7 +301,7 @@ async fn a_stopped_command_leaves_nothing() {
         out: rows.scores(),
         replace: false,
     };
-    let ended = Scorer { trainer, limits: Limits::default() }.score(&order, std::future::ready(()), |_| {}).await;
+    let ended = BundleScorer { trainer, limits: Limits::default() }.score(&order, std::future::ready(()), |_| {}).await;
     assert!(matches!(ended, Err(Refusal::Stopped)), "{ended:?}");
     assert_eq!(rows.names(), ["rows.parquet"]);
 }

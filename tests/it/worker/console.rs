@@ -9,7 +9,7 @@ use model_factory::domain::identity::{Digest, RunId};
 use model_factory::domain::run::State;
 use model_factory::modelling::lineage::LineageSettings;
 use model_factory::worker::http::console::Console;
-use model_factory::worker::http::{AtHand, Figures, Health};
+use model_factory::worker::http::{Health, Readiness, Scrapers};
 use model_factory::worker::liveness::Watchdog;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -42,15 +42,15 @@ impl Site {
     async fn new() -> Self {
         let database = fresh_database().await;
         let ledger = ledger_on(&database, |_| {}).await;
-        Self::over(database, ledger, AtHand::default(), Watchdog::new(Duration::from_hours(1))).await
+        Self::over(database, ledger, Readiness::default(), Watchdog::new(Duration::from_hours(1))).await
     }
 
-    async fn over(database: String, ledger: Ledger, at_hand: AtHand, watchdog: Watchdog) -> Self {
+    async fn over(database: String, ledger: Ledger, readiness: Readiness, watchdog: Watchdog) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}", folder.path().display());
         let store = EvidenceStore::open(&EvidenceSettings { url, ..EvidenceSettings::default() }).unwrap();
         let (draining, drained) = watch::channel(false);
-        let health = Health { at_hand, watchdog, draining: drained, figures: Figures::default() };
+        let health = Health { readiness, watchdog, draining: drained, scrapers: Scrapers::default() };
         let console = Console::new(&ledger, Ok(store.clone()), health, "worker-1".to_owned()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -399,11 +399,11 @@ async fn workers_and_health_show_who_holds_what_and_what_is_wrong() {
     let database = fresh_database().await;
     let lineage = LineageSettings { enabled: true, ..LineageSettings::default() };
     let ledger = ledger_on(&database, |_| {}).await.telling(&lineage, 100_000);
-    let mut at_hand = AtHand::default();
-    at_hand.need("broker", || std::future::ready(Err("it is away".to_owned())));
+    let mut readiness = Readiness::default();
+    readiness.require("broker", || std::future::ready(Err("it is away".to_owned())));
     let watchdog = Watchdog::new(Duration::ZERO);
     let _stuck = watchdog.of("relay");
-    let site = Site::over(database, ledger, at_hand, watchdog).await;
+    let site = Site::over(database, ledger, readiness, watchdog).await;
     admit_one(&site.ledger, "held").await;
     admit_one(&site.ledger, "queued").await;
     let lease = site.ledger.claim("runner-7").await.unwrap().unwrap();
@@ -441,7 +441,7 @@ async fn without_postgres_there_is_a_page_that_says_so() {
     let database = postgres.url();
     let ledger = Ledger::connect(&LedgerSettings { url: database.clone(), ..LedgerSettings::default() }).await.unwrap();
     ledger.migrate().await.unwrap();
-    let site = Site::over(database, ledger, AtHand::default(), Watchdog::new(Duration::from_hours(1))).await;
+    let site = Site::over(database, ledger, Readiness::default(), Watchdog::new(Duration::from_hours(1))).await;
     assert!(site.page("/").await.contains("There are no runs yet."));
     postgres.go_away();
     for path in ["/", "/dead-letters", "/workers", "/runs/tr_00000000000000000000000000000000"] {

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400;
 const LABEL_DELAY: i64 = 7 * DAY;
 const WINDOWS: [i64; 3] = [1, 7, 30];
 
-/// Names of the features, in column order.
+/// In column order.
 pub const FEATURES: [&str; 15] = [
     "amount",
     "during_weekend",
@@ -28,11 +28,11 @@ pub const FEATURES: [&str; 15] = [
 ];
 
 /// One column per name in [`FEATURES`], one value per payment.
-pub type Features = Vec<Vec<f32>>;
+pub type FeatureColumns = Vec<Vec<f32>>;
 
-/// Computes all features in one pass per group and window. `first_weekday` is that of day 0, Monday 0.
-pub fn features(payments: &[Payment], first_weekday: i64) -> Features {
-    let mut columns: Features = vec![vec![0.0; payments.len()]; FEATURES.len()];
+/// All features, in one pass per group and window. `first_weekday` is the weekday of day 0; Monday is 0.
+pub fn features(payments: &[Payment], first_weekday: i64) -> FeatureColumns {
+    let mut columns: FeatureColumns = vec![vec![0.0; payments.len()]; FEATURES.len()];
     for (row, payment) in payments.iter().enumerate() {
         let weekday = (first_weekday + payment.at / DAY) % 7;
         columns[0][row] = payment.cents as f32 / 100.0;
@@ -82,15 +82,15 @@ fn groups(payments: &[Payment], key: fn(&Payment) -> u32) -> HashMap<u32, Vec<us
     groups
 }
 
-/// For each row of a group: number and sum over the group's payments in `[at - delay - length, at - delay)`.
-/// Both ends only move forward.
+/// Calls `each(row, number, sum)` for each row of a group, over the group's payments in
+/// `[at - delay - length, at - delay)`. Both ends only move forward.
 fn window(
     payments: &[Payment],
     rows: &[usize],
     length: i64,
     delay: i64,
     value: fn(&Payment) -> i64,
-    mut tell: impl FnMut(usize, usize, i64),
+    mut each: impl FnMut(usize, usize, i64),
 ) {
     let (mut first, mut end, mut sum) = (0, 0, 0);
     for &row in rows {
@@ -103,7 +103,7 @@ fn window(
             sum -= value(&payments[rows[first]]);
             first += 1;
         }
-        tell(row, end - first, sum);
+        each(row, end - first, sum);
     }
 }
 

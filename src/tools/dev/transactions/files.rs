@@ -1,4 +1,4 @@
-//! Writes the data as OFS would: Parquet, manifest, profiles.
+//! Writes the data as the platform's feature store would: Parquet, manifest, profiles.
 
 use super::TransactionSpec;
 use super::features::{FEATURES, features};
@@ -23,26 +23,25 @@ use std::sync::Arc;
 const PLATFORM_RUN: &str = "platform_20260316T000000Z";
 const LABEL_DELAY_DAYS: i64 = 7;
 
-/// Relative references to what was written.
+/// Relative references to the files.
 #[derive(Debug, Clone)]
 pub struct DemoInputs {
     /// The platform run of the manifests.
     pub platform_run_id: String,
-    /// A clean dataset.
+    /// Of the dataset without a leak.
     pub manifest: String,
-    /// The same with features of some rows computed after the payment.
+    /// Of the same dataset with features of some rows computed after the payment.
     pub leaky_manifest: String,
-    /// How to train.
     pub training_profile: String,
-    /// A gate that a good model passes.
+    /// With a gate that a good model passes.
     pub governance_profile: String,
-    /// A gate that no honest model passes.
+    /// With a gate that no honest model passes.
     pub strict_governance_profile: String,
-    /// Payments in the dataset.
+    /// Number of payments in the dataset.
     pub payments: usize,
 }
 
-/// Generates and writes everything below `folder`; `progress` is told what is being done.
+/// Generates the data, writes everything below `folder`, and reports each step to `progress`.
 pub fn write(spec: &TransactionSpec, folder: &Path, mut progress: impl FnMut(&str)) -> anyhow::Result<DemoInputs> {
     for part in ["ofs/data", "ofs/manifests", "profiles"] {
         fs::create_dir_all(folder.join(part))?;
@@ -92,7 +91,7 @@ fn parquet_bytes(
         let values = payments.iter().enumerate().map(|(row, p)| (start + p.at + offset(row, p)) * MICROS);
         Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(values).with_timezone("UTC"))
     };
-    // The leak: every hundredth row's features were computed an hour after the payment.
+    // The leak: the features of every hundredth row are computed an hour after the payment.
     let late = |row: usize, _: &Payment| if leak && row.is_multiple_of(100) { 3_600 } else { 0 };
     let mut fields: Vec<(&str, ArrayRef)> = vec![
         ("transaction_id", Arc::new(Int64Array::from_iter_values(0..payments.len() as i64))),
@@ -121,7 +120,7 @@ fn parquet_bytes(
     Ok(writer.into_inner()?)
 }
 
-/// What is sold at a terminal, unknown for some; it says nothing about fraud.
+/// None for some terminals; independent of fraud.
 fn merchant_category(terminal: u32) -> Option<&'static str> {
     const CATEGORIES: [&str; 9] =
         ["grocery", "fuel", "café", "travel", "electronics", "fashion", "pharmacy", "games", "jewellery"];

@@ -8,22 +8,18 @@ mod features;
 mod files;
 mod payments;
 
-pub use features::{FEATURES, Features, features};
+pub use features::{FEATURES, FeatureColumns, features};
 pub use files::{DemoInputs, write};
 pub use payments::{Payment, payments};
 
 use chrono::{DateTime, Utc};
 
-/// What is generated.
 #[derive(Debug, Clone)]
 pub struct TransactionSpec {
-    /// Seed of everything.
     pub seed: u64,
     /// Customers, each with one card.
     pub customers: u32,
-    /// Terminals.
     pub terminals: u32,
-    /// Days.
     pub days: u32,
     /// Midnight of the first day.
     pub start: DateTime<Utc>,

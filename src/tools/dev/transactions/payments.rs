@@ -1,4 +1,4 @@
-//! Who pays where, when and how much, and which payments are frauds.
+//! Payments of customers at terminals, some of them frauds.
 
 use super::TransactionSpec;
 use rand::{RngExt as _, SeedableRng as _};
@@ -8,24 +8,19 @@ use std::collections::BTreeSet;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// One payment. Times are whole seconds and amounts whole cents, so that the last bit of a float never
-/// decides anything.
+/// Times are whole seconds and amounts whole cents, so that no rounding of floats decides anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     /// Seconds since the start.
     pub at: i64,
-    /// The customer.
     pub customer: u32,
-    /// The terminal.
     pub terminal: u32,
-    /// Amount in cents.
     pub cents: i64,
     /// 0 is good; 1 a large amount, 2 a compromised terminal, 3 a compromised card.
     pub scenario: u8,
 }
 
 impl Payment {
-    /// Whether it is a fraud.
     pub fn is_fraud(&self) -> bool {
         self.scenario > 0
     }
@@ -65,12 +60,12 @@ pub fn payments(spec: &TransactionSpec) -> Vec<Payment> {
 
 fn population(spec: &TransactionSpec, rng: &mut ChaCha8Rng) -> Vec<Customer> {
     const SIDE: f64 = 100.0;
-    let place = |rng: &mut ChaCha8Rng| (rng.random::<f64>() * SIDE, rng.random::<f64>() * SIDE);
-    let terminals: Vec<(f64, f64)> = (0..spec.terminals).map(|_| place(rng)).collect();
+    let point = |rng: &mut ChaCha8Rng| (rng.random::<f64>() * SIDE, rng.random::<f64>() * SIDE);
+    let terminals: Vec<(f64, f64)> = (0..spec.terminals).map(|_| point(rng)).collect();
     let within = spec.radius * spec.radius;
     (0..spec.customers)
         .map(|_| {
-            let (x, y) = place(rng);
+            let (x, y) = point(rng);
             let near = |at: &(f64, f64)| (at.0 - x) * (at.0 - x) + (at.1 - y) * (at.1 - y) < within;
             Customer {
                 mean_cents: 500.0 + rng.random::<f64>() * 9_500.0,
@@ -84,12 +79,12 @@ fn population(spec: &TransactionSpec, rng: &mut ChaCha8Rng) -> Vec<Customer> {
 fn payments_of_day(habits: &Customer, rng: &mut ChaCha8Rng) -> u32 {
     match Poisson::new(habits.payments_per_day) {
         Ok(count) => count.sample(rng) as u32,
-        // A rate of exactly zero is no distribution; such a customer stays at home.
+        // A rate of exactly zero is no Poisson distribution: this customer pays nothing.
         Err(_) => 0,
     }
 }
 
-/// Around noon; what falls out of the day is drawn again.
+/// Normal around noon; a draw outside of the day is repeated.
 fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     let noon: Normal<f64> = Normal::new(43_200.0, 20_000.0).expect("a positive deviation");
     loop {
@@ -100,7 +95,7 @@ fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     }
 }
 
-/// Around the customer's mean with half of it as deviation; a negative draw becomes a uniform one.
+/// Normal around the customer's mean, with half of it as deviation; a negative draw is replaced by a uniform one.
 fn amount(habits: &Customer, rng: &mut ChaCha8Rng) -> i64 {
     let usual: Normal<f64> = Normal::new(habits.mean_cents, habits.mean_cents / 2.0).expect("a positive deviation");
     let cents = usual.sample(rng);

@@ -1,14 +1,14 @@
-//! What is around every page.
+//! The frame around every page: head, navigation, footer.
 
 use super::style;
 use super::words::kept;
 use crate::version;
 use maud::{DOCTYPE, Markup, html};
 
-/// Seconds after which a page that is live asks again.
+/// Seconds after which a live page reloads.
 const REFRESH: u32 = 10;
 
-/// Where in the console a page is.
+/// The entry of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Here {
     Runs,
@@ -18,46 +18,44 @@ pub(super) enum Here {
     Nowhere,
 }
 
-/// Whether a page asks again by itself.
+/// Whether a page reloads by itself.
 #[derive(Debug, Clone)]
 pub(super) enum Live {
-    /// It does, until the reader follows this link.
+    /// It does; the link pauses it.
     On(String),
-    /// It does not, until the reader follows this link.
+    /// It does not; the link resumes it.
     Off(String),
-    /// It does until it can be shown.
+    /// It does until what it needs is back.
     UntilItIsBack,
-    /// Nothing on it changes.
+    /// It does not: nothing on it changes.
     Never,
 }
 
 impl Live {
-    /// Of a page without other parameters.
+    /// For a page whose address has no other parameters.
     pub(super) fn of(path: &str, quiet: bool) -> Self {
         if quiet { Self::Off(path.to_owned()) } else { Self::On(format!("{path}?live=off")) }
     }
 }
 
-/// What is said around a page.
-pub(super) struct Frame<'a> {
+pub(super) struct PageFrame<'a> {
     pub(super) title: &'a str,
     pub(super) here: Here,
     pub(super) live: Live,
-    /// The next page keeps still as well.
+    /// Whether links lead to pages that do not reload either.
     pub(super) quiet: bool,
-    /// The worker that answers.
+    /// The name of the worker that serves the page.
     pub(super) worker: &'a str,
 }
 
-const PLACES: [(Here, &str, &str); 4] = [
+const NAVIGATION: [(Here, &str, &str); 4] = [
     (Here::Runs, "/", "Runs"),
     (Here::DeadLetters, "/dead-letters", "Dead letters"),
     (Here::Workers, "/workers", "Workers"),
     (Here::Health, "/health", "Health"),
 ];
 
-/// The whole page.
-pub(super) fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
+pub(super) fn page(frame: &PageFrame<'_>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -77,8 +75,8 @@ pub(super) fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                 div.bar {
                     a.brand href=(format!("/{}", kept(frame.quiet))) { "Model Factory" }
                     nav aria-label="Pages" {
-                        @for (place, href, name) in PLACES {
-                            a href=(format!("{href}{}", kept(frame.quiet))) aria-current=[(frame.here == place).then_some("page")] {
+                        @for (entry, href, name) in NAVIGATION {
+                            a href=(format!("{href}{}", kept(frame.quiet))) aria-current=[(frame.here == entry).then_some("page")] {
                                 (name)
                             }
                         }
@@ -106,7 +104,7 @@ fn switch(live: &Live) -> Markup {
     }
 }
 
-/// Links to the neighbouring parts of a list.
+/// Links to the newer and the older entries of a list.
 pub(super) fn pager(newer: Option<&str>, older: Option<&str>) -> Markup {
     html! {
         @if newer.is_some() || older.is_some() {

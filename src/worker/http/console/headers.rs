@@ -1,18 +1,18 @@
-//! What every answer tells the browser: run nothing, load nothing from elsewhere, keep nothing.
+//! Headers of every response: the browser runs nothing, loads nothing from elsewhere, caches nothing.
 
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, Response};
 
-/// Of pages. Evidence has a stricter one.
+/// For pages; evidence has a stricter one.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
                       base-uri 'none'";
-/// Of evidence: nothing at all, and no origin either.
+/// For evidence: nothing is allowed, and it has no origin.
 pub(super) const SANDBOX: &str =
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 
-/// Adds what an answer does not say itself.
+/// Adds the headers that a response has not set itself.
 pub(super) async fn guarded<B>(mut response: Response<B>) -> Response<B> {
     let usual: [(HeaderName, &'static str); 7] = [
         (CONTENT_SECURITY_POLICY, POLICY),

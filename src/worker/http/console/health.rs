@@ -1,28 +1,27 @@
-//! How much waits, and whether this worker works.
+//! `/health`: how much waits, and whether this worker works.
 
-use super::frame::{Frame, Here, Live, page};
+use super::frame::{Here, Live, PageFrame, page};
 use super::words::{ago, counted, instant, length};
 use crate::adapters::ledger::{Backlog, Depth, Ledger};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// What the page shows.
 pub(super) struct HealthView {
-    /// What waits, or why that is not known.
+    /// What waits, or why the ledger cannot be read.
     pub(super) depth: Result<Depth, String>,
     /// Loops of this worker that should have turned by now.
     pub(super) late: Vec<String>,
-    /// What this worker needs and has not at hand, and why.
+    /// Needs of this worker that are not met, with the reason.
     pub(super) missing: BTreeMap<&'static str, String>,
-    /// It takes no new work.
+    /// Whether this worker takes no new work.
     pub(super) draining: bool,
     pub(super) quiet: bool,
 }
 
 pub(super) fn health(view: &HealthView, worker: &str) -> Markup {
     let live = Live::of("/health", view.quiet);
-    let frame = Frame { title: "Health", here: Here::Health, live, quiet: view.quiet, worker };
+    let frame = PageFrame { title: "Health", here: Here::Health, live, quiet: view.quiet, worker };
     let content = html! {
         h1 { "Health" }
         section aria-label="This worker" {

@@ -1,4 +1,4 @@
-//! What an address asks for. Anything that it cannot mean is refused, never guessed.
+//! The query of an address. Whatever it cannot mean is refused, never guessed.
 
 use super::words::kept;
 use crate::adapters::ledger::{Part, Place, RunsAsked, SearchBy};
@@ -9,10 +9,10 @@ use url::form_urlencoded::{Serializer, parse};
 
 /// Runs on a page.
 pub(super) const RUNS: usize = 50;
-/// Characters of a search.
+/// Characters of a search, at most.
 const LONGEST: usize = 200;
 
-/// What is wrong with an address.
+/// What is wrong with an address, as a sentence for its reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadQuery(pub(super) String);
 
@@ -39,7 +39,7 @@ fn quiet(parameters: &BTreeMap<String, String>) -> Result<bool, BadQuery> {
     }
 }
 
-/// Older or newer than an entry, by `read`.
+/// The part of a list that is older or newer than an entry, whose key `read` parses.
 fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<Part<K>, BadQuery> {
     let key = |name: &str| match parameters.get(name) {
         None => Ok(None),
@@ -55,18 +55,16 @@ fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<
     }
 }
 
-/// Of pages that have no parameters of their own: whether they keep still.
+/// For pages without parameters of their own: whether they do not reload.
 pub(super) fn read_quiet(raw: &str) -> Result<bool, BadQuery> {
     quiet(&parameters(raw, &["live"])?)
 }
 
-/// Of the list of dead letters.
-pub(super) fn read_letters(raw: &str) -> Result<(Part<i64>, bool), BadQuery> {
+pub(super) fn read_dead_letters(raw: &str) -> Result<(Part<i64>, bool), BadQuery> {
     let parameters = parameters(raw, &["older", "newer", "live"])?;
     Ok((part(&parameters, |text| text.parse().ok())?, quiet(&parameters)?))
 }
 
-/// What a page of runs shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunsQuery {
     pub(super) state: Option<State>,
@@ -76,7 +74,7 @@ pub(super) struct RunsQuery {
     pub(super) quiet: bool,
 }
 
-/// What a text may be searched in: its name in the address, and for people.
+/// What a text may be searched in, with its names in the address and on the page.
 pub(super) const SEARCHES: [(SearchBy, &str, &str); 4] = [
     (SearchBy::Id, "id", "run or request id"),
     (SearchBy::PlatformRun, "platform_run", "platform run"),
@@ -105,11 +103,10 @@ impl RunsQuery {
         if text.as_ref().is_some_and(|text| text.chars().count() > LONGEST || text.contains('\0')) {
             return Err(BadQuery(format!("A search is at most {LONGEST} characters long, none of them NUL.")));
         }
-        Ok(Self { state, by, text, part: part(&parameters, place)?, quiet: quiet(&parameters)? })
+        Ok(Self { state, by, text, part: part(&parameters, cursor)?, quiet: quiet(&parameters)? })
     }
 
-    /// What the ledger is asked.
-    pub(super) fn asked(&self) -> RunsAsked {
+    pub(super) fn to_ledger(&self) -> RunsAsked {
         RunsAsked {
             state: self.state,
             search: self.text.clone().map(|text| (self.by, text)),
@@ -118,7 +115,7 @@ impl RunsQuery {
         }
     }
 
-    /// The address that asks for this.
+    /// The address that reads back as this query.
     pub(super) fn href(&self) -> String {
         let mut query = Serializer::new(String::new());
         if let Some(state) = self.state {
@@ -130,11 +127,11 @@ impl RunsQuery {
         }
         match &self.part {
             Part::Newest => {}
-            Part::OlderThan(place) => {
-                query.append_pair("older", &place_name(place));
+            Part::OlderThan(cursor) => {
+                query.append_pair("older", &cursor_text(cursor));
             }
-            Part::NewerThan(place) => {
-                query.append_pair("newer", &place_name(place));
+            Part::NewerThan(cursor) => {
+                query.append_pair("newer", &cursor_text(cursor));
             }
         }
         if self.quiet {
@@ -146,14 +143,12 @@ impl RunsQuery {
         }
     }
 
-    /// The name of what is searched in.
     pub(super) fn by_name(&self) -> &'static str {
         SEARCHES.iter().find(|(by, ..)| *by == self.by).map_or("id", |(_, name, _)| name)
     }
 }
 
-/// The address of a part of the dead letters.
-pub(super) fn letters_href(part: &Part<i64>, quiet: bool) -> String {
+pub(super) fn dead_letters_href(part: &Part<i64>, quiet: bool) -> String {
     let and = if quiet { "&live=off" } else { "" };
     match part {
         Part::Newest => format!("/dead-letters{}", kept(quiet)),
@@ -162,16 +157,16 @@ pub(super) fn letters_href(part: &Part<i64>, quiet: bool) -> String {
     }
 }
 
-fn place(text: &str) -> Option<Place> {
+fn cursor(text: &str) -> Option<Place> {
     let (micros, run_id) = text.split_once('.')?;
-    // Before 1970 there were no runs, and long before not even Postgres' calendar.
+    // No run is older than 1970; instants long before are outside Postgres' range.
     let created_at = DateTime::from_timestamp_micros(i64::try_from(micros.parse::<u64>().ok()?).ok()?)?;
     let is_clean = run_id.chars().count() == 35 && !run_id.contains('\0');
     is_clean.then(|| Place { created_at, run_id: run_id.to_owned() })
 }
 
-fn place_name(place: &Place) -> String {
-    format!("{}.{}", place.created_at.timestamp_micros(), place.run_id)
+fn cursor_text(cursor: &Place) -> String {
+    format!("{}.{}", cursor.created_at.timestamp_micros(), cursor.run_id)
 }
 
 #[cfg(test)]
@@ -181,10 +176,10 @@ mod tests {
     #[test]
     fn every_address_of_a_page_reads_back() {
         let run_id = "tr_16a2ad9c3ad29e2e989ece1cb3c61936".to_owned();
-        let place = Place { created_at: DateTime::from_timestamp_micros(1_764_100_000_123_456).unwrap(), run_id };
+        let cursor = Place { created_at: DateTime::from_timestamp_micros(1_764_100_000_123_456).unwrap(), run_id };
         for state in [None, Some(State::EvalReady)] {
             for text in [None, Some("100% of a&b=<c>_+".to_owned())] {
-                for part in [Part::Newest, Part::OlderThan(place.clone()), Part::NewerThan(place.clone())] {
+                for part in [Part::Newest, Part::OlderThan(cursor.clone()), Part::NewerThan(cursor.clone())] {
                     let by = if text.is_some() { SearchBy::Scope } else { SearchBy::Id };
                     let query = RunsQuery { state, by, text: text.clone(), part, quiet: state.is_some() };
                     let href = query.href();
@@ -215,7 +210,7 @@ mod tests {
         ] {
             assert!(RunsQuery::read(bad).is_err(), "{bad}");
         }
-        assert!(read_letters("older=x").is_err() && read_quiet("older=1").is_err());
+        assert!(read_dead_letters("older=x").is_err() && read_quiet("older=1").is_err());
         // As a form sends what nobody filled in.
         assert_eq!(RunsQuery::read("state=&q=&by=id").unwrap().text, None);
     }

@@ -1,6 +1,6 @@
-//! The list of runs.
+//! `/`: the list of runs.
 
-use super::frame::{Frame, Here, Live, page, pager};
+use super::frame::{Here, Live, PageFrame, page, pager};
 use super::query::{RunsQuery, SEARCHES};
 use super::words::{ago, badge, capped, counted, progress, run_href};
 use crate::adapters::ledger::{Ledger, Part, Place, RunPage, RunRow};
@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// What the page shows.
 pub(super) struct RunsView {
     pub(super) query: RunsQuery,
     pub(super) counts: BTreeMap<&'static str, i64>,
@@ -20,9 +19,9 @@ pub(super) fn runs(view: &RunsView, worker: &str) -> Markup {
     let RunsView { query, page: found, .. } = view;
     let switched = RunsQuery { quiet: !query.quiet, ..query.clone() }.href();
     let live = if query.quiet { Live::Off(switched) } else { Live::On(switched) };
-    let frame = Frame { title: "Runs", here: Here::Runs, live, quiet: query.quiet, worker };
-    let turned = |to: fn(Place) -> Part<Place>, place: &Option<Place>| {
-        place.clone().map(|place| RunsQuery { part: to(place), ..query.clone() }.href())
+    let frame = PageFrame { title: "Runs", here: Here::Runs, live, quiet: query.quiet, worker };
+    let turned = |to: fn(Place) -> Part<Place>, cursor: &Option<Place>| {
+        cursor.clone().map(|cursor| RunsQuery { part: to(cursor), ..query.clone() }.href())
     };
     let (newer, older) = (turned(Part::NewerThan, &found.newer), turned(Part::OlderThan, &found.older));
     let content = html! {
@@ -40,7 +39,7 @@ pub(super) fn runs(view: &RunsView, worker: &str) -> Markup {
     page(&frame, &content)
 }
 
-/// One link a state, with how many runs stand there.
+/// One link a state, with the number of its runs.
 fn states(view: &RunsView) -> Markup {
     let all: i64 = view.counts.values().sum();
     let over = view.counts.values().any(|count| *count > Ledger::MOST_COUNTED);

@@ -1,13 +1,14 @@
-//! From addresses to pages: reads what was asked, asks ledger, store and worker, and has the page made.
+//! Routes: reads the address, queries ledger, store and worker, renders the page.
 
+use super::dead_letters::{SHOWN_BYTES, dead_letter, dead_letters};
 use super::health::{HealthView, health};
-use super::letters::{SHOWN_BYTES, letter, letters};
-use super::query::{RunsQuery, read_letters, read_quiet};
-use super::run::{RunView, run};
+use super::query::{RunsQuery, read_dead_letters, read_quiet};
+use super::run::{EVENTS, RunView, run};
 use super::runs::{RunsView, runs};
+use super::sources::Console;
 use super::trouble::Trouble;
 use super::workers::workers;
-use super::{Console, headers, style};
+use super::{headers, style};
 use crate::adapters::ledger::{Coordinates, Error, RunRecord};
 use crate::domain::identity::RunId;
 use axum::Router;
@@ -21,9 +22,7 @@ use axum::routing::get;
 use maud::Markup;
 use std::sync::Arc;
 
-/// Events of a run that are shown.
-pub(super) const EVENTS: usize = 100;
-/// Requests of a run that are shown.
+/// Requests of a run on its page.
 const REQUESTS: i64 = 100;
 /// Dead letters on a page.
 const LETTERS: usize = 50;
@@ -31,18 +30,17 @@ const LETTERS: usize = 50;
 const ICON: &str = include_str!("console.svg");
 
 type Shared = State<Arc<Console>>;
-type Asked<T> = Result<Path<T>, PathRejection>;
-type Answer = Result<Response, Trouble>;
+type Segments<T> = Result<Path<T>, PathRejection>;
+type Rendered = Result<Response, Trouble>;
 
 impl Console {
-    /// Everything at `/` that is a page.
     pub fn router(self) -> Router {
         Router::new()
             .route("/", get(list_runs))
             .route("/runs/{run_id}", get(show_run))
-            .route("/runs/{run_id}/evidence/{role}", get(hand_out))
-            .route("/dead-letters", get(list_letters))
-            .route("/dead-letters/{topic}/{partition}/{offset}", get(show_letter))
+            .route("/runs/{run_id}/evidence/{role}", get(download))
+            .route("/dead-letters", get(list_dead_letters))
+            .route("/dead-letters/{topic}/{partition}/{offset}", get(show_dead_letter))
             .route("/workers", get(list_workers))
             .route("/health", get(show_health))
             .route("/console.css", get(sheet))
@@ -54,17 +52,17 @@ impl Console {
     }
 }
 
-/// What asks the database is never dropped half-way, whether or not somebody still waits for the page.
-async fn undisturbed<T, E>(asking: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Trouble>
+/// Runs a query to its end even where the reader has gone: a query that is dropped half-way poisons its connection.
+async fn uncancelled<T, E>(query: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Trouble>
 where
     T: Send + 'static,
     E: Send + 'static,
     Trouble: From<E>,
 {
-    #[expect(clippy::disallowed_methods, reason = "a question to the database is never dropped half-way")]
-    let asked = tokio::spawn(asking);
-    match asked.await {
-        Ok(answer) => Ok(answer?),
+    #[expect(clippy::disallowed_methods, reason = "a query to the database is never dropped half-way")]
+    let finished = tokio::spawn(query);
+    match finished.await {
+        Ok(outcome) => Ok(outcome?),
         Err(panic) => Err(Trouble::Broken(format!("the page could not be made: {panic}"))),
     }
 }
@@ -77,39 +75,39 @@ async fn nowhere(uri: Uri) -> Trouble {
     Trouble::NotThere(format!("Nothing is served at {:?}.", uri.path()))
 }
 
-async fn list_runs(State(console): Shared, RawQuery(raw): RawQuery) -> Answer {
+async fn list_runs(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
     let query = RunsQuery::read(raw.as_deref().unwrap_or_default())?;
     let worker = console.worker.clone();
-    let view = undisturbed::<_, Error>(async move {
+    let view = uncancelled::<_, Error>(async move {
         let counts = console.ledger.counts_by_state().await?;
-        let page = console.ledger.run_page(&query.asked()).await?;
+        let page = console.ledger.run_page(&query.to_ledger()).await?;
         Ok(RunsView { query, counts, page })
     });
     Ok(shown(&runs(&view.await?, &worker)))
 }
 
 /// The run that an address names.
-async fn named(console: &Console, run_id: &str) -> Result<RunRecord, Trouble> {
+async fn find_run(console: &Console, run_id: &str) -> Result<RunRecord, Trouble> {
     let no_id = |why| Trouble::NotThere(format!("{run_id:?} names no run: {why}."));
     let run_id: RunId = run_id.parse().map_err(no_id)?;
     let unknown = || Trouble::NotThere(format!("The ledger knows no run {run_id}."));
     console.ledger.run(&run_id).await?.ok_or_else(unknown)
 }
 
-async fn show_run(State(console): Shared, asked: Asked<String>, RawQuery(raw): RawQuery) -> Answer {
-    let Path(run_id) = asked.map_err(|rejection| unreadable(&rejection))?;
+async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(raw): RawQuery) -> Rendered {
+    let Path(run_id) = segments.map_err(|rejection| unreadable(&rejection))?;
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let worker = console.worker.clone();
-    let view = undisturbed::<_, Trouble>(async move {
+    let view = uncancelled::<_, Trouble>(async move {
         let ledger = &console.ledger;
-        let run = named(&console, &run_id).await?;
+        let run = find_run(&console, &run_id).await?;
         Ok(RunView {
             steps: ledger.transitions(&run.run_id).await?,
             requests: ledger.first_requests_of(&run.run_id, REQUESTS).await?,
             request_count: ledger.count_requests_of(&run.run_id).await?,
-            near: ledger.near_misses(&run.run_id).await?,
+            near_misses: ledger.near_misses(&run.run_id).await?,
             acts: ledger.acts_of(&run.run_id).await?,
-            told: ledger.told_of(&run.run_id, EVENTS as i64 + 1).await?,
+            events: ledger.told_of(&run.run_id, EVENTS as i64 + 1).await?,
             now: ledger.clock().await?,
             plan: console.document(&run, "resolved_train_plan").await,
             report: console.document(&run, "eval_report").await,
@@ -121,48 +119,52 @@ async fn show_run(State(console): Shared, asked: Asked<String>, RawQuery(raw): R
     Ok(shown(&run(&view.await?, &worker)))
 }
 
-async fn hand_out(State(console): Shared, asked: Asked<(String, String)>) -> Answer {
-    let Path((run_id, role)) = asked.map_err(|rejection| unreadable(&rejection))?;
-    undisturbed::<_, Trouble>(async move {
-        let run = named(&console, &run_id).await?;
-        console.handed_out(&run, &role).await
+async fn download(State(console): Shared, segments: Segments<(String, String)>) -> Rendered {
+    let Path((run_id, role)) = segments.map_err(|rejection| unreadable(&rejection))?;
+    uncancelled::<_, Trouble>(async move {
+        let run = find_run(&console, &run_id).await?;
+        console.download(&run, &role).await
     })
     .await
 }
 
-async fn list_letters(State(console): Shared, RawQuery(raw): RawQuery) -> Answer {
-    let (part, quiet) = read_letters(raw.as_deref().unwrap_or_default())?;
+async fn list_dead_letters(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
+    let (part, quiet) = read_dead_letters(raw.as_deref().unwrap_or_default())?;
     let (worker, wanted) = (console.worker.clone(), part.clone());
-    let found = undisturbed::<_, Error>(async move { console.ledger.letter_page(wanted, LETTERS).await });
-    Ok(shown(&letters(&found.await?, &part, quiet, &worker)))
+    let found = uncancelled::<_, Error>(async move { console.ledger.letter_page(wanted, LETTERS).await });
+    Ok(shown(&dead_letters(&found.await?, &part, quiet, &worker)))
 }
 
-async fn show_letter(State(console): Shared, asked: Asked<(String, i32, i64)>, RawQuery(raw): RawQuery) -> Answer {
-    let Path((topic, partition, offset)) = asked.map_err(|rejection| unreadable(&rejection))?;
+async fn show_dead_letter(
+    State(console): Shared,
+    segments: Segments<(String, i32, i64)>,
+    RawQuery(raw): RawQuery,
+) -> Rendered {
+    let Path((topic, partition, offset)) = segments.map_err(|rejection| unreadable(&rejection))?;
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let source = Coordinates { topic, partition, offset };
     let unknown = format!("No refused record stood at {source}.");
     let worker = console.worker.clone();
-    let found = undisturbed::<_, Error>(async move { console.ledger.letter_text(&source, SHOWN_BYTES).await });
+    let found = uncancelled::<_, Error>(async move { console.ledger.letter_text(&source, SHOWN_BYTES).await });
     let found = found.await?.ok_or(Trouble::NotThere(unknown))?;
-    Ok(shown(&letter(&found, quiet, &worker)))
+    Ok(shown(&dead_letter(&found, quiet, &worker)))
 }
 
-async fn list_workers(State(console): Shared, RawQuery(raw): RawQuery) -> Answer {
+async fn list_workers(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let worker = console.worker.clone();
-    let found = undisturbed::<_, Error>(async move { console.ledger.leases().await });
+    let found = uncancelled::<_, Error>(async move { console.ledger.leases().await });
     Ok(shown(&workers(&found.await?, quiet, &worker)))
 }
 
-/// What this worker itself says is shown whether or not the ledger answers.
-async fn show_health(State(console): Shared, RawQuery(raw): RawQuery) -> Answer {
+/// Shows this worker's own state even where the ledger is away.
+async fn show_health(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let (late, draining) = (console.health.watchdog.late(), *console.health.draining.borrow());
-    let (at_hand, worker) = (console.health.at_hand.clone(), console.worker.clone());
-    let asking =
-        undisturbed::<_, Error>(async move { Ok(console.ledger.depth().await.map_err(|error| error.to_string())) });
-    let (missing, depth) = (at_hand.missing().await, asking.await?);
+    let (readiness, worker) = (console.health.readiness.clone(), console.worker.clone());
+    let reading =
+        uncancelled::<_, Error>(async move { Ok(console.ledger.depth().await.map_err(|error| error.to_string())) });
+    let (missing, depth) = (readiness.missing().await, reading.await?);
     let status = if depth.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let view = HealthView { depth, late, missing, draining, quiet };
     Ok((status, Html(health(&view, &worker).into_string())).into_response())

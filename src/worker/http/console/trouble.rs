@@ -1,6 +1,6 @@
-//! What cannot be shown, as a page that says why and what to do.
+//! The page for what cannot be shown: why, and what to do.
 
-use super::frame::{Frame, Here, Live, page};
+use super::frame::{Here, Live, PageFrame, page};
 use super::query::BadQuery;
 use super::words::capped;
 use crate::adapters::evidence::{self, ReadError};
@@ -9,18 +9,17 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 
-/// Why there is no page.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The address cannot mean anything.
+    /// The address cannot be read.
     Bad(String),
     /// There is no such page, run or record.
     NotThere(String),
-    /// Only reading is possible here.
+    /// The method is neither GET nor HEAD.
     NotAllowed,
-    /// What it is made from is not available now.
+    /// Ledger or store is not available now.
     Away(String),
-    /// What it is made from contradicts itself.
+    /// Ledger or store holds what does not read back.
     Broken(String),
 }
 
@@ -89,7 +88,7 @@ impl IntoResponse for Trouble {
             ),
         };
         let live = if status == StatusCode::SERVICE_UNAVAILABLE { Live::UntilItIsBack } else { Live::Never };
-        let frame = Frame { title, here: Here::Nowhere, live, quiet: false, worker: "" };
+        let frame = PageFrame { title, here: Here::Nowhere, live, quiet: false, worker: "" };
         let content = html! {
             div.trouble {
                 p.eyebrow { (status.as_u16()) }

@@ -1,4 +1,4 @@
-//! Values as people read them: times, ages, states, long texts.
+//! Values as people read them: states, times, counts, long texts, links.
 
 use crate::domain::contract::EventProgress;
 use crate::domain::run::{FailureCode, State};
@@ -8,7 +8,7 @@ use maud::{Markup, html};
 /// Characters of a text that a page shows.
 const LONGEST: usize = 2_000;
 
-/// A state as a word in a frame; the colour only repeats it.
+/// A state as a word; its colour carries no further meaning.
 pub(super) fn badge(state: State) -> Markup {
     let class = match state {
         State::Queued => "queued",
@@ -22,7 +22,7 @@ pub(super) fn badge(state: State) -> Markup {
     html! { span.badge.(class) { (state) } }
 }
 
-/// A length of time by its two largest units.
+/// A duration in its two largest units.
 pub(super) fn length(of: TimeDelta) -> String {
     let millis = of.num_milliseconds().max(0);
     let seconds = millis / 1_000;
@@ -38,17 +38,17 @@ pub(super) fn length(of: TimeDelta) -> String {
     }
 }
 
-/// How long ago, by its largest unit; the instant itself on asking.
+/// How long ago, in the largest unit; the exact instant as a tooltip.
 pub(super) fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
-    told(now, at, " ago")
+    elapsed(now, at, " ago")
 }
 
-/// For how long already, in the same way.
+/// For how long already, in the largest unit.
 pub(super) fn since(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
-    told(now, at, "")
+    elapsed(now, at, "")
 }
 
-fn told(now: DateTime<Utc>, at: DateTime<Utc>, ending: &str) -> Markup {
+fn elapsed(now: DateTime<Utc>, at: DateTime<Utc>, ending: &str) -> Markup {
     let seconds = (now - at).num_seconds().max(0);
     let text = match seconds {
         0..60 => format!("{seconds}\u{a0}s"),
@@ -60,13 +60,13 @@ fn told(now: DateTime<Utc>, at: DateTime<Utc>, ending: &str) -> Markup {
     html! { time datetime=(exact) title=(exact) { (text) (ending) } }
 }
 
-/// An instant in UTC, to the second; to the millisecond on asking.
+/// An instant in UTC to the second; to the millisecond as a tooltip.
 pub(super) fn instant(at: DateTime<Utc>) -> Markup {
     let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
     html! { time datetime=(exact) title=(exact) { (at.format("%Y-%m-%d\u{a0}%H:%M:%S")) } }
 }
 
-/// A text, and how much of it is not shown.
+/// The text's beginning, and how many bytes are left out.
 pub(super) fn capped(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text.to_owned(),
@@ -96,7 +96,6 @@ pub(super) fn guidance(code: &str) -> Markup {
     }
 }
 
-/// How far a trainer is.
 pub(super) fn progress(of: &EventProgress) -> Markup {
     html! {
         span.progress title=(capped(&of.message)) {
@@ -106,7 +105,7 @@ pub(super) fn progress(of: &EventProgress) -> Markup {
     }
 }
 
-/// A count, or that it is more than was counted.
+/// A count with thousands apart; `most` with a plus where it is larger.
 pub(super) fn counted(count: i64, most: i64) -> String {
     let digits = count.min(most).to_string();
     let mut apart = String::new();
@@ -122,18 +121,17 @@ pub(super) fn counted(count: i64, most: i64) -> String {
     apart
 }
 
-/// A text as one segment of a path.
+/// A text percent-encoded as one segment of a path.
 pub(super) fn segment(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// The address of a run's page.
 pub(super) fn run_href(run_id: &str, quiet: bool) -> String {
     format!("/runs/{}{}", segment(run_id), kept(quiet))
 }
 
-/// Has the next page keep still as well.
+/// The query that keeps the next page from reloading too.
 pub(super) fn kept(quiet: bool) -> &'static str {
     if quiet { "?live=off" } else { "" }
 }

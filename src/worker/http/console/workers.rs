@@ -1,13 +1,13 @@
-//! Who holds what.
+//! `/workers`: which worker holds which run and which shards of the outbox.
 
-use super::frame::{Frame, Here, Live, page};
+use super::frame::{Here, Live, PageFrame, page};
 use super::words::{badge, instant, length, progress, run_href};
 use crate::adapters::ledger::{LeaseRow, Leases, ShardOwner};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 pub(super) fn workers(found: &Leases, quiet: bool, worker: &str) -> Markup {
-    let frame = Frame { title: "Workers", here: Here::Workers, live: Live::of("/workers", quiet), quiet, worker };
+    let frame = PageFrame { title: "Workers", here: Here::Workers, live: Live::of("/workers", quiet), quiet, worker };
     let content = html! {
         h1 { "Workers" }
         section aria-label="Leases" {
@@ -24,7 +24,7 @@ pub(super) fn workers(found: &Leases, quiet: bool, worker: &str) -> Markup {
     page(&frame, &content)
 }
 
-/// Until when a lease holds, or since when it does not.
+/// The end of a lease, and how far away it is or that it has passed.
 fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! {
         (instant(at)) " "

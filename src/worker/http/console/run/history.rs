@@ -1,6 +1,6 @@
-//! What was done with a run, step by step and attempt by attempt.
+//! The steps of a run, and its attempts.
 
-use super::none;
+use super::view::none;
 use crate::adapters::ledger::{RunRecord, TransitionRecord};
 use crate::worker::http::console::words::{capped, instant, length, since};
 use chrono::{DateTime, Utc};
@@ -60,29 +60,29 @@ pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTim
     }
 }
 
-/// A worker's hold on the run, from the step that took it to the one that let it go.
+/// The time that one worker held the run: from the step that claimed it to the one that let it go.
 #[derive(Debug, PartialEq, Eq)]
-struct Attempt<'a> {
+struct ClaimSpan<'a> {
     publish_only: bool,
     fence: i64,
     worker: &'a str,
     began: DateTime<Utc>,
-    /// When it ended, by which step, for which reason.
+    /// End, the step that ended it, and that step's reason.
     ended: Option<(DateTime<Utc>, &'a str, Option<&'a str>)>,
 }
 
-fn held(steps: &[TransitionRecord]) -> Vec<Attempt<'_>> {
-    let mut attempts: Vec<Attempt<'_>> = Vec::new();
+fn claims(steps: &[TransitionRecord]) -> Vec<ClaimSpan<'_>> {
+    let mut attempts: Vec<ClaimSpan<'_>> = Vec::new();
     for step in steps {
         match step.transition.as_str() {
-            "START" | "START_PUBLISH" => attempts.push(Attempt {
+            "START" | "START_PUBLISH" => attempts.push(ClaimSpan {
                 publish_only: step.transition == "START_PUBLISH",
                 fence: step.fence,
                 worker: &step.worker,
                 began: step.at,
                 ended: None,
             }),
-            // The worker goes on to the gate.
+            // The same worker goes on to the gate.
             "FINISH_EVALUATION" => {}
             _ => {
                 if let Some(open) = attempts.last_mut().filter(|attempt| attempt.ended.is_none()) {
@@ -95,7 +95,7 @@ fn held(steps: &[TransitionRecord]) -> Vec<Attempt<'_>> {
 }
 
 pub(super) fn attempts(steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup {
-    let attempts = held(steps);
+    let attempts = claims(steps);
     if attempts.is_empty() {
         return none("No worker has taken it yet.");
     }
@@ -167,7 +167,7 @@ mod tests {
             step(6, "DEFER_PUBLISH", 2, None),
             step(7, "START_PUBLISH", 3, None),
         ];
-        let ended: Vec<_> = held(&steps).into_iter().map(|attempt| (attempt.fence, attempt.ended)).collect();
+        let ended: Vec<_> = claims(&steps).into_iter().map(|attempt| (attempt.fence, attempt.ended)).collect();
         let at = |second| DateTime::from_timestamp(second, 0).unwrap();
         assert_eq!(
             ended,

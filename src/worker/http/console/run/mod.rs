@@ -1,40 +1,20 @@
-//! The page of one run: what it was asked, what was done, what came out, and who was told.
+//! `/runs/{run_id}`: the page of one run.
 
-mod asked;
+mod acts;
+mod events;
+mod evidence;
 mod history;
+mod inputs;
+mod requests;
 mod results;
-mod told;
+mod view;
 
-use super::frame::{Frame, Here, Live, page};
-use super::words::{ago, badge, capped, guidance, progress, run_href};
-use crate::adapters::ledger::{ActRecord, RequestRecord, RunRecord, ToldEvent, TransitionRecord};
+pub(super) use view::{EVENTS, FoundDocument, RunView};
+
+use super::frame::{Here, Live, PageFrame, page};
+use super::words::{ago, badge, capped, guidance, instant, progress, run_href};
 use crate::domain::run::State;
-use crate::modelling::{EvalReport, GateReceipt, TrainPlan};
-use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-
-/// A document of the run: not written yet, or why it is not shown.
-pub(super) type Document<T> = Result<Option<T>, String>;
-
-/// What the page shows.
-pub(super) struct RunView {
-    pub(super) run: RunRecord,
-    pub(super) steps: Vec<TransitionRecord>,
-    /// The first requests.
-    pub(super) requests: Vec<RequestRecord>,
-    /// How many there are.
-    pub(super) request_count: i64,
-    /// Runs that only look the same.
-    pub(super) near: Vec<RunRecord>,
-    pub(super) acts: Vec<ActRecord>,
-    /// The latest events, newest first.
-    pub(super) told: Vec<ToldEvent>,
-    pub(super) plan: Document<TrainPlan>,
-    pub(super) report: Document<EvalReport>,
-    pub(super) receipt: Document<GateReceipt>,
-    pub(super) now: DateTime<Utc>,
-    pub(super) quiet: bool,
-}
 
 pub(super) fn run(view: &RunView, worker: &str) -> Markup {
     let RunView { run, now, .. } = view;
@@ -45,7 +25,7 @@ pub(super) fn run(view: &RunView, worker: &str) -> Markup {
             Live::of(&run_href(run_id, false), view.quiet)
         }
     };
-    let frame = Frame { title: run_id, here: Here::Runs, live, quiet: view.quiet, worker };
+    let frame = PageFrame { title: run_id, here: Here::Runs, live, quiet: view.quiet, worker };
     let content = html! {
         (headline(view))
         (section("Timeline", &history::timeline(run, &view.steps, *now)))
@@ -53,11 +33,11 @@ pub(super) fn run(view: &RunView, worker: &str) -> Markup {
         (section("Gate", &results::gate(&view.receipt)))
         (section("Metrics", &results::metrics(&view.report, &view.plan)))
         (section("Curves", &results::curves(&view.report)))
-        (section("Inputs", &asked::inputs(&run.request, &view.plan)))
-        (section("Requests", &asked::requests(view)))
-        (section("Events", &told::events(&view.told, *now)))
-        (section("Evidence", &told::evidence(run)))
-        (section("Acts", &asked::acts(&view.acts)))
+        (section("Inputs", &inputs::inputs(&run.request, &view.plan)))
+        (section("Requests", &requests::requests(view)))
+        (section("Events", &events::events(&view.events, *now)))
+        (section("Evidence", &evidence::evidence(run)))
+        (section("Acts", &acts::acts(&view.acts)))
     };
     page(&frame, &content)
 }
@@ -90,16 +70,11 @@ fn headline(view: &RunView) -> Markup {
             @if let Some((topic, partition, offset)) = &run.published {
                 p.standing.soft {
                     "Publication acknowledged at " code { (topic) "/" (partition) "/" (offset) }
-                    @if let Some(due) = run.answer_due_at { "; the registry may answer until " (super::words::instant(due)) }
+                    @if let Some(due) = run.answer_due_at { "; the registry may answer until " (instant(due)) }
                     @if let Some(event) = &run.confirmed_by { "; confirmed by the registry's event " code { (capped(event)) } }
                     "."
                 }
             }
         }
     }
-}
-
-/// A sentence where there is nothing to show.
-fn none(why: &str) -> Markup {
-    html! { p.note { (why) } }
 }

@@ -1,11 +1,11 @@
-//! What came out of a run, from its verified documents.
+//! The results of a run, from documents whose digest was checked.
 
-use super::{Document, none};
+use super::view::{FoundDocument, none};
 use crate::modelling::{EvalReport, GateReceipt, TrainPlan, curve_plots, gate_table, metrics_table, verdict_line};
 use maud::{Markup, html};
 
-/// `show` of a document that is there, else why it is not.
-fn shown<T>(document: &Document<T>, name: &str, show: impl Fn(&T) -> Markup) -> Markup {
+/// The document by `show`, or why there is none.
+fn shown<T>(document: &FoundDocument<T>, name: &str, show: impl Fn(&T) -> Markup) -> Markup {
     match document {
         Ok(Some(document)) => show(document),
         Ok(None) => none(&format!("There is no {name} yet.")),
@@ -13,14 +13,14 @@ fn shown<T>(document: &Document<T>, name: &str, show: impl Fn(&T) -> Markup) -> 
     }
 }
 
-pub(super) fn gate(receipt: &Document<GateReceipt>) -> Markup {
+pub(super) fn gate(receipt: &FoundDocument<GateReceipt>) -> Markup {
     shown(receipt, "gate receipt", |receipt| html! { (verdict_line(receipt)) (gate_table(receipt)) })
 }
 
-pub(super) fn metrics(report: &Document<EvalReport>, plan: &Document<TrainPlan>) -> Markup {
+pub(super) fn metrics(report: &FoundDocument<EvalReport>, plan: &FoundDocument<TrainPlan>) -> Markup {
     shown(report, "evaluation report", |report| shown(plan, "plan", |plan| metrics_table(report, plan)))
 }
 
-pub(super) fn curves(report: &Document<EvalReport>) -> Markup {
+pub(super) fn curves(report: &FoundDocument<EvalReport>) -> Markup {
     shown(report, "evaluation report", curve_plots)
 }

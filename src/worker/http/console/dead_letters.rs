@@ -1,7 +1,7 @@
-//! Dead letters: the list, and one with what to do about it.
+//! `/dead-letters`: the list, and the page of one with what to do about it.
 
-use super::frame::{Frame, Here, Live, page, pager};
-use super::query::letters_href;
+use super::frame::{Here, Live, PageFrame, page, pager};
+use super::query::dead_letters_href;
 use super::words::{ago, capped, guidance, instant, kept, segment, since};
 use crate::adapters::ledger::{Coordinates, DeadLetterRecord, LetterPage, LetterText, Part};
 use maud::{Markup, html};
@@ -18,12 +18,12 @@ fn header<'a>(letter: &'a DeadLetterRecord, name: &str) -> &'a str {
     letter.headers.get(name).map(String::as_str).unwrap_or_default()
 }
 
-pub(super) fn letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker: &str) -> Markup {
-    let switched = letters_href(part, !quiet);
+pub(super) fn dead_letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker: &str) -> Markup {
+    let switched = dead_letters_href(part, !quiet);
     let live = if quiet { Live::Off(switched) } else { Live::On(switched) };
-    let frame = Frame { title: "Dead letters", here: Here::DeadLetters, live, quiet, worker };
-    let newer = found.newer.map(|id| letters_href(&Part::NewerThan(id), quiet));
-    let older = found.older.map(|id| letters_href(&Part::OlderThan(id), quiet));
+    let frame = PageFrame { title: "Dead letters", here: Here::DeadLetters, live, quiet, worker };
+    let newer = found.newer.map(|id| dead_letters_href(&Part::NewerThan(id), quiet));
+    let older = found.older.map(|id| dead_letters_href(&Part::OlderThan(id), quiet));
     let content = html! {
         h1 { "Dead letters" }
         @if found.rows.is_empty() {
@@ -62,10 +62,10 @@ pub(super) fn letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker:
     page(&frame, &content)
 }
 
-pub(super) fn letter(found: &LetterText, quiet: bool, worker: &str) -> Markup {
+pub(super) fn dead_letter(found: &LetterText, quiet: bool, worker: &str) -> Markup {
     let letter = &found.letter;
     let title = format!("Dead letter {}", letter.source);
-    let frame = Frame { title: &title, here: Here::DeadLetters, live: Live::Never, quiet, worker };
+    let frame = PageFrame { title: &title, here: Here::DeadLetters, live: Live::Never, quiet, worker };
     let code = header(letter, "mf_code");
     let rest = letter.bytes - found.beginning.len() as i64;
     let content = html! {

@@ -1,15 +1,15 @@
-//! The training itself, in the trainer's child processes.
+//! Training again, in the trainer's child processes.
 
 use super::fetch::parse;
-use super::{Rebuilder, unresolved};
+use super::rebuilder::{Rebuilder, unresolved};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
 use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, SCORES_FILE};
 use std::path::Path;
 
-/// What the last step left.
-pub(super) struct Trained {
+/// What the trainer's last step wrote.
+pub(super) struct Retrained {
     pub(super) evaluation: Evaluation,
     pub(super) model: Vec<u8>,
     pub(super) model_format: ModelFormat,
@@ -18,7 +18,7 @@ pub(super) struct Trained {
     pub(super) leakage_report: Digest,
 }
 
-pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) -> Result<Trained, Failure> {
+pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) -> Result<Retrained, Failure> {
     let broken = |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, error.to_string());
     let data = work.join("data");
     tokio::fs::create_dir(&data).await.map_err(broken)?;
@@ -48,7 +48,7 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
     let model_format = training::model_format(plan, work).await?;
     let read = |name: &str| std::fs::read(work.join(name)).map_err(broken);
     let evaluation = serde_json::from_slice(&read(EVALUATION_FILE)?).map_err(unresolved)?;
-    Ok(Trained {
+    Ok(Retrained {
         evaluation,
         model: read(model_format.file_name())?,
         model_format,

@@ -1,21 +1,21 @@
 //! `model-factory audit export`.
 
 use crate::adapters::ledger::Ledger;
+use crate::cli::ledger;
 use crate::config::Config;
 use crate::domain::audit_log::{Block, Ending, Line};
 use crate::domain::identity::RunId;
 use anyhow::{Context as _, ensure};
-use clap::Args;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-#[derive(Debug, Args)]
-pub(super) struct ExportArgs {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// First block.
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     from: i64,
-    /// Only blocks that tell of this run; the chain between them is left out.
+    /// Only blocks with acts on this run; the chain between them is left out.
     #[arg(long, value_name = "RUN_ID")]
     run: Option<RunId>,
     /// Where to write; standard output without it.
@@ -23,14 +23,14 @@ pub(super) struct ExportArgs {
     output: Option<PathBuf>,
 }
 
-impl ExportArgs {
+impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         ensure!(self.from >= 1, "--from: blocks are numbered from 1 on");
-        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
+        let ledger = ledger::connect(&config).await?;
         match &self.output {
             None => self.write(&mut BufWriter::new(std::io::stdout().lock()), &ledger).await?,
             Some(path) => {
-                // Only what is whole gets the name.
+                // A half-written export must not stand under the final name.
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
                     .with_context(|| format!("cannot write beside {}", path.display()))?;
@@ -52,7 +52,7 @@ impl ExportArgs {
             let Some(last) = blocks.last() else { break };
             behind = last.seq;
             for block in blocks {
-                if self.tells(&block)? {
+                if self.concerns(&block)? {
                     ending.blocks += 1;
                     line(out, &Line::Block(block))?;
                 }
@@ -62,7 +62,7 @@ impl ExportArgs {
         Ok(out.flush()?)
     }
 
-    fn tells(&self, block: &Block) -> anyhow::Result<bool> {
+    fn concerns(&self, block: &Block) -> anyhow::Result<bool> {
         let Some(run_id) = &self.run else { return Ok(true) };
         if !block.body.contains(run_id.as_str()) {
             return Ok(false);

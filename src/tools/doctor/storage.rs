@@ -1,16 +1,15 @@
-//! Where evidence goes and inputs come from.
+//! The evidence store, and the folders and buckets that inputs are read from.
 
-use super::{Finding, aside};
+use super::finding::{Finding, off_thread};
 use crate::adapters::dataset::{InputError, InputSettings, Inputs};
 use crate::adapters::evidence::{Error, EvidenceStore};
 use crate::config::Config;
 use crate::domain::contract::Reference;
-use crate::telemetry::{self, TelemetrySettings};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Whether the store can be written, and refuses to overwrite.
-pub(super) async fn store(config: &Config) -> Vec<Finding> {
+pub(super) async fn evidence(config: &Config) -> Vec<Finding> {
     let check = "evidence store";
     let settings = config.evidence.clone();
     let tested = match tokio::task::spawn_blocking(move || EvidenceStore::open(&settings)).await {
@@ -29,15 +28,15 @@ pub(super) async fn store(config: &Config) -> Vec<Finding> {
     }]
 }
 
-/// Whether each place that may be read can be.
+/// Whether each allowed folder and bucket can be read.
 pub(super) async fn inputs(config: &Config) -> Vec<Finding> {
     let settings = &config.inputs;
     if settings.root.is_none() && settings.allow.is_empty() {
         let found = "nothing may be read: no request can be resolved";
         return vec![Finding::yellow("inputs", found, "set [inputs] root or [inputs] allow")];
     }
-    let mut findings = aside(settings, folders).await;
-    // What is wrong with the settings has been told.
+    let mut findings = off_thread(settings, folders).await;
+    // Where the settings are wrong, `folders` has reported it.
     let settings = settings.clone();
     if let Ok(Ok(inputs)) = tokio::task::spawn_blocking(move || Inputs::open(&settings)).await {
         for prefix in config.inputs.allow.iter().filter(|prefix| !prefix.starts_with("file://")) {
@@ -52,9 +51,9 @@ fn folders(settings: &InputSettings) -> Vec<Finding> {
         return vec![Finding::red("inputs", error.to_string(), "make the folder, or mend [inputs]")];
     }
     let allowed = settings.allow.iter().filter_map(|prefix| prefix.strip_prefix("file://")).map(Path::new);
-    // The root may be allowed by name as well.
-    let places: BTreeSet<&Path> = settings.root.as_deref().into_iter().chain(allowed).collect();
-    places.into_iter().map(folder).collect()
+    // A set: the root may be in the allow list as well.
+    let paths: BTreeSet<&Path> = settings.root.as_deref().into_iter().chain(allowed).collect();
+    paths.into_iter().map(folder).collect()
 }
 
 fn folder(path: &Path) -> Finding {
@@ -67,19 +66,7 @@ fn folder(path: &Path) -> Finding {
     }
 }
 
-/// Whether the receiver of traces answers. No light is red: a worker works without it.
-pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
-    match telemetry::check_receiver(settings) {
-        None => Vec::new(),
-        Some(Ok(url)) => vec![Finding::green("traces", format!("{url} takes spans"))],
-        Some(Err(why)) => {
-            let advice = "start the receiver (OTLP over HTTP, protobuf), or mend [telemetry]; runs do not wait for it";
-            vec![Finding::yellow("traces", why, advice)]
-        }
-    }
-}
-
-/// Asks for an object that is not there: the answer "not found" comes from a bucket that can be read.
+/// Reads an object that does not exist: a bucket that can be read replies "not found".
 async fn bucket(inputs: &Inputs, prefix: &str) -> Finding {
     let check = format!("inputs {prefix}");
     let advice = "mend endpoint and credentials under [inputs], or the prefix in [inputs] allow";

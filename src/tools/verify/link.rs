@@ -1,10 +1,10 @@
-//! What is checked, and what was found.
+//! The links of the chain, and what was found of each.
 
 use crate::domain::identity::{Digest, RunId};
 use serde::Serialize;
 use std::fmt;
 
-/// A link of the chain from the request to the signature, in the order in which they are checked.
+/// The links of the chain from the request to the signature, in the order of their check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
@@ -12,23 +12,23 @@ pub enum Link {
     Bundle,
     /// Every file that it lists and no other, byte for byte.
     Files,
-    /// What was asked for gives the run's key and id.
+    /// The request's meaning hashes to the run's key and id.
     Request,
     /// The plan is the one that the bundle names.
     Plan,
     /// Manifests, profiles and data files are those of the plan.
     Data,
-    /// The model is what it is said to be.
+    /// The model has the format that its name and `bundle.json` state.
     Model,
     /// The evaluation report is about this plan and this model.
     Report,
     /// The gate passed this report.
     Gate,
-    /// The statement of provenance says the same as all of these.
+    /// The SLSA statement agrees with the plan and the files.
     Provenance,
     /// Bill of materials and MLflow's description are about this model.
     Descriptions,
-    /// The model gives the scores that the parity vectors say.
+    /// The model scores the parity vectors' rows exactly as they say.
     Parity,
     /// The signature is about these files, by the given key.
     Signature,
@@ -53,10 +53,8 @@ impl fmt::Display for Link {
     }
 }
 
-/// A link that holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckedLink {
-    /// Which.
     pub link: Link,
     /// What was checked, and what was not.
     pub checked: String,
@@ -65,31 +63,27 @@ pub struct CheckedLink {
 /// The first link that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BrokenLink {
-    /// Which.
     pub link: Link,
-    /// Why.
     pub why: String,
 }
 
-/// What an auditor gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Whether every link holds.
     pub intact: bool,
-    /// The bundle's id, as its files give it.
+    /// The id computed from the files, not the one that somebody states.
     pub bundle_id: Option<Digest>,
-    /// Its version.
     pub bundle_version: Option<String>,
-    /// The run that built it, as it says.
+    /// The run that built it, as `bundle.json` says.
     pub run_id: Option<RunId>,
-    /// Links that hold.
+    /// Links that hold, in order.
     pub checked: Vec<CheckedLink>,
     /// The first one that does not.
     pub broken: Option<BrokenLink>,
 }
 
 impl Link {
-    /// Breaks here unless `holds`.
+    /// An error at this link unless `holds`.
     pub(super) fn must(self, holds: bool, why: impl FnOnce() -> String) -> Result<(), BrokenLink> {
         if holds { Ok(()) } else { Err(self.broken(why())) }
     }

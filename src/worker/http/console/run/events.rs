@@ -1,14 +1,14 @@
-//! What was told of a run, and what it left.
+//! The events of a run.
 
-use super::none;
-use crate::adapters::ledger::{RunRecord, ToldEvent};
-use crate::worker::http::console::serve::EVENTS;
-use crate::worker::http::console::words::{capped, instant, segment, since};
+use super::view::{EVENTS, none};
+use crate::adapters::ledger::ToldEvent;
+use crate::worker::http::console::words::{capped, instant, since};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-pub(super) fn events(told: &[ToldEvent], now: DateTime<Utc>) -> Markup {
-    if told.is_empty() {
+/// The newest `EVENTS` of `latest`, newest first.
+pub(super) fn events(latest: &[ToldEvent], now: DateTime<Utc>) -> Markup {
+    if latest.is_empty() {
         return none("There are none left: old events are pruned.");
     }
     html! {
@@ -23,7 +23,7 @@ pub(super) fn events(told: &[ToldEvent], now: DateTime<Utc>) -> Markup {
                     }
                 }
                 tbody {
-                    @for event in told.iter().take(EVENTS) {
+                    @for event in latest.iter().take(EVENTS) {
                         tr {
                             td.right data-label="No." { @if let Some(seq) = event.seq { (seq) } @else { "–" } }
                             th.after scope="row" { (capped(&event.event_type)) }
@@ -42,30 +42,6 @@ pub(super) fn events(told: &[ToldEvent], now: DateTime<Utc>) -> Markup {
                 }
             }
         }
-        @if told.len() > EVENTS { p.note { "The latest " (EVENTS) " are shown." } }
-    }
-}
-
-pub(super) fn evidence(run: &RunRecord) -> Markup {
-    if run.refs.is_empty() {
-        return none("It has left nothing yet.");
-    }
-    html! {
-        div.scroll {
-            table.stack {
-                thead { tr { th scope="col" { "Role" } th scope="col" { "Where, and SHA-256 of its bytes" } } }
-                tbody {
-                    @for (role, at) in &run.refs {
-                        tr {
-                            th scope="row" {
-                                a href=(format!("/runs/{}/evidence/{}", run.run_id, segment(role))) download { (role) }
-                            }
-                            td { code { (at.reference) } br; code.soft { (at.sha256) } }
-                        }
-                    }
-                }
-            }
-        }
-        p.note { "A link hands out what the store holds only where its digest is the one that stands here." }
+        @if latest.len() > EVENTS { p.note { "The latest " (EVENTS) " are shown." } }
     }
 }

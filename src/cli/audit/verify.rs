@@ -1,15 +1,15 @@
 //! `model-factory audit verify`.
 
-use crate::adapters::ledger::{AuditVerdict, Ledger};
+use crate::adapters::ledger::AuditVerdict;
+use crate::cli::ledger;
+use crate::cli::output::{Output, json_lines};
 use crate::cli::progress::Bar;
-use crate::cli::table::{Output, json_lines};
 use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::audit_log::{Block, Broken, Chain, Head, Line, read_line};
 use crate::domain::identity::RunId;
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
-use clap::Args;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write};
@@ -17,25 +17,25 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-#[derive(Debug, Args)]
-pub(super) struct VerifyArgs {
-    /// A head that was kept elsewhere, as `audit export` and `audit verify` print it: blocks that were cut off
-    /// behind it, or a chain that was made anew, are found by it alone.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A head that was kept elsewhere, as `audit export` and `audit verify` print it. Only a head reveals that the
+    /// last blocks were cut off or that the whole chain was written anew.
     #[arg(long, value_name = "SEQ:DIGEST")]
     head: Option<Head>,
     /// Check an export instead, without a database.
     #[arg(long, value_name = "FILE", conflicts_with = "since")]
     file: Option<PathBuf>,
-    /// From when on every row of the ledger must be told, for example 2026-03-01T10:00:00Z: the end of the last
-    /// worker of a release without the log. Since the log begins without it.
+    /// From when on every row of the ledger must be in the log, for example 2026-03-01T10:00:00Z: the end of the
+    /// last worker of a release without the log. Without it: since the log begins.
     #[arg(long, value_name = "TIME")]
     since: Option<DateTime<Utc>>,
-    /// How the answer looks.
+    /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
 }
 
-impl VerifyArgs {
+impl Args {
     pub(super) async fn run(self, config: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
         let mut out = std::io::stdout().lock();
         if let Some(path) = &self.file {
@@ -47,9 +47,8 @@ impl VerifyArgs {
             return Ok(if checked.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let config = config()?;
-        let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-        ledger.check_schema().await.context("the database is not ready")?;
-        let mut progress = Progress::begin();
+        let ledger = ledger::connect_to_current(&config).await?;
+        let mut progress = VerifyProgress::begin();
         let verdict = ledger.verify_audit_log(self.head, self.since, |seq, last| progress.at(seq, last)).await?;
         progress.end();
         ledger.close().await;
@@ -61,13 +60,13 @@ impl VerifyArgs {
     }
 }
 
-/// A bar, once it takes longer than a second.
-struct Progress {
+/// Shows a bar once the check takes longer than a second.
+struct VerifyProgress {
     began: Stopwatch,
     bar: Option<Bar>,
 }
 
-impl Progress {
+impl VerifyProgress {
     fn begin() -> Self {
         Self { began: Stopwatch::start(), bar: None }
     }
@@ -111,21 +110,19 @@ fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// What an export came to.
 #[derive(Debug, Serialize)]
-struct Checked {
-    /// Where the chain stands, by the export's own last line.
+struct CheckedExport {
+    /// The end of the chain, by the export's own last line.
     head: Head,
-    /// Blocks that were checked.
     blocks: u64,
-    /// The block before the first one, which is taken on trust.
+    /// Number of the block before the first one; its digest is taken on trust.
     behind: i64,
-    /// The run that blocks were picked for: then each was checked alone.
+    /// The run that the export is limited to; then each block was checked alone.
     run_id: Option<RunId>,
     broken: Option<String>,
 }
 
-impl Checked {
+impl CheckedExport {
     fn show(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let from = match (&self.run_id, self.behind) {
             (Some(run_id), _) => format!("each alone, picked for {run_id}"),
@@ -140,17 +137,22 @@ impl Checked {
     }
 }
 
-/// An export has to be read to its end before it is known whether blocks were picked.
-fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<Checked> {
-    let picked_for = ending(path)?;
+/// Reads the file twice: only its last line says whether it holds the whole chain or the blocks of one run.
+fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<CheckedExport> {
+    let ending_line = ending(path)?;
     let mut chain = None;
-    let mut checked =
-        Checked { head: picked_for.head, blocks: 0, behind: 0, run_id: picked_for.run_id.clone(), broken: None };
+    let mut checked = CheckedExport {
+        head: ending_line.head,
+        blocks: 0,
+        behind: 0,
+        run_id: ending_line.run_id.clone(),
+        broken: None,
+    };
     for line in lines(path)? {
         let Line::Block(block) = line? else { continue };
-        let followed = match &picked_for.run_id {
+        let followed = match &ending_line.run_id {
             Some(_) => Line::alone(&block).map(|_| ()),
-            None => follow(chain.get_or_insert_with(|| start(&block, picked_for.from, anchor)), &block),
+            None => follow(chain.get_or_insert_with(|| start(&block, ending_line.from, anchor)), &block),
         };
         if let Err(broken) = followed {
             checked.broken = Some(broken.to_string());
@@ -159,15 +161,15 @@ fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<Checked> {
         checked.blocks += 1;
     }
     let chain = chain.unwrap_or_else(|| Chain::new(anchor));
-    checked.behind = if picked_for.run_id.is_none() { picked_for.from - 1 } else { 0 };
-    if checked.blocks != picked_for.blocks {
-        checked.broken = Some(format!("{} blocks are there, {} were written", checked.blocks, picked_for.blocks));
-    } else if picked_for.run_id.is_none() {
+    checked.behind = if ending_line.run_id.is_none() { ending_line.from - 1 } else { 0 };
+    if checked.blocks != ending_line.blocks {
+        checked.broken = Some(format!("{} blocks are there, {} were written", checked.blocks, ending_line.blocks));
+    } else if ending_line.run_id.is_none() {
         let reached = chain.end().map_err(|broken| broken.to_string());
         checked.broken = match reached {
             Err(why) => Some(why),
-            Ok(head) if head != picked_for.head && picked_for.blocks > 0 => {
-                Some(format!("the chain ends with {head}, its last line says {}", picked_for.head))
+            Ok(head) if head != ending_line.head && ending_line.blocks > 0 => {
+                Some(format!("the chain ends with {head}, its last line says {}", ending_line.head))
             }
             Ok(_) => None,
         };
@@ -175,7 +177,7 @@ fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<Checked> {
     Ok(checked)
 }
 
-/// Behind the block before the first one that was asked for.
+/// A chain that goes on behind the block before `first`.
 fn start(first: &Block, from: i64, anchor: Option<Head>) -> Chain {
     if from == 1 { Chain::new(anchor) } else { Chain::behind(Head { seq: from - 1, digest: first.previous }, anchor) }
 }
@@ -186,9 +188,9 @@ fn follow(chain: &mut Chain, block: &Block) -> Result<(), Broken> {
 
 fn lines(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Line>>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let place = path.display().to_string();
+    let name = path.display().to_string();
     Ok(BufReader::new(file).lines().enumerate().map(move |(number, line)| {
-        read_line(&line?).with_context(|| format!("{place}: line {} is no line of an export", number + 1))
+        read_line(&line?).with_context(|| format!("{name}: line {} is no line of an export", number + 1))
     }))
 }
 

@@ -1,0 +1,127 @@
+//! `model-factory submit`: checks requests as the worker would, sends them, follows them.
+
+mod check;
+mod follow;
+
+use super::output::Output;
+use crate::adapters::dataset::Inputs;
+use crate::adapters::kafka::{Follower, Outlet, Record};
+use crate::adapters::signing::RequesterPrivateKey;
+use crate::config::Config;
+use crate::domain::contract::AllowList;
+use crate::worker::intake::Screening;
+use anyhow::Context as _;
+use check::{CheckedRequest, check, print, requests};
+use follow::follow;
+use std::io::{Read as _, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Check requests, send them to the request topic and, with `--wait`, follow them to their outcome.
+///
+/// Exit status 1 when any request is refused or, with `--wait`, any run fails.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  model-factory submit request.json --wait
+  model-factory submit requests.jsonl
+  model-factory submit request.json --sign-with requester.pem
+  cat request.json | model-factory submit - --dry-run --output json")]
+pub(super) struct Args {
+    /// Files with one JSON request, or one a line, plain, in a structured cloud event or signed; `-` is standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print each request's identity, or what is wrong with it, and send nothing. Needs neither broker nor database.
+    /// References are checked where `[inputs]` names a root or prefixes, requesters where there is a policy; quotas
+    /// only by the worker.
+    #[arg(long)]
+    dry_run: bool,
+    /// Sign each request with the private key in this file (PEM, Ed25519 or P-256).
+    #[arg(long, value_name = "KEY")]
+    sign_with: Option<PathBuf>,
+    /// Follow each run to its outcome.
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// Longest wait in seconds.
+    #[arg(long, default_value_t = 3_600)]
+    timeout: u64,
+    /// How to print.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+impl Args {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let mut out = std::io::stdout().lock();
+        config.ownership_boundaries()?;
+        let screening = self.screening(config)?;
+        let key = self.sign_with.as_ref().map(private_key).transpose()?;
+        let mut batch = screening.of_batch();
+        let mut checked = Vec::new();
+        for file in &self.files {
+            for bytes in requests(read(file)?) {
+                let bytes = key.as_ref().map(|key| key.seal(&bytes)).unwrap_or(bytes);
+                let mut request = check(bytes, &config.kafka.topics.requests, &mut batch);
+                if let (Some(_), Some(pointer)) = (&key, &mut request.pointer) {
+                    // The pointer leads into the file, not into the envelope that was made of it.
+                    *pointer = pointer.strip_prefix("/payload").unwrap_or(pointer).to_owned();
+                }
+                checked.push(request);
+            }
+        }
+        let refused = checked.iter().any(|request| request.code.is_some());
+        if self.dry_run || refused {
+            print(&mut out, self.output, &checked)?;
+            return Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+        self.send(config, &checked, &mut out).await
+    }
+
+    /// A worker's own checks. A dry run opens no input: where none is configured, it takes references as they are.
+    fn screening(&self, config: &Config) -> anyhow::Result<Screening> {
+        let policy = config.policy()?;
+        if self.dry_run && config.inputs.root.is_none() && config.inputs.allow.is_empty() {
+            let note = "references were not checked: neither [inputs] root nor [inputs] allow is set";
+            writeln!(std::io::stderr(), "model-factory: {note}")?;
+            return Ok(Screening::from(AllowList::everything()).with_policy(policy));
+        }
+        Ok(Screening::new(&Inputs::open(&config.inputs)?, policy))
+    }
+
+    async fn send(&self, config: &Config, checked: &[CheckedRequest], out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let topics = &config.kafka.topics;
+        let follower = if self.wait { Some(Follower::at_end(&config.kafka, &topics.lifecycle).await?) } else { None };
+        let outlet = Outlet::open(&config.kafka)?;
+        for request in checked {
+            let key = request.request_id.as_deref().map(str::as_bytes);
+            let record = Record { topic: &topics.requests, key, value: &request.bytes, headers: &[] };
+            let (partition, offset) = outlet.send(record).await.with_context(|| {
+                format!(
+                    "no broker took the request ([kafka] brokers = {}); ask `model-factory doctor`",
+                    config.kafka.brokers
+                )
+            })?;
+            let id = request.request_id.as_deref().unwrap_or_default();
+            writeln!(out, "sent {id} to {}/{partition} at {offset}", topics.requests)?;
+        }
+        outlet.close().await;
+        match follower {
+            Some(follower) => follow(&follower, checked, Duration::from_secs(self.timeout), out).await,
+            None => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn private_key(file: &PathBuf) -> anyhow::Result<RequesterPrivateKey> {
+    let pem = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    RequesterPrivateKey::from_pem(&pem).with_context(|| format!("cannot sign with {}", file.display()))
+}

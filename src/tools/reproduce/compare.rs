@@ -1,0 +1,118 @@
+//! The bundle built again, part by part beside the one that is there.
+
+use super::rebuilder::{Rebuilder, unresolved};
+use super::train::{Retrained, train};
+use super::{command, fetch};
+use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
+use crate::domain::contract::{EvidenceRef, SchemaName, read_json, read_yaml};
+use crate::domain::identity::{Digest, document_bytes};
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{self, BundleContents, BundleDocuments, EvalProvenance, ModelFormat, ParityVectors, TrainPlan};
+use crate::tools::verify::{self, Expected};
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reproduction {
+    pub identical: bool,
+    /// In the order in which they depend on each other.
+    pub parts: Vec<ComparedPart>,
+}
+
+/// One part of the bundle, as it is and as it came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComparedPart {
+    pub part: &'static str,
+    /// Digest of the bundle's bytes.
+    pub expected: Digest,
+    /// Digest of the new bytes.
+    pub found: Digest,
+}
+
+impl Rebuilder {
+    /// Builds the bundle in `folder` again, in the folder `work`, and compares the parts.
+    pub async fn rebuild(&self, folder: &Path, work: &Path) -> Result<Reproduction, Failure> {
+        let verification = verify::verify(folder, &Expected::default());
+        if let Some(broken) = verification.broken {
+            let message = format!("the bundle is broken at the link {}: {}", broken.link, broken.why);
+            return Err(Failure::new(FailureCode::EvidenceUnresolved, message));
+        }
+        let expected_id = verification.bundle_id.expect("a bundle without a broken link has an id");
+        let read =
+            |name: &str| std::fs::read(folder.join(name)).map_err(|error| unresolved(format!("{name}: {error}")));
+        let plan_bytes = read("resolved_train_plan.json")?;
+        let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &plan_bytes).map_err(unresolved)?;
+        let commands = command::of_plan(&plan, &self.commands, self.allow_unconfined)?;
+        let sources = fetch::sources(&self.inputs, &plan).await?;
+        let again = fetch::plan(&plan, &sources, &commands)?;
+        let again_bytes = document_bytes(&again);
+        let trained = train(self, &again, work).await?;
+
+        let paths = EvidencePaths { plan: &again, run: RunFolder::new(&again.platform_run_id, &again.run_id) };
+        let governance = read_yaml(SchemaName::GovernanceProfile, &sources.governance_profile.bytes)
+            .map_err(|error| Failure::new(FailureCode::GovernanceProfileInvalid, error.to_string()))?;
+        let provenance = paths.provenance(Digest::of(&again_bytes), &trained);
+        let report = modelling::report(&again, trained.evaluation, &governance, provenance)?;
+        let report_bytes = document_bytes(&report);
+        let report_at = paths.report(Digest::of(&report_bytes));
+        let receipt = modelling::gate(&again.run_id, &report, &report_at, &governance, paths.inputs(&sources))?;
+        let parity: ParityVectors =
+            read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
+        let documents = BundleDocuments { plan: &again, report: &report, receipt: &receipt, parity: &parity };
+        let model = Digest::of(&trained.model);
+        let expected_model = ModelFormat::ALL
+            .iter()
+            .map(|format| format.file_name())
+            .find(|name| folder.join(name).is_file())
+            .ok_or_else(|| unresolved("there is no model"))?;
+        let bundle = modelling::bundle(
+            &documents,
+            BundleContents {
+                model: trained.model,
+                model_format: trained.model_format,
+                eval_report: report_bytes.clone(),
+                gate_receipt: document_bytes(&receipt),
+                plan: again_bytes.clone(),
+                parity_vectors: trained.parity_vectors,
+            },
+        );
+        let part = |part, expected, found| ComparedPart { part, expected, found };
+        let parts = vec![
+            part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),
+            part("model", Digest::of(&read(expected_model)?), model),
+            part("report", Digest::of(&read("eval_report.json")?), Digest::of(&report_bytes)),
+            part("bundle_id", expected_id, bundle.bundle_id),
+        ];
+        Ok(Reproduction { identical: parts.iter().all(|part| part.expected == part.found), parts })
+    }
+}
+
+/// The paths at which a worker would have written the evidence: reports name them.
+struct EvidencePaths<'a> {
+    plan: &'a TrainPlan,
+    run: RunFolder,
+}
+
+impl EvidencePaths<'_> {
+    fn provenance(&self, plan: Digest, trained: &Retrained) -> EvalProvenance {
+        let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
+        EvalProvenance {
+            resolved_train_plan: at(layout::resolved_train_plan(&self.plan.platform_run_id, &self.plan.run_key), plan),
+            model: at(self.run.model(trained.model_format.file_name()), Digest::of(&trained.model)),
+            scores: at(self.run.model("scores.parquet"), trained.scores),
+            leakage_report: at(self.run.leakage_report(), trained.leakage_report),
+            revisions: self.plan.revisions.clone(),
+        }
+    }
+
+    fn report(&self, sha256: Digest) -> EvidenceRef {
+        EvidenceRef { reference: self.run.eval_report().to_string(), sha256 }
+    }
+
+    /// The worker's copies of manifests and profiles, by role.
+    fn inputs(&self, documents: &fetch::FetchedDocuments) -> impl Iterator<Item = (String, EvidenceRef)> {
+        documents.kept().map(|(name, sha256)| {
+            (format!("inputs/{name}"), EvidenceRef { reference: self.run.input(&name).to_string(), sha256 })
+        })
+    }
+}

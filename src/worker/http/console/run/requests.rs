@@ -1,0 +1,97 @@
+//! The requests that joined a run and why, and the runs that they nearly joined.
+
+use super::view::RunView;
+use crate::adapters::ledger::RunRecord;
+use crate::domain::contract::{Apart, Joined, TrainBuildRequest};
+use crate::worker::http::console::words::{badge, capped, instant, run_href};
+use maud::{Markup, html};
+
+/// Differing fields that are shown of each near miss.
+const FIELDS: usize = 20;
+
+/// Shows what `runs explain` prints.
+pub(super) fn requests(view: &RunView) -> Markup {
+    let RunView { run, requests, .. } = view;
+    html! {
+        div.scroll {
+            table.stack {
+                thead {
+                    tr {
+                        th scope="col" { "Request" }
+                        th scope="col" { "By" }
+                        th scope="col" { "Admitted" }
+                        th scope="col" { "Because" }
+                        th scope="col" { "Differs without effect at" }
+                    }
+                }
+                tbody {
+                    @for request in requests {
+                        @let joined = Joined::to(&run.request, &request.request);
+                        tr {
+                            th scope="row" { code { (request.request_id) } }
+                            td { (capped(&request.request.requester_principal)) }
+                            td { (instant(request.admitted_at)) }
+                            td { (joined.because) }
+                            td {
+                                @if joined.ignored_differences.is_empty() { span.soft { "–" } }
+                                @for (index, pointer) in joined.ignored_differences.iter().enumerate() {
+                                    @if index > 0 { ", " } code { (pointer) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @let more = view.request_count - requests.len() as i64;
+        @if more > 0 { p.note { "And " (more) " more: " code { "model-factory runs explain " (run.run_id) } } }
+        (meaning(run))
+        @for other in &view.near_misses { (near_miss(run, other, view.quiet)) }
+    }
+}
+
+fn meaning(run: &RunRecord) -> Markup {
+    html! {
+        details {
+            summary { "What makes requests this run" }
+            p.note { "The run key is the SHA-256 of what was asked, in this form; order and repetition of manifests carry no meaning." }
+            p { code { (run.request.run_key()) } }
+            pre { (capped(&run.request.meaning().canonical())) }
+            p.note {
+                "Compared: "
+                @for (index, pointer) in TrainBuildRequest::IDENTITY.iter().enumerate() {
+                    @if index > 0 { ", " } code { (pointer) }
+                }
+            }
+        }
+    }
+}
+
+fn near_miss(run: &RunRecord, other: &RunRecord, quiet: bool) -> Markup {
+    let differs = Apart::between(&run.request, &other.request);
+    let name = |only: &Apart| match serde_json::to_value(&only.only_in) {
+        Ok(serde_json::Value::Array(names)) => names
+            .iter()
+            .filter_map(|name| name.as_str())
+            .map(|name| name.replace('_', " "))
+            .collect::<Vec<_>>()
+            .join(", "),
+        _ => "more than its form".to_owned(),
+    };
+    html! {
+        div.near {
+            p {
+                "Near miss: " a href=(run_href(other.run_id.as_str(), quiet)) { code { (other.run_id) } } " "
+                (badge(other.state)) " is another run."
+            }
+            ul {
+                @for field in differs.iter().take(FIELDS) {
+                    li {
+                        code { (field.pointer) } " differs only in " (name(field)) ": here "
+                        code { (capped(&field.here.to_string())) } ", there " code { (capped(&field.there.to_string())) }
+                    }
+                }
+            }
+        }
+    }
+}

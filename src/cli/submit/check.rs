@@ -110,6 +110,7 @@ pub(super) fn print(out: &mut dyn Write, output: Output, checked: &[CheckedReque
 mod tests {
     use super::*;
     use crate::domain::contract;
+    use crate::worker::intake::Screening;
 
     #[test]
     fn one_value_is_one_request_and_lines_of_values_are_many() {

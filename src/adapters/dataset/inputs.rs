@@ -162,13 +162,13 @@ impl Inputs {
 mod tests {
     use super::*;
 
-    struct Fixture {
+    struct TestFolder {
         _folder: tempfile::TempDir,
         base: PathBuf,
         inputs: Inputs,
     }
 
-    fn fixture() -> Fixture {
+    fn test_folder() -> TestFolder {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().canonicalize().unwrap();
         std::fs::create_dir(base.join("in")).unwrap();
@@ -176,45 +176,45 @@ mod tests {
         std::fs::write(base.join("secret"), b"secret").unwrap();
         let settings =
             InputSettings { root: Some(base.join("in")), max_document_bytes: 10, ..InputSettings::default() };
-        Fixture { inputs: Inputs::open(&settings).unwrap(), _folder: folder, base }
+        TestFolder { inputs: Inputs::open(&settings).unwrap(), _folder: folder, base }
     }
 
-    async fn read(fixture: &Fixture, text: &str) -> Result<Bytes, InputError> {
-        fixture.inputs.document(&Reference::parse(text).unwrap()).await.map(|(bytes, _)| bytes)
+    async fn read(folder: &TestFolder, text: &str) -> Result<Bytes, InputError> {
+        folder.inputs.document(&Reference::parse(text).unwrap()).await.map(|(bytes, _)| bytes)
     }
 
     #[tokio::test]
     async fn a_file_inside_the_root_is_read_and_one_outside_is_not() {
-        let fixture = fixture();
-        assert_eq!(read(&fixture, "a.json").await.unwrap(), "{}");
-        let outside = format!("file://{}/secret", fixture.base.display());
-        assert!(matches!(read(&fixture, &outside).await, Err(InputError::NotAllowed { .. })));
-        assert!(matches!(read(&fixture, "b.json").await, Err(InputError::NotFound { .. })));
+        let folder = test_folder();
+        assert_eq!(read(&folder, "a.json").await.unwrap(), "{}");
+        let outside = format!("file://{}/secret", folder.base.display());
+        assert!(matches!(read(&folder, &outside).await, Err(InputError::NotAllowed { .. })));
+        assert!(matches!(read(&folder, "b.json").await, Err(InputError::NotFound { .. })));
     }
 
     #[tokio::test]
     async fn links_that_lead_out_pipes_and_folders_are_refused() {
-        let fixture = fixture();
-        std::os::unix::fs::symlink(fixture.base.join("secret"), fixture.base.join("in/link")).unwrap();
-        std::os::unix::fs::symlink(&fixture.base, fixture.base.join("in/up")).unwrap();
-        nix::unistd::mkfifo(&fixture.base.join("in/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        std::fs::create_dir(fixture.base.join("in/folder")).unwrap();
+        let folder = test_folder();
+        std::os::unix::fs::symlink(folder.base.join("secret"), folder.base.join("in/link")).unwrap();
+        std::os::unix::fs::symlink(&folder.base, folder.base.join("in/up")).unwrap();
+        nix::unistd::mkfifo(&folder.base.join("in/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(folder.base.join("in/folder")).unwrap();
         for name in ["link", "up/secret", "pipe", "folder"] {
-            assert!(matches!(read(&fixture, name).await, Err(InputError::NotAllowed { .. })), "{name}");
+            assert!(matches!(read(&folder, name).await, Err(InputError::NotAllowed { .. })), "{name}");
         }
     }
 
     #[tokio::test]
     async fn size_and_digest_are_checked_on_the_bytes_that_are_used() {
-        let fixture = fixture();
-        std::fs::write(fixture.base.join("in/big.json"), [b' '; 11]).unwrap();
-        assert!(matches!(read(&fixture, "big.json").await, Err(InputError::TooLarge { .. })));
+        let folder = test_folder();
+        std::fs::write(folder.base.join("in/big.json"), [b' '; 11]).unwrap();
+        assert!(matches!(read(&folder, "big.json").await, Err(InputError::TooLarge { .. })));
         let reference = Reference::parse("a.json").unwrap();
         let good = Digest::of(b"{}");
         let cases = [(good, 2, true), (good, 3, false), (good, 1, false), (Digest::of(b"x"), 2, false)];
         for (index, (digest, bytes, fits)) in cases.into_iter().enumerate() {
-            let into = fixture.base.join(format!("copy{index}"));
-            let outcome = fixture.inputs.file(&reference, digest, bytes, &into).await;
+            let into = folder.base.join(format!("copy{index}"));
+            let outcome = folder.inputs.file(&reference, digest, bytes, &into).await;
             assert_eq!(outcome.is_ok(), fits, "{outcome:?}");
         }
     }

@@ -3,18 +3,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model_factory::domain::audit_log::{ActKind, AnomalyCode, Body, Reconciliation};
 use model_factory::domain::contract::{
-    AllowList, BundlePublication, CancelRequest, DatasetManifest, GovernanceProfile, MAX_MESSAGE_BYTES, Message,
-    PublishRetryRequest, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainingProfile, parse,
-    parse_accepted, schema_text,
+    ActKind, AllowList, AnomalyCode, AuditActs, BundleManifest, BundlePublication, CancelRequest, DatasetManifest,
+    EvalReport, GateReceipt, GovernanceProfile, LeakageReport, MAX_MESSAGE_BYTES, Message, PublishEligibility,
+    PublishReceipt, PublishRetryRequest, Reconciliation, RunLifecycleEvent, SchemaName, SignedEnvelope,
+    TrainBuildRequest, TrainPlan, TrainerJob, TrainerResult, TrainingProfile, parse, parse_accepted, schema_text,
 };
 use model_factory::domain::identity::near_key;
-use model_factory::domain::run::{Category, FailureCode};
-use model_factory::modelling::{
-    BundleManifest, EvalReport, GateReceipt, LeakageReport, PublishEligibility, PublishReceipt, TrainPlan,
-};
-use model_factory::training::{TrainerJob, TrainerResult};
+use model_factory::domain::run::{FailureCategory, FailureCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -119,7 +115,7 @@ fn refused_messages_keep_their_code_and_pointer() {
     }
     let mut missing: BTreeSet<&str> = FailureCode::ALL
         .iter()
-        .filter(|code| code.category() == Category::Request)
+        .filter(|code| code.category() == FailureCategory::Request)
         .map(|code| code.as_str())
         .filter(|code| !codes.contains(*code))
         .collect();
@@ -275,7 +271,7 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<GateReceipt>(SchemaName::GateReceipt);
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
     both_ways::<PublishReceipt>(SchemaName::PublishReceipt);
-    both_ways::<Body>(SchemaName::AuditActs);
+    both_ways::<AuditActs>(SchemaName::AuditActs);
     both_ways::<Reconciliation>(SchemaName::Reconciliation);
     both_ways::<BundleManifest>(SchemaName::Bundle);
     both_ways::<DatasetManifest>(SchemaName::DatasetManifest);

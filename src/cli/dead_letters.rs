@@ -6,8 +6,7 @@ use super::output::{Output, json_lines, print_table};
 use crate::adapters::kafka::{Outlet, Record};
 use crate::adapters::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
 use crate::config::Config;
-use crate::domain::audit_log::{Act, ActKind, Actor, ActorKind, Subject, Why};
-use crate::domain::contract::EvidenceRef;
+use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, EvidenceRef};
 use crate::domain::identity::Digest;
 use crate::domain::run::{FailureCode, Guidance};
 use anyhow::{Context as _, ensure};
@@ -162,7 +161,8 @@ async fn replay(
     let replay = Replay { actor: args.actor.name(), why: args.reason.clone() };
     if outlet.is_some() {
         // Appended before the first record is sent: if this process dies, the log shows that some may have been sent.
-        let acts: Vec<Act> = originals.iter().map(|(source, original)| replay.requested(source, original)).collect();
+        let acts: Vec<AuditAct> =
+            originals.iter().map(|(source, original)| replay.requested(source, original)).collect();
         ledger.tell(&replay.by(), &acts).await?;
     }
     for (source, original) in &originals {
@@ -205,17 +205,17 @@ impl Replay {
         format!("operator:{}", self.actor)
     }
 
-    fn requested(&self, source: &Coordinates, original: &Original) -> Act {
-        let subject = Subject { record: Some(source.to_string()), ..Subject::default() };
+    fn requested(&self, source: &Coordinates, original: &Original) -> AuditAct {
+        let subject = ActSubject { record: Some(source.to_string()), ..ActSubject::default() };
         let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
-        let mut act = Act::new(ActKind::DeadLetterReplayRequested, actor, subject);
-        act.reason = Some(Why::said(&self.why));
+        let mut act = AuditAct::new(ActKind::DeadLetterReplayRequested, actor, subject);
+        act.reason = Some(ActReason::said(&self.why));
         let bytes = EvidenceRef { reference: format!("ledger:{source}"), sha256: Digest::of(&original.value) };
         act.evidence.insert("request".to_owned(), bytes);
         act
     }
 
-    fn done(&self, source: &Coordinates, original: &Original, sent: &Coordinates) -> Act {
+    fn done(&self, source: &Coordinates, original: &Original, sent: &Coordinates) -> AuditAct {
         let mut act = self.requested(source, original);
         act.act = ActKind::DeadLetterReplayed;
         act.subject.acknowledged_at = Some(sent.to_string());

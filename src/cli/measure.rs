@@ -1,7 +1,7 @@
 //! `model-factory measure`: the metrics of scores from elsewhere.
 
-use crate::domain::contract::{BootstrapSpec, EvaluationSpec};
-use crate::modelling::metrics::{Differences, Measured, Resampling, Scored, differences, measure};
+use crate::domain::contract::{BootstrapSpec, Differences, EvaluationSpec};
+use crate::modelling::metrics::{Measured, Resampling, Scored, differences, measure};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;

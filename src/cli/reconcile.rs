@@ -4,7 +4,7 @@ use super::ledger;
 use super::output::{Output, json_lines, print_table};
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, layout};
 use crate::config::Config;
-use crate::domain::audit_log::Reconciliation;
+use crate::domain::contract::Reconciliation;
 use crate::domain::identity::{Digest, document_bytes};
 use anyhow::Context as _;
 use serde_json::json;

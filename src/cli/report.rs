@@ -3,9 +3,9 @@
 use super::ledger;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore};
 use crate::config::Config;
-use crate::domain::contract::{SchemaName, read_json};
+use crate::domain::contract::{EvalReport, GateReceipt, SchemaName, TrainPlan, read_json};
 use crate::domain::identity::Digest;
-use crate::modelling::{EvalReport, GateReceipt, ReportSources, TrainPlan, report_page};
+use crate::modelling::{ReportSources, report_page};
 use anyhow::{Context as _, bail, ensure};
 use std::fs;
 use std::io::Write as _;

@@ -7,5 +7,6 @@ pub mod audit_log;
 pub mod contract;
 pub mod grant;
 pub mod identity;
+mod named;
 pub mod run;
 pub mod trace_context;

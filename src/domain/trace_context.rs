@@ -1,11 +1,11 @@
-//! W3C trace context: `traceparent` and `tracestate`, read strictly and written back.
+//! W3C trace context: `traceparent` and `tracestate`, parsed once, at intake, and carried as a value.
 //!
 //! Guarantees: garbage is no context, and never an error; what is written is valid, whatever was read. Never:
 //! decides anything; makes an id.
 
 use std::fmt;
 
-/// A place in a trace that work can hang under.
+/// A span that can become the parent of other spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: [u8; 16],
@@ -14,13 +14,13 @@ pub struct TraceContext {
     tracestate: Option<String>,
 }
 
-/// Characters of a `tracestate` that are kept.
+/// Longest `tracestate` that is kept, in characters.
 const STATE_CAP: usize = 512;
-/// Its members; the standard's own bound.
+/// Most members of a `tracestate`; the standard's own bound.
 const MEMBERS: usize = 32;
 
 impl TraceContext {
-    /// A place by its parts; none where an id is all zeros.
+    /// None where an id is all zeros.
     pub fn new(trace_id: [u8; 16], span_id: [u8; 8], sampled: bool, tracestate: Option<&str>) -> Option<Self> {
         if trace_id == [0; 16] || span_id == [0; 8] {
             return None;
@@ -28,8 +28,8 @@ impl TraceContext {
         Some(Self { trace_id, span_id, sampled, tracestate: tracestate.and_then(state) })
     }
 
-    /// What a record's headers say; none where `traceparent` is missing or no valid one. A `tracestate` that is
-    /// none is left out, and of one that is too long the last members are.
+    /// Parses the two headers of a record; none without a valid `traceparent`. A malformed `tracestate` is left out;
+    /// one that is too long loses its last members.
     pub fn read(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Self> {
         let text = traceparent?;
         let (head, rest) = text.split_at_checked(55)?;
@@ -39,34 +39,31 @@ impl TraceContext {
         let ends_well = match version {
             [0x00] => rest.is_empty(),
             [0xff] => false,
-            // A later version may say more behind what we know.
+            // A later version may append fields.
             [_] => rest.is_empty() || rest.starts_with('-'),
         };
         let whole = parts.next().is_none();
         (ends_well && whole).then(|| Self::new(trace_id, span_id, flags[0] & 1 == 1, tracestate)).flatten()
     }
 
-    /// The trace, as its 16 bytes.
     pub fn trace_id(&self) -> [u8; 16] {
         self.trace_id
     }
 
-    /// The span, as its 8 bytes.
     pub fn span_id(&self) -> [u8; 8] {
         self.span_id
     }
 
-    /// Whether whoever gave it records it.
+    /// Whether the service that sent it records the trace.
     pub fn is_sampled(&self) -> bool {
         self.sampled
     }
 
-    /// As the header `traceparent`, in version 00.
+    /// The header `traceparent`, in version 00.
     pub fn traceparent(&self) -> String {
         self.to_string()
     }
 
-    /// As the header `tracestate`.
     pub fn tracestate(&self) -> Option<&str> {
         self.tracestate.as_deref()
     }
@@ -78,14 +75,14 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// Lower-case hexadecimal digits, and exactly as many as these bytes take.
+/// Decodes exactly `N` bytes from lower-case hexadecimal digits.
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let mut found = [0; N];
     (lower && hex::decode_to_slice(text, &mut found).is_ok()).then_some(found)
 }
 
-/// The leading members of a list that fit; none where any is malformed.
+/// The leading members of the list, up to the bounds; none where any member is malformed.
 fn state(text: &str) -> Option<String> {
     let members: Vec<&str> =
         text.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty()).collect();
@@ -132,7 +129,7 @@ mod tests {
         assert_eq!(context.traceparent(), GOOD);
         assert_eq!(context.tracestate(), Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"));
         assert!(context.is_sampled());
-        // A later version is read as far as it is known, and unknown flags are not passed on.
+        // Of a later version the known fields are read; unknown flags are not passed on.
         let later = format!("cc{}8-what-comes", &GOOD[2..54]).replace("-08-", "-09-");
         assert_eq!(read(&later).unwrap().traceparent(), GOOD);
         assert!(!read(&GOOD.replace("-01", "-02")).unwrap().is_sampled());

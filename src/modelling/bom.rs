@@ -2,11 +2,9 @@
 //!
 //! Format: CycloneDX 1.7, an ML-BOM. No serial number and no time stamp: both would change with every build.
 
-use super::evaluate::EvalReport;
-use super::metrics::Metric;
-use super::model_format::ModelFormat;
-use super::plan::{ResolvedAlgorithm, TrainPlan};
-use crate::domain::contract::{Feature, FeatureKind};
+use crate::domain::contract::{
+    EvalReport, Feature, FeatureKind, MetricValue, ModelFormat, ResolvedAlgorithm, TrainPlan,
+};
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
@@ -122,7 +120,7 @@ fn card(plan: &TrainPlan, report: &EvalReport, datasets: &[Value]) -> Value {
     })
 }
 
-fn performance(name: &str, metric: &Metric, slice: Option<&str>) -> Option<Value> {
+fn performance(name: &str, metric: &MetricValue, slice: Option<&str>) -> Option<Value> {
     let mut entry = json!({"type": name, "value": metric.value?.to_string()});
     if let Some(slice) = slice {
         entry["slice"] = json!(slice);

@@ -1,9 +1,11 @@
 //! From the split that a profile asks for to the one that a plan pins: boundaries as instants wherever
 //! they can be known before a row is read.
 
-use super::plan::{PlannedSplit, Shares, TimeShares, Window, WindowDays, Windows};
 use super::split::windows_before;
-use crate::domain::contract::{Anchor, ColumnRoles, DatesSpec, DaysSpec, LabelBasis, ShareSpec, SplitSpec, WindowSpec};
+use crate::domain::contract::{
+    Anchor, ColumnRoles, DatesSpec, DaysSpec, LabelBasis, PlannedSplit, ShareSpec, Shares, SplitSpec, TimeShares,
+    TimeWindow, WindowDays, WindowSpec, Windows,
+};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::TimeDelta;
 
@@ -95,7 +97,7 @@ fn dates(
 ) -> Result<PlannedSplit, Failure> {
     let window = |name: &str, spec: DatesSpec| {
         if spec.start < spec.end {
-            Ok(Window { start: spec.start, end: spec.end })
+            Ok(TimeWindow { start: spec.start, end: spec.end })
         } else {
             Err(invalid(format!("the {name} window must start before it ends")))
         }

@@ -1,67 +1,16 @@
 //! The deployable package: a folder that real tools open, named by its content.
 
 use super::bom::{BOM_FILE, bom};
-use super::evaluate::EvalReport;
-use super::gate::GateReceipt;
 use super::input_example::{EXAMPLE_FILE, input_example};
 use super::mlmodel::mlmodel;
 use super::model_card::{CARD_FILE, CardSources, model_card};
-use super::model_format::ModelFormat;
-use super::parity::ParityVectors;
-use super::plan::{PinnedDocument, PinnedFile, PinnedManifest, Revisions, TrainPlan};
 use super::provenance::{PROVENANCE_FILE, provenance};
-use crate::domain::contract::{BundleArtifact, Compatibility, Feature, TargetScope};
-use crate::domain::identity::{Digest, RunId, RunKey, canonical_json, document_bytes, recipe_digest};
-use serde::{Deserialize, Serialize};
+use crate::domain::contract::{
+    BundleArtifact, BundleLineage, BundleManifest, Compatibility, EvalReport, GateReceipt, ModelFormat, ParityVectors,
+    Revisions, TrainPlan,
+};
+use crate::domain::identity::{Digest, canonical_json, document_bytes, recipe_digest};
 use serde_json::json;
-
-/// `bundle.json`, `learning.bundle.v0`: what is in the folder, what made it, what it needs. It names
-/// every other file, so it cannot hold the bundle's own id: that is computed over it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BundleManifest {
-    /// Always [`Self::SCHEMA_VERSION`].
-    pub schema_version: String,
-    /// The run that built it.
-    pub run_id: RunId,
-    /// Its key.
-    pub run_key: RunKey,
-    /// Where it is meant to be used.
-    pub target_scope: TargetScope,
-    /// What serving must offer.
-    pub compatibility: Compatibility,
-    /// The model's inputs, in this order.
-    pub features: Vec<Feature>,
-    /// What made it.
-    pub lineage: Lineage,
-    /// Every other file of the folder.
-    pub files: Vec<BundleArtifact>,
-}
-
-/// What made a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lineage {
-    /// The manifests.
-    pub manifests: Vec<PinnedManifest>,
-    /// The data files.
-    pub data: Vec<PinnedFile>,
-    /// The training profile.
-    pub training_profile: PinnedDocument,
-    /// The governance profile.
-    pub governance_profile: PinnedDocument,
-    /// Digest of the resolved train plan.
-    pub run_config_digest: Digest,
-    /// Pinned revisions of the request.
-    pub revisions: Revisions,
-}
-
-impl BundleManifest {
-    /// The version that this release writes.
-    pub const SCHEMA_VERSION: &'static str = "learning.bundle.v0";
-    /// Its name in the folder.
-    pub const FILE: &'static str = "bundle.json";
-}
 
 /// The signature's name in the folder. It signs every other file, so that no list of files holds it.
 pub const SIGNATURE_FILE: &str = "model.sig";
@@ -162,7 +111,7 @@ pub fn bundle(documents: &BundleDocuments<'_>, contents: BundleContents) -> Bund
             required_capabilities: vec![format.capability().to_owned()],
         },
         features: plan.features.clone(),
-        lineage: Lineage {
+        lineage: BundleLineage {
             manifests: plan.manifests.clone(),
             data: plan.files.clone(),
             training_profile: plan.training_profile.clone(),

@@ -3,26 +3,15 @@
 //! A feature's codes number the values that the train window shows, sorted: numbers by size, text by code
 //! point. What only other windows show has no code and counts as missing, as it would in production.
 
-use super::features::{Category, Features};
+use super::features::Features;
 use super::table::Table;
-use crate::domain::contract::{Feature, FeatureKind};
+use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use crate::domain::run::{Failure, FailureCode};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Most values of one categorical feature that are told apart while reading: every one of them is exact as
 /// a 32-bit float.
 pub const MAX_VALUES_READ: usize = 1 << 20;
-
-/// A categorical feature with its codes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FeatureCategories {
-    /// Name of the feature.
-    pub feature: String,
-    /// Its values; a value's code is its place.
-    pub values: Vec<Category>,
-}
 
 /// Recodes every categorical feature by what `train` shows. At most `max` values of one feature may get a
 /// code.
@@ -54,7 +43,7 @@ pub fn encode_categories(
             return Err(Failure::new(FailureCode::DatasetInvalid, message));
         }
         known.sort_by(|&a, &b| read[a].cmp(&read[b]));
-        let values: Vec<Category> = known.iter().map(|&number| read[number].clone()).collect();
+        let values: Vec<CategoryValue> = known.iter().map(|&number| read[number].clone()).collect();
         let mut renumber = vec![f32::NAN; read.len()];
         for (code, &number) in known.iter().enumerate() {
             renumber[number] = code as f32;
@@ -68,7 +57,7 @@ pub fn encode_categories(
 /// How a model that was fitted before reads rows: its inputs in its order, categories by its own codes.
 pub struct Encoding<'a> {
     /// Per input its place among the features that are given, and the codes of a categorical one.
-    columns: Vec<(usize, Option<HashMap<&'a Category, f32>>)>,
+    columns: Vec<(usize, Option<HashMap<&'a CategoryValue, f32>>)>,
 }
 
 impl<'a> Encoding<'a> {
@@ -102,7 +91,7 @@ impl<'a> Encoding<'a> {
             .iter()
             .map(|(place, codes)| {
                 let read = given.vocabulary(*place).unwrap_or_default();
-                let code = |codes: &HashMap<&Category, f32>, value| codes.get(value).copied().unwrap_or(f32::NAN);
+                let code = |codes: &HashMap<&CategoryValue, f32>, value| codes.get(value).copied().unwrap_or(f32::NAN);
                 (*place, codes.as_ref().map(|codes| read.iter().map(|value| code(codes, value)).collect()))
             })
             .collect();
@@ -127,7 +116,7 @@ mod tests {
     use super::*;
 
     fn table(numbers: &[f32], words: &[&str]) -> Table {
-        let vocabulary = words.iter().map(|word| Category::Text((*word).to_owned())).collect();
+        let vocabulary = words.iter().map(|word| CategoryValue::Text((*word).to_owned())).collect();
         Table {
             event_time: Some(vec![0; numbers.len()]),
             label: vec![false; numbers.len()],
@@ -147,7 +136,7 @@ mod tests {
     fn codes_are_the_sorted_values_of_the_train_window_and_all_else_is_missing() {
         let mut table = table(&[0.0, 1.0, 2.0, f32::NAN, 0.0], &["pear", "fig", "apple"]);
         let found = encode_categories(&mut table, &[0, 2, 3], &categorical(), 10).unwrap();
-        assert_eq!(found[0].values, [Category::Text("apple".to_owned()), Category::Text("pear".to_owned())]);
+        assert_eq!(found[0].values, [CategoryValue::Text("apple".to_owned()), CategoryValue::Text("pear".to_owned())]);
         let codes: Vec<String> = table.features.column(0).map(|code| code.to_string()).collect();
         assert_eq!(codes, ["1", "NaN", "0", "NaN", "1"]);
         assert_eq!(table.features.vocabulary(0), Some(found[0].values.as_slice()));
@@ -164,7 +153,7 @@ mod tests {
     #[test]
     fn a_model_of_before_reads_its_own_codes_and_what_it_never_saw_is_missing() {
         let table = table(&[0.0, 1.0, 2.0, f32::NAN], &["pear", "fig", "apple"]);
-        let (fig, pear) = (Category::Text("fig".to_owned()), Category::Text("pear".to_owned()));
+        let (fig, pear) = (CategoryValue::Text("fig".to_owned()), CategoryValue::Text("pear".to_owned()));
         let codes = [FeatureCategories { feature: "shop".to_owned(), values: vec![fig, pear] }];
         let encoding = |inputs: &[Feature], codes| Encoding::new(&categorical(), inputs, codes);
         let found = encoding(&categorical(), &codes).unwrap().encode(&table.features, [3, 1, 0, 2].into_iter());

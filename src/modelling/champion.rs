@@ -1,58 +1,7 @@
 //! Whether a model is as good as the one that is in use: thresholds over paired differences.
 
-use super::metrics::{Differences, Interval};
-use super::thresholds::{Direction, Found, Outcome, Threshold};
-use crate::domain::contract::{BundleRef, ChampionSpec, ThresholdBasis};
-use serde::{Deserialize, Serialize};
-
-/// The comparison with a champion, in the gate's receipt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChampionVerdict {
-    /// The champion's bundle.
-    pub bundle: BundleRef,
-    /// Share of the paired replicates that an interval holds.
-    pub confidence: f64,
-    /// Per threshold on a difference.
-    pub differences: Vec<DifferenceVerdict>,
-}
-
-/// A threshold on a difference with what was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DifferenceVerdict {
-    /// Name as in the profile.
-    pub threshold: String,
-    /// The metric.
-    pub metric: String,
-    /// Which side of the bound is good.
-    pub direction: Direction,
-    /// The bound of the candidate's value less the champion's.
-    pub bound: f64,
-    /// What the bound was to be compared with.
-    pub on: ThresholdBasis,
-    /// The champion's value.
-    pub champion: Option<f64>,
-    /// The candidate's value.
-    pub candidate: Option<f64>,
-    /// The candidate's value less the champion's; null never holds.
-    pub difference: Option<f64>,
-    /// Where the difference may lie; null where there is no interval.
-    pub interval: Option<Interval>,
-    /// What was compared with the bound: the difference or one end of the interval; null never holds.
-    pub compared: Option<f64>,
-    /// Whether it holds.
-    pub holds: bool,
-    /// What was found, for people.
-    pub reason: String,
-}
-
-impl DifferenceVerdict {
-    /// Its name among the conditions of the gate.
-    pub fn name(&self) -> String {
-        format!("champion.{}", self.threshold)
-    }
-}
+use super::thresholds::{Found, Outcome, Threshold};
+use crate::domain::contract::{ChampionSpec, ChampionVerdict, DifferenceVerdict, Differences};
 
 /// Compares what was measured with what is wanted. Where nothing was measured, nothing holds.
 pub(super) fn judge(spec: &ChampionSpec, measured: Option<&Differences>) -> Result<ChampionVerdict, String> {
@@ -92,8 +41,8 @@ fn verdict(threshold: &Threshold, measured: Option<&Differences>) -> DifferenceV
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::Difference;
     use super::*;
+    use crate::domain::contract::{Difference, Interval};
     use crate::domain::identity::Digest;
     use serde_json::json;
 

@@ -4,19 +4,14 @@
 //! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and through that by the digest of
 //! every file; what does not fit the run's data ends the run before a row is read.
 
-use super::bundle::BundleManifest;
-use super::evaluate::EvalReport;
-use super::model_format::ModelFormat;
 use super::resolve::Fetched;
-use super::split::SettledSplit;
 use crate::domain::contract::{
-    BundleArtifact, BundleRef, Feature, GovernanceProfile, IntentKind, Reference, SchemaName, TrainingProfile,
-    read_json, read_yaml,
+    BundleArtifact, BundleManifest, BundleRef, EvalReport, Feature, GovernanceProfile, IntentKind, ModelFormat,
+    PinnedBundle, PinnedModel, Reference, SchemaName, SettledSplit, TrainingProfile, read_json, read_yaml,
 };
-use crate::domain::identity::{Digest, RunId};
+use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What an earlier bundle is for.
@@ -50,50 +45,6 @@ impl fmt::Display for EarlierRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// An earlier bundle with what pins it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PinnedBundle {
-    /// Where its `bundle.json` is.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// Digest of the bytes there.
-    pub sha256: Digest,
-    /// The run that built it.
-    pub run_id: RunId,
-    /// Its model.
-    pub model: PinnedModel,
-    /// The model's inputs, in this order.
-    pub features: Vec<Feature>,
-    /// First instant after everything that the model learned from; null for data without time.
-    pub learned_before: Option<DateTime<Utc>>,
-}
-
-/// A model's file with what pins it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PinnedModel {
-    /// Beside its `bundle.json`.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// Digest of its bytes.
-    pub sha256: Digest,
-    /// Its size.
-    pub bytes: u64,
-}
-
-/// What a new model is compared with, and in which metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlannedChampion {
-    /// The bundle.
-    pub bundle: PinnedBundle,
-    /// The metrics that are compared, in the profile's order.
-    pub metrics: Vec<String>,
-    /// Share of the paired replicates that the interval of a difference holds.
-    pub confidence: f64,
 }
 
 /// A bundle as it was fetched: what is needed of it before its model is.

@@ -3,6 +3,7 @@
 //! Guarantees: values are stored a single time, row by row, and lent to whoever fits or scores; what a
 //! categorical feature holds is a number that stands for a value. Never: copies a column.
 
+use crate::domain::contract::CategoryValue;
 use std::sync::Arc;
 
 /// All features of all rows; NaN is missing.
@@ -11,32 +12,13 @@ pub struct Features {
     width: usize,
     values: Arc<Vec<f32>>,
     /// Per feature: for a categorical one the values that its numbers stand for.
-    vocabularies: Vec<Option<Vec<Category>>>,
-}
-
-/// A value of a categorical feature.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(untagged)]
-pub enum Category {
-    /// An integer; a boolean is 0 or 1.
-    Number(i64),
-    /// Text.
-    Text(String),
-}
-
-impl std::fmt::Display for Category {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
+    vocabularies: Vec<Option<Vec<CategoryValue>>>,
 }
 
 impl Features {
     /// Takes `values` of `width` features, row by row. `vocabularies` has an entry per feature: none for a
     /// numeric one, else what the numbers 0, 1, 2… stand for.
-    pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<Category>>>) -> Self {
+    pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<CategoryValue>>>) -> Self {
         assert_eq!(vocabularies.len(), width, "a vocabulary or none per feature");
         assert!(values.len().is_multiple_of(width.max(1)), "whole rows");
         Self { width, values: Arc::new(values), vocabularies }
@@ -63,7 +45,7 @@ impl Features {
     }
 
     /// What the numbers of a categorical feature stand for.
-    pub fn vocabulary(&self, feature: usize) -> Option<&[Category]> {
+    pub fn vocabulary(&self, feature: usize) -> Option<&[CategoryValue]> {
         self.vocabularies.get(feature)?.as_deref()
     }
 
@@ -74,7 +56,7 @@ impl Features {
 
     /// Gives a categorical feature another vocabulary: `renumber` holds, for every number in use, the new
     /// one or NaN. Copies everything if the values are lent out.
-    pub(super) fn recode(&mut self, feature: usize, renumber: &[f32], vocabulary: Vec<Category>) {
+    pub(super) fn recode(&mut self, feature: usize, renumber: &[f32], vocabulary: Vec<CategoryValue>) {
         let values = Arc::make_mut(&mut self.values);
         for value in values[feature..].iter_mut().step_by(self.width) {
             if !value.is_nan() {

@@ -1,24 +1,14 @@
 //! The verdict: thresholds over metrics, and what may be published.
 
-use super::champion::{self, ChampionVerdict, DifferenceVerdict};
-use super::evaluate::{EvalProvenance, EvalReport};
-use super::metrics::{Differences, Metrics};
-use super::thresholds::{Threshold, Verdict};
-use crate::domain::contract::{EvidenceRef, GovernanceProfile, IntentKind};
+use super::champion;
+use super::thresholds::Threshold;
+use crate::domain::contract::{
+    ChampionVerdict, Decision, DifferenceVerdict, Differences, Eligibility, EvalProvenance, EvalReport, EvidenceRef,
+    GateReceipt, GovernanceProfile, IntentKind, Metrics, PositivesVerdict, PublishEligibility, ThresholdVerdict,
+};
 use crate::domain::identity::RunId;
 use crate::domain::run::{Failure, FailureCode};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// PASS or FAIL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Decision {
-    /// Every threshold holds.
-    Pass,
-    /// At least one does not.
-    Fail,
-}
 
 /// What the thresholds say of the metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +16,7 @@ pub struct Judgement {
     /// The decision.
     pub decision: Decision,
     /// Per threshold.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<ThresholdVerdict>,
     /// Whether the test window holds enough frauds.
     pub positives: PositivesVerdict,
     /// The comparison with the champion, where the profile asks for one.
@@ -44,88 +34,12 @@ pub struct Judged<'a> {
     pub champion: Option<&'a Differences>,
 }
 
-/// Whether the test window holds enough frauds to trust the metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PositivesVerdict {
-    /// Fewest frauds by the profile.
-    pub required: u64,
-    /// Frauds in the test window.
-    pub found: u64,
-    /// Whether it holds.
-    pub holds: bool,
-}
-
-/// The gate's receipt, `learning.gate_receipt.v0`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GateReceipt {
-    /// Always [`Self::SCHEMA_VERSION`].
-    pub schema_version: String,
-    /// The run.
-    pub run_id: RunId,
-    /// The decision.
-    pub decision: Decision,
-    /// Per threshold.
-    pub thresholds: Vec<Verdict>,
-    /// Whether the test window holds enough frauds.
-    pub min_positives: PositivesVerdict,
-    /// The comparison with the champion; left out where the profile asks for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub champion: Option<ChampionVerdict>,
-    /// Conditions that do not hold, by name.
-    pub failed: Vec<String>,
-    /// Everything that was looked at, by role.
-    pub looked_at: BTreeMap<String, EvidenceRef>,
-    /// The governance policy.
-    pub policy_id: String,
-    /// Its revision.
-    pub policy_revision: String,
-}
-
-impl GateReceipt {
-    /// The version that this release writes.
-    pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
-}
-
-/// Whether the run's bundle may be published at all, `learning.publish_eligibility.v0`. Whether a
-/// requester allows it is not in here: that may change with a later request, evidence may not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishEligibility {
-    /// Always [`Self::SCHEMA_VERSION`].
-    pub schema_version: String,
-    /// The run.
-    pub run_id: RunId,
-    /// The answer.
-    pub eligibility: Eligibility,
-    /// Why not: `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`.
-    pub reasons: Vec<String>,
-    /// The receipt that it rests on.
-    pub gate_receipt: EvidenceRef,
-}
-
-impl PublishEligibility {
-    /// The version that this release writes.
-    pub const SCHEMA_VERSION: &'static str = "learning.publish_eligibility.v0";
-}
-
-/// Whether a bundle may be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Eligibility {
-    /// It may.
-    Eligible,
-    /// It may not.
-    Ineligible,
-}
-
 /// Compares what was measured with a profile. PASS only if every threshold holds, there are enough frauds,
 /// and the model is as good as the champion where there is one.
 pub fn judge(judged: &Judged<'_>, profile: &GovernanceProfile) -> Result<Judgement, Failure> {
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
-    let verdicts: Vec<Verdict> = thresholds.iter().map(|threshold| threshold.judge(judged.scores)).collect();
+    let verdicts: Vec<ThresholdVerdict> = thresholds.iter().map(|threshold| threshold.judge(judged.scores)).collect();
     let positives = PositivesVerdict {
         required: profile.min_positives,
         found: judged.test_positives,
@@ -224,24 +138,5 @@ pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: Inte
         eligibility: if reasons.is_empty() { Eligibility::Eligible } else { Eligibility::Ineligible },
         reasons,
         gate_receipt: receipt_ref,
-    }
-}
-
-impl GateReceipt {
-    /// Conditions in all.
-    pub fn conditions(&self) -> usize {
-        self.thresholds.len() + 1 + self.champion.as_ref().map_or(0, |champion| champion.differences.len())
-    }
-
-    /// The failed thresholds in one sentence, those on a champion with their names.
-    pub fn failure_message(&self) -> String {
-        let mut reasons: Vec<String> = self.thresholds.iter().filter(|v| !v.holds).map(|v| v.reason.clone()).collect();
-        if !self.min_positives.holds {
-            let PositivesVerdict { required, found, .. } = self.min_positives;
-            reasons.push(format!("the test window holds {found} frauds, required are {required}"));
-        }
-        let compared = self.champion.iter().flat_map(|champion| &champion.differences).filter(|v| !v.holds);
-        reasons.extend(compared.map(|verdict| format!("{}: {}", verdict.name(), verdict.reason)));
-        reasons.join("; ")
     }
 }

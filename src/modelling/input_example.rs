@@ -2,8 +2,7 @@
 //!
 //! Format: a data frame as pandas writes it with `orient="split"`.
 
-use super::parity::{ParityCase, ParityVectors};
-use crate::domain::contract::Feature;
+use crate::domain::contract::{Feature, ParityCase, ParityVectors};
 use serde_json::{Value, json};
 
 /// Its name in the bundle.

@@ -3,9 +3,7 @@
 //! Format: MLflow's model description (YAML), flavour `python_function` and the one of the model's format.
 
 use super::input_example::EXAMPLE_FILE;
-use super::model_format::ModelFormat;
-use super::plan::TrainPlan;
-use crate::domain::contract::{Feature, FeatureKind};
+use crate::domain::contract::{Feature, FeatureKind, ModelFormat, TrainPlan};
 use crate::domain::identity::Digest;
 use serde_json::json;
 use std::fmt::Write as _;

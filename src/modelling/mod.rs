@@ -21,10 +21,8 @@ mod mlmodel;
 mod model_card;
 mod model_format;
 mod parity;
-mod plan;
 mod provenance;
 mod publish;
-mod publish_receipt;
 mod report_page;
 mod resolve;
 mod slicing;
@@ -37,42 +35,24 @@ pub mod metrics;
 
 pub use bom::BOM_FILE;
 pub use bundle::{
-    Bundle, BundleContents, BundleDocuments, BundleFile, BundleManifest, Lineage, SIGNATURE_FILE, bundle, bundle_id,
-    bundle_version,
+    Bundle, BundleContents, BundleDocuments, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version,
 };
-pub use categories::{Encoding, FeatureCategories, MAX_VALUES_READ, encode_categories};
-pub use champion::{ChampionVerdict, DifferenceVerdict};
-pub use earlier::{
-    EarlierRole, FetchedBundle, PinnedBundle, PinnedModel, PlannedChampion, eval_report_of, named_bundles,
-};
-pub use evaluate::{
-    DatasetSummary, EvalMetrics, EvalProvenance, EvalReport, Evaluation, WindowSummary, eval_report_id, report,
-};
-pub use explanation::{FeatureEffect, SHAP_ROWS, shap_rows};
-pub use features::{Category, Features};
-pub use gate::{
-    Decision, Eligibility, GateReceipt, Judged, Judgement, PositivesVerdict, PublishEligibility, eligibility, gate,
-    judge,
-};
-pub use leakage::{LeakageReport, LeakageRule, canary, leakage};
-pub use model_format::ModelFormat;
-pub use parity::{
-    ParityCase, ParityOrigin, ParityRow, ParityValue, ParityVector, ParityVectors, edge_rows, inputs as parity_inputs,
-};
-pub use plan::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedCommand, PinnedDocument,
-    PinnedFile, PinnedManifest, PlannedSplit, ProcessAlgorithm, ResolvedAlgorithm, Revisions, Shares, TimeShares,
-    TrainPlan, Window, WindowDays, Windows,
-};
+pub use categories::{Encoding, MAX_VALUES_READ, encode_categories};
+pub use earlier::{EarlierRole, FetchedBundle, eval_report_of, named_bundles};
+pub use evaluate::{eval_report_id, report};
+pub use explanation::{SHAP_ROWS, shap_rows};
+pub use features::Features;
+pub use gate::{Judged, Judgement, eligibility, gate, judge};
+pub use leakage::{canary, leakage};
+pub use parity::{ParityRow, edge_rows, inputs as parity_inputs};
 pub use provenance::{
     BUILD_TYPE, BUILDER, PREDICATE as PROVENANCE_PREDICATE, PROVENANCE_FILE, STATEMENT as PROVENANCE_STATEMENT,
     dependencies, external_parameters,
 };
 pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
-pub use publish_receipt::{AnnouncedRecord, Confirmation, PublishReceipt};
 pub use report_page::{REPORT_STYLE, ReportSources, curve_plots, gate_table, metrics_table, report_page, verdict_line};
 pub use resolve::{Fetched, Sources, resolve};
 pub use slicing::slicings;
-pub use split::{Assignment, SettledSplit, settle, split};
+pub use split::{Assignment, settle, split};
 pub use table::{EntityColumn, FileColumn, IdColumn, RowId, RowIds, Table};
-pub use thresholds::{Direction, Threshold, Verdict};
+pub use thresholds::Threshold;

@@ -1,12 +1,9 @@
 //! `model_card.md`: the model for people, from evidence alone.
 
-use super::evaluate::{EvalReport, WindowSummary};
-use super::gate::{Decision, GateReceipt};
-use super::metrics::{Metric, SlicedBy};
-use super::model_format::ModelFormat;
-use super::plan::{TrainPlan, Window};
-use super::split::SettledSplit;
-use crate::domain::contract::FeatureKind;
+use crate::domain::contract::{
+    Decision, EvalReport, FeatureKind, GateReceipt, MetricValue, ModelFormat, SettledSplit, SlicedBy, TimeWindow,
+    TrainPlan, WindowSummary,
+};
 use crate::domain::identity::Digest;
 use chrono::SecondsFormat;
 use std::fmt::Write as _;
@@ -67,7 +64,7 @@ fn data(sources: &CardSources<'_>) -> String {
         SettledSplit::StratifiedRandom(_) => None,
     };
     let mut text = "## Data\n\n| window | from | to before | rows | frauds |\n|---|---|---|---:|---:|\n".to_owned();
-    let mut window = |name: &str, window: Option<Window>, summary: WindowSummary| {
+    let mut window = |name: &str, window: Option<TimeWindow>, summary: WindowSummary| {
         let instant = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
         let (from, to) =
             window.map_or(("drawn".to_owned(), "drawn".to_owned()), |of| (instant(of.start), instant(of.end)));
@@ -199,11 +196,11 @@ fn lineage(sources: &CardSources<'_>) -> String {
     text
 }
 
-fn value(metric: &Metric) -> String {
+fn value(metric: &MetricValue) -> String {
     metric.value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:.4}"))
 }
 
-fn interval(metric: &Metric) -> String {
+fn interval(metric: &MetricValue) -> String {
     metric.interval.as_ref().map_or_else(String::new, |of| {
         format!("{:.4} to {:.4} ({} %)", of.low, of.high, (of.confidence * 1_000.0).round() / 10.0)
     })

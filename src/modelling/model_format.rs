@@ -1,21 +1,7 @@
 //! How a model is saved, and what that means for its file, for serving and for MLflow.
 
-use serde::{Deserialize, Serialize};
+use crate::domain::contract::ModelFormat;
 use std::fmt;
-
-/// How a model is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelFormat {
-    /// XGBoost's own JSON, which the built-in booster writes too.
-    XgboostJson,
-    /// scikit-learn objects as skops writes them: a zip of a schema and arrays, no code.
-    Skops,
-    /// Open Neural Network Exchange.
-    Onnx,
-    /// Python's pickle: runs code when it is loaded.
-    Pickle,
-}
 
 impl ModelFormat {
     /// Every format.

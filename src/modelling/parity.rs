@@ -4,58 +4,13 @@
 //! For a model in XGBoost JSON the rows are made from the model alone: its own thresholds, the 32-bit
 //! numbers right below them, extremes, missing and unknown values. The same model gives the same rows.
 
-use super::categories::FeatureCategories;
-use super::features::Category;
-use crate::domain::contract::{Feature, FeatureKind};
+use crate::domain::contract::{
+    CategoryValue, Feature, FeatureCategories, FeatureKind, ParityCase, ParityOrigin, ParityValue, ParityVector,
+    ParityVectors,
+};
 use crate::domain::identity::{Digest, RunId};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
-
-/// `parity_vectors.json`, `learning.parity_vectors.v0`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ParityVectors {
-    /// Always [`Self::SCHEMA_VERSION`].
-    pub schema_version: String,
-    /// The run.
-    pub run_id: RunId,
-    /// The model that gave the scores.
-    pub model_sha256: Digest,
-    /// Where rows and scores come from.
-    pub origin: ParityOrigin,
-    /// Names of the features, in the order of the values.
-    pub features: Vec<String>,
-    /// What the model knows of its categorical features: a value's code is its place, every other value is
-    /// missing.
-    pub categories: Vec<FeatureCategories>,
-    /// Rows with their scores.
-    pub vectors: Vec<ParityVector>,
-}
-
-/// Where rows and scores come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ParityOrigin {
-    /// Rows made from the model, scored by Model Factory with it.
-    Model,
-    /// Rows of the test window with the scores that a registered command returned: its model is not run.
-    Trainer,
-}
-
-/// A row with its score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ParityVector {
-    /// What the row tries.
-    pub case: ParityCase,
-    /// One value per feature; null is missing.
-    pub values: Vec<Option<ParityValue>>,
-    /// Probability of fraud, a 32-bit float written so that every reader gets its exact value.
-    pub score: f32,
-    /// The same float as 8 hex digits.
-    pub score_bits: String,
-}
 
 /// A row without its score.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,52 +21,7 @@ pub struct ParityRow {
     pub values: Vec<Option<ParityValue>>,
 }
 
-/// A value as a caller of the model has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ParityValue {
-    /// An integer category.
-    Integer(i64),
-    /// A number, exact as a 32-bit float.
-    Number(f32),
-    /// A category.
-    Text(String),
-}
-
-/// What a row tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ParityCase {
-    /// Every feature at the middle one of its thresholds.
-    Middle,
-    /// Every feature missing.
-    AllMissing,
-    /// Every number as small as a 32-bit float can be.
-    Lowest,
-    /// Every number as large.
-    Highest,
-    /// Every number zero.
-    Zero,
-    /// One feature missing.
-    OneMissing,
-    /// One feature exactly at a threshold of a split.
-    AtThreshold,
-    /// One feature at the number right below a threshold.
-    BelowThreshold,
-    /// One feature with a category that the model knows.
-    KnownCategory,
-    /// One feature with a category that the model does not know.
-    UnknownCategory,
-    /// A row of the test window.
-    TestRow,
-}
-
 impl ParityVectors {
-    /// The version that this release writes.
-    pub const SCHEMA_VERSION: &'static str = "learning.parity_vectors.v0";
-    /// Its name in evidence and bundle.
-    pub const FILE: &'static str = "parity_vectors.json";
-
     /// Rows with their scores, in the same order.
     pub fn new(
         run_id: &RunId,
@@ -181,7 +91,7 @@ pub fn inputs<'a>(
     categories: &[FeatureCategories],
     rows: impl IntoIterator<Item = &'a [Option<ParityValue>]>,
 ) -> Result<Vec<f32>, String> {
-    let codes: Vec<Option<&[Category]>> = features
+    let codes: Vec<Option<&[CategoryValue]>> = features
         .iter()
         .map(|feature| match feature.kind {
             FeatureKind::Numeric => None,
@@ -208,26 +118,17 @@ pub fn inputs<'a>(
     Ok(inputs)
 }
 
-fn known<'a>(categories: &'a [FeatureCategories], feature: &str) -> &'a [Category] {
+fn known<'a>(categories: &'a [FeatureCategories], feature: &str) -> &'a [CategoryValue] {
     categories.iter().find(|of| of.feature == feature).map_or(&[], |of| &of.values)
 }
 
-fn code(value: &ParityValue, known: &[Category]) -> f32 {
-    let is = |category: &Category| match (value, category) {
-        (ParityValue::Integer(value), Category::Number(number)) => value == number,
-        (ParityValue::Text(value), Category::Text(text)) => value == text,
+fn code(value: &ParityValue, known: &[CategoryValue]) -> f32 {
+    let is = |category: &CategoryValue| match (value, category) {
+        (ParityValue::Integer(value), CategoryValue::Number(number)) => value == number,
+        (ParityValue::Text(value), CategoryValue::Text(text)) => value == text,
         (ParityValue::Number(_) | ParityValue::Integer(_) | ParityValue::Text(_), _) => false,
     };
     known.iter().position(is).map_or(f32::NAN, |code| code as f32)
-}
-
-impl From<&Category> for ParityValue {
-    fn from(category: &Category) -> Self {
-        match category {
-            Category::Number(number) => Self::Integer(*number),
-            Category::Text(text) => Self::Text(text.clone()),
-        }
-    }
 }
 
 /// What can be read off a model in XGBoost JSON: the codes of its categories, and rows that try its edges.
@@ -258,7 +159,7 @@ struct Edges {
 }
 
 impl Edges {
-    fn of(feature: &Feature, thresholds: &[f32], known: &[Category]) -> Self {
+    fn of(feature: &Feature, thresholds: &[f32], known: &[CategoryValue]) -> Self {
         match feature.kind {
             FeatureKind::Numeric => Self::of_number(thresholds),
             FeatureKind::Categorical => Self::of_category(known),
@@ -288,7 +189,7 @@ impl Edges {
         }
     }
 
-    fn of_category(known: &[Category]) -> Self {
+    fn of_category(known: &[CategoryValue]) -> Self {
         /// Categories of one feature at the most.
         const TRIED: usize = 4;
         let first = known.first().map(ParityValue::from);
@@ -307,16 +208,16 @@ impl Edges {
 }
 
 /// A value that is none of these.
-fn unknown(known: &[Category]) -> ParityValue {
+fn unknown(known: &[CategoryValue]) -> ParityValue {
     let numbers = known.iter().filter_map(|category| match category {
-        Category::Number(number) => Some(*number),
-        Category::Text(_) => None,
+        CategoryValue::Number(number) => Some(*number),
+        CategoryValue::Text(_) => None,
     });
     if let Some(largest) = numbers.max() {
         return ParityValue::Integer(largest.wrapping_add(1));
     }
     let mut text = "never seen".to_owned();
-    while known.contains(&Category::Text(text.clone())) {
+    while known.contains(&CategoryValue::Text(text.clone())) {
         text.push('!');
     }
     ParityValue::Text(text)

@@ -5,7 +5,7 @@
 //! records of its attempts.
 
 use super::bundle::BundleFile;
-use super::plan::{ResolvedAlgorithm, TrainPlan};
+use crate::domain::contract::{ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 

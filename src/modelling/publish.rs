@@ -1,10 +1,11 @@
 //! Whether a bundle may be announced, and its announcement.
 
 use super::bundle::{Bundle, BundleFile};
-use super::evaluate::EvalReport;
-use super::gate::{GateReceipt, ineligible_because};
-use super::plan::TrainPlan;
-use crate::domain::contract::{BundlePublication, EvidenceRef, IntentKind, PublicationProvenance, SchemaName, check};
+use super::gate::ineligible_because;
+use crate::domain::contract::{
+    BundlePublication, EvalReport, EvidenceRef, GateReceipt, IntentKind, PublicationProvenance, SchemaName, TrainPlan,
+    check,
+};
 use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 

@@ -1,16 +1,14 @@
 //! From references to a plan: every check that needs no rows.
 
 use super::boundaries::plan_split;
-use super::earlier::{EarlierRole, FetchedBundle, PinnedBundle, PlannedChampion, pin_bundle};
+use super::earlier::{EarlierRole, FetchedBundle, pin_bundle};
 use super::measurable::measurable;
-use super::plan::{
-    BoostParameters, BuiltInAlgorithm, PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, ProcessAlgorithm,
-    ResolvedAlgorithm, Revisions, TrainPlan,
-};
 use super::thresholds::Threshold;
 use crate::domain::contract::{
-    self, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile, LeakageSpec, SchemaName, SeedPolicy,
-    SplitSpec, TrainBuildRequest, TrainingProfile,
+    self, BoostParameters, BuiltInAlgorithm, DatasetManifest, ExpectedLabels, FeatureKind, GovernanceProfile,
+    LeakageSpec, PinnedBundle, PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, PlannedChampion,
+    ProcessAlgorithm, ResolvedAlgorithm, Revisions, SchemaName, SeedPolicy, SplitSpec, TrainBuildRequest, TrainPlan,
+    TrainingProfile,
 };
 use crate::domain::identity::{Digest, recipe_digest};
 use crate::domain::run::{Failure, FailureCode};

@@ -1,9 +1,8 @@
 //! The rows of a window by the values of a column.
 
-use super::features::Category;
 use super::metrics::Slicing;
 use super::table::{EntityColumn, Table};
-use crate::domain::contract::{Feature, SliceSpec};
+use crate::domain::contract::{CategoryValue, Feature, SliceSpec};
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -50,9 +49,9 @@ fn by_number(values: impl Iterator<Item = f32>, max_values: u32) -> Cut {
     by_value(values.map(key), |key| from_sortable(key).to_string(), max_values)
 }
 
-fn by_category(values: impl Iterator<Item = f32>, vocabulary: &[Category], max_values: u32) -> Cut {
+fn by_category(values: impl Iterator<Item = f32>, vocabulary: &[CategoryValue], max_values: u32) -> Cut {
     let key = |value: f32| if value.is_nan() { None } else { Some(value as usize) };
-    let name = |key: usize| vocabulary.get(key).map_or_else(|| format!("number {key}"), Category::to_string);
+    let name = |key: usize| vocabulary.get(key).map_or_else(|| format!("number {key}"), CategoryValue::to_string);
     by_value(values.map(key), name, max_values)
 }
 

@@ -1,33 +1,12 @@
 //! Which rows are for what.
 
-use super::plan::{PlannedSplit, Shares, TimeShares, Window, WindowDays, Windows};
 use super::table::Table;
+use crate::domain::contract::{PlannedSplit, SettledSplit, Shares, TimeShares, TimeWindow, WindowDays, Windows};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-
-/// A split whose boundaries are all known: the plan's own, or what the rows make of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "strategy", rename_all = "snake_case")]
-pub enum SettledSplit {
-    /// Windows of event time.
-    TimeBased(Windows),
-    /// A seeded draw of each class.
-    StratifiedRandom(Shares),
-}
-
-impl SettledSplit {
-    /// Whether there is a validation window.
-    pub fn has_validation(&self) -> bool {
-        match self {
-            Self::TimeBased(windows) => windows.validation.is_some(),
-            Self::StratifiedRandom(shares) => shares.validation.is_some(),
-        }
-    }
-}
 
 /// Row numbers per window, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,13 +21,6 @@ pub struct Assignment {
     pub excluded: usize,
     /// Rows outside every window.
     pub unused: usize,
-}
-
-impl Window {
-    /// Whether an instant (microseconds) is in the window.
-    pub fn contains(&self, at: i64) -> bool {
-        (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&at)
-    }
 }
 
 /// Settles what the plan leaves to the rows. The same plan and rows give the same instants.
@@ -78,14 +50,14 @@ fn instant(micros: i64) -> Option<DateTime<Utc>> {
 /// Windows that follow each other without holes but for the delay, the last one ending at `end`.
 pub(super) fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> {
     let before = |at: DateTime<Utc>, days: u32| at.checked_sub_signed(TimeDelta::days(i64::from(days)));
-    let test = Window { start: before(end, days.test_days)?, end };
+    let test = TimeWindow { start: before(end, days.test_days)?, end };
     let learned = before(test.start, days.delay_days)?;
     let validation = match days.validation_days {
-        Some(days) => Some(Window { start: before(learned, days)?, end: learned }),
+        Some(days) => Some(TimeWindow { start: before(learned, days)?, end: learned }),
         None => None,
     };
     let train_end = validation.map_or(learned, |window| window.start);
-    let train = Window { start: before(train_end, days.train_days)?, end: train_end };
+    let train = TimeWindow { start: before(train_end, days.train_days)?, end: train_end };
     let (delay_days, exclude_known_entity) = (days.delay_days, days.exclude_known_entity.clone());
     Some(Windows { train, validation, test, delay_days, exclude_known_entity })
 }
@@ -99,7 +71,7 @@ fn windows_of_shares(times: &[i64], plan: &TimeShares) -> Option<Windows> {
     let rows = times.len();
     let place = |share: f64| ((share * rows as f64).round() as usize).min(rows.saturating_sub(1));
     let end = instant(times.last()?.saturating_add(1))?;
-    let test = Window { start: instant(*times.get(place(1.0 - test))?)?, end };
+    let test = TimeWindow { start: instant(*times.get(place(1.0 - test))?)?, end };
     let learned_end = test.start.checked_sub_signed(TimeDelta::days(i64::from(plan.delay_days)))?;
     let first = place((1.0 - plan.shares.sum()).max(0.0));
     let behind = times.partition_point(|&at| at < learned_end.timestamp_micros());
@@ -113,19 +85,12 @@ fn windows_of_shares(times: &[i64], plan: &TimeShares) -> Option<Windows> {
         None => None,
     };
     Some(Windows {
-        train: Window { start, end: validation_start.unwrap_or(learned_end) },
-        validation: validation_start.map(|start| Window { start, end: learned_end }),
+        train: TimeWindow { start, end: validation_start.unwrap_or(learned_end) },
+        validation: validation_start.map(|start| TimeWindow { start, end: learned_end }),
         test,
         delay_days: plan.delay_days,
         exclude_known_entity: plan.exclude_known_entity.clone(),
     })
-}
-
-impl Shares {
-    /// All of them together.
-    pub fn sum(&self) -> f64 {
-        self.train + self.validation.unwrap_or(0.0) + self.test
-    }
 }
 
 /// Assigns every row.
@@ -239,9 +204,9 @@ mod tests {
     #[test]
     fn windows_are_half_open_and_known_cards_leave_the_test() {
         let plan = PlannedSplit::TimeBased(Windows {
-            train: Window { start: day(0), end: day(7) },
+            train: TimeWindow { start: day(0), end: day(7) },
             validation: None,
-            test: Window { start: day(14), end: day(21) },
+            test: TimeWindow { start: day(14), end: day(21) },
             delay_days: 7,
             exclude_known_entity: Some("card".to_owned()),
         });

@@ -1,18 +1,8 @@
 //! Thresholds of a governance profile, and their verdicts.
 
-use super::metrics::{Interval, Metrics};
-use crate::domain::contract::{ChampionSpec, GovernanceProfile, ThresholdBasis, ThresholdSpec};
-use serde::{Deserialize, Serialize};
-
-/// Which side of the bound is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// The metric must be at least the bound.
-    Min,
-    /// The metric must be at most the bound.
-    Max,
-}
+use crate::domain::contract::{
+    ChampionSpec, Direction, GovernanceProfile, Interval, Metrics, ThresholdBasis, ThresholdSpec, ThresholdVerdict,
+};
 
 /// A bound on a metric.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,32 +17,6 @@ pub struct Threshold {
     pub bound: f64,
     /// What the bound is compared with.
     pub on: ThresholdBasis,
-}
-
-/// A threshold with what was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Verdict {
-    /// Name as in the profile.
-    pub threshold: String,
-    /// The metric.
-    pub metric: String,
-    /// Which side is good.
-    pub direction: Direction,
-    /// The bound.
-    pub bound: f64,
-    /// What the bound was to be compared with.
-    pub on: ThresholdBasis,
-    /// The measured value; null is undefined and never holds.
-    pub value: Option<f64>,
-    /// Where the value may lie; null where there is no interval.
-    pub interval: Option<Interval>,
-    /// What was compared with the bound: the value or one end of the interval; null never holds.
-    pub compared: Option<f64>,
-    /// Whether it holds.
-    pub holds: bool,
-    /// What was found, for people.
-    pub reason: String,
 }
 
 /// What was found of a metric, as far as it is a number.
@@ -114,7 +78,7 @@ impl Threshold {
 
     /// Compares with what was measured. A metric that is missing, null or not a number never holds, and
     /// neither does one without an interval where its confidence bound is asked for.
-    pub fn judge(&self, metrics: &Metrics) -> Verdict {
+    pub fn judge(&self, metrics: &Metrics) -> ThresholdVerdict {
         let Outcome { value, interval, compared, holds, reason } = match metrics.get(&self.metric) {
             Some(metric) => {
                 let undefined_because = metric.undefined_because.as_deref();
@@ -122,7 +86,7 @@ impl Threshold {
             }
             None => Outcome::nothing(format!("{} was not measured; the training profile must ask for it", self.metric)),
         };
-        Verdict {
+        ThresholdVerdict {
             threshold: self.name.clone(),
             metric: self.metric.clone(),
             direction: self.direction,
@@ -172,8 +136,8 @@ impl Threshold {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::Metric;
     use super::*;
+    use crate::domain::contract::MetricValue;
 
     fn interval(low: f64, high: f64) -> Interval {
         Interval { low, high, confidence: 0.95, replicates: 100 }
@@ -181,10 +145,10 @@ mod tests {
 
     fn metrics(value: Option<f64>, interval: Option<Interval>) -> Metrics {
         let undefined_because = value.is_none().then(|| "there is only one class".to_owned());
-        Metrics::from([("auc_roc".to_owned(), Metric { value, undefined_because, interval })])
+        Metrics::from([("auc_roc".to_owned(), MetricValue { value, undefined_because, interval })])
     }
 
-    fn verdict(name: &str, spec: ThresholdSpec, metrics: &Metrics) -> Verdict {
+    fn verdict(name: &str, spec: ThresholdSpec, metrics: &Metrics) -> ThresholdVerdict {
         Threshold::read(name, &spec, ThresholdBasis::Point).unwrap().judge(metrics)
     }
 

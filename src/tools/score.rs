@@ -4,10 +4,10 @@
 //! is decoded in the trainer's child process; scores stand under their name whole, or not at all. Never: opens
 //! the ledger, the evidence store or a socket; replaces a file unless the caller allows it.
 
-use crate::domain::contract::Limits;
+use crate::domain::contract::{Limits, ModelFormat};
 use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{IdColumn, ModelFormat};
+use crate::modelling::IdColumn;
 use crate::tools::verify::{self, BrokenLink, Expected, Verified};
 use crate::training::{
     self, ChildJob, ChildProgress, ChildStep, Exit, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, TrainerCommand,

@@ -6,8 +6,9 @@
 //! ones behind it. Never: produces; refuses into a dead letter.
 
 use crate::adapters::kafka::{self, Inbound, Inbox};
-use crate::adapters::ledger::{self, Answered, Ledger};
+use crate::adapters::ledger::{self, Ledger};
 use crate::domain::contract::RegistryEvent;
+use crate::domain::run::RegistryReply;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics;
 use crate::worker::backoff::Backoff;
@@ -26,35 +27,12 @@ pub enum RegistryError {
     Ledger(#[from] ledger::Error),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RegistryRecord {
-    /// It replies to the announcement of a bundle of ours.
-    Answer(Answered),
-    /// It is about something else.
-    Other,
-    /// It is no event by its schema.
-    Malformed,
-    /// The ledger refuses to apply it: a defect, or a row made by hand.
-    Refused,
-}
-
-impl RegistryRecord {
-    fn counted(self) -> metrics::Heard {
-        match self {
-            Self::Answer(answered) => answered.counted(),
-            Self::Other => metrics::Heard::Other,
-            Self::Malformed => metrics::Heard::Malformed,
-            Self::Refused => metrics::Heard::Refused,
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryOutcome {
     /// No record came.
     Idle,
     /// These were applied, and their offsets are stored.
-    Applied(Vec<RegistryRecord>),
+    Applied(Vec<RegistryReply>),
     /// The ledger is away; the records in hand are kept for the next turn.
     Waiting,
 }
@@ -112,11 +90,11 @@ impl RegistryListener {
         while let Some(record) = self.in_hand.pop_front() {
             match apply(&self.ledger, &record, &self.worker).await {
                 Ok(what) => {
-                    metrics::REGISTRY_EVENTS.count(what.counted());
+                    metrics::REGISTRY_EVENTS.count(what);
                     info!(
                         kafka.partition = record.partition,
                         kafka.offset = record.offset,
-                        ?what,
+                        what = logged(what),
                         "the registry spoke"
                     );
                     applied.push(what);
@@ -148,23 +126,36 @@ impl RegistryListener {
 }
 
 /// Only a ledger that is away is an error: the same record must be applied again then.
-async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<RegistryRecord, ledger::Error> {
+async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<RegistryReply, ledger::Error> {
     let event = match RegistryEvent::read(&record.value) {
         Ok(event) => event,
         Err(error) => {
             warn!(kafka.partition = record.partition, kafka.offset = record.offset, fault = %error, "no event of a registry");
-            return Ok(RegistryRecord::Malformed);
+            return Ok(RegistryReply::Malformed);
         }
     };
-    let Some(verdict) = event.verdict() else { return Ok(RegistryRecord::Other) };
+    let Some(verdict) = event.verdict() else { return Ok(RegistryReply::Other) };
     match ledger.answer(&event, verdict, worker).await {
-        Ok(answered) => Ok(RegistryRecord::Answer(answered)),
+        Ok(reply) => Ok(reply),
         Err(ledger::Error::Refused(why)) => {
             error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");
-            Ok(RegistryRecord::Refused)
+            Ok(RegistryReply::Refused)
         }
         Err(error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_))) => {
             Err(error)
         }
+    }
+}
+
+/// The reply as the log writes it.
+fn logged(reply: RegistryReply) -> String {
+    match reply {
+        RegistryReply::Other | RegistryReply::Malformed | RegistryReply::Refused => format!("{reply:?}"),
+        RegistryReply::Published
+        | RegistryReply::Remembered
+        | RegistryReply::Rejected
+        | RegistryReply::Repeated
+        | RegistryReply::Late
+        | RegistryReply::Unknown => format!("Answer({reply:?})"),
     }
 }

@@ -80,7 +80,7 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::adapters::signing::{PrivateKey, RequesterPrivateKey};
-    use crate::domain::contract::{AllowList, Opened, open};
+    use crate::domain::contract::{AllowList, OpenedMessage, open};
     use serde_json::{Value, json};
 
     const POLICY: &str = "\
@@ -122,7 +122,8 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
 
     /// Code and pointer of the refusal; none where the policy grants the message.
     fn decided(policy: &Policy, topic: &str, value: &[u8]) -> Option<(&'static str, String)> {
-        let Opened { message, wrapping } = open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
+        let OpenedMessage { message, wrapping } =
+            open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
         let refused = policy.decide(topic, &message.unwrap(), wrapping.envelope.as_ref()).err()?;
         assert_eq!(refused.ids.request_id.as_deref(), Some("req-20260101-0001"));
         for other in ["candidate", "acme:batch", "second.pub", "staging"] {

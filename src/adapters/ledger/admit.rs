@@ -7,17 +7,17 @@
 use super::advance::now;
 use super::audit_log::Cause;
 use super::control::{Act, ActRefused, Order};
+use super::counting::count;
 use super::events::{NewEvent, refusal_drafts};
 use super::rows::{Additions, LockedRun};
-use super::types::{Arrival, Coordinates, Fingerprint, Outcome};
+use super::types::{Arrival, Coordinates, Fingerprint};
 use super::{Error, Ledger, LedgerSettings, place};
-use crate::domain::audit_log::{ActKind, Why};
 use crate::domain::contract::{
-    CancelRequest, Deduplication, EventType, Message, PublishRetryRequest, RejectedIds, Rejection, SameAs,
-    TrainBuildRequest,
+    ActKind, ActReason, CancelRequest, Deduplication, EventType, Message, PublishRetryRequest, RejectedIds, Rejection,
+    SameAs, TrainBuildRequest,
 };
 use crate::domain::identity::{Digest, RunId};
-use crate::domain::run::{FailureCode, State, Transition};
+use crate::domain::run::{FailureCode, Outcome, State, Transition};
 use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -105,7 +105,7 @@ impl Ledger {
         let outcomes: Vec<_> =
             admission.outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect();
         for index in fresh {
-            outcomes[index].count();
+            count(&outcomes[index]);
         }
         Ok(outcomes)
     }
@@ -207,7 +207,8 @@ impl<'a> Admission<'a> {
 
     pub(super) fn refuse(&mut self, index: usize, rejection: &Rejection) {
         let act = self.additions.act(ActKind::RequestRejected, None, self.worker);
-        act.reason = Some(Why::coded(rejection.code, &format!("at {:?}: {}", rejection.pointer, rejection.message)));
+        act.reason =
+            Some(ActReason::coded(rejection.code, &format!("at {:?}: {}", rejection.pointer, rejection.message)));
         self.additions.outbox.extend(refusal_drafts(&self.batch[index], rejection, self.at, self.worker));
     }
 

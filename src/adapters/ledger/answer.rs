@@ -9,57 +9,14 @@ use super::advance::now;
 use super::audit_log::Cause;
 use super::rows::{Additions, LockedRun, select_run, unreadable};
 use super::{Error, Ledger};
-use crate::domain::audit_log::{ActKind, Actor, ActorKind, Subject, Why};
-use crate::domain::contract::{BundlePublication, EventReason, RegistryEvent, RegistryVerdict};
+use crate::domain::contract::{
+    ActKind, ActReason, ActSubject, Actor, ActorKind, BundlePublication, EventReason, RegistryEvent, RegistryVerdict,
+};
 use crate::domain::identity::RunId;
-use crate::domain::run::{FailureCode, State, Transition};
+use crate::domain::run::{FailureCode, RegistryReply, State, Transition};
 use crate::failpoints::failpoint;
-use crate::telemetry::metrics::Heard;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
-
-/// What an event of the registry came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answered {
-    /// The run is PUBLISHED.
-    Published,
-    /// The bundle is confirmed, and its announcement not yet marked as sent: the run will be PUBLISHED then.
-    Remembered,
-    /// The run waits for an operator, with the registry's reason.
-    Rejected,
-    /// The event was applied before.
-    Repeated,
-    /// The run is PUBLISHED already, or the bundle was confirmed before it was rejected.
-    Late,
-    /// No bundle of ours was announced under this reference and scope.
-    Unknown,
-}
-
-impl Answered {
-    /// The name in the audit log.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Remembered => "remembered",
-            Self::Rejected => "rejected",
-            Self::Repeated => "repeated",
-            Self::Late => "late",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// As it is counted.
-    pub fn counted(self) -> Heard {
-        match self {
-            Self::Published => Heard::Published,
-            Self::Remembered => Heard::Remembered,
-            Self::Rejected => Heard::Rejected,
-            Self::Repeated => Heard::Repeated,
-            Self::Late => Heard::Late,
-            Self::Unknown => Heard::Unknown,
-        }
-    }
-}
 
 impl Ledger {
     /// Applies an event, which may come any number of times.
@@ -68,13 +25,13 @@ impl Ledger {
         event: &RegistryEvent,
         verdict: RegistryVerdict,
         worker: &str,
-    ) -> Result<Answered, Error> {
-        let Some(run_id) = run_of(&event.bundle_ref) else { return Ok(Answered::Unknown) };
+    ) -> Result<RegistryReply, Error> {
+        let Some(run_id) = run_of(&event.bundle_ref) else { return Ok(RegistryReply::Unknown) };
         let mut transaction = self.pool.begin().await?;
         // The announcements before the run, as the relay locks them when it marks one as sent.
         if !was_announced(&mut transaction, &run_id, event).await? {
             transaction.rollback().await?;
-            return Ok(Answered::Unknown);
+            return Ok(RegistryReply::Unknown);
         }
         let row = sqlx::query(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r"))
             .bind(run_id.as_str())
@@ -83,11 +40,11 @@ impl Ledger {
         let mut run = LockedRun::read(&row)?;
         if !keep(&mut transaction, &run_id, event).await? {
             transaction.rollback().await?;
-            return Ok(Answered::Repeated);
+            return Ok(RegistryReply::Repeated);
         }
         let at = now(&mut transaction).await?;
         let mut additions = self.additions().because(cause(event));
-        let answered = match verdict {
+        let reply = match verdict {
             RegistryVerdict::Published => {
                 confirm(&mut transaction, &mut run, event, at, worker, &mut additions).await?
             }
@@ -95,15 +52,15 @@ impl Ledger {
                 self.reject(&mut transaction, &mut run, event, at, worker, &mut additions).await?
             }
         };
-        if answered != Answered::Late {
+        if reply != RegistryReply::Late {
             run.store(&mut transaction, run.fence, None).await?;
             additions.store(&mut transaction, worker).await?;
         }
         let act = additions.act(ActKind::RegistryAnswered, Some(&run), worker);
-        act.reason = Some(Why::said(&format!("{}: {}", answered.as_str(), event.account())));
+        act.reason = Some(ActReason::said(&format!("{}: {}", reply.as_str(), event.sentence())));
         failpoint("answer.taken")?;
         additions.commit(transaction, worker, Some("answer.committed")).await?;
-        Ok(answered)
+        Ok(reply)
     }
 
     /// Whoever is about to announce the bundle once more is stopped; an operator may ask for it again.
@@ -115,14 +72,14 @@ impl Ledger {
         at: DateTime<Utc>,
         worker: &str,
         additions: &mut Additions,
-    ) -> Result<Answered, Error> {
+    ) -> Result<RegistryReply, Error> {
         if run.confirmed_by.is_some() || !awaits(run) {
-            return Ok(Answered::Late);
+            return Ok(RegistryReply::Late);
         }
         withdraw_unsent(connection, &run.run_id).await?;
-        let reason = EventReason::new(FailureCode::PublishRejected, event.account());
+        let reason = EventReason::new(FailureCode::PublishRejected, event.sentence());
         self.defer_publish(run, reason, at, worker, additions).map_err(|error| Error::Refused(error.to_string()))?;
-        Ok(Answered::Rejected)
+        Ok(RegistryReply::Rejected)
     }
 }
 
@@ -133,23 +90,23 @@ async fn confirm(
     at: DateTime<Utc>,
     worker: &str,
     additions: &mut Additions,
-) -> Result<Answered, Error> {
+) -> Result<RegistryReply, Error> {
     if !awaits(run) {
-        return Ok(Answered::Late);
+        return Ok(RegistryReply::Late);
     }
     run.confirmed_by = Some(event.registry_event_id.clone());
     if run.published.is_some() {
         withdraw_unsent(connection, &run.run_id).await?;
         run.step(Transition::Publish, None, at, worker, additions)
             .map_err(|error| Error::Refused(error.to_string()))?;
-        return Ok(Answered::Published);
+        return Ok(RegistryReply::Published);
     }
     if run.state == State::PublishPending && !is_being_sent(connection, &run.run_id).await? {
         // Withdrawn before it was marked: announced once more, it gets its coordinates.
         run.reason = None;
         run.available_at = at;
     }
-    Ok(Answered::Remembered)
+    Ok(RegistryReply::Remembered)
 }
 
 /// Whether the run's publication is still open.
@@ -165,7 +122,7 @@ fn awaits(run: &LockedRun) -> bool {
 const TOLD_REFERENCES: usize = 16;
 
 fn cause(event: &RegistryEvent) -> Cause {
-    let subject = Subject { registry_event_id: Some(event.registry_event_id.clone()), ..Subject::default() };
+    let subject = ActSubject { registry_event_id: Some(event.registry_event_id.clone()), ..ActSubject::default() };
     let references = event.evidence_refs.iter().take(TOLD_REFERENCES).enumerate();
     let evidence = references.map(|(number, at)| (format!("registry_{}", number + 1), at.clone())).collect();
     Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }

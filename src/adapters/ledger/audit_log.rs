@@ -7,11 +7,14 @@
 use super::error::commit_fault;
 use super::events::NewEvent;
 use super::rows::{Additions, LockedRun, unreadable};
-use super::types::{Arrival, Outcome};
+use super::types::Arrival;
 use super::{Error, Ledger};
-use crate::domain::audit_log::{Act, ActKind, Actor, ActorKind, Block, Change, Head, Subject, Why};
-use crate::domain::contract::{EventRefs, EvidenceRef};
+use crate::domain::audit_log::Block;
+use crate::domain::contract::{
+    ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, EventRefs, EvidenceRef, Head, StateChange,
+};
 use crate::domain::identity::Digest;
+use crate::domain::run::Outcome;
 use crate::failpoints::failpoint;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -25,14 +28,14 @@ const HELD_AT_MOST_MS: &str = "5000";
 #[derive(Debug, Clone)]
 pub(super) struct Cause {
     pub(super) actor: Actor,
-    pub(super) subject: Subject,
+    pub(super) subject: ActSubject,
     pub(super) evidence: EventRefs,
 }
 
 impl Cause {
     /// A party, without anything else.
     pub(super) fn of(actor: Actor) -> Self {
-        Self { actor, subject: Subject::default(), evidence: EventRefs::new() }
+        Self { actor, subject: ActSubject::default(), evidence: EventRefs::new() }
     }
 
     /// A record of the request topic. Where nobody can be named who sent it, the worker acts of itself.
@@ -51,7 +54,7 @@ impl Cause {
         let request = EvidenceRef { reference: format!("ledger:{record}"), sha256: arrival.sha256 };
         Self {
             actor,
-            subject: Subject { request_id, platform_run_id, record: Some(record), ..Subject::default() },
+            subject: ActSubject { request_id, platform_run_id, record: Some(record), ..ActSubject::default() },
             evidence: EventRefs::from([("request".to_owned(), request)]),
         }
     }
@@ -64,9 +67,9 @@ impl Additions {
     }
 
     /// An act of this transaction, by whoever caused it.
-    pub(super) fn act(&mut self, kind: ActKind, run: Option<&LockedRun>, worker: &str) -> &mut Act {
+    pub(super) fn act(&mut self, kind: ActKind, run: Option<&LockedRun>, worker: &str) -> &mut AuditAct {
         let cause = self.cause.clone().unwrap_or_else(|| Cause::of(Actor::new(ActorKind::Worker, worker)));
-        let mut act = Act::new(kind, cause.actor, cause.subject);
+        let mut act = AuditAct::new(kind, cause.actor, cause.subject);
         act.evidence = cause.evidence;
         if let Some(run) = run {
             act.subject.run_id = Some(run.run_id.clone());
@@ -78,10 +81,10 @@ impl Additions {
     }
 
     /// The act that an event tells of. With a step goes all evidence that the run has so far.
-    pub(super) fn act_of(&mut self, run: &LockedRun, event: &NewEvent, change: Option<Change>, worker: &str) {
+    pub(super) fn act_of(&mut self, run: &LockedRun, event: &NewEvent, change: Option<StateChange>, worker: &str) {
         let Some(kind) = ActKind::of(event.event_type) else { return };
         let act = self.act(kind, Some(run), worker);
-        act.reason = event.reason.as_ref().map(|reason| Why::coded(reason.code, &reason.message));
+        act.reason = event.reason.as_ref().map(|reason| ActReason::coded(reason.code, &reason.message));
         if change.is_some() {
             act.evidence.extend(run.refs.clone());
         }
@@ -101,7 +104,7 @@ impl Additions {
             }
         };
         if let Some(act) = self.told[from..].iter_mut().find(|act| settles(act.act)) {
-            act.outcome = Some(outcome.as_str().to_owned());
+            act.outcome = Some(outcome.kind().as_str().to_owned());
         }
     }
 
@@ -112,7 +115,7 @@ impl Additions {
 }
 
 /// Puts a block behind the last one; without acts nothing.
-pub(super) async fn append(connection: &mut PgConnection, by: &str, acts: &[Act]) -> Result<(), Error> {
+pub(super) async fn append(connection: &mut PgConnection, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
     if acts.is_empty() {
         return Ok(());
     }
@@ -188,7 +191,7 @@ pub(super) async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
 
 impl Ledger {
     /// Tells of acts that the ledger has no other row of, in a transaction of their own.
-    pub async fn tell(&self, by: &str, acts: &[Act]) -> Result<(), Error> {
+    pub async fn tell(&self, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         append(&mut transaction, by, acts).await?;
         transaction.commit().await.map_err(commit_fault)

@@ -5,8 +5,7 @@ use super::advance::now;
 use super::audit_log::Cause;
 use super::rows::{Additions, LockedRun, select_run};
 use super::{Error, Ledger};
-use crate::domain::audit_log::{ActKind, Actor, ActorKind, Why};
-use crate::domain::contract::EventReason;
+use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, EventReason};
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
 use chrono::{DateTime, Utc};
@@ -59,11 +58,11 @@ pub struct Order<'a> {
     pub act: Act,
     /// Who wants it.
     pub actor: &'a str,
-    /// Why.
+    /// ActReason.
     pub why: &'a str,
 }
 
-/// Why an act was not possible.
+/// ActReason an act was not possible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ActRefused {
@@ -123,7 +122,7 @@ impl LockedRun {
         };
         let told = additions.act(order.act.told(), Some(self), worker);
         told.refused = done.as_ref().err().map(|refused| refused.code);
-        told.reason = Some(Why::said(order.why));
+        told.reason = Some(ActReason::said(order.why));
         additions.acts.push(ActDraft {
             run_id: self.run_id.clone(),
             act: order.act,

@@ -2,9 +2,8 @@
 //! leaves it out, and nothing counts twice.
 
 use super::rows::{Additions, TransitionDraft};
-use super::types::Outcome;
-use crate::domain::run::{FailureCode, Transition};
-use crate::telemetry::metrics::{self, Admission, Requeued, RunEnd};
+use crate::domain::run::{Outcome, Transition};
+use crate::telemetry::metrics::{self, Requeued, RunEnd};
 
 impl Additions {
     /// Counts the steps of runs.
@@ -31,21 +30,10 @@ fn is_parked(step: &TransitionDraft) -> bool {
     step.reason.as_ref().is_some_and(|reason| !reason.retryable)
 }
 
-impl Outcome {
-    /// Counts it, and the dead letter where there is one.
-    pub(super) fn count(&self) {
-        let (outcome, code) = match self {
-            Self::Admitted { .. } => (Admission::Admitted, None),
-            Self::DuplicateRequest { .. } => (Admission::DuplicateRequest, None),
-            Self::DuplicateRun { .. } => (Admission::DuplicateRun, None),
-            Self::Conflict { .. } => (Admission::Conflict, Some(FailureCode::RequestIdPayloadMismatch)),
-            Self::Rejected { code } => (Admission::Rejected, Some(*code)),
-            Self::CommandApplied { .. } => (Admission::CommandApplied, None),
-            Self::CommandRejected { code } => (Admission::CommandRejected, Some(*code)),
-        };
-        metrics::REQUESTS.count(outcome);
-        if let Some(code) = code {
-            metrics::DEAD_LETTERS.count(code);
-        }
+/// Counts an outcome, and its dead letter where there is one.
+pub(super) fn count(outcome: &Outcome) {
+    metrics::REQUESTS.count(outcome.kind());
+    if let Some(code) = outcome.code() {
+        metrics::DEAD_LETTERS.count(code);
     }
 }

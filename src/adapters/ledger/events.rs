@@ -2,13 +2,13 @@
 
 use super::Error;
 use super::rows::{LockedRun, unreadable};
-use super::types::{Arrival, Coordinates, OutboxKind};
+use super::types::{Arrival, Coordinates};
 use crate::domain::contract::{
-    BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, LIFECYCLE_SCHEMA_VERSION,
-    LifecycleProvenance, Rejection, RunLifecycleEvent, event_id,
+    BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, LifecycleProvenance, Rejection,
+    RunLifecycleEvent, event_id,
 };
 use crate::domain::identity::{Digest, RunId};
-use crate::telemetry::metrics::OutboxSort;
+use crate::domain::run::OutboxKind;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -95,7 +95,7 @@ pub(super) fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc
     let request = &run.request;
     let id = event_id(run.run_id.as_str(), run.next_seq as u64, event.event_type);
     let body = RunLifecycleEvent {
-        schema_version: LIFECYCLE_SCHEMA_VERSION.to_owned(),
+        schema_version: RunLifecycleEvent::SCHEMA_VERSION.to_owned(),
         event_id: id.clone(),
         event_type: event.event_type,
         run_id: Some(run.run_id.clone()),
@@ -203,7 +203,7 @@ pub(super) fn refusal_drafts(
     if let Some(request_id) = &rejection.ids.request_id {
         let id = event_id(&stream, 1, EventType::RequestRejected);
         let body = RunLifecycleEvent {
-            schema_version: LIFECYCLE_SCHEMA_VERSION.to_owned(),
+            schema_version: RunLifecycleEvent::SCHEMA_VERSION.to_owned(),
             event_id: id.clone(),
             event_type: EventType::RequestRejected,
             run_id: None,
@@ -247,30 +247,6 @@ pub(super) fn refusal_drafts(
         });
     }
     drafts
-}
-
-impl OutboxKind {
-    /// Every kind.
-    pub(super) const ALL: [Self; 4] = [Self::Lifecycle, Self::Publication, Self::DeadLetter, Self::Lineage];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Lifecycle => "LIFECYCLE",
-            Self::Publication => "PUBLICATION",
-            Self::DeadLetter => "DEAD_LETTER",
-            Self::Lineage => "LINEAGE",
-        }
-    }
-
-    /// As it is counted.
-    pub fn counted(self) -> OutboxSort {
-        match self {
-            Self::Lifecycle => OutboxSort::Lifecycle,
-            Self::Publication => OutboxSort::Publication,
-            Self::DeadLetter => OutboxSort::DeadLetter,
-            Self::Lineage => OutboxSort::Lineage,
-        }
-    }
 }
 
 /// Inserts rows in this order, so that ids rise within each stream.

@@ -4,7 +4,7 @@ use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Error, Ledger};
 use crate::domain::contract::{
-    BundlePublication, CloudEvent, EventProgress, EventRefs, TrainBuildRequest, event_around,
+    BundlePublication, CloudEventAttributes, EventProgress, EventRefs, TrainBuildRequest, event_around,
 };
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State};
@@ -88,9 +88,9 @@ pub struct RequestRecord {
     pub run_id: RunId,
     /// The normalised request.
     pub request: TrainBuildRequest,
-    /// The structured `CloudEvent` that it came in, where it came in one.
+    /// The structured `CloudEventAttributes` that it came in, where it came in one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub event: Option<CloudEvent>,
+    pub event: Option<CloudEventAttributes>,
     /// When it was admitted.
     pub admitted_at: DateTime<Utc>,
 }

@@ -6,8 +6,8 @@
 
 use super::relay::kind_of;
 use super::rows::unreadable;
-use super::{Error, Ledger, LedgerSettings, OutboxKind};
-use crate::domain::run::State;
+use super::{Error, Ledger, LedgerSettings};
+use crate::domain::run::{OutboxKind, State};
 use sqlx::Row as _;
 use std::collections::BTreeMap;
 

@@ -39,7 +39,6 @@ pub use self::console::{
     SearchBy, ShardOwner, ToldEvent,
 };
 pub use agreement::{Agreeing, AuditVerdict};
-pub use answer::Answered;
 pub use control::{Act, ActRefused, Order};
 pub use error::Error;
 pub use find::{ActRecord, Counts, DeadLetterRecord, Original, RequestRecord, RunRecord, TransitionRecord};
@@ -49,9 +48,7 @@ pub use prune::{Pruned, Pruning};
 pub use receipts::Announced;
 pub use survey::{SchemaState, ServerState};
 pub use transport::Denial;
-pub use types::{
-    Arrival, Coordinates, Guarded, Lease, OutboxKind, OutboxRow, Outcome, Renewal, Sent, Shard, SourceRecord, Step,
-};
+pub use types::{Arrival, Coordinates, Guarded, Lease, OutboxRow, Renewal, Sent, Shard, SourceRecord, Step};
 
 use crate::domain::contract::TrainBuildRequest;
 use crate::modelling::lineage::Teller;

@@ -4,10 +4,10 @@
 use super::Error;
 use super::admit::{Admission, Known};
 use super::rows::{LockedRun, select_run, stored_request, unreadable};
-use super::types::{Arrival, Coordinates, Outcome};
+use super::types::{Arrival, Coordinates};
 use crate::domain::contract::{EventRefs, Message, TrainBuildRequest};
 use crate::domain::identity::{Digest, RunId};
-use crate::domain::run::{ExecutionMode, State};
+use crate::domain::run::{ExecutionMode, Outcome, State};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};

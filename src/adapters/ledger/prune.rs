@@ -10,7 +10,7 @@
 use super::audit_log::append;
 use super::error::commit_fault;
 use super::{Error, Ledger};
-use crate::domain::audit_log::{Act, ActKind, Actor, ActorKind, Removed, Subject, Why};
+use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, PrunedRows};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -74,13 +74,13 @@ impl Pruning {
     }
 
     /// What one transaction of it deleted.
-    fn told(&self, pruned: &Pruned, run_ids: Vec<String>, records: Vec<String>) -> Act {
+    fn told(&self, pruned: &Pruned, run_ids: Vec<String>, records: Vec<String>) -> AuditAct {
         let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
-        let mut act = Act::new(ActKind::LedgerPruned, actor, Subject::default());
-        act.reason = Some(Why::said(&self.why));
+        let mut act = AuditAct::new(ActKind::LedgerPruned, actor, ActSubject::default());
+        act.reason = Some(ActReason::said(&self.why));
         let &Pruned { transitions, outbox, registry_events, inbox } = pruned;
         let before = self.before;
-        act.removed = Some(Removed { before, inbox, outbox, records, registry_events, run_ids, transitions });
+        act.removed = Some(PrunedRows { before, inbox, outbox, records, registry_events, run_ids, transitions });
         act
     }
 }
@@ -133,7 +133,7 @@ async fn prune_runs(
     connection: &mut PgConnection,
     pruning: &Pruning,
     after: &(DateTime<Utc>, String),
-) -> Result<(Pruned, Place, Act), Error> {
+) -> Result<(Pruned, Place, AuditAct), Error> {
     // The lock keeps a run from being opened again meanwhile; one that is held by somebody is left for the next pass.
     let rows = sqlx::query(
         "SELECT created_at, run_id FROM runs
@@ -178,7 +178,7 @@ async fn prune_records(
     connection: &mut PgConnection,
     pruning: &Pruning,
     after: &(DateTime<Utc>, String, i32, i64),
-) -> Result<(Pruned, Place, Act), Error> {
+) -> Result<(Pruned, Place, AuditAct), Error> {
     // A command stays for ever: applied again, it would do something. The list is the index's own.
     let rows = sqlx::query(
         r#"SELECT i.received_at, i.topic, i.partition, i."offset",

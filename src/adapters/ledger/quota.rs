@@ -6,10 +6,9 @@
 use super::Error;
 use super::admit::Admission;
 use super::audit_log::Cause;
-use super::types::Outcome;
 use crate::domain::contract::Message;
 use crate::domain::grant::Quota;
-use crate::domain::run::FailureCode;
+use crate::domain::run::{FailureCode, Outcome};
 use sqlx::{PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
 

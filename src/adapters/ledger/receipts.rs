@@ -9,8 +9,9 @@ use super::error::commit_fault;
 use super::rows::{stored_request, unreadable};
 use super::types::Coordinates;
 use super::{Error, Ledger};
-use crate::domain::audit_log::{Act, ActKind, Actor, ActorKind, Subject, Why};
-use crate::domain::contract::{BundlePublication, EvidenceRef};
+use crate::domain::contract::{
+    ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, BundlePublication, EvidenceRef,
+};
 use crate::domain::identity::RunId;
 use crate::domain::run::Failure;
 use sqlx::Row;
@@ -116,14 +117,14 @@ impl Ledger {
         .await?;
         if done.rows_affected() == 1 {
             let mut act = about(ActKind::PublishReceiptRefused, run_id, worker);
-            act.reason = Some(Why::coded(failure.code, &failure.message));
+            act.reason = Some(ActReason::coded(failure.code, &failure.message));
             append(&mut transaction, worker, &[act]).await?;
         }
         transaction.commit().await.map_err(commit_fault)
     }
 }
 
-fn about(kind: ActKind, run_id: &RunId, worker: &str) -> Act {
-    let subject = Subject { run_id: Some(run_id.clone()), ..Subject::default() };
-    Act::new(kind, Actor::new(ActorKind::Worker, worker), subject)
+fn about(kind: ActKind, run_id: &RunId, worker: &str) -> AuditAct {
+    let subject = ActSubject { run_id: Some(run_id.clone()), ..ActSubject::default() };
+    AuditAct::new(kind, Actor::new(ActorKind::Worker, worker), subject)
 }

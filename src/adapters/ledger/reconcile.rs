@@ -3,7 +3,8 @@
 use super::audit_log::head;
 use super::rows::{stored_request, unreadable};
 use super::{Error, Ledger};
-use crate::domain::audit_log::{Reconciliation, RunFacts};
+use crate::domain::audit_log::RunFacts;
+use crate::domain::contract::Reconciliation;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
@@ -70,7 +71,7 @@ fn run_facts(row: &PgRow, platform_run_id: &str) -> Result<Option<RunFacts>, Err
         intent_kind: request.intent_kind,
         requests: count(7)?,
         last_step: row.try_get::<Option<String>, _>(8)?.map(state).transpose()?,
-        admission_told: row.try_get(9)?,
+        admission_emitted: row.try_get(9)?,
         announcements: count(10)?,
         contents: count(11)?,
     }))

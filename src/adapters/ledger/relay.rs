@@ -4,9 +4,10 @@ use super::advance::now;
 use super::audit_log::Cause;
 use super::lineage::mark_lineage;
 use super::rows::{Additions, LockedRun, select_run, unreadable};
-use super::types::{Coordinates, OutboxKind, OutboxRow, Sent, Shard};
+use super::types::{Coordinates, OutboxRow, Sent, Shard};
 use super::{ConfirmedBy, Error, Ledger};
-use crate::domain::audit_log::{Actor, ActorKind};
+use crate::domain::contract::{Actor, ActorKind};
+use crate::domain::run::OutboxKind;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics::{self, StaleWrite};
 
@@ -108,7 +109,7 @@ impl Ledger {
         let marked: Vec<_> = marked.into_iter().chain(told).collect();
         metrics::STALE_WRITES.add(StaleWrite::MarkSent, (sent.len() - marked.len()) as u64);
         for (kind, delay) in &marked {
-            metrics::EVENTS_SENT.count(kind.counted());
+            metrics::EVENTS_SENT.count(*kind);
             metrics::RELAY_DELAY.observe((), *delay);
         }
         Ok(marked.len())
@@ -171,13 +172,7 @@ pub(super) fn over<'q>(
 }
 
 pub(super) fn kind_of(text: &str) -> Result<OutboxKind, Error> {
-    match text {
-        "LIFECYCLE" => Ok(OutboxKind::Lifecycle),
-        "PUBLICATION" => Ok(OutboxKind::Publication),
-        "DEAD_LETTER" => Ok(OutboxKind::DeadLetter),
-        "LINEAGE" => Ok(OutboxKind::Lineage),
-        other => Err(unreadable("outbox kind", other)),
-    }
+    text.parse().map_err(|_| unreadable("outbox kind", text))
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, Error> {

@@ -6,8 +6,9 @@ use super::control::{ActDraft, store_acts};
 use super::error::{commit_fault, committed};
 use super::events::{NewEvent, OutboxDraft, lifecycle_draft};
 use super::lineage::{LineageDraft, store_lineage};
-use crate::domain::audit_log::{Act, Change};
-use crate::domain::contract::{EventReason, EventRefs, EventType, TrainBuildRequest, parse_accepted};
+use crate::domain::contract::{
+    AuditAct, EventReason, EventRefs, EventType, StateChange, TrainBuildRequest, parse_accepted,
+};
 use crate::domain::identity::{Digest, RunId, RunKey};
 use crate::domain::run::{ExecutionMode, FailureCode, State, Transition, apply};
 use crate::modelling::lineage::{Account, Teller};
@@ -70,7 +71,7 @@ pub(super) struct Additions {
     pub(super) acts: Vec<ActDraft>,
     pub(super) outbox: Vec<OutboxDraft>,
     /// For the audit log.
-    pub(super) told: Vec<Act>,
+    pub(super) told: Vec<AuditAct>,
     /// Because of what the next things are done; the worker's own doing where there is none.
     pub(super) cause: Option<Cause>,
     pub(super) lineage: Vec<LineageDraft>,
@@ -178,7 +179,7 @@ impl LockedRun {
             self.cancel_requested = false;
         }
         self.reason = reason.as_ref().map(|reason| (reason.code.as_str().to_owned(), reason.message.clone()));
-        let change = Change {
+        let change = StateChange {
             seq: self.next_seq,
             transition,
             from,
@@ -213,7 +214,7 @@ impl LockedRun {
     fn tell_of(
         &mut self,
         event: NewEvent,
-        change: Option<Change>,
+        change: Option<StateChange>,
         at: DateTime<Utc>,
         worker: &str,
         additions: &mut Additions,

@@ -1,7 +1,7 @@
 //! Migrations: numbered, embedded, never edited after release.
 
 use super::{Error, Ledger, SchemaState};
-use crate::domain::audit_log::{Act, ActKind, Actor, ActorKind, Head, Subject, Why};
+use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, Head};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 use std::borrow::Cow;
@@ -51,8 +51,8 @@ impl Ledger {
         let told = if self.audit_head().await? == Head::start() { after } else { new.clone() };
         if !told.is_empty() {
             let actor = Actor::new(ActorKind::Operator, operator);
-            let mut act = Act::new(ActKind::LedgerMigrated, actor, Subject::default());
-            act.reason = Some(Why::said(&format!("the schema of release {}", env!("CARGO_PKG_VERSION"))));
+            let mut act = AuditAct::new(ActKind::LedgerMigrated, actor, ActSubject::default());
+            act.reason = Some(ActReason::said(&format!("the schema of release {}", env!("CARGO_PKG_VERSION"))));
             act.migrations = told;
             self.tell(&format!("operator:{operator}"), &[act]).await?;
         }

@@ -1,14 +1,14 @@
 //! What the ledger takes and gives.
 
 use crate::domain::contract::{
-    self, AllowList, BundlePublication, EventReason, EventRefs, Message, Opened, Rejection, TrainBuildRequest,
+    self, AllowList, BundlePublication, EventReason, EventRefs, Message, OpenedMessage, Rejection, TrainBuildRequest,
 };
 use crate::domain::grant::{Grant, Quota};
 use crate::domain::identity::{Digest, RunId, RunKey, near_key};
-use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
+use crate::domain::run::{ExecutionMode, FailureCode, OutboxKind, State, Transition};
 use crate::domain::trace_context::TraceContext;
 use crate::modelling::lineage::Account;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -91,8 +91,8 @@ impl Arrival {
     /// Parses a record. All work that a record needs before the ledger is asked is done here, outside of
     /// any transaction.
     pub fn read(record: SourceRecord, allow: &AllowList) -> Self {
-        let Opened { message, wrapping } = contract::open(&record.value, allow);
-        Self::judged(record, message, None).at(wrapping.place)
+        let OpenedMessage { message, wrapping } = contract::open(&record.value, allow);
+        Self::judged(record, message, None).at(wrapping.pointer)
     }
 
     /// The same of a record that was judged already; with what its requester may ask for, where there is a
@@ -152,64 +152,6 @@ impl Fingerprint {
             run_key,
             near_key: near_key(&meaning),
             payload_digest: request.payload_digest(),
-        }
-    }
-}
-
-/// What became of a record. Exactly one per record, for ever.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Outcome {
-    /// A new meaning: a run was created.
-    Admitted {
-        /// The run.
-        run_id: RunId,
-    },
-    /// Same request id, same payload; also a redelivery of a record that was already handled.
-    DuplicateRequest {
-        /// The run of the first one.
-        run_id: RunId,
-    },
-    /// Another request id, same meaning.
-    DuplicateRun {
-        /// The run that they share.
-        run_id: RunId,
-    },
-    /// Same request id, other payload; the first one stands.
-    Conflict {
-        /// The run of the first one.
-        run_id: RunId,
-        /// Fields that differ, as JSON pointers.
-        differs: Vec<String>,
-    },
-    /// A bad message.
-    Rejected {
-        /// Why.
-        code: FailureCode,
-    },
-    /// A command was applied.
-    CommandApplied {
-        /// The run.
-        run_id: RunId,
-    },
-    /// A command could not be applied.
-    CommandRejected {
-        /// Why.
-        code: FailureCode,
-    },
-}
-
-impl Outcome {
-    /// The name in the ledger.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Admitted { .. } => "ADMITTED",
-            Self::DuplicateRequest { .. } => "DUPLICATE_REQUEST",
-            Self::DuplicateRun { .. } => "DUPLICATE_RUN",
-            Self::Conflict { .. } => "CONFLICT",
-            Self::Rejected { .. } => "REJECTED",
-            Self::CommandApplied { .. } => "COMMAND_APPLIED",
-            Self::CommandRejected { .. } => "COMMAND_REJECTED",
         }
     }
 }
@@ -296,19 +238,6 @@ pub enum Guarded {
     Won(State),
     /// It did not: the lease is lost, or the run moved on.
     Lost,
-}
-
-/// What an outbox row is, which decides its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OutboxKind {
-    /// `RunLifecycleEvent`.
-    Lifecycle,
-    /// `BundlePublication`.
-    Publication,
-    /// A refused record.
-    DeadLetter,
-    /// OpenLineage `RunEvent`, in a table of its own.
-    Lineage,
 }
 
 /// A record to be produced, exactly as it will be on the topic.

@@ -6,7 +6,8 @@ use crate::cli::output::{Output, json_lines};
 use crate::cli::progress::Bar;
 use crate::clock::Stopwatch;
 use crate::config::Config;
-use crate::domain::audit_log::{Block, Broken, Chain, Head, Line, read_line};
+use crate::domain::audit_log::{Block, BrokenBlock, Chain, Line, read_line};
+use crate::domain::contract::Head;
 use crate::domain::identity::RunId;
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -182,7 +183,7 @@ fn start(first: &Block, from: i64, anchor: Option<Head>) -> Chain {
     if from == 1 { Chain::new(anchor) } else { Chain::behind(Head { seq: from - 1, digest: first.previous }, anchor) }
 }
 
-fn follow(chain: &mut Chain, block: &Block) -> Result<(), Broken> {
+fn follow(chain: &mut Chain, block: &Block) -> Result<(), BrokenBlock> {
     chain.follow(block).map(|_| ())
 }
 

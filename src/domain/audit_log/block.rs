@@ -1,54 +1,12 @@
-//! A block: the acts of one transaction as text, with its place in the chain.
+//! A block: the acts of one transaction as text, chained to the block before.
 
-use super::{Act, Body};
+use crate::domain::contract::{AuditAct, AuditActs, Head};
 use crate::domain::identity::{Digest, Hasher, canonical_text};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
-/// Tells these digests from any other of this software.
+/// Keeps these digests apart from all others of this software.
 const DOMAIN: &str = "mf.audit_block.v1";
-
-/// The last block of a chain: all that is needed to notice that a block before it was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    /// Its number; 0 of a chain without blocks.
-    pub seq: i64,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-/// Text that names no head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a head is written SEQ:DIGEST, as `audit verify` and `audit export` print it")]
-pub struct InvalidHead;
-
-impl Head {
-    /// Of a chain without blocks.
-    pub fn start() -> Self {
-        Self { seq: 0, digest: Digest::from_bytes(&[0; 32]).expect("32 bytes are a digest") }
-    }
-}
-
-impl fmt::Display for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.seq, self.digest)
-    }
-}
-
-impl FromStr for Head {
-    type Err = InvalidHead;
-
-    fn from_str(text: &str) -> Result<Self, InvalidHead> {
-        let (seq, digest) = text.split_once(':').ok_or(InvalidHead)?;
-        match (seq.parse(), digest.parse()) {
-            (Ok(seq), Ok(digest)) if seq >= 0 => Ok(Self { seq, digest }),
-            _ => Err(InvalidHead),
-        }
-    }
-}
 
 /// A row of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,50 +19,48 @@ pub struct Block {
     pub at: DateTime<Utc>,
     /// Digest of the block before.
     pub previous: Digest,
-    /// Digest of this one.
     pub digest: Digest,
     /// The acts, as the text that is hashed.
     pub body: String,
 }
 
-/// A [`Body`] that is not owned.
+/// [`AuditActs`] that are not owned.
 #[derive(Serialize)]
-struct Written<'a> {
-    acts: &'a [Act],
+struct BorrowedActs<'a> {
+    acts: &'a [AuditAct],
     by: &'a str,
 }
 
 impl Block {
-    /// The text of these acts.
-    pub fn text(by: &str, acts: &[Act]) -> String {
-        canonical_text(&Written { acts, by })
+    /// The canonical text of these acts.
+    pub fn text(by: &str, acts: &[AuditAct]) -> String {
+        canonical_text(&BorrowedActs { acts, by })
     }
 
-    /// The block with this text behind a head.
+    /// The block that follows a head.
     pub fn behind(head: &Head, at: DateTime<Utc>, body: String) -> Self {
         let seq = head.seq + 1;
         let digest = digest(seq, at, &head.digest, &body);
         Self { seq, at, previous: head.digest, digest, body }
     }
 
-    /// The digest that the rest of the block comes to.
+    /// The digest of everything else in the block.
     pub fn computed(&self) -> Digest {
         digest(self.seq, self.at, &self.previous, &self.body)
     }
 
-    /// The acts.
-    pub fn read(&self) -> Result<Body, serde_json::Error> {
+    pub fn read(&self) -> Result<AuditActs, serde_json::Error> {
         serde_json::from_str(&self.body)
     }
 
-    /// What the next block hangs on.
+    /// What the next block names as its predecessor.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, digest: self.digest }
     }
 }
 
-/// SHA-256 over four lines (domain, number, time, digest of the block before) and the text. The lines have no line
-/// break inside, so that no two blocks come to the same bytes.
+/// SHA-256 over four lines (domain, number, time, digest of the block before) and the text. No line holds a line
+/// break, so that two different blocks never give the same bytes.
 fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest {
     let mut hasher = Hasher::new();
     let at = at.to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -113,7 +69,7 @@ fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest 
     hasher.finish()
 }
 
-/// Times with six digits behind the second, as they are hashed.
+/// Times with microseconds, as they are hashed.
 mod micros {
     use chrono::{DateTime, SecondsFormat, Utc};
     use serde::{Deserialize as _, Deserializer, Serializer};
@@ -130,7 +86,7 @@ mod micros {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit_log::{ActKind, Actor, ActorKind, Subject};
+    use crate::domain::contract::{ActKind, ActSubject, Actor, ActorKind};
     use crate::domain::identity::canonical_json;
 
     #[test]
@@ -169,26 +125,17 @@ mod tests {
                 "{field}: one field is not tried"
             );
         }
-        let body: Body = serde_json::from_value(all.clone()).unwrap();
+        let body: AuditActs = serde_json::from_value(all.clone()).unwrap();
         assert_eq!(Block::text(&body.by, &body.acts), canonical_json(&all));
     }
 
     #[test]
     fn a_text_reads_back_and_is_canonical() {
         let actor = Actor::new(ActorKind::Operator, "Ägnes");
-        let act = Act::new(ActKind::CancelRequested, actor, Subject::default());
+        let act = AuditAct::new(ActKind::CancelRequested, actor, ActSubject::default());
         let block = Block::behind(&Head::start(), DateTime::UNIX_EPOCH, Block::text("w", std::slice::from_ref(&act)));
-        assert_eq!(block.read().unwrap(), Body { acts: vec![act], by: "w".to_owned() });
+        assert_eq!(block.read().unwrap(), AuditActs { acts: vec![act], by: "w".to_owned() });
         let value: serde_json::Value = serde_json::from_str(&block.body).unwrap();
         assert_eq!(canonical_json(&value), block.body);
-    }
-
-    #[test]
-    fn a_head_reads_back() {
-        let head = Head { seq: 17, digest: Digest::of(b"x") };
-        assert_eq!(head.to_string().parse(), Ok(head));
-        for bad in ["", "17", "17:xyz", ":", "-1:00"] {
-            assert_eq!(bad.parse::<Head>(), Err(InvalidHead), "{bad}");
-        }
     }
 }

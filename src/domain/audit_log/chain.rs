@@ -1,14 +1,13 @@
-//! Following a chain block by block: the first one that does not fit is named.
+//! Follows a chain block by block, up to the first block that does not fit.
 
-use super::{Block, Body, Head};
+use super::Block;
+use crate::domain::contract::{AuditActs, Head};
 
 /// The first block that does not fit, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("block {seq}: {why}")]
-pub struct Broken {
-    /// Its number.
+pub struct BrokenBlock {
     pub seq: i64,
-    /// What is wrong with it.
     pub why: String,
 }
 
@@ -16,17 +15,17 @@ pub struct Broken {
 #[derive(Debug, Clone)]
 pub struct Chain {
     head: Head,
-    /// A head from elsewhere that must be passed on the way.
+    /// A head kept elsewhere: the chain must pass it.
     anchor: Option<Head>,
 }
 
 impl Chain {
-    /// From the first block on.
+    /// Starts at the first block.
     pub fn new(anchor: Option<Head>) -> Self {
         Self { head: Head::start(), anchor }
     }
 
-    /// From behind a block that is taken on trust.
+    /// Starts behind a block that is taken on trust.
     pub fn behind(head: Head, anchor: Option<Head>) -> Self {
         Self { head, anchor }
     }
@@ -36,9 +35,9 @@ impl Chain {
         self.head
     }
 
-    /// Takes the next block, and reads its acts.
-    pub fn follow(&mut self, block: &Block) -> Result<Body, Broken> {
-        let broken = |why: String| Broken { seq: block.seq, why };
+    /// Checks the next block and reads its acts.
+    pub fn follow(&mut self, block: &Block) -> Result<AuditActs, BrokenBlock> {
+        let broken = |why: String| BrokenBlock { seq: block.seq, why };
         if block.seq != self.head.seq + 1 {
             return Err(broken(format!("it follows block {}; what belongs between is not there", self.head.seq)));
         }
@@ -53,10 +52,10 @@ impl Chain {
         Ok(body)
     }
 
-    /// Says that there are no more blocks.
-    pub fn end(&self) -> Result<Head, Broken> {
+    /// Checks that the chain is as long as its anchor says, once there are no more blocks.
+    pub fn end(&self) -> Result<Head, BrokenBlock> {
         match self.anchor {
-            Some(anchor) if anchor.seq > self.head.seq => Err(Broken {
+            Some(anchor) if anchor.seq > self.head.seq => Err(BrokenBlock {
                 seq: self.head.seq + 1,
                 why: format!("the log ends before it, and once reached to block {}", anchor.seq),
             }),
@@ -65,14 +64,14 @@ impl Chain {
     }
 }
 
-/// Reads one block that agrees with its own digest.
-pub(super) fn intact(block: &Block) -> Result<Body, Broken> {
+/// Reads the acts of one block, if it agrees with its own digest.
+pub(super) fn intact(block: &Block) -> Result<AuditActs, BrokenBlock> {
     let computed = block.computed();
     if computed != block.digest {
         let why = format!("its content comes to {computed}, its digest says {}", block.digest);
-        return Err(Broken { seq: block.seq, why });
+        return Err(BrokenBlock { seq: block.seq, why });
     }
-    block.read().map_err(|error| Broken { seq: block.seq, why: format!("its acts do not read: {error}") })
+    block.read().map_err(|error| BrokenBlock { seq: block.seq, why: format!("its acts do not read: {error}") })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The places that may be opened.
+//! The locations that may be opened.
 
 use super::reference::{Location, Reference, ReferenceError, broken, clean, is_bucket};
 
-/// The prefixes that may be opened. A prefix ends at a path boundary: `s3://a/b` allows `s3://a/b/c`,
+/// A prefix ends at a path boundary: `s3://a/b` allows `s3://a/b/c`,
 /// not `s3://a/bc`. Relative references are allowed where a root is configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllowList {
@@ -17,14 +17,14 @@ impl AllowList {
         Self { prefixes, relative }
     }
 
-    /// Every reference: for checks that open nothing.
+    /// Allows every reference, for checks that open nothing.
     pub fn everything() -> Self {
-        // A prefix ends where a slash follows, as behind every scheme.
+        // A slash follows each of these prefixes in every reference of its scheme.
         Self::new(["file:", "s3:", "gs:", "az:"].map(str::to_owned), true)
     }
 
-    /// The same from what an operator wrote. Refused is whatever would allow another place than it seems to:
-    /// an unknown scheme, a bucket without a name, all of the disk, and what no reference may contain.
+    /// Reads what an operator wrote. Refuses a prefix that would allow more than it seems to: an unknown scheme, a
+    /// bucket without a name, all of the disk, and what no reference may contain.
     pub fn read(prefixes: &[String], relative: bool) -> Result<Self, ReferenceError> {
         for prefix in prefixes {
             check_prefix(prefix).map_err(|error| ReferenceError { rule: format!("{prefix:?}: {error}") })?;
@@ -32,21 +32,20 @@ impl AllowList {
         Ok(Self::new(prefixes.iter().cloned(), relative))
     }
 
-    /// Whether this reference may be opened.
     pub fn allows(&self, reference: &Reference) -> bool {
         match reference.location() {
             Location::Relative(_) => self.relative,
-            place @ (Location::File(_) | Location::Object { .. }) => {
-                let place = place.to_string();
+            location @ (Location::File(_) | Location::Object { .. }) => {
+                let location = location.to_string();
                 self.prefixes
                     .iter()
-                    .any(|prefix| place.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')))
+                    .any(|prefix| location.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('/')))
             }
         }
     }
 }
 
-/// A slash at the end is as good as none.
+/// A slash at the end makes no difference.
 fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
     clean(prefix)?;
     let segments = |path: &str| match path.strip_suffix('/').unwrap_or(path) {
@@ -59,8 +58,8 @@ fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
             Some("" | "/") => broken("it would allow all of the disk; name a folder: file:///data"),
             Some(path) => segments(path),
         },
-        Some(("s3" | "gs" | "az", place)) => {
-            let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+        Some(("s3" | "gs" | "az", location)) => {
+            let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
             if bucket.parse::<std::net::IpAddr>().is_ok() {
                 return broken("a bucket is not an address");
             }
@@ -139,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Texts that look like references, made of what has led out of folders elsewhere.
+    /// Texts that look like references, made of pieces that have led out of folders in other software.
     fn spelling() -> impl Strategy<Value = String> {
         let root = prop::sample::select(vec![
             "",
@@ -210,7 +209,7 @@ mod tests {
         })
     }
 
-    /// Where a URL really leads, by the WHATWG's rules: what a client would make of the text.
+    /// Whether a client that follows the WHATWG's rules for URLs would stay inside the allowed folders.
     fn leads_inside(text: &str) -> bool {
         let Ok(url) = url::Url::parse(text) else {
             // Not a URL: a path below the root, and only downwards.
@@ -221,12 +220,12 @@ mod tests {
             && url.port().is_none()
             && url.query().is_none()
             && url.fragment().is_none();
-        let place = match (url.scheme(), url.host_str()) {
+        let inside = match (url.scheme(), url.host_str()) {
             ("file", None) => url.path().starts_with("/data/in/"),
             ("s3", Some("bucket")) => url.path().starts_with("/in/"),
             _ => false,
         };
-        bare && place && !url.path().ends_with('/')
+        bare && inside && !url.path().ends_with('/')
     }
 
     proptest! {

@@ -1,92 +1,27 @@
-//! The only way in.
+//! The only way in: a record's value becomes a typed message or a rejection.
 //!
 //! The schema is the authority on shape; this file adds what a schema cannot say (bytes, trimming,
-//! references) and turns the first fault, in the order of [`FIELDS`], into a rejection.
+//! references) and turns the first error, in the order of [`FIELDS`], into a rejection.
 
-use super::schema::{excerpt, faults};
+use super::rejection::{Refused, whole};
+use super::schema::{all_errors, excerpt};
 use super::wrapping::Seen;
 use super::{
-    AllowList, CancelRequest, CloudEvent, DocumentError, PublishRetryRequest, Reference, SchemaName, TrainBuildRequest,
-    Wrapping, parse_strict,
+    AllowList, CancelRequest, CloudEventAttributes, DocumentError, Message, PublishRetryRequest, Reference,
+    RejectedIds, Rejection, SchemaName, TrainBuildRequest, Wrapping,
 };
 use crate::domain::run::FailureCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// A message from the request topic, checked and typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
-    /// Build something.
-    Train(Arc<TrainBuildRequest>),
-    /// Announce again.
-    PublishRetry(PublishRetryRequest),
-    /// Stop.
-    Cancel(CancelRequest),
-}
-
-impl Message {
-    /// Chosen by the requester.
-    pub fn request_id(&self) -> &str {
-        match self {
-            Self::Train(request) => &request.request_id,
-            Self::PublishRetry(command) => &command.request_id,
-            Self::Cancel(command) => &command.request_id,
-        }
-    }
-
-    /// Who asks, as the message says it.
-    pub fn requester_principal(&self) -> &str {
-        match self {
-            Self::Train(request) => &request.requester_principal,
-            Self::PublishRetry(command) => &command.requester_principal,
-            Self::Cancel(command) => &command.requester_principal,
-        }
-    }
-
-    /// A rejection of this message.
-    pub fn refused(&self, code: FailureCode, pointer: &str, message: String) -> Rejection {
-        let platform_run_id = match self {
-            Self::Train(request) => Some(request.platform_run_id.clone()),
-            Self::PublishRetry(_) | Self::Cancel(_) => None,
-        };
-        let ids = RejectedIds { request_id: Some(self.request_id().to_owned()), platform_run_id };
-        Rejection { code, pointer: pointer.to_owned(), message, ids }
-    }
-}
-
-/// Why a message is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code} at {pointer:?}: {message}")]
-pub struct Rejection {
-    /// The code.
-    pub code: FailureCode,
-    /// JSON pointer to the place, empty for the whole message.
-    pub pointer: String,
-    /// The rule that it breaks, for people; foreign text in it is escaped and capped.
-    pub message: String,
-    /// What could be read of the message's ids.
-    pub ids: RejectedIds,
-}
-
-/// Ids of a refused message, as far as they are well-formed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RejectedIds {
-    /// `request_id`.
-    pub request_id: Option<String>,
-    /// `platform_run_id`.
-    pub platform_run_id: Option<String>,
-}
-
 /// Largest message in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
-/// Levels of nesting in a message.
-const MAX_DEPTH: usize = 32;
 /// Longest string in bytes.
 const MAX_STRING_BYTES: usize = 4 * 1024;
 
 /// Fields in the order in which they are judged, each with the code of its absence and of any other
-/// fault.
+/// error.
 const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     use FailureCode as C;
     [
@@ -105,42 +40,29 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     ]
 };
 
-/// Code, pointer, rule.
-pub(super) type Refused = (FailureCode, String, String);
-
 /// A record's value, read.
 #[derive(Debug)]
-pub struct Opened {
-    /// The message, or why it is refused.
+pub struct OpenedMessage {
     pub message: Result<Message, Rejection>,
-    /// What it came in.
     pub wrapping: Wrapping,
 }
 
-impl Rejection {
-    /// The same of a message that stands at this place of its record's value.
-    #[must_use]
-    pub fn within(self, place: &str) -> Self {
-        Self { pointer: format!("{place}{}", self.pointer), ..self }
-    }
-}
-
 /// Parses a record's value: plain JSON, or a structured `CloudEvent` or a DSSE envelope around it, or both,
-/// either around the other. Whether a signature holds is not asked.
+/// either around the other. Signatures are not checked here.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
     open(bytes, allow).message
 }
 
-/// The same with what it came in.
-pub fn open(bytes: &[u8], allow: &AllowList) -> Opened {
+/// The same with what the message came in.
+pub fn open(bytes: &[u8], allow: &AllowList) -> OpenedMessage {
     let mut seen = Seen::default();
     let message = read(bytes, Some(allow), &mut seen).map_err(|refused| seen.rejection(refused));
-    Opened { message, wrapping: seen.wrapping }
+    OpenedMessage { message, wrapping: seen.wrapping }
 }
 
-/// Reads a training request that was accepted before. Where it points, and what an event says around it, was
-/// judged then, and the first is again when it is opened; what the operator allows by now must not make it
-/// unreadable.
+/// Reads a training request that was accepted before. The allow-list and the attributes of an event were checked
+/// then, and the allow-list is checked again when a reference is opened: a list that the operator has changed since
+/// must not make the request unreadable.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
     let mut seen = Seen::default();
     let request = match read(bytes, None, &mut seen) {
@@ -153,15 +75,11 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
     request.map_err(|refused| seen.rejection(refused))
 }
 
-/// The event that a message which was accepted before came in, where it came in one.
-pub fn event_around(bytes: &[u8]) -> Option<CloudEvent> {
+/// The attributes of the event around a message that was accepted before; none where it came without one.
+pub fn event_around(bytes: &[u8]) -> Option<CloudEventAttributes> {
     let mut seen = Seen::default();
     read(bytes, None, &mut seen).ok()?;
     seen.wrapping.event
-}
-
-fn whole(code: FailureCode, message: impl Into<String>) -> Refused {
-    (code, String::new(), message.into())
 }
 
 fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
@@ -172,7 +90,7 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
         let message = format!("the value has {} bytes, {MAX_MESSAGE_BYTES} are allowed", bytes.len());
         return Err(whole(FailureCode::MessageTooLarge, message));
     }
-    let message = seen.unwrap(object(bytes)?, allow.is_some())?;
+    let message = seen.unwrap(bytes, allow.is_some())?;
     let message = typed(message, allow, seen)?;
     if allow.is_some() {
         seen.check_type(&message)?;
@@ -182,16 +100,16 @@ fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Mess
 
 fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {
     trim_members(&mut message).map_err(|Untidy { pointer, rule }| (code_at(&pointer, false), pointer, rule))?;
-    remember_ids(&message, &mut seen.ids);
+    seen.ids = RejectedIds::of(&message);
     match message.get("schema_version").and_then(Value::as_str) {
         Some(TrainBuildRequest::SCHEMA_VERSION) => {
             let request: TrainBuildRequest = checked(SchemaName::TrainBuildRequest, message, allow)?;
             Ok(Message::Train(Arc::new(request)))
         }
-        Some("learning.mf_publish_retry.v0") => {
+        Some(PublishRetryRequest::SCHEMA_VERSION) => {
             checked(SchemaName::PublishRetry, message, allow).map(Message::PublishRetry)
         }
-        Some("learning.mf_cancel.v0") => checked(SchemaName::Cancel, message, allow).map(Message::Cancel),
+        Some(CancelRequest::SCHEMA_VERSION) => checked(SchemaName::Cancel, message, allow).map(Message::Cancel),
         found => {
             let found = found.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", excerpt(text)));
             let rule = format!("schema_version is {found}; known is {}", TrainBuildRequest::SCHEMA_VERSION);
@@ -200,18 +118,7 @@ fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut 
     }
 }
 
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
-    match parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))? {
-        Value::Object(message) => Ok(message),
-        Value::Array(_) => {
-            let rule = "the value must be one JSON object; send what is in a list or batch record by record";
-            Err(whole(FailureCode::MessageNotJson, rule))
-        }
-        _ => Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object")),
-    }
-}
-
-/// Text that may not be in a message. Its pointer grows on the way out: messages are seldom untidy.
+/// Text that a message must not hold. The pointer is built on the way out, since few messages are untidy.
 struct Untidy {
     pointer: String,
     rule: String,
@@ -223,7 +130,7 @@ impl Untidy {
     }
 }
 
-/// Trims every text; a member that is empty then is as good as missing. Depth is bounded already.
+/// Trims every text and drops members that are empty then: they count as missing. The parser bounds the depth.
 fn trim_members(members: &mut Map<String, Value>) -> Result<(), Untidy> {
     for (key, value) in members.iter_mut() {
         trim(value).map_err(|untidy| untidy.within(key))?;
@@ -259,16 +166,6 @@ fn trim(value: &mut Value) -> Result<(), Untidy> {
     }
 }
 
-pub(super) fn remember_ids(message: &Map<String, Value>, ids: &mut RejectedIds) {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
-    let token = |name: &str, lengths: std::ops::RangeInclusive<usize>| {
-        let text = message.get(name).and_then(Value::as_str)?;
-        (lengths.contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
-    };
-    ids.request_id = token("request_id", 8..=128);
-    ids.platform_run_id = token("platform_run_id", 1..=128);
-}
-
 fn checked<T: DeserializeOwned>(
     schema: SchemaName,
     message: Map<String, Value>,
@@ -276,7 +173,7 @@ fn checked<T: DeserializeOwned>(
 ) -> Result<T, Refused> {
     let value = Value::Object(message);
     if let Some(error) =
-        faults(schema, &value).into_iter().min_by_key(|error| (rank(&error.pointer), error.pointer.clone()))
+        all_errors(schema, &value).into_iter().min_by_key(|error| (rank(&error.pointer), error.pointer.clone()))
     {
         let DocumentError { pointer, rule, missing } = error;
         return Err((code_at(&pointer, missing), pointer, rule));

@@ -1,11 +1,10 @@
-//! References: explicit names of pinned objects.
+//! References: names of pinned objects.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A reference that names one object: `file:///…`, `s3://bucket/key`, `gs://…`, `az://…`, or a path
-/// relative to the configured root. The text is kept as it was sent (trimmed), since it is part of the
-/// run's identity.
+/// Names one object: `file:///…`, `s3://bucket/key`, `gs://…`, `az://…`, or a path relative to the configured root.
+/// It keeps the text as it was sent (trimmed), since the text is part of the run's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reference {
@@ -20,7 +19,6 @@ pub enum Location {
     Relative(String),
     /// An absolute path on local disk, without `.` and `..`.
     File(String),
-    /// An object of a store: scheme (`s3`, `gs`, `az`), bucket or container, key.
     Object {
         /// `s3`, `gs` or `az`.
         scheme: String,
@@ -31,11 +29,10 @@ pub enum Location {
     },
 }
 
-/// Why text is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rule}")]
 pub struct ReferenceError {
-    /// The rule that it breaks.
+    /// The rule that the text breaks.
     pub rule: String,
 }
 
@@ -44,9 +41,8 @@ pub(super) fn broken<T>(rule: &str) -> Result<T, ReferenceError> {
 }
 
 impl Reference {
-    /// Reads a reference. Refused: an unknown scheme, credentials, query or fragment, `%`, `\`, `//`,
-    /// `.` or `..` as a segment, and whatever does not name one pinned object: a wildcard, a folder,
-    /// an alias such as `latest`.
+    /// Refuses an unknown scheme, credentials, query or fragment, `%`, `\`, `//`, `.` or `..` as a segment, and
+    /// whatever does not name one pinned object: a wildcard, a folder, an alias such as `latest`.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let text = text.trim();
         clean(text)?;
@@ -69,12 +65,11 @@ impl Reference {
         Ok(Self { text: text.to_owned(), location })
     }
 
-    /// The text as it was sent, trimmed.
+    /// As it was sent, trimmed.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Where it points.
     pub fn location(&self) -> &Location {
         &self.location
     }
@@ -87,8 +82,8 @@ pub(super) fn is_bucket(text: &str) -> bool {
         && !text.starts_with('.')
 }
 
-/// No character that means something else to somebody: nothing is decoded or expanded later, so the text
-/// that was checked is the text that is opened.
+/// Refuses characters with a special meaning anywhere. Nothing is decoded or expanded later, so the text that was
+/// checked is the text that is opened.
 pub(super) fn clean(text: &str) -> Result<(), ReferenceError> {
     if text.is_empty() {
         return broken("a reference must not be empty");
@@ -102,7 +97,7 @@ pub(super) fn clean(text: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-/// A path that only leads downwards.
+/// Refuses a path that leads elsewhere than downwards.
 pub(super) fn segments(path: &str) -> Result<(), ReferenceError> {
     if path.is_empty() || path.ends_with('/') {
         return broken("a reference must name one object, not a folder");
@@ -117,7 +112,7 @@ pub(super) fn segments(path: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-/// The path of one object that will be the same tomorrow.
+/// Refuses a path whose object may be another one tomorrow.
 fn pinned(path: &str) -> Result<String, ReferenceError> {
     segments(path)?;
     let last = path.rsplit('/').next().unwrap_or(path);

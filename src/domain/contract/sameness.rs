@@ -1,5 +1,5 @@
-//! Why requests are one run, and why others that look the same are not, field by field: what `runs explain` prints
-//! and the console shows.
+//! Why requests share a run, and why requests that look alike do not, field by field. `runs explain` prints it, and the
+//! console shows it.
 
 use super::TrainBuildRequest;
 use crate::domain::identity::{Likeness, likeness};
@@ -9,24 +9,22 @@ use serde_json::{Value, json};
 /// Why a request belongs to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Joined {
-    /// The request.
     pub request_id: String,
-    /// In words.
     pub because: &'static str,
-    /// Fields in which it differs from the run's first request without effect, as JSON pointers.
+    /// JSON pointers to the fields in which it differs from the run's first request without effect.
     pub ignored_differences: Vec<String>,
 }
 
-/// A field by which two runs are two that look the same.
+/// A field in which two requests differ that look alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Apart {
-    /// Where, as JSON pointer.
+    /// JSON pointer.
     pub pointer: String,
-    /// What alone is different; none where the values do not look alike.
+    /// All that is different; none where the values do not look alike.
     pub only_in: Option<Vec<Likeness>>,
-    /// The value of the run that is explained.
+    /// In the run that is explained.
     pub here: Value,
-    /// The other's.
+    /// In the other run.
     pub there: Value,
 }
 

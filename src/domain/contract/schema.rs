@@ -1,31 +1,23 @@
 //! The schemas that ship inside the binary, and documents read through them.
 
 use super::parse_strict;
+use crate::domain::named::named;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationError, Validator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::LazyLock;
+use strum::{IntoStaticStr, VariantArray};
 
 macro_rules! schemas {
-    ($($variant:ident => $name:literal, $path:literal;)+) => {
-        /// A schema that ships inside the binary.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    ($($variant:ident => $folder:literal, $name:literal;)+) => {
+        /// A schema that ships inside the binary, by the name of its file.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
         pub enum SchemaName {
-            $(#[doc = concat!("`", $name, "`")] $variant,)+
+            $(#[strum(serialize = $name)] $variant,)+
         }
 
         impl SchemaName {
-            /// Every schema.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name by which people and `schema show` know it.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-
             fn validator(self) -> &'static Validator {
                 match self {
                     $(Self::$variant => {
@@ -36,55 +28,59 @@ macro_rules! schemas {
             }
         }
 
-        /// The schema's text.
+        /// The schema as JSON text.
         pub fn schema_text(schema: SchemaName) -> &'static str {
             match schema {
-                $(SchemaName::$variant => include_str!(concat!("../../../schemas/", $path)),)+
+                $(SchemaName::$variant => {
+                    include_str!(concat!("../../../schemas/", $folder, "/", $name, ".json"))
+                })+
             }
         }
     };
 }
 
 schemas! {
-    TrainBuildRequest => "train_build_request.v0", "messages/train_build_request.v0.json";
-    CloudEvent => "cloud_event.v0", "messages/cloud_event.v0.json";
-    SignedRequest => "signed_request.v0", "messages/signed_request.v0.json";
-    PublishRetry => "publish_retry.v0", "messages/publish_retry.v0.json";
-    Cancel => "cancel.v0", "messages/cancel.v0.json";
-    RunLifecycle => "run_lifecycle.v0", "messages/run_lifecycle.v0.json";
-    BundlePublication => "bundle_publication.v0", "messages/bundle_publication.v0.json";
-    RegistryLifecycle => "registry_lifecycle.v0", "messages/registry_lifecycle.v0.json";
-    DatasetManifest => "dataset_manifest.v0", "evidence/dataset_manifest.v0.json";
-    ResolvedTrainPlan => "resolved_train_plan.v0", "evidence/resolved_train_plan.v0.json";
-    LeakageReport => "leakage_report.v0", "evidence/leakage_report.v0.json";
-    EvalReport => "eval_report.v0", "evidence/eval_report.v0.json";
-    GateReceipt => "gate_receipt.v0", "evidence/gate_receipt.v0.json";
-    PublishEligibility => "publish_eligibility.v0", "evidence/publish_eligibility.v0.json";
-    PublishReceipt => "publish_receipt.v0", "evidence/publish_receipt.v0.json";
-    ParityVectors => "parity_vectors.v0", "evidence/parity_vectors.v0.json";
-    Bundle => "bundle.v0", "evidence/bundle.v0.json";
-    AuditActs => "audit_acts.v0", "evidence/audit_acts.v0.json";
-    LineageRunFacet => "lineage_run_facet.v0", "lineage/lineage_run_facet.v0.json";
-    LineageContentFacet => "lineage_content_facet.v0", "lineage/lineage_content_facet.v0.json";
-    Reconciliation => "reconciliation.v0", "evidence/reconciliation.v0.json";
-    TrainerJob => "trainer_job.v0", "trainer/trainer_job.v0.json";
-    TrainerResult => "trainer_result.v0", "trainer/trainer_result.v0.json";
-    TrainingProfile => "training_profile.v0", "profiles/training_profile.v0.json";
-    GovernanceProfile => "governance_profile.v0", "profiles/governance_profile.v0.json";
-    OwnershipBoundaries => "ownership_boundaries.v0", "profiles/ownership_boundaries.v0.json";
-    RequesterPolicy => "requester_policy.v0", "profiles/requester_policy.v0.json";
-    LogLine => "log_line.v0", "operate/log_line.v0.json";
+    TrainBuildRequest => "messages", "train_build_request.v0";
+    CloudEvent => "messages", "cloud_event.v0";
+    SignedRequest => "messages", "signed_request.v0";
+    PublishRetry => "messages", "publish_retry.v0";
+    Cancel => "messages", "cancel.v0";
+    RunLifecycle => "messages", "run_lifecycle.v0";
+    BundlePublication => "messages", "bundle_publication.v0";
+    RegistryLifecycle => "messages", "registry_lifecycle.v0";
+    DatasetManifest => "evidence", "dataset_manifest.v0";
+    ResolvedTrainPlan => "evidence", "resolved_train_plan.v0";
+    LeakageReport => "evidence", "leakage_report.v0";
+    EvalReport => "evidence", "eval_report.v0";
+    GateReceipt => "evidence", "gate_receipt.v0";
+    PublishEligibility => "evidence", "publish_eligibility.v0";
+    PublishReceipt => "evidence", "publish_receipt.v0";
+    ParityVectors => "evidence", "parity_vectors.v0";
+    Bundle => "evidence", "bundle.v0";
+    AuditActs => "evidence", "audit_acts.v0";
+    LineageRunFacet => "lineage", "lineage_run_facet.v0";
+    LineageContentFacet => "lineage", "lineage_content_facet.v0";
+    Reconciliation => "evidence", "reconciliation.v0";
+    TrainerJob => "trainer", "trainer_job.v0";
+    TrainerResult => "trainer", "trainer_result.v0";
+    TrainingProfile => "profiles", "training_profile.v0";
+    GovernanceProfile => "profiles", "governance_profile.v0";
+    OwnershipBoundaries => "profiles", "ownership_boundaries.v0";
+    RequesterPolicy => "profiles", "requester_policy.v0";
+    LogLine => "operate", "log_line.v0";
 }
 
-/// Where and how a document breaks its schema.
+named!(SchemaName, "{:?} is not a schema");
+
+/// How a document breaks its schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at {pointer:?}: {rule}")]
 pub struct DocumentError {
     /// JSON pointer; empty for the whole document.
     pub pointer: String,
-    /// The rule, for people.
+    /// The rule that it breaks, for people.
     pub rule: String,
-    /// Whether something that must be there is not.
+    /// Whether something required is absent.
     pub missing: bool,
 }
 
@@ -106,15 +102,14 @@ fn compile(text: &str) -> Validator {
         .expect("shipped schemas compile")
 }
 
-/// Checks a value against a schema; the first fault in the schema's own order.
+/// Checks a value against a schema. The error is the first in the schema's own order.
 pub fn check(schema: SchemaName, value: &Value) -> Result<(), DocumentError> {
-    faults(schema, value).into_iter().next().map_or(Ok(()), Err)
+    all_errors(schema, value).into_iter().next().map_or(Ok(()), Err)
 }
 
-/// Every fault of a value.
-pub(super) fn faults(schema: SchemaName, value: &Value) -> Vec<DocumentError> {
+pub(super) fn all_errors(schema: SchemaName, value: &Value) -> Vec<DocumentError> {
     let validator = schema.validator();
-    // Saying yes is several times faster than looking for faults.
+    // A yes or no is several times faster than the list of errors.
     if validator.is_valid(value) {
         return Vec::new();
     }
@@ -127,18 +122,18 @@ pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Resul
     typed(schema, value)
 }
 
-/// Reads YAML (of which JSON is a part) as a document of this schema. Repeated keys are refused; aliases,
-/// depth and size are bounded by the reader.
+/// Reads YAML (of which JSON is a part) as a document of this schema. The reader refuses repeated keys and
+/// bounds aliases, depth and size.
 pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
     let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| DocumentError::whole(error.to_string()))?;
     typed(schema, value)
 }
 
-/// The same for a document that its author mends in one go: every fault at once.
+/// The same for a document that its author mends in one go: every error at once.
 pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, Vec<DocumentError>> {
     let whole = |rule: String| vec![DocumentError::whole(rule)];
     let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| whole(error.to_string()))?;
-    match faults(schema, &value) {
+    match all_errors(schema, &value) {
         found if found.is_empty() => serde_json::from_value(value).map_err(|error| whole(error.to_string())),
         found => Err(found),
     }
@@ -236,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_place_and_rule() {
+    fn an_error_names_pointer_and_rule() {
         let error =
             read_yaml::<Value>(SchemaName::GovernanceProfile, b"policy_id: x\nrevision: r1\nbogus: 1\n").unwrap_err();
         assert!(!error.pointer.is_empty(), "{error}");

@@ -1,17 +1,16 @@
-//! JSON as strictly as identity needs it.
+//! Strict JSON, so that all readers of the same bytes see the same request.
 //!
-//! `serde_json` keeps the last of two equal keys in silence; two readers of the same bytes could then
-//! see two different requests. Here a repeated key is an error, at any depth, compared after unescaping.
+//! `serde_json` keeps the last of two equal keys without a word. Here a repeated key is an error at any depth; keys are
+//! compared after unescaping.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Why bytes are not acceptable JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StrictJsonError {
-    /// What is wrong, with the place.
+    /// What is wrong, with line and column where the parser knows them.
     pub message: String,
 }
 

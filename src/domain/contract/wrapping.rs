@@ -1,49 +1,48 @@
 //! What a message comes in: a `CloudEvent`, a signed envelope, or both, either around the other.
 //!
-//! Never: more than one of each; so a message is opened twice at the most, and nests no deeper for it.
+//! Never: more than one of each; so a message is unwrapped twice at the most, and nests no deeper for it.
 
-use super::cloud_event::Data;
-use super::parse::{Refused, object, remember_ids};
-use super::{CloudEvent, DocumentError, Message, RejectedIds, Rejection, SignedEnvelope};
+use super::messages::EventData;
+use super::rejection::{Refused, whole};
+use super::schema::excerpt;
+use super::{CloudEventAttributes, DocumentError, Message, RejectedIds, Rejection, SignedEnvelope, parse_strict};
 use crate::domain::run::FailureCode;
 use serde_json::{Map, Value};
+
+/// Levels of nesting in a message.
+const MAX_DEPTH: usize = 32;
 
 /// What a record's value wraps its message in, whether the message is refused or not.
 #[derive(Debug, Clone, Default)]
 pub struct Wrapping {
-    /// The event around it.
-    pub event: Option<CloudEvent>,
-    /// The envelope around it.
+    pub event: Option<CloudEventAttributes>,
     pub envelope: Option<SignedEnvelope>,
-    /// JSON pointer to the message. Base64 is read where it stands: `/data_base64`, `/data/payload`.
-    pub place: String,
+    /// JSON pointer to the message. Base64 counts as one step: `/data_base64`, `/data/payload`.
+    pub pointer: String,
 }
 
-/// What can be said of a record whether it is refused or not.
+/// What is known of a record so far; a rejection keeps it.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) ids: RejectedIds,
     pub(super) wrapping: Wrapping,
-    /// Where the event stands.
-    event_at: Option<String>,
+    /// JSON pointer to the event, once there is one.
+    event_pointer: Option<String>,
 }
 
 impl Seen {
-    /// The rejection of what is in hand; pointers lead from there.
+    /// The rejection of what is being read; its pointer starts at the record's value.
     pub(super) fn rejection(&mut self, (code, pointer, message): Refused) -> Rejection {
         let ids = std::mem::take(&mut self.ids);
-        Rejection { code, pointer, message, ids }.within(&self.wrapping.place)
+        Rejection { code, pointer, message, ids }.within(&self.wrapping.pointer)
     }
 
-    /// Takes a message out of what is around it. What an event says of itself is judged in a message that
-    /// comes, not in one that was accepted before.
-    pub(super) fn unwrap(
-        &mut self,
-        mut message: Map<String, Value>,
-        is_judged: bool,
-    ) -> Result<Map<String, Value>, Refused> {
+    /// Takes a message out of what is around it. Attributes of an event are judged only if `is_judged`: not in a
+    /// message that was accepted before.
+    pub(super) fn unwrap(&mut self, bytes: &[u8], is_judged: bool) -> Result<Map<String, Value>, Refused> {
+        let mut message = object(bytes)?;
         loop {
-            if CloudEvent::is_one(&message) {
+            if CloudEventAttributes::is_one(&message) {
                 message = self.out_of_event(message, is_judged)?;
             } else if SignedEnvelope::is_one(&message) {
                 message = self.out_of_envelope(message)?;
@@ -55,35 +54,35 @@ impl Seen {
 
     /// Refuses an event whose type is not its message's.
     pub(super) fn check_type(&mut self, message: &Message) -> Result<(), Refused> {
-        let (Some(event), Some(at)) = (&self.wrapping.event, &self.event_at) else { return Ok(()) };
+        let (Some(event), Some(pointer)) = (&self.wrapping.event, &self.event_pointer) else { return Ok(()) };
         if event.event_type == message.event_type() {
             return Ok(());
         }
         let rule = format!("it says {:?}, and the data is {:?}", event.event_type, message.event_type());
-        self.wrapping.place.clone_from(at);
+        self.wrapping.pointer.clone_from(pointer);
         Err(invalid("/type", rule))
     }
 
     fn out_of_event(&mut self, event: Map<String, Value>, is_judged: bool) -> Result<Map<String, Value>, Refused> {
-        if self.event_at.is_some() {
+        if self.event_pointer.is_some() {
             return Err(invalid("/specversion", "a CloudEvent must not hold another one"));
         }
-        let (said, data) = CloudEvent::open(event);
-        let inside = data.map_err(faulty).and_then(|data| match data {
-            Data::Object(message) => Ok(("/data", message)),
-            Data::Bytes(bytes) => match object(&bytes) {
+        let (attributes, data) = CloudEventAttributes::open(event);
+        let inside = data.map_err(refused).and_then(|data| match data {
+            EventData::Object(message) => Ok(("/data", message)),
+            EventData::Bytes(bytes) => match object(&bytes) {
                 Ok(message) => Ok(("/data_base64", message)),
                 Err((code, _, rule)) => Err((code, "/data_base64".to_owned(), rule)),
             },
         });
         if let Ok((_, message)) = &inside {
-            // Its requester is told of a bad attribute, too.
-            remember_ids(message, &mut self.ids);
+            // A bad attribute is reported under the request's id, too.
+            self.ids = RejectedIds::of(message);
         }
-        self.wrapping.event = if is_judged { Some(said.map_err(faulty)?) } else { said.ok() };
-        let (place, message) = inside?;
-        self.event_at = Some(self.wrapping.place.clone());
-        self.wrapping.place.push_str(place);
+        self.wrapping.event = if is_judged { Some(attributes.map_err(refused)?) } else { attributes.ok() };
+        let (step, message) = inside?;
+        self.event_pointer = Some(self.wrapping.pointer.clone());
+        self.wrapping.pointer.push_str(step);
         Ok(message)
     }
 
@@ -91,15 +90,26 @@ impl Seen {
         if self.wrapping.envelope.is_some() {
             return Err(invalid("/payloadType", "an envelope must not hold another one"));
         }
-        let opened = SignedEnvelope::open(envelope).map_err(faulty)?;
-        self.wrapping.place.push_str("/payload");
+        let opened = SignedEnvelope::open(envelope).map_err(refused)?;
+        self.wrapping.pointer.push_str("/payload");
         let message = object(&opened.payload)?;
         self.wrapping.envelope = Some(opened);
         Ok(message)
     }
 }
 
-fn faulty(error: DocumentError) -> Refused {
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
+    match parse_strict(bytes, MAX_DEPTH).map_err(|error| whole(FailureCode::MessageNotJson, excerpt(&error.message)))? {
+        Value::Object(message) => Ok(message),
+        Value::Array(_) => {
+            let rule = "the value must be one JSON object; send what is in a list or batch record by record";
+            Err(whole(FailureCode::MessageNotJson, rule))
+        }
+        _ => Err(whole(FailureCode::MessageNotJson, "the value must be one JSON object")),
+    }
+}
+
+fn refused(error: DocumentError) -> Refused {
     (FailureCode::SchemaInvalid, error.pointer, error.rule)
 }
 

@@ -15,8 +15,8 @@ pub fn canonical_json(value: &Value) -> String {
     out
 }
 
-/// The same text of a value whose fields are declared in the order of their names, written without a tree between: for
-/// what is written by the thousand. That the order holds is for a test of the type to show.
+/// The same text for a type that declares its fields in the order of their names, without building a JSON tree: for
+/// documents that are written by the thousand. A test of the type must show that the order holds.
 pub fn canonical_text<T: Serialize>(sorted: &T) -> String {
     let mut out = Vec::with_capacity(1024);
     let mut serializer = Serializer::with_formatter(&mut out, Ascii);
@@ -24,7 +24,7 @@ pub fn canonical_text<T: Serialize>(sorted: &T) -> String {
     String::from_utf8(out).expect("everything else was escaped")
 }
 
-/// Compact, and ASCII alone.
+/// Compact JSON in ASCII.
 struct Ascii;
 
 impl Formatter for Ascii {
@@ -43,8 +43,8 @@ impl Formatter for Ascii {
     }
 }
 
-/// The bytes under which a document is stored: sorted keys, two spaces of indentation, a final
-/// newline. For people to read; its digest is over exactly these bytes.
+/// The bytes of a stored document: sorted keys, two spaces of indentation, a final newline, so that people can read
+/// it. Its digest covers exactly these bytes.
 pub fn document_bytes<T: Serialize>(document: &T) -> Vec<u8> {
     let value = serde_json::to_value(document).expect("documents have string keys and finite numbers");
     let mut bytes = serde_json::to_vec_pretty(&sorted(value)).expect("a JSON value serialises");
@@ -100,7 +100,7 @@ fn write_value(out: &mut String, value: &Value) {
 }
 
 fn write_text(out: &mut String, text: &str) {
-    /// Most text is written as it is.
+    /// Most text needs no escape.
     fn is_plain(byte: u8) -> bool {
         matches!(byte, b' '..=0x7f) && byte != b'"' && byte != b'\\'
     }

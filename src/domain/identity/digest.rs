@@ -5,7 +5,6 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
-/// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
@@ -15,38 +14,33 @@ pub struct Digest([u8; 32]);
 pub struct InvalidDigest;
 
 impl Digest {
-    /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest with these 32 bytes, as the ledger stores it.
+    /// Takes the 32 bytes that the ledger stores.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidDigest> {
         bytes.try_into().map(Self).map_err(|_| InvalidDigest)
     }
 
-    /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// Hashes bytes as they stream by.
+/// Hashes a stream of bytes.
 #[derive(Clone, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {
-    /// Nothing hashed yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all bytes so far.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }

@@ -1,16 +1,16 @@
-//! Ids of runs as OpenLineage knows them: UUIDs, which ours are not.
+//! Ids of runs in OpenLineage, which wants UUIDs.
 
 use super::{Digest, RunKey, recipe_digest};
 use serde_json::json;
 use uuid::{Builder, Uuid};
 
-/// The UUID of a run: the first 16 bytes of the digest with the recipe `mf.lineage_run_id.v1`, with the bits of
-/// version 8 (RFC 9562) set. Every attempt at the run, and every machine, has the same.
+/// The UUID of a run, the same for every attempt on every machine: the first 16 bytes of the digest with the recipe
+/// `mf.lineage_run_id.v1`, with the bits of version 8 (RFC 9562) set.
 pub fn lineage_run_id(run_key: &RunKey) -> Uuid {
     of(recipe_digest("mf.lineage_run_id.v1", &json!({"train_run_key": run_key.to_string()})))
 }
 
-/// The UUID of a platform run: its own id where that is one, else made in the same way with the recipe
+/// The UUID of a platform run: its own id where that is a UUID, else derived in the same way with the recipe
 /// `mf.lineage_platform_run_id.v1`.
 pub fn lineage_platform_run_id(platform_run_id: &str) -> Uuid {
     let derived = || of(recipe_digest("mf.lineage_platform_run_id.v1", &json!({"platform_run_id": platform_run_id})));

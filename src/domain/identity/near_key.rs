@@ -1,25 +1,23 @@
-//! What two requests look alike by, although they are not the same run.
+//! Near misses: requests that look alike and are not the same run.
 
 use super::{Digest, RunMeaning, recipe_digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Equal for meanings that differ only in white space, case or Unicode form (order never matters).
-/// Identity itself folds nothing: `Team-A` and `team-a` are two runs, and people should be told.
+/// Equal for meanings that differ only in white space, case or Unicode form (order never matters). Identity itself
+/// folds nothing: `Team-A` and `team-a` are two runs, and `near_misses` of the event names the other one.
 pub fn near_key(meaning: &RunMeaning) -> Digest {
     let mut value = json!(meaning);
     fold(&mut value, &Likeness::ALL);
     recipe_digest("mf.train_run_near_key.v1", &value)
 }
 
-/// How two texts differ that look alike.
+/// A difference between two texts that look alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likeness {
-    /// White space.
     WhiteSpace,
-    /// Upper and lower case.
     Case,
     /// Composed and decomposed, or compatible characters.
     UnicodeForm,
@@ -39,7 +37,7 @@ impl Likeness {
     }
 }
 
-/// The fewest differences that explain why these values look alike; `None` where they do not.
+/// The fewest differences that make these values look alike; `None` where they do not look alike.
 pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     let mut subsets: Vec<Vec<Likeness>> = (0..8_usize)
         .map(|mask| Likeness::ALL.into_iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, l)| l).collect())
@@ -55,7 +53,7 @@ pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     })
 }
 
-/// Folds every text; the form goes first and last, since changing case can bring back a decomposed one.
+/// Folds every text. The Unicode form goes first and last, since a change of case can decompose a character again.
 fn fold(value: &mut Value, kinds: &[Likeness]) {
     match value {
         Value::String(text) => {

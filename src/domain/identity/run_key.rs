@@ -7,36 +7,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-/// The part of a request that its run key is computed from: what is built, from what, under which
-/// pinned revisions. Who asks, under which id and whether it may be published are not in it.
+/// The part of a request that its run key is computed from: what is built, from what, under which pinned revisions.
+/// The requester, the request id and the permission to publish are not in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunMeaning {
-    /// What kind of build.
     pub intent_kind: String,
     /// The platform run that every manifest belongs to.
     pub platform_run_id: String,
     /// A set: order and repetition carry no meaning.
     pub dataset_manifest_refs: BTreeSet<String>,
-    /// Reference to the training profile.
     pub training_config_ref: String,
-    /// Reference to the governance profile.
     pub governance_profile_ref: String,
     /// Only the keys that are present.
     pub target_scope: BTreeMap<String, String>,
-    /// Pinned policy.
     pub policy_revision: String,
-    /// Pinned configuration.
     pub config_revision: String,
-    /// Pinned code.
     pub mf_code_release_id: String,
 }
 
-/// Identity of a run's meaning: requests with the same key share one run.
+/// Requests with the same key share one run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunKey(Digest);
 
-/// Short name of a run: `tr_` and 32 hex digits, derived from its key.
+/// `tr_` and 32 hex digits, derived from the run's key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RunId(String);
 
@@ -46,7 +40,7 @@ pub fn recipe_digest(recipe: &str, payload: &Value) -> Digest {
     Digest::of(recipe_text(recipe, payload).as_bytes())
 }
 
-/// What [`recipe_digest`] is taken of; written around the payload, which may be large.
+/// The text that [`recipe_digest`] hashes. Written around the payload, which may be large.
 fn recipe_text(recipe: &str, payload: &Value) -> String {
     format!(r#"{{"payload":{},"recipe":{}}}"#, canonical_json(payload), canonical_json(&json!(recipe)))
 }
@@ -57,7 +51,7 @@ pub fn payload_digest(request_without_id: &Value) -> Digest {
 }
 
 impl RunMeaning {
-    /// The payload in the form that is hashed; `runs explain` shows it.
+    /// The text that is hashed; `runs explain` prints it.
     pub fn canonical(&self) -> String {
         recipe_text(RunKey::RECIPE, &json!(self))
     }
@@ -66,22 +60,19 @@ impl RunMeaning {
 impl RunKey {
     const RECIPE: &'static str = "mf.train_run_key.v1";
 
-    /// The key of this meaning.
     pub fn of(meaning: &RunMeaning) -> Self {
         Self(Digest::of(meaning.canonical().as_bytes()))
     }
 
-    /// The key with this digest, as the ledger stores it.
+    /// Takes the digest that the ledger stores.
     pub fn from_digest(digest: Digest) -> Self {
         Self(digest)
     }
 
-    /// The digest itself.
     pub fn digest(&self) -> Digest {
         self.0
     }
 
-    /// The id that follows from this key.
     pub fn run_id(&self) -> RunId {
         let digest = recipe_digest("mf.train_run_id.v1", &json!({"train_run_key": self.to_string()}));
         RunId(format!("tr_{}", &digest.to_string()[..32]))
@@ -89,7 +80,6 @@ impl RunKey {
 }
 
 impl RunId {
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

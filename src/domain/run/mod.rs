@@ -5,8 +5,12 @@
 
 mod failure;
 mod guidance;
+mod outbox_kind;
+mod outcome;
 mod state;
 
-pub use failure::{Category, Failure, FailureCode, Retry};
+pub use failure::{Failure, FailureCategory, FailureCode, Retry};
 pub use guidance::{Aftermath, Guidance};
+pub use outbox_kind::OutboxKind;
+pub use outcome::{Outcome, OutcomeKind, RegistryReply};
 pub use state::{ExecutionMode, IllegalTransition, State, Transition, apply};

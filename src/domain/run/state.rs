@@ -1,12 +1,14 @@
 //! States, transitions, and the one function that says which are legal.
 
+use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// Where a run stands. `PUBLISHED` is final; so is `FAIL` unless an operator opens it again with a reason;
 /// `PASS` is final where publication is not allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Admitted, waiting for a worker.
     Queued,
@@ -18,16 +20,17 @@ pub enum State {
     Pass,
     /// The run ended without a usable model, or the gate failed.
     Fail,
-    /// Cleared for publication; not yet acknowledged by the broker, or not yet confirmed by the registry where
-    /// its word is asked for.
+    /// Cleared for publication; the broker has not acknowledged it yet, or the registry has not confirmed it where its
+    /// reply is required.
     PublishPending,
-    /// The broker acknowledged the publication, and the registry confirmed it where its word is asked for.
+    /// The broker acknowledged the publication, and the registry confirmed it where its reply is required.
     Published,
 }
 
 /// What a worker does with the run that it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionMode {
     /// Nobody works on it.
     None,
@@ -38,8 +41,9 @@ pub enum ExecutionMode {
 }
 
 /// A step in the life of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Transition {
     /// A worker takes a queued run.
     Start,
@@ -51,9 +55,10 @@ pub enum Transition {
     FailGate,
     /// A final failure, with its code.
     Fail,
-    /// Back to the queue: lease lost, retryable failure, hand-back, or an operator's word.
+    /// Back to the queue: the lease was lost, the failure is retryable, the worker handed the run back, or an operator
+    /// took it.
     Requeue,
-    /// An operator opens a failed run again, after the world that failed it was mended.
+    /// An operator opens a failed run again, after what made it fail was mended.
     Reopen,
     /// A requester or operator stops the run.
     Cancel,
@@ -61,10 +66,10 @@ pub enum Transition {
     RequestPublish,
     /// A worker takes a pending publication.
     StartPublish,
-    /// The publication was verified and stands in the outbox again; or it could not be sent, was not
-    /// acknowledged or confirmed in time, or was rejected.
+    /// The publication was verified and is in the outbox again; or it could not be sent, was not acknowledged or
+    /// confirmed in time, or was rejected.
     DeferPublish,
-    /// The broker acknowledged the publication, and the registry confirmed it where its word is asked for.
+    /// The broker acknowledged the publication, and the registry confirmed it where its reply is required.
     Publish,
 }
 
@@ -72,18 +77,15 @@ pub enum Transition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{transition:?} is not possible from {from} ({mode:?})")]
 pub struct IllegalTransition {
-    /// The state the run is in.
     pub from: State,
-    /// Its execution mode.
     pub mode: ExecutionMode,
-    /// The step that was tried.
     pub transition: Transition,
 }
 
 /// The state and mode after `transition`, or why there is none.
 ///
-/// A run that waits for its verdict is still held by its worker, so its mode stays `FULL` until it
-/// passes or fails; receipt and bundle are durable before it passes, so nobody needs to hold it after.
+/// The worker still holds a run that waits for its verdict, so the mode stays `FULL` until the run passes or fails.
+/// Receipt and bundle are durable before it passes, so nobody needs to hold it afterwards.
 pub fn apply(
     state: State,
     mode: ExecutionMode,
@@ -109,7 +111,7 @@ pub fn apply(
         (T::DeferPublish, S::Running, M::PublishOnly) => Ok((S::PublishPending, M::None)),
         (T::DeferPublish, S::PublishPending, M::None) => Ok((S::PublishPending, M::None)),
         (T::Publish, S::PublishPending, M::None) => Ok((S::Published, M::None)),
-        // The registry answers an earlier announcement while a worker is about to announce the bundle again.
+        // The registry replies to an earlier announcement while a worker is about to announce the bundle again.
         (T::Publish, S::Running, M::PublishOnly) => Ok((S::Published, M::None)),
         (
             T::Start
@@ -130,64 +132,9 @@ pub fn apply(
     }
 }
 
-macro_rules! names {
-    ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
-        impl $type {
-            /// Every value, in the order of a run's life.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name on the wire and in the ledger.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name),+
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl std::str::FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|value| value.as_str() == text)
-                    .ok_or_else(|| format!("{text:?} is not a {}", stringify!($type)))
-            }
-        }
-    };
-}
-
-names!(State {
-    Queued => "QUEUED",
-    Running => "RUNNING",
-    EvalReady => "EVAL_READY",
-    Pass => "PASS",
-    Fail => "FAIL",
-    PublishPending => "PUBLISH_PENDING",
-    Published => "PUBLISHED",
-});
-names!(ExecutionMode { None => "NONE", Full => "FULL", PublishOnly => "PUBLISH_ONLY" });
-names!(Transition {
-    Start => "START",
-    FinishEvaluation => "FINISH_EVALUATION",
-    PassGate => "PASS_GATE",
-    FailGate => "FAIL_GATE",
-    Fail => "FAIL",
-    Requeue => "REQUEUE",
-    Reopen => "REOPEN",
-    Cancel => "CANCEL",
-    RequestPublish => "REQUEST_PUBLISH",
-    StartPublish => "START_PUBLISH",
-    DeferPublish => "DEFER_PUBLISH",
-    Publish => "PUBLISH",
-});
+named!(State, "{:?} is not a State");
+named!(ExecutionMode, "{:?} is not a ExecutionMode");
+named!(Transition, "{:?} is not a Transition");
 
 #[cfg(test)]
 mod tests {

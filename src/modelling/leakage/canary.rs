@@ -2,8 +2,8 @@
 //! same has seen their labels on another way.
 
 use super::features::area_below;
-use super::{LeakageRule, rule};
-use crate::domain::contract::CanarySpec;
+use super::rule;
+use crate::domain::contract::{CanarySpec, LeakageRule};
 use crate::domain::run::Failure;
 use crate::modelling::split::Assignment;
 use crate::modelling::table::Table;

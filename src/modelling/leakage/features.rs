@@ -1,8 +1,7 @@
 //! Rules over features. A witness is the name of the feature that breaks the rule.
 
-use super::{LeakageRule, rule};
-use crate::domain::contract::Feature;
-use crate::modelling::plan::TrainPlan;
+use super::rule;
+use crate::domain::contract::{Feature, LeakageRule, TrainPlan};
 use crate::modelling::split::Assignment;
 use crate::modelling::table::Table;
 

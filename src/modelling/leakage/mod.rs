@@ -10,69 +10,11 @@ mod rows;
 pub use canary::canary;
 
 use super::earlier::EarlierRole;
-use super::plan::TrainPlan;
-use super::split::{Assignment, SettledSplit};
+use super::split::Assignment;
 use super::table::Table;
-use serde::{Deserialize, Serialize};
-
-/// `learning.leakage_report.v0`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LeakageReport {
-    /// Always [`Self::SCHEMA_VERSION`].
-    pub schema_version: String,
-    /// Whether no rule is violated.
-    pub clean: bool,
-    /// Every rule, in a fixed order.
-    pub rules: Vec<LeakageRule>,
-}
-
-/// A rule with what it found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LeakageRule {
-    /// Its name.
-    pub rule: String,
-    /// Rows (or columns, or entities) looked at.
-    pub checked: u64,
-    /// How many break it.
-    pub violations: u64,
-    /// Up to ten of them: row ids, or names.
-    pub witnesses: Vec<String>,
-}
+use crate::domain::contract::{LeakageReport, LeakageRule, SettledSplit, TrainPlan};
 
 const WITNESSES: usize = 10;
-
-impl LeakageReport {
-    /// The version that this release writes.
-    pub const SCHEMA_VERSION: &'static str = "learning.leakage_report.v0";
-
-    fn of(rules: Vec<LeakageRule>) -> Self {
-        Self {
-            schema_version: Self::SCHEMA_VERSION.to_owned(),
-            clean: rules.iter().all(|rule| rule.violations == 0),
-            rules,
-        }
-    }
-
-    /// The report with one more rule.
-    #[must_use]
-    pub fn with(mut self, rule: LeakageRule) -> Self {
-        self.rules.push(rule);
-        Self::of(self.rules)
-    }
-
-    /// The violated rules in one sentence.
-    pub fn message(&self) -> String {
-        let broken: Vec<String> = self
-            .rules
-            .iter()
-            .filter(|rule| rule.violations > 0)
-            .map(|rule| format!("{}: {} (first: {})", rule.rule, rule.violations, rule.witnesses.join(", ")))
-            .collect();
-        broken.join("; ")
-    }
-}
 
 fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = String>) -> LeakageRule {
     let mut found =

@@ -1,10 +1,9 @@
 //! Rules over rows. A witness is the id of the row that breaks the rule.
 
-use super::{LeakageRule, rule};
-use crate::domain::contract::LabelBasis;
+use super::rule;
+use crate::domain::contract::{LabelBasis, LeakageRule, SettledSplit, Windows};
 use crate::modelling::earlier::EarlierRole;
-use crate::modelling::plan::Windows;
-use crate::modelling::split::{Assignment, SettledSplit};
+use crate::modelling::split::Assignment;
 use crate::modelling::table::Table;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
@@ -167,8 +166,8 @@ pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::contract::Shares;
     use crate::modelling::features::Features;
-    use crate::modelling::plan::Shares;
     use crate::modelling::table::RowIds;
 
     fn table(values: &[f32], at: &[i64]) -> Table {

@@ -6,9 +6,9 @@ use super::facets::{
 };
 use super::gate::assertions;
 use super::naming::{DatasetName, Places};
-use crate::domain::contract::{EvidenceRef, Location, Reference};
+use crate::domain::contract::{EvidenceRef, GateReceipt, Location, PinnedBundle, PinnedManifest, Reference, TrainPlan};
 use crate::domain::identity::Digest;
-use crate::modelling::{FileColumn, GateReceipt, PinnedBundle, PinnedManifest, TrainPlan};
+use crate::modelling::FileColumn;
 
 /// Inputs and outputs; both grow as a run goes on.
 #[derive(Debug, Clone, Default)]

@@ -1,10 +1,10 @@
 //! Facets: the official ones with the version of their schema, and two of our own.
 #![expect(clippy::struct_field_names, reason = "facets have the fields of their schemas")]
 
-use crate::domain::contract::EvidenceRef;
+use crate::domain::contract::{EvidenceRef, PinnedManifest};
 use crate::domain::identity::{Digest, RunId, RunKey};
 use crate::domain::run::State;
-use crate::modelling::{FileColumn, PinnedManifest};
+use crate::modelling::FileColumn;
 use serde::Serialize;
 
 /// Who tells: this release of Model Factory.

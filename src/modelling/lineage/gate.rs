@@ -1,8 +1,7 @@
 //! The gate's receipt as assertions on the scores of the test window.
 
 use super::facets::Assertion;
-use crate::domain::contract::ThresholdBasis;
-use crate::modelling::{Direction, GateReceipt};
+use crate::domain::contract::{Direction, GateReceipt, ThresholdBasis};
 
 /// One for each condition of the receipt, under the name by which `failed` lists it.
 pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {

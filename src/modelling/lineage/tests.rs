@@ -1,10 +1,10 @@
 //! Events as they are written: one in full, and those that are too large.
 
 use super::{Account, LineageSettings, Moment, Places, RunState, Teller};
-use crate::domain::contract::{EventReason, SchemaName, TrainBuildRequest, check};
+use crate::domain::contract::{EventReason, PinnedFile, SchemaName, TrainBuildRequest, TrainPlan, check};
 use crate::domain::identity::RunKey;
 use crate::domain::run::{FailureCode, State};
-use crate::modelling::{FileColumn, PinnedFile, TrainPlan};
+use crate::modelling::FileColumn;
 use chrono::DateTime;
 use serde_json::Value;
 

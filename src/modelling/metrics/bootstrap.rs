@@ -7,28 +7,13 @@
 
 use super::kind::MetricKind;
 use super::order::{Counts, Order};
-use crate::domain::contract::BootstrapSpec;
+use crate::domain::contract::{BootstrapSpec, Interval};
 use crate::domain::identity::recipe_digest;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::panic::resume_unwind;
 use std::thread;
-
-/// Where a metric may lie.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Interval {
-    /// Lower bound.
-    pub low: f64,
-    /// Upper bound.
-    pub high: f64,
-    /// Share of the replicates between the bounds.
-    pub confidence: f64,
-    /// Replicates in which the metric is defined; the bounds are taken from these.
-    pub replicates: u32,
-}
 
 /// How to resample.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,8 @@
 //! leave the days after; the mean over days. Equal scores, which pandas ranks in no promised order, are
 //! ranked here by the order in which the cards appear in the data.
 
-use super::{Metric, NO_ROWS, Scored};
+use super::{NO_ROWS, Scored};
+use crate::domain::contract::MetricValue;
 use std::collections::BTreeMap;
 
 /// A card on one day.
@@ -57,9 +58,9 @@ impl CardDays {
 
     /// Mean over days of the share of compromised cards among the `k` with the highest score that were
     /// not found before.
-    pub(super) fn precision_at(&self, k: u32) -> Metric {
+    pub(super) fn precision_at(&self, k: u32) -> MetricValue {
         if self.days.is_empty() {
-            return Metric::undefined(NO_ROWS);
+            return MetricValue::undefined(NO_ROWS);
         }
         let mut found = vec![false; self.cards];
         let mut sum = 0.0;
@@ -71,6 +72,6 @@ impl CardDays {
                 found[card as usize] = true;
             }
         }
-        Metric::defined(sum / self.days.len() as f64)
+        MetricValue::defined(sum / self.days.len() as f64)
     }
 }

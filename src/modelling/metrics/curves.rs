@@ -1,61 +1,8 @@
 //! Curves with a bounded number of points, for people to look at.
 
 use super::order::Counts;
-use super::scoring::{CalibrationBin, border, calibration};
-use crate::domain::contract::EvaluationSpec;
-use serde::{Deserialize, Serialize};
-
-/// Everything that is drawn.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Curves {
-    /// From no payment flagged to all; empty where there is only one class.
-    pub roc: Vec<RocPoint>,
-    /// From no payment flagged to all; empty where there are no frauds.
-    pub precision_recall: Vec<PrecisionRecallPoint>,
-    /// Bins that hold rows, ascending.
-    pub calibration: Vec<CalibrationBin>,
-    /// Bins of equal width, ascending.
-    pub score_histogram: Vec<HistogramBin>,
-}
-
-/// A point of the ROC curve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RocPoint {
-    /// Share of good payments that are flagged.
-    pub false_positive_rate: f64,
-    /// Share of frauds that are flagged.
-    pub true_positive_rate: f64,
-    /// Score from which a payment is flagged; null where none is.
-    pub threshold: Option<f64>,
-}
-
-/// A point of the precision-recall curve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrecisionRecallPoint {
-    /// Share of frauds that are flagged.
-    pub recall: f64,
-    /// Share of frauds among the flagged; 1 where nothing is flagged, as scikit-learn has it.
-    pub precision: f64,
-    /// Score from which a payment is flagged; null where none is.
-    pub threshold: Option<f64>,
-}
-
-/// A bin of the score histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HistogramBin {
-    /// Lower bound, in the bin.
-    pub low: f64,
-    /// Upper bound, not in the bin (but 1 is in the last).
-    pub high: f64,
-    /// Frauds.
-    pub positives: u64,
-    /// Good payments.
-    pub negatives: u64,
-}
+use super::scoring::{border, calibration};
+use crate::domain::contract::{Curves, EvaluationSpec, HistogramBin, PrecisionRecallPoint, RocPoint};
 
 pub(super) fn curves(counts: &Counts<'_>, spec: &EvaluationSpec) -> Curves {
     Curves {

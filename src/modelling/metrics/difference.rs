@@ -2,30 +2,8 @@
 
 use super::cards::CardDays;
 use super::order::Order;
-use super::{Interval, MetricKind, Resampling, Scored, bootstrap};
-use crate::domain::contract::EvaluationSpec;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// Differences by metric.
-pub type Differences = BTreeMap<String, Difference>;
-
-/// A metric of a candidate and of a champion on the same rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Difference {
-    /// The champion's value; null where it is undefined.
-    pub champion: Option<f64>,
-    /// The candidate's value; null where it is undefined.
-    pub candidate: Option<f64>,
-    /// The candidate's value less the champion's; null where one of them is.
-    pub difference: Option<f64>,
-    /// Why there is no difference.
-    pub undefined_because: Option<String>,
-    /// Where the difference may lie, by resampling the rows of both together; null for metrics per day, and
-    /// where the difference is undefined.
-    pub interval: Option<Interval>,
-}
+use super::{MetricKind, Resampling, Scored, bootstrap};
+use crate::domain::contract::{Difference, Differences, EvaluationSpec};
 
 /// The differences in the metrics of these names; a name that is not among the metrics that are asked for
 /// has none. `champion` holds a score for each row of `candidate`.

@@ -1,9 +1,8 @@
 //! The metrics that can be asked for, by name.
 
-use super::decision::Confusion;
 use super::order::Counts;
-use super::{Metric, ranking, scoring};
-use crate::domain::contract::EvaluationSpec;
+use super::{ranking, scoring};
+use crate::domain::contract::{Confusion, EvaluationSpec, MetricValue};
 
 /// A metric with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +94,7 @@ impl MetricKind {
     }
 
     /// Its value on these rows; none for metrics per day.
-    pub(super) fn of(self, counts: &Counts<'_>) -> Option<Metric> {
+    pub(super) fn of(self, counts: &Counts<'_>) -> Option<MetricValue> {
         Some(match self {
             Self::AucRoc => ranking::auc_roc(counts),
             Self::AveragePrecision => ranking::average_precision(counts),

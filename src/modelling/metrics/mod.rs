@@ -13,41 +13,21 @@ mod ranking;
 mod scoring;
 mod slices;
 
-pub use bootstrap::{Interval, Resampling};
-pub use curves::{Curves, HistogramBin, PrecisionRecallPoint, RocPoint};
-pub use decision::Confusion;
-pub use difference::{Difference, Differences, differences};
+pub use bootstrap::Resampling;
+pub use difference::differences;
 pub use kind::MetricKind;
-pub use scoring::CalibrationBin;
-pub use slices::{Slice, SlicedBy, Slicing};
+pub use slices::Slicing;
 
-use crate::domain::contract::EvaluationSpec;
+use crate::domain::contract::{Confusion, Curves, EvaluationSpec, MetricValue, Metrics, SlicedBy};
 use cards::CardDays;
 use order::Order;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Serialize;
 
 const ONE_CLASS: &str = "there is only one class";
 const NO_FRAUDS: &str = "there are no frauds";
 const NO_ROWS: &str = "there are no rows";
 
-/// Metrics by name.
-pub type Metrics = BTreeMap<String, Metric>;
-
-/// A measured value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metric {
-    /// The value; null where it is undefined.
-    pub value: Option<f64>,
-    /// Why there is no value.
-    pub undefined_because: Option<String>,
-    /// Where the value may lie, by resampling; none where it was not asked for or is undefined.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Interval>,
-}
-
-impl Metric {
+impl MetricValue {
     fn defined(value: f64) -> Self {
         Self { value: Some(value), undefined_because: None, interval: None }
     }
@@ -128,6 +108,8 @@ fn add_intervals(scores: &mut Metrics, order: &Order, kinds: &[MetricKind], resa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
 
     #[derive(Deserialize)]
     struct Fixture {

@@ -1,11 +1,11 @@
 //! Metrics of the scores as probabilities.
 
+use super::NO_ROWS;
 use super::order::Counts;
-use super::{Metric, NO_ROWS};
-use serde::{Deserialize, Serialize};
+use crate::domain::contract::{CalibrationBin, MetricValue};
 
 /// Mean of `-ln p(label)`.
-pub(super) fn log_loss(counts: &Counts<'_>) -> Metric {
+pub(super) fn log_loss(counts: &Counts<'_>) -> MetricValue {
     mean(counts, |level, frauds, good| {
         // A score that nobody has must not count: 0 times a large loss is 0, but this says so.
         frauds * level.loss_of_fraud + good * level.loss_of_good
@@ -13,35 +13,19 @@ pub(super) fn log_loss(counts: &Counts<'_>) -> Metric {
 }
 
 /// Mean squared distance from the label.
-pub(super) fn brier_score(counts: &Counts<'_>) -> Metric {
+pub(super) fn brier_score(counts: &Counts<'_>) -> MetricValue {
     mean(counts, |level, frauds, good| {
         let (miss, alarm) = (1.0 - level.score, level.score);
         frauds * miss * miss + good * alarm * alarm
     })
 }
 
-fn mean(counts: &Counts<'_>, of: impl Fn(super::order::Level, f64, f64) -> f64) -> Metric {
+fn mean(counts: &Counts<'_>, of: impl Fn(super::order::Level, f64, f64) -> f64) -> MetricValue {
     if counts.rows() == 0 {
-        return Metric::undefined(NO_ROWS);
+        return MetricValue::undefined(NO_ROWS);
     }
     let sum: f64 = counts.steps().map(|step| of(step.level, step.frauds as f64, step.good as f64)).sum();
-    Metric::defined(sum / counts.rows() as f64)
-}
-
-/// A bin of the calibration curve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CalibrationBin {
-    /// Lower bound, not in the bin (but 0 is in the first).
-    pub low: f64,
-    /// Upper bound, in the bin.
-    pub high: f64,
-    /// Rows.
-    pub rows: u64,
-    /// Mean score.
-    pub mean_score: f64,
-    /// Share of frauds.
-    pub fraud_rate: f64,
+    MetricValue::defined(sum / counts.rows() as f64)
 }
 
 /// The lower border of a bin of equal width between 0 and 1, to the bit as `numpy.linspace` has it.
@@ -86,11 +70,11 @@ pub(super) fn calibration(counts: &Counts<'_>, bins: u32) -> Vec<CalibrationBin>
 /// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
 /// Binning", AAAI 2015, over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of
 /// Modern Neural Networks", ICML 2017.
-pub(super) fn expected_calibration_error(counts: &Counts<'_>, bins: u32) -> Metric {
+pub(super) fn expected_calibration_error(counts: &Counts<'_>, bins: u32) -> MetricValue {
     if counts.rows() == 0 {
-        return Metric::undefined(NO_ROWS);
+        return MetricValue::undefined(NO_ROWS);
     }
     let distance = |bin: &CalibrationBin| bin.rows as f64 * (bin.mean_score - bin.fraud_rate).abs();
     let sum: f64 = calibration(counts, bins).iter().map(distance).sum();
-    Metric::defined(sum / counts.rows() as f64)
+    MetricValue::defined(sum / counts.rows() as f64)
 }

@@ -1,9 +1,8 @@
 //! The same metrics on parts of the window, by the values of a column.
 
-use super::Metrics;
 use super::kind::MetricKind;
 use super::order::{Counts, Level, Order};
-use serde::{Deserialize, Serialize};
+use crate::domain::contract::{Slice, SlicedBy};
 
 /// A column cut into slices: their names in the order of the report, and the slice of every row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,31 +13,6 @@ pub struct Slicing {
     pub names: Vec<String>,
     /// Per row an index into the names.
     pub slice_of: Vec<u32>,
-}
-
-/// The window by the values of one column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SlicedBy {
-    /// The column.
-    pub column: String,
-    /// Its slices: ranges ascending or values with the most rows first; then missing values, then the
-    /// rest.
-    pub slices: Vec<Slice>,
-}
-
-/// Some rows of the window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Slice {
-    /// The value or range.
-    pub slice: String,
-    /// Rows.
-    pub rows: u64,
-    /// Frauds among them.
-    pub positives: u64,
-    /// Metrics on these rows, by name.
-    pub scores: Metrics,
 }
 
 /// Rows of one slice in the order of scores.

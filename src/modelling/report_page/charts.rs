@@ -2,9 +2,7 @@
 
 use super::figure::{Axis, Figure, at};
 use super::number::{count, number, percent};
-use crate::modelling::evaluate::EvalReport;
-use crate::modelling::explanation::FeatureEffect;
-use crate::modelling::metrics::{CalibrationBin, Confusion, HistogramBin, Metrics};
+use crate::domain::contract::{CalibrationBin, Confusion, EvalReport, FeatureEffect, HistogramBin, Metrics};
 use maud::{Markup, html};
 
 pub(super) fn curves(report: &EvalReport) -> Markup {

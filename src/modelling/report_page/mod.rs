@@ -9,11 +9,7 @@ mod number;
 mod tables;
 mod windows;
 
-use super::evaluate::EvalReport;
-use super::gate::{Decision, GateReceipt};
-use super::plan::TrainPlan;
-use super::split::SettledSplit;
-use crate::domain::contract::EvidenceRef;
+use crate::domain::contract::{Decision, EvalReport, EvidenceRef, GateReceipt, SettledSplit, TrainPlan};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use number::{count, instant, percent};
 
@@ -145,8 +141,7 @@ fn verdict(receipt: &GateReceipt) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::{SchemaName, schema_text};
-    use crate::modelling::metrics::Curves;
+    use crate::domain::contract::{Curves, SchemaName, schema_text};
     use serde::de::DeserializeOwned;
     use serde_json::Value;
 

@@ -2,14 +2,11 @@
 
 use super::ReportSources;
 use super::number::{bound, count, number, percent};
-use crate::domain::contract::ThresholdBasis;
+use crate::domain::contract::{
+    ChampionVerdict, Direction, EvalMetrics, GateReceipt, Interval, MetricValue, Metrics, ResolvedAlgorithm, SlicedBy,
+    ThresholdBasis, TrainPlan,
+};
 use crate::domain::identity::Digest;
-use crate::modelling::champion::ChampionVerdict;
-use crate::modelling::evaluate::EvalMetrics;
-use crate::modelling::gate::GateReceipt;
-use crate::modelling::metrics::{Interval, Metric, Metrics, SlicedBy};
-use crate::modelling::plan::{ResolvedAlgorithm, TrainPlan};
-use crate::modelling::thresholds::Direction;
 use maud::{Markup, html};
 
 fn holds(yes: bool) -> Markup {
@@ -20,10 +17,10 @@ fn bounds(interval: &Interval) -> String {
     format!("{} to {}", number(interval.low), number(interval.high))
 }
 
-fn value(metric: Option<&Metric>) -> Markup {
+fn value(metric: Option<&MetricValue>) -> Markup {
     html! {
         @match metric {
-            Some(Metric { value: Some(value), .. }) => (number(*value)),
+            Some(MetricValue { value: Some(value), .. }) => (number(*value)),
             Some(metric) => span.soft title=(metric.undefined_because.as_deref().unwrap_or_default()) { "–" },
             None => span.soft { "not measured" },
         }
@@ -184,7 +181,7 @@ pub(super) fn metrics(metrics: &Metrics, plan: &TrainPlan) -> Markup {
 }
 
 /// Interval and value on a line from 0 to 1, for metrics that lie there.
-fn range(metric: &Metric) -> Markup {
+fn range(metric: &MetricValue) -> Markup {
     let shown = metric.value.filter(|value| (0.0..=1.0).contains(value));
     html! {
         @if let Some(value) = shown {

@@ -1,16 +1,14 @@
 //! The data windows on a line of time.
 
 use super::number::{count, instant, percent};
-use crate::modelling::evaluate::{EvalMetrics, WindowSummary};
-use crate::modelling::plan::{TrainPlan, Window};
-use crate::modelling::split::SettledSplit;
+use crate::domain::contract::{EvalMetrics, SettledSplit, TimeWindow, TrainPlan, WindowSummary};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 struct Row<'a> {
     name: &'a str,
     /// None where rows were drawn by chance.
-    window: Option<Window>,
+    window: Option<TimeWindow>,
     summary: WindowSummary,
 }
 

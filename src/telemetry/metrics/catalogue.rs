@@ -2,10 +2,10 @@
 
 use super::instrument::{Counter, Described, Gauge, Histogram, Instrument, TransientGauge};
 use super::labels::{
-    Admission, BuildInfo, Heard, LoopLabel, NeedLabel, NoticedBy, OutboxSort, Partition, PartitionChange, Requeued,
-    RunEnd, Stage, StageEnd, StaleWrite,
+    BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Requeued, RunEnd, Stage, StageEnd,
+    StaleWrite,
 };
-use crate::domain::run::{FailureCode, State};
+use crate::domain::run::{FailureCode, OutboxKind, OutcomeKind, RegistryReply, State};
 
 macro_rules! catalogue {
     ($($subject:literal {
@@ -24,7 +24,7 @@ macro_rules! catalogue {
 catalogue! {
     "Requests" {
         /// Records of the request topic that this worker decided on, by outcome
-        REQUESTS: Counter, Admission = "model_factory_requests_total" in "records",
+        REQUESTS: Counter, OutcomeKind = "model_factory_requests_total" in "records",
             "Grows with the topic. A record that is brought again counts once; one whose COMMIT was not acknowledged to \
              this worker does not count.";
         /// Dead letters that this worker wrote, by failure code
@@ -76,18 +76,18 @@ catalogue! {
         PUBLISH_EXHAUSTED: Counter, () = "model_factory_publish_exhausted_total" in "publications",
             "0. Each waits for `runs retry-publish`.";
         /// Records of the registry's topic, by what they led to
-        REGISTRY_EVENTS: Counter, Heard = "model_factory_registry_events_total" in "records",
+        REGISTRY_EVENTS: Counter, RegistryReply = "model_factory_registry_events_total" in "records",
             "`published` and `other` grow; `malformed` and `refused` stay 0. All 0 where `publish.confirm` is `broker`.";
     }
     "Outbox" {
         /// Records of the outbox that are not sent yet; the same on every worker
-        OUTBOX_DEPTH: Gauge, OutboxSort = "model_factory_outbox_depth" in "records",
+        OUTBOX_DEPTH: Gauge, OutboxKind = "model_factory_outbox_depth" in "records",
             "Near 0; grows while the broker is away.";
         /// Age of the oldest record of the outbox that is not sent yet; 0 where there is none; the same on every worker
-        OUTBOX_OLDEST_AGE: Gauge, OutboxSort = "model_factory_outbox_oldest_age_seconds" in "seconds",
+        OUTBOX_OLDEST_AGE: Gauge, OutboxKind = "model_factory_outbox_oldest_age_seconds" in "seconds",
             "Below a few seconds.";
         /// Records that this worker's relay sent, acknowledged and marked
-        EVENTS_SENT: Counter, OutboxSort = "model_factory_events_sent_total" in "records",
+        EVENTS_SENT: Counter, OutboxKind = "model_factory_events_sent_total" in "records",
             "Five to seven `lifecycle` a run, and those that tell of progress.";
         /// From when a record entered the outbox to its acknowledgement
         RELAY_DELAY: Histogram, () = "model_factory_relay_delay_seconds" in "seconds",

@@ -6,30 +6,6 @@ use crate::version;
 use metrics::Label;
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-/// What became of a record of the request topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub enum Admission {
-    /// a new meaning: a run was made
-    Admitted,
-    /// the same request again
-    DuplicateRequest,
-    /// another request of the same meaning: it joined the run
-    DuplicateRun,
-    /// the id of an earlier request with other content: dead letter
-    Conflict,
-    /// a bad message: dead letter
-    Rejected,
-    /// a command that was carried out
-    CommandApplied,
-    /// a command that could not be: dead letter
-    CommandRejected,
-}
-
-impl ClosedLabel for Admission {
-    const NAME: &'static str = "outcome";
-}
-
 /// A stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -102,34 +78,6 @@ impl ClosedLabel for StaleWrite {
     const NAME: &'static str = "kind";
 }
 
-/// What a record of the registry's topic led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub enum Heard {
-    /// the run is PUBLISHED
-    Published,
-    /// confirmed before the announcement was marked as sent
-    Remembered,
-    /// the run waits for an operator
-    Rejected,
-    /// applied before
-    Repeated,
-    /// nobody waits for it any more
-    Late,
-    /// about no bundle of ours
-    Unknown,
-    /// of a type that asks nothing of us
-    Other,
-    /// no event by its schema
-    Malformed,
-    /// the ledger refuses it: a defect, or a row made by hand
-    Refused,
-}
-
-impl ClosedLabel for Heard {
-    const NAME: &'static str = "outcome";
-}
-
 /// What happened to the partitions of this worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -144,24 +92,6 @@ pub enum PartitionChange {
 
 impl ClosedLabel for PartitionChange {
     const NAME: &'static str = "change";
-}
-
-/// What a record of the outbox is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub enum OutboxSort {
-    /// an event about a request or run
-    Lifecycle,
-    /// the announcement of a bundle
-    Publication,
-    /// a refused record
-    DeadLetter,
-    /// an OpenLineage event
-    Lineage,
-}
-
-impl ClosedLabel for OutboxSort {
-    const NAME: &'static str = "kind";
 }
 
 impl LabelSet for State {

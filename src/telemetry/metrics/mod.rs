@@ -5,6 +5,7 @@
 //! itself.
 
 mod catalogue;
+mod domain_labels;
 mod instrument;
 mod label_set;
 mod labels;
@@ -14,7 +15,7 @@ pub use catalogue::*;
 pub use instrument::{Counter, Described, Gauge, Histogram, Instrument, InstrumentKind, TransientGauge};
 pub use label_set::{ClosedLabel, LabelSet, Legend, Values};
 pub use labels::{
-    Admission, BuildInfo, Heard, LoopLabel, NeedLabel, NoticedBy, OutboxSort, Partition, PartitionChange, Requeued,
-    RunEnd, Stage, StageEnd, StaleWrite,
+    BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Requeued, RunEnd, Stage, StageEnd,
+    StaleWrite,
 };
 pub use page::MetricsPage;

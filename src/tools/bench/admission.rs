@@ -4,8 +4,9 @@ use super::database::{BenchDatabase, BenchError};
 use super::load::{expect, request};
 use super::measure::{Figures, Laps};
 use crate::adapters::kafka::{self, Inbox, KafkaSettings, Outlet, Record};
-use crate::adapters::ledger::{Ledger, Outcome};
+use crate::adapters::ledger::Ledger;
 use crate::domain::contract::AllowList;
+use crate::domain::run::Outcome;
 use crate::worker::intake::{BATCH, Intake, IntakeError, IntakeOutcome};
 use futures::future::try_join_all;
 

@@ -1,8 +1,9 @@
 //! Requests for the measurements.
 
 use super::database::BenchError;
-use crate::adapters::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use crate::adapters::ledger::{Arrival, Coordinates, Ledger, SourceRecord};
 use crate::domain::contract::AllowList;
+use crate::domain::run::Outcome;
 use serde_json::json;
 
 /// The record's value. Requests with the same `meaning` are one run.

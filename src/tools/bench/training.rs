@@ -4,9 +4,9 @@
 use super::database::BenchError;
 use crate::adapters::dataset::{InputSettings, Inputs, read_table};
 use crate::clock::Stopwatch;
-use crate::domain::contract::{OwnershipBoundaries, Reference, TrainBuildRequest};
+use crate::domain::contract::{OwnershipBoundaries, Reference, ResolvedAlgorithm, TrainBuildRequest, TrainPlan};
 use crate::domain::identity::{Digest, document_bytes};
-use crate::modelling::{Fetched, ResolvedAlgorithm, Sources, TrainPlan, resolve, settle, split};
+use crate::modelling::{Fetched, Sources, resolve, settle, split};
 use crate::tools::dev::wide::{self, WideSpec};
 use crate::training::{self, ChildJob, Exit, FittingWindow, Matrix, TrainerCommand};
 use nix::sys::resource::{UsageWho, getrusage};

@@ -1,7 +1,7 @@
 //! The registered command that trained a bundle's model, compared with the one that is registered here.
 
+use crate::domain::contract::{PinnedCommand, ResolvedAlgorithm, TrainPlan};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{PinnedCommand, ResolvedAlgorithm, TrainPlan};
 use crate::training::{self, TrainerRegistrations};
 use std::collections::BTreeMap;
 

@@ -4,10 +4,12 @@ use super::rebuilder::{Rebuilder, unresolved};
 use super::train::{Retrained, train};
 use super::{command, fetch};
 use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
-use crate::domain::contract::{EvidenceRef, SchemaName, read_json, read_yaml};
+use crate::domain::contract::{
+    EvalProvenance, EvidenceRef, ModelFormat, ParityVectors, SchemaName, TrainPlan, read_json, read_yaml,
+};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, BundleContents, BundleDocuments, EvalProvenance, ModelFormat, ParityVectors, TrainPlan};
+use crate::modelling::{self, BundleContents, BundleDocuments};
 use crate::tools::verify::{self, Expected};
 use serde::Serialize;
 use std::path::Path;

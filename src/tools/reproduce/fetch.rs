@@ -2,10 +2,10 @@
 
 use super::rebuilder::unresolved;
 use crate::adapters::dataset::Inputs;
-use crate::domain::contract::{Reference, TrainBuildRequest};
+use crate::domain::contract::{PinnedCommand, PlannedChampion, Reference, TrainBuildRequest, TrainPlan};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, PinnedCommand, PlannedChampion, Sources, TrainPlan};
+use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
 use std::collections::BTreeMap;
 
 /// The documents as they are now; each has the digest that the plan pins.

@@ -2,9 +2,10 @@
 
 use super::fetch::parse;
 use super::rebuilder::{Rebuilder, unresolved};
+use crate::domain::contract::{Evaluation, ModelFormat, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, PlannedChampion, TrainPlan};
+use crate::modelling::EarlierRole;
 use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, SCORES_FILE};
 use std::path::Path;
 

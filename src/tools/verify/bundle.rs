@@ -2,9 +2,8 @@
 
 use super::folder::Folder;
 use super::link::{BrokenLink, Link};
-use crate::domain::contract::SchemaName;
+use crate::domain::contract::{BundleManifest, EvalReport, GateReceipt, ModelFormat, SchemaName, TrainPlan};
 use crate::domain::identity::Digest;
-use crate::modelling::{BundleManifest, EvalReport, GateReceipt, ModelFormat, TrainPlan};
 use serde_json::Value;
 
 /// What a link that holds says of itself, or why it is broken.

@@ -5,9 +5,9 @@ use super::folder::Folder;
 use super::link::{BrokenLink, CheckedLink, Link, Verification};
 use super::{documents, packaging};
 use crate::adapters::signing::PublicKey;
-use crate::domain::contract::SchemaName;
+use crate::domain::contract::{BundleManifest, ModelFormat, ParityVectors, SchemaName, TrainPlan};
 use crate::domain::identity::Digest;
-use crate::modelling::{BundleManifest, ModelFormat, ParityVectors, TrainPlan, bundle_id, bundle_version};
+use crate::modelling::{bundle_id, bundle_version};
 use std::path::Path;
 
 type Check = fn(&ReadBundle<'_>) -> Holds;

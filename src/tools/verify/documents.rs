@@ -2,8 +2,9 @@
 
 use super::bundle::{Holds, ReadBundle};
 use super::link::Link;
+use crate::domain::contract::{Decision, ModelFormat, ResolvedAlgorithm};
 use crate::domain::identity::RunKey;
-use crate::modelling::{Decision, ModelFormat, ResolvedAlgorithm, eval_report_id};
+use crate::modelling::eval_report_id;
 
 pub(super) fn request(bundle: &ReadBundle<'_>) -> Holds {
     let ReadBundle { plan, manifest, .. } = bundle;

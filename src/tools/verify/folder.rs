@@ -1,9 +1,9 @@
 //! A bundle's files as they lie in a folder.
 
 use super::link::{BrokenLink, Link};
-use crate::domain::contract::{BundleArtifact, SchemaName, read_json};
+use crate::domain::contract::{BundleArtifact, BundleManifest, SchemaName, read_json};
 use crate::domain::identity::Digest;
-use crate::modelling::{BundleManifest, SIGNATURE_FILE};
+use crate::modelling::SIGNATURE_FILE;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,11 +4,11 @@ use super::bundle::{Holds, ReadBundle};
 use super::folder::Folder;
 use super::link::Link;
 use crate::adapters::signing::{self, PublicKey};
-use crate::domain::contract::SchemaName;
+use crate::domain::contract::{ParityOrigin, ParityVectors, ResolvedAlgorithm, SchemaName};
 use crate::domain::identity::Digest;
 use crate::modelling::{
-    BOM_FILE, BUILD_TYPE, BUILDER, PROVENANCE_FILE, PROVENANCE_PREDICATE, PROVENANCE_STATEMENT, ParityOrigin,
-    ParityVectors, ResolvedAlgorithm, SIGNATURE_FILE, dependencies, external_parameters,
+    BOM_FILE, BUILD_TYPE, BUILDER, PROVENANCE_FILE, PROVENANCE_PREDICATE, PROVENANCE_STATEMENT, SIGNATURE_FILE,
+    dependencies, external_parameters,
 };
 use crate::training;
 use serde_json::json;

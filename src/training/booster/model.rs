@@ -3,12 +3,12 @@
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
 use super::xgboost_json;
-use crate::domain::contract::{Feature, FeatureKind, Monotone};
-use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, FeatureCategories, FeatureEffect, Features,
-    Table,
+use crate::domain::contract::{
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, Feature, FeatureCategories, FeatureEffect,
+    FeatureKind, Monotone,
 };
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::{Features, Table};
 use hessboost::config::Monotone as Direction;
 use hessboost::data::FeatureType;
 use hessboost::metric::EvalMetric;

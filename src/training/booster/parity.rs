@@ -1,10 +1,10 @@
 //! Parity vectors: rows at the edges of a model's splits, with the scores that the model gives them.
 
 use super::model::Fitted;
-use crate::domain::contract::Feature;
+use crate::domain::contract::{Feature, ParityOrigin, ParityVectors};
 use crate::domain::identity::RunId;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{ParityOrigin, ParityVectors, edge_rows, parity_inputs};
+use crate::modelling::{edge_rows, parity_inputs};
 
 /// Derives the rows from a model in XGBoost JSON, and scores them with the model read from that text, not with the one in
 /// memory.

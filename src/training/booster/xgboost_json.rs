@@ -5,8 +5,7 @@
 //! frame by itself, and as JSON text in the attribute `categories`, for every other reader. A code is the index of its
 //! value there; null and every other value are missing (NaN).
 
-use crate::domain::contract::{Feature, FeatureKind};
-use crate::modelling::{Category, FeatureCategories};
+use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use serde_json::{Value, json};
 
 /// Adds inputs and categories to a model in XGBoost JSON.
@@ -68,8 +67,8 @@ fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
         let numbers: Vec<i64> = values
             .iter()
             .filter_map(|value| match value {
-                Category::Number(number) => Some(*number),
-                Category::Text(_) => None,
+                CategoryValue::Number(number) => Some(*number),
+                CategoryValue::Text(_) => None,
             })
             .collect();
         if numbers.is_empty() {
@@ -85,14 +84,14 @@ fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
 
 /// The texts as UTF-8 in signed bytes, one after the other, with the offsets at which they begin and end. A numeric
 /// feature has no values.
-fn texts(values: &[Category]) -> Value {
+fn texts(values: &[CategoryValue]) -> Value {
     if values.is_empty() {
         return json!({"offsets": [], "values": []});
     }
     let mut offsets = vec![0];
     let mut bytes: Vec<i8> = Vec::new();
     for value in values {
-        if let Category::Text(text) = value {
+        if let CategoryValue::Text(text) = value {
             bytes.extend(text.bytes().map(u8::cast_signed));
         }
         offsets.push(bytes.len());

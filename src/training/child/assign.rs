@@ -2,12 +2,12 @@
 
 use super::earlier::Earlier;
 use super::job::write;
+use crate::domain::contract::{
+    DatasetSummary, FeatureCategories, LeakageReport, PinnedBundle, SettledSplit, TrainPlan, WindowSummary,
+};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{
-    Assignment, DatasetSummary, EarlierRole, FeatureCategories, LeakageReport, PinnedBundle, SettledSplit, Table,
-    TrainPlan, WindowSummary, encode_categories, leakage, settle, split,
-};
+use crate::modelling::{Assignment, EarlierRole, Table, encode_categories, leakage, settle, split};
 use crate::training::protocol::LEAKAGE_REPORT_FILE;
 use std::path::Path;
 

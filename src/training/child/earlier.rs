@@ -1,10 +1,10 @@
 //! Models of earlier bundles, and the test window encoded as each of them expects.
 
 use super::job::{broken, decode};
-use crate::domain::contract::Feature;
+use crate::domain::contract::{Feature, FeatureEffect, PinnedBundle};
 use crate::domain::identity::Digest;
 use crate::domain::run::Failure;
-use crate::modelling::{EarlierRole, Encoding, FeatureEffect, PinnedBundle, Table, shap_rows};
+use crate::modelling::{EarlierRole, Encoding, Table, shap_rows};
 use crate::training::booster::{Fitted, Matrix};
 use crate::training::protocol::ChildJob;
 use std::fs;

@@ -2,9 +2,9 @@
 
 use super::assign::Assigned;
 use super::progress::report;
-use crate::domain::contract::BootstrapSpec;
+use crate::domain::contract::{BootstrapSpec, Differences};
 use crate::domain::run::Failure;
-use crate::modelling::metrics::{self, Differences, Measured, Resampling, Scored};
+use crate::modelling::metrics::{self, Measured, Resampling, Scored};
 use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 

@@ -9,17 +9,15 @@ use super::job::{begin, broken, decode, write};
 use super::progress::report;
 use super::rows::read;
 use crate::adapters::dataset::{read_scores, write_scores};
-use crate::domain::contract::{SchemaName, read_json};
+use crate::domain::contract::{
+    Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityValue, ParityVectors, SavedModel,
+    SchemaName, TrainPlan, TrainerResult, read_json,
+};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::metrics::Measured;
-use crate::modelling::{
-    Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityRow, ParityValue, ParityVectors, RowId,
-    RowIds, Table, TrainPlan,
-};
-use crate::training::protocol::{
-    AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, SavedModel, TrainerResult, digest_of,
-};
+use crate::modelling::{ParityRow, RowId, RowIds, Table};
+use crate::training::protocol::{AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, digest_of};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

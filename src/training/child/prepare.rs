@@ -5,10 +5,10 @@ use super::job::{begin, broken, write};
 use super::progress::report;
 use super::rows::{read, write_columns};
 use crate::adapters::dataset::{LabelColumn, write_rows};
+use crate::domain::contract::{JobFiles, JobRows, ResolvedAlgorithm, TrainerJob};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
-use crate::modelling::ResolvedAlgorithm;
-use crate::training::protocol::{CommandSpec, JobFiles, JobRows, TrainerJob};
+use crate::training::protocol::CommandSpec;
 use std::path::Path;
 
 pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {

@@ -4,10 +4,10 @@
 use super::job::{broken, decode, read_job, write};
 use super::progress::report;
 use crate::adapters::dataset::{RowBatch, RowsToScore, ScoreWriter};
-use crate::domain::contract::FeatureKind;
+use crate::domain::contract::{CategoryValue, FeatureCategories, FeatureKind};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{Category, Encoding, FeatureCategories, Features};
+use crate::modelling::{Encoding, Features};
 use crate::training::booster::{Fitted, Matrix, compare_scores};
 use crate::training::protocol::{MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult};
 use crate::training::sandbox::limit_this_process;
@@ -83,13 +83,13 @@ impl<'a> VerifiedModel<'a> {
     /// A value that the model does not know counts as missing. Numbers where the model knows texts mean a wrong column,
     /// and fail.
     fn check_kinds(&self, read: &Features) -> Result<(), Failure> {
-        let kind = |value: &Category| match value {
-            Category::Number(_) => "numbers",
-            Category::Text(_) => "text",
+        let kind = |value: &CategoryValue| match value {
+            CategoryValue::Number(_) => "numbers",
+            CategoryValue::Text(_) => "text",
         };
         for (index, name) in self.categorical() {
             let known = self.codes.iter().find(|of| of.feature == name).and_then(|of| of.values.first()).map(kind);
-            let found = read.vocabulary(index).and_then(<[Category]>::first).map(kind);
+            let found = read.vocabulary(index).and_then(<[CategoryValue]>::first).map(kind);
             if let (Some(known), Some(found)) = (known, found)
                 && known != found
             {

@@ -6,13 +6,13 @@ use super::job::{begin, broken, write};
 use super::progress::report;
 use super::rows::{read, write_columns};
 use crate::adapters::dataset::write_scores;
+use crate::domain::contract::{
+    BoostParameters, BuiltInAlgorithm, Evaluation, LeakageReport, ParityVectors, ResolvedAlgorithm, TrainPlan,
+};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::metrics::Measured;
-use crate::modelling::{
-    Assignment, BoostParameters, BuiltInAlgorithm, Evaluation, LeakageReport, ParityVectors, ResolvedAlgorithm, Table,
-    TrainPlan, canary, shap_rows,
-};
+use crate::modelling::{Assignment, Table, canary, shap_rows};
 use crate::training::booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels, parity_vectors};
 use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE};
 use std::path::Path;

@@ -2,10 +2,10 @@
 
 use super::command::CommandSpec;
 use super::registration::{TrainerRegistrations, registered};
-use crate::domain::contract::Limits;
+use crate::domain::contract::{Limits, ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{EarlierRole, ResolvedAlgorithm, TrainPlan};
+use crate::modelling::EarlierRole;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

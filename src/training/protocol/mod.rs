@@ -11,7 +11,7 @@ mod result;
 mod scoring;
 mod steps;
 
-pub use command::{AcceptedModel, CommandSpec, JobFiles, JobRows, SavedModel, TrainerJob, TrainerResult};
+pub use command::{AcceptedModel, CommandSpec};
 pub use job::{COLUMNS_FILE, ChildJob, EVALUATION_FILE, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE};
 pub use progress::ChildProgress;
 pub use registration::{TrainerRegistration, TrainerRegistrations, digest_of, registered};

@@ -2,9 +2,9 @@
 //!
 //! A training profile can only name a command; program, arguments and rights are the operator's.
 
+use crate::domain::contract::{PinnedCommand, ProcessAlgorithm, ResolvedAlgorithm};
 use crate::domain::identity::{Digest, Hasher, canonical_json};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{PinnedCommand, ProcessAlgorithm, ResolvedAlgorithm};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The documents of a child that only scores.
 
-use crate::domain::contract::{Feature, Limits};
+use crate::domain::contract::{Feature, Limits, ParityVectors};
 use crate::domain::identity::Digest;
-use crate::modelling::{IdColumn, ParityVectors};
+use crate::modelling::IdColumn;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

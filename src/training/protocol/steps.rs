@@ -2,8 +2,8 @@
 //! steps.
 
 use super::command::AcceptedModel;
+use crate::domain::contract::{ModelFormat, ResolvedAlgorithm, TrainPlan};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{ModelFormat, ResolvedAlgorithm, TrainPlan};
 use std::path::Path;
 
 /// What one child process does.

@@ -13,7 +13,8 @@ mod spans;
 pub use screening::{BatchScreening, Screening};
 
 use crate::adapters::kafka::{self, Inbound, Inbox};
-use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, SourceRecord};
+use crate::domain::run::Outcome;
 use crate::failpoints::failpoint;
 use crate::telemetry::OpenSpan;
 use crate::worker::backoff::Backoff;

@@ -6,9 +6,12 @@
 use crate::adapters::authority::Policy;
 use crate::adapters::dataset::{Inputs, Links};
 use crate::adapters::ledger::{Arrival, SourceRecord};
-use crate::domain::contract::{AllowList, Message, Opened, Reference, Rejection, TrainBuildRequest, Wrapping, open};
+use crate::domain::contract::{
+    AllowList, Message, OpenedMessage, Reference, Rejection, TrainBuildRequest, Wrapping, open,
+};
 use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;
+use crate::domain::trace_context::TraceContext;
 use std::collections::HashMap;
 
 #[derive(Debug, Clone)]
@@ -52,17 +55,18 @@ impl From<AllowList> for Screening {
 impl BatchScreening<'_> {
     /// The record as the ledger takes it. If its headers have no trace context, the one in the event counts.
     pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
-        let Opened { message, wrapping } = open(&record.value, &self.screening.allow);
+        let OpenedMessage { message, wrapping } = open(&record.value, &self.screening.allow);
         let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);
         if let (None, Some(event)) = (&record.traceparent, wrapping.event) {
-            (record.traceparent, record.tracestate) = (event.traceparent, event.tracestate);
+            record.traceparent = event.trace.as_ref().map(TraceContext::traceparent);
+            record.tracestate = event.trace.as_ref().and_then(TraceContext::tracestate).map(str::to_owned);
         }
-        Arrival::judged(record, judged, grant).at(wrapping.place)
+        Arrival::judged(record, judged, grant).at(wrapping.pointer)
     }
 
     /// What this value on this topic is, or why it is refused; and what the policy grants its requester.
     pub fn judge(&mut self, topic: &str, value: &[u8]) -> (Result<Message, Rejection>, Option<Grant>) {
-        let Opened { message, wrapping } = open(value, &self.screening.allow);
+        let OpenedMessage { message, wrapping } = open(value, &self.screening.allow);
         self.screen(topic, message, &wrapping)
     }
 
@@ -80,14 +84,14 @@ impl BatchScreening<'_> {
         let decided = policy.map(|policy| policy.decide(topic, &message, wrapping.envelope.as_ref()));
         let grant = match decided.transpose() {
             Ok(grant) => grant.cloned(),
-            Err(rejection) => return (Err(rejection.within(&wrapping.place)), None),
+            Err(rejection) => return (Err(rejection.within(&wrapping.pointer)), None),
         };
         match &message {
             Message::Train(request) => match self.link_out(request) {
                 Some((pointer, reference)) => {
                     let rule = format!("{:?} leads out of the allowed folders", reference.as_str());
                     let rejection = message.refused(FailureCode::RefNotAllowed, &pointer, rule);
-                    (Err(rejection.within(&wrapping.place)), None)
+                    (Err(rejection.within(&wrapping.pointer)), None)
                 }
                 None => (Ok(message), grant),
             },

@@ -3,10 +3,10 @@
 //! Never: costs more than a comparison where no traces are recorded; decides anything.
 
 use crate::adapters::kafka::Inbound;
-use crate::adapters::ledger::{Arrival, Outcome};
+use crate::adapters::ledger::Arrival;
 use crate::domain::contract::Message;
 use crate::domain::identity::RunId;
-use crate::domain::run::FailureCode;
+use crate::domain::run::{FailureCode, Outcome};
 use crate::domain::trace_context::TraceContext;
 use crate::telemetry::{OpenSpan, Received, process_span};
 use tracing::info;
@@ -45,18 +45,9 @@ fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
 
 /// Records in the span and logs what became of the record.
 pub(super) fn end(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) {
-    let (kind, run_id, code) = match outcome {
-        Outcome::Admitted { run_id } => ("ADMITTED", Some(run_id), None),
-        Outcome::DuplicateRequest { run_id } => ("DUPLICATE_REQUEST", Some(run_id), None),
-        Outcome::DuplicateRun { run_id } => ("DUPLICATE_RUN", Some(run_id), None),
-        Outcome::Conflict { run_id, .. } => {
-            ("CONFLICT", Some(run_id), Some(FailureCode::RequestIdPayloadMismatch.as_str()))
-        }
-        Outcome::Rejected { code } => ("REJECTED", None, Some(code.as_str())),
-        Outcome::CommandApplied { run_id } => ("COMMAND_APPLIED", Some(run_id), None),
-        Outcome::CommandRejected { code } => ("COMMAND_REJECTED", None, Some(code.as_str())),
-    };
-    let run_id = run_id.map(RunId::as_str);
+    let kind = outcome.kind().as_str();
+    let code = outcome.code().map(FailureCode::as_str);
+    let run_id = outcome.run_id().map(RunId::as_str);
     if let Some(span) = span {
         span.record_attribute("request.outcome", kind);
         if let Some(run_id) = run_id {

@@ -53,8 +53,8 @@ async fn read_standing(ledger: &Ledger) -> Result<(), Error> {
     metrics::QUEUE_DEPTH.set((), standing.claimable as f64);
     metrics::QUEUE_OLDEST_AGE.set((), standing.oldest_claimable);
     for (kind, waiting, oldest) in standing.outbox {
-        metrics::OUTBOX_DEPTH.set(kind.counted(), waiting as f64);
-        metrics::OUTBOX_OLDEST_AGE.set(kind.counted(), oldest);
+        metrics::OUTBOX_DEPTH.set(kind, waiting as f64);
+        metrics::OUTBOX_OLDEST_AGE.set(kind, oldest);
     }
     metrics::LEDGER_SURVEYED.set((), standing.read_at);
     Ok(())

@@ -6,11 +6,10 @@
 
 use crate::adapters::evidence::{EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::{self, Announced, Coordinates, Ledger};
-use crate::domain::contract::EvidenceRef;
+use crate::domain::contract::{AnnouncedRecord, Confirmation, EvidenceRef, PublishReceipt};
 use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::failpoints::failpoint;
-use crate::modelling::{AnnouncedRecord, Confirmation, PublishReceipt};
 use crate::worker::liveness::Heartbeat;
 use bytes::Bytes;
 use tracing::{error, warn};

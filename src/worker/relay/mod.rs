@@ -10,9 +10,10 @@ mod trace;
 pub use outcome::{RelayError, RelayOutcome};
 
 use crate::adapters::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
-use crate::adapters::ledger::{self, Coordinates, Ledger, OutboxKind, OutboxRow, Sent, Shard};
+use crate::adapters::ledger::{self, Coordinates, Ledger, OutboxRow, Sent, Shard};
 use crate::clock::Stopwatch;
 use crate::domain::contract::OwnershipBoundaries;
+use crate::domain::run::OutboxKind;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics;
 use crate::worker::liveness::Heartbeat;

@@ -3,17 +3,14 @@
 use super::evidence::RunEvidence;
 use super::interrupted::Interrupted;
 use super::lease::Guard;
-use super::limits::GrantedLimits;
 use super::shared::Runner;
 use crate::adapters::ledger::{Guarded, Lease, Step};
 use crate::clock;
-use crate::domain::contract::{EventRefs, EvidenceRef};
-use crate::domain::identity::RunId;
+use crate::domain::contract::{AttemptRecord, CompleteMarker, EvidencePack, GrantedLimits};
 use crate::domain::run::{FailureCode, State};
 use crate::failpoints::failpoint;
 use crate::worker::liveness::Heartbeat;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use std::sync::OnceLock;
 use tokio::sync::watch;
 
@@ -25,36 +22,6 @@ pub(super) struct RunAttempt<'a> {
     pub(super) started_at: DateTime<Utc>,
     /// Known once the attempt trains.
     pub(super) granted: OnceLock<GrantedLimits>,
-}
-
-/// `attempts/<fence>.json`, the only document with clock values: `learning.attempt_record.v0`.
-#[derive(Serialize)]
-struct AttemptRecord<'a> {
-    schema_version: &'static str,
-    run_id: &'a RunId,
-    attempt: u32,
-    fence: i64,
-    worker: &'a str,
-    build: &'static str,
-    started_at_utc: DateTime<Utc>,
-    ended_at_utc: DateTime<Utc>,
-    ended_with: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trainer: Option<&'a GrantedLimits>,
-}
-
-/// `evidence/evidence_pack.json`: every document of the run with its digest. `learning.evidence_pack.v0`.
-#[derive(Serialize)]
-struct EvidencePack<'a> {
-    schema_version: &'static str,
-    run_id: &'a RunId,
-    documents: &'a EventRefs,
-}
-
-/// `_COMPLETE`, written last: the pack's digest.
-#[derive(Serialize)]
-struct Complete<'a> {
-    evidence_pack: &'a EvidenceRef,
 }
 
 impl<'a> RunAttempt<'a> {
@@ -87,7 +54,7 @@ impl<'a> RunAttempt<'a> {
     pub(super) async fn complete(&self, ended_with: &str) -> Result<(), Interrupted> {
         let evidence = &self.evidence;
         let pack = EvidencePack {
-            schema_version: "learning.evidence_pack.v0",
+            schema_version: EvidencePack::SCHEMA_VERSION,
             run_id: &self.lease.run_id,
             documents: &evidence.refs(),
         };
@@ -95,7 +62,7 @@ impl<'a> RunAttempt<'a> {
         let stored = evidence.document("evidence_pack", &evidence.folder.evidence_pack(), &pack, drift).await?;
         failpoint("complete.packed")?;
         self.record(ended_with).await?;
-        let complete = Complete { evidence_pack: &stored.at };
+        let complete = CompleteMarker { evidence_pack: &stored.at };
         evidence.document("complete", &evidence.folder.complete(), &complete, drift).await?;
         Ok(())
     }
@@ -104,7 +71,7 @@ impl<'a> RunAttempt<'a> {
     pub(super) async fn record(&self, ended_with: &str) -> Result<(), Interrupted> {
         let (lease, evidence) = (self.lease, &self.evidence);
         let record = AttemptRecord {
-            schema_version: "learning.attempt_record.v0",
+            schema_version: AttemptRecord::SCHEMA_VERSION,
             run_id: &lease.run_id,
             attempt: lease.attempt,
             fence: lease.fence,

@@ -2,9 +2,8 @@
 //!
 //! Never: part of the plan or of any other document that is to be the same on another machine.
 
-use crate::domain::contract::Limits;
+use crate::domain::contract::{GrantedLimits, Limits};
 use crate::domain::run::{Failure, FailureCode};
-use serde::Serialize;
 use std::fmt::Write as _;
 
 /// Upper bounds on a profile's limits.
@@ -31,13 +30,6 @@ impl Ceiling {
             max_categories: profile.max_categories,
         }
     }
-}
-
-/// Limits and threads of an attempt's trainer, as its record holds them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct GrantedLimits {
-    pub(super) limits: Limits,
-    pub(super) threads: u32,
 }
 
 impl GrantedLimits {

@@ -8,9 +8,9 @@ use arrow_array::{
     UInt32Array, UInt64Array,
 };
 use model_factory::adapters::dataset::read_table;
-use model_factory::domain::contract::{ColumnRoles, Feature, FeatureKind, Limits};
+use model_factory::domain::contract::{CategoryValue, ColumnRoles, Feature, FeatureKind, Limits};
 use model_factory::domain::run::{Failure, FailureCode};
-use model_factory::modelling::{Category, RowIds, Table};
+use model_factory::modelling::{RowIds, Table};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -135,9 +135,9 @@ fn categories_are_numbered_alike_over_files_and_encodings() {
     ];
     let table = read_table(&files, &roles(), &[feature("kind", FeatureKind::Categorical)], &Limits::default()).unwrap();
     let vocabulary = table.features.vocabulary(0).unwrap();
-    let values: Vec<Option<&Category>> =
+    let values: Vec<Option<&CategoryValue>> =
         table.features.column(0).map(|number| (!number.is_nan()).then(|| &vocabulary[number as usize])).collect();
-    let word = |text: &str| Category::Text(text.to_owned());
+    let word = |text: &str| CategoryValue::Text(text.to_owned());
     let (shop, fuel, food) = (word("shop"), word("fuel"), word("food"));
     assert_eq!(values, [Some(&shop), None, Some(&fuel), Some(&fuel), Some(&food), None]);
     assert_eq!(table.entities[0].ids, [0, 1, 0, 0, 1, 0]);

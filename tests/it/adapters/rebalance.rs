@@ -2,8 +2,9 @@
 
 use crate::support::{committed, eventually, fresh_database, ledger_on, own_topics, revision};
 use model_factory::adapters::kafka::{Inbound, Inbox, KafkaSettings, Outlet, Record, StartAt};
-use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, SourceRecord};
 use model_factory::domain::contract::AllowList;
+use model_factory::domain::run::Outcome;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,9 +1,8 @@
 //! Dead letters: what they carry, and how they are replayed.
 
 use crate::support::{World, request};
-use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::identity::Digest;
-use model_factory::domain::run::FailureCode;
+use model_factory::domain::run::{FailureCode, Outcome};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! `docs/failure-codes.md` shows the guidance of every failure code, and `runs explain` prints it.
 
 use crate::support::{World, request};
-use model_factory::domain::run::{Category, FailureCode, Guidance};
+use model_factory::domain::run::{FailureCategory, FailureCode, Guidance};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,15 +36,15 @@ fn part(code: FailureCode) -> &'static str {
     use FailureCode as C;
     match (code, code.category()) {
         (C::RequesterNotAllowed | C::SignatureInvalid | C::QuotaExceeded, _) => "Authority",
-        (C::RunUnknown | C::PublishNotPending, _) | (_, Category::Conflict) => "Conflicts and commands",
-        (_, Category::Request) => "Requests",
-        (_, Category::Resolution) => "Resolution",
-        (_, Category::Data) => "Data",
-        (_, Category::Execution) => "Training",
-        (_, Category::Evidence) => "Evidence",
-        (_, Category::Immutability) => "Evidence immutability",
-        (_, Category::Gate) => "Gate",
-        (_, Category::Publish) => "Publication",
+        (C::RunUnknown | C::PublishNotPending, _) | (_, FailureCategory::Conflict) => "Conflicts and commands",
+        (_, FailureCategory::Request) => "Requests",
+        (_, FailureCategory::Resolution) => "Resolution",
+        (_, FailureCategory::Data) => "Data",
+        (_, FailureCategory::Execution) => "Training",
+        (_, FailureCategory::Evidence) => "Evidence",
+        (_, FailureCategory::Immutability) => "Evidence immutability",
+        (_, FailureCategory::Gate) => "Gate",
+        (_, FailureCategory::Publish) => "Publication",
     }
 }
 

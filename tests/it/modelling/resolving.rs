@@ -1,8 +1,8 @@
 //! Resolving a plan: every check of documents against each other has its code, and names the document.
 
 use crate::support::{Documents, data, document};
+use model_factory::domain::contract::TrainPlan;
 use model_factory::domain::run::{Failure, FailureCode};
-use model_factory::modelling::TrainPlan;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -4,8 +4,7 @@ use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
 use crate::support::event;
 use futures::FutureExt as _;
-use model_factory::adapters::ledger::Outcome;
-use model_factory::domain::run::FailureCode as C;
+use model_factory::domain::run::{FailureCode as C, Outcome};
 use serde_json::json;
 
 const UNKNOWN: &str = "tr_00000000000000000000000000000001";

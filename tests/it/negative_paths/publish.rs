@@ -5,10 +5,8 @@ use super::row::{Bring, Leaves, Row};
 use super::stage::{Brought, Stage, ask, ask_with, bytes};
 use crate::support::{data, registry_event};
 use futures::FutureExt as _;
-use model_factory::adapters::ledger::Answered;
 use model_factory::domain::contract::EventType as E;
-use model_factory::domain::run::{FailureCode as C, State};
-use model_factory::worker::registry::RegistryRecord;
+use model_factory::domain::run::{FailureCode as C, RegistryReply, State};
 use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 
@@ -268,7 +266,7 @@ async fn rejecting_registry(stage: &mut Stage) -> Brought {
     let mut event = registry_event(&announced[0].value, "BUNDLE_REJECTED", "reg-rejected");
     event["reason"] = json!("not here");
     stage.world.send_registry_events(&[bytes(&event)]).await;
-    assert_eq!(stage.world.read_registry_events(1).await, [RegistryRecord::Answer(Answered::Rejected)]);
+    assert_eq!(stage.world.read_registry_events(1).await, [RegistryReply::Rejected]);
     brought
 }
 

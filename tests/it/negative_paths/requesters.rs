@@ -5,9 +5,8 @@ use super::row::{Bring, Leaves, Row, refused};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
 use crate::support::event;
 use futures::FutureExt as _;
-use model_factory::adapters::ledger::Outcome;
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
-use model_factory::domain::run::FailureCode as C;
+use model_factory::domain::run::{FailureCode as C, Outcome};
 use serde_json::{Value, json};
 
 fn request_of(principal: &str, id: &str) -> Value {

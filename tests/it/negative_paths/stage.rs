@@ -3,9 +3,9 @@
 
 use crate::support::{World, confirmed_by_registry, ledger_on, request, turn};
 use model_factory::adapters::kafka::{Inbound, KafkaSettings};
-use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
 use model_factory::domain::identity::{Digest, RunId};
+use model_factory::domain::run::Outcome;
 use model_factory::worker::intake::{Intake, IntakeOutcome};
 use model_factory::worker::relay::{Relay, RelayError};
 use model_factory::worker::runner::{Runner, RunnerOutcome};

@@ -3,10 +3,9 @@
 use super::row::{Bring, Emitted, Leaves, Row};
 use super::stage::{Brought, KEY, Stage};
 use crate::support::{World, request};
-use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::EventType;
 use model_factory::domain::identity::{Digest, RunId};
-use model_factory::domain::run::{FailureCode, State};
+use model_factory::domain::run::{FailureCode, Outcome, State};
 use model_factory::worker::runner::RunnerOutcome;
 use serde_json::json;
 

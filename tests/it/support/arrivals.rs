@@ -3,9 +3,10 @@
 use super::request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, Outcome, SourceRecord};
+use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, SourceRecord};
 use model_factory::domain::contract::AllowList;
 use model_factory::domain::identity::RunId;
+use model_factory::domain::run::Outcome;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};
 

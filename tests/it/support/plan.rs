@@ -1,10 +1,10 @@
 //! Plans resolved from the documents of the generated data.
 
 use super::{data, request};
-use model_factory::domain::contract::{OwnershipBoundaries, TrainBuildRequest};
+use model_factory::domain::contract::{OwnershipBoundaries, PinnedCommand, TrainBuildRequest, TrainPlan};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::Failure;
-use model_factory::modelling::{Fetched, PinnedCommand, Sources, TrainPlan, resolve};
+use model_factory::modelling::{Fetched, Sources, resolve};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;

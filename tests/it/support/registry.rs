@@ -3,7 +3,8 @@
 use super::World;
 use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
 use model_factory::adapters::ledger::{ConfirmedBy, PublishSettings};
-use model_factory::worker::registry::{RegistryListener, RegistryOutcome, RegistryRecord};
+use model_factory::domain::run::RegistryReply;
+use model_factory::worker::registry::{RegistryListener, RegistryOutcome};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -62,7 +63,7 @@ impl World {
     }
 
     /// Drives the listener until it has read so many records of the registry's topic.
-    pub async fn read_registry_events(&self, records: usize) -> Vec<RegistryRecord> {
+    pub async fn read_registry_events(&self, records: usize) -> Vec<RegistryReply> {
         let mut listener = self.listener().await;
         let mut replies = Vec::new();
         for _ in 0..120 {

@@ -3,10 +3,10 @@
 use super::{BOUND, as_worker, children_in, data, eventually, fresh_database, ledger_on, own_topics};
 use model_factory::adapters::dataset::Inputs;
 use model_factory::adapters::kafka::{Follower, Inbound, Inbox, KafkaSettings, Outlet, Record};
-use model_factory::adapters::ledger::{Ledger, Outcome, RunRecord};
+use model_factory::adapters::ledger::{Ledger, RunRecord};
 use model_factory::config::Config;
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent};
-use model_factory::domain::run::State;
+use model_factory::domain::run::{Outcome, State};
 use model_factory::training::TrainerCommand;
 use model_factory::worker::intake::{Intake, IntakeOutcome, Screening};
 use model_factory::worker::liveness::Watchdog;

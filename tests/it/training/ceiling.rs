@@ -1,9 +1,8 @@
 //! A worker's limits on its trainers are not part of plan or bundle.
 
 use crate::support::{World, end_backoff, request};
-use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::identity::RunId;
-use model_factory::domain::run::State;
+use model_factory::domain::run::{Outcome, State};
 use serde_json::Value;
 
 async fn admitted(world: &World) -> RunId {

@@ -2,9 +2,8 @@
 
 use crate::support::{Documents, children_in, data, eventually, read_document};
 use bytes::Bytes;
-use model_factory::domain::contract::Limits;
+use model_factory::domain::contract::{Limits, TrainPlan};
 use model_factory::domain::run::FailureCode;
-use model_factory::modelling::TrainPlan;
 use model_factory::training::{ChildJob, Exit, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

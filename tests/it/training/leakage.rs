@@ -4,9 +4,10 @@ use crate::support::{Documents, read_document};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
-use model_factory::domain::contract::{CanarySpec, Feature, FeatureKind, Monotone};
+use model_factory::domain::contract::{
+    CanarySpec, Feature, FeatureKind, LeakageReport, Monotone, PlannedSplit, ResolvedAlgorithm, TrainPlan, Windows,
+};
 use model_factory::domain::run::FailureCode;
-use model_factory::modelling::{LeakageReport, PlannedSplit, ResolvedAlgorithm, TrainPlan, Windows};
 use model_factory::tools::dev::transactions::{TransactionSpec, write};
 use model_factory::training::{ChildJob, Exit, LEAKAGE_REPORT_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;

@@ -3,10 +3,10 @@
 use crate::support::{World, data, fresh_database, ledger_on, request, revision};
 use model_factory::adapters::authority::Policy;
 use model_factory::adapters::dataset::{InputSettings, Inputs};
-use model_factory::adapters::ledger::{Act, Arrival, Coordinates, Ledger, Order, Outcome, SourceRecord};
+use model_factory::adapters::ledger::{Act, Arrival, Coordinates, Ledger, Order, SourceRecord};
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
 use model_factory::domain::contract::AllowList;
-use model_factory::domain::run::{FailureCode, State};
+use model_factory::domain::run::{FailureCode, Outcome, State};
 use model_factory::worker::intake::{BatchScreening, Screening};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};

@@ -1,9 +1,8 @@
 //! Requests as `CloudEvents`: however one is wrapped, it is the same request, and the inbox keeps its bytes.
 
 use crate::support::{World, as_worker, event, event_of_bytes, request};
-use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{EventType, SignedEnvelope};
-use model_factory::domain::run::State;
+use model_factory::domain::run::{Outcome, State};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 

@@ -3,10 +3,10 @@
 use crate::support::{OwnPostgres, admit_one, arrival, bring, fresh_database, ledger_on, request, revision, sql};
 use bytes::Bytes;
 use model_factory::adapters::evidence::{EvidencePath, EvidenceSettings, EvidenceStore};
-use model_factory::adapters::ledger::{Act, Error, Ledger, LedgerSettings, Order, Outcome};
+use model_factory::adapters::ledger::{Act, Error, Ledger, LedgerSettings, Order};
 use model_factory::domain::contract::{SchemaName, schema_text};
 use model_factory::domain::identity::{Digest, RunId};
-use model_factory::domain::run::State;
+use model_factory::domain::run::{Outcome, State};
 use model_factory::modelling::lineage::LineageSettings;
 use model_factory::worker::http::console::Console;
 use model_factory::worker::http::{Health, Readiness, Scrapers};

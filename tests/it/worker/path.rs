@@ -1,10 +1,9 @@
 //! One request becomes one published bundle.
 
 use crate::support::{World, request, turn};
-use model_factory::adapters::ledger::Outcome;
 use model_factory::domain::contract::{BundlePublication, EventType, SchemaName, check};
 use model_factory::domain::identity::Digest;
-use model_factory::domain::run::{FailureCode, State};
+use model_factory::domain::run::{FailureCode, Outcome, State};
 use serde_json::{Value, json};
 
 fn with(request_id: &str, field: &str, value: Value) -> Vec<u8> {

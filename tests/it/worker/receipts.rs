@@ -6,8 +6,7 @@ use model_factory::adapters::kafka::Inbound;
 use model_factory::adapters::ledger::RunRecord;
 use model_factory::domain::contract::{SchemaName, check};
 use model_factory::domain::identity::Digest;
-use model_factory::domain::run::State;
-use model_factory::worker::registry::RegistryRecord;
+use model_factory::domain::run::{RegistryReply, State};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -103,7 +102,7 @@ async fn where_the_registry_confirms_the_receipt_waits_for_its_reply_and_names_i
     world
         .send_registry_events(&[registry_event(&record.value, "BUNDLE_PUBLISHED", "reg-41").to_string().into_bytes()])
         .await;
-    assert!(matches!(world.read_registry_events(1).await[..], [RegistryRecord::Answer(_)]));
+    assert!(matches!(world.read_registry_events(1).await[..], [RegistryReply::Published]));
     world.run_until_idle(1).await;
     assert_eq!(receipt(&world).await["confirmed"], json!({"by": "registry", "registry_event_id": "reg-41"}));
 }

@@ -3,9 +3,9 @@
 use crate::checker::{check, collect};
 use crate::support::{World, committed, confirmed_by_registry, end_backoff, ledger_on, registry_event, request};
 use model_factory::adapters::kafka::{KafkaSettings, TopicNames};
-use model_factory::adapters::ledger::{Act, Answered, Guarded, Order, RunRecord, Step};
-use model_factory::domain::run::{FailureCode, State, Transition};
-use model_factory::worker::registry::{RegistryOutcome, RegistryRecord};
+use model_factory::adapters::ledger::{Act, Guarded, Order, RunRecord, Step};
+use model_factory::domain::run::{FailureCode, RegistryReply, State, Transition};
+use model_factory::worker::registry::RegistryOutcome;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -90,19 +90,12 @@ async fn a_run_waits_for_the_registrys_reply_and_a_replay_of_the_topic_changes_n
         about(&|event| event["registry_event_id"] = json!("reg-2")),
     ];
     world.send_registry_events(&events).await;
-    let unknown = RegistryRecord::Answer(Answered::Unknown);
-    let noise = [
-        RegistryRecord::Malformed,
-        RegistryRecord::Malformed,
-        RegistryRecord::Other,
-        unknown,
-        unknown,
-        unknown,
-        unknown,
-    ];
-    let (repeated, late) = (RegistryRecord::Answer(Answered::Repeated), RegistryRecord::Answer(Answered::Late));
+    let unknown = RegistryReply::Unknown;
+    let noise =
+        [RegistryReply::Malformed, RegistryReply::Malformed, RegistryReply::Other, unknown, unknown, unknown, unknown];
+    let (repeated, late) = (RegistryReply::Repeated, RegistryReply::Late);
     let replies = world.read_registry_events(events.len()).await;
-    assert_eq!(replies, [&noise[..], &[RegistryRecord::Answer(Answered::Published), repeated, late]].concat());
+    assert_eq!(replies, [&noise[..], &[RegistryReply::Published, repeated, late]].concat());
     let published = run(&world).await;
     assert_eq!(
         (published.state, published.published, published.answer_due_at),
@@ -124,7 +117,7 @@ async fn a_confirmation_that_comes_before_the_relays_mark_is_remembered() {
     let world = world(900).await;
     passed(&world).await;
     reply(&world, "BUNDLE_PUBLISHED", "reg-1").await;
-    assert_eq!(world.read_registry_events(1).await, [RegistryRecord::Answer(Answered::Remembered)]);
+    assert_eq!(world.read_registry_events(1).await, [RegistryReply::Remembered]);
     assert_eq!(run(&world).await.state, State::PublishPending);
     world.drain().await;
     let published = run(&world).await;
@@ -140,7 +133,7 @@ async fn a_rejection_parks_the_run_until_an_operator_retries_and_counts_once() {
     let mut event = registry_event(&publication(&world).await, "BUNDLE_REJECTED", "reg-1");
     event["reason"] = json!("a digest\ndiffers");
     world.send_registry_events(&[event.to_string().into_bytes()]).await;
-    assert_eq!(world.read_registry_events(1).await, [RegistryRecord::Answer(Answered::Rejected)]);
+    assert_eq!(world.read_registry_events(1).await, [RegistryReply::Rejected]);
     end_backoff(&world.config.ledger.url).await;
     world.run_until_idle(2).await;
     let parked = run(&world).await;
@@ -156,7 +149,7 @@ async fn a_rejection_parks_the_run_until_an_operator_retries_and_counts_once() {
     world.send_registry_events(&[event.to_string().into_bytes()]).await;
     reply(&world, "BUNDLE_PUBLISHED", "reg-2").await;
     let replies = world.read_registry_events(2).await;
-    assert_eq!(replies, [RegistryRecord::Answer(Answered::Repeated), RegistryRecord::Answer(Answered::Published)]);
+    assert_eq!(replies, [RegistryReply::Repeated, RegistryReply::Published]);
     assert_eq!(run(&world).await.state, State::Published);
     ends_well(&world, 2).await;
 }
@@ -180,7 +173,7 @@ async fn a_publication_without_a_reply_is_announced_again_and_a_late_reply_takes
     end_backoff(&world.config.ledger.url).await;
     let lease = world.ledger.claim("about to announce it once more").await.unwrap().unwrap();
     reply(&world, "BUNDLE_PUBLISHED", "reg-1").await;
-    assert_eq!(world.read_registry_events(1).await, [RegistryRecord::Answer(Answered::Published)]);
+    assert_eq!(world.read_registry_events(1).await, [RegistryReply::Published]);
     let step = Step::with_reason(Transition::DeferPublish, FailureCode::EvidenceUnresolved, "it came too late");
     assert_eq!(world.ledger.advance(&lease, &[step]).await.unwrap(), Guarded::Lost);
     assert_eq!(run(&world).await.state, State::Published);
@@ -211,7 +204,7 @@ async fn while_postgres_is_away_no_event_of_the_registrys_topic_is_settled() {
     assert_eq!(committed(&registry, 0).await, 0);
 
     world.ledger = ledger_on(&world.config.ledger.url, |_| {}).await;
-    assert_eq!(world.read_registry_events(1).await, [RegistryRecord::Answer(Answered::Published)]);
+    assert_eq!(world.read_registry_events(1).await, [RegistryReply::Published]);
     assert_eq!(committed(&registry, 0).await, 1);
     ends_well(&world, 1).await;
 }

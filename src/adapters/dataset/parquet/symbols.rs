@@ -1,7 +1,8 @@
 //! Values that are only compared for equality: row ids, entities, categories.
 
 use super::numbers::{Slots, value_indexes, whole_numbers};
-use crate::modelling::{Category, MAX_VALUES_READ, RowIds};
+use crate::domain::contract::CategoryValue;
+use crate::modelling::{MAX_VALUES_READ, RowIds};
 use arrow_array::Array;
 use arrow_array::cast::AsArray as _;
 use arrow_schema::DataType;
@@ -35,13 +36,13 @@ impl Interner {
 
     /// The values in the order of their numbers. Fails where a column holds both numbers and text, which have no common
     /// order.
-    pub(super) fn into_values(self) -> Result<Vec<Category>, String> {
+    pub(super) fn into_values(self) -> Result<Vec<CategoryValue>, String> {
         if !self.numbers.is_empty() && !self.texts.is_empty() {
             return Err("it holds numbers in some files and text in others".to_owned());
         }
-        let numbers = self.numbers.into_iter().map(|(value, number)| (number, Category::Number(value)));
-        let texts = self.texts.into_iter().map(|(value, number)| (number, Category::Text(value)));
-        let mut values: Vec<(u32, Category)> = numbers.chain(texts).collect();
+        let numbers = self.numbers.into_iter().map(|(value, number)| (number, CategoryValue::Number(value)));
+        let texts = self.texts.into_iter().map(|(value, number)| (number, CategoryValue::Text(value)));
+        let mut values: Vec<(u32, CategoryValue)> = numbers.chain(texts).collect();
         values.sort_unstable_by_key(|(number, _)| *number);
         Ok(values.into_iter().map(|(_, value)| value).collect())
     }

@@ -3,7 +3,8 @@
 use super::Agreement;
 use crate::adapters::ledger::types::Coordinates;
 use crate::adapters::ledger::{Act as Command, Error};
-use crate::domain::audit_log::{Act, ActKind, Block, Body};
+use crate::domain::audit_log::Block;
+use crate::domain::contract::{ActKind, AuditAct, AuditActs};
 use crate::domain::run::FailureCode;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
@@ -19,7 +20,7 @@ struct Told<'a> {
     seq: i64,
     at: DateTime<Utc>,
     by: &'a str,
-    act: &'a Act,
+    act: &'a AuditAct,
 }
 
 /// The command that an act of the log is in the table of acts.
@@ -32,12 +33,12 @@ pub(super) fn command(kind: ActKind) -> Option<Command> {
     }
 }
 
-fn run_id(act: &Act) -> &str {
+fn run_id(act: &AuditAct) -> &str {
     act.subject.run_id.as_ref().map_or("", |run_id| run_id.as_str())
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn take(&mut self, block: &Block, body: &'a Body) {
+    pub(super) fn take(&mut self, block: &Block, body: &'a AuditActs) {
         let told = body.acts.iter().map(|act| Told { seq: block.seq, at: block.at, by: &body.by, act });
         self.told.extend(told);
     }

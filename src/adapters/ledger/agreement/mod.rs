@@ -8,7 +8,8 @@ mod untold;
 
 use super::audit_log::{head, page};
 use super::{Error, Ledger};
-use crate::domain::audit_log::{ActKind, Body, Broken, Chain, Head};
+use crate::domain::audit_log::{BrokenBlock, Chain};
+use crate::domain::contract::{ActKind, AuditActs, Head};
 use chrono::{DateTime, Utc};
 use compare::Page;
 use serde::Serialize;
@@ -48,8 +49,8 @@ pub struct Said {
     pub why: String,
 }
 
-impl From<Broken> for Said {
-    fn from(broken: Broken) -> Self {
+impl From<BrokenBlock> for Said {
+    fn from(broken: BrokenBlock) -> Self {
         Self { seq: broken.seq, why: broken.why }
     }
 }
@@ -89,7 +90,7 @@ impl Agreement {
     }
 
     /// What a block tells was deleted explains rows that are not there, of blocks before it.
-    fn forgive(&mut self, body: &Body) {
+    fn forgive(&mut self, body: &AuditActs) {
         for removed in
             body.acts.iter().filter(|act| act.act == ActKind::LedgerPruned).filter_map(|a| a.removed.as_ref())
         {

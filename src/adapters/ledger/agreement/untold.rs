@@ -4,7 +4,7 @@ use super::Agreement;
 use super::compare::command;
 use crate::adapters::ledger::Error;
 use crate::adapters::ledger::audit_log::page;
-use crate::domain::audit_log::ActKind;
+use crate::domain::contract::ActKind;
 use chrono::SecondsFormat;
 use futures::TryStreamExt as _;
 use sqlx::{PgConnection, Row};

@@ -1,9 +1,9 @@
 //! Who holds what, and how much waits.
 
 use super::{lenient, state};
-use crate::adapters::ledger::{Error, Ledger, OutboxKind};
+use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::EventProgress;
-use crate::domain::run::State;
+use crate::domain::run::{OutboxKind, State};
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use std::collections::BTreeMap;

@@ -3,14 +3,14 @@
 use super::Aftermath::{Command, Contradiction, Ended, NotStarted, Refused, RefusedForNow};
 use super::Guidance;
 
-const UNTOLD: &str =
+const NO_ID: &str =
     "Look at the dead letter and tell whoever writes to the topic: no id could be read, so that no event tells them.";
-const TOLD: &str =
+const ID_KNOWN: &str =
     "Nothing: `request.rejected` tells the requester the pointer and the rule, wherever an id can be read.";
 
 /// A field of a request, as intake reads it.
 const fn field(happened: &'static str, requester: &'static str) -> Guidance {
-    Guidance { happened, leaves: &[Refused], requester, operator: TOLD }
+    Guidance { happened, leaves: &[Refused], requester, operator: ID_KNOWN }
 }
 
 pub(super) const SCHEMA_INVALID: Guidance = Guidance {
@@ -25,7 +25,7 @@ pub(super) const REQUEST_ID_INVALID: Guidance = Guidance {
     happened: "Intake found no `request_id`, or one that is not 8 to 128 letters, digits and `_.:-`.",
     leaves: &[Refused],
     requester: "Give the request an id of that form and send it again.",
-    operator: UNTOLD,
+    operator: NO_ID,
 };
 pub(super) const INTENT_KIND_UNSUPPORTED: Guidance = field(
     "Intake found no `intent_kind`, or one that this release does not know.",
@@ -66,19 +66,19 @@ pub(super) const MESSAGE_EMPTY: Guidance = Guidance {
     happened: "Intake read a record without a value.",
     leaves: &[Refused],
     requester: "Send the request as the record's value.",
-    operator: UNTOLD,
+    operator: NO_ID,
 };
 pub(super) const MESSAGE_TOO_LARGE: Guidance = Guidance {
     happened: "Intake read a record of more than 256 KiB, signature and envelope included.",
     leaves: &[Refused],
     requester: "Name fewer manifests or say things shorter, and send it again.",
-    operator: UNTOLD,
+    operator: NO_ID,
 };
 pub(super) const MESSAGE_NOT_JSON: Guidance = Guidance {
     happened: "Intake read a value that is not one JSON object in UTF-8, says a key twice, or is nested too deep.",
     leaves: &[Refused],
     requester: "Send one JSON object in UTF-8 that says every key once.",
-    operator: UNTOLD,
+    operator: NO_ID,
 };
 pub(super) const SCHEMA_VERSION_UNSUPPORTED: Guidance = Guidance {
     happened: "Intake found no `schema_version`, or one that this release does not know.",

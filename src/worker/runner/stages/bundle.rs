@@ -3,10 +3,10 @@
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
-use crate::domain::contract::{BundleArtifact, EvidenceRef, SchemaName, read_json};
+use crate::domain::contract::{BundleArtifact, EvidenceRef, ModelFormat, ParityVectors, SchemaName, read_json};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, Bundle, BundleContents, BundleDocuments, ModelFormat, ParityVectors, SIGNATURE_FILE};
+use crate::modelling::{self, Bundle, BundleContents, BundleDocuments, SIGNATURE_FILE};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::interrupted::Interrupted;

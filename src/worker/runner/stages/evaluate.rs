@@ -3,8 +3,9 @@
 use super::resolve::Resolved;
 use super::train::TrainingResults;
 use crate::adapters::ledger::Step;
+use crate::domain::contract::{EvalProvenance, EvalReport};
 use crate::domain::run::{FailureCode, Transition};
-use crate::modelling::{self, EvalProvenance, EvalReport};
+use crate::modelling;
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::interrupted::Interrupted;

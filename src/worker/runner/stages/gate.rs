@@ -3,9 +3,9 @@
 use super::evaluate::Reported;
 use super::resolve::Resolved;
 use crate::adapters::ledger::Step;
-use crate::domain::contract::EventRefs;
+use crate::domain::contract::{Decision, Eligibility, EventRefs, GateReceipt, PublishEligibility};
 use crate::domain::run::{FailureCode, State, Transition};
-use crate::modelling::{self, Decision, Eligibility, GateReceipt, PublishEligibility, ReportSources};
+use crate::modelling::{self, ReportSources};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::interrupted::Interrupted;

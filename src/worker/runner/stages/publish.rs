@@ -6,12 +6,12 @@ use super::gate::Gated;
 use super::resolve::Resolved;
 use crate::adapters::evidence::{EvidencePath, layout};
 use crate::adapters::ledger::{Lease, Step};
-use crate::domain::contract::{BundleArtifact, BundlePublication, EvidenceRef, SchemaName, read_json};
-use crate::domain::run::{Failure, FailureCode, State, Transition};
-use crate::modelling::{
-    self, BundleContents, BundleDocuments, EvalReport, GateReceipt, ParityVectors, SIGNATURE_FILE, StoredVerdict,
-    TrainPlan,
+use crate::domain::contract::{
+    BundleArtifact, BundlePublication, EvalReport, EvidenceRef, GateReceipt, ParityVectors, SchemaName, TrainPlan,
+    read_json,
 };
+use crate::domain::run::{Failure, FailureCode, State, Transition};
+use crate::modelling::{self, BundleContents, BundleDocuments, SIGNATURE_FILE, StoredVerdict};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::interrupted::Interrupted;

@@ -3,11 +3,12 @@
 use crate::adapters::dataset::InputError;
 use crate::adapters::evidence::layout;
 use crate::domain::contract::{
-    BundleRef, DatasetManifest, GovernanceProfile, Reference, SchemaName, read_json, read_yaml,
+    BundleRef, DatasetManifest, GovernanceProfile, PinnedCommand, Reference, SchemaName, TrainPlan, read_json,
+    read_yaml,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, PinnedCommand, Sources, TrainPlan};
+use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
 use crate::training::TrainerRegistration;
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;

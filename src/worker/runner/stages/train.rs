@@ -2,19 +2,18 @@
 //! same way, with the model of an earlier bundle in place of a fit.
 
 use super::resolve::{Resolved, input_failure};
-use crate::domain::contract::{EvidenceRef, Reference};
-use crate::domain::identity::Digest;
+use crate::domain::contract::{
+    Evaluation, EvidenceRef, GrantedLimits, ParityVectors, PinnedBundle, Reference, TrainPlan, TrainingRecord,
+};
 use crate::domain::run::{Failure, FailureCode};
 use crate::failpoints::failpoint;
-use crate::modelling::{EarlierRole, Evaluation, ModelFormat, ParityVectors, PinnedBundle, TrainPlan};
+use crate::modelling::EarlierRole;
 use crate::telemetry::ChildSpan;
 use crate::training::{self, ChildJob, Exit};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::RunEvidence;
 use crate::worker::runner::interrupted::Interrupted;
-use crate::worker::runner::limits::GrantedLimits;
 use crate::worker::runner::progress::{ProgressSender, progress_channel};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tempfile::TempDir;
 use tracing::{info, warn};
@@ -29,23 +28,6 @@ pub(in crate::worker::runner) struct TrainingResults {
     pub(in crate::worker::runner) reused: bool,
 }
 
-/// `model/training_record.json`, written after the files that it names: once it is there, the child's work is done.
-/// `learning.training_record.v0`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrainingRecord {
-    schema_version: String,
-    resolved_train_plan: Digest,
-    model_format: ModelFormat,
-    model: Digest,
-    scores: Digest,
-    leakage_report: Digest,
-    parity_vectors: Digest,
-    evaluation: Evaluation,
-}
-
-const RECORD_VERSION: &str = "learning.training_record.v0";
-const RECORD: &str = "training_record.json";
 const RECORD_ROLE: &str = "training_record";
 const SCORES: &str = "scores.parquet";
 
@@ -88,7 +70,7 @@ impl RunAttempt<'_> {
     }
 
     async fn find_record(&self, resolved: &Resolved) -> Result<Option<TrainingRecord>, Interrupted> {
-        let path = self.evidence.folder.model(RECORD);
+        let path = self.evidence.folder.model(TrainingRecord::FILE);
         let Some(stored) = self.evidence.left(RECORD_ROLE, &path).await? else { return Ok(None) };
         let invalid = |why: String| {
             Failure::new(
@@ -220,7 +202,7 @@ impl RunAttempt<'_> {
         let name = ParityVectors::FILE;
         let parity_vectors = evidence.file("parity_vectors", &folder.model(name), &job_dir.join(name), drift).await?;
         let record = TrainingRecord {
-            schema_version: RECORD_VERSION.to_owned(),
+            schema_version: TrainingRecord::SCHEMA_VERSION.to_owned(),
             resolved_train_plan: resolved.stored.at.sha256,
             model_format,
             model: model.sha256,
@@ -229,7 +211,7 @@ impl RunAttempt<'_> {
             parity_vectors: parity_vectors.sha256,
             evaluation,
         };
-        evidence.document(RECORD_ROLE, &folder.model(RECORD), &record, drift).await?;
+        evidence.document(RECORD_ROLE, &folder.model(TrainingRecord::FILE), &record, drift).await?;
         Ok(record)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::rows::rows;
 use crate::support::{arrival, fresh_database, ledger_on, revision as request};
-use model_factory::adapters::ledger::{Arrival, Outcome};
-use model_factory::domain::run::FailureCode;
+use model_factory::adapters::ledger::Arrival;
+use model_factory::domain::run::{FailureCode, Outcome};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
 

@@ -1,9 +1,9 @@
 //! Commands on runs, and the order in which runs are claimed.
 
 use crate::support::{act, admit_one, bring, claim, fails, fresh_database, ledger_on, request, revision};
-use model_factory::adapters::ledger::{Act, Guarded, Ledger, Outcome, PriorityRule, Step};
+use model_factory::adapters::ledger::{Act, Guarded, Ledger, PriorityRule, Step};
 use model_factory::domain::identity::RunId;
-use model_factory::domain::run::{ExecutionMode, FailureCode, State, Transition};
+use model_factory::domain::run::{ExecutionMode, FailureCode, Outcome, State, Transition};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

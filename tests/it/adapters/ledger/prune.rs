@@ -3,8 +3,8 @@
 use crate::support::{
     World, arrival, as_role, bring, count, eventually, fail_one, fresh_database, ledger_on, revision, sql,
 };
-use model_factory::adapters::ledger::{Ledger, LedgerSettings, Outcome, Pruned};
-use model_factory::domain::run::State;
+use model_factory::adapters::ledger::{Ledger, LedgerSettings, Pruned};
+use model_factory::domain::run::{Outcome, State};
 use model_factory::modelling::lineage::LineageSettings;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};

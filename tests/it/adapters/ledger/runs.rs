@@ -2,8 +2,8 @@
 
 use super::rows::rows;
 use crate::support::{admit_one, arrival, eventually, fresh_database, ledger_on, revision as request};
-use model_factory::adapters::ledger::{Guarded, Outcome, Renewal, Step};
-use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::adapters::ledger::{Guarded, Renewal, Step};
+use model_factory::domain::run::{FailureCode, Outcome, State, Transition};
 use serde_json::json;
 use std::time::Duration;
 

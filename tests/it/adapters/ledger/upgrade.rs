@@ -2,9 +2,9 @@
 //! statements of a worker that knows only that schema.
 
 use crate::support::{World, bring, fail_one, fresh_database, request, revision};
-use model_factory::adapters::ledger::{Error, Ledger, LedgerSettings, Outcome};
+use model_factory::adapters::ledger::{Error, Ledger, LedgerSettings};
 use model_factory::domain::identity::RunId;
-use model_factory::domain::run::State;
+use model_factory::domain::run::{Outcome, State};
 use serde_json::{Value, json};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Connection as _, PgConnection, SqlSafeStr as _};

@@ -3,9 +3,9 @@
 use super::scraped::Scraped;
 use crate::support::{World, admit_one, arrival, bring, claim, fresh_database, ledger_on, request, revision};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model_factory::adapters::ledger::{Guarded, Lease, Ledger, OutboxKind, Step};
+use model_factory::adapters::ledger::{Guarded, Lease, Ledger, Step};
 use model_factory::domain::contract::EventRefs;
-use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::domain::run::{FailureCode, OutboxKind, State, Transition};
 use model_factory::modelling::lineage::LineageSettings;
 use std::collections::BTreeMap;
 

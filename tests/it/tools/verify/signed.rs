@@ -2,8 +2,9 @@
 
 use crate::support::{World, request};
 use model_factory::adapters::signing::PrivateKey;
+use model_factory::domain::contract::BundleManifest;
 use model_factory::domain::identity::{Digest, document_bytes};
-use model_factory::modelling::{BundleManifest, SIGNATURE_FILE};
+use model_factory::modelling::SIGNATURE_FILE;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

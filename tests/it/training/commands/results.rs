@@ -1,9 +1,9 @@
 //! What a command leaves: a good result is measured, each bad one is refused by its name.
 
 use super::trial::{Trial, confined};
+use model_factory::domain::contract::{Evaluation, ModelFormat, TrainerJob};
 use model_factory::domain::run::FailureCode;
-use model_factory::modelling::{Evaluation, ModelFormat};
-use model_factory::training::{AcceptedModel, ChildStep, EVALUATION_FILE, Enforcement, TrainerJob};
+use model_factory::training::{AcceptedModel, ChildStep, EVALUATION_FILE, Enforcement};
 use std::fs;
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use crate::support::{Documents, data, document};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
-use model_factory::domain::contract::Limits;
+use model_factory::domain::contract::{Limits, TrainPlan};
 use model_factory::domain::run::{Failure, FailureCode};
-use model_factory::modelling::TrainPlan;
 use model_factory::training::{
     ChildJob, ChildStep, CommandSpec, Enforcement, Exit, TrainerCommand, TrainerRegistration, enforcement, run,
 };

@@ -1,9 +1,8 @@
 //! The inputs of a run.
 
 use super::view::FoundDocument;
-use crate::domain::contract::TrainBuildRequest;
+use crate::domain::contract::{TrainBuildRequest, TrainPlan};
 use crate::domain::identity::Digest;
-use crate::modelling::TrainPlan;
 use crate::worker::http::console::words::capped;
 use maud::{Markup, html};
 

@@ -1,7 +1,8 @@
 //! The results of a run, from documents whose digest was checked.
 
 use super::view::{FoundDocument, none};
-use crate::modelling::{EvalReport, GateReceipt, TrainPlan, curve_plots, gate_table, metrics_table, verdict_line};
+use crate::domain::contract::{EvalReport, GateReceipt, TrainPlan};
+use crate::modelling::{curve_plots, gate_table, metrics_table, verdict_line};
 use maud::{Markup, html};
 
 /// The document by `show`, or why there is none.

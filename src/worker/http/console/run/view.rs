@@ -1,7 +1,7 @@
 //! What the page of a run is made from.
 
 use crate::adapters::ledger::{ActRecord, RequestRecord, RunRecord, ToldEvent, TransitionRecord};
-use crate::modelling::{EvalReport, GateReceipt, TrainPlan};
+use crate::domain::contract::{EvalReport, GateReceipt, TrainPlan};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 

@@ -5,11 +5,10 @@ use crate::support::{
     World, admit_one, arrival, bring, confirmed_by_registry, fresh_database, ledger_on, registry_event, request,
     revision,
 };
-use model_factory::adapters::ledger::{Act as Command, Guarded, Order, Outcome, Step};
-use model_factory::domain::audit_log::{Act, ActKind, Actor, ActorKind};
-use model_factory::domain::contract::{EventProgress, EvidenceRef};
+use model_factory::adapters::ledger::{Act as Command, Guarded, Order, Step};
+use model_factory::domain::contract::{ActKind, Actor, ActorKind, AuditAct, EventProgress, EvidenceRef};
 use model_factory::domain::identity::Digest;
-use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::domain::run::{FailureCode, Outcome, State, Transition};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -17,7 +16,7 @@ fn requester(name: &str) -> Actor {
     Actor::new(ActorKind::Requester, name)
 }
 
-fn code(act: &Act) -> Option<FailureCode> {
+fn code(act: &AuditAct) -> Option<FailureCode> {
     act.reason.as_ref()?.code
 }
 
@@ -40,7 +39,7 @@ async fn the_outcome_of_each_record_is_appended_with_its_requester_and_the_diges
     let body = &blocks[1].1;
     assert_eq!(body.by, "intake-1");
     for (act, (offset, outcome)) in body.acts.iter().zip(outcomes.iter().enumerate()) {
-        assert_eq!(act.outcome.as_deref(), Some(outcome.as_str()));
+        assert_eq!(act.outcome.as_deref(), Some(outcome.kind().as_str()));
         assert_eq!(act.subject.record, Some(format!("requests/0/{offset}")));
         let sha256 = Digest::of(records[offset].to_string().as_bytes());
         assert_eq!(act.evidence["request"], EvidenceRef { reference: format!("ledger:requests/0/{offset}"), sha256 });
@@ -132,7 +131,7 @@ async fn every_step_is_appended_with_its_states_fence_and_evidence_and_progress_
 }
 
 /// The roles of an act's evidence.
-fn evidence_roles(act: &Act) -> BTreeSet<&str> {
+fn evidence_roles(act: &AuditAct) -> BTreeSet<&str> {
     act.evidence.keys().map(String::as_str).collect()
 }
 
@@ -156,7 +155,7 @@ async fn a_run_from_request_to_the_registrys_reply_is_appended_whole_with_eviden
     let all = acts(&world.ledger).await;
     let passed = only(&all, ActKind::RunGatePassed);
     let run_id = passed.subject.run_id.clone();
-    let of_run: Vec<&Act> = all.iter().filter(|act| act.subject.run_id == run_id).collect();
+    let of_run: Vec<&AuditAct> = all.iter().filter(|act| act.subject.run_id == run_id).collect();
     let kinds: Vec<&str> = of_run.iter().map(|act| act.act.as_str()).collect();
     assert_eq!(
         kinds,

@@ -1,13 +1,13 @@
 //! The blocks of a ledger's audit log, read and verified.
 
 use model_factory::adapters::ledger::{AuditVerdict, Ledger};
-use model_factory::domain::audit_log::{Act, ActKind, Block, Body};
-use model_factory::domain::contract::{SchemaName, check};
+use model_factory::domain::audit_log::Block;
+use model_factory::domain::contract::{ActKind, AuditAct, AuditActs, SchemaName, check};
 use model_factory::domain::identity::canonical_json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Every block with its acts; each must fit the schema and be canonical JSON.
-pub async fn blocks(ledger: &Ledger) -> Vec<(Block, Body)> {
+pub async fn blocks(ledger: &Ledger) -> Vec<(Block, AuditActs)> {
     let head = ledger.audit_head().await.unwrap();
     let mut blocks = Vec::new();
     while let Some(page) =
@@ -24,13 +24,13 @@ pub async fn blocks(ledger: &Ledger) -> Vec<(Block, Body)> {
     blocks
 }
 
-pub async fn acts(ledger: &Ledger) -> Vec<Act> {
+pub async fn acts(ledger: &Ledger) -> Vec<AuditAct> {
     blocks(ledger).await.into_iter().flat_map(|(_, body)| body.acts).collect()
 }
 
 /// The only act of a kind; fails the test if there are more or none.
-pub fn only(acts: &[Act], kind: ActKind) -> &Act {
-    let found: Vec<&Act> = acts.iter().filter(|act| act.act == kind).collect();
+pub fn only(acts: &[AuditAct], kind: ActKind) -> &AuditAct {
+    let found: Vec<&AuditAct> = acts.iter().filter(|act| act.act == kind).collect();
     assert_eq!(found.len(), 1, "{kind}: {found:?}");
     found[0]
 }

@@ -2,9 +2,9 @@
 
 use super::blocks::{acts, assert_holds, blocks, verify};
 use crate::support::{World, arrival, count, eventually, fresh_database, ledger_on, request, revision};
-use model_factory::adapters::ledger::{Act, Order, Outcome, Step};
-use model_factory::domain::audit_log::ActKind;
-use model_factory::domain::run::{FailureCode, Transition};
+use model_factory::adapters::ledger::{Act, Order, Step};
+use model_factory::domain::contract::ActKind;
+use model_factory::domain::run::{FailureCode, Outcome, Transition};
 use nix::sys::signal::Signal;
 use sqlx::{Connection as _, PgConnection};
 use std::time::Duration;

@@ -5,8 +5,7 @@ use crate::support::{
     World, admit_one, as_role, bring, fail_one, fresh_database, grant_roles, ledger_on, revision, sql,
 };
 use model_factory::adapters::ledger::{Ledger, LedgerSettings};
-use model_factory::domain::audit_log::{Act, ActKind, Actor, ActorKind};
-use model_factory::domain::contract::EvidenceRef;
+use model_factory::domain::contract::{ActKind, Actor, ActorKind, AuditAct, EvidenceRef};
 use model_factory::domain::identity::Digest;
 use serde_json::json;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -82,7 +81,8 @@ async fn what_was_pruned_is_appended_with_who_and_why_and_missed_no_more() {
         before.seq + 2,
         "only a pass that deleted something is appended"
     );
-    let pruned: Vec<Act> = acts(&ledger).await.into_iter().filter(|act| act.act == ActKind::LedgerPruned).collect();
+    let pruned: Vec<AuditAct> =
+        acts(&ledger).await.into_iter().filter(|act| act.act == ActKind::LedgerPruned).collect();
     for act in &pruned {
         assert_eq!((&act.actor, act.reason.as_ref().unwrap().message.as_str()), (&operator("ann"), "the disk is full"));
     }

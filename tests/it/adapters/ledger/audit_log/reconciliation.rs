@@ -1,8 +1,7 @@
 //! `reconcile` counts real runs, names what does not add up, and keeps the document as evidence.
 
 use crate::support::{World, request, sql};
-use model_factory::domain::audit_log::AnomalyCode;
-use model_factory::domain::contract::{SchemaName, check};
+use model_factory::domain::contract::{AnomalyCode, SchemaName, check};
 use model_factory::domain::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

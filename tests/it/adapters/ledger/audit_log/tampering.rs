@@ -3,7 +3,8 @@
 use super::blocks::{blocks, refusal, verify};
 use crate::support::{admit_one, arrival, as_role, as_worker, bring, fresh_database, ledger_on, revision, sql};
 use model_factory::adapters::ledger::{Act, AuditVerdict, Ledger, Order};
-use model_factory::domain::audit_log::{Block, Head};
+use model_factory::domain::audit_log::Block;
+use model_factory::domain::contract::Head;
 use serde_json::json;
 
 const DISABLE: &str = "ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only";

@@ -1,37 +1,35 @@
-//! A request inside a DSSE envelope: the bytes that were signed, and the signatures over them.
+//! `SignedEnvelope`: a request inside a DSSE envelope, with the signatures over its bytes.
 //!
-//! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Opening it proves
-//! nothing; whether a signature holds is for whoever knows keys.
+//! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Opening an envelope
+//! proves nothing: `adapters::signing` checks the signatures.
 
-use super::schema::faults;
-use super::{DocumentError, SchemaName};
+use crate::domain::contract::schema::all_errors;
+use crate::domain::contract::{DocumentError, SchemaName};
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, engine};
 use serde_json::{Map, Value, json};
 
-/// What a request's envelope says that it holds; no other kind of signed document can stand in for one.
+/// The payload type of a signed request, so that no other kind of signed document can stand in for one.
 pub const SIGNED_REQUEST_TYPE: &str = "application/vnd.modelfactory.request+json";
 
-/// An opened envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEnvelope {
     /// The bytes of the request, exactly as they were signed.
     pub payload: Vec<u8>,
-    /// One to four; which key made them is not said by anything that is signed.
+    /// One to four. Nothing that is signed says which key made them.
     pub signatures: Vec<Vec<u8>>,
 }
 
 impl SignedEnvelope {
-    /// Whether a message that is no `CloudEvent` is an envelope: no request and no command has such a field.
-    pub(super) fn is_one(message: &Map<String, Value>) -> bool {
+    /// Whether a message that is no `CloudEvent` is an envelope: no request and no command has this field.
+    pub(in crate::domain::contract) fn is_one(message: &Map<String, Value>) -> bool {
         message.contains_key("payloadType")
     }
 
-    /// Takes the payload out.
-    pub(super) fn open(message: Map<String, Value>) -> Result<Self, DocumentError> {
+    pub(in crate::domain::contract) fn open(message: Map<String, Value>) -> Result<Self, DocumentError> {
         let value = Value::Object(message);
-        if let Some(error) = faults(SchemaName::SignedRequest, &value).into_iter().next() {
+        if let Some(error) = all_errors(SchemaName::SignedRequest, &value).into_iter().next() {
             return Err(error);
         }
         let decoded = |pointer: String| {

@@ -1,40 +1,32 @@
-//! Training profiles: pinned policy that a request refers to. YAML or JSON, unknown keys refused.
+//! `TrainingProfile`: how to train and measure. The schema gives the ranges; what needs the columns of a plan is
+//! checked when the plan is made.
 
-use super::{BundleRef, EvaluationSpec, ExpectedLabels, FeatureSet};
+use super::governance_profile::BundleRef;
+use crate::domain::contract::{ExpectedLabels, FeatureSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How to train and measure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingProfile {
-    /// Name of the policy.
     pub policy_id: String,
-    /// Its revision.
     pub revision: String,
     /// The feature set that the manifests must hold.
     pub feature_definition_set: FeatureSet,
     /// The manifest version that this profile was written for.
     pub expected_manifest_schema_version: String,
-    /// How the labels must have been resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_label_basis: Option<ExpectedLabels>,
     /// The model's inputs, in this order.
     pub features: Vec<Feature>,
-    /// What to fit.
     pub algorithm: Algorithm,
-    /// Which rows are for what.
     pub split: SplitSpec,
-    /// Where the seed comes from.
     pub seed_policy: SeedPolicy,
-    /// What counts as leakage beyond the rules that always hold.
     #[serde(default)]
     pub leakage: LeakageSpec,
-    /// What to measure.
     #[serde(default)]
     pub evaluation: EvaluationSpec,
-    /// Bounds on the work.
     #[serde(default)]
     pub limits: Limits,
     /// The bundle that a `regression_check` evaluates.
@@ -42,16 +34,14 @@ pub struct TrainingProfile {
     pub baseline_bundle_ref: Option<BundleRef>,
 }
 
-/// One input of the model.
+/// An input of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// Column name.
+    /// Name of the column.
     pub name: String,
-    /// How its values are read.
     #[serde(rename = "type")]
     pub kind: FeatureKind,
-    /// Whether the score must go one way with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monotone: Option<Monotone>,
 }
@@ -66,7 +56,7 @@ pub enum FeatureKind {
     Categorical,
 }
 
-/// Direction of a monotone constraint.
+/// Direction of a monotone constraint on the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Monotone {
@@ -76,13 +66,13 @@ pub enum Monotone {
     Decreasing,
 }
 
-/// What to fit. In a profile parameters may be left out; the plan writes every one out.
+/// What to fit. A profile may leave parameters out; the plan writes every one out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Algorithm {
     /// `hessboost` (built in) or `process:<name>`.
     pub id: String,
-    /// By name; checked by the algorithm.
+    /// By name; the algorithm checks them.
     #[serde(default)]
     pub parameters: BTreeMap<String, serde_json::Value>,
 }
@@ -93,12 +83,10 @@ pub struct Algorithm {
 pub enum SplitSpec {
     /// Windows of event time, all given in the same way.
     TimeBased {
-        /// Rows to fit on.
         train: WindowSpec,
         /// Rows for early stopping.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<WindowSpec>,
-        /// Rows to measure on.
         test: WindowSpec,
         /// Least days between the last row that is learned from and the first one measured on:
         /// labels need this long to become known.
@@ -112,12 +100,10 @@ pub enum SplitSpec {
     },
     /// For data without time: a seeded draw of each class.
     StratifiedRandom {
-        /// Rows to fit on.
         train: ShareSpec,
         /// Rows for early stopping.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<ShareSpec>,
-        /// Rows to measure on.
         test: ShareSpec,
     },
 }
@@ -126,11 +112,10 @@ pub enum SplitSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum WindowSpec {
-    /// By dates.
     Dates(DatesSpec),
-    /// By its length; train, validation, delay and test follow each other and end at the anchor.
+    /// Train, validation, delay and test follow each other and end at the anchor.
     Days(DaysSpec),
-    /// By its share of the rows in the order of time.
+    /// Of the rows in the order of time.
     Share(ShareSpec),
 }
 
@@ -138,13 +123,10 @@ pub enum WindowSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatesSpec {
-    /// First instant in the window.
     pub start: DateTime<Utc>,
-    /// First instant after it.
     pub end: DateTime<Utc>,
 }
 
-/// Length of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DaysSpec {
@@ -152,7 +134,6 @@ pub struct DaysSpec {
     pub days: u32,
 }
 
-/// Share of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareSpec {
@@ -177,7 +158,6 @@ pub enum Anchor {
 pub struct SeedPolicy {
     /// `fixed` (the base seed itself) or `per_run` (derived from base seed and run key).
     pub recipe: String,
-    /// The base.
     pub base_seed: u64,
 }
 
@@ -199,41 +179,118 @@ pub struct LeakageSpec {
     pub shuffled_label_canary: Option<CanarySpec>,
 }
 
-/// Fits on shuffled labels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanarySpec {
-    /// Fits, each with an order of its own.
+    /// Number of fits, each with an order of its own.
     pub fits: u32,
-    /// Trees of each.
+    /// Trees of each fit.
     pub rounds: u32,
     /// Most that their mean ROC AUC on the test window may lie above one half.
     pub max_above_chance: f64,
 }
 
-/// Bounds on the work; the operator's own bounds cap them.
+/// What to measure on the test window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationSpec {
+    /// The `k` of `precision_at_<k>`, `recall_at_<k>` and `card_precision_at_<k>`.
+    pub k: Vec<u32>,
+    /// False positive rates, the `p` of `recall_at_fpr_<p>`.
+    pub fpr: Vec<f64>,
+    /// Scores from which a payment counts as flagged, for confusion counts and the `t` of
+    /// `precision_at_threshold_<t>`, `recall_at_threshold_<t>` and `f1_at_threshold_<t>`.
+    pub thresholds: Vec<f64>,
+    /// Bins of equal width for the calibration curve and `expected_calibration_error`.
+    pub calibration_bins: u32,
+    /// Bins of equal width for the histogram of scores.
+    pub histogram_bins: u32,
+    pub curve_points: u32,
+    /// Without it metrics have no intervals.
+    pub bootstrap: Option<BootstrapSpec>,
+    pub slices: Vec<SliceSpec>,
+    /// Of the test window.
+    pub min_rows_per_class: u32,
+}
+
+impl Default for EvaluationSpec {
+    fn default() -> Self {
+        Self {
+            k: vec![100],
+            fpr: vec![0.01],
+            thresholds: vec![0.5],
+            calibration_bins: 10,
+            histogram_bins: 40,
+            curve_points: 200,
+            bootstrap: None,
+            slices: Vec::new(),
+            min_rows_per_class: 10,
+        }
+    }
+}
+
+/// Percentile intervals from resampled test windows, seeded by the plan's seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BootstrapSpec {
+    /// Number of times that the test window is drawn anew.
+    pub replicates: u32,
+    /// Share of the replicates that an interval holds.
+    pub confidence: f64,
+    /// Entity column whose members are drawn whole; single rows are drawn without it.
+    pub cluster: Option<String>,
+    /// Metrics that get an interval; empty means all but those per day.
+    pub metrics: Vec<String>,
+}
+
+impl Default for BootstrapSpec {
+    fn default() -> Self {
+        Self { replicates: 1_000, confidence: 0.95, cluster: None, metrics: Vec::new() }
+    }
+}
+
+/// A column whose values are measured one by one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SliceSpec {
+    /// A feature or an entity column.
+    pub column: String,
+    /// Bounds between slices of a numeric feature, ascending; a slice holds its lower bound. Empty makes a slice of
+    /// every value.
+    #[serde(default)]
+    pub cuts: Vec<f64>,
+    /// Keeps the values with the most rows; the rest is one slice.
+    #[serde(default = "SliceSpec::default_max_values")]
+    pub max_values: u32,
+}
+
+impl SliceSpec {
+    fn default_max_values() -> u32 {
+        10
+    }
+}
+
+/// Bounds on the trainer and its data; the operator's own bounds cap them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Wall time of the trainer.
     #[serde(default = "Limits::default_wall_seconds")]
     pub wall_seconds: u32,
-    /// Memory of the trainer.
     #[serde(default = "Limits::default_memory_mib")]
     pub memory_mib: u32,
-    /// Processor time of the trainer, over all its processes.
+    /// Over all processes of the trainer.
     #[serde(default = "Limits::default_cpu_seconds")]
     pub cpu_seconds: u32,
     /// What a trainer command may write: the largest file, and all files together.
     #[serde(default = "Limits::default_file_mib")]
     pub file_mib: u32,
-    /// Processes of a trainer command at a time.
+    /// Of a trainer command at a time.
     #[serde(default = "Limits::default_processes")]
     pub processes: u32,
-    /// Rows over all files.
+    /// Over all files.
     #[serde(default = "Limits::default_max_rows")]
     pub max_rows: u64,
-    /// Values of one categorical feature in the train window.
+    /// Of one categorical feature in the train window.
     #[serde(default = "Limits::default_max_categories")]
     pub max_categories: u32,
 }

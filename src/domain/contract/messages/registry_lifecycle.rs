@@ -1,35 +1,32 @@
-//! What the model registry announces on its own lifecycle topic, as far as publications go.
+//! `RegistryEvent`: what the model registry announces on its own lifecycle topic, as far as publications go.
 
-use super::schema::excerpt;
-use super::{DocumentError, EvidenceRef, SchemaName, read_json};
+use super::run_lifecycle::EvidenceRef;
+use crate::domain::contract::schema::excerpt;
+use crate::domain::contract::{DocumentError, SchemaName, read_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// An event of the registry. The topic is the registry's: other events than the two of [`RegistryVerdict`]
-/// pass by.
+/// The topic is the registry's: events other than the two of [`RegistryVerdict`] pass by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryEvent {
     /// Chosen by the registry: the same for the same event, however often it is sent.
     pub registry_event_id: String,
-    /// What happened.
     pub event_type: String,
     /// `environment/mode/bundle_slot[/tenant_id]`.
     pub scope_key: String,
     /// Folder of the bundle in the evidence store, as the publication names it.
     pub bundle_ref: String,
-    /// Who did it.
     pub actor: String,
-    /// When.
     pub ts_utc: DateTime<Utc>,
-    /// What the registry went by.
+    /// The documents that the registry looked at.
     pub evidence_refs: Vec<EvidenceRef>,
-    /// Why, of a rejection.
+    /// Of a rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What the registry says about a bundle that was announced to it.
+/// What the registry decides about an announced bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryVerdict {
     /// It holds the bundle.
@@ -54,7 +51,7 @@ impl RegistryEvent {
     }
 
     /// The event in a sentence for people; the registry's own words escaped and capped.
-    pub fn account(&self) -> String {
+    pub fn sentence(&self) -> String {
         let (actor, id) = (excerpt(&self.actor), &self.registry_event_id);
         match &self.reason {
             Some(reason) => format!("{actor} says {} in event {id}: {}", self.event_type, excerpt(reason)),
@@ -81,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_names_the_place() {
+    fn what_is_no_event_names_the_pointer() {
         let mut event = examples().remove(0);
         event.as_object_mut().unwrap().remove("bundle_ref");
         let error = RegistryEvent::read(event.to_string().as_bytes()).unwrap_err();

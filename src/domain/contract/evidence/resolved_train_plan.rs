@@ -1,6 +1,5 @@
-//! The resolved train plan: everything that decides what the model will be, written out.
+//! `TrainPlan`: everything that decides what the model will be, written out.
 
-use super::earlier::{PinnedBundle, PlannedChampion};
 use crate::domain::contract::{
     ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, TargetScope,
 };
@@ -9,51 +8,39 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// An immutable document of the run; its digest is the `run_config_digest`. No clock value inside.
+/// The digest of this document is the `run_config_digest` of the bundle. Holds no clock value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainPlan {
     /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
-    /// The run.
     pub run_id: RunId,
-    /// Its key.
     pub run_key: RunKey,
-    /// What kind of build.
     pub intent_kind: IntentKind,
-    /// The platform run.
     pub platform_run_id: String,
-    /// Where the bundle is meant to be used.
     pub target_scope: TargetScope,
-    /// Manifests, sorted by reference.
+    /// Sorted by reference.
     pub manifests: Vec<PinnedManifest>,
-    /// The training profile.
     pub training_profile: PinnedDocument,
-    /// The governance profile.
     pub governance_profile: PinnedDocument,
     /// Digest of the boundaries document that allows the outputs.
     pub ownership_boundaries_sha256: Digest,
-    /// Data files, in manifest order.
+    /// Data files, in the order of the manifests.
     pub files: Vec<PinnedFile>,
-    /// Which column is what; the same in every file.
+    /// The same in every file.
     pub columns: ColumnRoles,
-    /// The feature set that the columns hold.
     pub feature_definition_set: FeatureSet,
     /// The model's inputs, in this order.
     pub features: Vec<Feature>,
-    /// How labels were resolved; the same in every manifest.
+    /// The same in every manifest.
     pub label_basis: LabelBasis,
-    /// Which rows are for what.
     pub split: PlannedSplit,
-    /// The seed of everything random.
+    /// Seeds everything random.
     pub seed: u64,
-    /// What to fit, every parameter written out.
     pub algorithm: ResolvedAlgorithm,
-    /// What counts as leakage.
     pub leakage: LeakageSpec,
-    /// What to measure.
     pub evaluation: EvaluationSpec,
-    /// Bounds on the work, as the profile asks for them; what a worker allows is no part of a plan.
+    /// As the profile asks for them; what a worker allows is no part of a plan.
     pub limits: Limits,
     /// The bundle that a `regression_check` measures; then nothing is fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +48,6 @@ pub struct TrainPlan {
     /// What the model is compared with, where the governance profile asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<PlannedChampion>,
-    /// Pinned revisions of the request.
     pub revisions: Revisions,
 }
 
@@ -69,7 +55,7 @@ impl TrainPlan {
     /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
 
-    /// What was asked for, as far as the run key is computed from it.
+    /// The part of the request that the run key is computed from.
     pub fn meaning(&self) -> RunMeaning {
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
@@ -85,7 +71,6 @@ impl TrainPlan {
     }
 }
 
-/// A manifest with what pins it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedManifest {
@@ -94,9 +79,7 @@ pub struct PinnedManifest {
     pub reference: String,
     /// Digest of the bytes that were read.
     pub sha256: Digest,
-    /// Its id.
     pub dataset_manifest_id: String,
-    /// Its fingerprint.
     pub dataset_fingerprint: String,
 }
 
@@ -109,9 +92,7 @@ pub struct PinnedDocument {
     pub reference: String,
     /// Digest of the bytes that were read.
     pub sha256: Digest,
-    /// Name of the policy.
     pub policy_id: String,
-    /// Its revision.
     pub revision: String,
 }
 
@@ -122,31 +103,32 @@ pub struct PinnedFile {
     /// As the manifest names it.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Digest of its bytes.
     pub sha256: Digest,
-    /// Its size.
     pub bytes: u64,
-    /// Its rows.
     pub rows: u64,
 }
 
-/// Half-open windows of event time: `start` is in, `end` is not.
+/// A half-open window of event time: `start` is in, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Window {
-    /// First instant in the window.
+pub struct TimeWindow {
     pub start: DateTime<Utc>,
-    /// First instant after it.
     pub end: DateTime<Utc>,
+}
+
+impl TimeWindow {
+    /// Whether an instant, in microseconds since 1970, is in the window.
+    pub fn contains(&self, at: i64) -> bool {
+        (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&at)
+    }
 }
 
 /// Which rows are for what, as far as it can be known before a row is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum PlannedSplit {
-    /// Boundaries as instants.
     TimeBased(Windows),
-    /// Windows by their lengths, that end right after the last event: the rows say when that is.
+    /// Windows by their lengths; the last one ends right after the last event in the rows.
     DaysBeforeLastEvent(WindowDays),
     /// Windows by their shares of the rows in the order of time.
     SharesOfTime(TimeShares),
@@ -158,28 +140,22 @@ pub enum PlannedSplit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
-    /// Rows to fit on.
-    pub train: Window,
-    /// Rows for early stopping.
-    pub validation: Option<Window>,
-    /// Rows to measure on.
-    pub test: Window,
-    /// Least gap before the test window.
+    pub train: TimeWindow,
+    pub validation: Option<TimeWindow>,
+    pub test: TimeWindow,
+    /// Least gap between the last row that is learned from and the test window.
     pub delay_days: u32,
-    /// Entity column whose members, seen as fraud before the test window (and known by then, that is
-    /// `delay_days` before its start), leave the test window.
+    /// Entity column. A member that was seen as fraud before the test window, and known as such
+    /// `delay_days` before its start, leaves the test window.
     pub exclude_known_entity: Option<String>,
 }
 
-/// Windows by their lengths in days, one after the other.
+/// Windows by their lengths, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowDays {
-    /// Rows to fit on.
     pub train_days: u32,
-    /// Rows for early stopping.
     pub validation_days: Option<u32>,
-    /// Rows to measure on.
     pub test_days: u32,
     /// Gap before the test window.
     pub delay_days: u32,
@@ -191,7 +167,6 @@ pub struct WindowDays {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeShares {
-    /// Shares of the rows.
     pub shares: Shares,
     /// Gap before the test window.
     pub delay_days: u32,
@@ -203,15 +178,18 @@ pub struct TimeShares {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
-    /// Rows to fit on.
     pub train: f64,
-    /// Rows for early stopping.
     pub validation: Option<f64>,
-    /// Rows to measure on.
     pub test: f64,
 }
 
-/// What to fit.
+impl Shares {
+    pub fn sum(&self) -> f64 {
+        self.train + self.validation.unwrap_or(0.0) + self.test
+    }
+}
+
+/// What to fit, with every parameter written out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ResolvedAlgorithm {
@@ -222,9 +200,9 @@ pub enum ResolvedAlgorithm {
 }
 
 impl ResolvedAlgorithm {
-    /// The built-in booster.
+    /// The id of the built-in booster.
     pub const HESSBOOST: &'static str = "hessboost";
-    /// Before the name of a command.
+    /// Stands before the name of a registered command.
     pub const PROCESS: &'static str = "process:";
 
     /// `hessboost` or `process:<name>`.
@@ -236,35 +214,30 @@ impl ResolvedAlgorithm {
     }
 }
 
-/// The built-in booster with its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltInAlgorithm {
     /// `hessboost`.
     pub id: String,
-    /// Every parameter.
     pub parameters: BoostParameters,
 }
 
-/// A registered command with its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessAlgorithm {
     /// `process:<name>`.
     pub id: String,
-    /// As the profile gives them; their meaning is the command's.
+    /// As the profile gives them; only the command knows what they mean.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// What the name stood for.
+    /// What the name stood for when the plan was made.
     pub command: PinnedCommand,
 }
 
-/// What a registered command is: evidence of what trained, and what has to be there when it starts.
+/// Evidence of what trained; a worker refuses to start a command that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedCommand {
-    /// Digest of the whole registration.
     pub registration_sha256: Digest,
-    /// Digest of the program's file.
     pub program_sha256: Digest,
     /// Digests of the files among its arguments, such as a script, by argument.
     pub files: BTreeMap<String, Digest>,
@@ -274,15 +247,13 @@ pub struct PinnedCommand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoostParameters {
-    /// The loss that is reduced; a fit starts from the share of frauds among the rows.
+    /// A fit starts from the share of frauds among the rows.
     pub objective: BoostObjective,
-    /// How splits are found.
     pub tree_method: BoostTreeMethod,
-    /// What early stopping looks at.
+    /// What early stopping watches.
     pub eval_metric: BoostEvalMetric,
-    /// Boosting rounds at the most.
+    /// Most boosting rounds.
     pub rounds: u32,
-    /// Depth of a tree at the most.
     pub max_depth: u32,
     /// Learning rate.
     pub eta: f64,
@@ -310,7 +281,6 @@ pub struct BoostParameters {
     pub colsample_bynode: f64,
 }
 
-/// Losses that can be reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum BoostObjective {
     /// Log loss of a probability.
@@ -319,7 +289,6 @@ pub enum BoostObjective {
     BinaryLogistic,
 }
 
-/// Ways to find splits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoostTreeMethod {
@@ -329,7 +298,6 @@ pub enum BoostTreeMethod {
     Hist,
 }
 
-/// What early stopping can look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BoostEvalMetric {
@@ -363,7 +331,7 @@ impl Default for BoostParameters {
 }
 
 impl BoostParameters {
-    /// Says which parameter is out of its range.
+    /// Refuses the first parameter that is out of its range, by name.
     pub fn check(&self) -> Result<(), String> {
         let share = |value: f64| value > 0.0 && value <= 1.0;
         let weight = |value: f64| value.is_finite() && value >= 0.0;
@@ -390,14 +358,50 @@ impl BoostParameters {
     }
 }
 
-/// Pinned revisions of the request.
+/// A bundle of an earlier run with what pins it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedBundle {
+    /// Names its `bundle.json`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of `bundle.json`.
+    pub sha256: Digest,
+    /// The run that built it.
+    pub run_id: RunId,
+    pub model: PinnedModel,
+    /// The model's inputs, in this order.
+    pub features: Vec<Feature>,
+    /// First instant after everything that the model learned from; null for data without time.
+    pub learned_before: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedModel {
+    /// Beside its `bundle.json`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    pub sha256: Digest,
+    pub bytes: u64,
+}
+
+/// What a new model is compared with, and in which metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedChampion {
+    pub bundle: PinnedBundle,
+    /// In the profile's order.
+    pub metrics: Vec<String>,
+    /// Share of the paired replicates that the interval of a difference holds.
+    pub confidence: f64,
+}
+
+/// The revisions that the request pins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revisions {
-    /// Pinned policy.
     pub policy_revision: String,
-    /// Pinned configuration.
     pub config_revision: String,
-    /// Pinned code.
     pub mf_code_release_id: String,
 }

@@ -1,6 +1,6 @@
 //! `BundlePublication`: the announcement of a bundle to the registry.
 
-use super::EvidenceRef;
+use super::run_lifecycle::EvidenceRef;
 use crate::domain::identity::{Digest, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -8,25 +8,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compatibility {
-    /// The feature set that the model reads.
     pub feature_set_id: String,
-    /// Its version.
     pub feature_set_version: String,
-    /// The order, names and types of inputs.
+    /// Stands for the order, names and types of the inputs.
     pub input_contract_version: String,
     /// For example `xgboost-json`.
     pub required_capabilities: Vec<String>,
 }
 
-/// The pinned revisions behind a bundle.
+/// The revisions that a bundle was built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublicationProvenance {
-    /// Pinned code.
     pub mf_code_release_id: String,
-    /// Pinned configuration.
     pub config_revision: String,
-    /// Pinned policy.
     pub policy_revision: String,
     /// Digest of the resolved train plan.
     pub run_config_digest: Digest,
@@ -36,17 +31,14 @@ pub struct PublicationProvenance {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleArtifact {
-    /// Relative to the bundle.
+    /// Relative to the folder of the bundle.
     pub path: String,
-    /// Digest of its bytes.
     pub sha256: Digest,
-    /// Its size.
     pub bytes: u64,
-    /// Its media type.
     pub media_type: String,
 }
 
-/// The announcement. Idempotent for the registry by `(bundle_id, bundle_version)`.
+/// Idempotent for the registry by `(bundle_id, bundle_version)`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundlePublication {
@@ -56,17 +48,11 @@ pub struct BundlePublication {
     pub bundle_id: Digest,
     /// `v0-` and 12 hex digits.
     pub bundle_version: String,
-    /// The run that built it.
     pub run_id: RunId,
-    /// What it was built from.
     pub dataset_manifest_refs: Vec<String>,
-    /// How it was measured.
     pub eval_report_ref: EvidenceRef,
-    /// Why it may be published.
     pub gate_receipt_ref: EvidenceRef,
-    /// What serving must offer.
     pub compatibility: Compatibility,
-    /// Pinned revisions.
     pub provenance: PublicationProvenance,
     /// `environment/mode/bundle_slot[/tenant_id]`.
     pub scope_key: String,

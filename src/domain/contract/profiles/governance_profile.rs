@@ -1,22 +1,18 @@
-//! Governance profiles: what a model must reach. YAML or JSON, unknown keys refused.
+//! `GovernanceProfile`: what a model must reach to be published.
 
 use crate::domain::identity::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a model must reach to be published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GovernanceProfile {
-    /// Name of the policy.
     pub policy_id: String,
-    /// Its revision.
     pub revision: String,
-    /// What must hold besides the thresholds.
     pub controls: Controls,
-    /// `min_<metric>` or `max_<metric>` with what is wanted.
+    /// By `min_<metric>` or `max_<metric>`.
     pub eval_thresholds: BTreeMap<String, ThresholdSpec>,
-    /// What a threshold is compared with that does not say so itself.
+    /// For thresholds that do not say themselves what they are compared with.
     #[serde(default)]
     pub on: ThresholdBasis,
     /// Fewest frauds in the test window.
@@ -27,26 +23,22 @@ pub struct GovernanceProfile {
     pub champion: Option<ChampionSpec>,
 }
 
-/// A bundle of an earlier run, by place and content of its `bundle.json`, which pins every other file.
+/// A bundle of an earlier run, by location and digest of its `bundle.json`, which pins every other file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleRef {
-    /// Where its `bundle.json` is.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Digest of the bytes there.
     pub sha256: Digest,
 }
 
-/// The bundle that the model is compared with, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChampionSpec {
-    /// The bundle.
     pub bundle_ref: BundleRef,
-    /// `min_<metric>` or `max_<metric>` with what the candidate's value less the champion's must reach.
+    /// Bounds on the candidate's value less the champion's, by `min_<metric>` or `max_<metric>`.
     pub eval_differences: BTreeMap<String, ThresholdSpec>,
-    /// What a difference is compared with that does not say so itself.
+    /// For thresholds that do not say themselves what they are compared with.
     #[serde(default = "ChampionSpec::default_on")]
     pub on: ThresholdBasis,
     /// Share of the paired replicates that the interval of a difference holds.
@@ -55,7 +47,7 @@ pub struct ChampionSpec {
 }
 
 impl ChampionSpec {
-    /// A difference of two models on one window is mostly chance: its bound says more than its value.
+    /// On one window a difference of two models is mostly chance: its confidence bound says more than its value.
     fn default_on() -> ThresholdBasis {
         ThresholdBasis::ConfidenceBound
     }
@@ -65,11 +57,11 @@ impl ChampionSpec {
     }
 }
 
-/// What must hold besides the thresholds.
+/// Conditions besides the thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Controls {
-    /// Publication needs a PASS; any other value is refused.
+    /// Must be true: publication needs a PASS.
     pub require_pass_gate: bool,
 }
 
@@ -77,14 +69,14 @@ pub struct Controls {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ThresholdSpec {
-    /// A bound, compared as the profile's `on` says.
+    /// Compared as the profile's `on` says.
     Bound(f64),
-    /// A bound that says for itself how it is compared.
+    /// Says for itself how it is compared.
     Judged(JudgedBound),
 }
 
 impl ThresholdSpec {
-    /// The bound, in the metric's unit.
+    /// In the metric's unit.
     pub fn bound(&self) -> f64 {
         match self {
             Self::Bound(bound) => *bound,
@@ -92,7 +84,7 @@ impl ThresholdSpec {
         }
     }
 
-    /// What the bound is compared with, where the profile says `otherwise` for all.
+    /// What the bound is compared with; `otherwise` is the profile's own rule.
     pub fn basis(&self, otherwise: ThresholdBasis) -> ThresholdBasis {
         match self {
             Self::Bound(_) => otherwise,
@@ -101,13 +93,11 @@ impl ThresholdSpec {
     }
 }
 
-/// A bound that says for itself how it is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JudgedBound {
     /// In the metric's unit.
     pub bound: f64,
-    /// What it is compared with.
     pub on: ThresholdBasis,
 }
 

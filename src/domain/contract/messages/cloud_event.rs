@@ -1,69 +1,55 @@
-//! A message inside a structured `CloudEvent`: what stands around it, and its `data` taken out.
+//! A message inside a structured `CloudEvent`: the event's attributes, and its `data`.
 //!
-//! Format: `CloudEvents` 1.0.2 in its JSON event format. A record is one by its own shape and never by a header. In
-//! binary mode the attributes are headers, and the value is the message as it would be without them.
+//! Format: `CloudEvents` 1.0.2 in its JSON event format. The shape of a record's value makes it an event; a header
+//! never does. In binary mode the attributes are headers, and the value is the message itself.
 
-use super::schema::faults;
-use super::{DocumentError, Message, SchemaName};
+use crate::domain::contract::schema::all_errors;
+use crate::domain::contract::{DocumentError, SchemaName};
+use crate::domain::trace_context::TraceContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What an event says of itself. None of it is part of what is asked.
+/// The attributes of an event. None of them is part of the request's meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CloudEvent {
-    /// The sender's own name of the event.
+pub struct CloudEventAttributes {
+    /// Chosen by the sender.
     pub id: String,
-    /// Where it comes from.
     pub source: String,
-    /// What its data is.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// W3C trace context, where the event has one.
+    /// None where the event has no valid one.
     #[serde(skip)]
-    pub traceparent: Option<String>,
-    /// W3C trace state, beside it.
-    #[serde(skip)]
-    pub tracestate: Option<String>,
+    pub trace: Option<TraceContext>,
 }
 
 /// What an event carries.
-pub(super) enum Data {
+pub(in crate::domain::contract) enum EventData {
     /// In `data`.
     Object(Map<String, Value>),
     /// In `data_base64`.
     Bytes(Vec<u8>),
 }
 
-/// Longest attribute in bytes, as of any text in a message.
+/// Longest attribute in bytes, as for any text in a message.
 const MAX_ATTRIBUTE_BYTES: usize = 4 * 1024;
 const NO_OBJECT: &str = "a CloudEvent must carry the request as a JSON object in data";
 
-impl Message {
-    /// The type of an event that carries this message.
-    pub fn event_type(&self) -> &'static str {
-        match self {
-            Self::Train(_) => "io.modelfactory.train_build_request",
-            Self::PublishRetry(_) => "io.modelfactory.publish_retry",
-            Self::Cancel(_) => "io.modelfactory.cancel",
-        }
-    }
-}
-
-impl CloudEvent {
-    /// Whether a message is an event: no request, command or envelope has such a field.
-    pub(super) fn is_one(message: &Map<String, Value>) -> bool {
+impl CloudEventAttributes {
+    /// Whether a message is an event: no request, command or envelope has this field.
+    pub(in crate::domain::contract) fn is_one(message: &Map<String, Value>) -> bool {
         message.contains_key("specversion")
     }
 
-    /// What the event says of itself, or the rule that it breaks; and its data, which can be looked at in
-    /// either case.
-    pub(super) fn open(mut event: Map<String, Value>) -> (Result<Self, DocumentError>, Result<Data, DocumentError>) {
-        // CloudEvents has null count as unset.
+    /// The attributes, or the rule that they break; and the data, which can be read in either case.
+    pub(in crate::domain::contract) fn open(
+        mut event: Map<String, Value>,
+    ) -> (Result<Self, DocumentError>, Result<EventData, DocumentError>) {
+        // In CloudEvents null means unset.
         event.retain(|_, member| !member.is_null());
         let value = Value::Object(event);
-        (judge(&value), data(value))
+        (attributes(&value), data(value))
     }
 }
 
@@ -71,14 +57,15 @@ fn error(pointer: &str, rule: impl Into<String>, missing: bool) -> DocumentError
     DocumentError { pointer: pointer.to_owned(), rule: rule.into(), missing }
 }
 
-fn judge(event: &Value) -> Result<CloudEvent, DocumentError> {
+fn attributes(event: &Value) -> Result<CloudEventAttributes, DocumentError> {
     match (event.get("data"), event.get("data_base64")) {
         (Some(_), Some(_)) => return Err(error("/data_base64", "data and data_base64 exclude each other", false)),
         (Some(data), None) if !data.is_object() => return Err(error("/data", NO_OBJECT, false)),
         (None, None) => return Err(error("/data", NO_OBJECT, true)),
         (Some(_), None) | (None, Some(_)) => {}
     }
-    if let Some(error) = faults(SchemaName::CloudEvent, event).into_iter().min_by_key(|error| error.pointer.clone()) {
+    if let Some(error) = all_errors(SchemaName::CloudEvent, event).into_iter().min_by_key(|error| error.pointer.clone())
+    {
         return Err(error);
     }
     for (name, value) in event.as_object().into_iter().flatten().filter(|(name, _)| *name != "data_base64") {
@@ -94,26 +81,26 @@ fn judge(event: &Value) -> Result<CloudEvent, DocumentError> {
         return Err(error(&format!("/{name}"), rule, false));
     }
     let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
-    Ok(CloudEvent {
+    let trace = TraceContext::read(text("traceparent").as_deref(), text("tracestate").as_deref());
+    Ok(CloudEventAttributes {
         id: text("id").unwrap_or_default(),
         source: text("source").unwrap_or_default(),
         event_type: text("type").unwrap_or_default(),
-        traceparent: text("traceparent"),
-        tracestate: text("tracestate"),
+        trace,
     })
 }
 
-/// What the type String of `CloudEvents` leaves out of Unicode.
+/// The characters that the type String of `CloudEvents` excludes.
 fn is_no_text(c: char) -> bool {
     c.is_control() || ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
 }
 
-fn data(mut event: Value) -> Result<Data, DocumentError> {
+fn data(mut event: Value) -> Result<EventData, DocumentError> {
     let mut take = |name: &str| event.get_mut(name).map(Value::take);
     match (take("data"), take("data_base64")) {
-        (Some(Value::Object(data)), _) => Ok(Data::Object(data)),
+        (Some(Value::Object(data)), _) => Ok(EventData::Object(data)),
         (None, Some(Value::String(text))) => match STANDARD.decode(text) {
-            Ok(bytes) => Ok(Data::Bytes(bytes)),
+            Ok(bytes) => Ok(EventData::Bytes(bytes)),
             Err(_) => Err(error("/data_base64", "it is not base64 with padding", false)),
         },
         (None, Some(_)) => Err(error("/data_base64", "it must be text", false)),
@@ -123,8 +110,8 @@ fn data(mut event: Value) -> Result<Data, DocumentError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AllowList, SignedEnvelope, parse};
     use super::*;
+    use crate::domain::contract::{AllowList, Message, SignedEnvelope, parse};
     use crate::domain::identity::near_key;
     use crate::domain::run::FailureCode;
     use proptest::prelude::*;
@@ -135,7 +122,7 @@ mod tests {
     }
 
     fn base() -> Value {
-        serde_json::from_str(include_str!("../../../tests/golden/requests/base.json")).unwrap()
+        serde_json::from_str(include_str!("../../../../tests/golden/requests/base.json")).unwrap()
     }
 
     fn event(data: &Value) -> Value {
@@ -188,7 +175,7 @@ mod tests {
         }
 
         #[test]
-        fn any_attribute_of_any_name_is_let_pass_or_refused_at_its_place(
+        fn any_attribute_of_any_name_is_let_pass_or_refused_by_its_pointer(
             name in "[a-zA-Z0-9_/~]{1,12}|id|source|type|time|subject|dataschema|datacontenttype|traceparent",
             value in prop_oneof![
                 Just(Value::Null),

@@ -1,13 +1,12 @@
-//! Who owns what on the platform.
+//! `OwnershipBoundaries`: who owns which outputs on the platform.
 
-use super::{DocumentError, SchemaName, read_yaml};
+use crate::domain::contract::{DocumentError, SchemaName, read_yaml};
 use crate::domain::identity::Digest;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The boundaries document, checked: it names `owners.mf` and gives it `eval_report` and
-/// `bundle_publication`.
+/// The document, checked: it gives `eval_report` and `bundle_publication` to the owner `mf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnershipBoundaries {
     outputs: Vec<String>,
@@ -15,7 +14,7 @@ pub struct OwnershipBoundaries {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct BoundariesDocument {
     owners: BTreeMap<String, Owner>,
 }
 
@@ -26,18 +25,18 @@ struct Owner {
     _rest: BTreeMap<String, Value>,
 }
 
-const SHIPPED: &str = include_str!("../../../schemas/profiles/ownership_boundaries.yaml");
+const SHIPPED: &str = include_str!("../../../../schemas/profiles/ownership_boundaries.yaml");
 const REQUIRED: [&str; 2] = ["eval_report", "bundle_publication"];
 
 impl OwnershipBoundaries {
-    /// The document that ships inside the binary.
+    /// Ships inside the binary.
     pub fn shipped() -> Self {
         Self::read(SHIPPED.as_bytes()).expect("the shipped document gives Model Factory its outputs")
     }
 
     /// Reads the platform's own document.
     pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let document: Document = read_yaml(SchemaName::OwnershipBoundaries, bytes)?;
+        let document: BoundariesDocument = read_yaml(SchemaName::OwnershipBoundaries, bytes)?;
         let error = |pointer: &str, rule: String| DocumentError { pointer: pointer.to_owned(), rule, missing: true };
         let Some(mf) = document.owners.get("mf") else {
             return Err(error("/owners/mf", "the document does not name mf as an owner".to_owned()));
@@ -47,7 +46,7 @@ impl OwnershipBoundaries {
                 return Err(error("/owners/mf/outputs", format!("the document does not give {output} to mf")));
             }
         }
-        // Only one may emit a kind of output: a document that gives one twice leaves open whose it is.
+        // One owner emits a kind of output: a document that gives it to two leaves open which one.
         let others = document.owners.iter().filter(|(name, _)| *name != "mf");
         for (name, other) in others {
             if let Some(twice) = other.outputs.iter().find(|output| mf.outputs.contains(output)) {

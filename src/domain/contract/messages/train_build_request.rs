@@ -1,14 +1,17 @@
-//! `TrainBuildRequest` and the two commands, as they are after parsing: trimmed, checked, typed.
+//! `TrainBuildRequest`: asks to build a bundle.
 
-use super::Reference;
-use crate::domain::identity::{Digest, RunId, RunKey, RunMeaning, payload_digest};
+use crate::domain::contract::Reference;
+use crate::domain::identity::{Digest, RunKey, RunMeaning, payload_digest};
+use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use strum::{IntoStaticStr, VariantArray};
 
-/// What kind of build is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What kind of build a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum IntentKind {
     /// Train, evaluate, gate; publish if allowed.
     BaselineTrain,
@@ -20,17 +23,9 @@ pub enum IntentKind {
     RegressionCheck,
 }
 
-impl IntentKind {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BaselineTrain => "baseline_train",
-            Self::BackfillRetrain => "backfill_retrain",
-            Self::CandidateEval => "candidate_eval",
-            Self::RegressionCheck => "regression_check",
-        }
-    }
+named!(IntentKind, "{:?} is not an intent kind");
 
+impl IntentKind {
     /// Whether a model is fitted, and packed where the gate lets it through.
     pub fn trains(self) -> bool {
         match self {
@@ -88,7 +83,7 @@ impl TargetScope {
     }
 }
 
-/// A request to build a bundle. Made by [`super::parse()`]; serialises to the normalised message.
+/// Made by [`crate::domain::contract::parse()`]: trimmed, checked, typed. Serialises to the normalised message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainBuildRequest {
@@ -96,25 +91,19 @@ pub struct TrainBuildRequest {
     pub schema_version: String,
     /// Chosen by the requester; the same id with other content is a conflict.
     pub request_id: String,
-    /// What kind of build.
     pub intent_kind: IntentKind,
     /// The scope that every manifest must belong to.
     pub platform_run_id: String,
-    /// As sent, at least one; order and repetition carry no meaning.
+    /// As sent, at least one. Order and repetition carry no meaning.
     pub dataset_manifest_refs: Vec<Reference>,
-    /// The training profile.
     pub training_config_ref: Reference,
-    /// The governance profile.
     pub governance_profile_ref: Reference,
-    /// Who asks.
+    /// As the message claims; a signature may prove it.
     pub requester_principal: String,
     /// Where the bundle is meant to be used.
     pub target_scope: TargetScope,
-    /// Pinned policy.
     pub policy_revision: String,
-    /// Pinned configuration.
     pub config_revision: String,
-    /// Pinned code.
     pub mf_code_release_id: String,
     /// Whether a passing bundle may be announced.
     #[serde(default)]
@@ -122,10 +111,10 @@ pub struct TrainBuildRequest {
 }
 
 impl TrainBuildRequest {
-    /// The only version this release reads.
+    /// The only version that this release reads.
     pub const SCHEMA_VERSION: &'static str = "learning.mf_train_build_request.v0";
 
-    /// Fields that make two requests the same run, as JSON pointers.
+    /// JSON pointers to the fields that make two requests the same run.
     pub const IDENTITY: [&'static str; 9] = [
         "/config_revision",
         "/dataset_manifest_refs",
@@ -138,7 +127,7 @@ impl TrainBuildRequest {
         "/training_config_ref",
     ];
 
-    /// Fields in which two normalised requests differ, as JSON pointers.
+    /// JSON pointers to the fields in which two normalised requests differ.
     pub fn differences(first: &Value, second: &Value) -> Vec<String> {
         let names = |value: &Value| -> BTreeSet<String> {
             value.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default()
@@ -150,7 +139,7 @@ impl TrainBuildRequest {
             .collect()
     }
 
-    /// The part that makes two requests the same run.
+    /// The part that the run key is computed from.
     pub fn meaning(&self) -> RunMeaning {
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
@@ -165,7 +154,7 @@ impl TrainBuildRequest {
         }
     }
 
-    /// Everything that it points at, with the JSON pointer to it.
+    /// Every reference in it, with its JSON pointer.
     pub fn references(&self) -> impl Iterator<Item = (String, &Reference)> {
         let manifests = self.dataset_manifest_refs.iter().enumerate();
         let profiles = [
@@ -175,52 +164,18 @@ impl TrainBuildRequest {
         manifests.map(|(index, manifest)| (format!("/dataset_manifest_refs/{index}"), manifest)).chain(profiles)
     }
 
-    /// The key of the run that this request asks for.
     pub fn run_key(&self) -> RunKey {
         RunKey::of(&self.meaning())
     }
 
-    /// The normalised message.
     pub fn normalised(&self) -> Value {
         serde_json::to_value(self).expect("a request serialises")
     }
 
-    /// Digest over everything but `request_id`.
+    /// Covers everything but `request_id`: tells a redelivery from a conflict.
     pub fn payload_digest(&self) -> Digest {
         let mut value = self.normalised();
         value.as_object_mut().expect("a request is an object").remove("request_id");
         payload_digest(&value)
     }
-}
-
-/// Asks to announce the bundle of a run again; never trains.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishRetryRequest {
-    /// Always `learning.mf_publish_retry.v0`.
-    pub schema_version: String,
-    /// Chosen by the requester.
-    pub request_id: String,
-    /// The run.
-    pub run_id: RunId,
-    /// Who asks.
-    pub requester_principal: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Asks to stop a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CancelRequest {
-    /// Always `learning.mf_cancel.v0`.
-    pub schema_version: String,
-    /// Chosen by the requester.
-    pub request_id: String,
-    /// The run.
-    pub run_id: RunId,
-    /// Who asks.
-    pub requester_principal: String,
-    /// Why.
-    pub reason: String,
 }

@@ -1,89 +1,37 @@
-//! What a platform run came to, counted from the ledger, and what does not add up.
+//! Reconciles a platform run: counts what the ledger holds of its runs, and finds what does not add up.
 
-use super::Head;
-use crate::domain::contract::{EventRefs, IntentKind};
+use crate::domain::contract::{
+    Anomaly, AnomalyCode, EventRefs, Head, IntentKind, ReconciledRun, Reconciliation, ReconciliationCounters,
+};
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State};
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-macro_rules! anomalies {
-    ($($variant:ident => $name:literal, $meaning:literal;)+) => {
-        /// What does not add up.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum AnomalyCode {
-            $(#[doc = $meaning] #[serde(rename = $name)] $variant,)+
-        }
-
-        impl AnomalyCode {
-            /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name in the document.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means.
-            pub fn meaning(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $meaning,)+
-                }
-            }
-        }
-    };
-}
-
-anomalies! {
-    RunOpen => "RUN_OPEN", "The run has not ended: it waits or is worked on.";
-    PublicationParked => "PUBLICATION_PARKED", "The publication waits for somebody who asks for it again.";
-    PassNotPublished => "PASS_NOT_PUBLISHED", "The run passed, a request allows publication, and none was asked for.";
-    AdmissionNotTold => "ADMISSION_NOT_TOLD", "The run was admitted without an event that tells it.";
-    StateNotExplained => "STATE_NOT_EXPLAINED", "The run's last step does not lead to the state in which it is.";
-    EvidenceMissing => "EVIDENCE_MISSING", "The gate has decided, and the ledger names no evidence for it.";
-    NotAnnounced => "NOT_ANNOUNCED", "The run is PUBLISHED without an announcement that the broker acknowledged.";
-    AnnouncedDifferently => "ANNOUNCED_DIFFERENTLY", "Announcements with different content were acknowledged.";
-    ReceiptMissing => "RECEIPT_MISSING", "The run is PUBLISHED and has no receipt.";
-}
-
-impl fmt::Display for AnomalyCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// A run as the ledger holds it, with what is counted about it.
 #[derive(Debug, Clone)]
 pub struct RunFacts {
-    /// The run.
     pub run_id: RunId,
-    /// Where it stands.
     pub state: State,
-    /// What a worker does with it.
     pub execution_mode: ExecutionMode,
     /// Code of its last reason.
     pub reason: Option<FailureCode>,
-    /// What kind of build.
     pub intent_kind: IntentKind,
     /// Whether any of its requests allows publication.
     pub publish_allowed: bool,
-    /// Evidence by role.
     pub refs: EventRefs,
-    /// Request ids that belong to it.
+    /// Number of request ids that belong to it.
     pub requests: u64,
-    /// Where its last step led; none before the first one, or once its history was pruned.
+    /// The state that its last step led to; none before the first step, or once its history was pruned.
     pub last_step: Option<State>,
-    /// Whether the event of its admission is there.
-    pub admission_told: bool,
-    /// Announcements that the broker acknowledged.
+    /// Whether the event of its admission was emitted.
+    pub admission_emitted: bool,
+    /// Number of announcements that the broker acknowledged.
     pub announcements: u64,
-    /// How many of them differ in content.
+    /// Number of different contents among the announcements.
     pub contents: u64,
 }
 
 impl RunFacts {
+    /// The gate's decision; none where it has not decided.
     fn gate(&self) -> Option<bool> {
         match (self.state, self.execution_mode) {
             (State::Pass | State::PublishPending | State::Published, _)
@@ -110,7 +58,7 @@ impl RunFacts {
         note(!ended && !parked, AnomalyCode::RunOpen);
         note(parked, AnomalyCode::PublicationParked);
         note(self.state == State::Pass && self.publish_allowed && publishable, AnomalyCode::PassNotPublished);
-        note(!self.admission_told && !pruned, AnomalyCode::AdmissionNotTold);
+        note(!self.admission_emitted && !pruned, AnomalyCode::AdmissionNotTold);
         note(!pruned && self.last_step.unwrap_or(State::Queued) != self.state, AnomalyCode::StateNotExplained);
         note(
             self.gate().is_some() && !(has("eval_report") && has("gate_receipt")) || bundle_missing,
@@ -123,89 +71,14 @@ impl RunFacts {
     }
 }
 
-/// Numbers of a platform run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counters {
-    /// Runs that were admitted: one a meaning, however often it was asked for.
-    pub train_requested: u64,
-    /// Runs whose model was trained, or taken up, and measured: they have an evaluation report.
-    pub train_completed: u64,
-    /// Runs that passed their gate.
-    pub eval_pass: u64,
-    /// Runs that failed their gate.
-    pub eval_fail: u64,
-    /// Runs that are PUBLISHED.
-    pub bundle_published: u64,
-    /// Runs that failed before their gate.
-    pub run_failed: u64,
-    /// Runs that have not ended.
-    pub run_open: u64,
-    /// Request ids that were accepted.
-    pub requests_accepted: u64,
-    /// Of those, beyond the first of each run.
-    pub requests_joined: u64,
-    /// Records that brought a known request id with its content again.
-    pub requests_repeated: u64,
-    /// Records that brought a known request id with other content.
-    pub requests_conflicting: u64,
-    /// Announcements that the broker acknowledged, beyond the first of each run.
-    pub announcements_repeated: u64,
-}
-
-/// A run and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReconciledRun {
-    /// The run.
-    pub run_id: RunId,
-    /// Where it stands.
-    pub state: State,
-    /// Code of its last reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<FailureCode>,
-}
-
-/// Something about a run that does not add up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Anomaly {
-    /// What.
-    pub code: AnomalyCode,
-    /// Of which run.
-    pub run_id: RunId,
-    /// In words.
-    pub meaning: String,
-}
-
-/// `reconciliation/<sha256>.json`, `learning.mf_reconciliation.v0`. Nothing in it depends on who writes it, or when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reconciliation {
-    /// Always [`Self::SCHEMA_VERSION`].
-    pub schema_version: String,
-    /// The platform run.
-    pub platform_run_id: String,
-    /// Where the audit log stood: what came after it is not counted.
-    pub as_of: Head,
-    /// The numbers.
-    pub counters: Counters,
-    /// Its runs, by id.
-    pub runs: Vec<ReconciledRun>,
-    /// What does not add up, by run.
-    pub anomalies: Vec<Anomaly>,
-}
-
 impl Reconciliation {
-    /// The version that this release writes.
-    pub const SCHEMA_VERSION: &'static str = "learning.mf_reconciliation.v0";
-
-    /// Counts. Records that repeat or contradict a request are no part of a run's row.
+    /// Counts over all runs. The ledger keeps records that repeat or contradict a request apart from the runs, so their
+    /// numbers come beside.
     pub fn of(platform_run_id: &str, as_of: Head, mut facts: Vec<RunFacts>, repeated: u64, conflicting: u64) -> Self {
         facts.sort_by(|a, b| a.run_id.cmp(&b.run_id));
         let count = |holds: &dyn Fn(&RunFacts) -> bool| facts.iter().filter(|run| holds(run)).count() as u64;
         let accepted: u64 = facts.iter().map(|run| run.requests).sum();
-        let counters = Counters {
+        let counters = ReconciliationCounters {
             train_requested: facts.len() as u64,
             train_completed: count(&|run| run.refs.contains_key("eval_report")),
             eval_pass: count(&|run| run.gate() == Some(true)),
@@ -259,7 +132,7 @@ mod tests {
             refs: refs.iter().map(|role| ((*role).to_owned(), at())).collect(),
             requests: 1,
             last_step: if state == State::Queued { None } else { Some(state) },
-            admission_told: true,
+            admission_emitted: true,
             announcements: u64::from(state == State::Published),
             contents: u64::from(state == State::Published),
         }
@@ -268,7 +141,7 @@ mod tests {
     const WHOLE: [&str; 4] = ["eval_report", "gate_receipt", "bundle/bundle.json", "publish_receipt"];
 
     #[test]
-    fn each_anomaly_is_told_where_it_is_one_and_nowhere_else() {
+    fn each_anomaly_is_found_where_it_is_one_and_nowhere_else() {
         use AnomalyCode as A;
         let published = || facts(State::Published, &WHOLE);
         let failed = |reason| RunFacts { reason: Some(reason), ..facts(State::Fail, &[]) };
@@ -280,8 +153,8 @@ mod tests {
             (RunFacts { announcements: 0, contents: 0, ..published() }, &[A::NotAnnounced]),
             (facts(State::Published, &WHOLE[..3]), &[A::ReceiptMissing]),
             (RunFacts { last_step: Some(State::Pass), ..published() }, &[A::StateNotExplained]),
-            (RunFacts { last_step: None, admission_told: false, ..published() }, &[]),
-            (RunFacts { admission_told: false, ..published() }, &[A::AdmissionNotTold]),
+            (RunFacts { last_step: None, admission_emitted: false, ..published() }, &[]),
+            (RunFacts { admission_emitted: false, ..published() }, &[A::AdmissionNotTold]),
             (facts(State::Pass, &WHOLE[..3]), &[A::PassNotPublished]),
             (RunFacts { publish_allowed: false, ..facts(State::Pass, &WHOLE[..3]) }, &[]),
             (RunFacts { intent_kind: IntentKind::CandidateEval, ..facts(State::Pass, &WHOLE[..3]) }, &[]),

@@ -1,10 +1,10 @@
-//! `DatasetManifest`: the immutable description of a dataset, made by the Offline Feature Plane.
+//! `DatasetManifest`: the immutable description of a dataset. The Offline Feature Plane writes it, Model Factory reads
+//! it.
 
 use crate::domain::identity::Digest;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A manifest as it came through its schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
@@ -12,28 +12,24 @@ pub struct DatasetManifest {
     pub schema_version: String,
     /// The same id never comes with two fingerprints.
     pub dataset_manifest_id: String,
-    /// Content fingerprint by the maker, at least 8 characters.
+    /// The maker's own fingerprint of the content, at least 8 characters.
     pub dataset_fingerprint: String,
     /// The platform run that it belongs to.
     pub platform_run_id: String,
     /// The stream positions that the data was replayed from.
     pub replay_basis: Vec<ReplayBasis>,
-    /// How labels were resolved, as of when.
     pub label_basis: LabelBasis,
-    /// The features that the columns hold.
     pub feature_definition_set: FeatureSet,
-    /// Who made it, with what.
     pub provenance: ManifestProvenance,
-    /// Scenario runs behind the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scenario_run_ids: Vec<String>,
-    /// The files; without them the manifest cannot be trained on.
+    /// The data files. A manifest without any cannot be trained on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub materializations: Vec<Materialization>,
 }
 
 impl DatasetManifest {
-    /// The only version this release reads.
+    /// The only version that this release reads.
     pub const SCHEMA_VERSION: &'static str = "learning.dataset_manifest.v0";
 }
 
@@ -41,15 +37,11 @@ impl DatasetManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayBasis {
-    /// Stream.
     pub topic: String,
-    /// Partition.
     pub partition: u32,
     /// For example `kafka_offset`.
     pub offset_kind: String,
-    /// First position.
     pub start_offset: String,
-    /// Last position.
     pub end_offset: String,
 }
 
@@ -57,23 +49,21 @@ pub struct ReplayBasis {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelBasis {
-    /// Nothing known later is in the labels.
+    /// No label holds anything that became known later.
     pub label_asof_utc: DateTime<Utc>,
-    /// Name of the rule that turns reports into labels.
+    /// Names the rule that turns reports into labels.
     pub resolution_rule: String,
     /// Days after an event before its label counts as settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maturity_days: Option<u32>,
 }
 
-/// What a training profile expects of the labels; what it leaves out may be anything.
+/// What a training profile expects of the labels. Anything is accepted for a field that it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedLabels {
-    /// The instant that the labels are as of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_asof_utc: Option<DateTime<Utc>>,
-    /// Name of the rule that turned reports into labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution_rule: Option<String>,
     /// Days after an event before its label counts as settled.
@@ -82,7 +72,7 @@ pub struct ExpectedLabels {
 }
 
 impl ExpectedLabels {
-    /// What these labels have other than expected: the field, what was found, what was expected.
+    /// The first field that differs from what is expected, with what was found and what is expected.
     pub fn disagreement(&self, found: &LabelBasis) -> Option<(&'static str, String, String)> {
         let differs = |name, found: Option<String>, expected: Option<String>| {
             let expected = expected.filter(|expected| found.as_ref() != Some(expected))?;
@@ -100,21 +90,16 @@ impl ExpectedLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSet {
-    /// Name.
     pub feature_set_id: String,
-    /// Version.
     pub feature_set_version: String,
 }
 
-/// Who made the manifest.
+/// The code and configuration that made the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestProvenance {
-    /// Code.
     pub ofs_code_release_id: String,
-    /// Configuration.
     pub config_revision: String,
-    /// Digest of the maker's own configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_config_digest: Option<String>,
 }
@@ -123,18 +108,13 @@ pub struct ManifestProvenance {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Materialization {
-    /// Where it is.
     #[serde(rename = "ref")]
     pub reference: String,
     /// Always `parquet`.
     pub format: String,
-    /// Digest of its bytes.
     pub sha256: Digest,
-    /// Its size.
     pub bytes: u64,
-    /// Its rows.
     pub rows: u64,
-    /// Which column is what.
     pub columns: ColumnRoles,
 }
 
@@ -142,8 +122,7 @@ pub struct Materialization {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnRoles {
-    /// When the payment happened. Only data without time may leave it out, and then only a random split
-    /// is possible.
+    /// When the payment happened. Without it only a random split is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
     /// Fraud or not.
@@ -153,7 +132,7 @@ pub struct ColumnRoles {
     /// When the label became known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_observed_time: Option<String>,
-    /// As of when the features were computed.
+    /// The instant that the features were computed as of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_time: Option<String>,
     /// Customer, card, terminal…

@@ -1,0 +1,324 @@
+//! `AuditActs`, the text of one block of the audit log: what was done, by whom, to what, why, and by which evidence.
+
+use crate::domain::contract::{EventReason, EventRefs, EventType};
+use crate::domain::identity::{Digest, RunId};
+use crate::domain::named::named;
+use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use strum::{Display, IntoStaticStr, VariantArray};
+
+/// The acts of one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditActs {
+    /// In order.
+    pub acts: Vec<AuditAct>,
+    /// The process that appended them.
+    pub by: String,
+}
+
+/// One act. It and its parts declare their fields in the order of the fields' names, since that is how canonical
+/// text is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditAct {
+    pub act: ActKind,
+    pub actor: Actor,
+    /// The step of the run, where the act is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<StateChange>,
+    /// The documents that it rests on, by role.
+    #[serde(default, skip_serializing_if = "EventRefs::is_empty")]
+    pub evidence: EventRefs,
+    /// With `ledger.migrated`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<i64>,
+    /// The final outcome of a record; with the one act that settles the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ActReason>,
+    /// Why it was requested and not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<FailureCode>,
+    /// With `ledger.pruned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<PrunedRows>,
+    pub subject: ActSubject,
+}
+
+impl AuditAct {
+    /// An act with nothing that is optional.
+    pub fn new(act: ActKind, actor: Actor, subject: ActSubject) -> Self {
+        Self {
+            act,
+            actor,
+            subject,
+            outcome: None,
+            refused: None,
+            reason: None,
+            change: None,
+            evidence: EventRefs::new(),
+            removed: None,
+            migrations: Vec::new(),
+        }
+    }
+}
+
+/// What was done. An act that also emits an event has the event's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+pub enum ActKind {
+    #[strum(serialize = "request.admitted")]
+    RequestAdmitted,
+    #[strum(serialize = "request.deduplicated")]
+    RequestDeduplicated,
+    #[strum(serialize = "request.rejected")]
+    RequestRejected,
+    #[strum(serialize = "run.started")]
+    RunStarted,
+    #[strum(serialize = "run.eval_ready")]
+    RunEvalReady,
+    #[strum(serialize = "run.gate_passed")]
+    RunGatePassed,
+    #[strum(serialize = "run.gate_failed")]
+    RunGateFailed,
+    #[strum(serialize = "run.failed")]
+    RunFailed,
+    #[strum(serialize = "run.requeued")]
+    RunRequeued,
+    #[strum(serialize = "run.cancelled")]
+    RunCancelled,
+    #[strum(serialize = "publish.pending")]
+    PublishPending,
+    #[strum(serialize = "publish.retry_started")]
+    PublishRetryStarted,
+    #[strum(serialize = "publish.published")]
+    PublishPublished,
+    #[strum(serialize = "publish.exhausted")]
+    PublishExhausted,
+    /// A requester or operator wants a run stopped.
+    #[strum(serialize = "cancel.requested")]
+    CancelRequested,
+    /// A requester or operator wants a bundle announced again.
+    #[strum(serialize = "publish.retry_requested")]
+    PublishRetryRequested,
+    /// An operator takes a run from its worker, or opens it again.
+    #[strum(serialize = "requeue.requested")]
+    RequeueRequested,
+    /// The registry replied whether it holds a bundle.
+    #[strum(serialize = "registry.answered")]
+    RegistryAnswered,
+    /// The receipt of a publication is in the evidence store.
+    #[strum(serialize = "publish.receipt_written")]
+    PublishReceiptWritten,
+    /// There can be no receipt of a publication.
+    #[strum(serialize = "publish.receipt_refused")]
+    PublishReceiptRefused,
+    /// An operator is about to send a refused record again.
+    #[strum(serialize = "dead_letter.replay_requested")]
+    DeadLetterReplayRequested,
+    /// The broker acknowledged a refused record that was sent again.
+    #[strum(serialize = "dead_letter.replayed")]
+    DeadLetterReplayed,
+    /// The schema was brought to a release.
+    #[strum(serialize = "ledger.migrated")]
+    LedgerMigrated,
+    /// Old history was deleted.
+    #[strum(serialize = "ledger.pruned")]
+    LedgerPruned,
+}
+
+named!(ActKind, "{:?} is no act of this release");
+
+impl ActKind {
+    /// The act of an event; none for `run.progress`, which decides nothing.
+    pub fn of(event: EventType) -> Option<Self> {
+        event.as_str().parse().ok()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// The `requester_principal` of a message.
+    Requester,
+    /// A worker on its own account.
+    Worker,
+    /// A person at the command line.
+    Operator,
+    /// The model registry.
+    Registry,
+}
+
+/// Who wanted the act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actor {
+    pub kind: ActorKind,
+    /// As the actor gave it; nobody has verified it.
+    pub name: String,
+}
+
+impl Actor {
+    pub fn new(kind: ActorKind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+}
+
+/// What the act was done to; what does not apply is left out. Records are named topic/partition/offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActSubject {
+    /// The record that the broker acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform_run_id: Option<String>,
+    /// The record that led to the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The registry's event that led to the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_event_id: Option<String>,
+    /// The request or command that led to the act, else the run's first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+}
+
+/// Why something was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActReason {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<FailureCode>,
+    /// Capped as the messages of events are.
+    pub message: String,
+}
+
+impl ActReason {
+    /// A reason in an actor's own words.
+    pub fn said(message: &str) -> Self {
+        Self { code: None, message: EventReason::capped(message.to_owned()) }
+    }
+
+    pub fn coded(code: FailureCode, message: &str) -> Self {
+        Self { code: Some(code), ..Self::said(message) }
+    }
+}
+
+/// A step of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateChange {
+    /// Full attempts so far.
+    pub attempt: i32,
+    /// After the step.
+    pub execution_mode: ExecutionMode,
+    /// The fence under which the step was taken.
+    pub fence: i64,
+    pub from: State,
+    /// Number of the run's event about this step.
+    pub seq: i64,
+    pub to: State,
+    pub transition: Transition,
+}
+
+/// What was deleted from the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrunedRows {
+    /// Only rows from before this instant.
+    pub before: DateTime<Utc>,
+    /// Number of records of the request topic.
+    pub inbox: u64,
+    /// Number of sent events and dead letters.
+    pub outbox: u64,
+    /// The records of the request topic, as topic/partition/offset.
+    pub records: Vec<String>,
+    /// Number of events of the registry.
+    pub registry_events: u64,
+    /// Runs whose steps were deleted.
+    pub run_ids: Vec<String>,
+    /// Number of steps of runs.
+    pub transitions: u64,
+}
+
+/// The last block of a chain: all that is needed to notice that a block before it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// 0 of a chain without blocks.
+    pub seq: i64,
+    pub digest: Digest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a head is written SEQ:DIGEST, as `audit verify` and `audit export` print it")]
+pub struct InvalidHead;
+
+impl Head {
+    /// The head of a chain without blocks.
+    pub fn start() -> Self {
+        Self { seq: 0, digest: Digest::from_bytes(&[0; 32]).expect("32 bytes are a digest") }
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.digest)
+    }
+}
+
+impl FromStr for Head {
+    type Err = InvalidHead;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHead> {
+        let (seq, digest) = text.split_once(':').ok_or(InvalidHead)?;
+        match (seq.parse(), digest.parse()) {
+            (Ok(seq), Ok(digest)) if seq >= 0 => Ok(Self { seq, digest }),
+            _ => Err(InvalidHead),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_but_progress_is_an_act_of_the_same_name() {
+        for &event in EventType::ALL {
+            match ActKind::of(event) {
+                Some(act) => assert_eq!(act.as_str(), event.as_str()),
+                None => assert_eq!(event, EventType::RunProgress),
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_read_back() {
+        let mut names: Vec<&str> = ActKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        for (&kind, name) in ActKind::ALL.iter().zip(&names) {
+            assert_eq!(serde_json::from_str::<ActKind>(&format!("{name:?}")).unwrap(), kind);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ActKind::ALL.len());
+        assert!(serde_json::from_str::<ActKind>("\"run.progress\"").is_err());
+    }
+
+    #[test]
+    fn a_head_reads_back() {
+        let head = Head { seq: 17, digest: Digest::of(b"x") };
+        assert_eq!(head.to_string().parse(), Ok(head));
+        for bad in ["", "17", "17:xyz", ":", "-1:00"] {
+            assert_eq!(bad.parse::<Head>(), Err(InvalidHead), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `GateReceipt`: the verdict on a model, condition by condition.
+
+use super::eval_report::{Decision, Interval};
+use crate::domain::contract::{BundleRef, EvidenceRef, ThresholdBasis};
+use crate::domain::identity::RunId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateReceipt {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    pub run_id: RunId,
+    pub decision: Decision,
+    pub thresholds: Vec<ThresholdVerdict>,
+    pub min_positives: PositivesVerdict,
+    /// Left out where the profile asks for no comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<ChampionVerdict>,
+    /// Names of the conditions that do not hold.
+    pub failed: Vec<String>,
+    /// Every document that the verdict rests on, by role.
+    pub looked_at: BTreeMap<String, EvidenceRef>,
+    /// Of the governance profile.
+    pub policy_id: String,
+    pub policy_revision: String,
+}
+
+impl GateReceipt {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
+
+    /// Number of conditions, those that hold included.
+    pub fn conditions(&self) -> usize {
+        self.thresholds.len() + 1 + self.champion.as_ref().map_or(0, |champion| champion.differences.len())
+    }
+
+    /// The conditions that do not hold in one sentence, those on a champion with their names.
+    pub fn failure_message(&self) -> String {
+        let mut reasons: Vec<String> = self.thresholds.iter().filter(|v| !v.holds).map(|v| v.reason.clone()).collect();
+        if !self.min_positives.holds {
+            let PositivesVerdict { required, found, .. } = self.min_positives;
+            reasons.push(format!("the test window holds {found} frauds, required are {required}"));
+        }
+        let compared = self.champion.iter().flat_map(|champion| &champion.differences).filter(|v| !v.holds);
+        reasons.extend(compared.map(|verdict| format!("{}: {}", verdict.name(), verdict.reason)));
+        reasons.join("; ")
+    }
+}
+
+/// A threshold with what was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdVerdict {
+    /// Name as in the profile, for example `min_auc_roc`.
+    pub threshold: String,
+    pub metric: String,
+    pub direction: Direction,
+    /// In the metric's unit.
+    pub bound: f64,
+    /// What the bound was to be compared with.
+    pub on: ThresholdBasis,
+    /// The measured value; null is undefined and never holds.
+    pub value: Option<f64>,
+    /// Null where the metric has none.
+    pub interval: Option<Interval>,
+    /// What was compared with the bound: the value or one end of the interval; null never holds.
+    pub compared: Option<f64>,
+    pub holds: bool,
+    /// What was found, for people.
+    pub reason: String,
+}
+
+/// Which side of a bound is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The metric must be at least the bound.
+    Min,
+    /// The metric must be at most the bound.
+    Max,
+}
+
+/// Whether the test window holds enough frauds to trust the metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositivesVerdict {
+    pub required: u64,
+    pub found: u64,
+    pub holds: bool,
+}
+
+/// The comparison with a champion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChampionVerdict {
+    pub bundle: BundleRef,
+    /// Share of the paired replicates that an interval holds.
+    pub confidence: f64,
+    pub differences: Vec<DifferenceVerdict>,
+}
+
+/// A threshold on a difference with what was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceVerdict {
+    /// Name as in the profile.
+    pub threshold: String,
+    pub metric: String,
+    pub direction: Direction,
+    /// On the candidate's value less the champion's.
+    pub bound: f64,
+    /// What the bound was to be compared with.
+    pub on: ThresholdBasis,
+    pub champion: Option<f64>,
+    pub candidate: Option<f64>,
+    /// The candidate's value less the champion's; null never holds.
+    pub difference: Option<f64>,
+    /// Null where the difference has none.
+    pub interval: Option<Interval>,
+    /// What was compared with the bound: the difference or one end of the interval; null never holds.
+    pub compared: Option<f64>,
+    pub holds: bool,
+    /// What was found, for people.
+    pub reason: String,
+}
+
+impl DifferenceVerdict {
+    /// Its name among the conditions of the gate.
+    pub fn name(&self) -> String {
+        format!("champion.{}", self.threshold)
+    }
+}

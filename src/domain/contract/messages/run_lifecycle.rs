@@ -1,0 +1,208 @@
+//! `RunLifecycleEvent`: what the lifecycle topic says about a run.
+
+use super::train_build_request::{IntentKind, TargetScope};
+use crate::domain::identity::{Digest, RunId, RunKey, recipe_digest};
+use crate::domain::named::named;
+use crate::domain::run::{ExecutionMode, FailureCategory, FailureCode, State};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+use strum::{Display, IntoStaticStr, VariantArray};
+
+/// One event. What is not known (of a rejection without a readable request, for example) is null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunLifecycleEvent {
+    /// Always [`Self::SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// The same transition has the same id, so that a redelivery is recognisable; also `ce_id`.
+    pub event_id: String,
+    pub event_type: EventType,
+    pub run_id: Option<RunId>,
+    pub run_key: Option<RunKey>,
+    /// 1, 2, 3… without holes within the run, or within the request where there is no run.
+    pub seq: u64,
+    /// After this event.
+    pub state: Option<State>,
+    /// After this event.
+    pub execution_mode: Option<ExecutionMode>,
+    /// Full attempts so far.
+    pub attempt: u32,
+    /// By the database's clock.
+    pub occurred_at_utc: DateTime<Utc>,
+    /// The first request of the run, or the request that was just handled.
+    pub request_id: Option<String>,
+    pub platform_run_id: Option<String>,
+    pub intent_kind: Option<IntentKind>,
+    pub target_scope: Option<TargetScope>,
+    pub reason: Option<EventReason>,
+    /// Evidence so far.
+    pub refs: EventRefs,
+    pub provenance: Option<LifecycleProvenance>,
+    /// With `request.deduplicated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deduplication: Option<Deduplication>,
+    /// With `request.admitted`: runs that differ only in white space, case or Unicode form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near_misses: Vec<RunId>,
+    /// With `run.progress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<EventProgress>,
+    /// The worker that emitted it.
+    pub worker: String,
+}
+
+impl RunLifecycleEvent {
+    /// The version that this release writes.
+    pub const SCHEMA_VERSION: &'static str = "learning.mf_run_lifecycle.v0";
+}
+
+/// What happened. `ce_type` is `io.modelfactory.` and this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+pub enum EventType {
+    /// A request with a new meaning was admitted.
+    #[strum(serialize = "request.admitted")]
+    RequestAdmitted,
+    /// A request joined the run of the same meaning, or came again.
+    #[strum(serialize = "request.deduplicated")]
+    RequestDeduplicated,
+    /// A message was refused; a dead letter holds it.
+    #[strum(serialize = "request.rejected")]
+    RequestRejected,
+    /// A worker took the run.
+    #[strum(serialize = "run.started")]
+    RunStarted,
+    /// The trainer reported progress.
+    #[strum(serialize = "run.progress")]
+    RunProgress,
+    /// The evaluation report is durable.
+    #[strum(serialize = "run.eval_ready")]
+    RunEvalReady,
+    /// Every condition of the gate holds.
+    #[strum(serialize = "run.gate_passed")]
+    RunGatePassed,
+    /// A condition of the gate does not hold.
+    #[strum(serialize = "run.gate_failed")]
+    RunGateFailed,
+    /// The run ended with a failure code.
+    #[strum(serialize = "run.failed")]
+    RunFailed,
+    /// The run went back to the queue.
+    #[strum(serialize = "run.requeued")]
+    RunRequeued,
+    /// A requester or operator stopped the run.
+    #[strum(serialize = "run.cancelled")]
+    RunCancelled,
+    /// The bundle waits for the broker's acknowledgement, or for the registry's reply.
+    #[strum(serialize = "publish.pending")]
+    PublishPending,
+    /// A worker took the publication up again.
+    #[strum(serialize = "publish.retry_started")]
+    PublishRetryStarted,
+    /// The broker acknowledged the publication, and the registry confirmed it where its reply is required.
+    #[strum(serialize = "publish.published")]
+    PublishPublished,
+    /// No worker tries to publish again: no further attempt can help, or the bound is reached.
+    #[strum(serialize = "publish.exhausted")]
+    PublishExhausted,
+}
+
+named!(EventType, "{:?} is no event type of this release");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventReason {
+    pub code: FailureCode,
+    pub category: FailureCategory,
+    /// What happened, for people; capped.
+    pub message: String,
+    /// Whether the same work may succeed later.
+    pub retryable: bool,
+}
+
+impl EventReason {
+    /// Longest message in bytes.
+    pub const MESSAGE_CAP: usize = 2_048;
+
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        let message = Self::capped(message.into());
+        Self { code, category: code.category(), message, retryable: code.is_retryable() }
+    }
+
+    /// Cuts a text to [`Self::MESSAGE_CAP`], at a character, and marks the cut with an ellipsis.
+    pub fn capped(mut message: String) -> String {
+        if message.len() > Self::MESSAGE_CAP {
+            let end = (0..=Self::MESSAGE_CAP - 3).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
+            message.truncate(end);
+            message.push('…');
+        }
+        message
+    }
+}
+
+/// A document or artifact of the run, by location and content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceRef {
+    /// Path in the evidence store.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Digest of the bytes there.
+    pub sha256: Digest,
+}
+
+/// Evidence by role (`resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …).
+pub type EventRefs = BTreeMap<String, EvidenceRef>;
+
+/// The revisions that the request pins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LifecycleProvenance {
+    pub policy_revision: String,
+    pub config_revision: String,
+    pub mf_code_release_id: String,
+}
+
+/// Why a request joined a run that was there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deduplication {
+    pub because: SameAs,
+    /// The request that the run was made for.
+    pub first_request_id: String,
+    /// JSON pointers to the fields that make two requests the same run; all of them are equal.
+    pub compared: Vec<String>,
+    /// JSON pointers to the fields that differ without effect.
+    pub ignored_differences: Vec<String>,
+}
+
+/// What a duplicate has in common with the first request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SameAs {
+    /// The same request id with the same content.
+    Request,
+    /// Another request id with the same meaning.
+    Meaning,
+}
+
+/// How far the trainer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventProgress {
+    /// `read`, `check`, `fit`, `score`, `evaluate`; a registered command's own word.
+    pub step: String,
+    /// Share of the whole work, 0 to 100.
+    pub percent: u8,
+    /// For people.
+    pub message: String,
+}
+
+/// Deterministic event id: `evt_` and 32 hex digits over stream (run or request), number and type.
+pub fn event_id(stream: &str, seq: u64, event_type: EventType) -> String {
+    let digest =
+        recipe_digest("mf.event_id.v1", &json!({"event_type": event_type.as_str(), "seq": seq, "stream": stream}));
+    format!("evt_{}", &digest.to_string()[..32])
+}

@@ -1,0 +1,15 @@
+//! Documents that people write for Model Factory, one file a document, named as its schema. YAML or JSON, unknown
+//! keys refused.
+
+mod governance_profile;
+mod ownership_boundaries;
+mod training_profile;
+
+pub use governance_profile::{
+    BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ThresholdBasis, ThresholdSpec,
+};
+pub use ownership_boundaries::OwnershipBoundaries;
+pub use training_profile::{
+    Algorithm, Anchor, BootstrapSpec, CanarySpec, DatesSpec, DaysSpec, EvaluationSpec, Feature, FeatureKind,
+    LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, TrainingProfile, WindowSpec,
+};

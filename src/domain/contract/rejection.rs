@@ -1,0 +1,50 @@
+//! Why a message is refused, and for whom.
+
+use crate::domain::run::FailureCode;
+use serde_json::{Map, Value};
+
+/// A message that is refused. Intake rejects it once, as a dead letter, and settles its record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code} at {pointer:?}: {message}")]
+pub struct Rejection {
+    pub code: FailureCode,
+    /// JSON pointer, empty for the whole message.
+    pub pointer: String,
+    /// The rule that it breaks, for people; foreign text in it is escaped and capped.
+    pub message: String,
+    pub ids: RejectedIds,
+}
+
+impl Rejection {
+    /// The same for a message inside a record's value: `outer` is the JSON pointer to the message.
+    #[must_use]
+    pub fn within(self, outer: &str) -> Self {
+        Self { pointer: format!("{outer}{}", self.pointer), ..self }
+    }
+}
+
+/// Ids of a refused message, as far as they are well-formed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RejectedIds {
+    pub request_id: Option<String>,
+    pub platform_run_id: Option<String>,
+}
+
+impl RejectedIds {
+    pub(super) fn of(message: &Map<String, Value>) -> Self {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+        let token = |name: &str, lengths: std::ops::RangeInclusive<usize>| {
+            let text = message.get(name).and_then(Value::as_str)?;
+            (lengths.contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+        };
+        Self { request_id: token("request_id", 8..=128), platform_run_id: token("platform_run_id", 1..=128) }
+    }
+}
+
+/// Code, pointer and rule: a rejection before its ids are known.
+pub(super) type Refused = (FailureCode, String, String);
+
+/// Refuses the whole message.
+pub(super) fn whole(code: FailureCode, rule: impl Into<String>) -> Refused {
+    (code, String::new(), rule.into())
+}

@@ -1,0 +1,105 @@
+//! What becomes of a record of the request topic, and of the registry's topic.
+
+use super::failure::FailureCode;
+use crate::domain::identity::RunId;
+use crate::domain::named::named;
+use serde::{Deserialize, Serialize};
+use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
+
+/// What becomes of a record of the request topic: exactly one per record, for ever.
+#[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum_discriminants(
+    name(OutcomeKind),
+    derive(Hash, IntoStaticStr, VariantArray),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE"),
+    doc = "An outcome by its name."
+)]
+pub enum Outcome {
+    /// A new meaning: a run was created.
+    Admitted {
+        run_id: RunId,
+    },
+    /// The same request id with the same payload; also a redelivery of a record that was handled before. The run is
+    /// that of the first request.
+    DuplicateRequest {
+        run_id: RunId,
+    },
+    /// Another request id with the same meaning.
+    DuplicateRun {
+        run_id: RunId,
+    },
+    /// The same request id with another payload. The first request and its run stand; `differs` holds JSON pointers.
+    Conflict {
+        run_id: RunId,
+        differs: Vec<String>,
+    },
+    /// A bad message.
+    Rejected {
+        code: FailureCode,
+    },
+    CommandApplied {
+        run_id: RunId,
+    },
+    CommandRejected {
+        code: FailureCode,
+    },
+}
+
+named!(OutcomeKind, "{:?} is not an outcome");
+
+impl Outcome {
+    pub fn kind(&self) -> OutcomeKind {
+        self.into()
+    }
+
+    /// The run that the record led to.
+    pub fn run_id(&self) -> Option<&RunId> {
+        match self {
+            Self::Admitted { run_id }
+            | Self::DuplicateRequest { run_id }
+            | Self::DuplicateRun { run_id }
+            | Self::Conflict { run_id, .. }
+            | Self::CommandApplied { run_id } => Some(run_id),
+            Self::Rejected { .. } | Self::CommandRejected { .. } => None,
+        }
+    }
+
+    /// The code of the dead letter, where the outcome is one.
+    pub fn code(&self) -> Option<FailureCode> {
+        match self {
+            Self::Conflict { .. } => Some(FailureCode::RequestIdPayloadMismatch),
+            Self::Rejected { code } | Self::CommandRejected { code } => Some(*code),
+            Self::Admitted { .. }
+            | Self::DuplicateRequest { .. }
+            | Self::DuplicateRun { .. }
+            | Self::CommandApplied { .. } => None,
+        }
+    }
+}
+
+/// What a record of the registry's topic leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum RegistryReply {
+    /// The run is PUBLISHED.
+    Published,
+    /// The bundle is confirmed, and its announcement is not marked as sent yet: the mark will make the run PUBLISHED.
+    Remembered,
+    /// The run waits for an operator, with the registry's reason.
+    Rejected,
+    /// The event was applied before.
+    Repeated,
+    /// The run is PUBLISHED already, or the bundle was confirmed before it was rejected.
+    Late,
+    /// No bundle was announced under this reference and scope.
+    Unknown,
+    /// The event is about something else than an announced bundle.
+    Other,
+    /// The record is no event by its schema.
+    Malformed,
+    /// The ledger refuses to apply it: a defect, or a row made by hand.
+    Refused,
+}
+
+named!(RegistryReply, "{:?} is not a registry reply");

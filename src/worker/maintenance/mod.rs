@@ -5,8 +5,8 @@
 //! in time, and writes missing receipts. [`run_gauges`] runs in every worker and sets the gauges of the ledger. It is a
 //! loop of its own, since counting ended runs may take long and no rescue may wait for that.
 //!
-//! Guarantees: a run of a dead worker is claimed again within `lease_seconds` and a scan's pause, also while every slot
-//! is busy; a row that the ledger refuses, or a step that fails, holds up neither the other steps nor the loop. Any
+//! Guarantees: a run of a dead worker is queued again within `lease_seconds`, one scan and its pause, also while every
+//! slot of this worker is busy; a row that the ledger refuses, or a step that fails, holds up neither the other steps nor the loop. Any
 //! number of workers may scan at once: each step locks the row and looks again before it writes.
 //! Never: ends the worker.
 

@@ -1,4 +1,4 @@
-//! The story of a run: six stages in order, then what the ledger is given of their end.
+//! The story of a run: six stages in order, then the step in the ledger that follows from their end.
 
 use super::attempt::RunAttempt;
 use super::interrupted::Interrupted;

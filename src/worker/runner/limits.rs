@@ -33,7 +33,7 @@ impl Ceiling {
 }
 
 impl GrantedLimits {
-    /// Adds to the failure's message where the trainer had less than its profile asks for: then a longer limit in
+    /// Adds to the failure's message where the trainer had less than its profile asks for: then a higher limit in
     /// the profile does not help.
     pub(super) fn explain(&self, profile: &Limits, mut failure: Failure) -> Failure {
         let granted = &self.limits;

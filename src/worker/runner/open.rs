@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 impl Runner {
     /// Opens the evidence store and the inputs, and starts the renewer. Fails where the store is not write-once, a
-    /// registered trainer command is missing, or this kernel cannot confine one.
+    /// registered trainer command is missing, or this kernel cannot confine one and the configuration insists on it.
     pub async fn open(config: &Config, ledger: Ledger, worker: String, watchdog: &Watchdog) -> anyhow::Result<Self> {
         let store = EvidenceStore::open(&config.evidence)?;
         store.self_test().await.context("the evidence store is not fit ([evidence])")?;

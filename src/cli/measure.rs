@@ -1,7 +1,7 @@
 //! `model-factory measure`: the metrics of scores from elsewhere.
 
 use crate::domain::contract::{BootstrapSpec, Differences, EvaluationSpec};
-use crate::modelling::metrics::{Measured, Resampling, Scored, differences, measure};
+use crate::modelling::metrics::{Measured, Resampling, ScoredRows, differences, measure};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -97,7 +97,7 @@ impl ScoredWindow {
         let counted = spec.calibration_bins > 0 && spec.histogram_bins > 0 && spec.k.iter().all(|&k| k > 0);
         ensure!(counted, "k and numbers of bins must be at least 1");
         let one_day = vec![0; rows];
-        let scored = Scored {
+        let scored = ScoredRows {
             scores: &self.scores,
             labels: &self.labels,
             days: self.days.as_deref().unwrap_or(&one_day),

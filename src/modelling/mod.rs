@@ -1,58 +1,33 @@
-//! The stages as functions on values: resolve, evaluate, gate, bundle, publish; split and leakage
-//! rules; metrics; the page that shows them.
+//! The stages as functions on values, in the order of a run: plan, data, leakage, metrics, gate, bundle; the report
+//! page and the lineage events that describe them.
 //!
 //! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
 //! output, reads a clock, draws a random number that its seed does not settle.
 
-mod bom;
-mod boundaries;
 mod bundle;
-mod categories;
-mod champion;
-mod earlier;
-mod evaluate;
-mod explanation;
-mod features;
+mod data;
 mod gate;
-mod input_example;
 mod leakage;
-mod measurable;
-mod mlmodel;
-mod model_card;
-mod model_format;
-mod parity;
-mod provenance;
-mod publish;
+mod plan;
 mod report_page;
-mod resolve;
-mod slicing;
-mod split;
-mod table;
-mod thresholds;
 
 pub mod lineage;
 pub mod metrics;
 
-pub use bom::BOM_FILE;
 pub use bundle::{
-    Bundle, BundleContents, BundleDocuments, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version,
+    BOM_FILE, BUILD_TYPE, BUILDER, Bundle, BundleEvidence, BundleFile, PROVENANCE_FILE, PROVENANCE_PREDICATE,
+    PROVENANCE_STATEMENT, ParityRow, SIGNATURE_FILE, bundle, bundle_id, bundle_version, dependencies, edge_rows,
+    external_parameters, parity_inputs, publication,
 };
-pub use categories::{Encoding, MAX_VALUES_READ, encode_categories};
-pub use earlier::{EarlierRole, FetchedBundle, eval_report_of, named_bundles};
-pub use evaluate::{eval_report_id, report};
-pub use explanation::{SHAP_ROWS, shap_rows};
-pub use features::Features;
-pub use gate::{Judged, Judgement, eligibility, gate, judge};
+pub use data::{
+    Assignment, Encoding, EntityColumn, Features, FileColumn, IdColumn, MAX_VALUES_READ, RowId, RowIds, Table,
+    encode_categories, settle, slicings, split,
+};
+pub use gate::{StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, gate, report};
 pub use leakage::{canary, leakage};
-pub use parity::{ParityRow, edge_rows, inputs as parity_inputs};
-pub use provenance::{
-    BUILD_TYPE, BUILDER, PREDICATE as PROVENANCE_PREDICATE, PROVENANCE_FILE, STATEMENT as PROVENANCE_STATEMENT,
-    dependencies, external_parameters,
+pub use metrics::shap_rows;
+pub use plan::{EarlierRole, Fetched, FetchedBundle, Sources, eval_report_of, named_bundles, resolve};
+pub use report_page::{
+    REPORT_STYLE, ReportSources, TableHeading, curve_plots, gate_table, html_table, metrics_table, report_page,
+    verdict_line,
 };
-pub use publish::{StoredVerdict, clear_announcement, clear_for_publication, publication};
-pub use report_page::{REPORT_STYLE, ReportSources, curve_plots, gate_table, metrics_table, report_page, verdict_line};
-pub use resolve::{Fetched, Sources, resolve};
-pub use slicing::slicings;
-pub use split::{Assignment, settle, split};
-pub use table::{EntityColumn, FileColumn, IdColumn, RowId, RowIds, Table};
-pub use thresholds::Threshold;

@@ -12,7 +12,7 @@ use super::{Error, Ledger, advance};
 use crate::domain::contract::EventReason;
 use crate::domain::run::{OutboxKind, Transition};
 use crate::failpoints::failpoint;
-use crate::modelling::lineage::{Account, LineageSettings, Moment, RunState, Teller};
+use crate::modelling::lineage::{DatasetIo, EventWriter, LineageSettings, Moment, RunState};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
@@ -45,7 +45,8 @@ impl Ledger {
     /// The same ledger, telling lineage where that is turned on; in events of at most so many bytes.
     #[must_use]
     pub fn telling(self, settings: &LineageSettings, max_value_bytes: u32) -> Self {
-        let teller = settings.enabled.then(|| Arc::new(Teller::new(settings, max_value_bytes.min(MAX_VALUE_BYTES))));
+        let teller =
+            settings.enabled.then(|| Arc::new(EventWriter::new(settings, max_value_bytes.min(MAX_VALUE_BYTES))));
         Self { teller, ..self }
     }
 
@@ -56,7 +57,7 @@ impl Ledger {
 
     /// Tells what is known of a run that is worked on. Nothing where lineage is off, where this was told before,
     /// or where the run was not told as begun. [`Guarded::Lost`] where the lease is.
-    pub async fn tell_lineage(&self, lease: &Lease, known: Known, account: Account) -> Result<Guarded, Error> {
+    pub async fn tell_lineage(&self, lease: &Lease, known: Known, account: DatasetIo) -> Result<Guarded, Error> {
         let mut transaction = self.pool.begin().await?;
         let held = (lease.run_id.as_str(), lease.fence);
         let Some((run, at)) = advance::hold(&mut transaction, held, &lease.worker).await? else {
@@ -135,11 +136,11 @@ impl LockedRun {
 
     fn lineage_draft(
         &self,
-        teller: &Teller,
+        teller: &EventWriter,
         state: RunState,
         event_id: String,
         reason: Option<&EventReason>,
-        account: Account,
+        account: DatasetIo,
         at: DateTime<Utc>,
     ) -> LineageDraft {
         let moment = Moment {

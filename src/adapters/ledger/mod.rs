@@ -51,7 +51,7 @@ pub use transport::Denial;
 pub use types::{Arrival, Coordinates, Guarded, Lease, OutboxRow, Renewal, Sent, Shard, SourceRecord, Step};
 
 use crate::domain::contract::TrainBuildRequest;
-use crate::modelling::lineage::Teller;
+use crate::modelling::lineage::EventWriter;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::fmt;
@@ -174,7 +174,7 @@ pub struct Ledger {
     pool: PgPool,
     settings: LedgerSettings,
     publish: PublishSettings,
-    teller: Option<Arc<Teller>>,
+    teller: Option<Arc<EventWriter>>,
 }
 
 impl Ledger {

@@ -11,7 +11,7 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::{Digest, RunId, RunKey};
 use crate::domain::run::{ExecutionMode, FailureCode, State, Transition, apply};
-use crate::modelling::lineage::{Account, Teller};
+use crate::modelling::lineage::{DatasetIo, EventWriter};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Postgres, Row, Transaction};
@@ -76,9 +76,9 @@ pub(super) struct Additions {
     pub(super) cause: Option<Cause>,
     pub(super) lineage: Vec<LineageDraft>,
     /// Where lineage is told.
-    pub(super) teller: Option<Arc<Teller>>,
+    pub(super) teller: Option<Arc<EventWriter>>,
     /// What the next step says of inputs and outputs.
-    pub(super) account: Option<Account>,
+    pub(super) account: Option<DatasetIo>,
 }
 
 /// `SELECT` of a run with its first request, in the order that [`LockedRun::read`] expects, followed by
@@ -323,7 +323,7 @@ fn event_of(transition: Transition, reason: Option<&EventReason>) -> EventType {
 
 impl Additions {
     /// Nothing yet.
-    pub(super) fn new(teller: Option<Arc<Teller>>) -> Self {
+    pub(super) fn new(teller: Option<Arc<EventWriter>>) -> Self {
         Self { teller, ..Self::default() }
     }
 

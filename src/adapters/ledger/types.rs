@@ -7,7 +7,7 @@ use crate::domain::grant::{Grant, Quota};
 use crate::domain::identity::{Digest, RunId, RunKey, near_key};
 use crate::domain::run::{ExecutionMode, FailureCode, OutboxKind, State, Transition};
 use crate::domain::trace_context::TraceContext;
-use crate::modelling::lineage::Account;
+use crate::modelling::lineage::DatasetIo;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
@@ -197,7 +197,7 @@ pub struct Step {
     /// The publication to put into the outbox with this step.
     pub publication: Option<BundlePublication>,
     /// What OpenLineage is told that was read and written, where this step ends the work.
-    pub lineage: Option<Account>,
+    pub lineage: Option<DatasetIo>,
 }
 
 impl Step {

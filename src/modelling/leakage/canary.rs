@@ -1,18 +1,17 @@
-//! The canary: from labels in random order nothing can be learned, so a score that finds frauds all the
-//! same has seen their labels on another way.
+//! The canary: nothing can be learned from labels in random order. A model that finds frauds all the same has
+//! seen their labels in another way.
 
 use super::features::area_below;
-use super::rule;
+use super::rule::rule;
 use crate::domain::contract::{CanarySpec, LeakageRule};
 use crate::domain::run::Failure;
-use crate::modelling::split::Assignment;
-use crate::modelling::table::Table;
+use crate::modelling::data::{Assignment, Table};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// Lets `fit` learn from shuffled labels (one per row of the train window) and compares its scores of the
-/// test window with the true labels there. One fit may by chance do better than chance: frauds differ
-/// from good payments, and so would any scores that follow a feature. The mean of several must not.
+/// Shuffles the labels of the train window, lets `fit` learn from them, and compares its scores of the test
+/// window with the true labels there. A single fit may do well by chance: its scores may follow a feature in which
+/// frauds differ from good payments. The mean ROC AUC of several fits may not.
 pub fn canary(
     table: &Table,
     assignment: &Assignment,
@@ -39,8 +38,7 @@ pub fn canary(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modelling::features::Features;
-    use crate::modelling::table::RowIds;
+    use crate::modelling::data::{Features, RowIds};
 
     #[test]
     fn it_sings_when_scores_know_the_labels_and_is_silent_when_they_do_not() {
@@ -68,9 +66,9 @@ mod tests {
         assert_eq!(silent.unwrap().violations, 0);
         assert_eq!(orders.len(), 5, "every fit has an order of its own");
 
-        let told = canary(&table, &assignment, &spec, 1, |_| {
+        let singing = canary(&table, &assignment, &spec, 1, |_| {
             Ok(assignment.test.iter().map(|&row| f32::from(u8::from(table.label[row]))).collect())
         });
-        assert_eq!(told.unwrap().witnesses, ["mean ROC AUC 1.0000 of 5 fits"]);
+        assert_eq!(singing.unwrap().witnesses, ["mean ROC AUC 1.0000 of 5 fits"]);
     }
 }

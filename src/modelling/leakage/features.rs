@@ -1,12 +1,11 @@
 //! Rules over features. A witness is the name of the feature that breaks the rule.
 
-use super::rule;
+use super::rule::rule;
 use crate::domain::contract::{Feature, LeakageRule, TrainPlan};
-use crate::modelling::split::Assignment;
-use crate::modelling::table::Table;
+use crate::modelling::data::{Assignment, Table};
 
-/// Rows of each class that a probe looks at, at the most; evenly spaced over the window. The area under a
-/// ROC curve does not depend on how many rows a class has, and its standard error is below 0.002 here.
+/// A probe looks at no more rows of each class, evenly spaced over the window. The size of a class does not move
+/// the area under a ROC curve, and with so many rows its standard error is below 0.002.
 const PROBED_PER_CLASS: usize = 50_000;
 
 /// No feature is the label, an id or a time.
@@ -21,9 +20,9 @@ pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
     rule("role_column_among_features", plan.features.len(), names.filter(|name| forbidden.contains(name)).cloned())
 }
 
-/// No feature alone orders frauds and good payments better than `limit`, as the ROC AUC of its values in
-/// either direction. A number is judged on the train window, with missing values at whichever end says
-/// more; a category stands for its share of frauds in the train window, judged on the test window.
+/// No feature alone separates frauds from good payments with a ROC AUC above `limit`, in either direction. A
+/// numeric feature is judged on the train window, with missing values at the end that gives the larger area. A
+/// category is scored by its share of frauds in the train window and judged on the test window.
 pub(super) fn single_feature_separates(
     table: &Table,
     assignment: &Assignment,
@@ -64,7 +63,7 @@ fn probed(table: &Table, rows: &[usize]) -> Vec<usize> {
     probed
 }
 
-/// Share of frauds per category.
+/// Share of frauds per category; a missing value gets the share of all rows.
 struct FraudShares {
     of_code: Vec<f32>,
     of_all: f32,
@@ -93,14 +92,14 @@ impl FraudShares {
     }
 }
 
-/// Area under the ROC curve of values, or of their opposites if that is larger: at least one half. One
-/// half where a class is missing.
+/// Area under the ROC curve of the values or of their opposites, whichever is larger: at least one half. One half
+/// where a class is missing.
 pub(super) fn area(values: impl Iterator<Item = (f32, bool)>) -> f64 {
     let below = area_below(values);
     below.max(1.0 - below)
 }
 
-/// Chance that a fraud's value lies above a good payment's, ties half.
+/// Probability that a fraud's value lies above a good payment's; ties count half.
 pub(super) fn area_below(values: impl Iterator<Item = (f32, bool)>) -> f64 {
     let mut values: Vec<(f32, bool)> = values.collect();
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -116,8 +115,9 @@ pub(super) fn area_below(values: impl Iterator<Item = (f32, bool)>) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "the areas are exact")]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "the areas are exact")]
+
     use super::*;
 
     #[test]

@@ -1,34 +1,20 @@
-//! Leakage, on rows and not on promises: does any row know what it could not have known?
+//! Leakage, checked on the rows themselves: does any row hold what nobody could know at its time?
 //!
-//! A rule whose question the data cannot answer (no such column, no time) or that the profile does not ask
-//! for is left out of the report; every other one stands in it, with what it looked at.
+//! The report leaves out a rule that the data cannot answer (no such column, no time) or that the profile does
+//! not ask for. It lists every other rule with how much the rule checked.
 
 mod canary;
 mod features;
 mod rows;
+mod rule;
 
 pub use canary::canary;
 
-use super::earlier::EarlierRole;
-use super::split::Assignment;
-use super::table::Table;
-use crate::domain::contract::{LeakageReport, LeakageRule, SettledSplit, TrainPlan};
+use super::data::{Assignment, Table};
+use super::plan::EarlierRole;
+use crate::domain::contract::{LeakageReport, SettledSplit, TrainPlan};
 
-const WITNESSES: usize = 10;
-
-fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = String>) -> LeakageRule {
-    let mut found =
-        LeakageRule { rule: name.to_owned(), checked: checked as u64, violations: 0, witnesses: Vec::new() };
-    for witness in witnesses {
-        found.violations += 1;
-        if found.witnesses.len() < WITNESSES {
-            found.witnesses.push(witness);
-        }
-    }
-    found
-}
-
-/// Checks every rule over the rows that are used.
+/// Checks every rule over the rows of the three windows.
 pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {

@@ -1,10 +1,9 @@
 //! Rules over rows. A witness is the id of the row that breaks the rule.
 
-use super::rule;
+use super::rule::rule;
 use crate::domain::contract::{LabelBasis, LeakageRule, SettledSplit, Windows};
-use crate::modelling::earlier::EarlierRole;
-use crate::modelling::split::Assignment;
-use crate::modelling::table::Table;
+use crate::modelling::data::{Assignment, Table};
+use crate::modelling::plan::EarlierRole;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
 
@@ -20,7 +19,7 @@ fn shown(table: &Table, row: usize) -> String {
     table.row_id.show(row).to_string()
 }
 
-/// Nothing is later than it can have been known.
+/// No event, label or feature is later than it could be known.
 pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis) -> Vec<LeakageRule> {
     let asof = labels.label_asof_utc.timestamp_micros();
     let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
@@ -42,7 +41,7 @@ pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis)
     rules
 }
 
-/// Rows that are learned from lie before the first measured one by at least the delay.
+/// Rows of train and validation lie at least the delay before the first row of the test window.
 pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows: &Windows) -> Option<LeakageRule> {
     let at = table.event_time.as_deref()?;
     let delay = TimeDelta::days(i64::from(windows.delay_days)).num_microseconds().unwrap_or(i64::MAX);
@@ -52,7 +51,7 @@ pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows:
     Some(rule("train_not_before_test", learned().count(), late.map(|&row| shown(table, row))))
 }
 
-/// No row that is measured on lies where the model of an earlier bundle learned.
+/// No row of the test window lies before the end of what an earlier bundle's model learned from.
 pub(super) fn learned_from(
     table: &Table,
     assignment: &Assignment,
@@ -66,19 +65,20 @@ pub(super) fn learned_from(
     Some(rule(&title, assignment.test.len(), early.map(|&row| shown(table, row))))
 }
 
-/// No id occurs twice among the rows that are used; the later row in the files is the witness.
+/// No id occurs twice in the three windows; the witness is the later row in the files.
 pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule {
     let mut order: Vec<usize> = used(assignment).collect();
-    // Ids mostly rise with the rows; sorting what is sorted costs one pass, hashing would not.
+    // Ids mostly rise with the rows, and sorting what is sorted costs one pass; hashing costs more.
     order.sort_unstable_by_key(|&row| (table.row_id.show(row), row));
     let twice = order.windows(2).filter(|pair| table.row_id.show(pair[0]) == table.row_id.show(pair[1]));
     rule("row_used_twice", order.len(), twice.map(|pair| shown(table, pair[1])))
 }
 
-/// No row of one window has the features, entities and label of a row of another. Windows of time share
-/// no instant, so there the time is left out, and an event that was delivered again with a new time and
-/// id is found; a random split compares the time as well. Hashes only say where to look: what is counted
-/// was compared value by value, so two rows whose hashes collide are no violation.
+/// No row of one window has the features, entities and label of a row of another window.
+///
+/// Windows of time share no instant. There the rule ignores the time, and so finds an event that was delivered
+/// again with a new time and id. A random split compares the time as well. Hashes only find candidates: the rule
+/// compares rows value by value, so a collision is no violation.
 pub(super) fn same_content_in_two_windows(
     table: &Table,
     assignment: &Assignment,
@@ -88,7 +88,7 @@ pub(super) fn same_content_in_two_windows(
         SettledSplit::TimeBased(_) => None,
         SettledSplit::StratifiedRandom(_) => table.event_time.as_deref(),
     };
-    let content = Content { table, at };
+    let content = RowContent { table, at };
     let windows = [&assignment.train, &assignment.validation, &assignment.test];
     let mut hashed: Vec<(u64, u8, u32)> = Vec::with_capacity(count(assignment));
     for (window, rows) in windows.into_iter().enumerate() {
@@ -100,7 +100,7 @@ pub(super) fn same_content_in_two_windows(
         if group.first().map(|first| first.1) == group.last().map(|last| last.1) {
             continue;
         }
-        // Different contents under one hash: nearly always there is one.
+        // The first row of each content under this hash; nearly always there is one content.
         let mut firsts: Vec<(u8, usize)> = Vec::new();
         for &(_, window, row) in group {
             let row = row as usize;
@@ -115,14 +115,14 @@ pub(super) fn same_content_in_two_windows(
     rule("same_content_in_two_windows", hashed.len(), repeated.into_iter().map(|row| shown(table, row)))
 }
 
-/// What a row says, whatever it is called.
-struct Content<'a> {
+/// What two rows have in common when only their ids differ.
+struct RowContent<'a> {
     table: &'a Table,
     at: Option<&'a [i64]>,
 }
 
-impl Content<'_> {
-    /// Multiply and rotate, word by word, as compilers hash: fast, and good enough to say where to look.
+impl RowContent<'_> {
+    /// Rotates and multiplies word by word, as FxHash does: fast, and good enough to find candidates.
     fn hash(&self, row: usize) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = u64::from(self.table.label[row]);
@@ -149,7 +149,7 @@ impl Content<'_> {
     }
 }
 
-/// An entity that was learned from is not measured on; its first row there is the witness.
+/// No entity of train or validation is in the test window; the witness is its first row there.
 pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name: &str) -> LeakageRule {
     let title = format!("entity_on_both_sides:{name}");
     let Some(column) = table.entities.iter().find(|column| column.name == name) else {
@@ -157,8 +157,8 @@ pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name:
     };
     let learned: HashSet<u32> =
         assignment.train.iter().chain(&assignment.validation).map(|&row| column.ids[row]).collect();
-    let mut told = HashSet::new();
-    let on_both = |&&row: &&usize| learned.contains(&column.ids[row]) && told.insert(column.ids[row]);
+    let mut witnessed = HashSet::new();
+    let on_both = |&&row: &&usize| learned.contains(&column.ids[row]) && witnessed.insert(column.ids[row]);
     let shared: Vec<usize> = assignment.test.iter().filter(on_both).copied().collect();
     rule(&title, learned.len(), shared.into_iter().map(|row| shown(table, row)))
 }
@@ -167,8 +167,7 @@ pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name:
 mod tests {
     use super::*;
     use crate::domain::contract::Shares;
-    use crate::modelling::features::Features;
-    use crate::modelling::table::RowIds;
+    use crate::modelling::data::{Features, RowIds};
 
     fn table(values: &[f32], at: &[i64]) -> Table {
         Table {
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_split_tells_rows_of_other_times_apart() {
+    fn a_random_split_keeps_rows_of_other_times_apart() {
         let table = table(&[1.0, 1.0, 1.0], &[0, 1, 1]);
         let assignment = Assignment { train: vec![0, 1], test: vec![2], ..Assignment::default() };
         assert_eq!(same_content_in_two_windows(&table, &assignment, &random()).witnesses, ["row 2"]);

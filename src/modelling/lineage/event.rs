@@ -1,7 +1,7 @@
 //! `RunEvent` of OpenLineage 2-0-2.
 
 use super::facets::{
-    Content, DataQualityAssertions, DatasetType, ErrorMessage, Facet, InputStatistics, JobName, JobType, OurRun,
+    ContentFacet, DataQualityAssertions, DatasetType, ErrorMessage, Facet, InputStatistics, JobName, JobType, OurRun,
     OutputStatistics, Parent, ProcessingEngine, Schema, Version,
 };
 use super::naming::DatasetName;
@@ -9,27 +9,25 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// The schema of an event.
 pub(super) const SCHEMA_URL: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 
-/// Where a run stands, in OpenLineage's terms.
+/// A run's state in OpenLineage's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunState {
-    /// A worker has taken it.
+    /// A worker claimed the run for the first time.
     Start,
-    /// More is known about it.
+    /// A later step or attempt of a run that has started.
     Running,
-    /// Its work is done.
+    /// The gate gave its verdict, PASS or FAIL.
     Complete,
-    /// Its work could not be done.
+    /// The run failed before its verdict.
     Fail,
-    /// Somebody stopped it.
+    /// Somebody cancelled it.
     Abort,
 }
 
 impl RunState {
-    /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Start => "START",
@@ -40,20 +38,19 @@ impl RunState {
         }
     }
 
-    /// Whether nothing comes after it.
+    /// Whether no event may follow.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Complete | Self::Fail | Self::Abort)
     }
 }
 
-/// One event.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RunEvent {
     pub(super) event_time: DateTime<Utc>,
     pub(super) event_type: RunState,
-    pub(super) run: Run,
-    pub(super) job: Job,
+    pub(super) run: EventRun,
+    pub(super) job: EventJob,
     pub(super) inputs: Vec<InputDataset>,
     pub(super) outputs: Vec<OutputDataset>,
     pub(super) producer: &'static str,
@@ -63,7 +60,7 @@ pub(super) struct RunEvent {
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Run {
+pub(super) struct EventRun {
     pub(super) run_id: Uuid,
     pub(super) facets: RunFacets,
 }
@@ -81,7 +78,7 @@ pub(super) struct RunFacets {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Job {
+pub(super) struct EventJob {
     #[serde(flatten)]
     pub(super) name: JobName,
     pub(super) facets: JobFacets,
@@ -93,7 +90,6 @@ pub(super) struct JobFacets {
     pub(super) job_type: Facet<JobType>,
 }
 
-/// Something that a run read.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct InputDataset {
@@ -103,7 +99,6 @@ pub(super) struct InputDataset {
     pub(super) input_facets: InputFacets,
 }
 
-/// Something that a run wrote.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OutputDataset {
@@ -119,7 +114,7 @@ pub(super) struct DatasetFacets {
     pub(super) version: Facet<Version>,
     pub(super) dataset_type: Facet<DatasetType>,
     #[serde(rename = "modelFactory_content")]
-    pub(super) content: Facet<Content>,
+    pub(super) content: Facet<ContentFacet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schema: Option<Facet<Schema>>,
 }

@@ -1,34 +1,32 @@
-//! Facets: the official ones with the version of their schema, and two of our own.
+//! Facets: OpenLineage's own with the version of their schema, and two of ours.
 #![expect(clippy::struct_field_names, reason = "facets have the fields of their schemas")]
 
-use crate::domain::contract::{EvidenceRef, PinnedManifest};
+use crate::domain::contract::PinnedManifest;
 use crate::domain::identity::{Digest, RunId, RunKey};
 use crate::domain::run::State;
-use crate::modelling::FileColumn;
+use crate::modelling::data::FileColumn;
 use serde::Serialize;
 
-/// Who tells: this release of Model Factory.
+/// Who emits the events: this release of Model Factory.
 pub const PRODUCER: &str = concat!("https://modelfactory.dev/model-factory/", env!("CARGO_PKG_VERSION"));
 
-/// A kind of facet, by the schema that it is written to.
-pub trait Body {
-    /// Where its schema is.
+/// The content of a facet, bound to the schema that it is written to.
+pub trait FacetBody {
     const SCHEMA_URL: &'static str;
 }
 
-/// A facet as it is written: the body with its schema and who says so.
+/// A facet as it is serialized: its body beside producer and schema.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facet<B> {
     #[serde(rename = "_producer")]
     producer: &'static str,
     #[serde(rename = "_schemaURL")]
     schema_url: &'static str,
-    /// What it says.
     #[serde(flatten)]
     pub body: B,
 }
 
-impl<B: Body> From<B> for Facet<B> {
+impl<B: FacetBody> From<B> for Facet<B> {
     fn from(body: B) -> Self {
         Self { producer: PRODUCER, schema_url: B::SCHEMA_URL, body }
     }
@@ -44,7 +42,7 @@ macro_rules! facets {
             #[serde(rename_all = "camelCase")]
             pub struct $name { $($(#[$option])* pub $field: $type),* }
 
-            impl Body for $name {
+            impl FacetBody for $name {
                 const SCHEMA_URL: &'static str = concat!(
                     "https://openlineage.io/spec/facets/", $version, "/", $file, ".json#/$defs/", $file
                 );
@@ -103,12 +101,10 @@ facets! {
     }
 }
 
-/// A column of a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
-    /// Its name.
     pub name: String,
-    /// What it holds; left out where that is not known.
+    /// Parquet's type; left out where it is not known.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -120,12 +116,11 @@ impl From<&FileColumn> for Column {
 }
 
 impl Schema {
-    /// The columns that a file declares.
     pub fn of(columns: &[FileColumn]) -> Self {
         Self { fields: columns.iter().map(Column::from).collect() }
     }
 
-    /// The columns of scores. Ids are numbers or text, as they are in the data.
+    /// The columns of `scores.parquet`. Ids are numbers or text, as in the data.
     pub fn of_scores() -> Self {
         let columns = [("row_id", None), ("label", Some("boolean")), ("score", Some("float"))];
         let column =
@@ -134,124 +129,100 @@ impl Schema {
     }
 }
 
-/// The platform run's id.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentRun {
-    /// A UUID.
     pub run_id: uuid::Uuid,
 }
 
-/// A job of a namespace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobName {
-    /// The namespace.
     pub namespace: String,
-    /// Unique in it.
+    /// Unique in the namespace.
     pub name: String,
 }
 
-/// When and how a job is told of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmissionPattern {
-    /// At its steps.
+    /// `EVENT_BASED`: an event per step of the run.
     pub event_trigger: &'static str,
-    /// Its events add up.
+    /// `ACCUMULATIVE`: a reader merges the events of a run.
     pub event_content_mode: &'static str,
 }
 
-/// One condition of the gate.
+/// One condition of the gate with its verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assertion {
-    /// What kind of condition.
+    /// The kind of condition, `<metric>_min` for example.
     pub assertion: String,
-    /// Whether it holds.
     pub success: bool,
-    /// The column that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<&'static str>,
-    /// A condition that does not hold stops the bundle.
     pub severity: &'static str,
-    /// Its name, as in the gate's receipt.
+    /// As in the gate's receipt.
     pub name: String,
     /// What was found, for people.
     pub description: String,
     /// The bound.
     pub expected: String,
-    /// What was compared with it; left out where there is no number.
+    /// What was compared with the bound; left out where there is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
 }
 
-/// `modelFactory_run`: the run in our own terms.
+/// `modelFactory_run`: the run in Model Factory's own words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OurRun {
-    /// Our name for the run.
     pub run_id: RunId,
-    /// Its identity.
     pub run_key: RunKey,
-    /// The platform run.
     pub platform_run_id: String,
-    /// Where it stands in the ledger.
+    /// The ledger's state.
     pub state: State,
     /// Attempts begun so far.
     pub attempt: u32,
-    /// Its first request.
+    /// The request that created the run.
     pub request_id: String,
-    /// Pinned policy.
     pub policy_revision: String,
-    /// Pinned configuration.
     pub config_revision: String,
-    /// Pinned code.
     pub code_release_id: String,
-    /// Why it stands there, where there is a why: a failure code.
+    /// A failure code, where the step has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The same for people.
+    /// The failure for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The manifests that the inputs come from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<PinnedManifest>,
-    /// What did not fit into the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub omitted: Option<Omitted>,
 }
 
-impl Body for OurRun {
+impl FacetBody for OurRun {
     const SCHEMA_URL: &'static str = "https://modelfactory.dev/schemas/lineage/lineage_run_facet.v0.json";
 }
 
-/// How much did not fit into an event.
+/// Counts of what did not fit into an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Omitted {
     /// Inputs without their columns.
     pub schemas: u64,
-    /// Inputs.
     pub inputs: u64,
-    /// Manifests.
     pub manifests: u64,
 }
 
 /// `modelFactory_content`: the bytes that a dataset stands for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Content {
-    /// Of a file its digest, of a bundle its id.
+pub struct ContentFacet {
+    /// Digest of a file, id of a bundle.
     pub sha256: Digest,
-    /// What it is for the run: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report`, `bundle`.
+    /// What the dataset is to the run: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report`, `bundle`.
     pub role: &'static str,
 }
 
-impl Body for Content {
+impl FacetBody for ContentFacet {
     const SCHEMA_URL: &'static str = "https://modelfactory.dev/schemas/lineage/lineage_content_facet.v0.json";
-}
-
-impl Content {
-    /// Of a document or artifact of the run.
-    pub fn of(at: &EvidenceRef, role: &'static str) -> Self {
-        Self { sha256: at.sha256, role }
-    }
 }

@@ -1,10 +1,10 @@
-//! Events that would be too large for a record leave something out, and say how much.
+//! Shortens events that are too large for a record; such an event counts what it leaves out.
 
 use super::event::RunEvent;
 use super::facets::Omitted;
 
-/// The event as JSON of at most so many bytes: without columns where it is larger with them, then with fewer
-/// and fewer inputs and manifests. What the gate found is an input too, the last one: it goes last.
+/// The event as JSON of at most `max_bytes`. First it loses the columns, then half of its inputs and manifests at a
+/// time. The gate's verdicts are the last input and so go last.
 pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
     loop {
         let bytes = serde_json::to_vec(&event).expect("events have string keys and finite numbers");

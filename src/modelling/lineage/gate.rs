@@ -3,7 +3,7 @@
 use super::facets::Assertion;
 use crate::domain::contract::{Direction, GateReceipt, ThresholdBasis};
 
-/// One for each condition of the receipt, under the name by which `failed` lists it.
+/// One assertion per condition of the receipt, by the name that the receipt's `failed` uses.
 pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     let thresholds = receipt.thresholds.iter().map(|verdict| {
         let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
@@ -29,7 +29,7 @@ pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     thresholds.chain([enough]).chain(champion).collect()
 }
 
-/// Every condition stops the bundle where it does not hold.
+/// OpenLineage's severity: a condition that does not hold stops the bundle.
 const BLOCKS: &str = "error";
 
 struct Bound {

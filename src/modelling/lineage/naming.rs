@@ -1,9 +1,8 @@
-//! Names of datasets by OpenLineage's naming: a namespace for where something lies, a name within it.
+//! OpenLineage's names of datasets: a namespace for the store, a name within it.
 
 use crate::domain::contract::Location;
 use serde::Serialize;
 
-/// Where a dataset lies and what it is called there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatasetName {
     /// `file`, `s3://bucket`, `gs://bucket`, `abfss://container@account.dfs.core.windows.net`.
@@ -12,9 +11,9 @@ pub struct DatasetName {
     pub name: String,
 }
 
-/// Where inputs and evidence lie.
+/// Where this worker's inputs and evidence lie: what turns a reference into a dataset's name.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct DatasetLocations {
     /// Folder that relative references start from.
     pub root: Option<String>,
     /// Storage account of `az://` references.
@@ -23,8 +22,7 @@ pub struct Places {
     pub evidence: String,
 }
 
-impl Places {
-    /// Something that a reference names.
+impl DatasetLocations {
     pub fn input(&self, location: &Location) -> DatasetName {
         match location {
             Location::Relative(path) => {
@@ -42,7 +40,7 @@ impl Places {
         }
     }
 
-    /// Something in the evidence store.
+    /// `path` is relative to the evidence store.
     pub fn evidence(&self, path: &str) -> DatasetName {
         let store = self.evidence.trim_end_matches('/');
         match store.split_once("://") {
@@ -68,7 +66,7 @@ mod tests {
 
     #[test]
     fn names_are_those_that_other_tools_give_to_the_same_objects() {
-        let mut places = Places {
+        let mut locations = DatasetLocations {
             root: Some("/data/in/".to_owned()),
             azure_account: Some("fraud".to_owned()),
             evidence: "s3://evidence/mf/".to_owned(),
@@ -80,7 +78,7 @@ mod tests {
             ("gs://bucket/b.parquet", "gs://bucket", "b.parquet"),
             ("az://box/a/b.parquet", "abfss://box@fraud.dfs.core.windows.net", "a/b.parquet"),
         ] {
-            let found = places.input(Reference::parse(reference).unwrap().location());
+            let found = locations.input(Reference::parse(reference).unwrap().location());
             assert_eq!((found.namespace.as_str(), found.name.as_str()), (namespace, name));
         }
         for (store, namespace, name) in [
@@ -88,8 +86,8 @@ mod tests {
             ("s3://evidence", "s3://evidence", "p/report.json"),
             ("file:///evidence", "file", "/evidence/p/report.json"),
         ] {
-            store.clone_into(&mut places.evidence);
-            let found = places.evidence("p/report.json");
+            store.clone_into(&mut locations.evidence);
+            let found = locations.evidence("p/report.json");
             assert_eq!((found.namespace.as_str(), found.name.as_str()), (namespace, name));
         }
     }

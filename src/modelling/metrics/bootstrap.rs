@@ -1,12 +1,12 @@
 //! Percentile intervals from resampled windows (Efron, "Bootstrap Methods: Another Look at the Jackknife",
 //! Annals of Statistics, 1979).
 //!
-//! A replicate draws as many rows (or clusters) as there are, with replacement, from a stream of random
-//! numbers of its own: the same seed gives the same intervals on any number of threads. Rows are drawn as
-//! weights over the sorted scores, so a replicate costs one pass and no sort.
+//! A replicate draws as many rows (or clusters) as there are, with replacement. It has a stream of random
+//! numbers of its own, so the same seed gives the same intervals on any number of threads. A draw is a weight
+//! per row of the sorted scores, so a replicate costs one pass and no sort.
 
 use super::kind::MetricKind;
-use super::order::{Counts, Order};
+use super::order::{RankedScores, ScoreCounts};
 use crate::domain::contract::{BootstrapSpec, Interval};
 use crate::domain::identity::recipe_digest;
 use rand_chacha::ChaCha8Rng;
@@ -18,28 +18,27 @@ use std::thread;
 /// How to resample.
 #[derive(Debug, Clone, Copy)]
 pub struct Resampling<'a> {
-    /// How often, and which metrics.
     pub spec: &'a BootstrapSpec,
-    /// What is drawn whole, one number per row; none draws rows.
+    /// The cluster of each row, drawn as a whole; none draws rows.
     pub clusters: Option<&'a [u32]>,
     /// The plan's seed.
     pub seed: u64,
-    /// Threads to work on; the result does not depend on it.
+    /// The result does not depend on their number.
     pub threads: u32,
 }
 
-/// What is drawn: the member of each position in the order of scores.
+/// The members that a replicate draws, rows or clusters, and the member at each position of the sorted scores.
 struct Draw {
     members: usize,
     member_at: Option<Vec<u32>>,
 }
 
 impl Draw {
-    fn of(order: &Order, clusters: Option<&[u32]>) -> Self {
+    fn of(order: &RankedScores, clusters: Option<&[u32]>) -> Self {
         let Some(clusters) = clusters else {
             return Self { members: order.rows().len(), member_at: None };
         };
-        // Only clusters that have rows may be drawn; they are numbered anew in the order of the data.
+        // Only clusters that have rows may be drawn; members number them in the order of the data.
         let mut number: Vec<Option<u32>> = vec![None; clusters.iter().max().map_or(0, |&max| max as usize + 1)];
         let mut members = 0;
         for &cluster in clusters {
@@ -52,19 +51,19 @@ impl Draw {
         Self { members: members as usize, member_at: Some(member_at) }
     }
 
-    /// How often each member is drawn in this replicate.
+    /// Draws as many members as there are; `weights` then holds how often each was drawn.
     fn weights(&self, random: &mut ChaCha8Rng, weights: &mut [u32]) {
         weights.fill(0);
         for _ in 0..self.members {
-            // A 64-bit number scaled to the range: the bias is below one in a trillion. Written out because
-            // reports must not change with a library's way of doing it.
+            // A 64-bit number scaled to the range, with a bias below one in a trillion. Written out here, since
+            // reports must not change with a library's algorithm.
             let drawn = (u128::from(random.next_u64()) * self.members as u128) >> 64;
             weights[drawn as usize] += 1;
         }
     }
 
-    /// The same members over another order of the same rows, so that one draw is one window for both.
-    fn over(&self, own: &Order, other: &Order) -> Self {
+    /// The same members for another order of the same rows: one draw then gives both models the same rows.
+    fn over(&self, own: &RankedScores, other: &RankedScores) -> Self {
         let mut member_of = vec![0; own.rows().len()];
         for (position, &row) in own.rows().iter().enumerate() {
             member_of[row as usize] = self.member_at.as_ref().map_or(position as u32, |members| members[position]);
@@ -73,7 +72,7 @@ impl Draw {
         Self { members: self.members, member_at: Some(member_at) }
     }
 
-    fn count(&self, order: &Order, weights: &[u32], counts: &mut Counts<'_>) {
+    fn count(&self, order: &RankedScores, weights: &[u32], counts: &mut ScoreCounts<'_>) {
         match &self.member_at {
             None => order.recount(counts, |position| weights[position]),
             Some(member_at) => order.recount(counts, |position| weights[member_at[position] as usize]),
@@ -81,18 +80,22 @@ impl Draw {
     }
 }
 
-/// An interval for each of these metrics; none where a metric is undefined in most replicates.
-pub(super) fn intervals(order: &Order, kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Option<Interval>> {
+/// An interval per metric; none for a metric that is undefined in most replicates.
+pub(super) fn intervals(
+    order: &RankedScores,
+    kinds: &[MetricKind],
+    resampling: &Resampling<'_>,
+) -> Vec<Option<Interval>> {
     let draw = Draw::of(order, resampling.clusters);
     of_replicates(&replicates(&[(order, draw)], kinds, resampling), kinds.len(), resampling)
 }
 
-/// An interval for each of these metrics of `own` scores less the same of `other` scores of the same rows:
-/// every replicate draws the same rows for both (Efron and Tibshirani, "An Introduction to the Bootstrap",
-/// 1993). None where a difference is undefined in most replicates.
+/// An interval per metric for its difference, `own` less `other`. Every replicate draws the same rows for both
+/// (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). None where the difference is undefined in
+/// most replicates.
 pub(super) fn paired_intervals(
-    own: &Order,
-    other: &Order,
+    own: &RankedScores,
+    other: &RankedScores,
     kinds: &[MetricKind],
     resampling: &Resampling<'_>,
 ) -> Vec<Option<Interval>> {
@@ -120,13 +123,17 @@ fn of_replicates(
     (0..metrics).map(interval).collect()
 }
 
-/// The metrics of every replicate, in the order of replicates: of the first order of scores, less those of
-/// the second where there is one. All draws have the same members.
-fn replicates(windows: &[(&Order, Draw)], kinds: &[MetricKind], resampling: &Resampling<'_>) -> Vec<Vec<Option<f64>>> {
+/// Per replicate the metrics of the first window, less those of the second where there is one. All draws must
+/// have the same members.
+fn replicates(
+    windows: &[(&RankedScores, Draw)],
+    kinds: &[MetricKind],
+    resampling: &Resampling<'_>,
+) -> Vec<Vec<Option<f64>>> {
     let count = resampling.spec.replicates as usize;
     let seed = *recipe_digest("mf.bootstrap.v1", &json!({"seed": resampling.seed})).as_bytes();
     let share = |range: std::ops::Range<usize>| {
-        let mut drawn: Vec<Counts<'_>> = windows.iter().map(|(order, _)| order.no_counts()).collect();
+        let mut drawn: Vec<ScoreCounts<'_>> = windows.iter().map(|(order, _)| order.no_counts()).collect();
         let mut values = Vec::with_capacity(range.len());
         let Some((_, draw)) = windows.first() else { return values };
         let mut weights = vec![0; draw.members];
@@ -153,8 +160,8 @@ fn replicates(windows: &[(&Order, Draw)], kinds: &[MetricKind], resampling: &Res
     })
 }
 
-/// The metric of the first counts, less that of the second where there is one.
-fn difference(kind: MetricKind, drawn: &[Counts<'_>]) -> Option<f64> {
+/// The metric of the first counts, less that of the second where there are two.
+fn difference(kind: MetricKind, drawn: &[ScoreCounts<'_>]) -> Option<f64> {
     let mut values = drawn.iter().map(|counts| kind.of(counts).and_then(|metric| metric.value));
     let own = values.next().flatten()?;
     match values.next() {
@@ -163,7 +170,7 @@ fn difference(kind: MetricKind, drawn: &[Counts<'_>]) -> Option<f64> {
     }
 }
 
-/// By linear interpolation between the nearest ranks, as `numpy.percentile` does.
+/// `share` is 0 to 1. Interpolates linearly between the nearest ranks, as `numpy.percentile` does.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let below = at.floor() as usize;
@@ -173,7 +180,8 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Scored, measure};
+    use super::super::measure::measure;
+    use super::super::scored_rows::ScoredRows;
     use super::*;
     use crate::domain::contract::EvaluationSpec;
     use proptest::prelude::*;
@@ -200,7 +208,7 @@ mod tests {
         let scores: Vec<f64> = (0..300).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
         let labels: Vec<bool> = (0..300).map(|row| row % 7 == 0).collect();
         let clusters: Vec<u32> = (0..300).map(|row| row % 40 + 5).collect();
-        let order = Order::new(&scores, &labels);
+        let order = RankedScores::new(&scores, &labels);
         let evaluation = EvaluationSpec { k: vec![5], ..EvaluationSpec::default() };
         let on = |seed, threads, clusters| {
             let resampling = Resampling { spec: &spec(101), clusters, seed, threads };
@@ -220,7 +228,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Weights over sorted scores say what sorting the drawn rows anew would say.
+        /// Weights over sorted scores give what sorting the drawn rows anew gives.
         #[test]
         fn a_replicate_is_the_measure_of_the_drawn_rows(
             rows in prop::collection::vec((0_u8..12, any::<bool>(), 0_u32..6), 1..60),
@@ -231,7 +239,7 @@ mod tests {
             let labels: Vec<bool> = rows.iter().map(|row| row.1).collect();
             let clusters: Vec<u32> = rows.iter().map(|row| row.2 * 3).collect();
             let evaluation = EvaluationSpec { k: vec![3, 30], ..EvaluationSpec::default() };
-            let order = Order::new(&scores, &labels);
+            let order = RankedScores::new(&scores, &labels);
             let draw = Draw::of(&order, clustered.then_some(clusters.as_slice()));
             let (mut random, mut weights) = (ChaCha8Rng::seed_from_u64(seed), vec![0; draw.members]);
             draw.weights(&mut random, &mut weights);
@@ -248,7 +256,7 @@ mod tests {
                 }
             }
             let days = vec![0; drawn_scores.len()];
-            let drawn = Scored { scores: &drawn_scores, labels: &drawn_labels, days: &days, cards: None };
+            let drawn = ScoredRows { scores: &drawn_scores, labels: &drawn_labels, days: &days, cards: None };
             let anew = measure(&drawn, &evaluation, None, &[]).scores;
             for kind in kinds(&evaluation) {
                 let (found, expected) = (kind.of(&counts).unwrap(), &anew[&kind.name()]);

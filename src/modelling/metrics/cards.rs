@@ -6,7 +6,8 @@
 //! leave the days after; the mean over days. Equal scores, which pandas ranks in no promised order, are
 //! ranked here by the order in which the cards appear in the data.
 
-use super::{NO_ROWS, Scored};
+use super::metric::{NO_ROWS, defined, undefined};
+use super::scored_rows::ScoredRows;
 use crate::domain::contract::MetricValue;
 use std::collections::BTreeMap;
 
@@ -17,28 +18,28 @@ struct Candidate {
     compromised: bool,
 }
 
-/// The cards of every day, highest score first; made once for any number of `k`.
+/// The cards of every day, highest score first; computed once for all `k`.
 pub(super) struct CardDays {
     days: Vec<Vec<Candidate>>,
     cards: usize,
 }
 
 impl CardDays {
-    pub(super) fn new(scored: &Scored<'_>, cards: &[u32]) -> Self {
-        const NOWHERE: u32 = u32::MAX;
+    pub(super) fn new(scored: &ScoredRows<'_>, cards: &[u32]) -> Self {
+        const NOT_SEEN: u32 = u32::MAX;
         let count = cards.iter().max().map_or(0, |&card| card as usize + 1);
         let mut rows_of_day: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (row, &day) in (0..).zip(scored.days) {
             rows_of_day.entry(day).or_default().push(row);
         }
-        let mut place = vec![NOWHERE; count];
+        let mut index_of = vec![NOT_SEEN; count];
         let mut days = Vec::with_capacity(rows_of_day.len());
         for rows in rows_of_day.into_values() {
             let mut pool: Vec<Candidate> = Vec::new();
             for row in rows {
                 let (card, row) = (cards[row as usize], row as usize);
-                let at = &mut place[card as usize];
-                if *at == NOWHERE {
+                let at = &mut index_of[card as usize];
+                if *at == NOT_SEEN {
                     *at = pool.len() as u32;
                     pool.push(Candidate { card, score: f64::NEG_INFINITY, compromised: false });
                 }
@@ -47,7 +48,7 @@ impl CardDays {
                 candidate.compromised |= scored.labels[row];
             }
             for candidate in &pool {
-                place[candidate.card as usize] = NOWHERE;
+                index_of[candidate.card as usize] = NOT_SEEN;
             }
             // A stable sort keeps the order of appearance among equals.
             pool.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -60,7 +61,7 @@ impl CardDays {
     /// not found before.
     pub(super) fn precision_at(&self, k: u32) -> MetricValue {
         if self.days.is_empty() {
-            return MetricValue::undefined(NO_ROWS);
+            return undefined(NO_ROWS);
         }
         let mut found = vec![false; self.cards];
         let mut sum = 0.0;
@@ -72,6 +73,6 @@ impl CardDays {
                 found[card as usize] = true;
             }
         }
-        MetricValue::defined(sum / self.days.len() as f64)
+        defined(sum / self.days.len() as f64)
     }
 }

@@ -1,10 +1,10 @@
-//! Curves with a bounded number of points, for people to look at.
+//! Curves with a bounded number of points, to be drawn.
 
-use super::order::Counts;
-use super::scoring::{border, calibration};
+use super::order::ScoreCounts;
+use super::probability::{border, calibration};
 use crate::domain::contract::{Curves, EvaluationSpec, HistogramBin, PrecisionRecallPoint, RocPoint};
 
-pub(super) fn curves(counts: &Counts<'_>, spec: &EvaluationSpec) -> Curves {
+pub(super) fn curves(counts: &ScoreCounts<'_>, spec: &EvaluationSpec) -> Curves {
     Curves {
         roc: roc(counts, spec.curve_points),
         precision_recall: precision_recall(counts, spec.curve_points),
@@ -13,7 +13,7 @@ pub(super) fn curves(counts: &Counts<'_>, spec: &EvaluationSpec) -> Curves {
     }
 }
 
-fn roc(counts: &Counts<'_>, at_most: u32) -> Vec<RocPoint> {
+fn roc(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<RocPoint> {
     let (frauds, good) = (counts.frauds() as f64, counts.good() as f64);
     if counts.frauds() == 0 || counts.good() == 0 {
         return Vec::new();
@@ -26,7 +26,7 @@ fn roc(counts: &Counts<'_>, at_most: u32) -> Vec<RocPoint> {
     thin(points.collect(), at_most, |point| (point.false_positive_rate, point.true_positive_rate))
 }
 
-fn precision_recall(counts: &Counts<'_>, at_most: u32) -> Vec<PrecisionRecallPoint> {
+fn precision_recall(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<PrecisionRecallPoint> {
     let frauds = counts.frauds() as f64;
     if counts.frauds() == 0 {
         return Vec::new();
@@ -39,8 +39,8 @@ fn precision_recall(counts: &Counts<'_>, at_most: u32) -> Vec<PrecisionRecallPoi
     thin(points.collect(), at_most, |point| (point.recall, point.precision))
 }
 
-/// Threshold with the frauds and good payments that it flags: none first, then from the highest down.
-fn flagged(counts: &Counts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)> {
+/// (threshold, flagged frauds, flagged good payments): first no threshold, then from the highest score down.
+fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)> {
     let below = counts.steps().scan((0, 0), |(hits, alarms), step| {
         *hits += step.frauds;
         *alarms += step.good;
@@ -49,18 +49,18 @@ fn flagged(counts: &Counts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)>
     std::iter::once((None, 0, 0)).chain(below)
 }
 
-/// At most so many of the points, evenly along the line that they draw (each step as long as it is wide
-/// and high together). The first and the last stay.
-fn thin<T: Copy>(points: Vec<T>, at_most: u32, place: impl Fn(&T) -> (f64, f64)) -> Vec<T> {
+/// At most `at_most` of the points, evenly along the curve, whose length is the sum of widths and heights. The
+/// first and the last point stay.
+fn thin<T: Copy>(points: Vec<T>, at_most: u32, xy: impl Fn(&T) -> (f64, f64)) -> Vec<T> {
     if points.len() <= at_most as usize {
         return points;
     }
     let length = |a: &T, b: &T| {
-        let ((ax, ay), (bx, by)) = (place(a), place(b));
+        let ((ax, ay), (bx, by)) = (xy(a), xy(b));
         (ax - bx).abs() + (ay - by).abs()
     };
     let total: f64 = points.windows(2).map(|pair| length(&pair[0], &pair[1])).sum();
-    // First and last point are kept anyway, so the ones between share the rest.
+    // First and last point stay anyway; the points between share the rest.
     let stride = total / f64::from(at_most.saturating_sub(2).max(1));
     let (mut kept, mut walked, mut next) = (vec![points[0]], 0.0, stride);
     let inner = points.len() - 1;
@@ -77,7 +77,7 @@ fn thin<T: Copy>(points: Vec<T>, at_most: u32, place: impl Fn(&T) -> (f64, f64))
     kept
 }
 
-fn histogram(counts: &Counts<'_>, bins: u32) -> Vec<HistogramBin> {
+fn histogram(counts: &ScoreCounts<'_>, bins: u32) -> Vec<HistogramBin> {
     let bins = bins.max(1);
     let empty = |bin| HistogramBin { low: border(bin, bins), high: border(bin + 1, bins), positives: 0, negatives: 0 };
     let mut found: Vec<HistogramBin> = (0..bins).map(empty).collect();
@@ -94,7 +94,7 @@ fn histogram(counts: &Counts<'_>, bins: u32) -> Vec<HistogramBin> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::order::Order;
+    use super::super::order::RankedScores;
     use super::*;
 
     fn random(rows: u32) -> (Vec<f64>, Vec<bool>) {
@@ -105,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_keeps_its_ends_and_no_more_points_than_asked_for() {
+    fn a_curve_keeps_its_ends_and_no_more_points_than_wanted() {
         let (scores, labels) = random(5_000);
-        let order = Order::new(&scores, &labels);
+        let order = RankedScores::new(&scores, &labels);
         let counts = order.counts();
         for at_most in [10, 57, 200] {
             let curve = roc(&counts, at_most);
@@ -126,7 +126,7 @@ mod tests {
     fn every_row_is_in_one_bin_of_the_histogram() {
         let scores = [0.0, 0.1, 0.25, 0.5, 1.0];
         let labels = [false, true, false, true, false];
-        let bins = histogram(&Order::new(&scores, &labels).counts(), 4);
+        let bins = histogram(&RankedScores::new(&scores, &labels).counts(), 4);
         let counts: Vec<(u64, u64)> = bins.iter().map(|bin| (bin.positives, bin.negatives)).collect();
         assert_eq!(counts, [(1, 1), (0, 1), (1, 0), (0, 1)]);
     }

@@ -1,32 +1,34 @@
-//! Two models on the same rows: what one reaches less what the other does.
+//! Two models on the same rows: the metrics of one less those of the other.
 
-use super::cards::CardDays;
-use super::order::Order;
-use super::{MetricKind, Resampling, Scored, bootstrap};
+use super::bootstrap::{self, Resampling};
+use super::kind::MetricKind;
+use super::order::RankedScores;
+use super::ranked_window::RankedWindow;
+use super::scored_rows::ScoredRows;
 use crate::domain::contract::{Difference, Differences, EvaluationSpec};
 
-/// The differences in the metrics of these names; a name that is not among the metrics that are asked for
-/// has none. `champion` holds a score for each row of `candidate`.
+/// The differences in the metrics `names`; names that `spec` does not ask for are left out. `champion` holds a
+/// score for each row of `candidate`.
 pub fn differences(
-    candidate: &Scored<'_>,
+    candidate: &ScoredRows<'_>,
     champion: &[f64],
     names: &[String],
     spec: &EvaluationSpec,
     resampling: &Resampling<'_>,
 ) -> Differences {
-    let champion = Scored { scores: champion, ..*candidate };
+    let champion = ScoredRows { scores: champion, ..*candidate };
     let kinds: Vec<MetricKind> = MetricKind::all(spec, candidate.cards.is_some())
         .into_iter()
         .filter(|kind| names.contains(&kind.name()))
         .collect();
     let resampled: Vec<MetricKind> = kinds.iter().copied().filter(|kind| !kind.is_per_day()).collect();
-    let own = Order::new(candidate.scores, candidate.labels);
-    let other = Order::new(champion.scores, champion.labels);
+    let own = RankedScores::new(candidate.scores, candidate.labels);
+    let other = RankedScores::new(champion.scores, champion.labels);
     let mut intervals = bootstrap::paired_intervals(&own, &other, &resampled, resampling).into_iter();
-    let (own, other) = (Window::new(candidate, &own), Window::new(&champion, &other));
+    let (own, other) = (RankedWindow::new(candidate, &own), RankedWindow::new(&champion, &other));
     let difference = |kind: MetricKind| {
         let interval = if kind.is_per_day() { None } else { intervals.next().flatten() };
-        let (candidate, champion) = (own.value(kind), other.value(kind));
+        let (candidate, champion) = (value(&own, kind), value(&other, kind));
         let (difference, undefined_because) = match (&candidate, &champion) {
             (Ok(candidate), Ok(champion)) => (Some(candidate - champion), None),
             (Err(why), _) => (None, Some(format!("of the candidate: {why}"))),
@@ -44,25 +46,10 @@ pub fn differences(
     kinds.into_iter().map(difference).collect()
 }
 
-/// The window with the scores of one model.
-struct Window<'a> {
-    order: &'a Order,
-    days: Option<CardDays>,
-}
-
-impl<'a> Window<'a> {
-    fn new(scored: &Scored<'_>, order: &'a Order) -> Self {
-        Self { order, days: scored.cards.map(|cards| CardDays::new(scored, cards)) }
-    }
-
-    fn value(&self, kind: MetricKind) -> Result<f64, String> {
-        let metric = match (kind, &self.days) {
-            (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),
-            (kind, _) => kind.of(&self.order.counts()),
-        };
-        let Some(metric) = metric else { return Err("there are no days".to_owned()) };
-        metric.value.ok_or_else(|| metric.undefined_because.unwrap_or_default())
-    }
+/// The value, or why there is none.
+fn value(window: &RankedWindow<'_>, kind: MetricKind) -> Result<f64, String> {
+    let Some(metric) = window.metric(kind) else { return Err("there are no days".to_owned()) };
+    metric.value.ok_or_else(|| metric.undefined_because.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -102,19 +89,19 @@ mod tests {
         EvaluationSpec { k: vec![k], ..EvaluationSpec::default() }
     }
 
-    fn compared(rows: &Rows, asked: &[&str], clusters: Option<&[u32]>, threads: u32) -> Differences {
+    fn compared(rows: &Rows, wanted: &[&str], clusters: Option<&[u32]>, threads: u32) -> Differences {
         let window =
-            Scored { scores: &rows.candidate, labels: &rows.labels, days: &rows.days, cards: Some(&rows.cards) };
+            ScoredRows { scores: &rows.candidate, labels: &rows.labels, days: &rows.days, cards: Some(&rows.cards) };
         let bootstrap = BootstrapSpec { replicates: 101, confidence: 0.9, ..BootstrapSpec::default() };
         let resampling = Resampling { spec: &bootstrap, clusters, seed: 5, threads };
-        differences(&window, &rows.champion, &names(asked), &spec(20), &resampling)
+        differences(&window, &rows.champion, &names(wanted), &spec(20), &resampling)
     }
 
-    /// What is drawn is written out row by row, each model is measured on its own, and the values are
-    /// subtracted: no weights, no shared order.
+    /// The slow way: writes the drawn rows out, measures each model by itself and subtracts. It shares no weights
+    /// and no order with the code under test.
     fn by_hand(rows: &Rows, metric: &str, clusters: Option<&[u32]>) -> (f64, f64) {
         let count = rows.labels.len();
-        // Members are places in the candidate's order of scores, or clusters in the order of the data.
+        // Members are positions in the candidate's order of scores, or clusters in the order of the data.
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by(|&a, &b| rows.candidate[b].total_cmp(&rows.candidate[a]).then(a.cmp(&b)));
         let groups: Vec<Vec<usize>> = match clusters {
@@ -143,7 +130,7 @@ mod tests {
             let labels: Vec<bool> = drawn.iter().map(|&row| rows.labels[row]).collect();
             let value = |scores: &[f64]| {
                 let scores: Vec<f64> = drawn.iter().map(|&row| scores[row]).collect();
-                let window = Scored { scores: &scores, labels: &labels, days: &vec![0; drawn.len()], cards: None };
+                let window = ScoredRows { scores: &scores, labels: &labels, days: &vec![0; drawn.len()], cards: None };
                 measure(&window, &spec(20), None, &[]).scores[metric].value.unwrap()
             };
             found.push(value(&rows.candidate) - value(&rows.champion));
@@ -171,11 +158,11 @@ mod tests {
     #[test]
     fn any_number_of_threads_gives_the_same_differences() {
         let rows = rows(200);
-        let asked = ["auc_roc", "card_precision_at_20", "brier_score"];
-        let one = compared(&rows, &asked, None, 1);
+        let wanted = ["auc_roc", "card_precision_at_20", "brier_score"];
+        let one = compared(&rows, &wanted, None, 1);
         assert_eq!(one.len(), 3);
         for threads in [2, 7, 300] {
-            assert_eq!(compared(&rows, &asked, None, threads), one);
+            assert_eq!(compared(&rows, &wanted, None, threads), one);
         }
     }
 

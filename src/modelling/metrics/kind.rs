@@ -1,42 +1,34 @@
-//! The metrics that can be asked for, by name.
+//! The metrics that a profile can ask for, by name.
 
-use super::order::Counts;
-use super::{ranking, scoring};
-use crate::domain::contract::{Confusion, EvaluationSpec, MetricValue};
+use super::confusion::{confusion, f1, precision, recall};
+use super::order::ScoreCounts;
+use super::{probability, ranking};
+use crate::domain::contract::{EvaluationSpec, MetricValue};
 
 /// A metric with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MetricKind {
-    /// Area under the ROC curve.
     AucRoc,
-    /// Average precision.
     AveragePrecision,
-    /// Logarithmic loss.
     LogLoss,
-    /// Brier score.
     BrierScore,
-    /// Expected calibration error over this many bins.
+    /// Over this many bins.
     ExpectedCalibrationError(u32),
-    /// Kolmogorov-Smirnov statistic.
     KsStatistic,
-    /// Recall at a false positive rate.
     RecallAtFpr(f64),
-    /// Precision among the k highest scores.
+    /// Among the k highest scores.
     PrecisionAt(u32),
-    /// Recall among the k highest scores.
+    /// Among the k highest scores.
     RecallAt(u32),
-    /// Precision of flagging from a score on.
     PrecisionAtThreshold(f64),
-    /// Recall of flagging from a score on.
     RecallAtThreshold(f64),
-    /// F1 of flagging from a score on.
     F1AtThreshold(f64),
-    /// Precision among the k cards with the highest score of each day.
+    /// Among the k cards with the highest score of each day.
     CardPrecisionAt(u32),
 }
 
 impl MetricKind {
-    /// Every metric that a specification asks for.
+    /// Every metric that a profile asks for.
     pub fn all(spec: &EvaluationSpec, has_cards: bool) -> Vec<Self> {
         let mut kinds = Self::of_any_rows(spec);
         for &k in &spec.k {
@@ -48,7 +40,7 @@ impl MetricKind {
         kinds
     }
 
-    /// Those that say something of rows however few they are: slices have these.
+    /// Those that make sense for any number of rows: slices have these.
     pub(super) fn of_any_rows(spec: &EvaluationSpec) -> Vec<Self> {
         let mut kinds = vec![
             Self::AucRoc,
@@ -69,7 +61,7 @@ impl MetricKind {
         kinds
     }
 
-    /// Its name in reports and thresholds.
+    /// The name in reports and thresholds.
     pub fn name(self) -> String {
         match self {
             Self::AucRoc => "auc_roc".to_owned(),
@@ -88,26 +80,26 @@ impl MetricKind {
         }
     }
 
-    /// Whether it needs more than the counts of scores, and so has no interval.
+    /// Whether it needs days and cards beside the scores; such a metric has no interval.
     pub fn is_per_day(self) -> bool {
         matches!(self, Self::CardPrecisionAt(_))
     }
 
-    /// Its value on these rows; none for metrics per day.
-    pub(super) fn of(self, counts: &Counts<'_>) -> Option<MetricValue> {
+    /// None for metrics per day.
+    pub(super) fn of(self, counts: &ScoreCounts<'_>) -> Option<MetricValue> {
         Some(match self {
             Self::AucRoc => ranking::auc_roc(counts),
             Self::AveragePrecision => ranking::average_precision(counts),
-            Self::LogLoss => scoring::log_loss(counts),
-            Self::BrierScore => scoring::brier_score(counts),
-            Self::ExpectedCalibrationError(bins) => scoring::expected_calibration_error(counts, bins),
+            Self::LogLoss => probability::log_loss(counts),
+            Self::BrierScore => probability::brier_score(counts),
+            Self::ExpectedCalibrationError(bins) => probability::expected_calibration_error(counts, bins),
             Self::KsStatistic => ranking::ks_statistic(counts),
             Self::RecallAtFpr(rate) => ranking::recall_at_fpr(counts, rate),
             Self::PrecisionAt(k) => ranking::precision_at(counts, k),
             Self::RecallAt(k) => ranking::recall_at(counts, k),
-            Self::PrecisionAtThreshold(threshold) => Confusion::at(counts, threshold).precision(),
-            Self::RecallAtThreshold(threshold) => Confusion::at(counts, threshold).recall(),
-            Self::F1AtThreshold(threshold) => Confusion::at(counts, threshold).f1(),
+            Self::PrecisionAtThreshold(threshold) => precision(&confusion(counts, threshold)),
+            Self::RecallAtThreshold(threshold) => recall(&confusion(counts, threshold)),
+            Self::F1AtThreshold(threshold) => f1(&confusion(counts, threshold)),
             Self::CardPrecisionAt(_) => return None,
         })
     }

@@ -1,7 +1,9 @@
-//! Scores sorted once, and counts over them. Every metric but those per day is a function of how many
-//! frauds and good payments have each score, so a resampled window is counted anew and never sorted anew.
+//! Scores sorted once, and counts over them.
+//!
+//! Every metric but those per day is a function of how many frauds and good payments have each score, so a
+//! resampled window is counted anew and never sorted anew.
 
-/// A distinct score with what it costs.
+/// A distinct score with its log losses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Level {
     pub(super) score: f64,
@@ -11,28 +13,28 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// The score as probability is kept inside `[eps, 1 - eps]`, eps being that of f64 (scikit-learn).
+    /// For the losses the probability is clipped to `[eps, 1 - eps]` with the eps of f64, as in scikit-learn.
     fn of(score: f64) -> Self {
         let p = score.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
         Self { score, loss_of_fraud: -p.ln(), loss_of_good: -(1.0 - p).ln() }
     }
 }
 
-/// Rows from the highest score down; rows with equal scores share a level.
-pub(super) struct Order {
+/// Rows from the highest score down; equal scores share a level.
+pub(super) struct RankedScores {
     levels: Vec<Level>,
     /// Where in `rows` each level ends.
     ends: Vec<usize>,
-    /// Row numbers in this order.
+    /// Row numbers from the highest score down.
     rows: Vec<u32>,
-    /// Labels in this order.
+    /// Labels of `rows`.
     labels: Vec<bool>,
 }
 
-impl Order {
+impl RankedScores {
     pub(super) fn new(scores: &[f64], labels: &[bool]) -> Self {
         let mut sorted: Vec<(f64, u32)> = scores.iter().copied().zip(0..).collect();
-        // Rows with equal scores in the order of the data: what is drawn must not hang on the sort.
+        // Ties keep the order of the data, so that a resampled window does not depend on the sort.
         sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let (mut levels, mut ends): (Vec<Level>, Vec<usize>) = (Vec::new(), Vec::new());
         for (position, &(score, _)) in sorted.iter().enumerate() {
@@ -54,20 +56,20 @@ impl Order {
         &self.rows
     }
 
-    /// Every row once.
-    pub(super) fn counts(&self) -> Counts<'_> {
+    /// Counts every row once.
+    pub(super) fn counts(&self) -> ScoreCounts<'_> {
         let mut counts = self.no_counts();
         self.recount(&mut counts, |_| 1);
         counts
     }
 
-    pub(super) fn no_counts(&self) -> Counts<'_> {
+    pub(super) fn no_counts(&self) -> ScoreCounts<'_> {
         let none = || vec![0; self.levels.len()];
-        Counts { levels: &self.levels, frauds: none(), good: none(), total_frauds: 0, total_good: 0 }
+        ScoreCounts { levels: &self.levels, frauds: none(), good: none(), total_frauds: 0, total_good: 0 }
     }
 
-    /// Counts anew, the row at each position as often as `weight` says.
-    pub(super) fn recount(&self, counts: &mut Counts<'_>, weight: impl Fn(usize) -> u32) {
+    /// Counts anew: the row at a position counts `weight(position)` times.
+    pub(super) fn recount(&self, counts: &mut ScoreCounts<'_>, weight: impl Fn(usize) -> u32) {
         let mut start = 0;
         (counts.total_frauds, counts.total_good) = (0, 0);
         for ((&end, frauds), good) in self.ends.iter().zip(&mut counts.frauds).zip(&mut counts.good) {
@@ -86,7 +88,7 @@ impl Order {
         }
     }
 
-    /// Calls `visit` for every row in order, with its level and label.
+    /// Calls `visit(row, level, label)` for every row from the highest score down.
     pub(super) fn visit(&self, mut visit: impl FnMut(u32, Level, bool)) {
         let mut start = 0;
         for (&end, &level) in self.ends.iter().zip(&self.levels) {
@@ -98,8 +100,8 @@ impl Order {
     }
 }
 
-/// How many frauds and good payments there are at each level.
-pub(super) struct Counts<'a> {
+/// Frauds and good payments at each level.
+pub(super) struct ScoreCounts<'a> {
     levels: &'a [Level],
     frauds: Vec<u32>,
     good: Vec<u32>,
@@ -107,15 +109,15 @@ pub(super) struct Counts<'a> {
     total_good: u64,
 }
 
-/// One level with its counts, which may be zero.
+/// A level with its counts, which may be zero.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct LevelCounts {
     pub(super) level: Level,
     pub(super) frauds: u64,
     pub(super) good: u64,
 }
 
-impl<'a> Counts<'a> {
+impl<'a> ScoreCounts<'a> {
     pub(super) fn over(levels: &'a [Level], frauds: Vec<u32>, good: Vec<u32>) -> Self {
         let total = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum();
         let (total_frauds, total_good) = (total(&frauds), total(&good));
@@ -135,8 +137,8 @@ impl<'a> Counts<'a> {
     }
 
     /// From the highest score down.
-    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
-        self.levels.iter().zip(&self.frauds).zip(&self.good).map(|((&level, &frauds), &good)| Step {
+    pub(super) fn steps(&self) -> impl Iterator<Item = LevelCounts> {
+        self.levels.iter().zip(&self.frauds).zip(&self.good).map(|((&level, &frauds), &good)| LevelCounts {
             level,
             frauds: u64::from(frauds),
             good: u64::from(good),
@@ -145,7 +147,6 @@ impl<'a> Counts<'a> {
 
     /// Frauds and good payments with at least this score.
     pub(super) fn flagged(&self, threshold: f64) -> (u64, u64) {
-        // Binary search for the border, then sums over what is above it.
         let above = self.levels.partition_point(|level| level.score >= threshold);
         let sum = |counts: &[u32]| counts[..above].iter().map(|&count| u64::from(count)).sum();
         (sum(&self.frauds), sum(&self.good))

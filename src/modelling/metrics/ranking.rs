@@ -1,32 +1,32 @@
-//! Metrics of the order of scores. Equal scores are taken together: the order within a tie must not matter.
+//! Metrics of the order of scores. Equal scores count together, so the order within a tie does not matter.
 
-use super::order::Counts;
-use super::{NO_FRAUDS, ONE_CLASS};
+use super::metric::{NO_FRAUDS, ONE_CLASS, defined, undefined};
+use super::order::ScoreCounts;
 use crate::domain::contract::MetricValue;
 
-fn has_both(counts: &Counts<'_>) -> bool {
+fn has_both(counts: &ScoreCounts<'_>) -> bool {
     counts.frauds() > 0 && counts.good() > 0
 }
 
 /// Area under the ROC curve: the chance that a fraud scores above a good payment, ties half.
-pub(super) fn auc_roc(counts: &Counts<'_>) -> MetricValue {
+pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     if !has_both(counts) {
-        return MetricValue::undefined(ONE_CLASS);
+        return undefined(ONE_CLASS);
     }
     let mut above = 0_u64;
-    // Twice the area, in whole pairs: exact.
+    // Twice the area, in whole pairs, is an integer and so exact.
     let mut doubled: u128 = 0;
     for step in counts.steps() {
         doubled += u128::from(step.good) * u128::from(2 * above + step.frauds);
         above += step.frauds;
     }
-    MetricValue::defined(doubled as f64 / (2.0 * counts.frauds() as f64 * counts.good() as f64))
+    defined(doubled as f64 / (2.0 * counts.frauds() as f64 * counts.good() as f64))
 }
 
-/// Sum over thresholds of precision times the step in recall.
-pub(super) fn average_precision(counts: &Counts<'_>) -> MetricValue {
+/// Sum over thresholds of precision times the increase in recall.
+pub(super) fn average_precision(counts: &ScoreCounts<'_>) -> MetricValue {
     if counts.frauds() == 0 {
-        return MetricValue::undefined(NO_FRAUDS);
+        return undefined(NO_FRAUDS);
     }
     let (mut hits, mut rows, mut sum) = (0_u64, 0_u64, 0.0);
     for step in counts.steps() {
@@ -36,32 +36,30 @@ pub(super) fn average_precision(counts: &Counts<'_>) -> MetricValue {
             sum += (step.frauds as f64 / counts.frauds() as f64) * (hits as f64 / rows as f64);
         }
     }
-    MetricValue::defined(sum)
+    defined(sum)
 }
 
 /// Kolmogorov-Smirnov statistic: the largest distance between the distributions of the scores of frauds
 /// and of good payments, either way (`scipy.stats.ks_2samp`).
-pub(super) fn ks_statistic(counts: &Counts<'_>) -> MetricValue {
+pub(super) fn ks_statistic(counts: &ScoreCounts<'_>) -> MetricValue {
     if !has_both(counts) {
-        return MetricValue::undefined(ONE_CLASS);
+        return undefined(ONE_CLASS);
     }
     let rates = rates(counts);
-    MetricValue::defined(rates.map(|(alarms, recall)| (recall - alarms).abs()).fold(0.0, f64::max))
+    defined(rates.map(|(alarms, recall)| (recall - alarms).abs()).fold(0.0, f64::max))
 }
 
-/// The largest recall of any threshold that flags at most this share of the good payments. Only
-/// thresholds that exist count; nothing is interpolated.
-pub(super) fn recall_at_fpr(counts: &Counts<'_>, rate: f64) -> MetricValue {
+/// The largest recall of any threshold that flags at most `rate` of the good payments. Nothing is interpolated
+/// between the scores that occur.
+pub(super) fn recall_at_fpr(counts: &ScoreCounts<'_>, rate: f64) -> MetricValue {
     if !has_both(counts) {
-        return MetricValue::undefined(ONE_CLASS);
+        return undefined(ONE_CLASS);
     }
-    MetricValue::defined(
-        rates(counts).take_while(|(alarms, _)| *alarms <= rate).last().map_or(0.0, |(_, recall)| recall),
-    )
+    defined(rates(counts).take_while(|(alarms, _)| *alarms <= rate).last().map_or(0.0, |(_, recall)| recall))
 }
 
 /// False and true positive rate at each threshold, from the highest down.
-fn rates(counts: &Counts<'_>) -> impl Iterator<Item = (f64, f64)> {
+fn rates(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (f64, f64)> {
     let totals = (counts.good() as f64, counts.frauds() as f64);
     counts.steps().scan((0_u64, 0_u64), move |(alarms, hits), step| {
         *alarms += step.good;
@@ -70,20 +68,20 @@ fn rates(counts: &Counts<'_>) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// Share of frauds among the `k` highest scores; a tie at the border counts by its share of frauds.
-pub(super) fn precision_at(counts: &Counts<'_>, k: u32) -> MetricValue {
-    hits_at(counts, k).map_or_else(MetricValue::undefined, |hits| MetricValue::defined(hits / f64::from(k)))
+/// Share of frauds among the `k` highest scores; a tie at rank `k` counts by its share of frauds.
+pub(super) fn precision_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
+    hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / f64::from(k)))
 }
 
 /// Share of all frauds that are among the `k` highest scores.
-pub(super) fn recall_at(counts: &Counts<'_>, k: u32) -> MetricValue {
+pub(super) fn recall_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     if counts.frauds() == 0 {
-        return MetricValue::undefined(NO_FRAUDS);
+        return undefined(NO_FRAUDS);
     }
-    hits_at(counts, k).map_or_else(MetricValue::undefined, |hits| MetricValue::defined(hits / counts.frauds() as f64))
+    hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / counts.frauds() as f64))
 }
 
-fn hits_at(counts: &Counts<'_>, k: u32) -> Result<f64, String> {
+fn hits_at(counts: &ScoreCounts<'_>, k: u32) -> Result<f64, String> {
     let mut left = u64::from(k);
     let mut hits = 0.0;
     for step in counts.steps() {

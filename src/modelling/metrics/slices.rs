@@ -1,7 +1,7 @@
 //! The same metrics on parts of the window, by the values of a column.
 
 use super::kind::MetricKind;
-use super::order::{Counts, Level, Order};
+use super::order::{Level, RankedScores, ScoreCounts};
 use crate::domain::contract::{Slice, SlicedBy};
 
 /// A column cut into slices: their names in the order of the report, and the slice of every row.
@@ -15,15 +15,15 @@ pub struct Slicing {
     pub slice_of: Vec<u32>,
 }
 
-/// Rows of one slice in the order of scores.
+/// The rows of one slice, from the highest score down.
 #[derive(Default)]
-struct Part {
+struct SliceRows {
     levels: Vec<Level>,
     frauds: Vec<u32>,
     good: Vec<u32>,
 }
 
-impl Part {
+impl SliceRows {
     fn push(&mut self, level: Level, fraud: bool) {
         if self.levels.last() != Some(&level) {
             self.levels.push(level);
@@ -37,12 +37,12 @@ impl Part {
     }
 }
 
-/// Measures every slice in one pass over the sorted scores.
-pub(super) fn sliced(order: &Order, slicing: &Slicing, kinds: &[MetricKind]) -> SlicedBy {
-    let mut parts: Vec<Part> = slicing.names.iter().map(|_| Part::default()).collect();
+/// Measures every slice of a column in one pass over the sorted scores.
+pub(super) fn sliced(order: &RankedScores, slicing: &Slicing, kinds: &[MetricKind]) -> SlicedBy {
+    let mut parts: Vec<SliceRows> = slicing.names.iter().map(|_| SliceRows::default()).collect();
     order.visit(|row, level, fraud| parts[slicing.slice_of[row as usize] as usize].push(level, fraud));
-    let slice = |(name, part): (&String, Part)| {
-        let counts = Counts::over(&part.levels, part.frauds, part.good);
+    let slice = |(name, part): (&String, SliceRows)| {
+        let counts = ScoreCounts::over(&part.levels, part.frauds, part.good);
         let scores = kinds.iter().filter_map(|kind| Some((kind.name(), kind.of(&counts)?))).collect();
         Slice { slice: name.clone(), rows: counts.rows(), positives: counts.frauds(), scores }
     };

@@ -1,11 +1,13 @@
-//! The curves of a report as figures.
+//! The curves of a report as plots, and the importance of its features.
 
-use super::figure::{Axis, Figure, at};
+use super::html_table::{TableHeading, html_table};
 use super::number::{count, number, percent};
+use super::plot::{Axis, Plot, at};
 use crate::domain::contract::{CalibrationBin, Confusion, EvalReport, FeatureEffect, HistogramBin, Metrics};
 use maud::{Markup, html};
 
-pub(super) fn curves(report: &EvalReport) -> Markup {
+/// ROC, precision and recall, calibration and scores as inline SVG.
+pub fn curve_plots(report: &EvalReport) -> Markup {
     let metrics = &report.metrics;
     html! {
         div.plots {
@@ -20,7 +22,7 @@ pub(super) fn curves(report: &EvalReport) -> Markup {
     }
 }
 
-/// A figure, or a sentence that says why there is none.
+/// A plot with its caption, or a sentence that says why there is none.
 fn plotted(name: &str, caption: &str, drawn: Option<&Markup>, missing: &str) -> Markup {
     html! {
         figure {
@@ -39,8 +41,8 @@ fn value_of(metrics: &Metrics, name: &str) -> String {
     metrics.get(name).and_then(|metric| metric.value).map_or_else(|| "undefined".to_owned(), number)
 }
 
-fn ring(figure: &Figure, x: f64, y: f64, title: &str) -> Markup {
-    html! { circle.mark cx=(at(figure.x(x))) cy=(at(figure.y(y))) r="4.5" { title { (title) } } }
+fn ring(plot: &Plot, x: f64, y: f64, title: &str) -> Markup {
+    html! { circle.mark cx=(at(plot.x(x))) cy=(at(plot.y(y))) r="4.5" { title { (title) } } }
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -54,21 +56,21 @@ fn recall_of(confusion: &Confusion) -> f64 {
 fn roc(report: &EvalReport) -> Markup {
     let points = &report.metrics.curves.roc;
     let auc = value_of(&report.metrics.scores, "auc_roc");
-    let figure = Figure {
+    let plot = Plot {
         title: format!("ROC curve, area {auc}"),
         id: "roc",
         x: Axis::share("False positive rate"),
         y: Axis::share("True positive rate"),
     };
     let drawing = html! {
-        polyline.guide points=(figure.line([(0.0, 0.0), (1.0, 1.0)])) {}
-        polyline.curve points=(figure.line(points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)))) {}
+        polyline.guide points=(plot.line([(0.0, 0.0), (1.0, 1.0)])) {}
+        polyline.curve points=(plot.line(points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)))) {}
         @for c in &report.metrics.confusion {
             @let alarms = share(c.false_positives, c.false_positives + c.true_negatives);
-            (ring(&figure, alarms, recall_of(c), &format!("threshold {}", c.threshold)))
+            (ring(&plot, alarms, recall_of(c), &format!("threshold {}", c.threshold)))
         }
     };
-    let drawn = (!points.is_empty()).then(|| figure.around(&drawing));
+    let drawn = (!points.is_empty()).then(|| plot.around(&drawing));
     plotted("ROC", &format!("Area {auc}; dashed is chance"), drawn.as_ref(), "there is only one class")
 }
 
@@ -77,31 +79,31 @@ fn precision_recall(report: &EvalReport) -> Markup {
     let area = value_of(&report.metrics.scores, "average_precision");
     let test = report.metrics.dataset.test;
     let base = share(test.positives, test.rows);
-    let figure = Figure {
+    let plot = Plot {
         title: format!("Precision-recall curve, average precision {area}"),
         id: "precision-recall",
         x: Axis::share("Recall"),
         y: Axis::share("Precision"),
     };
     let drawing = html! {
-        polyline.guide points=(figure.line([(0.0, base), (1.0, base)])) {}
-        polyline.curve points=(figure.line(points.iter().map(|p| (p.recall, p.precision)))) {}
+        polyline.guide points=(plot.line([(0.0, base), (1.0, base)])) {}
+        polyline.curve points=(plot.line(points.iter().map(|p| (p.recall, p.precision)))) {}
         @for c in &report.metrics.confusion {
             @let flagged = c.true_positives + c.false_positives;
             @if flagged > 0 {
-                (ring(&figure, recall_of(c), share(c.true_positives, flagged), &format!("threshold {}", c.threshold)))
+                (ring(&plot, recall_of(c), share(c.true_positives, flagged), &format!("threshold {}", c.threshold)))
             }
         }
     };
-    let drawn = (!points.is_empty()).then(|| figure.around(&drawing));
+    let drawn = (!points.is_empty()).then(|| plot.around(&drawing));
     let caption = format!("Average precision {area}; dashed is the share of frauds, {}", percent(base));
     plotted("Precision and recall", &caption, drawn.as_ref(), "there are no frauds")
 }
 
-/// Points on the share of frauds per bin; behind them how many rows each bin holds, by powers of ten.
+/// The share of frauds per bin; columns behind show the rows of each bin on a logarithmic scale.
 fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     let error = value_of(metrics, "expected_calibration_error");
-    let figure = Figure {
+    let plot = Plot {
         title: format!("Calibration curve, expected calibration error {error}"),
         id: "calibration",
         x: Axis::share("Mean score of the bin"),
@@ -112,48 +114,48 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     let height = |rows: u64| 0.33 * (1.0 + rows as f64).ln() / (1.0 + most).ln();
     let drawing = html! {
         @for bin in bins {
-            @let (left, right, top) = (figure.x(bin.low) + 1.0, figure.x(bin.high) - 1.0, figure.y(height(bin.rows)));
-            rect.rows x=(at(left)) y=(at(top)) width=(at(right - left)) height=(at(figure.y(0.0) - top)) {
+            @let (left, right, top) = (plot.x(bin.low) + 1.0, plot.x(bin.high) - 1.0, plot.y(height(bin.rows)));
+            rect.rows x=(at(left)) y=(at(top)) width=(at(right - left)) height=(at(plot.y(0.0) - top)) {
                 title { (count(bin.rows)) " rows" }
             }
             @if bins.len() <= 12 {
-                text.small x=(at(f64::midpoint(left, right))) y=(at(figure.y(0.0) - 4.0)) text-anchor="middle" {
+                text.small x=(at(f64::midpoint(left, right))) y=(at(plot.y(0.0) - 4.0)) text-anchor="middle" {
                     (count(bin.rows))
                 }
             }
         }
-        polyline.guide points=(figure.line([(0.0, 0.0), (1.0, 1.0)])) {}
-        polyline.curve points=(figure.line(bins.iter().map(|bin| (bin.mean_score, bin.fraud_rate)))) {}
+        polyline.guide points=(plot.line([(0.0, 0.0), (1.0, 1.0)])) {}
+        polyline.curve points=(plot.line(bins.iter().map(|bin| (bin.mean_score, bin.fraud_rate)))) {}
         @for bin in bins {
-            circle.point cx=(at(figure.x(bin.mean_score))) cy=(at(figure.y(bin.fraud_rate))) r="3.5" {
+            circle.point cx=(at(plot.x(bin.mean_score))) cy=(at(plot.y(bin.fraud_rate))) r="3.5" {
                 title { (percent(bin.fraud_rate)) " frauds among " (count(bin.rows)) " rows with mean score " (number(bin.mean_score)) }
             }
         }
     };
-    let drawn = (!bins.is_empty()).then(|| figure.around(&drawing));
+    let drawn = (!bins.is_empty()).then(|| plot.around(&drawing));
     let caption = format!("Expected calibration error {error}; columns are rows per bin, on a scale by powers of ten");
     plotted("Calibration", &caption, drawn.as_ref(), "there are no rows")
 }
 
-/// Shares of each class per bin on an axis of powers of ten: frauds are rare, and most scores are low.
+/// Shares of each class per bin, logarithmic: frauds are rare, and most scores are low.
 fn histogram(bins: &[HistogramBin]) -> Markup {
     let frauds: u64 = bins.iter().map(|bin| bin.positives).sum();
     let good: u64 = bins.iter().map(|bin| bin.negatives).sum();
     let least = 1.0 / frauds.max(good).max(10) as f64;
     let floor = least.log10().floor();
     let ticks = (floor as i32..=0).map(|power| (f64::from(power), percent(10_f64.powi(power)))).collect();
-    let figure = Figure {
+    let plot = Plot {
         title: "Histogram of scores, frauds and good payments apart".to_owned(),
         id: "histogram",
         x: Axis::share("Score"),
         y: Axis { label: "Share of the class".to_owned(), low: floor, high: 0.0, ticks },
     };
     let bar = |low: f64, high: f64, of: u64, whole: u64, class: &str, name: &str| {
-        let top = figure.y(share(of, whole).log10());
-        let left = figure.x(low) + 0.5;
+        let top = plot.y(share(of, whole).log10());
+        let left = plot.x(low) + 0.5;
         html! {
             @if of > 0 {
-                rect class=(class) x=(at(left)) y=(at(top)) width=(at(figure.x(high) - left)) height=(at(figure.y(floor) - top)) {
+                rect class=(class) x=(at(left)) y=(at(top)) width=(at(plot.x(high) - left)) height=(at(plot.y(floor) - top)) {
                     title { (count(of)) " of " (count(whole)) " " (name) }
                 }
             }
@@ -166,52 +168,41 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
             (bar(middle, bin.high, bin.positives, frauds, "fraud", "frauds"))
         }
     };
-    let drawn = (frauds + good > 0).then(|| figure.around(&drawing));
+    let drawn = (frauds + good > 0).then(|| plot.around(&drawing));
     let caption = "Share of each class, on a scale by powers of ten: good payments left in each bin, frauds right";
     plotted("Scores", caption, drawn.as_ref(), "there are no rows")
 }
 
-/// The features that matter most, as bars.
+/// The features with the largest mean SHAP values, at most 20.
 pub(super) fn importance(effects: &[FeatureEffect]) -> Markup {
     const SHOWN: usize = 20;
+    const HEADINGS: [TableHeading<'static>; 6] =
+        [("Feature", ""), ("", ""), ("Size", "right"), ("Direction", "right"), ("Gain", "right"), ("Splits", "right")];
     let mut features: Vec<&FeatureEffect> = effects.iter().collect();
     features.sort_by(|a, b| b.mean_abs_shap.total_cmp(&a.mean_abs_shap).then_with(|| a.feature.cmp(&b.feature)));
     let most = features.first().map_or(1.0, |effect| effect.mean_abs_shap).max(f64::MIN_POSITIVE);
     let shap = |effect: &FeatureEffect| at(100.0 * (effect.mean_abs_shap / most).clamp(0.0, 1.0));
+    let rows = html! {
+        @for effect in features.iter().take(SHOWN) {
+            tr {
+                th scope="row" { (effect.feature) }
+                td {
+                    svg.range viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+                        rect.span x="0" y="1" width=(shap(effect)) height="8" {}
+                    }
+                }
+                td.right { (number(effect.mean_abs_shap)) }
+                td.right { (number(effect.mean_shap)) }
+                td.right { (number(effect.total_gain)) }
+                td.right { (effect.splits) }
+            }
+        }
+    };
     html! {
         p.note {
             "Mean SHAP values on the test window, in log-odds: their size, and their direction (above 0 makes fraud likelier)"
             @if features.len() > SHOWN { "; the first " (SHOWN) " of " (features.len()) }
         }
-        div.scroll {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "Feature" }
-                        th scope="col" { "" }
-                        th.right scope="col" { "Size" }
-                        th.right scope="col" { "Direction" }
-                        th.right scope="col" { "Gain" }
-                        th.right scope="col" { "Splits" }
-                    }
-                }
-                tbody {
-                    @for effect in features.into_iter().take(SHOWN) {
-                        tr {
-                            th scope="row" { (effect.feature) }
-                            td {
-                                svg.range viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
-                                    rect.span x="0" y="1" width=(shap(effect)) height="8" {}
-                                }
-                            }
-                            td.right { (number(effect.mean_abs_shap)) }
-                            td.right { (number(effect.mean_shap)) }
-                            td.right { (number(effect.total_gain)) }
-                            td.right { (effect.splits) }
-                        }
-                    }
-                }
-            }
-        }
+        (html_table("", &HEADINGS, &rows))
     }
 }

@@ -4,35 +4,35 @@
 //! value escaped. Never: computes a metric or a verdict; it shows what the documents say.
 
 mod charts;
-mod figure;
+mod gate;
+mod html_table;
+mod metrics;
 mod number;
-mod tables;
+mod origin;
+mod plot;
+mod sources;
 mod windows;
 
-use crate::domain::contract::{Decision, EvalReport, EvidenceRef, GateReceipt, SettledSplit, TrainPlan};
+pub use charts::curve_plots;
+pub use gate::{gate_table, verdict_line};
+pub use html_table::{TableHeading, html_table};
+pub use metrics::metrics_table;
+pub use sources::ReportSources;
+
+use crate::domain::contract::SettledSplit;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use number::{count, instant, percent};
 
-/// What the page is made from.
-#[derive(Debug, Clone, Copy)]
-pub struct ReportSources<'a> {
-    /// The resolved train plan.
-    pub plan: &'a TrainPlan,
-    /// The evaluation report.
-    pub report: &'a EvalReport,
-    /// The gate's receipt.
-    pub receipt: &'a GateReceipt,
-    /// Where the receipt stands, where it does already.
-    pub receipt_at: Option<&'a EvidenceRef>,
-}
-
-/// Nothing may be loaded and nothing may run, even if a value should slip through.
+/// The browser loads nothing and runs nothing, even if a value should slip through the escaping.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-const STYLE: &str = include_str!("style.css");
+
+/// Also for other pages that show the same parts.
+pub const REPORT_STYLE: &str = include_str!("style.css");
 
 /// The page as HTML.
 pub fn report_page(sources: &ReportSources<'_>) -> String {
-    let run_id = &sources.report.run_id;
+    let ReportSources { plan, report, receipt, .. } = *sources;
+    let run_id = &report.run_id;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -42,24 +42,24 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Evaluation of " (run_id) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(REPORT_STYLE)) }
             }
             body {
                 (heading(sources))
                 main {
-                    (section("Gate", &tables::gate(sources.receipt)))
-                    (section("Metrics", &tables::metrics(&sources.report.metrics.scores, sources.plan)))
-                    (section("Curves", &charts::curves(sources.report)))
-                    (section("At chosen thresholds", &tables::confusion(&sources.report.metrics)))
-                    @if !sources.report.metrics.features.is_empty() {
-                        (section("Importance", &charts::importance(&sources.report.metrics.features)))
+                    (section("Gate", &gate_table(receipt)))
+                    (section("Metrics", &metrics_table(report, plan)))
+                    (section("Curves", &curve_plots(report)))
+                    (section("At chosen thresholds", &metrics::confusion(&report.metrics)))
+                    @if !report.metrics.features.is_empty() {
+                        (section("Importance", &charts::importance(&report.metrics.features)))
                     }
-                    @if !sources.report.metrics.slices.is_empty() {
-                        (section("Slices", &tables::slices(&sources.report.metrics.slices)))
+                    @if !report.metrics.slices.is_empty() {
+                        (section("Slices", &metrics::slices(&report.metrics.slices)))
                     }
-                    (section("Data", &windows::data(sources.plan, &sources.report.metrics)))
-                    (section("What was asked", &tables::asked(sources.plan)))
-                    (section("Lineage", &tables::lineage(sources)))
+                    (section("Data", &windows::data(plan, &report.metrics)))
+                    (section("What was asked", &origin::request(plan)))
+                    (section("Lineage", &origin::lineage(sources)))
                 }
                 footer {
                     "Made from the plan, the evaluation report and the gate receipt of " (run_id)
@@ -71,43 +71,19 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
     page.into_string()
 }
 
-/// Its style sheet, for other pages that show the same parts.
-pub const REPORT_STYLE: &str = STYLE;
-
-/// The gate's conditions as a table.
-pub fn gate_table(receipt: &GateReceipt) -> Markup {
-    tables::gate(receipt)
-}
-
-/// The metrics as a table.
-pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
-    tables::metrics(&report.metrics.scores, plan)
-}
-
-/// ROC, precision and recall, calibration and scores as inline SVG.
-pub fn curve_plots(report: &EvalReport) -> Markup {
-    charts::curves(report)
-}
-
-/// What the gate decided, in a sentence.
-pub fn verdict_line(receipt: &GateReceipt) -> Markup {
-    verdict(receipt)
-}
-
 fn section(title: &str, content: &Markup) -> Markup {
     html! { section { h2 { (title) } (content) } }
 }
 
 fn heading(sources: &ReportSources<'_>) -> Markup {
-    let (plan, receipt) = (sources.plan, sources.receipt);
+    let scope = &sources.plan.target_scope;
     let test = sources.report.metrics.dataset.test;
-    let scope = &plan.target_scope;
     let rate = percent(test.positives as f64 / (test.rows.max(1)) as f64);
     html! {
         header {
             p.eyebrow { "Model evaluation · " (scope.environment) " / " (scope.mode) " / " (scope.bundle_slot) }
             h1 { (sources.report.run_id) }
-            (verdict(receipt))
+            (verdict_line(sources.receipt))
             p.lead {
                 "Measured on " strong { (count(test.rows)) } " payments with " strong { (count(test.positives)) }
                 " frauds (" (rate) ")"
@@ -122,26 +98,10 @@ fn heading(sources: &ReportSources<'_>) -> Markup {
     }
 }
 
-fn verdict(receipt: &GateReceipt) -> Markup {
-    let checks = receipt.conditions();
-    html! {
-        @match receipt.decision {
-            Decision::Pass => p.verdict.pass {
-                strong { "PASS" } " All " (checks) " conditions of " (receipt.policy_id) " hold."
-            },
-            Decision::Fail => p.verdict.fail {
-                strong { "FAIL" } " " (receipt.failed.len()) " of " (checks) " conditions of " (receipt.policy_id)
-                @if receipt.failed.len() == 1 { " does not hold: " } @else { " do not hold: " }
-                (receipt.failed.join(", ")) "."
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::{Curves, SchemaName, schema_text};
+    use crate::domain::contract::{Curves, Decision, EvalReport, GateReceipt, SchemaName, TrainPlan, schema_text};
     use serde::de::DeserializeOwned;
     use serde_json::Value;
 
@@ -150,13 +110,13 @@ mod tests {
         serde_json::from_value(text["examples"][0].clone()).unwrap()
     }
 
-    struct Documents {
+    struct ExampleRun {
         plan: TrainPlan,
         report: EvalReport,
         receipt: GateReceipt,
     }
 
-    impl Documents {
+    impl ExampleRun {
         fn new() -> Self {
             Self {
                 plan: example(SchemaName::ResolvedTrainPlan),
@@ -173,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_page_loads_nothing_runs_nothing_and_is_the_same_each_time() {
-        let documents = Documents::new();
+        let documents = ExampleRun::new();
         let page = documents.page();
         assert_eq!(page, documents.page());
         for outside in ["http:", "https:", "<script", "<link", "<img", " src=", "@import", "url(", "javascript:"] {
@@ -188,7 +148,7 @@ mod tests {
 
     #[test]
     fn foreign_text_stays_text() {
-        let mut documents = Documents::new();
+        let mut documents = ExampleRun::new();
         let hostile = "\"><script>alert(1)</script>&<b>";
         documents.plan.target_scope.environment = hostile.to_owned();
         documents.plan.features[0].name = hostile.to_owned();
@@ -206,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_gate_that_failed_says_so_first_and_names_what_is_broken() {
-        let mut documents = Documents::new();
+        let mut documents = ExampleRun::new();
         documents.receipt.decision = Decision::Fail;
         documents.receipt.thresholds[0].holds = false;
         let name = documents.receipt.thresholds[0].threshold.clone();
@@ -219,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_drawn_says_why() {
-        let mut documents = Documents::new();
+        let mut documents = ExampleRun::new();
         documents.report.metrics.curves = Curves::default();
         documents.report.metrics.confusion.clear();
         let page = documents.page();

@@ -1,8 +1,9 @@
-//! Numbers for people: digits that matter, thousands apart.
+//! Writes numbers for people: as many digits as matter, thousands apart.
 
+use crate::domain::contract::Interval;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// A metric or parameter: four decimals, or two digits that matter where it is smaller.
+/// A metric or parameter: four decimals, two significant digits below 0.001, none from 1,000 on.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
@@ -18,12 +19,16 @@ pub(super) fn number(value: f64) -> String {
     signed(&format!("{value:.decimals$}"))
 }
 
-/// A bound as it was written.
+/// A bound with all the digits that its profile gives.
 pub(super) fn bound(value: f64) -> String {
     signed(&value.to_string())
 }
 
-/// A share in per cent, three digits at the most.
+pub(super) fn bounds(interval: &Interval) -> String {
+    format!("{} to {}", number(interval.low), number(interval.high))
+}
+
+/// A share (0 to 1) in per cent, with at most three decimals.
 pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     let decimals = match value.abs() {
@@ -35,7 +40,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{}\u{202f}%", signed(&format!("{value:.decimals$}")))
 }
 
-/// A count with its thousands apart.
+/// With a comma between thousands.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut apart = String::new();
@@ -48,7 +53,7 @@ pub(super) fn count(value: u64) -> String {
     apart
 }
 
-/// An instant in UTC, without the time of day where it is midnight.
+/// In UTC, without the time of day where it is midnight.
 pub(super) fn instant(at: DateTime<Utc>) -> String {
     if at.timestamp_micros().rem_euclid(86_400_000_000) == 0 {
         at.date_naive().to_string()
@@ -57,7 +62,7 @@ pub(super) fn instant(at: DateTime<Utc>) -> String {
     }
 }
 
-/// With the sign of minus that is as wide as a plus.
+/// Replaces the hyphen by the minus sign, which is as wide as a plus.
 fn signed(text: &str) -> String {
     text.replace('-', "\u{2212}")
 }

@@ -1,11 +1,12 @@
-//! The data windows on a line of time.
+//! The data windows as a table, and on a time line where they have dates.
 
+use super::html_table::{TableHeading, html_table};
 use super::number::{count, instant, percent};
 use crate::domain::contract::{EvalMetrics, SettledSplit, TimeWindow, TrainPlan, WindowSummary};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-struct Row<'a> {
+struct WindowRow<'a> {
     name: &'a str,
     /// None where rows were drawn by chance.
     window: Option<TimeWindow>,
@@ -18,14 +19,15 @@ pub(super) fn data(plan: &TrainPlan, metrics: &EvalMetrics) -> Markup {
         SettledSplit::TimeBased(windows) => Some(windows),
         SettledSplit::StratifiedRandom(_) => None,
     };
-    let mut rows = vec![Row { name: "Train", window: windows.map(|windows| windows.train), summary: dataset.train }];
+    let mut rows =
+        vec![WindowRow { name: "Train", window: windows.map(|windows| windows.train), summary: dataset.train }];
     if let Some(summary) = dataset.validation {
-        rows.push(Row { name: "Validation", window: windows.and_then(|windows| windows.validation), summary });
+        rows.push(WindowRow { name: "Validation", window: windows.and_then(|windows| windows.validation), summary });
     }
-    rows.push(Row { name: "Test", window: windows.map(|windows| windows.test), summary: dataset.test });
+    rows.push(WindowRow { name: "Test", window: windows.map(|windows| windows.test), summary: dataset.test });
     html! {
         @if windows.is_some() { (time_line(&rows)) }
-        div.scroll { (table(&rows)) }
+        (table(&rows))
         p.note {
             (count(dataset.rows)) " rows in the files; " (count(dataset.unused_rows)) " lie outside every window"
             @if let Some(entity) = windows.and_then(|windows| windows.exclude_known_entity.as_ref()) {
@@ -45,48 +47,37 @@ pub(super) fn data(plan: &TrainPlan, metrics: &EvalMetrics) -> Markup {
     }
 }
 
-fn table(rows: &[Row<'_>]) -> Markup {
-    html! {
-        table {
-            thead {
-                tr {
-                    th scope="col" { "Window" }
-                    th scope="col" { "From" }
-                    th scope="col" { "To before" }
-                    th.right scope="col" { "Rows" }
-                    th.right scope="col" { "Frauds" }
-                    th.right scope="col" { "Share" }
-                }
-            }
-            tbody {
-                @for row in rows {
-                    tr {
-                        th scope="row" { (row.name) }
-                        td.tight { @if let Some(window) = row.window { (instant(window.start)) } }
-                        td.tight { @if let Some(window) = row.window { (instant(window.end)) } }
-                        td.right { (count(row.summary.rows)) }
-                        td.right { (count(row.summary.positives)) }
-                        td.right { (percent(row.summary.positives as f64 / row.summary.rows.max(1) as f64)) }
-                    }
-                }
+fn table(rows: &[WindowRow<'_>]) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 6] =
+        [("Window", ""), ("From", ""), ("To before", ""), ("Rows", "right"), ("Frauds", "right"), ("Share", "right")];
+    let rows = html! {
+        @for row in rows {
+            tr {
+                th scope="row" { (row.name) }
+                td.tight { @if let Some(window) = row.window { (instant(window.start)) } }
+                td.tight { @if let Some(window) = row.window { (instant(window.end)) } }
+                td.right { (count(row.summary.rows)) }
+                td.right { (count(row.summary.positives)) }
+                td.right { (percent(row.summary.positives as f64 / row.summary.rows.max(1) as f64)) }
             }
         }
-    }
+    };
+    html_table("", &HEADINGS, &rows)
 }
 
-/// Places are in per cent of the width, so that text keeps its size on any screen.
-fn time_line(rows: &[Row<'_>]) -> Markup {
+/// Positions are in per cent of the width, so that text keeps its size on any screen.
+fn time_line(rows: &[WindowRow<'_>]) -> Markup {
     const ROW: usize = 40;
     let start = rows.iter().filter_map(|row| Some(row.window?.start)).min().unwrap_or_default();
     let end = rows.iter().filter_map(|row| Some(row.window?.end)).max().unwrap_or_default();
     let whole = (end - start).as_seconds_f64().max(1.0);
-    let place = |at: DateTime<Utc>| 100.0 * (at - start).as_seconds_f64() / whole;
+    let position = |at: DateTime<Utc>| 100.0 * (at - start).as_seconds_f64() / whole;
     let height = rows.len() * ROW + 24;
     html! {
         svg.time role="img" aria-labelledby="time-line" height=(height) style=(format!("height:{height}px")) {
             title id="time-line" { "Data windows from " (instant(start)) " to " (instant(end)) }
             @for (index, (row, window)) in rows.iter().filter_map(|row| Some((row, row.window?))).enumerate() {
-                @let (left, right) = (place(window.start), place(window.end));
+                @let (left, right) = (position(window.start), position(window.end));
                 @let days = (window.end - window.start).num_days();
                 rect.gap x="0" width="100%" y=(index * ROW + 20) height="12" rx="3" {}
                 rect class=(if row.name == "Test" { "fraud" } else { "span" }) x=(format!("{left:.2}%"))

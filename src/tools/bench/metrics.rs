@@ -3,7 +3,7 @@
 use super::measure::{Figures, Laps};
 use crate::clock::Stopwatch;
 use crate::domain::contract::{BootstrapSpec, EvaluationSpec};
-use crate::modelling::metrics::{Resampling, Scored, Slicing, measure};
+use crate::modelling::metrics::{Resampling, ScoredRows, Slicing, measure};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::hint::black_box;
@@ -43,9 +43,9 @@ impl RandomWindow {
         window
     }
 
-    fn scored(&self, with_cards: bool) -> Scored<'_> {
+    fn scored(&self, with_cards: bool) -> ScoredRows<'_> {
         let cards = with_cards.then_some(self.cards.as_slice());
-        Scored { scores: &self.scores, labels: &self.labels, days: &self.days, cards }
+        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, BundleContents, BundleDocuments};
+use crate::modelling::{self, BundleEvidence};
 use crate::tools::verify::{self, Expected};
 use serde::Serialize;
 use std::path::Path;
@@ -60,24 +60,19 @@ impl Rebuilder {
         let receipt = modelling::gate(&again.run_id, &report, &report_at, &governance, paths.inputs(&sources))?;
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
-        let documents = BundleDocuments { plan: &again, report: &report, receipt: &receipt, parity: &parity };
         let model = Digest::of(&trained.model);
         let expected_model = ModelFormat::ALL
             .iter()
             .map(|format| format.file_name())
             .find(|name| folder.join(name).is_file())
             .ok_or_else(|| unresolved("there is no model"))?;
-        let bundle = modelling::bundle(
-            &documents,
-            BundleContents {
-                model: trained.model,
-                model_format: trained.model_format,
-                eval_report: report_bytes.clone(),
-                gate_receipt: document_bytes(&receipt),
-                plan: again_bytes.clone(),
-                parity_vectors: trained.parity_vectors,
-            },
-        );
+        let bundle = modelling::bundle(&BundleEvidence {
+            plan: (&again, &again_bytes),
+            report: (&report, &report_bytes),
+            receipt: (&receipt, &document_bytes(&receipt)),
+            parity: (&parity, &trained.parity_vectors),
+            model: (trained.model_format, &trained.model),
+        });
         let part = |part, expected, found| ComparedPart { part, expected, found };
         let parts = vec![
             part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),

@@ -4,7 +4,7 @@ use super::assign::Assigned;
 use super::progress::report;
 use crate::domain::contract::{BootstrapSpec, Differences};
 use crate::domain::run::Failure;
-use crate::modelling::metrics::{self, Measured, Resampling, Scored};
+use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
 use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 
@@ -26,7 +26,7 @@ pub(super) fn evaluate(
     let of_rows = |ids: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ids[row]).collect() };
     // Metrics by day and card need a time.
     let cards = table.entities.first().filter(|_| at.is_some()).map(|column| of_rows(&column.ids));
-    let of_test = Scored { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
+    let of_test = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
     let bootstrap = plan.evaluation.bootstrap.as_ref();
     let cluster = bootstrap.and_then(|spec| spec.cluster.as_ref());
     let clusters = cluster

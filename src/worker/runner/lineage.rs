@@ -8,7 +8,7 @@ use super::stages::{Gated, Packed, Reported, Resolved};
 use crate::adapters::ledger::{Guarded, Known};
 use crate::domain::contract::{BundleArtifact, EvidenceRef};
 use crate::modelling::FileColumn;
-use crate::modelling::lineage::{Account, Places, Written};
+use crate::modelling::lineage::{DatasetIo, DatasetLocations, WrittenDataset};
 use crate::training::COLUMNS_FILE;
 use std::path::Path;
 use tracing::warn;
@@ -20,21 +20,21 @@ impl RunAttempt<'_> {
     /// Emits what the plan will read.
     pub(super) async fn emit_resolved(&self, resolved: &Resolved) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
-        self.emit_lineage(Known::Resolved, Account::of(&resolved.plan, &[], places)).await
+        self.emit_lineage(Known::Resolved, DatasetIo::of(&resolved.plan, &[], places)).await
     }
 
     /// Emits what was read, with the columns that the child found in the files.
     pub(super) async fn emit_read(&self, resolved: &Resolved, job_dir: &Path) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
         let io = match read_columns(job_dir).await {
-            ColumnsFile::Columns(columns) => Account::of(&resolved.plan, &columns, places),
-            ColumnsFile::TooLarge => Account::without_columns(&resolved.plan, places),
+            ColumnsFile::Columns(columns) => DatasetIo::of(&resolved.plan, &columns, places),
+            ColumnsFile::TooLarge => DatasetIo::without_columns(&resolved.plan, places),
             ColumnsFile::Missing => return Ok(()),
         };
         self.emit_lineage(Known::Read, io).await
     }
 
-    async fn emit_lineage(&self, known: Known, io: Account) -> Result<(), Interrupted> {
+    async fn emit_lineage(&self, known: Known, io: DatasetIo) -> Result<(), Interrupted> {
         match self.runner.ledger.tell_lineage(self.lease, known, io).await? {
             Guarded::Won(_) => Ok(()),
             Guarded::Lost => Err(Interrupted::Lost),
@@ -48,13 +48,13 @@ impl RunAttempt<'_> {
         report: &Reported,
         gated: &Gated,
         packed: Option<&Packed>,
-    ) -> Option<Account> {
+    ) -> Option<DatasetIo> {
         let places = self.runner.lineage.as_ref()?;
         let made = &report.report.provenance;
         let rows = report.report.metrics.dataset.test.rows;
-        let scores = Written { rows: Some(rows), ..written(&made.scores, "scores", None) };
+        let scores = WrittenDataset { rows: Some(rows), ..written(&made.scores, "scores", None) };
         let bytes = Some(report.stored.bytes.len() as u64);
-        let mut io = Account::of(&resolved.plan, &[], places)
+        let mut io = DatasetIo::of(&resolved.plan, &[], places)
             .judged(&made.scores, rows, &gated.receipt, places)
             .wrote(&scores, places)
             .wrote(&written(&report.stored.at, "eval_report", bytes), places);
@@ -68,11 +68,11 @@ impl RunAttempt<'_> {
     }
 }
 
-fn with_bundle(io: Account, folder: &str, packed: &Packed, places: &Places) -> Account {
+fn with_bundle(io: DatasetIo, folder: &str, packed: &Packed, places: &DatasetLocations) -> DatasetIo {
     let bundle = &packed.bundle;
     let signature = packed.signature.iter().map(|file: &BundleArtifact| file.bytes);
     let sizes: Vec<u64> = bundle.files.iter().map(|file| file.bytes.len() as u64).chain(signature).collect();
-    let written = Written {
+    let written = WrittenDataset {
         path: folder,
         sha256: bundle.bundle_id,
         version: Some(&bundle.bundle_version),
@@ -84,8 +84,8 @@ fn with_bundle(io: Account, folder: &str, packed: &Packed, places: &Places) -> A
     io.wrote(&written, places)
 }
 
-fn written<'a>(at: &'a EvidenceRef, role: &'static str, bytes: Option<u64>) -> Written<'a> {
-    Written { path: &at.reference, sha256: at.sha256, version: None, role, rows: None, bytes, files: 1 }
+fn written<'a>(at: &'a EvidenceRef, role: &'static str, bytes: Option<u64>) -> WrittenDataset<'a> {
+    WrittenDataset { path: &at.reference, sha256: at.sha256, version: None, role, rows: None, bytes, files: 1 }
 }
 
 /// What the child left in [`COLUMNS_FILE`].

@@ -8,7 +8,7 @@ use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::ledger::Ledger;
 use crate::config::{Config, TrainerSettings};
-use crate::modelling::lineage::Places;
+use crate::modelling::lineage::DatasetLocations;
 use crate::training::{self, Enforcement, TrainerCommand};
 use crate::worker::liveness::Watchdog;
 use anyhow::Context as _;
@@ -34,7 +34,7 @@ impl Runner {
             warn!("bundles are not signed ([signing] allow_unsigned)");
         }
         let inputs = Inputs::open(&config.inputs)?;
-        let lineage = config.lineage.enabled.then(|| Places {
+        let lineage = config.lineage.enabled.then(|| DatasetLocations {
             root: inputs.root().map(|root| root.display().to_string()),
             azure_account: config.inputs.azure.account.clone(),
             evidence: store.url().to_owned(),

@@ -8,7 +8,7 @@ use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::ledger::Ledger;
 use crate::adapters::signing::PrivateKey;
 use crate::domain::contract::OwnershipBoundaries;
-use crate::modelling::lineage::Places;
+use crate::modelling::lineage::DatasetLocations;
 use crate::training::{TrainerCommand, TrainerRegistrations};
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub struct Runner {
     pub store: EvidenceStore,
     pub inputs: Inputs,
     /// Where inputs and evidence lie, in OpenLineage's terms; none where lineage is off.
-    pub lineage: Option<Places>,
+    pub lineage: Option<DatasetLocations>,
     /// Who owns which outputs.
     pub boundaries: OwnershipBoundaries,
     pub renewer: Renewer,

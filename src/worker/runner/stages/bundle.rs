@@ -6,7 +6,7 @@ use super::resolve::Resolved;
 use crate::domain::contract::{BundleArtifact, EvidenceRef, ModelFormat, ParityVectors, SchemaName, read_json};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, Bundle, BundleContents, BundleDocuments, SIGNATURE_FILE};
+use crate::modelling::{self, Bundle, BundleEvidence, SIGNATURE_FILE};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::interrupted::Interrupted;
@@ -51,23 +51,14 @@ impl RunAttempt<'_> {
             .ok_or_else(|| Failure::new(FailureCode::EvidenceRefMissing, "training left no parity vectors"))?;
         let path = evidence.folder.model(ParityVectors::FILE);
         let parity = evidence.verified("parity_vectors", &path, parity, on_drift).await?;
-        let documents = BundleDocuments {
-            plan: &resolved.plan,
-            report: &report.report,
-            receipt: &gated.receipt,
-            parity: &read_parity(&parity)?,
-        };
-        let bundle = modelling::bundle(
-            &documents,
-            BundleContents {
-                model: model.bytes.to_vec(),
-                model_format,
-                eval_report: report.stored.bytes.to_vec(),
-                gate_receipt: gated.stored.bytes.to_vec(),
-                plan: resolved.stored.bytes.to_vec(),
-                parity_vectors: parity.bytes.to_vec(),
-            },
-        );
+        let parsed_parity = read_parity(&parity)?;
+        let bundle = modelling::bundle(&BundleEvidence {
+            plan: (&resolved.plan, &resolved.stored.bytes),
+            report: (&report.report, &report.stored.bytes),
+            receipt: (&gated.receipt, &gated.stored.bytes),
+            parity: (&parsed_parity, &parity.bytes),
+            model: (model_format, &model.bytes),
+        });
         for file in &bundle.files {
             let role = format!("bundle/{}", file.path);
             let bytes = Bytes::from(file.bytes.clone());

@@ -11,7 +11,7 @@ use crate::domain::contract::{
     read_json,
 };
 use crate::domain::run::{Failure, FailureCode, State, Transition};
-use crate::modelling::{self, BundleContents, BundleDocuments, SIGNATURE_FILE, StoredVerdict};
+use crate::modelling::{self, BundleEvidence, SIGNATURE_FILE, StoredVerdict};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::interrupted::Interrupted;
@@ -97,23 +97,14 @@ impl RunAttempt<'_> {
             report: (&parsed_report, report.at.sha256),
             receipt: &parsed_receipt,
         })?;
-        let documents = BundleDocuments {
-            plan: &parsed_plan,
-            report: &parsed_report,
-            receipt: &parsed_receipt,
-            parity: &read_parity(&parity)?,
-        };
-        let bundle = modelling::bundle(
-            &documents,
-            BundleContents {
-                model: model.bytes.to_vec(),
-                model_format,
-                eval_report: report.bytes.to_vec(),
-                gate_receipt: receipt.bytes.to_vec(),
-                plan: plan.bytes.to_vec(),
-                parity_vectors: parity.bytes.to_vec(),
-            },
-        );
+        let parsed_parity = read_parity(&parity)?;
+        let bundle = modelling::bundle(&BundleEvidence {
+            plan: (&parsed_plan, &plan.bytes),
+            report: (&parsed_report, &report.bytes),
+            receipt: (&parsed_receipt, &receipt.bytes),
+            parity: (&parsed_parity, &parity.bytes),
+            model: (model_format, &model.bytes),
+        });
         let packed = Packed { bundle, signature: self.known_signature().await? };
         Ok(StoredRun { plan: parsed_plan, eval_report: report.at, gate_receipt: receipt.at, packed })
     }

@@ -8,7 +8,7 @@ use model_factory::adapters::kafka::{TopicNames, Topics};
 use model_factory::adapters::ledger::{Act, Coordinates, Guarded, Known, Lease, Ledger, OutboxRow, Sent, Shard, Step};
 use model_factory::domain::contract::{SchemaName, check as fits};
 use model_factory::domain::run::{FailureCode, State, Transition};
-use model_factory::modelling::lineage::{Account, LineageSettings};
+use model_factory::modelling::lineage::{DatasetIo, LineageSettings};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ async fn take(ledger: &Ledger, lease: &Lease, step: Step) -> State {
 }
 
 async fn emit(ledger: &Ledger, lease: &Lease, known: Known) {
-    let emitted = ledger.tell_lineage(lease, known, Account::default()).await.unwrap();
+    let emitted = ledger.tell_lineage(lease, known, DatasetIo::default()).await.unwrap();
     assert_eq!(emitted, Guarded::Won(State::Running));
 }
 
@@ -60,7 +60,7 @@ async fn attempts_are_one_run_that_begins_once_and_ends_once() {
         emit(&ledger, &first, Known::Resolved).await;
     }
     assert_eq!(ledger.release(&first).await.unwrap(), Guarded::Won(State::Queued));
-    let lost = ledger.tell_lineage(&first, Known::Read, Account::default()).await.unwrap();
+    let lost = ledger.tell_lineage(&first, Known::Read, DatasetIo::default()).await.unwrap();
     assert_eq!(lost, Guarded::Lost, "a worker without its lease emits nothing");
     let second = claim(&ledger).await;
     emit(&ledger, &second, Known::Resolved).await;

@@ -1,0 +1,141 @@
+//! `bom.json`: the bundle as a bill of materials that supply-chain tools read.
+//!
+//! Format: CycloneDX 1.7, an ML-BOM. It has no serial number and no time stamp, which would change with every
+//! build.
+
+use crate::domain::contract::{
+    EvalReport, Feature, FeatureKind, MetricValue, ModelFormat, ResolvedAlgorithm, TrainPlan,
+};
+use crate::domain::identity::Digest;
+use serde_json::{Value, json};
+
+pub const BOM_FILE: &str = "bom.json";
+/// Version of CycloneDX.
+pub const BOM_VERSION: &str = "1.7";
+
+/// Lists the model, its data and documents, and the release that built it.
+pub fn bom(plan: &TrainPlan, report: &EvalReport, model: &Digest, format: ModelFormat) -> Value {
+    let run = plan.run_id.as_str();
+    let data: Vec<(String, Value)> = plan
+        .files
+        .iter()
+        .enumerate()
+        .map(|(index, file)| {
+            let at = format!("data-{index}");
+            let text = format!("{} rows, {} bytes", file.rows, file.bytes);
+            let dataset = json!({"type": "dataset", "name": file.reference, "description": text});
+            let component = json!({
+                "type": "data", "bom-ref": at, "name": file.reference, "hashes": [hash(&file.sha256)], "data": [dataset],
+            });
+            (at, component)
+        })
+        .collect();
+    let manifests: Vec<(String, Value)> = plan
+        .manifests
+        .iter()
+        .enumerate()
+        .map(|(index, manifest)| {
+            let at = format!("manifest-{index}");
+            let definition = json!({"type": "definition", "name": manifest.dataset_manifest_id});
+            let component = json!({
+                "type": "data", "bom-ref": at, "name": manifest.reference, "version": manifest.dataset_fingerprint,
+                "hashes": [hash(&manifest.sha256)], "data": [definition],
+            });
+            (at, component)
+        })
+        .collect();
+    let profiles = [("training-profile", &plan.training_profile), ("governance-profile", &plan.governance_profile)]
+        .map(|(at, profile)| {
+            let configuration = json!({"type": "configuration", "name": profile.policy_id});
+            let component = json!({
+                "type": "data", "bom-ref": at, "name": profile.reference, "version": profile.revision,
+                "hashes": [hash(&profile.sha256)], "data": [configuration],
+            });
+            (at.to_owned(), component)
+        });
+    let datasets: Vec<Value> = data.iter().map(|(at, _)| json!({ "ref": at })).collect();
+    let parts: Vec<(String, Value)> = data.into_iter().chain(manifests).chain(profiles).collect();
+    let depends_on: Vec<&String> = parts.iter().map(|(at, _)| at).collect();
+    json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": BOM_VERSION,
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "machine-learning-model",
+                "bom-ref": "model",
+                "name": plan.target_scope.scope_key(),
+                "version": run,
+                "description": "Probability of fraud of a payment.",
+                "mime-type": format.media_type(),
+                "hashes": [hash(model)],
+                "modelCard": card(plan, report, &datasets),
+                "properties": [
+                    property("file", format.file_name()),
+                    property("feature_set_id", &plan.feature_definition_set.feature_set_id),
+                    property("feature_set_version", &plan.feature_definition_set.feature_set_version),
+                    property("policy_revision", &plan.revisions.policy_revision),
+                    property("config_revision", &plan.revisions.config_revision),
+                ],
+            },
+            "tools": {
+                "components": [{
+                    "type": "application", "name": "model-factory", "version": plan.revisions.mf_code_release_id,
+                }],
+            },
+        },
+        "dependencies": [{"ref": "model", "dependsOn": depends_on}],
+        "components": parts.iter().map(|(_, part)| part).collect::<Vec<_>>(),
+    })
+}
+
+fn card(plan: &TrainPlan, report: &EvalReport, datasets: &[Value]) -> Value {
+    let format_of = |feature: &Feature| match feature.kind {
+        FeatureKind::Numeric => format!("{}: number", feature.name),
+        FeatureKind::Categorical => format!("{}: category", feature.name),
+    };
+    let inputs: Vec<Value> = plan.features.iter().map(|feature| json!({"format": format_of(feature)})).collect();
+    let architecture = match plan.algorithm {
+        ResolvedAlgorithm::BuiltIn(_) => "gradient-boosted trees",
+        ResolvedAlgorithm::Process(_) => "as the registered command made it",
+    };
+    let whole = report.metrics.scores.iter().filter_map(|(name, metric)| performance(name, metric, None));
+    let parts = report.metrics.slices.iter().flat_map(|by| {
+        by.slices.iter().flat_map(move |slice| {
+            let name = format!("{} = {}", by.column, slice.slice);
+            slice.scores.iter().filter_map(move |(metric, value)| performance(metric, value, Some(&name)))
+        })
+    });
+    json!({
+        "modelParameters": {
+            "approach": {"type": "supervised"},
+            "task": "classification",
+            "architectureFamily": architecture,
+            "modelArchitecture": plan.algorithm.id(),
+            "datasets": datasets,
+            "inputs": inputs,
+            "outputs": [{"format": "probability of fraud, 0 to 1"}],
+        },
+        "quantitativeAnalysis": {"performanceMetrics": whole.chain(parts).collect::<Vec<_>>()},
+    })
+}
+
+fn performance(name: &str, metric: &MetricValue, slice: Option<&str>) -> Option<Value> {
+    let mut entry = json!({"type": name, "value": metric.value?.to_string()});
+    if let Some(slice) = slice {
+        entry["slice"] = json!(slice);
+    }
+    if let Some(interval) = &metric.interval {
+        entry["confidenceInterval"] =
+            json!({"lowerBound": interval.low.to_string(), "upperBound": interval.high.to_string()});
+    }
+    Some(entry)
+}
+
+fn hash(sha256: &Digest) -> Value {
+    json!({"alg": "SHA-256", "content": sha256})
+}
+
+fn property(name: &str, value: &str) -> Value {
+    json!({"name": format!("model-factory:{name}"), "value": value})
+}

@@ -1,0 +1,105 @@
+//! The file formats of models, with what each means for the file, for serving and for MLflow.
+
+use crate::domain::contract::ModelFormat;
+use std::fmt;
+
+impl ModelFormat {
+    pub const ALL: &[Self] = &[Self::XgboostJson, Self::Skops, Self::Onnx, Self::Pickle];
+
+    /// The format of a stored model, by its file name.
+    pub fn of_stored(reference: &str) -> Option<Self> {
+        let name = reference.rsplit('/').next()?;
+        Self::ALL.iter().copied().find(|format| format.file_name() == name)
+    }
+
+    /// The file's name in evidence and bundle.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::XgboostJson => "model.json",
+            Self::Skops => "model.skops",
+            Self::Onnx => "model.onnx",
+            Self::Pickle => "model.pkl",
+        }
+    }
+
+    /// The capability that serving must offer to load it.
+    pub fn capability(self) -> &'static str {
+        match self {
+            Self::XgboostJson => "xgboost-json",
+            Self::Skops => "skops",
+            Self::Onnx => "onnx",
+            Self::Pickle => "pickle",
+        }
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::XgboostJson => "application/json",
+            Self::Skops => "application/zip",
+            Self::Onnx | Self::Pickle => "application/octet-stream",
+        }
+    }
+
+    /// Whether loading may run code from the file.
+    pub fn runs_code(self) -> bool {
+        match self {
+            Self::Pickle => true,
+            Self::XgboostJson | Self::Skops | Self::Onnx => false,
+        }
+    }
+
+    /// The error says why these bytes cannot be a model of this format.
+    pub fn check(self, bytes: &[u8]) -> Result<(), &'static str> {
+        let holds = match self {
+            Self::XgboostJson => serde_json::from_slice::<serde_json::Value>(bytes)
+                .is_ok_and(|document| document.get("learner").is_some_and(serde_json::Value::is_object)),
+            Self::Skops => bytes.starts_with(b"PK\x03\x04") && contains(bytes, b"schema.json"),
+            // ONNX has no magic number; only other formats can be ruled out.
+            Self::Onnx => !bytes.is_empty() && !is_pickle(bytes) && !bytes.starts_with(b"PK"),
+            Self::Pickle => !bytes.is_empty(),
+        };
+        match (holds, is_pickle(bytes)) {
+            (true, _) => Ok(()),
+            (false, true) => Err("it is a pickle"),
+            (false, false) => Err("its content is of another kind"),
+        }
+    }
+}
+
+impl fmt::Display for ModelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XgboostJson => "xgboost_json",
+            Self::Skops => "skops",
+            Self::Onnx => "onnx",
+            Self::Pickle => "pickle",
+        })
+    }
+}
+
+/// Pickle's protocol 2 and later begin with their number.
+fn is_pickle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 2..=5, ..])
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_must_be_of_the_kind_that_it_is_said_to_be() {
+        let pickle = b"\x80\x04\x95".as_slice();
+        let json = br#"{"learner": {}, "version": [3, 2, 0]}"#.as_slice();
+        let skops = b"PK\x03\x04....schema.json....".as_slice();
+        for (format, good) in [(ModelFormat::XgboostJson, json), (ModelFormat::Skops, skops)] {
+            assert_eq!(format.check(good), Ok(()));
+            assert_eq!(format.check(pickle), Err("it is a pickle"));
+            assert_eq!(format.check(b"{}"), Err("its content is of another kind"));
+        }
+        assert_eq!(ModelFormat::Onnx.check(pickle), Err("it is a pickle"));
+    }
+}

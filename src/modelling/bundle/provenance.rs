@@ -1,0 +1,75 @@
+//! `provenance.intoto.json`: who built what from what, for supply-chain tools.
+//!
+//! Formats: in-toto Statement v1 (<https://in-toto.io/Statement/v1>) with SLSA provenance v1
+//! (<https://slsa.dev/spec/v1.0/provenance>). It has no clock value and no host; the attempt records hold the
+//! times of the build.
+
+use super::files::BundleFile;
+use crate::domain::contract::{ResolvedAlgorithm, TrainPlan};
+use crate::domain::identity::Digest;
+use serde_json::{Value, json};
+
+pub const PROVENANCE_FILE: &str = "provenance.intoto.json";
+pub const BUILD_TYPE: &str = "https://modelfactory.dev/build/train/v0";
+pub const BUILDER: &str = "https://modelfactory.dev/builder/worker/v0";
+pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+pub const PREDICATE: &str = "https://slsa.dev/provenance/v1";
+
+pub fn provenance(plan: &TrainPlan, files: &[BundleFile]) -> Value {
+    let subject: Vec<Value> =
+        files.iter().map(|file| json!({"name": file.path, "digest": digest(&Digest::of(&file.bytes))})).collect();
+    let mut internal = json!({
+        "ownership_boundaries_sha256": plan.ownership_boundaries_sha256,
+        "seed": plan.seed.to_string(),
+        "algorithm": plan.algorithm.id(),
+    });
+    if let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm {
+        internal["command"] = json!(algorithm.command);
+    }
+    json!({
+        "_type": STATEMENT,
+        "subject": subject,
+        "predicateType": PREDICATE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": external_parameters(plan),
+                "internalParameters": internal,
+                "resolvedDependencies": dependencies(plan),
+            },
+            "runDetails": {
+                "builder": {"id": BUILDER, "version": {"mf_code_release_id": plan.revisions.mf_code_release_id}},
+                "metadata": {"invocationId": plan.run_id},
+            },
+        },
+    })
+}
+
+/// The part of the request that the run key is computed from.
+pub fn external_parameters(plan: &TrainPlan) -> Value {
+    json!(plan.meaning())
+}
+
+/// Every input with its digest.
+pub fn dependencies(plan: &TrainPlan) -> Vec<Value> {
+    let manifests = plan.manifests.iter().map(|manifest| ("manifest", &manifest.reference, &manifest.sha256));
+    let profiles = [("training_profile", &plan.training_profile), ("governance_profile", &plan.governance_profile)]
+        .map(|(role, profile)| (role, &profile.reference, &profile.sha256));
+    let data = plan.files.iter().map(|file| ("data", &file.reference, &file.sha256));
+    manifests
+        .chain(profiles)
+        .chain(data)
+        .map(|(role, reference, sha256)| {
+            let mut dependency = json!({"name": reference, "digest": digest(sha256), "annotations": {"role": role}});
+            // A reference below the worker's own root is no URI.
+            if reference.contains("://") {
+                dependency["uri"] = json!(reference);
+            }
+            dependency
+        })
+        .collect()
+}
+
+fn digest(sha256: &Digest) -> Value {
+    json!({ "sha256": sha256 })
+}

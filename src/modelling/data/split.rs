@@ -1,0 +1,232 @@
+//! Assigns rows to the train, validation and test windows.
+
+use super::table::Table;
+use crate::domain::contract::{SettledSplit, Shares, Windows};
+use chrono::TimeDelta;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
+
+/// Row numbers per window, ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Assignment {
+    /// Rows to fit on.
+    pub train: Vec<usize>,
+    /// Rows for early stopping; empty where the plan has no validation window.
+    pub validation: Vec<usize>,
+    /// Rows to measure on.
+    pub test: Vec<usize>,
+    /// Rows of the test window that belong to entities already known as fraud.
+    pub excluded: usize,
+    /// Rows outside every window.
+    pub unused: usize,
+}
+
+pub fn split(table: &Table, settled: &SettledSplit, seed: u64) -> Assignment {
+    match settled {
+        SettledSplit::TimeBased(windows) => by_time(table, windows),
+        SettledSplit::StratifiedRandom(shares) => by_chance(table, *shares, seed),
+    }
+}
+
+/// Assigns by event time. With `exclude_known_entity`, an entity leaves the test window if a fraud of it since
+/// the start of the train window was known when the test window starts: its card would be blocked by then. Known
+/// means observed by then where the data says when, otherwise older than the delay.
+fn by_time(table: &Table, windows: &Windows) -> Assignment {
+    let times = table.event_time.as_deref().unwrap_or_default();
+    let known = known_entities(table, times, windows);
+    let mut assignment = Assignment { unused: table.rows() - times.len(), ..Assignment::default() };
+    for (row, &at) in times.iter().enumerate() {
+        if windows.train.contains(at) {
+            assignment.train.push(row);
+        } else if windows.validation.is_some_and(|window| window.contains(at)) {
+            assignment.validation.push(row);
+        } else if !windows.test.contains(at) {
+            assignment.unused += 1;
+        } else if known.as_ref().is_some_and(|(ids, known)| known.contains(&ids[row])) {
+            assignment.excluded += 1;
+        } else {
+            assignment.test.push(row);
+        }
+    }
+    assignment
+}
+
+fn known_entities<'a>(table: &'a Table, times: &[i64], windows: &Windows) -> Option<(&'a [u32], HashSet<u32>)> {
+    let name = windows.exclude_known_entity.as_ref()?;
+    let column = table.entities.iter().find(|column| &column.name == name)?;
+    let from = windows.train.start.timestamp_micros();
+    let test_start = windows.test.start.timestamp_micros();
+    let settled = (windows.test.start - TimeDelta::days(i64::from(windows.delay_days))).timestamp_micros();
+    let is_known = |row: usize| {
+        let at = times[row];
+        let known_by_test = match &table.label_observed_time {
+            Some(observed) => at < test_start && observed[row] <= test_start,
+            None => at < settled,
+        };
+        table.label[row] && at >= from && known_by_test
+    };
+    let known = (0..times.len()).filter(|&row| is_known(row)).map(|row| column.ids[row]).collect();
+    Some((&column.ids, known))
+}
+
+/// Shuffles each class (Fisher and Yates) and divides it by the shares.
+fn by_chance(table: &Table, shares: Shares, seed: u64) -> Assignment {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut assignment = Assignment::default();
+    for class in [false, true] {
+        let mut rows: Vec<usize> = (0..table.rows()).filter(|&row| table.label[row] == class).collect();
+        for last in (1..rows.len()).rev() {
+            rows.swap(last, rng.random_range(0..=last));
+        }
+        let total = rows.len();
+        let mut rows = rows.into_iter();
+        let mut dealt = 0.0;
+        let mut deal = |share: f64, into: &mut Vec<usize>| {
+            let before = (dealt * total as f64).round() as usize;
+            dealt += share;
+            let after = ((dealt * total as f64).round() as usize).min(total);
+            into.extend(rows.by_ref().take(after.saturating_sub(before)));
+        };
+        deal(shares.train, &mut assignment.train);
+        deal(shares.validation.unwrap_or(0.0), &mut assignment.validation);
+        deal(shares.test, &mut assignment.test);
+        assignment.unused += rows.count();
+    }
+    for rows in [&mut assignment.train, &mut assignment.validation, &mut assignment.test] {
+        rows.sort_unstable();
+    }
+    assignment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::features::Features;
+    use super::super::settle::settle;
+    use super::super::table::{EntityColumn, RowIds};
+    use super::*;
+    use crate::domain::contract::{PlannedSplit, TimeShares, TimeWindow, WindowDays};
+    use crate::domain::run::FailureCode;
+    use chrono::{DateTime, Utc};
+    use proptest::prelude::*;
+
+    fn day(n: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(n * 86_400, 0).unwrap()
+    }
+
+    fn table(rows: &[(i64, bool, u32)]) -> Table {
+        Table {
+            event_time: Some(rows.iter().map(|(d, ..)| day(*d).timestamp_micros()).collect()),
+            label: rows.iter().map(|(_, label, _)| *label).collect(),
+            row_id: RowIds::Numbers((0..rows.len() as i64).collect()),
+            label_observed_time: None,
+            feature_time: None,
+            entities: vec![EntityColumn { name: "card".to_owned(), ids: rows.iter().map(|(.., id)| *id).collect() }],
+            features: Features::new(0, vec![], vec![]),
+        }
+    }
+
+    fn windows(settled: &SettledSplit) -> &Windows {
+        match settled {
+            SettledSplit::TimeBased(windows) => windows,
+            SettledSplit::StratifiedRandom(_) => panic!("{settled:?}"),
+        }
+    }
+
+    #[test]
+    fn windows_are_half_open_and_known_cards_leave_the_test() {
+        let plan = PlannedSplit::TimeBased(Windows {
+            train: TimeWindow { start: day(0), end: day(7) },
+            validation: None,
+            test: TimeWindow { start: day(14), end: day(21) },
+            delay_days: 7,
+            exclude_known_entity: Some("card".to_owned()),
+        });
+        let rows =
+            [(0, false, 1), (6, true, 2), (7, true, 3), (14, false, 1), (14, true, 2), (20, false, 3), (21, true, 1)];
+        let table = table(&rows);
+        let found = split(&table, &settle(&plan, &table).unwrap(), 0);
+        // Card 2 was seen in training; card 3 within the delay, when its label was not known yet.
+        assert_eq!(
+            found,
+            Assignment { train: vec![0, 1], validation: vec![], test: vec![3, 5], excluded: 1, unused: 2 }
+        );
+    }
+
+    #[test]
+    fn days_before_the_last_event_end_right_after_it() {
+        let days = WindowDays {
+            train_days: 7,
+            validation_days: Some(2),
+            test_days: 3,
+            delay_days: 5,
+            exclude_known_entity: None,
+        };
+        let rows: Vec<_> = (0..30).map(|d| (d, false, 0)).collect();
+        let table = table(&rows);
+        let settled = settle(&PlannedSplit::DaysBeforeLastEvent(days), &table).unwrap();
+        let found = split(&table, &settled, 0);
+        assert_eq!(found.test, [27, 28, 29]);
+        assert_eq!(found.validation, [20, 21]);
+        assert_eq!(found.train, (13..20).collect::<Vec<_>>());
+        assert_eq!(windows(&settled).test.end, day(29) + TimeDelta::microseconds(1));
+    }
+
+    #[test]
+    fn no_such_dates_and_no_rows_are_an_invalid_dataset() {
+        let days = WindowDays {
+            train_days: u32::MAX,
+            validation_days: None,
+            test_days: u32::MAX,
+            delay_days: 0,
+            exclude_known_entity: None,
+        };
+        for table in [table(&[]), table(&[(1, true, 0)])] {
+            let failure = settle(&PlannedSplit::DaysBeforeLastEvent(days.clone()), &table).unwrap_err();
+            assert_eq!(failure.code, FailureCode::DatasetInvalid);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn shares_of_time_keep_the_order_and_the_delay(
+            mut days in proptest::collection::vec(0..400_i64, 20..200),
+            train in 0.2..0.6_f64, validation in 0.05..0.2_f64, test in 0.05..0.2_f64, delay_days in 0..10_u32,
+        ) {
+            days.extend([0, 100, 200, 300, 399]);
+            let rows: Vec<_> = days.iter().map(|d| (*d, false, 0)).collect();
+            let table = table(&rows);
+            let shares = Shares { train, validation: Some(validation), test };
+            let plan = PlannedSplit::SharesOfTime(TimeShares { shares, delay_days, exclude_known_entity: None });
+            let Ok(settled) = settle(&plan, &table) else { return Ok(()) };
+            let found = split(&table, &settled, 0);
+            let windows = windows(&settled);
+            prop_assert!(windows.train.start <= windows.train.end);
+            prop_assert_eq!(windows.train.end, windows.validation.unwrap().start);
+            prop_assert_eq!(windows.validation.unwrap().end + TimeDelta::days(i64::from(delay_days)), windows.test.start);
+            prop_assert_eq!(found.train.len() + found.validation.len() + found.test.len() + found.unused, rows.len());
+            prop_assert!(!found.test.is_empty());
+        }
+
+        #[test]
+        fn a_random_split_gives_every_class_its_shares(
+            labels in proptest::collection::vec(any::<bool>(), 1..300), seed in any::<u64>(),
+        ) {
+            let rows: Vec<_> = labels.iter().map(|label| (0, *label, 0)).collect();
+            let table = Table { event_time: None, ..table(&rows) };
+            let shares = Shares { train: 0.6, validation: Some(0.1), test: 0.3 };
+            let settled = settle(&PlannedSplit::StratifiedRandom(shares), &table).unwrap();
+            let found = split(&table, &settled, seed);
+            prop_assert_eq!(&found, &split(&table, &settled, seed));
+            let mut all = [found.train.clone(), found.validation.clone(), found.test.clone()].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..rows.len()).collect::<Vec<_>>());
+            for class in [false, true] {
+                let of = |rows: &[usize]| rows.iter().filter(|&&row| labels[row] == class).count() as f64;
+                let total = labels.iter().filter(|&&label| label == class).count() as f64;
+                prop_assert!((of(&found.train) - 0.6 * total).abs() <= 1.0);
+                prop_assert!((of(&found.test) - 0.3 * total).abs() <= 1.0);
+            }
+        }
+    }
+}

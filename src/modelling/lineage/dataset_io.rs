@@ -1,0 +1,143 @@
+//! The datasets that a run reads and writes, as far as a step of it knows them.
+
+use super::event::{DatasetFacets, InputDataset, InputFacets, OutputDataset, OutputFacets};
+use super::facets::{
+    ContentFacet, DataQualityAssertions, DatasetType, Facet, InputStatistics, Omitted, OutputStatistics, Schema,
+    Version,
+};
+use super::gate::assertions;
+use super::naming::{DatasetLocations, DatasetName};
+use crate::domain::contract::{EvidenceRef, GateReceipt, Location, PinnedBundle, PinnedManifest, Reference, TrainPlan};
+use crate::domain::identity::Digest;
+use crate::modelling::data::FileColumn;
+
+/// Inputs and outputs; both grow as a run goes on.
+#[derive(Debug, Clone, Default)]
+pub struct DatasetIo {
+    pub(super) inputs: Vec<InputDataset>,
+    pub(super) outputs: Vec<OutputDataset>,
+    pub(super) manifests: Vec<PinnedManifest>,
+    pub(super) omitted: Option<Omitted>,
+}
+
+/// A file or bundle that a run wrote into the evidence store.
+#[derive(Debug, Clone)]
+pub struct WrittenDataset<'a> {
+    /// Below the store: a file, or the folder of a bundle.
+    pub path: &'a str,
+    /// Digest of a file, id of a bundle.
+    pub sha256: Digest,
+    /// Its version, where it has one besides its digest.
+    pub version: Option<&'a str>,
+    /// `model`, `scores`, `eval_report` or `bundle`.
+    pub role: &'static str,
+    /// Only for a table.
+    pub rows: Option<u64>,
+    /// None where the size is not at hand.
+    pub bytes: Option<u64>,
+    /// Number of files.
+    pub files: u64,
+}
+
+impl DatasetIo {
+    /// What a plan reads: the data files, and the models of earlier bundles. `columns` are those found in each file,
+    /// in the plan's order; empty before any file was opened.
+    pub fn of(plan: &TrainPlan, columns: &[Vec<FileColumn>], locations: &DatasetLocations) -> Self {
+        let data = plan.files.iter().enumerate().map(|(index, file)| {
+            let schema = columns.get(index).map(|columns| Schema::of(columns).into());
+            let statistics = InputStatistics { row_count: Some(file.rows), size: Some(file.bytes), file_count: 1 };
+            let content = ContentFacet { sha256: file.sha256, role: "data" };
+            input(input_name(&file.reference, locations), content, DatasetType::PARQUET, statistics, schema)
+        });
+        let champion = plan.champion.as_ref().map(|champion| &champion.bundle);
+        let earlier = [("baseline", plan.baseline.as_ref()), ("champion", champion)];
+        let models = earlier.into_iter().filter_map(|(role, bundle)| Some(model(role, bundle?, locations)));
+        Self {
+            inputs: data.chain(models).collect(),
+            outputs: Vec::new(),
+            manifests: plan.manifests.clone(),
+            omitted: None,
+        }
+    }
+
+    /// The same for files with more columns than an event can hold: the event counts the files without them.
+    pub fn without_columns(plan: &TrainPlan, locations: &DatasetLocations) -> Self {
+        let omitted = Some(Omitted { schemas: plan.files.len() as u64, ..Omitted::default() });
+        Self { omitted, ..Self::of(plan, &[], locations) }
+    }
+
+    /// Adds the verdicts of the gate as an input: the gate reads the scores of the test window and judges them.
+    #[must_use]
+    pub fn judged(
+        mut self,
+        scores: &EvidenceRef,
+        rows: u64,
+        receipt: &GateReceipt,
+        locations: &DatasetLocations,
+    ) -> Self {
+        let statistics = InputStatistics { row_count: Some(rows), size: None, file_count: 1 };
+        let name = locations.evidence(&scores.reference);
+        let schema = Some(Schema::of_scores().into());
+        let content = ContentFacet { sha256: scores.sha256, role: "scores" };
+        let mut scores = input(name, content, DatasetType::PARQUET, statistics, schema);
+        scores.input_facets.data_quality_assertions =
+            Some(DataQualityAssertions { assertions: assertions(receipt) }.into());
+        self.inputs.push(scores);
+        self
+    }
+
+    /// Adds an output.
+    #[must_use]
+    pub fn wrote(mut self, written: &WrittenDataset<'_>, locations: &DatasetLocations) -> Self {
+        let WrittenDataset { path, sha256, version, role, rows, bytes, files } = *written;
+        let dataset_type = match role {
+            "model" | "bundle" => DatasetType::MODEL,
+            "scores" => DatasetType::PARQUET,
+            _ => DatasetType::FILE,
+        };
+        let schema = (role == "scores").then(|| Schema::of_scores().into());
+        let mut facets = facets(ContentFacet { sha256, role }, dataset_type, schema);
+        if let Some(version) = version {
+            facets.version = Version { dataset_version: version.to_owned() }.into();
+        }
+        let statistics = OutputStatistics { row_count: rows, size: bytes, file_count: files };
+        let output_facets = OutputFacets { output_statistics: statistics.into() };
+        self.outputs.push(OutputDataset { name: locations.evidence(path), facets, output_facets });
+        self
+    }
+}
+
+impl DatasetType {
+    const FILE: Self = Self { dataset_type: "FILE", sub_type: None };
+    const PARQUET: Self = Self { dataset_type: "FILE", sub_type: Some("PARQUET") };
+    const MODEL: Self = Self { dataset_type: "MODEL", sub_type: None };
+}
+
+/// A plan holds references that were parsed before. One that does not parse keeps its text as a relative path.
+fn input_name(reference: &str, locations: &DatasetLocations) -> DatasetName {
+    let as_text = || Location::Relative(reference.to_owned());
+    locations.input(&Reference::parse(reference).map_or_else(|_| as_text(), |parsed| parsed.location().clone()))
+}
+
+fn model(role: &'static str, bundle: &PinnedBundle, locations: &DatasetLocations) -> InputDataset {
+    let model = &bundle.model;
+    let statistics = InputStatistics { row_count: None, size: Some(model.bytes), file_count: 1 };
+    let content = ContentFacet { sha256: model.sha256, role };
+    input(input_name(&model.reference, locations), content, DatasetType::MODEL, statistics, None)
+}
+
+fn input(
+    name: DatasetName,
+    content: ContentFacet,
+    dataset_type: DatasetType,
+    statistics: InputStatistics,
+    schema: Option<Facet<Schema>>,
+) -> InputDataset {
+    let input_facets = InputFacets { input_statistics: statistics.into(), data_quality_assertions: None };
+    InputDataset { name, facets: facets(content, dataset_type, schema), input_facets }
+}
+
+fn facets(content: ContentFacet, dataset_type: DatasetType, schema: Option<Facet<Schema>>) -> DatasetFacets {
+    let version = Version { dataset_version: format!("sha256:{}", content.sha256) };
+    DatasetFacets { version: version.into(), dataset_type: dataset_type.into(), content: content.into(), schema }
+}

@@ -1,0 +1,77 @@
+//! Metrics that read scores as probabilities: losses and calibration.
+
+use super::metric::{NO_ROWS, defined, undefined};
+use super::order::{Level, ScoreCounts};
+use crate::domain::contract::{CalibrationBin, MetricValue};
+
+/// Mean of `-ln p(label)`.
+pub(super) fn log_loss(counts: &ScoreCounts<'_>) -> MetricValue {
+    mean(counts, |level, frauds, good| frauds * level.loss_of_fraud + good * level.loss_of_good)
+}
+
+/// Mean squared distance from the label.
+pub(super) fn brier_score(counts: &ScoreCounts<'_>) -> MetricValue {
+    mean(counts, |level, frauds, good| {
+        let (miss, alarm) = (1.0 - level.score, level.score);
+        frauds * miss * miss + good * alarm * alarm
+    })
+}
+
+fn mean(counts: &ScoreCounts<'_>, of: impl Fn(Level, f64, f64) -> f64) -> MetricValue {
+    if counts.rows() == 0 {
+        return undefined(NO_ROWS);
+    }
+    let sum: f64 = counts.steps().map(|step| of(step.level, step.frauds as f64, step.good as f64)).sum();
+    defined(sum / counts.rows() as f64)
+}
+
+/// The lower border of a bin of equal width between 0 and 1, bit for bit that of `numpy.linspace`.
+pub(super) fn border(bin: u32, bins: u32) -> f64 {
+    if bin == bins { 1.0 } else { f64::from(bin) * (1.0 / f64::from(bins)) }
+}
+
+/// The bins of equal width that hold rows, ascending. As in scikit-learn's `calibration_curve` with
+/// `strategy="uniform"`, a score on a border belongs to the bin below.
+pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<CalibrationBin> {
+    let mut found: Vec<(u32, u64, u64, f64)> = Vec::new();
+    let mut bin = bins.saturating_sub(1);
+    for step in counts.steps() {
+        while bin > 0 && step.level.score <= border(bin, bins) {
+            bin -= 1;
+        }
+        let rows = step.frauds + step.good;
+        if rows == 0 {
+            continue;
+        }
+        if found.last().is_none_or(|last| last.0 != bin) {
+            found.push((bin, 0, 0, 0.0));
+        }
+        if let Some((_, total, frauds, sum)) = found.last_mut() {
+            *total += rows;
+            *frauds += step.frauds;
+            *sum += rows as f64 * step.level.score;
+        }
+    }
+    let bin = |&(bin, rows, frauds, sum): &(u32, u64, u64, f64)| CalibrationBin {
+        low: border(bin, bins),
+        high: border(bin + 1, bins),
+        rows,
+        mean_score: sum / rows as f64,
+        fraud_rate: frauds as f64 / rows as f64,
+    };
+    found.iter().rev().map(bin).collect()
+}
+
+/// Mean over rows of the distance between the mean score and the share of frauds of their bin.
+///
+/// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
+/// Binning", AAAI 2015, over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of
+/// Modern Neural Networks", ICML 2017.
+pub(super) fn expected_calibration_error(counts: &ScoreCounts<'_>, bins: u32) -> MetricValue {
+    if counts.rows() == 0 {
+        return undefined(NO_ROWS);
+    }
+    let distance = |bin: &CalibrationBin| bin.rows as f64 * (bin.mean_score - bin.fraud_rate).abs();
+    let sum: f64 = calibration(counts, bins).iter().map(distance).sum();
+    defined(sum / counts.rows() as f64)
+}

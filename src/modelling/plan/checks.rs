@@ -1,0 +1,124 @@
+//! Checks across documents: manifests and profile must be about the same features, labels and columns.
+
+use super::fail::fail;
+use super::sources::Fetched;
+use crate::domain::contract::{DatasetManifest, ExpectedLabels, LeakageSpec, PinnedFile, TrainingProfile};
+use crate::domain::run::{Failure, FailureCode};
+use chrono::{DateTime, Utc};
+
+pub(super) fn check_feature_sets(
+    manifests: &[(&Fetched, DatasetManifest)],
+    profile: &TrainingProfile,
+) -> Result<(), Failure> {
+    for (fetched, manifest) in manifests {
+        let reference = &fetched.reference;
+        let (found, expected) = (&manifest.feature_definition_set, &profile.feature_definition_set);
+        if found != expected {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!(
+                    "{reference} holds feature set {} {}, the training profile expects {} {}",
+                    found.feature_set_id,
+                    found.feature_set_version,
+                    expected.feature_set_id,
+                    expected.feature_set_version
+                ),
+            );
+        }
+        let (found, expected) = (&manifest.schema_version, &profile.expected_manifest_schema_version);
+        if found != expected {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!("{reference} is a {found}, the training profile expects {expected}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_labels(
+    manifests: &[(&Fetched, DatasetManifest)],
+    expected: Option<&ExpectedLabels>,
+    started_at: DateTime<Utc>,
+) -> Result<(), Failure> {
+    let (first_reference, first) = (&manifests[0].0.reference, &manifests[0].1.label_basis);
+    for (fetched, manifest) in manifests {
+        let reference = &fetched.reference;
+        if &manifest.label_basis != first {
+            return fail(
+                FailureCode::ManifestInvalid,
+                format!(
+                    "{reference} and {first_reference} disagree about label_basis; labels must be of one instant and rule"
+                ),
+            );
+        }
+        if manifest.label_basis.label_asof_utc > started_at {
+            return fail(
+                FailureCode::ManifestInvalid,
+                format!(
+                    "{reference}: label_asof_utc {} lies after the start of the run; nobody can know these labels yet",
+                    manifest.label_basis.label_asof_utc
+                ),
+            );
+        }
+        if let Some((field, found, wanted)) = expected.and_then(|labels| labels.disagreement(&manifest.label_basis)) {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!(
+                    "{reference}: label_basis has {field} {found}, the training profile expects {wanted}; use a manifest \
+                     or a profile that fits"
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Every entity that a leakage rule names must be a column of every file.
+pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetManifest)]) -> Result<(), Failure> {
+    let files = manifests.iter().flat_map(|(_, manifest)| &manifest.materializations);
+    for file in files {
+        if let Some(name) = spec.disjoint_entities.iter().find(|name| !file.columns.entities.contains(name)) {
+            return fail(
+                FailureCode::FeatureSchemaIncompatible,
+                format!("leakage: disjoint_entities names {name:?}, which is no entity column of the manifest"),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec<PinnedFile>, Failure> {
+    let mut files: Vec<PinnedFile> = Vec::new();
+    let mut columns = None;
+    for (fetched, manifest) in manifests {
+        let reference = &fetched.reference;
+        if manifest.materializations.is_empty() {
+            return fail(
+                FailureCode::MaterializationUnresolved,
+                format!("{reference} names no materializations, so there is nothing to train on"),
+            );
+        }
+        for file in &manifest.materializations {
+            if *columns.get_or_insert(&file.columns) != &file.columns {
+                return fail(
+                    FailureCode::ManifestInvalid,
+                    format!("{reference}: {} gives columns other roles than the files before it", file.reference),
+                );
+            }
+            if files.iter().any(|known| known.sha256 == file.sha256) {
+                return fail(
+                    FailureCode::ManifestInvalid,
+                    format!("{reference}: {} has the same content as another file of this run", file.reference),
+                );
+            }
+            files.push(PinnedFile {
+                reference: file.reference.clone(),
+                sha256: file.sha256,
+                bytes: file.bytes,
+                rows: file.rows,
+            });
+        }
+    }
+    Ok(files)
+}

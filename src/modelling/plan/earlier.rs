@@ -1,0 +1,193 @@
+//! Bundles of earlier runs: the baseline that a regression check measures, the champion that a new model
+//! is compared with.
+//!
+//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and through that by the digest of
+//! every file; a bundle that does not fit the run's data ends the run before a row is read.
+
+use super::fail::fail;
+use super::sources::{Fetched, FetchedBundle, Sources};
+use crate::domain::contract::{
+    BundleArtifact, BundleManifest, BundleRef, EvalReport, Feature, GovernanceProfile, IntentKind, ModelFormat,
+    PinnedBundle, PinnedModel, PlannedChampion, Reference, SchemaName, SettledSplit, TrainingProfile, read_json,
+    read_yaml,
+};
+use crate::domain::identity::Digest;
+use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::gate::Threshold;
+use chrono::{DateTime, Utc};
+use std::fmt;
+
+/// The use of an earlier bundle in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlierRole {
+    /// A regression check measures it.
+    Baseline,
+    /// The new model is compared with it.
+    Champion,
+}
+
+impl EarlierRole {
+    /// Stands in file names and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Champion => "champion",
+        }
+    }
+
+    /// The failure code of a bundle that cannot be used: the profile that names the bundle has to change.
+    pub fn unusable(self) -> FailureCode {
+        match self {
+            Self::Baseline => FailureCode::TrainingProfileInvalid,
+            Self::Champion => FailureCode::GovernanceProfileInvalid,
+        }
+    }
+}
+
+impl fmt::Display for EarlierRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The bundles that must be fetched before a plan can be made: the baseline of a regression check, and the champion
+/// where the governance profile names one.
+pub fn named_bundles(
+    intent: IntentKind,
+    training_profile: &Fetched,
+    governance_profile: &Fetched,
+) -> Result<Vec<(EarlierRole, BundleRef)>, Failure> {
+    let invalid = |code, fetched: &Fetched, why: String| Failure::new(code, format!("{}: {why}", fetched.reference));
+    let training: TrainingProfile = read_yaml(SchemaName::TrainingProfile, &training_profile.bytes)
+        .map_err(|error| invalid(FailureCode::TrainingProfileInvalid, training_profile, error.to_string()))?;
+    let governance: GovernanceProfile = read_yaml(SchemaName::GovernanceProfile, &governance_profile.bytes)
+        .map_err(|error| invalid(FailureCode::GovernanceProfileInvalid, governance_profile, error.to_string()))?;
+    let mut named = Vec::new();
+    if !intent.trains() {
+        let baseline = training.baseline_bundle_ref.ok_or_else(|| {
+            let why = format!("{} measures baseline_bundle_ref, and the profile names none", intent.as_str());
+            invalid(FailureCode::TrainingProfileInvalid, training_profile, why)
+        })?;
+        named.push((EarlierRole::Baseline, baseline));
+    }
+    named.extend(governance.champion.map(|champion| (EarlierRole::Champion, champion.bundle_ref)));
+    Ok(named)
+}
+
+/// Reference and digest of the evaluation report that a fetched `bundle.json` lists.
+pub fn eval_report_of(role: EarlierRole, manifest: &Fetched) -> Result<(Reference, Digest), Failure> {
+    let read = read_manifest(role, manifest)?;
+    let file = file_of(role, manifest, &read, "eval_report.json")?;
+    Ok((beside(role, manifest, &file.path)?, file.sha256))
+}
+
+pub(super) fn plan_baseline(sources: &Sources<'_>, profile: &TrainingProfile) -> Result<Option<PinnedBundle>, Failure> {
+    match (sources.request.intent_kind.trains(), sources.baseline) {
+        (true, _) => Ok(None),
+        (false, Some(fetched)) => pin_bundle(EarlierRole::Baseline, fetched, profile).map(Some),
+        (false, None) => fail(EarlierRole::Baseline.unusable(), "there is no bundle to measure"),
+    }
+}
+
+pub(super) fn plan_champion(
+    sources: &Sources<'_>,
+    profile: &TrainingProfile,
+    governance: &GovernanceProfile,
+) -> Result<Option<PlannedChampion>, Failure> {
+    let Some(spec) = &governance.champion else { return Ok(None) };
+    let Some(fetched) = sources.champion else {
+        return fail(EarlierRole::Champion.unusable(), "there is no champion to compare with");
+    };
+    let thresholds =
+        Threshold::of_differences(spec).map_err(|why| Failure::new(EarlierRole::Champion.unusable(), why))?;
+    let mut metrics: Vec<String> = Vec::with_capacity(thresholds.len());
+    for threshold in thresholds {
+        if !metrics.contains(&threshold.metric) {
+            metrics.push(threshold.metric);
+        }
+    }
+    let bundle = pin_bundle(EarlierRole::Champion, fetched, profile)?;
+    Ok(Some(PlannedChampion { bundle, metrics, confidence: spec.confidence }))
+}
+
+/// Pins a bundle. Its model must be in XGBoost's format, and its inputs must be features of this profile.
+fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProfile) -> Result<PinnedBundle, Failure> {
+    let reference = &fetched.manifest.reference;
+    let manifest = read_manifest(role, &fetched.manifest)?;
+    let (found, expected) = (&manifest.compatibility, &profile.feature_definition_set);
+    let incompatible = |why: String| {
+        let message = format!("the {role}'s bundle {reference} {why}");
+        Err(Failure::new(FailureCode::FeatureSchemaIncompatible, message))
+    };
+    if (&found.feature_set_id, &found.feature_set_version) != (&expected.feature_set_id, &expected.feature_set_version)
+    {
+        return incompatible(format!(
+            "reads feature set {} {}, the training profile expects {} {}",
+            found.feature_set_id, found.feature_set_version, expected.feature_set_id, expected.feature_set_version
+        ));
+    }
+    let is_given =
+        |input: &&Feature| profile.features.iter().any(|given| given.name == input.name && given.kind == input.kind);
+    if let Some(input) = manifest.features.iter().find(|input| !is_given(input)) {
+        return incompatible(format!("reads {:?}, which the training profile does not name as such", input.name));
+    }
+    let format = ModelFormat::XgboostJson;
+    let model = file_of(role, &fetched.manifest, &manifest, format.file_name())?;
+    let report: EvalReport = read_json(SchemaName::EvalReport, &fetched.eval_report.bytes).map_err(|error| {
+        Failure::new(FailureCode::EvalReportInvalid, format!("{}: {error}", fetched.eval_report.reference))
+    })?;
+    if report.run_id != manifest.run_id || report.provenance.model.sha256 != model.sha256 {
+        let message = format!("{} is not about the model of {reference}", fetched.eval_report.reference);
+        return Err(Failure::new(FailureCode::EvalReportMismatch, message));
+    }
+    Ok(PinnedBundle {
+        reference: reference.clone(),
+        sha256: fetched.manifest.sha256,
+        run_id: manifest.run_id.clone(),
+        model: PinnedModel {
+            reference: beside(role, &fetched.manifest, &model.path)?.as_str().to_owned(),
+            sha256: model.sha256,
+            bytes: model.bytes,
+        },
+        learned_before: learned_before(&report.metrics.split),
+        features: manifest.features,
+    })
+}
+
+/// The first instant after everything that the model learned from; none for data without time.
+fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
+    match split {
+        SettledSplit::TimeBased(windows) => {
+            Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
+        }
+        SettledSplit::StratifiedRandom(_) => None,
+    }
+}
+
+fn unusable(role: EarlierRole, manifest: &Fetched, why: &str) -> Failure {
+    Failure::new(role.unusable(), format!("the {role}'s bundle {}: {why}", manifest.reference))
+}
+
+fn read_manifest(role: EarlierRole, manifest: &Fetched) -> Result<BundleManifest, Failure> {
+    read_json(SchemaName::Bundle, &manifest.bytes).map_err(|error| unusable(role, manifest, &error.to_string()))
+}
+
+fn file_of<'a>(
+    role: EarlierRole,
+    manifest: &Fetched,
+    read: &'a BundleManifest,
+    name: &str,
+) -> Result<&'a BundleArtifact, Failure> {
+    read.files.iter().find(|file| file.path == name).ok_or_else(|| {
+        let needs = read.compatibility.required_capabilities.join(", ");
+        let why = format!("it has no {name}, and only models in XGBoost's format can be scored; it needs {needs}");
+        unusable(role, manifest, &why)
+    })
+}
+
+/// The reference of a file in the same folder. A path that leaves the folder does not parse as a reference.
+fn beside(role: EarlierRole, manifest: &Fetched, path: &str) -> Result<Reference, Failure> {
+    let folder = manifest.reference.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let reference = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+    Reference::parse(&reference).map_err(|error| unusable(role, manifest, &error.to_string()))
+}

@@ -1,0 +1,106 @@
+//! The verdict in a sentence, and the conditions of the gate as tables.
+
+use super::html_table::html_table;
+use super::number::{bound, bounds, count, number, percent};
+use crate::domain::contract::{ChampionVerdict, Decision, Direction, GateReceipt, Interval, ThresholdBasis};
+use maud::{Markup, html};
+
+/// The decision and the conditions that do not hold, in one sentence.
+pub fn verdict_line(receipt: &GateReceipt) -> Markup {
+    let checks = receipt.conditions();
+    html! {
+        @match receipt.decision {
+            Decision::Pass => p.verdict.pass {
+                strong { "PASS" } " All " (checks) " conditions of " (receipt.policy_id) " hold."
+            },
+            Decision::Fail => p.verdict.fail {
+                strong { "FAIL" } " " (receipt.failed.len()) " of " (checks) " conditions of " (receipt.policy_id)
+                @if receipt.failed.len() == 1 { " does not hold: " } @else { " do not hold: " }
+                (receipt.failed.join(", ")) "."
+            },
+        }
+    }
+}
+
+/// Every condition, broken ones first.
+pub fn gate_table(receipt: &GateReceipt) -> Markup {
+    let mut verdicts: Vec<_> = receipt.thresholds.iter().collect();
+    verdicts.sort_by_key(|verdict| verdict.holds);
+    let positives = &receipt.min_positives;
+    let rows = html! {
+        @for verdict in verdicts {
+            tr {
+                th scope="row" { (verdict.metric) }
+                td { (required(verdict.direction, verdict.bound, verdict.on)) }
+                td { (found(verdict.compared.and(verdict.value), &verdict.reason, verdict.interval.as_ref())) }
+                td { (holds(verdict.holds)) }
+            }
+        }
+        tr {
+            th scope="row" { "frauds in the test window" }
+            td { "at least " (count(positives.required)) }
+            td { (count(positives.found)) }
+            td { (holds(positives.holds)) }
+        }
+    };
+    html! {
+        (html_table("stack", &["Condition", "Required", "Found", "Verdict"].map(|title| (title, "")), &rows))
+        @if let Some(champion) = &receipt.champion { (differences(champion)) }
+        p.note {
+            "Policy " (receipt.policy_id) ", revision " (receipt.policy_revision) ". Compared with a bound is the "
+            "measured value; where it says “with confidence”, the end of the interval where the metric is worst."
+        }
+    }
+}
+
+/// The differences to the champion, broken conditions first.
+fn differences(champion: &ChampionVerdict) -> Markup {
+    const TITLES: [&str; 6] =
+        ["Condition", "Champion", "This model", "Difference required", "Difference found", "Verdict"];
+    let mut verdicts: Vec<_> = champion.differences.iter().collect();
+    verdicts.sort_by_key(|verdict| verdict.holds);
+    let shown =
+        |value: Option<f64>| html! { @if let Some(value) = value { (number(value)) } @else { span.soft { "–" } } };
+    let rows = html! {
+        @for verdict in verdicts {
+            tr {
+                th scope="row" { (verdict.metric) }
+                td { (shown(verdict.champion)) }
+                td { (shown(verdict.candidate)) }
+                td { (required(verdict.direction, verdict.bound, verdict.on)) }
+                td { (found(verdict.compared.and(verdict.difference), &verdict.reason, verdict.interval.as_ref())) }
+                td { (holds(verdict.holds)) }
+            }
+        }
+    };
+    html! {
+        h3 { "Against the champion" }
+        (html_table("stack", &TITLES.map(|title| (title, "")), &rows))
+        p.note {
+            "The champion is " code { (champion.bundle.reference) } ", scored on the same payments. Intervals of "
+            "differences draw the same payments for both models."
+        }
+    }
+}
+
+fn required(direction: Direction, limit: f64, on: ThresholdBasis) -> Markup {
+    html! {
+        @match direction { Direction::Min => "at least ", Direction::Max => "at most " }
+        (bound(limit))
+        @if on == ThresholdBasis::ConfidenceBound { ", with confidence" }
+    }
+}
+
+/// The value that was compared with the bound, else the reason why none was.
+fn found(value: Option<f64>, reason: &str, interval: Option<&Interval>) -> Markup {
+    html! {
+        @match value { Some(value) => (number(value)), None => (reason) }
+        @if let Some(interval) = interval {
+            " " span.soft { "(" (percent(interval.confidence)) " interval " (bounds(interval)) ")" }
+        }
+    }
+}
+
+fn holds(yes: bool) -> Markup {
+    html! { @if yes { span.holds { "✓ holds" } } @else { span.broken { "✗ does not hold" } } }
+}

@@ -1,0 +1,44 @@
+//! The one way to write a table in HTML, for the report and for the console.
+
+use maud::{Markup, html};
+
+/// A column's title, and the CSS class of its heading; an empty class writes none.
+pub type TableHeading<'a> = (&'a str, &'a str);
+
+/// A table of the CSS class `class` in a box that scrolls sideways on narrow screens. `rows` are its `tr` elements.
+/// Without headings the table has no head.
+pub fn html_table(class: &str, headings: &[TableHeading<'_>], rows: &Markup) -> Markup {
+    html! {
+        div.scroll {
+            table class=[some(class)] {
+                @if !headings.is_empty() {
+                    thead { tr { @for (title, class) in headings { th class=[some(class)] scope="col" { (title) } } } }
+                }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+fn some(class: &str) -> Option<&str> {
+    (!class.is_empty()).then_some(class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_without_classes_or_headings_has_no_empty_attributes_and_no_head() {
+        let row = html! { tr { td { "1" } } };
+        assert_eq!(
+            html_table("list wide", &[("A", ""), ("B", "right")], &row).into_string(),
+            "<div class=\"scroll\"><table class=\"list wide\"><thead><tr><th scope=\"col\">A</th>\
+             <th class=\"right\" scope=\"col\">B</th></tr></thead><tbody><tr><td>1</td></tr></tbody></table></div>"
+        );
+        assert_eq!(
+            html_table("", &[], &row).into_string(),
+            "<div class=\"scroll\"><table><tbody><tr><td>1</td></tr></tbody></table></div>"
+        );
+    }
+}

@@ -11,12 +11,12 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Now, by the machine's calendar: it may be wrong, and may jump.
+/// Now, by the system's wall clock: it may be wrong, and it may jump.
 pub fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// The machine's calendar as time since 1970; zero on a machine whose calendar stands before that.
+/// Time since 1970 by the system's wall clock; zero where that is set to an earlier time.
 pub fn since_epoch() -> Duration {
     system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -55,11 +55,11 @@ mod tests {
             );
             sampled.decision == SamplingDecision::RecordAndSample
         };
-        for (ratio, asked) in [(0.0, true), (1.0, false)] {
-            assert_eq!(recorded(ratio, Some(asked), None), asked, "a parent");
-            assert_eq!(recorded(ratio, None, Some(asked)), asked, "a link");
-            assert_eq!(recorded(ratio, Some(asked), Some(!asked)), asked, "a parent with a link");
-            assert_eq!(recorded(ratio, None, None), !asked, "nobody");
+        for (ratio, sampled) in [(0.0, true), (1.0, false)] {
+            assert_eq!(recorded(ratio, Some(sampled), None), sampled, "a parent");
+            assert_eq!(recorded(ratio, None, Some(sampled)), sampled, "a link");
+            assert_eq!(recorded(ratio, Some(sampled), Some(!sampled)), sampled, "a parent with a link");
+            assert_eq!(recorded(ratio, None, None), !sampled, "nobody");
         }
     }
 }

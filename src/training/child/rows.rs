@@ -12,10 +12,10 @@ use std::path::Path;
 pub(super) fn read(job: &ChildJob) -> Result<Table, Failure> {
     let ChildJob { plan, files, .. } = job;
     let rows = plan.files.iter().map(|file| file.rows).sum();
-    let (needed, given) = (room_mib(rows, &plan.columns, &plan.features), job.limits.memory_mib);
+    let (needed, available) = (room_mib(rows, &plan.columns, &plan.features), job.limits.memory_mib);
     // Rows that exceed the profile's own limit are the data's fault: `read_table` refuses them with another code.
-    if needed > u64::from(given) && given < plan.limits.memory_mib {
-        let message = format!("the rows take {needed} MiB, and there are {given} MiB for the trainer");
+    if needed > u64::from(available) && available < plan.limits.memory_mib {
+        let message = format!("the rows take {needed} MiB, and there are {available} MiB for the trainer");
         return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
     }
     let files: Vec<_> = files.iter().cloned().zip(plan.files.iter().map(|file| file.rows)).collect();

@@ -35,8 +35,8 @@ pub(super) fn die_with_parent() -> Result<(), String> {
 /// Sets soft and hard limit to `value`, or to this process's own hard limit where that is less.
 pub(super) fn limit(resource: Resource, value: u64) -> Result<(), String> {
     let error = |error| format!("{resource:?}: {error}");
-    let (_, given) = getrlimit(resource).map_err(error)?;
-    let value = value.min(given);
+    let (_, hard_limit) = getrlimit(resource).map_err(error)?;
+    let value = value.min(hard_limit);
     setrlimit(resource, value, value).map_err(error)
 }
 

@@ -1,7 +1,7 @@
 //! What a record of the outbox is.
 
 /// Decides the topic of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutboxKind {
     /// A `RunLifecycleEvent`.

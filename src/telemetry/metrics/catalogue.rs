@@ -1,9 +1,9 @@
 //! Every metric of a worker: first its help, then its type, labels, name and unit, last what is normal.
 
+use super::domain_labels::{Requeued, RunEnd};
 use super::instrument::{Counter, Described, Gauge, Histogram, Instrument, TransientGauge};
 use super::labels::{
-    BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Requeued, RunEnd, Stage, StageEnd,
-    StaleWrite,
+    BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Stage, StageEnd, StaleWrite,
 };
 use crate::domain::run::{FailureCode, OutboxKind, OutcomeKind, RegistryReply, State};
 

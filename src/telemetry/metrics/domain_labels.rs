@@ -1,20 +1,28 @@
-//! Enums of the domain as labels: the value on the page and what it means.
+//! Labels that the domain knows: states, failure codes, outcomes, replies of the registry, kinds of outbox records.
 
-use super::label_set::{LabelSet, Legend, Values};
-use crate::domain::run::{OutboxKind, OutcomeKind, RegistryReply};
+use super::label_set::{ClosedLabel, LabelSet, Legend, Values};
+use crate::domain::run::{FailureCode, OutboxKind, OutcomeKind, RegistryReply, State};
 use metrics::Label;
 
-/// Value and meaning, for the implementation of [`LabelSet`] below.
-trait DomainLabel: Copy + 'static {
-    const NAME: &'static str;
-    const EVERY: &'static [Self];
+impl ClosedLabel for State {
+    const NAME: &'static str = "state";
 
-    fn described(self) -> (&'static str, &'static str);
+    fn described(self) -> (&'static str, &'static str) {
+        let meaning = match self {
+            Self::Queued => "waits for a worker",
+            Self::Running => "a worker holds it",
+            Self::EvalReady => "measured; the verdict is to come",
+            Self::Pass => "passed, and not to be published",
+            Self::Fail => "ended without a model that may be used",
+            Self::PublishPending => "passed; its announcement is not acknowledged or confirmed yet",
+            Self::Published => "announced",
+        };
+        (self.as_str(), meaning)
+    }
 }
 
-impl DomainLabel for OutcomeKind {
+impl ClosedLabel for OutcomeKind {
     const NAME: &'static str = "outcome";
-    const EVERY: &'static [Self] = Self::ALL;
 
     fn described(self) -> (&'static str, &'static str) {
         match self {
@@ -29,9 +37,8 @@ impl DomainLabel for OutcomeKind {
     }
 }
 
-impl DomainLabel for RegistryReply {
+impl ClosedLabel for RegistryReply {
     const NAME: &'static str = "outcome";
-    const EVERY: &'static [Self] = Self::ALL;
 
     fn described(self) -> (&'static str, &'static str) {
         let meaning = match self {
@@ -49,9 +56,8 @@ impl DomainLabel for RegistryReply {
     }
 }
 
-impl DomainLabel for OutboxKind {
+impl ClosedLabel for OutboxKind {
     const NAME: &'static str = "kind";
-    const EVERY: &'static [Self] = &Self::ALL;
 
     fn described(self) -> (&'static str, &'static str) {
         match self {
@@ -63,23 +69,66 @@ impl DomainLabel for OutboxKind {
     }
 }
 
-macro_rules! labels {
-    ($($type:ident),+) => {
-        $(impl LabelSet for $type {
-            fn legend() -> Vec<Legend> {
-                let values = Self::EVERY.iter().map(|value| value.described()).collect();
-                vec![Legend { name: Self::NAME, values: Values::Closed(values) }]
-            }
+impl LabelSet for FailureCode {
+    fn legend() -> Vec<Legend> {
+        vec![Legend { name: "reason", values: Values::Codes(&[]) }]
+    }
 
-            fn all() -> Vec<Self> {
-                Self::EVERY.to_vec()
-            }
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
 
-            fn pairs(self) -> Vec<Label> {
-                vec![Label::from_static_parts(Self::NAME, self.described().0)]
-            }
-        })+
-    };
+    fn pairs(self) -> Vec<Label> {
+        vec![Label::from_static_parts("reason", self.as_str())]
+    }
 }
 
-labels!(OutcomeKind, RegistryReply, OutboxKind);
+/// How a run ended, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnd {
+    Passed,
+    Failed(FailureCode),
+    Published,
+}
+
+impl LabelSet for RunEnd {
+    fn legend() -> Vec<Legend> {
+        let states = vec![("PASS", "the gate passed"), ("FAIL", "it failed"), ("PUBLISHED", "it was published")];
+        vec![
+            Legend { name: "state", values: Values::Closed(states) },
+            Legend { name: "reason", values: Values::Codes(&["none"]) },
+        ]
+    }
+
+    fn all() -> Vec<Self> {
+        let failed = FailureCode::ALL.iter().map(|code| Self::Failed(*code));
+        [Self::Passed, Self::Published].into_iter().chain(failed).collect()
+    }
+
+    fn pairs(self) -> Vec<Label> {
+        let (state, reason) = match self {
+            Self::Passed => ("PASS", "none"),
+            Self::Published => ("PUBLISHED", "none"),
+            Self::Failed(code) => ("FAIL", code.as_str()),
+        };
+        vec![Label::from_static_parts("state", state), Label::from_static_parts("reason", reason)]
+    }
+}
+
+/// Why a run went back to the queue; without a code where its worker shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requeued(pub Option<FailureCode>);
+
+impl LabelSet for Requeued {
+    fn legend() -> Vec<Legend> {
+        vec![Legend { name: "reason", values: Values::Codes(&["none"]) }]
+    }
+
+    fn all() -> Vec<Self> {
+        std::iter::once(None).chain(FailureCode::ALL.iter().copied().map(Some)).map(Self).collect()
+    }
+
+    fn pairs(self) -> Vec<Label> {
+        vec![Label::from_static_parts("reason", self.0.map_or("none", FailureCode::as_str))]
+    }
+}

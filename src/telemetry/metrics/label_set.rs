@@ -31,15 +31,31 @@ pub enum Values {
     Bounded(&'static str),
 }
 
-/// A label whose values are the variants of an enum, each with its documentation as the meaning.
-pub trait ClosedLabel: Copy + EnumMessage + Into<&'static str> + VariantArray {
+/// A label whose values are the variants of an enum.
+pub trait ClosedLabel: Copy + VariantArray {
     const NAME: &'static str;
+
+    /// The value, as it is on the page, and its meaning.
+    fn described(self) -> (&'static str, &'static str);
+}
+
+/// A label whose values are the names of an enum's variants, with their documentation as the meaning.
+pub trait DocumentedLabel: Copy + EnumMessage + Into<&'static str> + VariantArray {
+    const NAME: &'static str;
+}
+
+impl<L: DocumentedLabel> ClosedLabel for L {
+    const NAME: &'static str = <L as DocumentedLabel>::NAME;
+
+    fn described(self) -> (&'static str, &'static str) {
+        (self.into(), self.get_documentation().unwrap_or_default())
+    }
 }
 
 impl<L: ClosedLabel> LabelSet for L {
     fn legend() -> Vec<Legend> {
-        let meaning = |value: &Self| ((*value).into(), value.get_documentation().unwrap_or_default());
-        vec![Legend { name: L::NAME, values: Values::Closed(Self::VARIANTS.iter().map(meaning).collect()) }]
+        let values = Self::VARIANTS.iter().map(|value| value.described()).collect();
+        vec![Legend { name: L::NAME, values: Values::Closed(values) }]
     }
 
     fn all() -> Vec<Self> {
@@ -47,7 +63,7 @@ impl<L: ClosedLabel> LabelSet for L {
     }
 
     fn pairs(self) -> Vec<Label> {
-        vec![Label::from_static_parts(L::NAME, self.into())]
+        vec![Label::from_static_parts(L::NAME, self.described().0)]
     }
 }
 

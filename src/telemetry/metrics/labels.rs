@@ -1,7 +1,7 @@
-//! Every label and its values. The documentation of a variant is its meaning in `docs/metrics.md`.
+//! Labels of the worker: stages, leases, loops, partitions. The documentation of a variant is its meaning in
+//! `docs/metrics.md`.
 
-use super::label_set::{ClosedLabel, LabelSet, Legend, Values};
-use crate::domain::run::{FailureCode, State};
+use super::label_set::{DocumentedLabel, LabelSet, Legend, Values};
 use crate::version;
 use metrics::Label;
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
@@ -24,7 +24,7 @@ pub enum Stage {
     Publish,
 }
 
-impl ClosedLabel for Stage {
+impl DocumentedLabel for Stage {
     const NAME: &'static str = "stage";
 }
 
@@ -42,7 +42,7 @@ pub enum StageEnd {
     Stopped,
 }
 
-impl ClosedLabel for StageEnd {
+impl DocumentedLabel for StageEnd {
     const NAME: &'static str = "outcome";
 }
 
@@ -56,7 +56,7 @@ pub enum NoticedBy {
     Ledger,
 }
 
-impl ClosedLabel for NoticedBy {
+impl DocumentedLabel for NoticedBy {
     const NAME: &'static str = "noticed_by";
 }
 
@@ -74,7 +74,7 @@ pub enum StaleWrite {
     MarkSent,
 }
 
-impl ClosedLabel for StaleWrite {
+impl DocumentedLabel for StaleWrite {
     const NAME: &'static str = "kind";
 }
 
@@ -90,96 +90,8 @@ pub enum PartitionChange {
     Failed,
 }
 
-impl ClosedLabel for PartitionChange {
+impl DocumentedLabel for PartitionChange {
     const NAME: &'static str = "change";
-}
-
-impl LabelSet for State {
-    fn legend() -> Vec<Legend> {
-        let meaning = |state: &State| match state {
-            State::Queued => "waits for a worker",
-            State::Running => "a worker holds it",
-            State::EvalReady => "measured; the verdict is to come",
-            State::Pass => "passed, and not to be published",
-            State::Fail => "ended without a model that may be used",
-            State::PublishPending => "passed; its announcement is not acknowledged or confirmed yet",
-            State::Published => "announced",
-        };
-        let values = Self::ALL.iter().map(|state| (state.as_str(), meaning(state))).collect();
-        vec![Legend { name: "state", values: Values::Closed(values) }]
-    }
-
-    fn all() -> Vec<Self> {
-        Self::ALL.to_vec()
-    }
-
-    fn pairs(self) -> Vec<Label> {
-        vec![Label::from_static_parts("state", self.as_str())]
-    }
-}
-
-impl LabelSet for FailureCode {
-    fn legend() -> Vec<Legend> {
-        vec![Legend { name: "reason", values: Values::Codes(&[]) }]
-    }
-
-    fn all() -> Vec<Self> {
-        Self::ALL.to_vec()
-    }
-
-    fn pairs(self) -> Vec<Label> {
-        vec![Label::from_static_parts("reason", self.as_str())]
-    }
-}
-
-/// How a run ended, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunEnd {
-    Passed,
-    Failed(FailureCode),
-    Published,
-}
-
-impl LabelSet for RunEnd {
-    fn legend() -> Vec<Legend> {
-        let states = vec![("PASS", "the gate passed"), ("FAIL", "it failed"), ("PUBLISHED", "it was published")];
-        vec![
-            Legend { name: "state", values: Values::Closed(states) },
-            Legend { name: "reason", values: Values::Codes(&["none"]) },
-        ]
-    }
-
-    fn all() -> Vec<Self> {
-        let failed = FailureCode::ALL.iter().map(|code| Self::Failed(*code));
-        [Self::Passed, Self::Published].into_iter().chain(failed).collect()
-    }
-
-    fn pairs(self) -> Vec<Label> {
-        let (state, reason) = match self {
-            Self::Passed => ("PASS", "none"),
-            Self::Published => ("PUBLISHED", "none"),
-            Self::Failed(code) => ("FAIL", code.as_str()),
-        };
-        vec![Label::from_static_parts("state", state), Label::from_static_parts("reason", reason)]
-    }
-}
-
-/// Why a run went back to the queue; without a code where its worker shut down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Requeued(pub Option<FailureCode>);
-
-impl LabelSet for Requeued {
-    fn legend() -> Vec<Legend> {
-        vec![Legend { name: "reason", values: Values::Codes(&["none"]) }]
-    }
-
-    fn all() -> Vec<Self> {
-        std::iter::once(None).chain(FailureCode::ALL.iter().copied().map(Some)).map(Self).collect()
-    }
-
-    fn pairs(self) -> Vec<Label> {
-        vec![Label::from_static_parts("reason", self.0.map_or("none", FailureCode::as_str))]
-    }
 }
 
 /// This build, as [`version`] knows it.

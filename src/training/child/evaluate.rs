@@ -1,21 +1,22 @@
-//! Metrics of the test window, and the comparison with the champion.
+//! The evaluation of a model by the test window: metrics, and the comparison with the champion.
 
 use super::assign::Assigned;
 use super::progress::report;
-use crate::domain::contract::{BootstrapSpec, Differences};
+use crate::domain::contract::{BootstrapSpec, Evaluation};
 use crate::domain::run::Failure;
 use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
 use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 
 /// Computes what the profile asks for from these scores of the test window; where there is a champion, also how far its
-/// metrics are from these.
+/// metrics are from these. It leaves out trees and effects of features: the caller, which
+/// knows the model, adds them.
 pub(super) fn evaluate(
     table: &Table,
     assigned: &Assigned,
     scores: &[f32],
     job: &ChildJob,
-) -> Result<(Measured, Option<Differences>), Failure> {
+) -> Result<Evaluation, Failure> {
     const DAY: i64 = 86_400_000_000;
     let (plan, threads, rows) = (&job.plan, job.threads, &assigned.assignment.test);
     let wide = |scores: &[f32]| -> Vec<f64> { scores.iter().map(|&score| f64::from(score)).collect() };
@@ -35,14 +36,27 @@ pub(super) fn evaluate(
     let clusters = clusters.as_deref();
     let resampling = bootstrap.map(|spec| Resampling { spec, clusters, seed: plan.seed, threads });
     let slicings = slicings(table, &plan.features, rows, &plan.evaluation.slices);
-    let measured = metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings);
+    let Measured { scores, confusion, curves, slices } =
+        metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings);
+    let mut evaluation = Evaluation {
+        scores,
+        confusion,
+        curves,
+        slices,
+        dataset: assigned.dataset.clone(),
+        split: assigned.split.clone(),
+        rounds: None,
+        features: Vec::new(),
+        champion: None,
+    };
     let (Some(champion), Some(compared)) = (&assigned.champion, &plan.champion) else {
-        return Ok((measured, None));
+        return Ok(evaluation);
     };
     report("evaluate", 0.9, "comparing with the champion");
     let theirs = wide(&champion.scores()?);
     let spec = BootstrapSpec { confidence: compared.confidence, ..bootstrap.cloned().unwrap_or_default() };
     let resampling = Resampling { spec: &spec, clusters, seed: plan.seed, threads };
-    let differences = metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &resampling);
-    Ok((measured, Some(differences)))
+    evaluation.champion =
+        Some(metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &resampling));
+    Ok(evaluation)
 }

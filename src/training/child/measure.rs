@@ -10,12 +10,11 @@ use super::progress::report;
 use super::rows::read;
 use crate::adapters::dataset::{read_scores, write_scores};
 use crate::domain::contract::{
-    Evaluation, FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityValue, ParityVectors, SavedModel,
-    SchemaName, TrainPlan, TrainerResult, read_json,
+    FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityValue, ParityVectors, SavedModel, SchemaName,
+    TrainPlan, TrainerResult, read_json,
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::metrics::Measured;
 use crate::modelling::{ParityRow, RowId, RowIds, Table};
 use crate::training::protocol::{AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, digest_of};
 use std::collections::HashMap;
@@ -35,14 +34,10 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores).map_err(broken)?;
     report("evaluate", 0.5, "measuring");
-    let given = scores;
-    let (measured, champion) = evaluate(&table, &assigned, &given, &job)?;
-    let Measured { scores, confusion, curves, slices } = measured;
-    let Assigned { assignment, split, dataset, categories, .. } = assigned;
     // Only the command knows its model: there are no trees to count and no effects of features to compute.
-    let (rounds, features) = (None, Vec::new());
-    let evaluation = Evaluation { scores, confusion, curves, slices, dataset, split, rounds, features, champion };
-    let parity = parity_of_scores(&table, &assignment.test, &given, plan, &model, categories);
+    let evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    let Assigned { assignment, categories, .. } = assigned;
+    let parity = parity_of_scores(&table, &assignment.test, &scores, plan, &model, categories);
     write(job_dir, format.file_name(), &model)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, AcceptedModel::FILE, &document_bytes(&AcceptedModel { format }))?;

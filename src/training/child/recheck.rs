@@ -1,15 +1,14 @@
 //! The step of a regression check: measures the model of an earlier bundle on this run's test window. Never: fits.
 
-use super::assign::{Assigned, assign};
+use super::assign::assign;
 use super::evaluate::evaluate;
 use super::job::{begin, broken, write};
 use super::progress::report;
 use super::rows::{read, write_columns};
 use crate::adapters::dataset::write_scores;
-use crate::domain::contract::{Evaluation, ParityVectors};
+use crate::domain::contract::ParityVectors;
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
-use crate::modelling::metrics::Measured;
 use crate::training::booster::parity_vectors;
 use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE};
 use std::path::Path;
@@ -29,14 +28,11 @@ pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = baseline.scores()?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assigned.assignment.test, &scores).map_err(broken)?;
     report("evaluate", 0.7, "measuring");
-    let (measured, champion) = evaluate(&table, &assigned, &scores, &job)?;
-    let Measured { scores, confusion, curves, slices } = measured;
-    let (rounds, features) = (Some(baseline.rounds()), baseline.effects()?);
+    let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    (evaluation.rounds, evaluation.features) = (Some(baseline.rounds()), baseline.effects()?);
     write(job_dir, MODEL_FILE, &baseline.bytes)?;
     let parity = parity_vectors(&plan.run_id, &baseline.bytes, &pinned.features)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
-    let Assigned { split, dataset, .. } = assigned;
-    let evaluation = Evaluation { scores, confusion, curves, slices, dataset, split, rounds, features, champion };
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     report("evaluate", 1.0, "measured");
     Ok(())

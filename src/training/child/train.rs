@@ -7,11 +7,10 @@ use super::progress::report;
 use super::rows::{read, write_columns};
 use crate::adapters::dataset::write_scores;
 use crate::domain::contract::{
-    BoostParameters, BuiltInAlgorithm, Evaluation, LeakageReport, ParityVectors, ResolvedAlgorithm, TrainPlan,
+    BoostParameters, BuiltInAlgorithm, LeakageReport, ParityVectors, ResolvedAlgorithm, TrainPlan,
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
-use crate::modelling::metrics::Measured;
 use crate::modelling::{Assignment, Table, canary, shap_rows};
 use crate::training::booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels, parity_vectors};
 use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE};
@@ -45,21 +44,9 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = fitted.score(&fitting.matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     report("evaluate", 0.9, "measuring");
-    let (measured, champion) = evaluate(&table, &assigned, &scores, &job)?;
-    let Measured { scores, confusion, curves, slices } = measured;
-    let features = fitted.effects(&fitting.matrix, &shap_rows(&assignment.test))?;
-    let Assigned { split, dataset, .. } = assigned;
-    let evaluation = Evaluation {
-        scores,
-        confusion,
-        curves,
-        slices,
-        dataset,
-        split,
-        rounds: Some(fitted.rounds),
-        features,
-        champion,
-    };
+    let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    evaluation.rounds = Some(fitted.rounds);
+    evaluation.features = fitted.effects(&fitting.matrix, &shap_rows(&assignment.test))?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     report("evaluate", 1.0, "measured");
     Ok(())

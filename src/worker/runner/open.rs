@@ -14,6 +14,9 @@ use crate::worker::liveness::Watchdog;
 use anyhow::Context as _;
 use tracing::{info, warn};
 
+/// The target of lines that belong to no run; a line of the runner itself names its run.
+const AT_START: &str = "model_factory::worker";
+
 impl Runner {
     /// Opens the evidence store and the inputs, and starts the renewer. Fails where the store is not write-once, a
     /// registered trainer command is missing, or this kernel cannot confine one and the configuration insists on it.
@@ -29,9 +32,9 @@ impl Runner {
         check_commands(&config.trainer)?;
         let signing = config.signing_key()?;
         if let Some(key) = &signing {
-            info!(key = %key.public().hint(), "bundles are signed");
+            info!(target: AT_START, key = %key.public().hint(), "bundles are signed");
         } else {
-            warn!("bundles are not signed ([signing] allow_unsigned)");
+            warn!(target: AT_START, "bundles are not signed ([signing] allow_unsigned)");
         }
         let inputs = Inputs::open(&config.inputs)?;
         let lineage = config.lineage.enabled.then(|| DatasetLocations {
@@ -77,10 +80,10 @@ fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
     match training::check_confinement(settings.allow_unconfined).map_err(anyhow::Error::msg)? {
         Enforcement::Full => {}
         Enforcement::Files => {
-            warn!("this kernel confines trainer commands to their files, but not what they signal or connect to");
+            warn!(target: AT_START, "this kernel confines trainer commands to their files, but not what they signal or connect to");
         }
         Enforcement::Nothing => {
-            warn!("this kernel cannot confine trainer commands: one that looks for the test labels finds them");
+            warn!(target: AT_START, "this kernel cannot confine trainer commands: one that looks for the test labels finds them");
         }
     }
     Ok(())

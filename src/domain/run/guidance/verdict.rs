@@ -5,7 +5,7 @@ use super::Guidance;
 
 pub(super) const GATE_FAIL: Guidance = Guidance {
     happened: "The model was measured, and at least one threshold of the governance profile does not hold, or \
-               there are too few frauds to tell; the receipt lists which. It is a verdict, and no error.",
+               there are too few frauds to tell; the receipt lists which. It is a verdict, and no fault.",
     leaves: &[Ended],
     requester: "Read the evaluation report, and ask with other data, features or parameters.",
     operator: "Nothing: thresholds belong to whoever owns the governance profile.",

@@ -63,7 +63,7 @@ async fn a_broker_that_cannot_prove_who_it_is_gets_nothing() {
 }
 
 #[tokio::test]
-async fn a_listener_that_speaks_otherwise_is_told_as_that() {
+async fn a_listener_with_another_protocol_gets_an_error_that_names_it() {
     let Some(kafka) = SecureKafka::shared().await else { return };
     let in_the_clear = connected_by(kafka.listener("SASL"), SecuritySettings::default());
     let denial = denied(&in_the_clear).await;

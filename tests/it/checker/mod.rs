@@ -6,6 +6,7 @@ mod history;
 mod lineage;
 mod rules;
 mod rules_test;
+mod violation;
 
 pub use collect::collect;
 pub use history::{History, Seen};

@@ -2,22 +2,10 @@
 
 use super::history::{History, Run, Seen, Stepped};
 use super::lineage::lineage_events_come_once_and_in_order;
+use super::violation::{Found, Violation, broken};
 use model_factory::domain::identity::Digest;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A guarantee that does not hold, and what shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    pub guarantee: &'static str,
-    pub witness: String,
-}
-
-type Found<'a> = &'a mut Vec<Violation>;
-
-fn broken(found: Found<'_>, guarantee: &'static str, witness: impl Into<String>) {
-    found.push(Violation { guarantee, witness: witness.into() });
-}
 
 /// Every guarantee that does not hold: S1 to S13, and that of lineage events.
 pub fn check(history: &History) -> Vec<Violation> {

@@ -4,6 +4,7 @@ use super::frame::{Here, Live, PageFrame, page, pager};
 use super::query::dead_letters_href;
 use super::words::{ago, capped, guidance, instant, kept, segment, since};
 use crate::adapters::ledger::{Coordinates, DeadLetterRecord, LetterPage, LetterText, Part};
+use crate::modelling::{TableHeading, html_table};
 use maud::{Markup, html};
 
 /// Bytes of a record that its page shows.
@@ -19,6 +20,8 @@ fn header<'a>(letter: &'a DeadLetterRecord, name: &str) -> &'a str {
 }
 
 pub(super) fn dead_letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker: &str) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 6] =
+        [("Record", ""), ("Code", ""), ("At", ""), ("Why", ""), ("Refused", "right"), ("On its topic", "after")];
     let switched = dead_letters_href(part, !quiet);
     let live = if quiet { Live::Off(switched) } else { Live::On(switched) };
     let frame = PageFrame { title: "Dead letters", here: Here::DeadLetters, live, quiet, worker };
@@ -29,33 +32,19 @@ pub(super) fn dead_letters(found: &LetterPage, part: &Part<i64>, quiet: bool, wo
         @if found.rows.is_empty() {
             div.empty { p { "Nothing was refused." } }
         } @else {
-            div.scroll {
-                table.list.letters {
-                    thead {
-                        tr {
-                            th scope="col" { "Record" }
-                            th scope="col" { "Code" }
-                            th scope="col" { "At" }
-                            th scope="col" { "Why" }
-                            th.right scope="col" { "Refused" }
-                            th.after scope="col" { "On its topic" }
-                        }
-                    }
-                    tbody {
-                        @for row in &found.rows {
-                            @let letter = &row.letter;
-                            tr {
-                                th.name scope="row" { a href=(href(&letter.source, quiet)) { (letter.source) } }
-                                td { code { (header(letter, "mf_code")) } }
-                                td { code { (capped(header(letter, "mf_pointer"))) } }
-                                td.text { (capped(header(letter, "mf_message"))) }
-                                td.right data-label="Refused" { (ago(found.now, letter.created_at)) }
-                                td.after data-label="On its topic" { @if letter.sent_at.is_some() { "sent" } @else { span.waits { "waits" } } }
-                            }
-                        }
+            (html_table("list letters", &HEADINGS, &html! {
+                @for row in &found.rows {
+                    @let letter = &row.letter;
+                    tr {
+                        th.name scope="row" { a href=(href(&letter.source, quiet)) { (letter.source) } }
+                        td { code { (header(letter, "mf_code")) } }
+                        td { code { (capped(header(letter, "mf_pointer"))) } }
+                        td.text { (capped(header(letter, "mf_message"))) }
+                        td.right data-label="Refused" { (ago(found.now, letter.created_at)) }
+                        td.after data-label="On its topic" { @if letter.sent_at.is_some() { "sent" } @else { span.waits { "waits" } } }
                     }
                 }
-            }
+            }))
         }
         (pager(newer.as_deref(), older.as_deref()))
     };
@@ -96,24 +85,20 @@ pub(super) fn dead_letter(found: &LetterText, quiet: bool, worker: &str) -> Mark
         }
         section aria-label="Headers" {
             h2 { "Headers of the dead letter" }
-            div.scroll {
-                table.stack {
-                    tbody {
-                        @for (name, value) in &letter.headers {
-                            tr { th scope="row" { code { (capped(name)) } } td { (capped(value)) } }
-                        }
-                        tr {
-                            th scope="row" { "On its topic" }
-                            td {
-                                @match letter.sent_at {
-                                    Some(at) => { "sent " (instant(at)) },
-                                    None => span.waits { "waits for " (since(found.now, letter.created_at)) },
-                                }
-                            }
+            (html_table("stack", &[], &html! {
+                @for (name, value) in &letter.headers {
+                    tr { th scope="row" { code { (capped(name)) } } td { (capped(value)) } }
+                }
+                tr {
+                    th scope="row" { "On its topic" }
+                    td {
+                        @match letter.sent_at {
+                            Some(at) => { "sent " (instant(at)) },
+                            None => span.waits { "waits for " (since(found.now, letter.created_at)) },
                         }
                     }
                 }
-            }
+            }))
         }
     };
     page(&frame, &content)

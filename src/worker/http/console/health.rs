@@ -3,6 +3,7 @@
 use super::frame::{Here, Live, PageFrame, page};
 use super::words::{ago, counted, instant, length};
 use crate::adapters::ledger::{Backlog, Depth, Ledger};
+use crate::modelling::html_table;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -60,36 +61,25 @@ fn waiting(depth: &Depth) -> Markup {
         ("LINEAGE", "Lineage events"),
     ];
     html! {
-        div.scroll {
-            table.list.narrow {
-                thead {
-                    tr {
-                        th scope="col" { "What" }
-                        th.right scope="col" { "Waiting" }
-                        th.after scope="col" { "The oldest" }
-                    }
-                }
-                tbody {
-                    (line("Runs that no worker has taken", &depth.queued, depth.now))
-                    (line("Bundles cleared, not yet published", &depth.publications, depth.now))
-                    @for (kind, backlog) in &depth.outbox {
-                        @let name = kinds.iter().find(|(known, _)| known == kind).map_or(kind.as_str(), |(_, name)| name);
-                        (line(&format!("{name} to be sent"), backlog, depth.now))
-                    }
-                    tr {
-                        th scope="row" { "Answers of the registry" }
-                        td.right data-label="Waiting" { (counted(depth.answers.waiting, Ledger::MOST_COUNTED)) }
-                        td.after data-label="Oldest" {
-                            @match depth.answers.oldest {
-                                Some(due) if due < depth.now => span.waits { "overdue for " (length(depth.now - due)) },
-                                Some(due) => { "due " (instant(due)) },
-                                None => span.soft { "–" },
-                            }
-                        }
+        (html_table("list narrow", &[("What", ""), ("Waiting", "right"), ("The oldest", "after")], &html! {
+            (line("Runs that no worker has taken", &depth.queued, depth.now))
+            (line("Bundles cleared, not yet published", &depth.publications, depth.now))
+            @for (kind, backlog) in &depth.outbox {
+                @let name = kinds.iter().find(|(known, _)| known == kind).map_or(kind.as_str(), |(_, name)| name);
+                (line(&format!("{name} to be sent"), backlog, depth.now))
+            }
+            tr {
+                th scope="row" { "Answers of the registry" }
+                td.right data-label="Waiting" { (counted(depth.answers.waiting, Ledger::MOST_COUNTED)) }
+                td.after data-label="Oldest" {
+                    @match depth.answers.oldest {
+                        Some(due) if due < depth.now => span.waits { "overdue for " (length(depth.now - due)) },
+                        Some(due) => { "due " (instant(due)) },
+                        None => span.soft { "–" },
                     }
                 }
             }
-        }
+        }))
         p.note { "Bundles by their last change, everything else by when it came." }
     }
 }

@@ -5,6 +5,7 @@ use super::query::{RunsQuery, SEARCHES};
 use super::words::{ago, badge, capped, counted, progress, run_href};
 use crate::adapters::ledger::{Ledger, Part, Place, RunPage, RunRow};
 use crate::domain::run::State;
+use crate::modelling::{TableHeading, html_table};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -96,23 +97,17 @@ fn nothing(view: &RunsView) -> Markup {
 }
 
 fn table(rows: &[RunRow], now: DateTime<Utc>, quiet: bool) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 7] = [
+        ("State", ""),
+        ("Run, first request", ""),
+        ("Asked for", ""),
+        ("Worker, progress", ""),
+        ("Reason", ""),
+        ("Admitted", "right"),
+        ("Changed", "right changed"),
+    ];
     html! {
-        div.scroll {
-            table.list.runs {
-                thead {
-                    tr {
-                        th scope="col" { "State" }
-                        th scope="col" { "Run, first request" }
-                        th scope="col" { "Asked for" }
-                        th scope="col" { "Worker, progress" }
-                        th scope="col" { "Reason" }
-                        th.right scope="col" { "Admitted" }
-                        th.right.changed scope="col" { "Changed" }
-                    }
-                }
-                tbody { @for row in rows { (line(row, now, quiet)) } }
-            }
-        }
+        (html_table("list runs", &HEADINGS, &html! { @for row in rows { (line(row, now, quiet)) } }))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::frame::{Here, Live, PageFrame, page};
 use super::words::{badge, instant, length, progress, run_href};
 use crate::adapters::ledger::{LeaseRow, Leases, ShardOwner};
+use crate::modelling::{TableHeading, html_table};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
@@ -33,56 +34,43 @@ fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
 }
 
 fn leases(runs: &[LeaseRow], now: DateTime<Utc>, quiet: bool) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 7] = [
+        ("Worker", ""),
+        ("Run", ""),
+        ("State", ""),
+        ("Attempt", "right"),
+        ("Fence", "right"),
+        ("Lease until", "after"),
+        ("Progress", ""),
+    ];
     html! {
-        div.scroll {
-            table.list {
-                thead {
-                    tr {
-                        th scope="col" { "Worker" }
-                        th scope="col" { "Run" }
-                        th scope="col" { "State" }
-                        th.right scope="col" { "Attempt" }
-                        th.right scope="col" { "Fence" }
-                        th.after scope="col" { "Lease until" }
-                        th scope="col" { "Progress" }
-                    }
-                }
-                tbody {
-                    @for lease in runs {
-                        tr {
-                            td { code { (lease.owner) } }
-                            th.name scope="row" { a.run href=(run_href(&lease.run_id, quiet)) { (lease.run_id) } }
-                            td { (badge(lease.state)) @if lease.mode == "PUBLISH_ONLY" { " " span.soft { "publish only" } } }
-                            td.right data-label="Attempt" { (lease.attempt) }
-                            td.right data-label="Fence" { (lease.fence) }
-                            td.after data-label="Lease until" { (until(lease.expires_at, now)) }
-                            td { @if let Some(of) = &lease.progress { (progress(of)) } @else { span.soft { "–" } } }
-                        }
-                    }
+        (html_table("list", &HEADINGS, &html! {
+            @for lease in runs {
+                tr {
+                    td { code { (lease.owner) } }
+                    th.name scope="row" { a.run href=(run_href(&lease.run_id, quiet)) { (lease.run_id) } }
+                    td { (badge(lease.state)) @if lease.mode == "PUBLISH_ONLY" { " " span.soft { "publish only" } } }
+                    td.right data-label="Attempt" { (lease.attempt) }
+                    td.right data-label="Fence" { (lease.fence) }
+                    td.after data-label="Lease until" { (until(lease.expires_at, now)) }
+                    td { @if let Some(of) = &lease.progress { (progress(of)) } @else { span.soft { "–" } } }
                 }
             }
-        }
+        }))
     }
 }
 
 fn shards(owners: &[ShardOwner], now: DateTime<Utc>) -> Markup {
     html! {
-        div.scroll {
-            table.list.narrow {
-                thead {
-                    tr { th scope="col" { "Relay" } th scope="col" { "Shards" } th scope="col" { "Lease until" } }
-                }
-                tbody {
-                    @for held in owners {
-                        tr {
-                            td { @match &held.owner { Some(owner) => code { (owner) }, None => span.waits { "nobody" } } }
-                            td { (listed(&held.shards)) }
-                            td { @if let Some(at) = held.expires_at { (until(at, now)) } @else { span.soft { "–" } } }
-                        }
-                    }
+        (html_table("list narrow", &[("Relay", ""), ("Shards", ""), ("Lease until", "")], &html! {
+            @for held in owners {
+                tr {
+                    td { @match &held.owner { Some(owner) => code { (owner) }, None => span.waits { "nobody" } } }
+                    td { (listed(&held.shards)) }
+                    td { @if let Some(at) = held.expires_at { (until(at, now)) } @else { span.soft { "–" } } }
                 }
             }
-        }
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::view::none;
 use crate::adapters::ledger::ActRecord;
+use crate::modelling::html_table;
 use crate::worker::http::console::words::{capped, instant};
 use maud::{Markup, html};
 
@@ -10,28 +11,21 @@ pub(super) fn acts(acts: &[ActRecord]) -> Markup {
         return none("Nobody asked for anything to be done with it.");
     }
     html! {
-        div.scroll {
-            table.stack {
-                thead {
-                    tr { @for name in ["At", "Act", "By", "Why", "Outcome"] { th scope="col" { (name) } } }
-                }
-                tbody {
-                    @for act in acts {
-                        tr {
-                            td { (instant(act.at)) }
-                            th scope="row" { (act.act) }
-                            td { (capped(&act.actor)) }
-                            td { (capped(&act.reason)) }
-                            td {
-                                @match &act.refused_code {
-                                    Some(code) => { "refused, " code { (code) } },
-                                    None => "done",
-                                }
-                            }
+        (html_table("stack", &["At", "Act", "By", "Why", "Outcome"].map(|title| (title, "")), &html! {
+            @for act in acts {
+                tr {
+                    td { (instant(act.at)) }
+                    th scope="row" { (act.act) }
+                    td { (capped(&act.actor)) }
+                    td { (capped(&act.reason)) }
+                    td {
+                        @match &act.refused_code {
+                            Some(code) => { "refused, " code { (code) } },
+                            None => "done",
                         }
                     }
                 }
             }
-        }
+        }))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::view::{EVENTS, none};
 use crate::adapters::ledger::ToldEvent;
+use crate::modelling::html_table;
 use crate::worker::http::console::words::{capped, instant, since};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -12,36 +13,24 @@ pub(super) fn events(latest: &[ToldEvent], now: DateTime<Utc>) -> Markup {
         return none("There are none left: old events are pruned.");
     }
     html! {
-        div.scroll {
-            table.stack {
-                thead {
-                    tr {
-                        th.right scope="col" { "No." }
-                        th.after scope="col" { "Event" }
-                        th scope="col" { "Put down" }
-                        th scope="col" { "On its topic" }
-                    }
-                }
-                tbody {
-                    @for event in latest.iter().take(EVENTS) {
-                        tr {
-                            td.right data-label="No." { @if let Some(seq) = event.seq { (seq) } @else { "–" } }
-                            th.after scope="row" { (capped(&event.event_type)) }
-                            td { (instant(event.created_at)) }
-                            td {
-                                @match (&event.sent, event.withdrawn_at) {
-                                    (Some((at, coordinates)), _) => {
-                                        "sent " (instant(*at)) br; code.soft { (coordinates) }
-                                    },
-                                    (None, Some(at)) => { "withdrawn " (instant(at)) },
-                                    (None, None) => span.waits { "waits for " (since(now, event.created_at)) },
-                                }
-                            }
+        (html_table("stack", &[("No.", "right"), ("Event", "after"), ("Put down", ""), ("On its topic", "")], &html! {
+            @for event in latest.iter().take(EVENTS) {
+                tr {
+                    td.right data-label="No." { @if let Some(seq) = event.seq { (seq) } @else { "–" } }
+                    th.after scope="row" { (capped(&event.event_type)) }
+                    td { (instant(event.created_at)) }
+                    td {
+                        @match (&event.sent, event.withdrawn_at) {
+                            (Some((at, coordinates)), _) => {
+                                "sent " (instant(*at)) br; code.soft { (coordinates) }
+                            },
+                            (None, Some(at)) => { "withdrawn " (instant(at)) },
+                            (None, None) => span.waits { "waits for " (since(now, event.created_at)) },
                         }
                     }
                 }
             }
-        }
+        }))
         @if latest.len() > EVENTS { p.note { "The latest " (EVENTS) " are shown." } }
     }
 }

@@ -2,11 +2,21 @@
 
 use super::view::none;
 use crate::adapters::ledger::{RunRecord, TransitionRecord};
+use crate::modelling::{TableHeading, html_table};
 use crate::worker::http::console::words::{capped, instant, length, since};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 7] = [
+        ("At", ""),
+        ("Step", ""),
+        ("State", ""),
+        ("Stayed there", "right"),
+        ("Attempt", "right"),
+        ("Fence", "right"),
+        ("By", "after"),
+    ];
     let entered = std::iter::once(run.created_at).chain(steps.iter().map(|step| step.at));
     let left = steps.iter().map(|step| Some(step.at)).chain([None]);
     let mut lasted = entered.zip(left).map(|(entered, left)| {
@@ -15,48 +25,33 @@ pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTim
         }
     });
     html! {
-        div.scroll {
-            table.stack.history {
-                thead {
-                    tr {
-                        th scope="col" { "At" }
-                        th scope="col" { "Step" }
-                        th scope="col" { "State" }
-                        th.right scope="col" { "Stayed there" }
-                        th.right scope="col" { "Attempt" }
-                        th.right scope="col" { "Fence" }
-                        th.after scope="col" { "By" }
-                    }
-                }
-                tbody {
-                    tr {
-                        td { (instant(run.created_at)) }
-                        th scope="row" { "ADMIT" }
-                        td { "QUEUED" }
-                        td.right data-label="Stayed there" { @if let Some(lasted) = lasted.next() { (lasted) } }
-                        td.right data-label="Attempt" { "0" }
-                        td.right data-label="Fence" { "0" }
-                        td.after { code { (capped(&run.request.request_id)) } }
-                    }
-                    @for step in steps {
-                        tr {
-                            td { (instant(step.at)) }
-                            th scope="row" { (step.transition) }
-                            td {
-                                (step.from_state) " → " (step.to_state)
-                                @if let Some(code) = &step.reason_code {
-                                    div.soft { code { (code) } " " (capped(step.reason_message.as_deref().unwrap_or_default())) }
-                                }
-                            }
-                            td.right data-label="Stayed there" { @if let Some(lasted) = lasted.next() { (lasted) } }
-                            td.right data-label="Attempt" { (step.attempt) }
-                            td.right data-label="Fence" { (step.fence) }
-                            td.after { code { (step.worker) } }
+        (html_table("stack history", &HEADINGS, &html! {
+            tr {
+                td { (instant(run.created_at)) }
+                th scope="row" { "ADMIT" }
+                td { "QUEUED" }
+                td.right data-label="Stayed there" { @if let Some(lasted) = lasted.next() { (lasted) } }
+                td.right data-label="Attempt" { "0" }
+                td.right data-label="Fence" { "0" }
+                td.after { code { (capped(&run.request.request_id)) } }
+            }
+            @for step in steps {
+                tr {
+                    td { (instant(step.at)) }
+                    th scope="row" { (step.transition) }
+                    td {
+                        (step.from_state) " → " (step.to_state)
+                        @if let Some(code) = &step.reason_code {
+                            div.soft { code { (code) } " " (capped(step.reason_message.as_deref().unwrap_or_default())) }
                         }
                     }
+                    td.right data-label="Stayed there" { @if let Some(lasted) = lasted.next() { (lasted) } }
+                    td.right data-label="Attempt" { (step.attempt) }
+                    td.right data-label="Fence" { (step.fence) }
+                    td.after { code { (step.worker) } }
                 }
             }
-        }
+        }))
     }
 }
 
@@ -95,44 +90,38 @@ fn claims(steps: &[TransitionRecord]) -> Vec<ClaimSpan<'_>> {
 }
 
 pub(super) fn attempts(steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 6] = [
+        ("Attempt", ""),
+        ("Began", ""),
+        ("Lasted", "right"),
+        ("Fence", "right"),
+        ("Worker", "after"),
+        ("Ended by", ""),
+    ];
     let attempts = claims(steps);
     if attempts.is_empty() {
         return none("No worker has taken it yet.");
     }
     html! {
-        div.scroll {
-            table.stack {
-                thead {
-                    tr {
-                        th scope="col" { "Attempt" }
-                        th scope="col" { "Began" }
-                        th.right scope="col" { "Lasted" }
-                        th.right scope="col" { "Fence" }
-                        th.after scope="col" { "Worker" }
-                        th scope="col" { "Ended by" }
+        (html_table("stack", &HEADINGS, &html! {
+            @for (index, attempt) in attempts.iter().enumerate() {
+                tr {
+                    th scope="row" { (index + 1) ", " @if attempt.publish_only { "publish only" } @else { "full" } }
+                    td { (instant(attempt.began)) }
+                    td.right data-label="Lasted" {
+                        (length(attempt.ended.map_or(now, |(at, ..)| at) - attempt.began))
                     }
-                }
-                tbody {
-                    @for (index, attempt) in attempts.iter().enumerate() {
-                        tr {
-                            th scope="row" { (index + 1) ", " @if attempt.publish_only { "publish only" } @else { "full" } }
-                            td { (instant(attempt.began)) }
-                            td.right data-label="Lasted" {
-                                (length(attempt.ended.map_or(now, |(at, ..)| at) - attempt.began))
-                            }
-                            td.right data-label="Fence" { (attempt.fence) }
-                            td.after { code { (attempt.worker) } }
-                            td {
-                                @match attempt.ended {
-                                    Some((_, step, why)) => { (step) @if let Some(code) = why { " " code { (code) } } },
-                                    None => span.soft { "goes on" },
-                                }
-                            }
+                    td.right data-label="Fence" { (attempt.fence) }
+                    td.after { code { (attempt.worker) } }
+                    td {
+                        @match attempt.ended {
+                            Some((_, step, why)) => { (step) @if let Some(code) = why { " " code { (code) } } },
+                            None => span.soft { "goes on" },
                         }
                     }
                 }
             }
-        }
+        }))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::view::FoundDocument;
 use crate::domain::contract::{TrainBuildRequest, TrainPlan};
 use crate::domain::identity::Digest;
+use crate::modelling::html_table;
 use crate::worker::http::console::words::capped;
 use maud::{Markup, html};
 
@@ -26,31 +27,26 @@ pub(super) fn inputs(request: &TrainBuildRequest, plan: &FoundDocument<TrainPlan
     }
     html! {
         @if let Err(why) = plan { p.missing { "The plan cannot be shown: " (why) } }
-        div.scroll {
-            table.stack {
-                thead { tr { th scope="col" { "What" } th scope="col" { "Where, and SHA-256 of its bytes" } } }
-                tbody {
-                    @for (name, reference, digest) in &rows {
-                        tr {
-                            th scope="row" { (name) }
-                            td {
-                                code { (capped(reference)) }
-                                @if let Some(digest) = digest { br; code.soft { (digest) } }
-                            }
-                        }
+        (html_table("stack", &[("What", ""), ("Where, and SHA-256 of its bytes", "")], &html! {
+            @for (name, reference, digest) in &rows {
+                tr {
+                    th scope="row" { (name) }
+                    td {
+                        code { (capped(reference)) }
+                        @if let Some(digest) = digest { br; code.soft { (digest) } }
                     }
-                    tr {
-                        th scope="row" { "Revisions" }
-                        td {
-                            "policy " code { (capped(&request.policy_revision)) }
-                            ", configuration " code { (capped(&request.config_revision)) }
-                            ", code " code { (capped(&request.mf_code_release_id)) }
-                        }
-                    }
-                    tr { th scope="row" { "Platform run" } td { code { (request.platform_run_id) } } }
                 }
             }
-        }
+            tr {
+                th scope="row" { "Revisions" }
+                td {
+                    "policy " code { (capped(&request.policy_revision)) }
+                    ", configuration " code { (capped(&request.config_revision)) }
+                    ", code " code { (capped(&request.mf_code_release_id)) }
+                }
+            }
+            tr { th scope="row" { "Platform run" } td { code { (request.platform_run_id) } } }
+        }))
         @if matches!(plan, Ok(None)) { p.note { "Nothing is pinned yet: there is no plan." } }
     }
 }

@@ -3,6 +3,7 @@
 use super::view::RunView;
 use crate::adapters::ledger::RunRecord;
 use crate::domain::contract::{Apart, Joined, TrainBuildRequest};
+use crate::modelling::{TableHeading, html_table};
 use crate::worker::http::console::words::{badge, capped, instant, run_href};
 use maud::{Markup, html};
 
@@ -12,37 +13,26 @@ const FIELDS: usize = 20;
 /// Shows what `runs explain` prints.
 pub(super) fn requests(view: &RunView) -> Markup {
     let RunView { run, requests, .. } = view;
+    const HEADINGS: [TableHeading<'static>; 5] =
+        [("Request", ""), ("By", ""), ("Admitted", ""), ("Because", ""), ("Differs without effect at", "")];
     html! {
-        div.scroll {
-            table.stack {
-                thead {
-                    tr {
-                        th scope="col" { "Request" }
-                        th scope="col" { "By" }
-                        th scope="col" { "Admitted" }
-                        th scope="col" { "Because" }
-                        th scope="col" { "Differs without effect at" }
-                    }
-                }
-                tbody {
-                    @for request in requests {
-                        @let joined = Joined::to(&run.request, &request.request);
-                        tr {
-                            th scope="row" { code { (request.request_id) } }
-                            td { (capped(&request.request.requester_principal)) }
-                            td { (instant(request.admitted_at)) }
-                            td { (joined.because) }
-                            td {
-                                @if joined.ignored_differences.is_empty() { span.soft { "–" } }
-                                @for (index, pointer) in joined.ignored_differences.iter().enumerate() {
-                                    @if index > 0 { ", " } code { (pointer) }
-                                }
-                            }
+        (html_table("stack", &HEADINGS, &html! {
+            @for request in requests {
+                @let joined = Joined::to(&run.request, &request.request);
+                tr {
+                    th scope="row" { code { (request.request_id) } }
+                    td { (capped(&request.request.requester_principal)) }
+                    td { (instant(request.admitted_at)) }
+                    td { (joined.because) }
+                    td {
+                        @if joined.ignored_differences.is_empty() { span.soft { "–" } }
+                        @for (index, pointer) in joined.ignored_differences.iter().enumerate() {
+                            @if index > 0 { ", " } code { (pointer) }
                         }
                     }
                 }
             }
-        }
+        }))
         @let more = view.request_count - requests.len() as i64;
         @if more > 0 { p.note { "And " (more) " more: " code { "model-factory runs explain " (run.run_id) } } }
         (meaning(run))

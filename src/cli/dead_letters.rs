@@ -163,7 +163,7 @@ async fn replay(
         // Appended before the first record is sent: if this process dies, the log shows that some may have been sent.
         let acts: Vec<AuditAct> =
             originals.iter().map(|(source, original)| replay.requested(source, original)).collect();
-        ledger.tell(&replay.by(), &acts).await?;
+        ledger.append_acts(&replay.by(), acts).await?;
     }
     for (source, original) in &originals {
         let sent = if let Some(outlet) = &outlet {
@@ -175,7 +175,7 @@ async fn replay(
             let record = Record { topic, key: original.key.as_deref(), value: &original.value, headers: &headers };
             let (partition, offset) = outlet.send(record).await?;
             let sent = Coordinates { topic: topic.clone(), partition, offset };
-            ledger.tell(&replay.by(), &[replay.done(source, original, &sent)]).await?;
+            ledger.append_acts(&replay.by(), vec![replay.done(source, original, &sent)]).await?;
             Some(sent)
         } else {
             None

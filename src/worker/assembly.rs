@@ -47,7 +47,7 @@ impl Assembly {
         config.kafka.security.warnings().into_iter().for_each(|warning| warn!("{warning}"));
         let policy = config.policy()?;
         let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
-        let ledger = ledger.publishing(&config.publish).telling(&config.lineage, config.kafka.max_value_bytes);
+        let ledger = ledger.publishing(&config.publish).emitting_lineage(&config.lineage, config.kafka.max_value_bytes);
         let needed = config.kafka.topics.needed(listens_to_registry(&config), config.lineage.enabled);
         ledger.check_schema().await.context("the database is not ready")?;
         Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;

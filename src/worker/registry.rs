@@ -135,7 +135,7 @@ async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<Regist
         }
     };
     let Some(verdict) = event.verdict() else { return Ok(RegistryReply::Other) };
-    match ledger.answer(&event, verdict, worker).await {
+    match ledger.apply_registry_reply(&event, verdict, worker).await {
         Ok(reply) => Ok(reply),
         Err(ledger::Error::Refused(why)) => {
             error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");

@@ -1,43 +1,46 @@
-//! Receipts of publications: which PUBLISHED runs have none, what one says, and that it is written.
+//! Receipts of publications: which PUBLISHED runs have none, what a receipt says, and where it is.
 //!
-//! PUBLISHED is final, so there is neither lease nor fence: whoever writes a receipt writes the same one. Taking
-//! a run only keeps others from the same work for the length of a lease, and a worker that dies with it costs no
-//! more than that. Never: changes a state.
+//! PUBLISHED is final, so there is neither lease nor fence: every writer of a receipt writes the same one. Taking a run
+//! only keeps others from the same work for the length of a lease, and a worker that dies with it costs no more than
+//! that. Never: changes a state.
 
-use super::audit_log::append;
-use super::error::commit_fault;
-use super::rows::{stored_request, unreadable};
-use super::types::Coordinates;
-use super::{Error, Ledger};
-use crate::domain::contract::{
-    ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, BundlePublication, EvidenceRef,
-};
+use super::columns::StoredRequest;
+use super::error::unreadable;
+use super::{Coordinates, Error, Ledger};
+use crate::domain::contract::{ActKind, ActReason, BundlePublication, EvidenceRef};
 use crate::domain::identity::RunId;
 use crate::domain::run::Failure;
-use sqlx::Row;
 use sqlx::types::Json;
 
-/// A run's announcement, as it was acknowledged.
+/// A run's announcement, as the broker acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// In whose folder the run's evidence stands.
+    /// In whose folder the run's evidence is.
     pub platform_run_id: String,
-    /// Where the record stands.
     pub at: Coordinates,
-    /// Its id.
     pub event_id: String,
-    /// Its bytes.
+    /// The record's bytes.
     pub value: Vec<u8>,
-    /// What they say.
+    /// What the bytes say.
     pub publication: BundlePublication,
-    /// The registry's event that confirmed it, where its word was asked for.
+    /// The registry's event that confirmed it, where that is waited for.
     pub confirmed_by: Option<String>,
 }
 
+#[derive(sqlx_macros::FromRow)]
+struct AnnouncedRow {
+    #[sqlx(flatten)]
+    at: Coordinates,
+    event_id: String,
+    value: Vec<u8>,
+    confirmed_by: Option<String>,
+    request: StoredRequest,
+}
+
 impl Ledger {
-    /// Takes up to `limit` PUBLISHED runs that have neither a receipt nor a reason why not.
+    /// Takes up to `limit` PUBLISHED runs that have neither a receipt nor a reason why there can be none.
     pub async fn take_open_receipts(&self, limit: i64) -> Result<Vec<RunId>, Error> {
-        let rows = sqlx::query(
+        Ok(sqlx::query_scalar(
             "WITH open AS MATERIALIZED (
                 SELECT run_id FROM runs
                 WHERE state = 'PUBLISHED' AND reason_code IS NULL AND NOT refs ? 'publish_receipt'
@@ -49,17 +52,14 @@ impl Ledger {
         .bind(limit)
         .bind(f64::from(self.settings.lease_seconds))
         .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| row.try_get::<String, _>(0)?.parse().map_err(|error| unreadable("run id", error)))
-            .collect()
+        .await?)
     }
 
     /// The announcement that made a run PUBLISHED.
     pub async fn announced(&self, run_id: &RunId) -> Result<Announced, Error> {
-        let row = sqlx::query(
-            r#"SELECT r.published_topic, r.published_partition, r.published_offset, r.confirmed_by, o.event_id,
-                      o.value, i.value
+        let row: Option<AnnouncedRow> = sqlx::query_as(
+            r#"SELECT r.published_topic AS topic, r.published_partition AS partition, r.published_offset AS "offset",
+                      r.confirmed_by, o.event_id, o.value, i.value AS request
                FROM runs r
                JOIN outbox o ON o.stream = r.run_id AND o.kind = 'PUBLICATION' AND o.sent_topic = r.published_topic
                             AND o.sent_partition = r.published_partition AND o.sent_offset = r.published_offset
@@ -70,42 +70,41 @@ impl Ledger {
         .bind(run_id.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        let row =
+        let AnnouncedRow { at, event_id, value, confirmed_by, request: StoredRequest(request) } =
             row.ok_or_else(|| unreadable("publication", format!("no record stands where {run_id} was published")))?;
-        let value: Vec<u8> = row.try_get(5)?;
         Ok(Announced {
-            platform_run_id: stored_request(row.try_get(6)?)?.platform_run_id.clone(),
-            at: Coordinates { topic: row.try_get(0)?, partition: row.try_get(1)?, offset: row.try_get(2)? },
-            event_id: row.try_get(4)?,
+            platform_run_id: request.platform_run_id.clone(),
+            at,
+            event_id,
             publication: serde_json::from_slice(&value).map_err(|error| unreadable("publication", error))?,
             value,
-            confirmed_by: row.try_get(3)?,
+            confirmed_by,
         })
     }
 
-    /// Writes down where the receipt stands.
+    /// Stores where the receipt is.
     pub async fn keep_receipt(&self, run_id: &RunId, at: &EvidenceRef, worker: &str) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin(worker).await?;
         let done = sqlx::query(
             "UPDATE runs SET refs = refs || jsonb_build_object('publish_receipt', $2::jsonb), updated_at = now()
              WHERE run_id = $1 AND state = 'PUBLISHED' AND refs -> 'publish_receipt' IS DISTINCT FROM $2::jsonb",
         )
         .bind(run_id.as_str())
         .bind(Json(at))
-        .execute(&mut *transaction)
+        .execute(transaction.connection())
         .await?;
-        // Whoever else wrote the same receipt has told of it.
+        // Where another worker has written the same receipt, it has appended the act, too.
         if done.rows_affected() == 1 {
-            let mut act = about(ActKind::PublishReceiptWritten, run_id, worker);
+            let act = transaction.append(ActKind::PublishReceiptWritten, None);
+            act.subject.run_id = Some(run_id.clone());
             act.evidence.insert("publish_receipt".to_owned(), at.clone());
-            append(&mut transaction, worker, &[act]).await?;
         }
-        transaction.commit().await.map_err(commit_fault)
+        transaction.commit(None, None).await
     }
 
-    /// Writes down why there can be none; the run stays PUBLISHED, and nobody tries again.
+    /// Stores why there can be no receipt; the run stays PUBLISHED, and nobody tries again.
     pub async fn refuse_receipt(&self, run_id: &RunId, failure: &Failure, worker: &str) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin(worker).await?;
         let done = sqlx::query(
             "UPDATE runs SET reason_code = $2, reason_message = $3, updated_at = now()
              WHERE run_id = $1 AND state = 'PUBLISHED' AND NOT refs ? 'publish_receipt'",
@@ -113,18 +112,13 @@ impl Ledger {
         .bind(run_id.as_str())
         .bind(failure.code.as_str())
         .bind(&failure.message)
-        .execute(&mut *transaction)
+        .execute(transaction.connection())
         .await?;
         if done.rows_affected() == 1 {
-            let mut act = about(ActKind::PublishReceiptRefused, run_id, worker);
+            let act = transaction.append(ActKind::PublishReceiptRefused, None);
+            act.subject.run_id = Some(run_id.clone());
             act.reason = Some(ActReason::coded(failure.code, &failure.message));
-            append(&mut transaction, worker, &[act]).await?;
         }
-        transaction.commit().await.map_err(commit_fault)
+        transaction.commit(None, None).await
     }
-}
-
-fn about(kind: ActKind, run_id: &RunId, worker: &str) -> AuditAct {
-    let subject = ActSubject { run_id: Some(run_id.clone()), ..ActSubject::default() };
-    AuditAct::new(kind, Actor::new(ActorKind::Worker, worker), subject)
 }

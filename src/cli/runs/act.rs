@@ -1,7 +1,7 @@
 //! `runs cancel`, `runs retry-publish`, `runs requeue`: an operator's act, which the ledger records with its reason.
 
 use super::find::find;
-use crate::adapters::ledger::{Act, Ledger, Order};
+use crate::adapters::ledger::{CommandRequest, Ledger, RunCommand};
 use crate::cli::actor::ActorArgs;
 use crate::cli::output::{Output, json_lines};
 use anyhow::Context as _;
@@ -26,13 +26,13 @@ impl Args {
         self,
         out: &mut dyn Write,
         ledger: &Ledger,
-        act: Act,
+        act: RunCommand,
         output: Output,
     ) -> anyhow::Result<ExitCode> {
         let run = find(ledger, &self.id).await?;
         let actor = self.actor.name();
-        let order = Order { act, actor: &actor, why: &self.reason };
-        let done = ledger.act(&run.run_id, order).await?.context("the run is gone")?;
+        let order = CommandRequest { command: act, actor: &actor, why: &self.reason };
+        let done = ledger.command(&run.run_id, order).await?.context("the run is gone")?;
         ledger.close().await;
         let (state, refused) = match &done {
             Ok(state) => (Some(*state), None),

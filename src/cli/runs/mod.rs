@@ -11,7 +11,7 @@ pub(super) use list::list;
 
 use super::ledger;
 use super::output::{Output, json_lines};
-use crate::adapters::ledger::Act;
+use crate::adapters::ledger::RunCommand;
 use crate::config::Config;
 use crate::domain::run::State;
 use clap::Subcommand;
@@ -76,7 +76,7 @@ enum RunsCommand {
 impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::connect(&config).await?;
-        let ledger = ledger.telling(&config.lineage, config.kafka.max_value_bytes);
+        let ledger = ledger.emitting_lineage(&config.lineage, config.kafka.max_value_bytes);
         let mut out = std::io::stdout().lock();
         match self.command {
             RunsCommand::List { state, limit } => {
@@ -89,11 +89,11 @@ impl Args {
             RunsCommand::Show { id } => show(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
             RunsCommand::Watch(args) => return args.run(&mut out, &ledger, self.output).await,
             RunsCommand::Explain { id } => explain(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
-            RunsCommand::Cancel(args) => return args.run(&mut out, &ledger, Act::Cancel, self.output).await,
+            RunsCommand::Cancel(args) => return args.run(&mut out, &ledger, RunCommand::Cancel, self.output).await,
             RunsCommand::RetryPublish(args) => {
-                return args.run(&mut out, &ledger, Act::RetryPublish, self.output).await;
+                return args.run(&mut out, &ledger, RunCommand::RetryPublish, self.output).await;
             }
-            RunsCommand::Requeue(args) => return args.run(&mut out, &ledger, Act::Requeue, self.output).await,
+            RunsCommand::Requeue(args) => return args.run(&mut out, &ledger, RunCommand::Requeue, self.output).await,
         }
         ledger.close().await;
         Ok(ExitCode::SUCCESS)

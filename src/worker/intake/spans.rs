@@ -14,7 +14,7 @@ use tracing::info;
 /// Begins the record's span, and gives the context that is the parent of all that follows from the record. If the span
 /// is not recorded, that is the requester's own context.
 pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option<TraceContext>, Option<OpenSpan>) {
-    let requester = arrival.asked_under();
+    let requester = arrival.requested_under();
     let received_record = Received {
         topic: &record.topic,
         partition: record.partition,

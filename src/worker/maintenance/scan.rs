@@ -96,7 +96,7 @@ impl Maintenance {
                 withdrawn.len()
             }
             MaintenanceStep::DeferUnanswered => {
-                let deferred = ledger.give_up_answers(worker, limit).await?;
+                let deferred = ledger.defer_unanswered(worker, limit).await?;
                 for run_id in &deferred {
                     warn!(run.id = %run_id, "the registry did not answer a publication in time");
                 }

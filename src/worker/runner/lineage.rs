@@ -5,7 +5,7 @@
 use super::attempt::RunAttempt;
 use super::interrupted::Interrupted;
 use super::stages::{Gated, Packed, Reported, Resolved};
-use crate::adapters::ledger::{Guarded, Known};
+use crate::adapters::ledger::{DatasetsKnown, Guarded};
 use crate::domain::contract::{BundleArtifact, EvidenceRef};
 use crate::modelling::FileColumn;
 use crate::modelling::lineage::{DatasetIo, DatasetLocations, WrittenDataset};
@@ -20,7 +20,7 @@ impl RunAttempt<'_> {
     /// Emits what the plan will read.
     pub(super) async fn emit_resolved(&self, resolved: &Resolved) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
-        self.emit_lineage(Known::Resolved, DatasetIo::of(&resolved.plan, &[], places)).await
+        self.emit_lineage(DatasetsKnown::Resolved, DatasetIo::of(&resolved.plan, &[], places)).await
     }
 
     /// Emits what was read, with the columns that the child found in the files.
@@ -31,11 +31,11 @@ impl RunAttempt<'_> {
             ColumnsFile::TooLarge => DatasetIo::without_columns(&resolved.plan, places),
             ColumnsFile::Missing => return Ok(()),
         };
-        self.emit_lineage(Known::Read, io).await
+        self.emit_lineage(DatasetsKnown::Read, io).await
     }
 
-    async fn emit_lineage(&self, known: Known, io: DatasetIo) -> Result<(), Interrupted> {
-        match self.runner.ledger.tell_lineage(self.lease, known, io).await? {
+    async fn emit_lineage(&self, known: DatasetsKnown, io: DatasetIo) -> Result<(), Interrupted> {
+        match self.runner.ledger.emit_lineage(self.lease, known, io).await? {
             Guarded::Won(_) => Ok(()),
             Guarded::Lost => Err(Interrupted::Lost),
         }

@@ -1,6 +1,6 @@
 //! Steps of runs by hand, as a runner and an operator take them.
 
-use model_factory::adapters::ledger::{Act, Guarded, Lease, Ledger, Order, Step};
+use model_factory::adapters::ledger::{CommandRequest, Guarded, Lease, Ledger, RunCommand, Step};
 use model_factory::domain::identity::RunId;
 use model_factory::domain::run::{FailureCode, State, Transition};
 
@@ -23,7 +23,7 @@ pub async fn fail_one(ledger: &Ledger) {
 }
 
 /// A command of the operator `ann`.
-pub async fn act(ledger: &Ledger, run_id: &RunId, act: Act) -> Result<State, FailureCode> {
-    let order = Order { act, actor: "ann", why: "because" };
-    ledger.act(run_id, order).await.unwrap().unwrap().map_err(|refused| refused.code)
+pub async fn act(ledger: &Ledger, run_id: &RunId, act: RunCommand) -> Result<State, FailureCode> {
+    let order = CommandRequest { command: act, actor: "ann", why: "because" };
+    ledger.command(run_id, order).await.unwrap().unwrap().map_err(|refused| refused.code)
 }

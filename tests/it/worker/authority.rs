@@ -3,7 +3,7 @@
 use crate::support::{World, data, fresh_database, ledger_on, request, revision};
 use model_factory::adapters::authority::Policy;
 use model_factory::adapters::dataset::{InputSettings, Inputs};
-use model_factory::adapters::ledger::{Act, Arrival, Coordinates, Ledger, Order, SourceRecord};
+use model_factory::adapters::ledger::{Arrival, CommandRequest, Coordinates, Ledger, RunCommand, SourceRecord};
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
 use model_factory::domain::contract::AllowList;
 use model_factory::domain::run::{FailureCode, Outcome, State};
@@ -158,10 +158,10 @@ async fn what_is_known_counts_nothing_and_each_name_counts_for_itself() {
 
     // A run that ends frees its place in flight, and the refused request may come again under its id; the day's count stays.
     let Outcome::Admitted { run_id } = &outcomes[0] else { unreachable!() };
-    let order = Order { act: Act::Cancel, actor: "tests", why: "room" };
-    assert_eq!(ledger.act(run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);
+    let order = CommandRequest { command: RunCommand::Cancel, actor: "tests", why: "room" };
+    assert_eq!(ledger.command(run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);
     let Outcome::Admitted { run_id } = bring(&ledger, &screening, &batch[4]).await else { panic!("there is room") };
-    assert_eq!(ledger.act(&run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);
+    assert_eq!(ledger.command(&run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);
     assert_eq!(bring(&ledger, &screening, &revision("req-known-0008", "g")).await, OVER);
 }
 

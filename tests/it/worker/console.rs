@@ -3,7 +3,7 @@
 use crate::support::{OwnPostgres, admit_one, arrival, bring, fresh_database, ledger_on, request, revision, sql};
 use bytes::Bytes;
 use model_factory::adapters::evidence::{EvidencePath, EvidenceSettings, EvidenceStore};
-use model_factory::adapters::ledger::{Act, Error, Ledger, LedgerSettings, Order};
+use model_factory::adapters::ledger::{CommandRequest, Error, Ledger, LedgerSettings, RunCommand};
 use model_factory::domain::contract::{SchemaName, schema_text};
 use model_factory::domain::identity::{Digest, RunId};
 use model_factory::domain::run::{Outcome, State};
@@ -243,7 +243,12 @@ async fn hostile_text_is_text_wherever_it_can_stand() {
     let mut near = with("req-hostile-0002", &fields);
     near["config_revision"] = json!(HOSTILE.to_uppercase());
     bring(ledger, &near).await;
-    ledger.act(&run_id, Order { act: Act::Cancel, actor: HOSTILE, why: HOSTILE }).await.unwrap().unwrap().unwrap();
+    ledger
+        .command(&run_id, CommandRequest { command: RunCommand::Cancel, actor: HOSTILE, why: HOSTILE })
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     bring(ledger, &with("req-hostile-0003", &json!({HOSTILE: HOSTILE}))).await;
     bring(ledger, &with(HOSTILE, &json!({}))).await;
     // A CHECK of the ledger bounds a run's id; this is the longest script that it lets through.
@@ -398,7 +403,7 @@ async fn a_runs_page_shows_who_joined_it_and_which_events_were_sent() {
 async fn workers_and_health_show_who_holds_what_and_what_is_wrong() {
     let database = fresh_database().await;
     let lineage = LineageSettings { enabled: true, ..LineageSettings::default() };
-    let ledger = ledger_on(&database, |_| {}).await.telling(&lineage, 100_000);
+    let ledger = ledger_on(&database, |_| {}).await.emitting_lineage(&lineage, 100_000);
     let mut readiness = Readiness::default();
     readiness.require("broker", || std::future::ready(Err("it is away".to_owned())));
     let watchdog = Watchdog::new(Duration::ZERO);

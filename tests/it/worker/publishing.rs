@@ -6,7 +6,7 @@ use crate::support;
 use crate::support::{
     Departure, OwnKafka, World, end_backoff, eventually, fresh_database, ledger_on, own_topics_on, request,
 };
-use model_factory::adapters::ledger::{Act, Order};
+use model_factory::adapters::ledger::{CommandRequest, RunCommand};
 use model_factory::domain::run::State;
 use model_factory::training::TrainerCommand;
 use model_factory::worker::runner::{Runner, RunnerOutcome};
@@ -52,8 +52,8 @@ async fn a_publication_that_is_not_acknowledged_is_tried_again_bounded_and_never
     assert_eq!(turn(&world, &runner).await, exhausted, "nobody tries again without a command");
 
     let run = world.run("req-publish-0001").await;
-    let order = Order { act: Act::RetryPublish, actor: "ann", why: "the broker is back" };
-    world.ledger.act(&run.run_id, order).await.unwrap().unwrap().unwrap();
+    let order = CommandRequest { command: RunCommand::RetryPublish, actor: "ann", why: "the broker is back" };
+    world.ledger.command(&run.run_id, order).await.unwrap().unwrap().unwrap();
     turn(&world, &runner).await;
     world.drain().await;
     let run = world.run("req-publish-0001").await;

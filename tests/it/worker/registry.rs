@@ -3,7 +3,7 @@
 use crate::checker::{check, collect};
 use crate::support::{World, committed, confirmed_by_registry, end_backoff, ledger_on, registry_event, request};
 use model_factory::adapters::kafka::{KafkaSettings, TopicNames};
-use model_factory::adapters::ledger::{Act, Guarded, Order, RunRecord, Step};
+use model_factory::adapters::ledger::{CommandRequest, Guarded, RunCommand, RunRecord, Step};
 use model_factory::domain::run::{FailureCode, RegistryReply, State, Transition};
 use model_factory::worker::registry::RegistryOutcome;
 use serde_json::json;
@@ -66,8 +66,8 @@ async fn a_run_waits_for_the_registrys_reply_and_a_replay_of_the_topic_changes_n
     let shown = world.stdout(&["runs", "show", ID]);
     assert!(shown.contains("the registry may answer until"), "{shown}");
     end_backoff(&world.config.ledger.url).await;
-    let order = Order { act: Act::RetryPublish, actor: "ann", why: "it takes long" };
-    world.ledger.act(&waiting.run_id, order).await.unwrap().unwrap().unwrap();
+    let order = CommandRequest { command: RunCommand::RetryPublish, actor: "ann", why: "it takes long" };
+    world.ledger.command(&waiting.run_id, order).await.unwrap().unwrap().unwrap();
     world.run_until_idle(2).await;
     assert_eq!(run(&world).await.publish_retry_attempts, 0, "nobody announces it again while the registry may answer");
 
@@ -142,8 +142,8 @@ async fn a_rejection_parks_the_run_until_an_operator_retries_and_counts_once() {
     let message = parked.reason_message.unwrap();
     assert!(message.contains("tests says BUNDLE_REJECTED in event reg-1: a digest\\ndiffers"), "{message}");
 
-    let order = Order { act: Act::RetryPublish, actor: "ann", why: "the registry is mended" };
-    world.ledger.act(&parked.run_id, order).await.unwrap().unwrap().unwrap();
+    let order = CommandRequest { command: RunCommand::RetryPublish, actor: "ann", why: "the registry is mended" };
+    world.ledger.command(&parked.run_id, order).await.unwrap().unwrap().unwrap();
     world.run_until_idle(2).await;
     world.drain().await;
     world.send_registry_events(&[event.to_string().into_bytes()]).await;

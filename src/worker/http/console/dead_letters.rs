@@ -3,7 +3,7 @@
 use super::frame::{Here, Live, PageFrame, page, pager};
 use super::query::dead_letters_href;
 use super::words::{ago, capped, guidance, instant, kept, segment, since};
-use crate::adapters::ledger::{Coordinates, DeadLetterRecord, LetterPage, LetterText, Part};
+use crate::adapters::ledger::{Coordinates, DeadLetterPage, DeadLetterRecord, DeadLetterText, PagePart};
 use crate::modelling::{TableHeading, html_table};
 use maud::{Markup, html};
 
@@ -19,14 +19,14 @@ fn header<'a>(letter: &'a DeadLetterRecord, name: &str) -> &'a str {
     letter.headers.get(name).map(String::as_str).unwrap_or_default()
 }
 
-pub(super) fn dead_letters(found: &LetterPage, part: &Part<i64>, quiet: bool, worker: &str) -> Markup {
+pub(super) fn dead_letters(found: &DeadLetterPage, part: &PagePart<i64>, quiet: bool, worker: &str) -> Markup {
     const HEADINGS: [TableHeading<'static>; 6] =
         [("Record", ""), ("Code", ""), ("At", ""), ("Why", ""), ("Refused", "right"), ("On its topic", "after")];
     let switched = dead_letters_href(part, !quiet);
     let live = if quiet { Live::Off(switched) } else { Live::On(switched) };
     let frame = PageFrame { title: "Dead letters", here: Here::DeadLetters, live, quiet, worker };
-    let newer = found.newer.map(|id| dead_letters_href(&Part::NewerThan(id), quiet));
-    let older = found.older.map(|id| dead_letters_href(&Part::OlderThan(id), quiet));
+    let newer = found.newer.map(|id| dead_letters_href(&PagePart::NewerThan(id), quiet));
+    let older = found.older.map(|id| dead_letters_href(&PagePart::OlderThan(id), quiet));
     let content = html! {
         h1 { "Dead letters" }
         @if found.rows.is_empty() {
@@ -51,7 +51,7 @@ pub(super) fn dead_letters(found: &LetterPage, part: &Part<i64>, quiet: bool, wo
     page(&frame, &content)
 }
 
-pub(super) fn dead_letter(found: &LetterText, quiet: bool, worker: &str) -> Markup {
+pub(super) fn dead_letter(found: &DeadLetterText, quiet: bool, worker: &str) -> Markup {
     let letter = &found.letter;
     let title = format!("Dead letter {}", letter.source);
     let frame = PageFrame { title: &title, here: Here::DeadLetters, live: Live::Never, quiet, worker };

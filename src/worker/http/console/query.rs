@@ -1,7 +1,7 @@
 //! The query of an address. Whatever it cannot mean is refused, never guessed.
 
 use super::words::kept;
-use crate::adapters::ledger::{Part, Place, RunsAsked, SearchBy};
+use crate::adapters::ledger::{PagePart, RunCursor, RunQuery, SearchBy};
 use crate::domain::run::State;
 use chrono::DateTime;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ fn quiet(parameters: &BTreeMap<String, String>) -> Result<bool, BadQuery> {
 }
 
 /// The part of a list that is older or newer than an entry, whose key `read` parses.
-fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<Part<K>, BadQuery> {
+fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<PagePart<K>, BadQuery> {
     let key = |name: &str| match parameters.get(name) {
         None => Ok(None),
         Some(text) => read(text)
@@ -48,9 +48,9 @@ fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<
             .ok_or_else(|| BadQuery(format!("{name} is no place in this list: {text:?}. Follow the links of a page."))),
     };
     match (key("older")?, key("newer")?) {
-        (None, None) => Ok(Part::Newest),
-        (Some(key), None) => Ok(Part::OlderThan(key)),
-        (None, Some(key)) => Ok(Part::NewerThan(key)),
+        (None, None) => Ok(PagePart::Newest),
+        (Some(key), None) => Ok(PagePart::OlderThan(key)),
+        (None, Some(key)) => Ok(PagePart::NewerThan(key)),
         (Some(_), Some(_)) => Err(BadQuery("older and newer exclude each other.".to_owned())),
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn read_quiet(raw: &str) -> Result<bool, BadQuery> {
     quiet(&parameters(raw, &["live"])?)
 }
 
-pub(super) fn read_dead_letters(raw: &str) -> Result<(Part<i64>, bool), BadQuery> {
+pub(super) fn read_dead_letters(raw: &str) -> Result<(PagePart<i64>, bool), BadQuery> {
     let parameters = parameters(raw, &["older", "newer", "live"])?;
     Ok((part(&parameters, |text| text.parse().ok())?, quiet(&parameters)?))
 }
@@ -70,7 +70,7 @@ pub(super) struct RunsQuery {
     pub(super) state: Option<State>,
     pub(super) by: SearchBy,
     pub(super) text: Option<String>,
-    pub(super) part: Part<Place>,
+    pub(super) part: PagePart<RunCursor>,
     pub(super) quiet: bool,
 }
 
@@ -106,8 +106,8 @@ impl RunsQuery {
         Ok(Self { state, by, text, part: part(&parameters, cursor)?, quiet: quiet(&parameters)? })
     }
 
-    pub(super) fn to_ledger(&self) -> RunsAsked {
-        RunsAsked {
+    pub(super) fn to_ledger(&self) -> RunQuery {
+        RunQuery {
             state: self.state,
             search: self.text.clone().map(|text| (self.by, text)),
             part: self.part.clone(),
@@ -126,11 +126,11 @@ impl RunsQuery {
             query.append_pair("q", text);
         }
         match &self.part {
-            Part::Newest => {}
-            Part::OlderThan(cursor) => {
+            PagePart::Newest => {}
+            PagePart::OlderThan(cursor) => {
                 query.append_pair("older", &cursor_text(cursor));
             }
-            Part::NewerThan(cursor) => {
+            PagePart::NewerThan(cursor) => {
                 query.append_pair("newer", &cursor_text(cursor));
             }
         }
@@ -148,24 +148,24 @@ impl RunsQuery {
     }
 }
 
-pub(super) fn dead_letters_href(part: &Part<i64>, quiet: bool) -> String {
+pub(super) fn dead_letters_href(part: &PagePart<i64>, quiet: bool) -> String {
     let and = if quiet { "&live=off" } else { "" };
     match part {
-        Part::Newest => format!("/dead-letters{}", kept(quiet)),
-        Part::OlderThan(id) => format!("/dead-letters?older={id}{and}"),
-        Part::NewerThan(id) => format!("/dead-letters?newer={id}{and}"),
+        PagePart::Newest => format!("/dead-letters{}", kept(quiet)),
+        PagePart::OlderThan(id) => format!("/dead-letters?older={id}{and}"),
+        PagePart::NewerThan(id) => format!("/dead-letters?newer={id}{and}"),
     }
 }
 
-fn cursor(text: &str) -> Option<Place> {
+fn cursor(text: &str) -> Option<RunCursor> {
     let (micros, run_id) = text.split_once('.')?;
     // No run is older than 1970; instants long before are outside Postgres' range.
     let created_at = DateTime::from_timestamp_micros(i64::try_from(micros.parse::<u64>().ok()?).ok()?)?;
     let is_clean = run_id.chars().count() == 35 && !run_id.contains('\0');
-    is_clean.then(|| Place { created_at, run_id: run_id.to_owned() })
+    is_clean.then(|| RunCursor { created_at, run_id: run_id.to_owned() })
 }
 
-fn cursor_text(cursor: &Place) -> String {
+fn cursor_text(cursor: &RunCursor) -> String {
     format!("{}.{}", cursor.created_at.timestamp_micros(), cursor.run_id)
 }
 
@@ -176,10 +176,11 @@ mod tests {
     #[test]
     fn every_address_of_a_page_reads_back() {
         let run_id = "tr_16a2ad9c3ad29e2e989ece1cb3c61936".to_owned();
-        let cursor = Place { created_at: DateTime::from_timestamp_micros(1_764_100_000_123_456).unwrap(), run_id };
+        let cursor = RunCursor { created_at: DateTime::from_timestamp_micros(1_764_100_000_123_456).unwrap(), run_id };
         for state in [None, Some(State::EvalReady)] {
             for text in [None, Some("100% of a&b=<c>_+".to_owned())] {
-                for part in [Part::Newest, Part::OlderThan(cursor.clone()), Part::NewerThan(cursor.clone())] {
+                for part in [PagePart::Newest, PagePart::OlderThan(cursor.clone()), PagePart::NewerThan(cursor.clone())]
+                {
                     let by = if text.is_some() { SearchBy::Scope } else { SearchBy::Id };
                     let query = RunsQuery { state, by, text: text.clone(), part, quiet: state.is_some() };
                     let href = query.href();

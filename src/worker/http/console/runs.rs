@@ -3,7 +3,7 @@
 use super::frame::{Here, Live, PageFrame, page, pager};
 use super::query::{RunsQuery, SEARCHES};
 use super::words::{ago, badge, capped, counted, progress, run_href};
-use crate::adapters::ledger::{Ledger, Part, Place, RunPage, RunRow};
+use crate::adapters::ledger::{Ledger, PagePart, RunCursor, RunPage, RunRow};
 use crate::domain::run::State;
 use crate::modelling::{TableHeading, html_table};
 use chrono::{DateTime, Utc};
@@ -21,10 +21,10 @@ pub(super) fn runs(view: &RunsView, worker: &str) -> Markup {
     let switched = RunsQuery { quiet: !query.quiet, ..query.clone() }.href();
     let live = if query.quiet { Live::Off(switched) } else { Live::On(switched) };
     let frame = PageFrame { title: "Runs", here: Here::Runs, live, quiet: query.quiet, worker };
-    let turned = |to: fn(Place) -> Part<Place>, cursor: &Option<Place>| {
+    let turned = |to: fn(RunCursor) -> PagePart<RunCursor>, cursor: &Option<RunCursor>| {
         cursor.clone().map(|cursor| RunsQuery { part: to(cursor), ..query.clone() }.href())
     };
-    let (newer, older) = (turned(Part::NewerThan, &found.newer), turned(Part::OlderThan, &found.older));
+    let (newer, older) = (turned(PagePart::NewerThan, &found.newer), turned(PagePart::OlderThan, &found.older));
     let content = html! {
         h1 { "Runs" }
         (states(view))
@@ -44,7 +44,7 @@ pub(super) fn runs(view: &RunsView, worker: &str) -> Markup {
 fn states(view: &RunsView) -> Markup {
     let all: i64 = view.counts.values().sum();
     let over = view.counts.values().any(|count| *count > Ledger::MOST_COUNTED);
-    let chosen = |state: Option<State>| RunsQuery { state, part: Part::Newest, ..view.query.clone() }.href();
+    let chosen = |state: Option<State>| RunsQuery { state, part: PagePart::Newest, ..view.query.clone() }.href();
     let current = |state: Option<State>| (view.query.state == state).then_some("true");
     html! {
         nav.states aria-label="States" {
@@ -62,7 +62,7 @@ fn states(view: &RunsView) -> Markup {
 }
 
 fn search(query: &RunsQuery) -> Markup {
-    let cleared = RunsQuery { text: None, part: Part::Newest, ..query.clone() }.href();
+    let cleared = RunsQuery { text: None, part: PagePart::Newest, ..query.clone() }.href();
     html! {
         form.search role="search" action="/" method="get" {
             @if let Some(state) = query.state { input type="hidden" name="state" value=(state); }
@@ -85,7 +85,7 @@ fn search(query: &RunsQuery) -> Markup {
 fn nothing(view: &RunsView) -> Markup {
     html! {
         div.empty {
-            @if view.query.text.is_some() || view.query.state.is_some() || view.query.part != Part::Newest {
+            @if view.query.text.is_some() || view.query.state.is_some() || view.query.part != PagePart::Newest {
                 p { "No run fits." }
                 p.note { a href="/" { "Show all runs" } }
             } @else {
@@ -120,7 +120,7 @@ fn line(row: &RunRow, now: DateTime<Utc>, quiet: bool) -> Markup {
                 div.soft { (capped(&row.request_id)) }
             }
             td.asked {
-                @if let Some(request) = &row.request {
+                @if let Some(request) = row.request.get() {
                     div { (request.target_scope.scope_key()) }
                     div.soft { (request.intent_kind.as_str()) " · " (request.platform_run_id) }
                     div.soft { "by " (capped(&request.requester_principal)) }
@@ -131,7 +131,7 @@ fn line(row: &RunRow, now: DateTime<Utc>, quiet: bool) -> Markup {
             td.held.nothing[row.lease_owner.is_none()] {
                 @if let Some(owner) = &row.lease_owner {
                     div { (owner) }
-                    @if let Some(of) = &row.progress { div.soft { (progress(of)) } }
+                    @if let Some(of) = row.progress.get() { div.soft { (progress(of)) } }
                     @if row.full_run_attempts > 1 { div.soft { "attempt " (row.full_run_attempts) } }
                 } @else { span.soft { "–" } }
             }

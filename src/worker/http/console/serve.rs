@@ -107,7 +107,7 @@ async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(r
             request_count: ledger.count_requests_of(&run.run_id).await?,
             near_misses: ledger.near_misses(&run.run_id).await?,
             acts: ledger.acts_of(&run.run_id).await?,
-            events: ledger.told_of(&run.run_id, EVENTS as i64 + 1).await?,
+            events: ledger.events_of(&run.run_id, EVENTS as i64 + 1).await?,
             now: ledger.clock().await?,
             plan: console.document(&run, "resolved_train_plan").await,
             report: console.document(&run, "eval_report").await,
@@ -131,7 +131,7 @@ async fn download(State(console): Shared, segments: Segments<(String, String)>) 
 async fn list_dead_letters(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
     let (part, quiet) = read_dead_letters(raw.as_deref().unwrap_or_default())?;
     let (worker, wanted) = (console.worker.clone(), part.clone());
-    let found = uncancelled::<_, Error>(async move { console.ledger.letter_page(wanted, LETTERS).await });
+    let found = uncancelled::<_, Error>(async move { console.ledger.dead_letter_page(wanted, LETTERS).await });
     Ok(shown(&dead_letters(&found.await?, &part, quiet, &worker)))
 }
 
@@ -145,7 +145,7 @@ async fn show_dead_letter(
     let source = Coordinates { topic, partition, offset };
     let unknown = format!("No refused record stood at {source}.");
     let worker = console.worker.clone();
-    let found = uncancelled::<_, Error>(async move { console.ledger.letter_text(&source, SHOWN_BYTES).await });
+    let found = uncancelled::<_, Error>(async move { console.ledger.dead_letter_text(&source, SHOWN_BYTES).await });
     let found = found.await?.ok_or(Trouble::NotThere(unknown))?;
     Ok(shown(&dead_letter(&found, quiet, &worker)))
 }

@@ -53,7 +53,7 @@ fn leases(runs: &[LeaseRow], now: DateTime<Utc>, quiet: bool) -> Markup {
                     td.right data-label="Attempt" { (lease.attempt) }
                     td.right data-label="Fence" { (lease.fence) }
                     td.after data-label="Lease until" { (until(lease.expires_at, now)) }
-                    td { @if let Some(of) = &lease.progress { (progress(of)) } @else { span.soft { "–" } } }
+                    td { @if let Some(of) = lease.progress.get() { (progress(of)) } @else { span.soft { "–" } } }
                 }
             }
         }))

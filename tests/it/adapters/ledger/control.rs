@@ -1,7 +1,7 @@
 //! Commands on runs, and the order in which runs are claimed.
 
 use crate::support::{act, admit_one, bring, claim, fails, fresh_database, ledger_on, request, revision};
-use model_factory::adapters::ledger::{Act, Guarded, Ledger, PriorityRule, Step};
+use model_factory::adapters::ledger::{Guarded, Ledger, PriorityRule, RunCommand, Step};
 use model_factory::domain::identity::RunId;
 use model_factory::domain::run::{ExecutionMode, FailureCode, Outcome, State, Transition};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn a_parked_run_is_opened_again_by_an_operator_with_a_fresh_bound_and_a_re
     let parked = ledger.advance(&lease, &[fails(FailureCode::TrainerTimeout)]).await.unwrap();
     assert_eq!(parked, Guarded::Won(State::Fail));
     assert_eq!(ledger.run(&run_id).await.unwrap().unwrap().reason_code.as_deref(), Some("ATTEMPTS_EXHAUSTED"));
-    assert_eq!(act(&ledger, &run_id, Act::Requeue).await, Ok(State::Queued));
+    assert_eq!(act(&ledger, &run_id, RunCommand::Requeue).await, Ok(State::Queued));
     let lease = claim(&ledger).await;
     assert_eq!(lease.attempt, 2, "attempts are counted on");
     assert_eq!(
@@ -52,7 +52,7 @@ async fn what_follows_from_a_runs_inputs_is_not_opened_again() {
     let lease = claim(&ledger).await;
     let failed = ledger.advance(&lease, &[fails(FailureCode::LeakageGuardViolation)]).await.unwrap();
     assert_eq!(failed, Guarded::Won(State::Fail));
-    assert_eq!(act(&ledger, &run_id, Act::Requeue).await, Err(FailureCode::LeakageGuardViolation));
+    assert_eq!(act(&ledger, &run_id, RunCommand::Requeue).await, Err(FailureCode::LeakageGuardViolation));
     assert_eq!(ledger.run(&run_id).await.unwrap().unwrap().state, State::Fail);
     assert_eq!(ledger.acts_of(&run_id).await.unwrap()[0].refused_code.as_deref(), Some("LEAKAGE_GUARD_VIOLATION"));
 }
@@ -62,7 +62,7 @@ async fn a_run_that_is_taken_from_its_worker_cannot_be_written_by_it() {
     let ledger = ledger_on(&fresh_database().await, |_| {}).await;
     let run_id = admit_one(&ledger, "a").await;
     let old = claim(&ledger).await;
-    assert_eq!(act(&ledger, &run_id, Act::Requeue).await, Ok(State::Queued));
+    assert_eq!(act(&ledger, &run_id, RunCommand::Requeue).await, Ok(State::Queued));
     assert_eq!(ledger.advance(&old, &[fails(FailureCode::TrainerFailed)]).await.unwrap(), Guarded::Lost);
     let new = claim(&ledger).await;
     assert_eq!(new.fence, old.fence + 1);
@@ -72,7 +72,7 @@ async fn a_run_that_is_taken_from_its_worker_cannot_be_written_by_it() {
 async fn a_later_permission_publishes_a_passed_run_without_training() {
     let ledger = ledger_on(&fresh_database().await, |_| {}).await;
     let (run_id, mut value) = passed(&ledger, "a").await;
-    assert_eq!(act(&ledger, &run_id, Act::RetryPublish).await, Err(FailureCode::PublishNotPending));
+    assert_eq!(act(&ledger, &run_id, RunCommand::RetryPublish).await, Err(FailureCode::PublishNotPending));
     value["request_id"] = json!("req-a-0002");
     value["publish_allowed"] = json!(true);
     assert_eq!(bring(&ledger, &value).await, Outcome::DuplicateRun { run_id: run_id.clone() });

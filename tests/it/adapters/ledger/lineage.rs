@@ -5,7 +5,9 @@ use crate::support::{
     World, act, admit_one, claim, data, end_backoff, eventually, fails, fresh_database, ledger_on, request,
 };
 use model_factory::adapters::kafka::{TopicNames, Topics};
-use model_factory::adapters::ledger::{Act, Coordinates, Guarded, Known, Lease, Ledger, OutboxRow, Sent, Shard, Step};
+use model_factory::adapters::ledger::{
+    Coordinates, DatasetsKnown, Guarded, Lease, Ledger, OutboxRow, RunCommand, Sent, Shard, Step,
+};
 use model_factory::domain::contract::{SchemaName, check as fits};
 use model_factory::domain::run::{FailureCode, State, Transition};
 use model_factory::modelling::lineage::{DatasetIo, LineageSettings};
@@ -19,7 +21,7 @@ fn on() -> LineageSettings {
 }
 
 async fn with_lineage(url: &str) -> Ledger {
-    ledger_on(url, |_| {}).await.telling(&on(), 900_000)
+    ledger_on(url, |_| {}).await.emitting_lineage(&on(), 900_000)
 }
 
 /// Type, id and value of every lineage event, in order.
@@ -45,8 +47,8 @@ async fn take(ledger: &Ledger, lease: &Lease, step: Step) -> State {
     }
 }
 
-async fn emit(ledger: &Ledger, lease: &Lease, known: Known) {
-    let emitted = ledger.tell_lineage(lease, known, DatasetIo::default()).await.unwrap();
+async fn emit(ledger: &Ledger, lease: &Lease, known: DatasetsKnown) {
+    let emitted = ledger.emit_lineage(lease, known, DatasetIo::default()).await.unwrap();
     assert_eq!(emitted, Guarded::Won(State::Running));
 }
 
@@ -57,13 +59,13 @@ async fn attempts_are_one_run_that_begins_once_and_ends_once() {
     let run_id = admit_one(&ledger, "a").await;
     let first = claim(&ledger).await;
     for _ in 0..2 {
-        emit(&ledger, &first, Known::Resolved).await;
+        emit(&ledger, &first, DatasetsKnown::Resolved).await;
     }
     assert_eq!(ledger.release(&first).await.unwrap(), Guarded::Won(State::Queued));
-    let lost = ledger.tell_lineage(&first, Known::Read, DatasetIo::default()).await.unwrap();
+    let lost = ledger.emit_lineage(&first, DatasetsKnown::Read, DatasetIo::default()).await.unwrap();
     assert_eq!(lost, Guarded::Lost, "a worker without its lease emits nothing");
     let second = claim(&ledger).await;
-    emit(&ledger, &second, Known::Resolved).await;
+    emit(&ledger, &second, DatasetsKnown::Resolved).await;
     assert_eq!(take(&ledger, &second, fails(FailureCode::LeakageGuardViolation)).await, State::Fail);
     let events = events(&url).await;
     let found: Vec<(&str, u64)> = events
@@ -87,16 +89,16 @@ async fn a_run_that_is_opened_again_begins_again_and_one_that_never_began_has_no
     let url = fresh_database().await;
     let ledger = with_lineage(&url).await;
     let run_id = admit_one(&ledger, "a").await;
-    act(&ledger, &run_id, Act::Cancel).await.unwrap();
+    act(&ledger, &run_id, RunCommand::Cancel).await.unwrap();
     assert_eq!(states(&url).await, [""; 0], "it never began");
-    act(&ledger, &run_id, Act::Requeue).await.unwrap();
+    act(&ledger, &run_id, RunCommand::Requeue).await.unwrap();
     let lease = claim(&ledger).await;
     take(&ledger, &lease, fails(FailureCode::TrainerTimeout)).await;
     // Between two attempts it is the same lineage run, which a cancel aborts.
-    act(&ledger, &run_id, Act::Cancel).await.unwrap();
-    act(&ledger, &run_id, Act::Requeue).await.unwrap();
+    act(&ledger, &run_id, RunCommand::Cancel).await.unwrap();
+    act(&ledger, &run_id, RunCommand::Requeue).await.unwrap();
     let lease = claim(&ledger).await;
-    emit(&ledger, &lease, Known::Resolved).await;
+    emit(&ledger, &lease, DatasetsKnown::Resolved).await;
     let verdict = [Transition::FinishEvaluation, Transition::FailGate].map(|transition| match transition {
         Transition::FailGate => Step::with_reason(transition, FailureCode::GateFail, "min_auc_roc"),
         _ => Step::to(transition, BTreeMap::new()),
@@ -115,7 +117,7 @@ async fn a_run_that_began_without_lineage_has_events_from_its_next_attempt_on() 
     let ledger = with_lineage(&url).await;
     admit_one(&quiet, "a").await;
     let lease = claim(&quiet).await;
-    emit(&ledger, &lease, Known::Resolved).await;
+    emit(&ledger, &lease, DatasetsKnown::Resolved).await;
     take(&ledger, &lease, fails(FailureCode::TrainerTimeout)).await;
     assert_eq!(states(&url).await, [""; 0]);
     end_backoff(&url).await;
@@ -168,7 +170,7 @@ fn facets_fit(event: &Value) {
 async fn the_events_of_a_published_run_say_what_it_read_and_wrote_and_how_it_was_judged() {
     let mut world = World::new().await;
     world.config.lineage = on();
-    world.ledger = world.ledger.telling(&on(), 900_000);
+    world.ledger = world.ledger.emitting_lineage(&on(), 900_000);
     world.send(&[request("req-lineage-0001").to_string().into_bytes()]).await;
     world.admit(1).await;
     world.run_until_idle(2).await;
@@ -248,7 +250,7 @@ async fn where_lineage_is_off_nothing_is_written_and_no_topic_is_needed() {
 async fn nothing_waits_for_lineage_whose_topic_is_gone_and_its_events_are_sent_once_it_is_back() {
     let mut world = World::new().await;
     let there = world.config.kafka.topics.lineage.clone();
-    let ledger = world.ledger.clone().telling(&on(), 900_000);
+    let ledger = world.ledger.clone().emitting_lineage(&on(), 900_000);
     admit_one(&ledger, "a").await;
     let lease = claim(&ledger).await;
     take(&ledger, &lease, fails(FailureCode::ManifestInvalid)).await;

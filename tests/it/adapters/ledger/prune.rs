@@ -52,7 +52,7 @@ async fn lineage_of_a_run_that_ended_goes_once_it_was_sent() {
                               sent_offset = id WHERE event_type = 'START'";
     let url = fresh_database().await;
     let on = LineageSettings { enabled: true, ..LineageSettings::default() };
-    let ledger = ledger_on(&url, |_| {}).await.telling(&on, 900_000);
+    let ledger = ledger_on(&url, |_| {}).await.emitting_lineage(&on, 900_000);
     bring(&ledger, &revision("req-prune-0001", "c1")).await;
     bring(&ledger, &revision("req-prune-0002", "c2")).await;
     fail_one(&ledger).await;

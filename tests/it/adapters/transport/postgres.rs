@@ -1,7 +1,7 @@
 //! TLS to Postgres: `hostssl` on the server, `verify-full` here.
 
 use crate::support::{RunningRelay, admit_one, eventually, fresh_database, ledger_on, open_folder, outbox_sent, sql};
-use model_factory::adapters::ledger::{Denial, Error, Ledger, LedgerSettings};
+use model_factory::adapters::ledger::{Error, Ledger, LedgerSettings, PostgresDenial};
 use model_factory::tools::dev::PrivatePostgres;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn install(folder: &Path, certificate: &str) {
     }
 }
 
-async fn denied(settings: &LedgerSettings) -> Denial {
+async fn denied(settings: &LedgerSettings) -> PostgresDenial {
     match Ledger::connect(settings).await.err() {
         Some(Error::Denied(denial)) => denial,
         other => panic!("{other:?}"),
@@ -87,17 +87,17 @@ async fn a_server_with_tls_is_verified_and_each_error_names_its_cause() {
     ledger.close().await;
 
     let another_authority = LedgerSettings { ca_file: Some(server.file("other-ca.pem")), ..good.clone() };
-    assert_eq!(denied(&another_authority).await, Denial::Untrusted);
+    assert_eq!(denied(&another_authority).await, PostgresDenial::Untrusted);
     let by_address = LedgerSettings { url: good.url.replace("localhost", "127.0.0.1"), ..good.clone() };
     let denial = denied(&by_address).await;
-    assert!(matches!(denial, Denial::WrongName(_)), "{denial:?}");
+    assert!(matches!(denial, PostgresDenial::WrongName(_)), "{denial:?}");
     let in_the_clear = LedgerSettings { url: good.url.replace("verify-full", "disable"), ..good.clone() };
     let denial = denied(&in_the_clear).await;
-    assert!(matches!(denial, Denial::NoRule(_)), "{denial:?}");
+    assert!(matches!(denial, PostgresDenial::NoRule(_)), "{denial:?}");
     let wrong = server.folder.path().join("wrong");
     std::fs::write(&wrong, "guessed").unwrap();
     let denial = denied(&LedgerSettings { password_file: Some(wrong), ..good.clone() }).await;
-    assert!(matches!(denial, Denial::Credentials(_)), "{denial:?}");
+    assert!(matches!(denial, PostgresDenial::Credentials(_)), "{denial:?}");
     assert!(!denial.to_string().contains("guessed"));
 
     install(server.folder.path(), "expired");
@@ -113,14 +113,14 @@ async fn a_server_with_tls_is_verified_and_each_error_names_its_cause() {
         }
     })
     .await;
-    assert!(matches!(denial, Denial::Expired(_)), "{denial:?}");
+    assert!(matches!(denial, PostgresDenial::Expired(_)), "{denial:?}");
 }
 
 #[tokio::test]
 async fn a_server_without_tls_is_refused_where_tls_is_required() {
     let url = format!("{}?sslmode=verify-full", fresh_database().await);
     let settings = LedgerSettings { url, ..LedgerSettings::default() };
-    assert_eq!(denied(&settings).await, Denial::NoTls);
+    assert_eq!(denied(&settings).await, PostgresDenial::NoTls);
 }
 
 /// As while the server starts or a backup is restored: SQLSTATE 55000, which is in no class of passing errors.

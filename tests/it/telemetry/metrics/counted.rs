@@ -73,7 +73,7 @@ async fn each_step_counts_once_and_a_record_that_comes_again_does_not() {
 #[tokio::test]
 async fn the_gauges_show_what_the_ledger_holds() {
     let lineage = LineageSettings { enabled: true, ..LineageSettings::default() };
-    let ledger = ledger_on(&fresh_database().await, |_| {}).await.telling(&lineage, 100_000);
+    let ledger = ledger_on(&fresh_database().await, |_| {}).await.emitting_lineage(&lineage, 100_000);
     let gauges = ledger.for_gauges().unwrap();
     let empty = gauges.standing().await.unwrap();
     assert_eq!((empty.claimable, empty.oldest_claimable), (0, 0.0));

@@ -1,14 +1,14 @@
 //! The events of a run.
 
 use super::view::{EVENTS, none};
-use crate::adapters::ledger::ToldEvent;
+use crate::adapters::ledger::EmittedEvent;
 use crate::modelling::html_table;
 use crate::worker::http::console::words::{capped, instant, since};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 /// The newest `EVENTS` of `latest`, newest first.
-pub(super) fn events(latest: &[ToldEvent], now: DateTime<Utc>) -> Markup {
+pub(super) fn events(latest: &[EmittedEvent], now: DateTime<Utc>) -> Markup {
     if latest.is_empty() {
         return none("There are none left: old events are pruned.");
     }

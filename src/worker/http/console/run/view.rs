@@ -1,6 +1,6 @@
 //! What the page of a run is made from.
 
-use crate::adapters::ledger::{ActRecord, RequestRecord, RunRecord, ToldEvent, TransitionRecord};
+use crate::adapters::ledger::{ActRecord, EmittedEvent, RequestRecord, RunRecord, TransitionRecord};
 use crate::domain::contract::{EvalReport, GateReceipt, TrainPlan};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -21,7 +21,7 @@ pub(crate) struct RunView {
     pub(crate) near_misses: Vec<RunRecord>,
     pub(crate) acts: Vec<ActRecord>,
     /// The latest events, newest first.
-    pub(crate) events: Vec<ToldEvent>,
+    pub(crate) events: Vec<EmittedEvent>,
     pub(crate) plan: FoundDocument<TrainPlan>,
     pub(crate) report: FoundDocument<EvalReport>,
     pub(crate) receipt: FoundDocument<GateReceipt>,

@@ -5,7 +5,7 @@ use crate::support::{
     World, admit_one, arrival, bring, confirmed_by_registry, fresh_database, ledger_on, registry_event, request,
     revision,
 };
-use model_factory::adapters::ledger::{Act as Command, Guarded, Order, Step};
+use model_factory::adapters::ledger::{CommandRequest, Guarded, RunCommand as Command, Step};
 use model_factory::domain::contract::{ActKind, Actor, ActorKind, AuditAct, EventProgress, EvidenceRef};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{FailureCode, Outcome, State, Transition};
@@ -69,11 +69,11 @@ async fn commands_are_appended_with_who_gave_them_and_why_also_those_that_are_re
     let run_id = admit_one(&ledger, "a").await;
     let cancel = json!({"schema_version": "learning.mf_cancel.v0", "request_id": "req-cancel-01", "run_id": run_id,
                         "requester_principal": "ann", "reason": "wrong manifest"});
-    let order = |act| Order { act, actor: "bob", why: "because" };
-    ledger.act(&run_id, order(Command::RetryPublish)).await.unwrap().unwrap().unwrap_err();
+    let order = |act| CommandRequest { command: act, actor: "bob", why: "because" };
+    ledger.command(&run_id, order(Command::RetryPublish)).await.unwrap().unwrap().unwrap_err();
     bring(&ledger, &cancel).await;
-    ledger.act(&run_id, order(Command::Requeue)).await.unwrap().unwrap().unwrap();
-    ledger.act(&run_id, order(Command::Cancel)).await.unwrap().unwrap().unwrap();
+    ledger.command(&run_id, order(Command::Requeue)).await.unwrap().unwrap().unwrap();
+    ledger.command(&run_id, order(Command::Cancel)).await.unwrap().unwrap().unwrap();
     let mut late = cancel.clone();
     late["request_id"] = json!("req-cancel-02");
     bring(&ledger, &late).await;

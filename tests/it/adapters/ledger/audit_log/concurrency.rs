@@ -2,7 +2,7 @@
 
 use super::blocks::{acts, assert_holds, blocks, verify};
 use crate::support::{World, arrival, count, eventually, fresh_database, ledger_on, request, revision};
-use model_factory::adapters::ledger::{Act, Order, Step};
+use model_factory::adapters::ledger::{CommandRequest, RunCommand, Step};
 use model_factory::domain::contract::ActKind;
 use model_factory::domain::run::{FailureCode, Outcome, Transition};
 use nix::sys::signal::Signal;
@@ -29,8 +29,8 @@ async fn many_writers_at_once_keep_one_chain() {
                     let step = Step::with_reason(Transition::Fail, FailureCode::ManifestInvalid, "not a manifest");
                     let _ = ledger.advance(&lease, &[step]).await.unwrap();
                 }
-                let order = Order { act: Act::Cancel, actor: "ann", why: "because" };
-                let _ = ledger.act(run_id, order).await.unwrap().unwrap();
+                let order = CommandRequest { command: RunCommand::Cancel, actor: "ann", why: "because" };
+                let _ = ledger.command(run_id, order).await.unwrap().unwrap();
             }
         }
     };

@@ -2,7 +2,7 @@
 
 use super::blocks::{blocks, refusal, verify};
 use crate::support::{admit_one, arrival, as_role, as_worker, bring, fresh_database, ledger_on, revision, sql};
-use model_factory::adapters::ledger::{Act, AuditVerdict, Ledger, Order};
+use model_factory::adapters::ledger::{AuditVerdict, CommandRequest, Ledger, RunCommand};
 use model_factory::domain::audit_log::Block;
 use model_factory::domain::contract::Head;
 use serde_json::json;
@@ -15,8 +15,8 @@ async fn history() -> (String, Ledger) {
     let ledger = ledger_on(&url, |_| {}).await;
     let run_id = admit_one(&ledger, "a").await;
     admit_one(&ledger, "b").await;
-    let order = Order { act: Act::Cancel, actor: "ann", why: "because" };
-    ledger.act(&run_id, order).await.unwrap().unwrap().unwrap();
+    let order = CommandRequest { command: RunCommand::Cancel, actor: "ann", why: "because" };
+    ledger.command(&run_id, order).await.unwrap().unwrap().unwrap();
     ledger.admit(&[arrival(7, &json!({"no": "request"}))], "w").await.unwrap();
     assert!(verify(&ledger).await.holds());
     (url, ledger)

@@ -1,0 +1,187 @@
+//! What becomes of each record of a batch. Nothing here asks the database: all that it needs was found and locked before.
+
+use super::arrival::{Arrival, Fingerprint};
+use super::batch::Admission;
+use crate::adapters::ledger::effects::Cause;
+use crate::adapters::ledger::outbox::{NewEvent, refusal_drafts};
+use crate::adapters::ledger::row::LockedRun;
+use crate::adapters::ledger::runs::{CommandRefused, CommandRequest, RunCommand};
+use crate::domain::contract::{
+    ActKind, ActReason, ActSubject, Actor, ActorKind, CancelRequest, Deduplication, EventRefs, EventType, EvidenceRef,
+    Message, PublishRetryRequest, RejectedIds, Rejection, SameAs, TrainBuildRequest,
+};
+use crate::domain::identity::RunId;
+use crate::domain::run::{FailureCode, Outcome, State, Transition};
+
+/// Runs that one event names as near misses at the most.
+const NEAR_MISSES: usize = 16;
+
+impl<'a> Admission<'a> {
+    pub(super) fn decide(&mut self, index: usize) {
+        let arrival = &self.batch[index];
+        self.settle(index, |admission| match &arrival.parsed {
+            Ok(Message::Train(_)) => {
+                let (request, fingerprint) = arrival.train().expect("a training request has a fingerprint");
+                admission.decide_request(index, request, fingerprint)
+            }
+            Ok(Message::Cancel(CancelRequest { run_id, request_id, requester_principal, reason, .. })) => {
+                let command = CommandRequest { command: RunCommand::Cancel, actor: requester_principal, why: reason };
+                admission.decide_command(index, run_id, request_id, command)
+            }
+            Ok(Message::PublishRetry(PublishRetryRequest {
+                run_id, request_id, requester_principal, reason, ..
+            })) => {
+                let command =
+                    CommandRequest { command: RunCommand::RetryPublish, actor: requester_principal, why: reason };
+                admission.decide_command(index, run_id, request_id, command)
+            }
+            Err(rejection) => {
+                admission.refuse(index, rejection);
+                Outcome::Rejected { code: rejection.code }
+            }
+        });
+    }
+
+    /// Settles a record with what `decide` makes of it. The one act that does so carries the outcome.
+    pub(super) fn settle(&mut self, index: usize, decide: impl FnOnce(&mut Self) -> Outcome) {
+        let before = self.transaction.effects.acts.len();
+        let cause = cause(&self.batch[index], self.transaction.worker);
+        self.transaction.because(cause);
+        let outcome = decide(self);
+        let settles = |kind: ActKind| match outcome {
+            Outcome::Admitted { .. } => kind == ActKind::RequestAdmitted,
+            Outcome::DuplicateRequest { .. } | Outcome::DuplicateRun { .. } => kind == ActKind::RequestDeduplicated,
+            Outcome::Conflict { .. } | Outcome::Rejected { .. } | Outcome::CommandRejected { .. } => {
+                kind == ActKind::RequestRejected
+            }
+            Outcome::CommandApplied { .. } => {
+                matches!(kind, ActKind::CancelRequested | ActKind::PublishRetryRequested)
+            }
+        };
+        if let Some(act) = self.transaction.effects.acts[before..].iter_mut().find(|act| settles(act.act)) {
+            act.outcome = Some(outcome.kind().as_str().to_owned());
+        }
+        self.outcomes[index] = Some(outcome);
+    }
+
+    fn decide_request(&mut self, index: usize, request: &'a TrainBuildRequest, fingerprint: &Fingerprint) -> Outcome {
+        let known = &self.requests[request.request_id.as_str()];
+        let run_id = known.run_id.clone();
+        if known.payload_digest != fingerprint.payload_digest {
+            let first = known.request.as_ref().expect("what is contradicted was read").normalised();
+            let differs = TrainBuildRequest::differences(&first, &request.normalised());
+            let message = format!(
+                "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
+                request.request_id,
+                differs.join(", ")
+            );
+            self.refuse_as(index, FailureCode::RequestIdPayloadMismatch, "/request_id", message, &request.request_id);
+            return Outcome::Conflict { run_id, differs };
+        }
+        let transaction = &mut self.transaction;
+        let run = self.runs.get_mut(&run_id).expect("the run of every known request was locked or made");
+        if known.inserted_by != Some(index) {
+            if !known.duplicate_announced && self.announced.insert(&request.request_id) {
+                let event = joined(run, request, SameAs::Request);
+                transaction.emit(run, event);
+            }
+            return Outcome::DuplicateRequest { run_id };
+        }
+        run.publish_allowed |= request.publish_allowed;
+        run.priority = run.priority.max(transaction.ledger.settings.priority_of(request));
+        if self.created.contains(&run_id) && run.request.request_id == request.request_id {
+            let near_misses = self.near_misses.get(&fingerprint.near_key).cloned().unwrap_or_default();
+            let event = NewEvent {
+                request_id: Some(request.request_id.clone()),
+                near_misses: near_misses.into_iter().filter(|other| *other != run_id).take(NEAR_MISSES).collect(),
+                ..NewEvent::of(EventType::RequestAdmitted, None)
+            };
+            transaction.emit(run, event);
+            return Outcome::Admitted { run_id };
+        }
+        let event = joined(run, request, SameAs::Meaning);
+        transaction.emit(run, event);
+        if run.state == State::Pass && run.publish_allowed && run.request.intent_kind.is_publishable() {
+            transaction.step(run, Transition::RequestPublish, None).expect("a run at PASS may be published");
+            run.available_at = transaction.at;
+        }
+        Outcome::DuplicateRun { run_id }
+    }
+
+    fn decide_command(
+        &mut self,
+        index: usize,
+        run_id: &RunId,
+        request_id: &str,
+        request: CommandRequest<'_>,
+    ) -> Outcome {
+        let (grant, actor) = (self.batch[index].grant.as_ref(), request.actor);
+        let publishes = request.command.publishes();
+        let done = match self.runs.get_mut(run_id) {
+            Some(run) if grant.is_some_and(|grant| !grant.covers(&run.request.target_scope, publishes)) => {
+                let message = format!("{actor:?} may not do this to runs of the scope and tenant of {run_id}");
+                Err(CommandRefused { code: FailureCode::RequesterNotAllowed, message })
+            }
+            Some(run) => self.transaction.command(run, request),
+            None => Err(CommandRefused { code: FailureCode::RunUnknown, message: format!("there is no run {run_id}") }),
+        };
+        match done {
+            Ok(()) => Outcome::CommandApplied { run_id: run_id.clone() },
+            Err(CommandRefused { code, message }) => {
+                self.refuse_as(index, code, "/run_id", message, request_id);
+                Outcome::CommandRejected { code }
+            }
+        }
+    }
+
+    fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
+        let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
+        let rejection = Rejection { code, pointer: pointer.to_owned(), message, ids };
+        self.refuse(index, &rejection.within(&self.batch[index].pointer));
+    }
+
+    pub(super) fn refuse(&mut self, index: usize, rejection: &Rejection) {
+        let transaction = &mut self.transaction;
+        let act = transaction.append(ActKind::RequestRejected, None);
+        act.reason =
+            Some(ActReason::coded(rejection.code, &format!("at {:?}: {}", rejection.pointer, rejection.message)));
+        let drafts = refusal_drafts(&self.batch[index], rejection, transaction.at, transaction.worker);
+        transaction.effects.outbox.extend(drafts);
+    }
+}
+
+/// A record of the request topic. Where it does not say who sent it, the worker acts of itself.
+fn cause(arrival: &Arrival, worker: &str) -> Cause {
+    let record = arrival.record.coordinates.to_string();
+    let (actor, request_id, platform_run_id) = match &arrival.parsed {
+        Ok(message) => {
+            let actor = Actor::new(ActorKind::Requester, message.requester_principal());
+            (actor, Some(message.request_id().to_owned()), None)
+        }
+        Err(rejection) => {
+            let ids = &rejection.ids;
+            (Actor::new(ActorKind::Worker, worker), ids.request_id.clone(), ids.platform_run_id.clone())
+        }
+    };
+    let request = EvidenceRef { reference: format!("ledger:{record}"), sha256: arrival.sha256 };
+    Cause {
+        actor,
+        subject: ActSubject { request_id, platform_run_id, record: Some(record), ..ActSubject::default() },
+        evidence: EventRefs::from([("request".to_owned(), request)]),
+    }
+}
+
+/// The event that names the run that a request joined, and why it did.
+fn joined(run: &LockedRun, request: &TrainBuildRequest, because: SameAs) -> NewEvent {
+    let deduplication = Deduplication {
+        because,
+        first_request_id: run.request.request_id.clone(),
+        compared: TrainBuildRequest::IDENTITY.map(str::to_owned).to_vec(),
+        ignored_differences: TrainBuildRequest::differences(&run.request.normalised(), &request.normalised())
+            .into_iter()
+            .filter(|field| !TrainBuildRequest::IDENTITY.contains(&field.as_str()))
+            .collect(),
+    };
+    let request_id = Some(request.request_id.clone());
+    NewEvent { request_id, deduplication: Some(deduplication), ..NewEvent::of(EventType::RequestDeduplicated, None) }
+}

@@ -1,0 +1,320 @@
+//! Find or insert: what an admission finds of earlier, and what it inserts. When this is done, everything that the batch
+//! touches is locked.
+
+use super::arrival::Arrival;
+use super::batch::{Admission, KnownRequest};
+use crate::adapters::ledger::columns::StoredRequest;
+use crate::adapters::ledger::error::unreadable;
+use crate::adapters::ledger::row::{LockedRun, select_run};
+use crate::adapters::ledger::{Coordinates, Error};
+use crate::domain::contract::{EventRefs, Message, TrainBuildRequest};
+use crate::domain::identity::{Digest, RunId};
+use crate::domain::run::{ExecutionMode, Outcome, State};
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+#[derive(sqlx_macros::FromRow)]
+struct MetRequest {
+    request_id: String,
+    run_id: RunId,
+    payload_digest: Digest,
+    duplicate_announced: bool,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct ContradictedRequest {
+    request_id: String,
+    request: StoredRequest,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct NearRun {
+    near_key: Digest,
+    run_id: RunId,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct EarlierOutcome {
+    /// 1 is the first of the coordinates.
+    line: i64,
+    #[sqlx(json)]
+    outcome: Outcome,
+}
+
+impl<'a> Admission<'a> {
+    /// Waits for another worker that brings records of the same partitions: what it decides has to be seen before
+    /// anything is decided here.
+    pub(super) async fn lock_partitions(&mut self) -> Result<(), Error> {
+        let partitions: BTreeSet<(&str, i32)> = self
+            .batch
+            .iter()
+            .map(|arrival| (arrival.record.coordinates.topic.as_str(), arrival.record.coordinates.partition))
+            .collect();
+        sqlx::query(
+            "SELECT pg_advisory_xact_lock(p.key)
+             FROM (SELECT DISTINCT hashtextextended(topic, partition) AS key
+                   FROM UNNEST($1::text[], $2::integer[]) AS c (topic, partition) ORDER BY key OFFSET 0) p",
+        )
+        .bind(partitions.iter().map(|(topic, _)| *topic).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|(_, partition)| *partition).collect::<Vec<_>>())
+        .execute(self.transaction.connection())
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn recall(&mut self) -> Result<(), Error> {
+        let coordinates: Vec<&Coordinates> = self.batch.iter().map(|arrival| &arrival.record.coordinates).collect();
+        self.outcomes = outcomes_at(self.transaction.connection(), &coordinates).await?;
+        Ok(())
+    }
+
+    /// Inserts new request ids in order, then locks and reads those that were there: `ON CONFLICT DO NOTHING` does not
+    /// return the row that it met. What this transaction inserted is locked by that.
+    pub(super) async fn find_or_insert_requests(&mut self, fresh: &[usize]) -> Result<(), Error> {
+        let batch = self.batch;
+        let mut first: BTreeMap<&'a str, usize> = BTreeMap::new();
+        for &index in fresh {
+            if let Some((request, _)) = batch[index].train() {
+                first.entry(request.request_id.as_str()).or_insert(index);
+            }
+        }
+        if first.is_empty() {
+            return Ok(());
+        }
+        let arrivals = || first.values().map(|&index| &batch[index]);
+        let fingerprints = || arrivals().filter_map(|arrival| arrival.train().map(|(_, fingerprint)| fingerprint));
+        let coordinates = || arrivals().map(|arrival| &arrival.record.coordinates);
+        let inserted: Vec<String> = sqlx::query_scalar(
+            r#"INSERT INTO requests (request_id, run_id, payload_digest, topic, partition, "offset", admitted_at)
+               SELECT n.request_id, n.run_id, n.payload_digest, n.topic, n.partition, n.position, now()
+               FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::integer[], $6::bigint[])
+                    AS n (request_id, run_id, payload_digest, topic, partition, position)
+               ORDER BY n.request_id
+               ON CONFLICT (request_id) DO NOTHING RETURNING request_id"#,
+        )
+        .bind(first.keys().copied().collect::<Vec<_>>())
+        .bind(fingerprints().map(|print| print.run_id.as_str()).collect::<Vec<_>>())
+        .bind(fingerprints().map(|print| print.payload_digest.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.topic.as_str()).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.partition).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.offset).collect::<Vec<_>>())
+        .fetch_all(self.transaction.connection())
+        .await?;
+        for id in inserted {
+            let (&id, &index) = first.get_key_value(id.as_str()).expect("it is one of those inserted");
+            let Some((request, print)) = batch[index].train() else { continue };
+            let known = KnownRequest {
+                run_id: print.run_id.clone(),
+                payload_digest: print.payload_digest,
+                request: Some(Arc::clone(request)),
+                inserted_by: Some(index),
+                duplicate_announced: false,
+            };
+            self.requests.insert(id, known);
+        }
+        let met: Vec<&str> = first.keys().copied().filter(|id| !self.requests.contains_key(id)).collect();
+        if met.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<MetRequest> = sqlx::query_as(
+            "SELECT request_id, run_id, payload_digest, duplicate_announced FROM requests
+             WHERE request_id = ANY($1) ORDER BY request_id FOR UPDATE",
+        )
+        .bind(&met)
+        .fetch_all(self.transaction.connection())
+        .await?;
+        for MetRequest { request_id, run_id, payload_digest, duplicate_announced } in rows {
+            let (&id, _) = first.get_key_value(request_id.as_str()).expect("it is one of those asked for");
+            let known = KnownRequest { run_id, payload_digest, request: None, inserted_by: None, duplicate_announced };
+            self.requests.insert(id, known);
+        }
+        Ok(())
+    }
+
+    /// Reads the content of stored requests that arrivals of this batch contradict: a conflict says where.
+    pub(super) async fn read_contradicted(&mut self, fresh: &[usize]) -> Result<(), Error> {
+        let batch = self.batch;
+        let contradicted: Vec<&'a str> = fresh
+            .iter()
+            .filter_map(|&index| batch[index].train())
+            .filter(|(request, print)| {
+                let known = &self.requests[request.request_id.as_str()];
+                known.request.is_none() && known.payload_digest != print.payload_digest
+            })
+            .map(|(request, _)| request.request_id.as_str())
+            .collect();
+        if contradicted.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<ContradictedRequest> = sqlx::query_as(
+            r#"SELECT q.request_id, i.value AS request FROM requests q
+               LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
+               WHERE q.request_id = ANY($1)"#,
+        )
+        .bind(contradicted)
+        .fetch_all(self.transaction.connection())
+        .await?;
+        for ContradictedRequest { request_id, request } in rows {
+            let known = self.requests.get_mut(request_id.as_str()).expect("it is one of those asked for");
+            known.request = Some(request.0);
+        }
+        Ok(())
+    }
+
+    /// Inserts new runs in order, then locks every other run that the batch touches.
+    pub(super) async fn find_or_insert_runs(&mut self, fresh: &[usize]) -> Result<(), Error> {
+        let batch = self.batch;
+        let mut new: BTreeMap<RunId, usize> = BTreeMap::new();
+        let mut touched: BTreeSet<RunId> = self.requests.values().map(|known| known.run_id.clone()).collect();
+        for &index in fresh {
+            match &batch[index].parsed {
+                Ok(Message::Train(request)) => {
+                    let known = &self.requests[request.request_id.as_str()];
+                    if known.inserted_by == Some(index) {
+                        new.entry(known.run_id.clone()).or_insert(index);
+                    }
+                }
+                Ok(Message::PublishRetry(command)) => {
+                    touched.insert(command.run_id.clone());
+                }
+                Ok(Message::Cancel(command)) => {
+                    touched.insert(command.run_id.clone());
+                }
+                Err(_) => {}
+            }
+        }
+        for run_id in self.insert_runs(&new).await? {
+            touched.remove(&run_id);
+            let mut run = self.new_run(new[&run_id])?;
+            self.stored.insert(run_id.clone(), run.clone());
+            // Its first event is still to be emitted.
+            run.next_seq = 1;
+            self.runs.insert(run_id.clone(), run);
+            self.created.insert(run_id);
+        }
+        let prints = new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
+        let near_runs: Vec<NearRun> =
+            sqlx::query_as("SELECT near_key, run_id FROM runs WHERE near_key = ANY($1) ORDER BY run_id")
+                .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
+                .fetch_all(self.transaction.connection())
+                .await?;
+        for NearRun { near_key, run_id } in near_runs {
+            self.near_misses.entry(near_key).or_default().push(run_id);
+        }
+        let met: Vec<LockedRun> =
+            sqlx::query_as(select_run!("WHERE r.run_id = ANY($1) ORDER BY r.run_id FOR UPDATE OF r"))
+                .bind(touched.iter().map(RunId::as_str).collect::<Vec<_>>())
+                .fetch_all(self.transaction.connection())
+                .await?;
+        for run in met {
+            self.stored.insert(run.run_id.clone(), run.clone());
+            self.runs.insert(run.run_id.clone(), run);
+        }
+        Ok(())
+    }
+
+    /// Inserts runs as they stand after their first event, `request.admitted`, so that they need not be written twice;
+    /// returns those that were not there. The record at `new[run_id]` brought the run.
+    async fn insert_runs(&mut self, new: &BTreeMap<RunId, usize>) -> Result<Vec<RunId>, Error> {
+        let (batch, settings) = (self.batch, &self.transaction.ledger.settings);
+        let records = || new.values().map(|&index| &batch[index].record);
+        let requests = || new.values().filter_map(|&index| batch[index].train().map(|(request, _)| request));
+        let prints = || new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
+        let tenants: BTreeSet<&str> = requests().map(|request| tenant(request)).collect();
+        sqlx::query("INSERT INTO tenants (tenant) SELECT UNNEST($1::text[]) ON CONFLICT DO NOTHING")
+            .bind(tenants.into_iter().collect::<Vec<_>>())
+            .execute(self.transaction.connection())
+            .await?;
+        Ok(sqlx::query_scalar(
+            "INSERT INTO runs (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
+                               priority, counted_for, platform_run_id, next_seq, available_at, created_at, updated_at)
+             SELECT n.run_id, n.run_key, n.near_key, n.request_id, n.tenant, n.traceparent, n.tracestate,
+                    n.publish_allowed, n.priority, n.counted_for, n.platform_run_id, 2, now(), now(), now()
+             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::boolean[], $9::smallint[], $10::text[], $11::text[])
+                  AS n (run_id, run_key, near_key, request_id, tenant, traceparent, tracestate, publish_allowed,
+                        priority, counted_for, platform_run_id)
+             ORDER BY n.run_id
+             ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
+        )
+        .bind(new.keys().map(RunId::as_str).collect::<Vec<_>>())
+        .bind(prints().map(|print| print.run_key.digest().as_bytes().to_vec()).collect::<Vec<_>>())
+        .bind(prints().map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(requests().map(|request| request.request_id.as_str()).collect::<Vec<_>>())
+        .bind(requests().map(|request| tenant(request)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.traceparent.as_deref()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.tracestate.as_deref()).collect::<Vec<_>>())
+        .bind(requests().map(|request| request.publish_allowed).collect::<Vec<_>>())
+        .bind(requests().map(|request| settings.priority_of(request)).collect::<Vec<_>>())
+        .bind(new.values().map(|&index| counted_for(&batch[index])).collect::<Vec<_>>())
+        .bind(requests().map(|request| request.platform_run_id.as_str()).collect::<Vec<_>>())
+        .fetch_all(self.transaction.connection())
+        .await?)
+    }
+
+    /// The row of a new run, as it was inserted for this record.
+    fn new_run(&self, index: usize) -> Result<LockedRun, Error> {
+        let arrival = &self.batch[index];
+        let (request, print) = arrival.train().ok_or_else(|| unreadable("new run", "it is of no training request"))?;
+        Ok(LockedRun {
+            run_id: print.run_id.clone(),
+            run_key: print.run_key,
+            request: StoredRequest(Arc::clone(request)),
+            state: State::Queued,
+            mode: ExecutionMode::None,
+            publish_allowed: request.publish_allowed,
+            full_run_attempts: 0,
+            publish_retry_attempts: 0,
+            full_attempts_before: 0,
+            publish_attempts_before: 0,
+            priority: self.transaction.ledger.settings.priority_of(request),
+            fence: 0,
+            read_fence: 0,
+            lease_owner: None,
+            cancel_requested: false,
+            available_at: self.transaction.at,
+            reason_code: None,
+            reason_message: None,
+            refs: EventRefs::new(),
+            next_seq: 2,
+            traceparent: arrival.record.traceparent.clone(),
+            tracestate: arrival.record.tracestate.clone(),
+            published: None,
+            answer_due_at: None,
+            confirmed_by: None,
+            lineage_since: None,
+        })
+    }
+}
+
+/// What became of the records at these coordinates; `None` where nothing has so far.
+pub(super) async fn outcomes_at(
+    connection: &mut PgConnection,
+    coordinates: &[&Coordinates],
+) -> Result<Vec<Option<Outcome>>, Error> {
+    let rows: Vec<EarlierOutcome> = sqlx::query_as(
+        r#"SELECT c.line, i.outcome FROM inbox i
+           JOIN UNNEST($1::text[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS c (topic, partition, position, line)
+             ON i.topic = c.topic AND i.partition = c.partition AND i."offset" = c.position"#,
+    )
+    .bind(coordinates.iter().map(|c| c.topic.as_str()).collect::<Vec<_>>())
+    .bind(coordinates.iter().map(|c| c.partition).collect::<Vec<_>>())
+    .bind(coordinates.iter().map(|c| c.offset).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut outcomes = vec![None; coordinates.len()];
+    for EarlierOutcome { line, outcome } in rows {
+        outcomes[line as usize - 1] = Some(outcome);
+    }
+    Ok(outcomes)
+}
+
+/// Whose quota a new run counts against.
+fn counted_for(arrival: &Arrival) -> Option<&str> {
+    arrival.quota().and(arrival.train()).map(|(request, _)| request.requester_principal.as_str())
+}
+
+fn tenant(request: &TrainBuildRequest) -> &str {
+    request.target_scope.tenant_id.as_deref().unwrap_or_default()
+}

@@ -1,0 +1,114 @@
+//! How many new runs a requester may still have: counted within the admission that would make one more.
+//!
+//! Admissions that bring requests of one bounded requester wait for each other, so that two intakes cannot both take the
+//! last run that is allowed. Where nobody is bounded, nothing is locked or counted.
+
+use super::batch::Admission;
+use crate::adapters::ledger::Error;
+use crate::domain::contract::Message;
+use crate::domain::grant::Quota;
+use crate::domain::run::{FailureCode, Outcome};
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Runs of one requester, those that this batch makes included.
+#[derive(Debug, Default, sqlx_macros::FromRow)]
+struct Used {
+    name: String,
+    in_flight: i64,
+    per_day: i64,
+}
+
+impl Used {
+    /// The bound that one more run would break, in words.
+    fn over(&self, quota: Quota) -> Option<String> {
+        let full = |used: i64, most: Option<u32>| most.filter(|most| used >= i64::from(*most));
+        if let Some(most) = full(self.in_flight, quota.in_flight) {
+            return Some(format!("{} runs are queued or worked on, and {most} may be", self.in_flight));
+        }
+        full(self.per_day, quota.per_day)
+            .map(|most| format!("{} runs were admitted within 24 hours, and {most} may be", self.per_day))
+    }
+}
+
+impl Admission<'_> {
+    /// Refuses requests that would make a new run beyond their requester's quota. A request that joins a run, or came
+    /// before, does not count.
+    pub(super) async fn refuse_over_quota(&mut self, fresh: &[usize]) -> Result<(), Error> {
+        let batch = self.batch;
+        let trains = || fresh.iter().filter_map(|&index| Some((index, batch[index].train()?)));
+        let bounded: BTreeSet<&str> = trains()
+            .filter(|(index, _)| batch[*index].quota().is_some())
+            .map(|(_, (request, _))| request.requester_principal.as_str())
+            .collect();
+        if bounded.is_empty() {
+            return Ok(());
+        }
+        let connection = self.transaction.connection();
+        let mut used = used(connection, &bounded).await?;
+        let ids = trains().map(|(_, (request, _))| request.request_id.as_str()).collect();
+        let mut requests = known(connection, "SELECT request_id FROM requests WHERE request_id = ANY($1)", ids).await?;
+        let ids = trains().map(|(_, (_, print))| print.run_id.as_str()).collect();
+        let mut runs = known(connection, "SELECT run_id FROM runs WHERE run_id = ANY($1)", ids).await?;
+        for (index, (request, print)) in trains() {
+            if requests.contains(&request.request_id) {
+                continue;
+            }
+            if !runs.contains(print.run_id.as_str())
+                && let Some(quota) = batch[index].quota()
+            {
+                let used = used.entry(request.requester_principal.clone()).or_default();
+                if let Some(bound) = used.over(quota) {
+                    let message = format!("of {:?} {bound}", request.requester_principal);
+                    let code = FailureCode::QuotaExceeded;
+                    let refused = Message::Train(Arc::clone(request)).refused(code, "/requester_principal", message);
+                    self.settle(index, |admission| {
+                        admission.refuse(index, &refused.within(&batch[index].pointer));
+                        Outcome::Rejected { code }
+                    });
+                    continue;
+                }
+                used.in_flight += 1;
+                used.per_day += 1;
+            }
+            requests.insert(request.request_id.clone());
+            runs.insert(print.run_id.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// Waits for other admissions of the same requesters, then counts what they left.
+async fn used(connection: &mut PgConnection, principals: &BTreeSet<&str>) -> Result<BTreeMap<String, Used>, Error> {
+    let names: Vec<&str> = principals.iter().copied().collect();
+    // Postgres keeps advisory locks of two numbers apart from those of one number, which partitions use.
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(0, p.key)
+         FROM (SELECT DISTINCT hashtext(name) AS key FROM UNNEST($1::text[]) AS n (name) ORDER BY key OFFSET 0) p",
+    )
+    .bind(&names)
+    .execute(&mut *connection)
+    .await?;
+    let rows: Vec<Used> = sqlx::query_as(
+        "SELECT n.name,
+                (SELECT count(*) FROM runs
+                 WHERE counted_for = n.name AND state IN ('QUEUED', 'RUNNING', 'EVAL_READY')) AS in_flight,
+                (SELECT count(*) FROM runs
+                 WHERE counted_for = n.name AND created_at > now() - interval '24 hours') AS per_day
+         FROM UNNEST($1::text[]) AS n (name)",
+    )
+    .bind(&names)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|used| (used.name.clone(), used)).collect())
+}
+
+async fn known(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    ids: Vec<&str>,
+) -> Result<BTreeSet<String>, Error> {
+    let found: Vec<String> = sqlx::query_scalar(statement).bind(ids).fetch_all(connection).await?;
+    Ok(found.into_iter().collect())
+}

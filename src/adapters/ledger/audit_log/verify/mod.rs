@@ -1,0 +1,85 @@
+//! Whether the audit log holds: its chain, and that the log and the ledger's other tables agree.
+//!
+//! Reads everything in one snapshot, page by page. Never: writes; keeps more of the log in memory than a page, unless it
+//! has to name a row that is in no block.
+
+mod compare;
+mod unlogged;
+mod verdict;
+
+pub use verdict::AuditVerdict;
+
+use super::blocks::{head, page};
+use crate::adapters::ledger::connection::Ledger;
+use crate::adapters::ledger::error::Error;
+use crate::domain::audit_log::Chain;
+use crate::domain::contract::Head;
+use chrono::{DateTime, Utc};
+use compare::LoggedActs;
+use sqlx::PgConnection;
+use verdict::LogVerification;
+
+impl Ledger {
+    /// Follows the chain from its first block and compares it with the ledger. Rows from before `since`, or else from
+    /// before the log begins, need not be in a block. Calls `progress` with the numbers of this block and the last one.
+    pub async fn verify_audit_log(
+        &self,
+        anchor: Option<Head>,
+        since: Option<DateTime<Utc>>,
+        mut progress: impl FnMut(i64, i64),
+    ) -> Result<AuditVerdict, Error> {
+        let mut transaction = self.snapshot().await?;
+        let verdict = verify(&mut transaction, anchor, since, &mut progress).await?;
+        transaction.rollback().await?;
+        Ok(verdict)
+    }
+}
+
+async fn verify(
+    connection: &mut PgConnection,
+    anchor: Option<Head>,
+    since: Option<DateTime<Utc>>,
+    progress: &mut impl FnMut(i64, i64),
+) -> Result<AuditVerdict, Error> {
+    let last = head(connection).await?;
+    let mut chain = Chain::new(anchor);
+    let mut verification = LogVerification::new(since);
+    loop {
+        let blocks = page(connection, chain.head().seq, last.seq).await?;
+        if blocks.is_empty() {
+            break;
+        }
+        let mut logged = LoggedActs::default();
+        let mut bodies = Vec::with_capacity(blocks.len());
+        for block in &blocks {
+            match chain.follow(block) {
+                Ok(body) => bodies.push((block, body)),
+                Err(broken) => {
+                    verification.verdict.broken = Some(broken.into());
+                    verification.verdict.head = chain.head();
+                    return Ok(verification.verdict);
+                }
+            }
+        }
+        for (block, body) in &bodies {
+            verification.verdict.began_at.get_or_insert(block.at);
+            verification.verdict.since.get_or_insert(block.at);
+            verification.verdict.acts += body.acts.len() as u64;
+            logged.take(block, body);
+        }
+        logged.compare(connection, &mut verification).await?;
+        // Rows are read as they are now: what a later block deletes was looked for in vain above.
+        for (_, body) in &bodies {
+            verification.forgive(body);
+        }
+        progress(chain.head().seq, last.seq);
+    }
+    verification.verdict.head = chain.head();
+    if let Err(broken) = chain.end() {
+        verification.verdict.broken = Some(broken.into());
+        return Ok(verification.verdict);
+    }
+    verification.report_missing();
+    unlogged::look(connection, &mut verification).await?;
+    Ok(verification.verdict)
+}

@@ -1,0 +1,99 @@
+//! Rows of the ledger that are in no block: counted first, and looked for only where the count says that there are some.
+
+use super::verdict::LogVerification;
+use crate::adapters::ledger::audit_log::blocks::page;
+use crate::adapters::ledger::{Error, RunCommand};
+use crate::domain::contract::ActKind;
+use chrono::SecondsFormat;
+use futures::TryStreamExt as _;
+use sqlx::PgConnection;
+use std::collections::HashSet;
+
+/// A table, how its rows are counted, and how they are named: as [`logged_keys`] names those of the log.
+struct CheckedTable {
+    name: &'static str,
+    count: &'static str,
+    rows: &'static str,
+}
+
+const TABLES: [CheckedTable; 4] = [
+    CheckedTable {
+        name: "transitions",
+        count: "SELECT count(*) FROM transitions WHERE at >= $1",
+        rows: "SELECT 'step ' || seq || ' of ' || run_id FROM transitions WHERE at >= $1 ORDER BY at, run_id, seq",
+    },
+    CheckedTable {
+        name: "inbox",
+        count: "SELECT count(*) FROM inbox WHERE received_at >= $1 AND outcome ->> 'outcome' <> 'DUPLICATE_REQUEST'",
+        rows: r#"SELECT 'record ' || topic || '/' || partition || '/' || "offset" FROM inbox
+                 WHERE received_at >= $1 AND outcome ->> 'outcome' <> 'DUPLICATE_REQUEST'
+                 ORDER BY received_at, topic, partition, "offset""#,
+    },
+    CheckedTable {
+        name: "acts",
+        count: "SELECT count(*) FROM acts WHERE at >= $1",
+        rows: "SELECT act || ' of ' || run_id || ' by ' || actor || ' at '
+                      || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
+               FROM acts WHERE at >= $1 ORDER BY id",
+    },
+    CheckedTable {
+        name: "registry_events",
+        count: "SELECT count(*) FROM registry_events WHERE received_at >= $1",
+        rows: "SELECT 'event ' || registry_event_id FROM registry_events WHERE received_at >= $1
+               ORDER BY received_at, registry_event_id",
+    },
+];
+
+/// Looks for rows from when on every row must be in a block.
+pub(super) async fn look(connection: &mut PgConnection, verification: &mut LogVerification) -> Result<(), Error> {
+    let Some(since) = verification.verdict.since else { return Ok(()) };
+    let agreeing = verification.verdict.agreeing;
+    let logged = [agreeing.transitions, agreeing.inbox, agreeing.acts, agreeing.registry_events];
+    let mut keys = None;
+    for (table, logged) in TABLES.iter().zip(logged) {
+        let count: i64 = sqlx::query_scalar(table.count).bind(since).fetch_one(&mut *connection).await?;
+        // More agree than there are where `since` is later than the log's beginning.
+        if count as u64 <= logged && verification.verdict.since == verification.verdict.began_at {
+            continue;
+        }
+        if keys.is_none() {
+            keys = Some(logged_keys(connection, verification.verdict.head.seq).await?);
+        }
+        let keys: &HashSet<String> = keys.as_ref().expect("they were just read");
+        let mut rows = sqlx::query_scalar::<_, String>(table.rows).bind(since).fetch(&mut *connection);
+        while let Some(key) = rows.try_next().await? {
+            if !keys.contains(&key) {
+                verification.disagree(format!("{} holds {key}, which no block tells", table.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn logged_keys(connection: &mut PgConnection, last: i64) -> Result<HashSet<String>, Error> {
+    let mut keys = HashSet::new();
+    let mut behind = 0;
+    loop {
+        let blocks = page(connection, behind, last).await?;
+        let Some(end) = blocks.last() else { return Ok(keys) };
+        behind = end.seq;
+        // Every block was read before, when the chain was followed.
+        let acts = blocks.iter().filter_map(|block| Some((block.at, block.read().ok()?)));
+        for (at, act) in acts.flat_map(|(at, body)| body.acts.into_iter().map(move |act| (at, act))) {
+            let run_id = act.subject.run_id.as_ref().map_or("", |run_id| run_id.as_str());
+            if let Some(change) = &act.change {
+                keys.insert(format!("step {} of {run_id}", change.seq));
+            }
+            if let (Some(_), Some(record)) = (&act.outcome, &act.subject.record) {
+                keys.insert(format!("record {record}"));
+            }
+            if let Some(command) = RunCommand::of(act.act) {
+                let at = at.to_rfc3339_opts(SecondsFormat::Micros, true);
+                keys.insert(format!("{} of {run_id} by {} at {at}", command.as_str(), act.actor.name));
+            }
+            if let (ActKind::RegistryAnswered, Some(id)) = (act.act, &act.subject.registry_event_id) {
+                keys.insert(format!("event {id}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! How values of ours stand in columns: text, 32 bytes, JSON. A value that does not read back is an error of its
+//! column, which names it.
+
+use super::record::Coordinates;
+use crate::domain::contract::{EventProgress, TrainBuildRequest, parse_accepted};
+use crate::domain::identity::{Digest, RunId, RunKey};
+use crate::domain::run::{ExecutionMode, FailureCode, OutboxKind, State};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueRef, Postgres};
+use sqlx::types::Json;
+use sqlx::{Decode, Type};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Enums are selected as `column::text`.
+macro_rules! as_text {
+    ($($type:ty),+) => {$(
+        impl Type<Postgres> for $type {
+            fn type_info() -> PgTypeInfo {
+                <str as Type<Postgres>>::type_info()
+            }
+
+            fn compatible(other: &PgTypeInfo) -> bool {
+                <str as Type<Postgres>>::compatible(other)
+            }
+        }
+
+        impl<'r> Decode<'r, Postgres> for $type {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                <&str as Decode<Postgres>>::decode(value)?.parse().map_err(|error| format!("{error}").into())
+            }
+        }
+    )+};
+}
+
+as_text!(RunId, State, ExecutionMode, FailureCode, OutboxKind);
+
+macro_rules! as_bytes {
+    ($($type:ty: $read:expr),+ $(,)?) => {$(
+        impl Type<Postgres> for $type {
+            fn type_info() -> PgTypeInfo {
+                <[u8] as Type<Postgres>>::type_info()
+            }
+        }
+
+        impl<'r> Decode<'r, Postgres> for $type {
+            fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+                $read(value)
+            }
+        }
+    )+};
+}
+
+as_bytes! {
+    Digest: digest,
+    RunKey: |value| digest(value).map(RunKey::from_digest),
+    StoredRequest: request,
+    TrainBuildRequest: |value| request(value).map(|stored| Arc::unwrap_or_clone(stored.0)),
+}
+
+fn digest(value: PgValueRef<'_>) -> Result<Digest, BoxDynError> {
+    Ok(Digest::from_bytes(<&[u8] as Decode<Postgres>>::decode(value)?)?)
+}
+
+/// A training request, which is stored once, as the bytes of the record that brought it: a column `inbox.value`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StoredRequest(pub(super) Arc<TrainBuildRequest>);
+
+impl StoredRequest {
+    pub(super) fn parse(value: Option<&[u8]>) -> Result<Self, String> {
+        let value = value.ok_or("its record is gone from the inbox")?;
+        parse_accepted(value).map(Self).map_err(|rejection| rejection.to_string())
+    }
+}
+
+fn request(value: PgValueRef<'_>) -> Result<StoredRequest, BoxDynError> {
+    Ok(StoredRequest::parse(<Option<&[u8]> as Decode<Postgres>>::decode(value)?)?)
+}
+
+impl Deref for StoredRequest {
+    type Target = TrainBuildRequest;
+
+    fn deref(&self) -> &TrainBuildRequest {
+        &self.0
+    }
+}
+
+/// Selected as `(topic, partition, offset)`.
+impl Type<Postgres> for Coordinates {
+    fn type_info() -> PgTypeInfo {
+        <(String, i32, i64) as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Coordinates {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        let (topic, partition, offset) = Decode::<Postgres>::decode(value)?;
+        Ok(Self { topic, partition, offset })
+    }
+}
+
+impl Type<Postgres> for EventProgress {
+    fn type_info() -> PgTypeInfo {
+        <Json<Self> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for EventProgress {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        <Json<Self> as Decode<Postgres>>::decode(value).map(|Json(progress)| progress)
+    }
+}
+
+/// A value in a list for people: one that does not read back counts as absent, and hides no other.
+#[derive(Debug, Clone)]
+pub struct Readable<T>(Option<T>);
+
+impl<T> Readable<T> {
+    pub fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+}
+
+impl<T: Type<Postgres>> Type<Postgres> for Readable<T> {
+    fn type_info() -> PgTypeInfo {
+        T::type_info()
+    }
+
+    fn compatible(other: &PgTypeInfo) -> bool {
+        T::compatible(other)
+    }
+}
+
+impl<'r, T: Decode<'r, Postgres>> Decode<'r, Postgres> for Readable<T> {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(T::decode(value).ok()))
+    }
+}

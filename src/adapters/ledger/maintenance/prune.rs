@@ -1,0 +1,262 @@
+//! Deletes what nothing depends on any more, by age, in small transactions.
+//!
+//! Of runs that have ended: their steps, the events that were sent, what the registry said. Of records that made no run:
+//! their bytes with their dead letters and refusals, once those were sent.
+//!
+//! Guarantees: whatever comes again is recognised as before, since the rows of runs and of request ids stay, with the
+//! bytes of every record that they came from, and every command. Never: touches a run that has not ended or a record
+//! that was not sent; waits for a row that somebody works on.
+
+use crate::adapters::ledger::{Coordinates, Error, Ledger};
+use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, PrunedRows};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// Rows that were deleted, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    pub transitions: u64,
+    /// Events, of lineage too, and dead letters; only sent ones.
+    pub outbox: u64,
+    pub registry_events: u64,
+    /// Records of the request topic that made no run.
+    pub inbox: u64,
+}
+
+impl AddAssign for Pruned {
+    fn add_assign(&mut self, other: Self) {
+        self.transitions += other.transitions;
+        self.outbox += other.outbox;
+        self.registry_events += other.registry_events;
+        self.inbox += other.inbox;
+    }
+}
+
+/// One pass over what is older than an instant.
+#[derive(Debug, Clone)]
+pub struct Pruning {
+    before: DateTime<Utc>,
+    dry_run: bool,
+    cursor: PruneCursor,
+    actor: String,
+    why: String,
+}
+
+/// Behind which row the next transaction goes on.
+#[derive(Debug, Clone)]
+enum PruneCursor {
+    Runs(OldRun),
+    Records(OldRecord),
+    End,
+}
+
+#[derive(Debug, Clone, Default, sqlx_macros::FromRow)]
+struct OldRun {
+    created_at: DateTime<Utc>,
+    run_id: String,
+}
+
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
+struct OldRecord {
+    received_at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    coordinates: Coordinates,
+}
+
+impl OldRecord {
+    fn first() -> Self {
+        let coordinates = Coordinates { topic: String::new(), partition: 0, offset: 0 };
+        Self { received_at: DateTime::UNIX_EPOCH, coordinates }
+    }
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct PruneStart {
+    before: DateTime<Utc>,
+    role: String,
+}
+
+/// Runs or records of one transaction at the most.
+const BATCH: i64 = 200;
+
+impl Pruning {
+    /// What happened before this instant is old.
+    pub fn before(&self) -> DateTime<Utc> {
+        self.before
+    }
+
+    /// The same pass, in the audit log as this operator's, with a reason.
+    #[must_use]
+    pub fn by(self, actor: String, why: String) -> Self {
+        Self { actor, why, ..self }
+    }
+
+    /// The act of one transaction.
+    fn act(&self, pruned: &Pruned, run_ids: Vec<String>, records: Vec<String>) -> AuditAct {
+        let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
+        let mut act = AuditAct::new(ActKind::LedgerPruned, actor, ActSubject::default());
+        act.reason = Some(ActReason::said(&self.why));
+        let &Pruned { transitions, outbox, registry_events, inbox } = pruned;
+        let before = self.before;
+        act.removed = Some(PrunedRows { before, inbox, outbox, records, registry_events, run_ids, transitions });
+        act
+    }
+}
+
+/// Counts rows or deletes them: the same rows either way.
+macro_rules! count_or_delete {
+    ($rest:literal) => {
+        [
+            concat!("SELECT count(*) FROM ", $rest),
+            concat!("WITH gone AS (DELETE FROM ", $rest, " RETURNING 1) SELECT count(*) FROM gone"),
+        ]
+    };
+}
+
+impl Ledger {
+    /// Begins a pass, by the database's clock. A dry run only counts.
+    pub async fn pruning(&self, older_than: Duration, dry_run: bool) -> Result<Pruning, Error> {
+        let PruneStart { before, role } =
+            sqlx::query_as("SELECT now() - make_interval(secs => $1) AS before, current_user::text AS role")
+                .bind(older_than.as_secs_f64())
+                .fetch_one(&self.pool)
+                .await?;
+        let why = format!("older than {} seconds", older_than.as_secs());
+        Ok(Pruning { before, dry_run, cursor: PruneCursor::Runs(OldRun::default()), actor: role, why })
+    }
+
+    /// One small transaction of a pass; none when nothing is left. A pass that breaks off is as good as one that was
+    /// shorter.
+    pub async fn prune_some(&self, pruning: &mut Pruning) -> Result<Option<Pruned>, Error> {
+        let by = format!("operator:{}", pruning.actor);
+        let mut transaction = self.begin(&by).await?;
+        let (pruned, next, act) = match &pruning.cursor {
+            PruneCursor::Runs(after) => prune_runs(transaction.connection(), pruning, after).await?,
+            PruneCursor::Records(after) => prune_records(transaction.connection(), pruning, after).await?,
+            PruneCursor::End => {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+        };
+        if pruning.dry_run || pruned == Pruned::default() {
+            transaction.rollback().await?;
+        } else {
+            transaction.effects.acts.push(act);
+            transaction.commit(None, None).await?;
+        }
+        pruning.cursor = next;
+        Ok(Some(pruned))
+    }
+}
+
+/// The history of some runs that ended before.
+async fn prune_runs(
+    connection: &mut PgConnection,
+    pruning: &Pruning,
+    after: &OldRun,
+) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
+    // The lock keeps a run from being opened again meanwhile; one that somebody holds is left for the next pass.
+    let rows: Vec<OldRun> = sqlx::query_as(
+        "SELECT created_at, run_id FROM runs
+         WHERE created_at < $1 AND updated_at < $1 AND state IN ('FAIL', 'PASS', 'PUBLISHED')
+           AND (created_at, run_id) > ($2, $3)
+         ORDER BY created_at, run_id LIMIT $4 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(pruning.before)
+    .bind(after.created_at)
+    .bind(&after.run_id)
+    .bind(BATCH)
+    .fetch_all(&mut *connection)
+    .await?;
+    let next =
+        rows.last().map_or_else(|| PruneCursor::Records(OldRecord::first()), |run| PruneCursor::Runs(run.clone()));
+    let runs: Vec<String> = rows.into_iter().map(|run| run.run_id).collect();
+    let dry = pruning.dry_run;
+    // Announcements stay: a later one, and the registry's word, are checked against them.
+    let outbox = count_or_delete!("outbox WHERE stream = ANY($1) AND kind = 'LIFECYCLE' AND sent_at IS NOT NULL");
+    let lineage = count_or_delete!("lineage_outbox WHERE run_id = ANY($1) AND sent_at IS NOT NULL");
+    let transitions = count_or_delete!("transitions WHERE run_id = ANY($1)");
+    let with_steps: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT run_id FROM transitions WHERE run_id = ANY($1) ORDER BY run_id")
+            .bind(&runs)
+            .fetch_all(&mut *connection)
+            .await?;
+    // Of a run that waits at PASS or failed, what the registry said may still matter.
+    let registry_events = count_or_delete!(
+        "registry_events WHERE run_id = ANY($1) AND EXISTS (SELECT FROM runs r WHERE r.run_id = registry_events.run_id
+                                                                                AND r.state = 'PUBLISHED')"
+    );
+    let pruned = Pruned {
+        outbox: gone(connection, dry, outbox, &runs).await? + gone(connection, dry, lineage, &runs).await?,
+        transitions: gone(connection, dry, transitions, &runs).await?,
+        registry_events: gone(connection, dry, registry_events, &runs).await?,
+        inbox: 0,
+    };
+    let act = pruning.act(&pruned, with_steps, Vec::new());
+    Ok((pruned, next, act))
+}
+
+/// Some records that made no run, with what was sent about them.
+async fn prune_records(
+    connection: &mut PgConnection,
+    pruning: &Pruning,
+    after: &OldRecord,
+) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
+    // A command stays for ever: applied again, it would do something. The list is the index's own.
+    let rows: Vec<OldRecord> = sqlx::query_as(
+        r#"SELECT i.received_at, i.topic, i.partition, i."offset"
+           FROM inbox i
+           WHERE i.outcome ->> 'outcome' IN ('REJECTED', 'CONFLICT', 'DUPLICATE_REQUEST') AND i.received_at < $1
+             AND (i.received_at, i.topic, i.partition, i."offset") > ($2, $3, $4, $5)
+             AND NOT EXISTS (SELECT FROM outbox o
+                             WHERE o.stream = 'refused:' || i.topic || '/' || i.partition || '/' || i."offset"
+                               AND (o.sent_at IS NULL OR o.sent_at >= $1))
+           ORDER BY i.received_at, i.topic, i.partition, i."offset" LIMIT $6 FOR UPDATE OF i SKIP LOCKED"#,
+    )
+    .bind(pruning.before)
+    .bind(after.received_at)
+    .bind(&after.coordinates.topic)
+    .bind(after.coordinates.partition)
+    .bind(after.coordinates.offset)
+    .bind(BATCH)
+    .fetch_all(&mut *connection)
+    .await?;
+    let next = rows.last().map_or(PruneCursor::End, |record| PruneCursor::Records(record.clone()));
+    let names: Vec<String> = rows.iter().map(|row| row.coordinates.to_string()).collect();
+    let streams: Vec<String> = names.iter().map(|name| format!("refused:{name}")).collect();
+    let inbox = delete_records(connection, pruning.dry_run, &rows).await?;
+    let outbox = gone(connection, pruning.dry_run, count_or_delete!("outbox WHERE stream = ANY($1)"), &streams).await?;
+    let pruned = Pruned { outbox, inbox, ..Pruned::default() };
+    let act = pruning.act(&pruned, Vec::new(), names);
+    Ok((pruned, next, act))
+}
+
+async fn delete_records(connection: &mut PgConnection, dry_run: bool, rows: &[OldRecord]) -> Result<u64, Error> {
+    if dry_run {
+        return Ok(rows.len() as u64);
+    }
+    let done = sqlx::query(
+        r#"DELETE FROM inbox i USING UNNEST($1::text[], $2::integer[], $3::bigint[]) AS c (topic, partition, position)
+           WHERE i.topic = c.topic AND i.partition = c.partition AND i."offset" = c.position"#,
+    )
+    .bind(rows.iter().map(|row| row.coordinates.topic.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.coordinates.partition).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.coordinates.offset).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn gone(
+    connection: &mut PgConnection,
+    dry_run: bool,
+    [count, delete]: [&'static str; 2],
+    whose: &[String],
+) -> Result<u64, Error> {
+    let statement = if dry_run { count } else { delete };
+    let rows: i64 = sqlx::query_scalar(statement).bind(whose).fetch_one(connection).await?;
+    Ok(rows as u64)
+}

@@ -1,0 +1,78 @@
+//! Rescue: runs of workers that were lost go back to the queue.
+//!
+//! Each run is rescued under its fence, in a transaction of its own: one that cannot be rescued is postponed and logged,
+//! and never holds up the ones behind it.
+
+use crate::adapters::ledger::transaction::Guard;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::EventReason;
+use crate::domain::identity::RunId;
+use crate::domain::run::{ExecutionMode, FailureCode, State};
+use crate::telemetry::metrics;
+use tracing::error;
+
+/// How long a row that the ledger itself refuses is left alone.
+const POSTPONED_SECONDS: f64 = 60.0;
+
+impl Ledger {
+    /// Takes up to `limit` runs whose lease has expired away from their workers: back to the queue, or FAIL where the
+    /// attempts are used up. Returns them with their new states.
+    pub async fn requeue_expired(&self, worker: &str, limit: i64) -> Result<Vec<(RunId, State)>, Error> {
+        // As text: an id that does not read back must not hold up the others.
+        let expired: Vec<String> = sqlx::query_scalar(
+            "SELECT run_id FROM runs WHERE lease_owner IS NOT NULL AND lease_expires_at < clock_timestamp()
+             ORDER BY lease_expires_at LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut taken = Vec::with_capacity(expired.len());
+        for run_id in expired {
+            match self.rescue(&run_id, worker).await {
+                Ok(rescued) => taken.extend(rescued),
+                Err(Error::Refused(why)) => self.postpone(&run_id, &why).await?,
+                Err(error @ (Error::Unavailable(_) | Error::CommitUnknown(_) | Error::Denied(_))) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// None where another rescuer was faster, or the run's worker has come back.
+    async fn rescue(&self, run_id: &str, worker: &str) -> Result<Option<(RunId, State)>, Error> {
+        let mut transaction = self.begin(worker).await?;
+        let Some(mut run) = transaction.lock(run_id, Guard::Expired).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let owner = run.lease_owner.clone().unwrap_or_default();
+        let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));
+        match run.mode {
+            ExecutionMode::PublishOnly => transaction.defer_publish(&mut run, reason),
+            ExecutionMode::Full | ExecutionMode::None => transaction.requeue(&mut run, reason),
+        }?;
+        let Ok(()) = transaction.save(&run).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        transaction.commit(Some("rescue.taken"), Some("rescue.committed")).await?;
+        Ok(Some((run.run_id, run.state)))
+    }
+
+    /// Leaves a run alone for a minute that the ledger refuses to read or to write: a defect, or a row written by hand.
+    /// Somebody has to look at it; the others go on.
+    pub(in crate::adapters::ledger) async fn postpone(&self, run_id: &str, why: &str) -> Result<(), Error> {
+        error!(run.id = run_id, why, "the ledger refuses this run; it is left alone for a minute");
+        metrics::RUNS_POSTPONED.count(());
+        sqlx::query(
+            "UPDATE runs SET available_at = clock_timestamp() + make_interval(secs => $2),
+                 lease_expires_at = CASE WHEN lease_owner IS NULL THEN NULL
+                                         ELSE clock_timestamp() + make_interval(secs => $2) END
+             WHERE run_id = $1 AND (lease_owner IS NULL OR lease_expires_at < clock_timestamp())",
+        )
+        .bind(run_id)
+        .bind(POSTPONED_SECONDS)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

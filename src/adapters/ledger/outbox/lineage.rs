@@ -1,0 +1,145 @@
+//! OpenLineage events of a transaction.
+//!
+//! Lineage follows a run from a START to its end; what happens outside of that, it does not report. Never: holds up the
+//! other outbox.
+
+use super::headers::{CloudEventHeaders, StoredHeaders};
+use crate::adapters::ledger::Error;
+use crate::adapters::ledger::row::LockedRun;
+use crate::domain::contract::EventReason;
+use crate::domain::run::Transition;
+use crate::modelling::lineage::{DatasetIo, EventWriter, Moment, RunState};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use std::sync::Arc;
+
+/// Which datasets of a running run are known by now; each is reported once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatasetsKnown {
+    /// Those that it will read.
+    Resolved,
+    /// Those that it has read, with their columns.
+    Read,
+}
+
+#[derive(Debug)]
+pub struct LineageDraft {
+    run_id: String,
+    event_id: String,
+    event_type: RunState,
+    key: String,
+    value: Vec<u8>,
+    headers: StoredHeaders,
+}
+
+/// The lineage that a transaction emits.
+#[derive(Debug, Default)]
+pub struct LineageEffects {
+    /// None where lineage is off: then nothing is drafted.
+    emitter: Option<Arc<EventWriter>>,
+    /// What the next step says of its inputs and outputs.
+    pub datasets: Option<DatasetIo>,
+    drafts: Vec<LineageDraft>,
+}
+
+impl LineageEffects {
+    pub fn new(emitter: Option<Arc<EventWriter>>) -> Self {
+        Self { emitter, ..Self::default() }
+    }
+
+    pub fn drafts(&self) -> &[LineageDraft] {
+        &self.drafts
+    }
+
+    /// Drafts the event of a step, where it is one that OpenLineage knows; call it before the run's number moves on.
+    ///
+    /// The first attempt is START, later ones are RUNNING, since the run did not end in between. The gate's verdict,
+    /// whichever it is, ends the work; publication is no part of it.
+    pub fn emit_step(
+        &mut self,
+        run: &mut LockedRun,
+        transition: Transition,
+        reason: Option<&EventReason>,
+        at: DateTime<Utc>,
+    ) {
+        let datasets = self.datasets.take().unwrap_or_default();
+        let state = match (transition, run.lineage_since) {
+            (Transition::Start, None) => RunState::Start,
+            (Transition::Start, Some(_)) => RunState::Running,
+            (Transition::PassGate | Transition::FailGate, Some(_)) => RunState::Complete,
+            (Transition::Fail, Some(_)) => RunState::Fail,
+            (Transition::Cancel, Some(_)) => RunState::Abort,
+            _ => return,
+        };
+        let Some(emitter) = &self.emitter else { return };
+        let event_id = format!("lin_{}_{}", run.run_id, run.next_seq);
+        self.drafts.push(draft(emitter, run, state, event_id, (reason, datasets, at)));
+        if state == RunState::Start {
+            run.lineage_since = Some(run.next_seq);
+        } else if state.is_end() {
+            run.lineage_since = None;
+        }
+    }
+
+    /// Drafts the event about the datasets of a running run, where lineage has reported its START.
+    pub fn emit_datasets(&mut self, run: &LockedRun, known: DatasetsKnown, datasets: DatasetIo, at: DateTime<Utc>) {
+        if let (Some(emitter), Some(since)) = (&self.emitter, run.lineage_since) {
+            let name = match known {
+                DatasetsKnown::Resolved => "resolved",
+                DatasetsKnown::Read => "read",
+            };
+            let event_id = format!("lin_{}_{since}_{name}", run.run_id);
+            self.drafts.push(draft(emitter, run, RunState::Running, event_id, (None, datasets, at)));
+        }
+    }
+}
+
+fn draft(
+    emitter: &EventWriter,
+    run: &LockedRun,
+    state: RunState,
+    event_id: String,
+    (reason, datasets, at): (Option<&EventReason>, DatasetIo, DateTime<Utc>),
+) -> LineageDraft {
+    let moment = Moment {
+        run_id: &run.run_id,
+        run_key: run.run_key,
+        request: &run.request,
+        state: run.state,
+        attempt: run.full_run_attempts as u32,
+        reason,
+        at,
+    };
+    LineageDraft {
+        run_id: run.run_id.to_string(),
+        event_type: state,
+        key: moment.run_uuid().to_string(),
+        value: emitter.event(state, &moment, datasets),
+        headers: CloudEventHeaders::of_run(run, &event_id, "io.modelfactory.lineage.run_event".to_owned(), at),
+        event_id,
+    }
+}
+
+/// Inserts in the order of `drafts`. An event id that is there already keeps its row.
+pub async fn insert_lineage(connection: &mut PgConnection, drafts: &[LineageDraft]) -> Result<(), Error> {
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO lineage_outbox (run_id, event_id, event_type, key, value, headers, created_at)
+         SELECT d.run_id, d.event_id, d.event_type, d.key, d.value, d.headers, now()
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::jsonb[])
+              WITH ORDINALITY AS d (run_id, event_id, event_type, key, value, headers, line)
+         ORDER BY d.line ON CONFLICT (event_id) DO NOTHING",
+    )
+    .bind(drafts.iter().map(|d| d.run_id.as_str()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.event_id.as_str()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.event_type.as_str()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.key.as_bytes()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| d.value.as_slice()).collect::<Vec<_>>())
+    .bind(drafts.iter().map(|d| Json(&d.headers)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

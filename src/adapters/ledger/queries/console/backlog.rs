@@ -1,0 +1,139 @@
+//! Who holds what, and how much waits.
+
+use crate::adapters::ledger::columns::Readable;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::EventProgress;
+use crate::domain::run::{OutboxKind, State};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+/// Leases that are shown.
+const LEASES: i64 = 500;
+
+/// A run that a worker holds.
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
+pub struct LeaseRow {
+    /// The worker.
+    pub owner: String,
+    pub run_id: String,
+    pub state: State,
+    /// `FULL` or `PUBLISH_ONLY`.
+    pub mode: String,
+    /// Full attempts so far.
+    pub attempt: i32,
+    pub fence: i64,
+    pub expires_at: DateTime<Utc>,
+    /// The trainer's last report.
+    pub progress: Readable<EventProgress>,
+}
+
+/// Shards of the outbox that a relay holds.
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
+pub struct ShardOwner {
+    /// The relay's worker; none where nobody holds these.
+    pub owner: Option<String>,
+    pub shards: Vec<i16>,
+    /// The earliest of their ends.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Everything that somebody holds.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    /// In the order of workers.
+    pub runs: Vec<LeaseRow>,
+    /// In the order of relays.
+    pub shards: Vec<ShardOwner>,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Default, sqlx_macros::FromRow)]
+pub struct Backlog {
+    /// How many wait, up to [`Ledger::MOST_COUNTED`] and one more.
+    pub waiting: i64,
+    /// Since when the first of them waits.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct OutboxBacklog {
+    kind: String,
+    #[sqlx(flatten)]
+    backlog: Backlog,
+}
+
+/// What waits.
+#[derive(Debug, Clone)]
+pub struct Depth {
+    /// Runs that no worker has claimed.
+    pub queued: Backlog,
+    /// Records that the relay has still to send, by kind.
+    pub outbox: BTreeMap<String, Backlog>,
+    /// Bundles that are cleared and not yet published, by the time of their last change.
+    pub publications: Backlog,
+    /// Announcements that the registry has not answered, by when its answer is due.
+    pub answers: Backlog,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+}
+
+impl Ledger {
+    /// Where the console's counts stop.
+    pub const MOST_COUNTED: i64 = 10_000;
+
+    pub async fn leases(&self) -> Result<Leases, Error> {
+        let now = self.clock().await?;
+        let runs = sqlx::query_as(
+            "SELECT lease_owner AS owner, run_id, state::text, execution_mode::text AS mode,
+                    full_run_attempts AS attempt, fence, lease_expires_at AS expires_at, progress
+             FROM runs WHERE lease_owner IS NOT NULL ORDER BY lease_owner, run_id LIMIT $1",
+        )
+        .bind(LEASES)
+        .fetch_all(&self.pool)
+        .await?;
+        let shards = sqlx::query_as(
+            "SELECT owner, array_agg(shard ORDER BY shard) AS shards, min(expires_at) AS expires_at FROM relay_shards
+             GROUP BY owner ORDER BY owner NULLS LAST",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Leases { runs, shards, now })
+    }
+
+    pub async fn depth(&self) -> Result<Depth, Error> {
+        let now = self.clock().await?;
+        let most = Self::MOST_COUNTED + 1;
+        let one = async |sql: &'static str| -> Result<Backlog, Error> {
+            Ok(sqlx::query_as(sql).bind(most).fetch_one(&self.pool).await?)
+        };
+        let queued =
+            one("SELECT count(*) AS waiting, (SELECT min(created_at) FROM runs WHERE state = 'QUEUED') AS oldest
+             FROM (SELECT FROM runs WHERE state = 'QUEUED' LIMIT $1) waiting")
+            .await?;
+        let publications = one("SELECT count(*) AS waiting, min(updated_at) AS oldest
+             FROM (SELECT updated_at FROM runs WHERE state = 'PUBLISH_PENDING' LIMIT $1) waiting")
+        .await?;
+        let answers = one(
+            "SELECT count(*) AS waiting, min(answer_due_at) AS oldest
+             FROM (SELECT answer_due_at FROM runs WHERE answer_due_at IS NOT NULL ORDER BY answer_due_at LIMIT $1) due",
+        )
+        .await?;
+        let rows: Vec<OutboxBacklog> = sqlx::query_as(
+            "SELECT k.kind::text, count(u.kind) AS waiting, min(u.created_at) AS oldest
+             FROM unnest(enum_range(NULL::outbox_kind)) AS k (kind)
+             LEFT JOIN (SELECT kind, created_at FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL LIMIT $1) u
+                  ON u.kind = k.kind
+             GROUP BY k.kind ORDER BY k.kind",
+        )
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let lineage = one("SELECT count(*) AS waiting, min(created_at) AS oldest
+             FROM (SELECT created_at FROM lineage_outbox WHERE sent_at IS NULL LIMIT $1) waiting")
+        .await?;
+        let mut outbox: BTreeMap<String, Backlog> = rows.into_iter().map(|row| (row.kind, row.backlog)).collect();
+        outbox.insert(OutboxKind::Lineage.as_str().to_owned(), lineage);
+        Ok(Depth { queued, outbox, publications, answers, now })
+    }
+}

@@ -1,0 +1,197 @@
+//! Runs, newest first: by state, by id, by their first request; page by page, by key.
+
+use super::page::{PagePart, RunCursor, RunQuery, SearchBy};
+use crate::adapters::ledger::columns::Readable;
+use crate::adapters::ledger::row::select_run;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::{EventProgress, TrainBuildRequest};
+use crate::domain::run::State;
+use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
+use sqlx::postgres::Postgres;
+use std::collections::BTreeMap;
+
+/// Runs that one search by text looks through before it asks whether to go on.
+const LOOKED_THROUGH: usize = 5_000;
+/// Runs that it reads at once.
+const BATCH: i64 = 500;
+
+/// A run in the list.
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
+pub struct RunRow {
+    pub run_id: String,
+    pub state: State,
+    pub full_run_attempts: i32,
+    /// The worker that holds it.
+    pub lease_owner: Option<String>,
+    /// Of the last step.
+    pub reason_code: Option<String>,
+    /// The trainer's last report.
+    pub progress: Readable<EventProgress>,
+    /// Of the first request.
+    pub request_id: String,
+    /// The first request; none where its record does not read back.
+    pub request: Readable<TrainBuildRequest>,
+    /// When it was admitted.
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct StateCount {
+    state: State,
+    counted: i64,
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Clone)]
+pub struct RunPage {
+    pub rows: Vec<RunRow>,
+    /// There are newer ones than this.
+    pub newer: Option<RunCursor>,
+    /// There are, or may be, older ones than this.
+    pub older: Option<RunCursor>,
+    /// The search stopped after so many runs; older ones were not looked at yet.
+    pub stopped_after: Option<usize>,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+}
+
+impl RunRow {
+    fn cursor(&self) -> RunCursor {
+        RunCursor { created_at: self.created_at, run_id: self.run_id.clone() }
+    }
+
+    fn fits(&self, by: SearchBy, text: &str) -> bool {
+        let Some(request) = self.request.get() else { return false };
+        let found = |within: &str| within.to_lowercase().contains(&text.to_lowercase());
+        match by {
+            // The statement itself looked for it.
+            SearchBy::Id => true,
+            SearchBy::PlatformRun => found(&request.platform_run_id),
+            SearchBy::Requester => found(&request.requester_principal),
+            SearchBy::Scope => found(&request.target_scope.scope_key()),
+        }
+    }
+}
+
+impl Ledger {
+    /// A page of runs. What is admitted meanwhile moves no run from one page to another.
+    pub async fn run_page(&self, query: &RunQuery) -> Result<RunPage, Error> {
+        let now = self.clock().await?;
+        let (mut rows, stopped) = self.some_runs(query, &query.part).await?;
+        let more = rows.len() > query.limit;
+        let ascending = matches!(query.part, PagePart::NewerThan(_));
+        if ascending && !more && stopped.is_none() {
+            // All that is newer fits: then it is the newest page, and that one may hold more.
+            let newest = RunQuery { part: PagePart::Newest, ..query.clone() };
+            return Box::pin(self.run_page(&newest)).await;
+        }
+        rows.truncate(query.limit);
+        let far_end = if more { rows.last().map(RunRow::cursor) } else { stopped.clone() };
+        let near_end = match &query.part {
+            PagePart::Newest => None,
+            PagePart::OlderThan(cursor) | PagePart::NewerThan(cursor) => {
+                Some(rows.first().map_or_else(|| cursor.clone(), RunRow::cursor))
+            }
+        };
+        let stopped_after = stopped.filter(|_| !more).map(|_| LOOKED_THROUGH);
+        let (newer, older) = if ascending { (far_end, near_end) } else { (near_end, far_end) };
+        if ascending {
+            rows.reverse();
+        }
+        Ok(RunPage { rows, newer, older, stopped_after, now })
+    }
+
+    /// One more run than `limit` shows that there are more; the cursor says where a search stopped before its end.
+    async fn some_runs(
+        &self,
+        query: &RunQuery,
+        from: &PagePart<RunCursor>,
+    ) -> Result<(Vec<RunRow>, Option<RunCursor>), Error> {
+        let wanted = query.limit + 1;
+        let Some((by, text)) = query.search.as_ref().filter(|(by, _)| *by != SearchBy::Id) else {
+            return Ok((self.runs_in(query, from, wanted as i64).await?, None));
+        };
+        let (mut found, mut part, mut looked) = (Vec::new(), from.clone(), 0);
+        while looked < LOOKED_THROUGH {
+            let batch = self.runs_in(query, &part, BATCH).await?;
+            looked += batch.len();
+            let last = (batch.len() as i64 == BATCH).then(|| batch.last().map(RunRow::cursor)).flatten();
+            found.extend(batch.into_iter().filter(|row| row.fits(*by, text)));
+            let Some(last) = last.filter(|_| found.len() < wanted) else {
+                found.truncate(wanted);
+                return Ok((found, None));
+            };
+            part = match from {
+                PagePart::NewerThan(_) => PagePart::NewerThan(last),
+                PagePart::Newest | PagePart::OlderThan(_) => PagePart::OlderThan(last),
+            };
+        }
+        let stopped = match part {
+            PagePart::OlderThan(cursor) | PagePart::NewerThan(cursor) => Some(cursor),
+            PagePart::Newest => None,
+        };
+        Ok((found, stopped))
+    }
+
+    async fn runs_in(&self, query: &RunQuery, part: &PagePart<RunCursor>, limit: i64) -> Result<Vec<RunRow>, Error> {
+        let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(select_run!("WHERE true"));
+        if let Some(state) = query.state {
+            sql.push(" AND r.state = ").push_bind(state.as_str()).push("::run_state");
+        }
+        if let Some((SearchBy::Id, text)) = &query.search {
+            by_id(&mut sql, text);
+        }
+        let order = match part {
+            PagePart::Newest => "DESC",
+            PagePart::OlderThan(cursor) => {
+                // The first condition is for the index, the second for runs of the same instant.
+                sql.push(" AND r.created_at <= ").push_bind(cursor.created_at);
+                sql.push(" AND (r.created_at, r.run_id) < (").push_bind(cursor.created_at);
+                sql.push(", ").push_bind(cursor.run_id.clone()).push(")");
+                "DESC"
+            }
+            PagePart::NewerThan(cursor) => {
+                sql.push(" AND r.created_at >= ").push_bind(cursor.created_at);
+                sql.push(" AND (r.created_at, r.run_id) > (").push_bind(cursor.created_at);
+                sql.push(", ").push_bind(cursor.run_id.clone()).push(")");
+                "ASC"
+            }
+        };
+        sql.push(format!(" ORDER BY r.created_at {order}, r.run_id {order} LIMIT ")).push_bind(limit);
+        // Planned for these very values: a rare state wants another plan than a common one.
+        Ok(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?)
+    }
+
+    /// Runs by state, each counted up to [`Self::MOST_COUNTED`] and one more.
+    pub async fn counts_by_state(&self) -> Result<BTreeMap<&'static str, i64>, Error> {
+        let rows: Vec<StateCount> = sqlx::query_as(
+            "SELECT s.state::text,
+                    (SELECT count(*) FROM (SELECT FROM runs r WHERE r.state = s.state LIMIT $1) few) AS counted
+             FROM unnest(enum_range(NULL::run_state)) AS s (state)",
+        )
+        .bind(Self::MOST_COUNTED + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.iter().map(|row| (row.state.as_str(), row.counted)).collect())
+    }
+}
+
+/// By the beginning of a run id or of the id of any request. Comparisons, not a pattern: `_` and `%` mean
+/// themselves.
+fn by_id(query: &mut QueryBuilder<Postgres>, text: &str) {
+    let digits = text.strip_prefix("tr_").filter(|digits| {
+        digits.len() <= 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    });
+    query.push(" AND r.run_id IN (");
+    if let Some(digits) = digits {
+        // Ids of this form stand in the same order in every collation.
+        query.push("SELECT s.run_id FROM runs s WHERE s.run_id BETWEEN ").push_bind(format!("tr_{digits:0<32}"));
+        query.push(" AND ").push_bind(format!("tr_{digits:f<32}"));
+        query.push(" AND starts_with(s.run_id, ").push_bind(text.to_owned()).push(") UNION ALL ");
+    }
+    query.push("SELECT p.run_id FROM requests p WHERE p.request_id ~>=~ ").push_bind(text.to_owned());
+    // Above every character that a request id may have.
+    query.push(" AND p.request_id ~<~ ").push_bind(format!("{text}\u{7f}")).push(")");
+}

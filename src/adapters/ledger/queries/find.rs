@@ -1,0 +1,224 @@
+//! Runs with their requests, steps and commands, for people and tools.
+
+use crate::adapters::ledger::columns::StoredRequest;
+use crate::adapters::ledger::error::unreadable;
+use crate::adapters::ledger::row::select_run;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::{
+    BundlePublication, CloudEventAttributes, EventProgress, EventRefs, TrainBuildRequest, event_around,
+};
+use crate::domain::identity::RunId;
+use crate::domain::run::{ExecutionMode, State};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A run as it stands.
+#[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
+pub struct RunRecord {
+    pub run_id: RunId,
+    pub state: State,
+    pub execution_mode: ExecutionMode,
+    pub full_run_attempts: i32,
+    pub publish_retry_attempts: i32,
+    /// Each claim raises it.
+    pub fence: i64,
+    /// The worker that holds it.
+    pub lease_owner: Option<String>,
+    /// Of the last step, as is the message.
+    pub reason_code: Option<String>,
+    pub reason_message: Option<String>,
+    /// Evidence by role.
+    #[sqlx(json)]
+    pub refs: EventRefs,
+    /// Topic, partition and offset of the publication that the broker acknowledged last.
+    pub published: Option<(String, i32, i64)>,
+    /// Until when the registry may take to confirm it; none where nobody waits for that.
+    pub answer_due_at: Option<DateTime<Utc>>,
+    /// The event by which the registry confirmed it.
+    pub confirmed_by: Option<String>,
+    /// Its first request.
+    pub request: TrainBuildRequest,
+    /// The trainer's last report.
+    pub progress: Option<EventProgress>,
+    /// When it was admitted.
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A step that a run took.
+#[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
+pub struct TransitionRecord {
+    /// Number of the event that reported it.
+    pub seq: i64,
+    pub transition: String,
+    pub from_state: String,
+    pub to_state: String,
+    /// Full attempts so far.
+    pub attempt: i32,
+    /// The fence under which it was taken.
+    pub fence: i64,
+    /// Who took it.
+    pub worker: String,
+    pub reason_code: Option<String>,
+    pub reason_message: Option<String>,
+    pub at: DateTime<Utc>,
+}
+
+/// A request that belongs to a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestRecord {
+    pub request_id: String,
+    pub run_id: RunId,
+    pub request: TrainBuildRequest,
+    /// The structured `CloudEvent` that it came in, where it came in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<CloudEventAttributes>,
+    pub admitted_at: DateTime<Utc>,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct RequestColumns {
+    request_id: String,
+    /// The record's bytes.
+    value: Option<Vec<u8>>,
+    admitted_at: DateTime<Utc>,
+}
+
+/// A command of a requester or operator.
+#[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
+pub struct ActRecord {
+    pub act: String,
+    pub actor: String,
+    pub reason: String,
+    /// Where it was refused.
+    pub refused_code: Option<String>,
+    pub at: DateTime<Utc>,
+}
+
+/// Numbers of one instant.
+#[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
+pub struct LedgerCounts {
+    /// Runs by state.
+    #[sqlx(json)]
+    pub runs: BTreeMap<String, i64>,
+    /// Records that the relay has still to send.
+    pub outbox_unsent: i64,
+    /// Records with an outcome.
+    pub inbox: i64,
+}
+
+impl Ledger {
+    pub async fn run(&self, run_id: &RunId) -> Result<Option<RunRecord>, Error> {
+        Ok(sqlx::query_as(select_run!("WHERE r.run_id = $1")).bind(run_id.as_str()).fetch_optional(&self.pool).await?)
+    }
+
+    pub async fn run_of_request(&self, request_id: &str) -> Result<Option<RunRecord>, Error> {
+        Ok(sqlx::query_as(select_run!("WHERE r.run_id = (SELECT run_id FROM requests WHERE request_id = $1)"))
+            .bind(request_id)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// The latest runs, newest first; of all states where none is named.
+    pub async fn runs(&self, state: Option<State>, limit: i64) -> Result<Vec<RunRecord>, Error> {
+        Ok(sqlx::query_as(select_run!(
+            "WHERE $1::text IS NULL OR r.state::text = $1 ORDER BY r.created_at DESC, r.run_id LIMIT $2"
+        ))
+        .bind(state.map(State::as_str))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// In order.
+    pub async fn transitions(&self, run_id: &RunId) -> Result<Vec<TransitionRecord>, Error> {
+        Ok(sqlx::query_as(
+            "SELECT seq, transition, from_state::text, to_state::text, attempt, fence, worker, reason_code,
+                    reason_message, at FROM transitions WHERE run_id = $1 ORDER BY seq",
+        )
+        .bind(run_id.as_str())
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Oldest first.
+    pub async fn requests_of(&self, run_id: &RunId) -> Result<Vec<RequestRecord>, Error> {
+        self.first_requests_of(run_id, i64::MAX).await
+    }
+
+    /// Oldest first, at most `limit`.
+    pub async fn first_requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Error> {
+        let rows: Vec<RequestColumns> = sqlx::query_as(
+            r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
+               LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
+               WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id LIMIT $2"#,
+        )
+        .bind(run_id.as_str())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        let record = |RequestColumns { request_id, value, admitted_at }| {
+            let StoredRequest(request) =
+                StoredRequest::parse(value.as_deref()).map_err(|error| unreadable("request", error))?;
+            let (request, event) = (Arc::unwrap_or_clone(request), value.as_deref().and_then(event_around));
+            Ok(RequestRecord { request_id, run_id: run_id.clone(), request, event, admitted_at })
+        };
+        rows.into_iter().map(record).collect()
+    }
+
+    pub async fn count_requests_of(&self, run_id: &RunId) -> Result<i64, Error> {
+        Ok(sqlx::query_scalar("SELECT count(*) FROM requests WHERE run_id = $1")
+            .bind(run_id.as_str())
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// Every announcement of a run's bundle that was ever put into the outbox, oldest first.
+    pub async fn publications_of(&self, run_id: &RunId) -> Result<Vec<BundlePublication>, Error> {
+        let values: Vec<Vec<u8>> =
+            sqlx::query_scalar("SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id")
+                .bind(run_id.as_str())
+                .fetch_all(&self.pool)
+                .await?;
+        let read = |value: &Vec<u8>| serde_json::from_slice(value).map_err(|error| unreadable("publication", error));
+        values.iter().map(read).collect()
+    }
+
+    /// Every command on a run, in order.
+    pub async fn acts_of(&self, run_id: &RunId) -> Result<Vec<ActRecord>, Error> {
+        Ok(sqlx::query_as("SELECT act, actor, reason, refused_code, at FROM acts WHERE run_id = $1 ORDER BY id")
+            .bind(run_id.as_str())
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// Other runs that differ from this one only in white space, case or Unicode form.
+    pub async fn near_misses(&self, run_id: &RunId) -> Result<Vec<RunRecord>, Error> {
+        Ok(sqlx::query_as(select_run!(
+            "WHERE r.near_key = (SELECT near_key FROM runs WHERE run_id = $1) AND r.run_id <> $1
+             ORDER BY r.created_at LIMIT 100"
+        ))
+        .bind(run_id.as_str())
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    pub async fn counts(&self) -> Result<LedgerCounts, Error> {
+        // One statement, one snapshot: the numbers belong together.
+        let mut counts: LedgerCounts = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL)
+                    + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL) AS outbox_unsent,
+                    (SELECT count(*) FROM inbox) AS inbox,
+                    (SELECT COALESCE(jsonb_object_agg(s.state, s.runs), '{}')
+                     FROM (SELECT state::text, count(*) AS runs FROM runs GROUP BY state) s) AS runs",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        for state in State::ALL {
+            counts.runs.entry(state.to_string()).or_default();
+        }
+        Ok(counts)
+    }
+}

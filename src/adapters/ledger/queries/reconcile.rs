@@ -1,0 +1,108 @@
+//! The facts of a platform run, in one snapshot.
+
+use crate::adapters::ledger::audit_log::head;
+use crate::adapters::ledger::columns::StoredRequest;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::audit_log::RunFacts;
+use crate::domain::contract::{EventRefs, Reconciliation};
+use crate::domain::identity::RunId;
+use crate::domain::run::{ExecutionMode, FailureCode, State};
+use sqlx::PgConnection;
+
+macro_rules! select_facts {
+    ($rest:literal) => {
+        concat!(
+            r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.reason_code, r.publish_allowed, r.refs,
+                    i.value AS request,
+                    (SELECT count(*) FROM requests n WHERE n.run_id = r.run_id) AS requests,
+                    (SELECT t.to_state::text FROM transitions t WHERE t.run_id = r.run_id
+                     ORDER BY t.seq DESC LIMIT 1) AS last_step,
+                    EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.seq = 1) AS has_admission_event,
+                    (SELECT count(*) FROM outbox o
+                     WHERE o.stream = r.run_id AND o.kind = 'PUBLICATION' AND o.sent_at IS NOT NULL) AS announcements,
+                    (SELECT count(DISTINCT sha256(o.value)) FROM outbox o
+                     WHERE o.stream = r.run_id AND o.kind = 'PUBLICATION' AND o.sent_at IS NOT NULL) AS contents
+             FROM runs r LEFT JOIN requests q ON q.request_id = r.request_id
+             LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset" "#,
+            $rest
+        )
+    };
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct FactsRow {
+    run_id: RunId,
+    state: State,
+    execution_mode: ExecutionMode,
+    reason_code: Option<FailureCode>,
+    publish_allowed: bool,
+    #[sqlx(json)]
+    refs: EventRefs,
+    request: StoredRequest,
+    requests: i64,
+    last_step: Option<State>,
+    has_admission_event: bool,
+    announcements: i64,
+    contents: i64,
+}
+
+impl FactsRow {
+    /// None where the run is of another platform run.
+    fn of(self, platform_run_id: &str) -> Option<RunFacts> {
+        let StoredRequest(request) = self.request;
+        (request.platform_run_id == platform_run_id).then_some(RunFacts {
+            run_id: self.run_id,
+            state: self.state,
+            execution_mode: self.execution_mode,
+            reason: self.reason_code,
+            publish_allowed: self.publish_allowed,
+            refs: self.refs,
+            intent_kind: request.intent_kind,
+            requests: self.requests as u64,
+            last_step: self.last_step,
+            admission_emitted: self.has_admission_event,
+            announcements: self.announcements as u64,
+            contents: self.contents as u64,
+        })
+    }
+}
+
+impl Ledger {
+    /// What a platform run came to; none where the ledger knows no run of it.
+    pub async fn reconcile(&self, platform_run_id: &str) -> Result<Option<Reconciliation>, Error> {
+        let mut transaction = self.snapshot().await?;
+        let as_of = head(&mut transaction).await?;
+        let mut facts = Vec::new();
+        // Runs that are older than the column are found by their requests.
+        for statement in [
+            select_facts!("WHERE r.platform_run_id = $1"),
+            select_facts!("WHERE r.platform_run_id IS NULL AND $1 <> ''"),
+        ] {
+            let rows: Vec<FactsRow> =
+                sqlx::query_as(statement).bind(platform_run_id).fetch_all(&mut *transaction).await?;
+            facts.extend(rows.into_iter().filter_map(|row| row.of(platform_run_id)));
+        }
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let run_ids: Vec<&str> = facts.iter().map(|run| run.run_id.as_str()).collect();
+        let repeated = count_records(&mut transaction, "DUPLICATE_REQUEST", &run_ids).await?;
+        let conflicting = count_records(&mut transaction, "CONFLICT", &run_ids).await?;
+        transaction.rollback().await?;
+        Ok(Some(Reconciliation::of(platform_run_id, as_of, facts, repeated, conflicting)))
+    }
+}
+
+/// Records that made no run, of one outcome. The list of outcomes in the statement is the index's own.
+async fn count_records(connection: &mut PgConnection, outcome: &str, run_ids: &[&str]) -> Result<u64, Error> {
+    let records: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM inbox
+         WHERE outcome ->> 'outcome' IN ('REJECTED', 'CONFLICT', 'DUPLICATE_REQUEST') AND outcome ->> 'outcome' = $1
+           AND outcome ->> 'run_id' = ANY($2)",
+    )
+    .bind(outcome)
+    .bind(run_ids)
+    .fetch_one(connection)
+    .await?;
+    Ok(records as u64)
+}

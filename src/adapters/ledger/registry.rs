@@ -1,0 +1,177 @@
+//! What the registry replies about a bundle that was announced to it.
+//!
+//! The ledger applies an event of the registry once, by its id, in one transaction with the step that it leads to. It may
+//! come before the relay has marked the announcement as sent: then the ledger remembers it, and the mark makes the run
+//! PUBLISHED. It may come while a worker is about to announce the bundle once more: then that worker loses its lease.
+//! Never: believes an event about a bundle that was not announced.
+
+use super::effects::Cause;
+use super::error::unreadable;
+use super::row::LockedRun;
+use super::transaction::Transaction;
+use super::{Error, Ledger};
+
+use crate::domain::contract::{
+    ActKind, ActReason, ActSubject, Actor, ActorKind, BundlePublication, EventReason, RegistryEvent, RegistryVerdict,
+};
+use crate::domain::identity::RunId;
+use crate::domain::run::{FailureCode, RegistryReply, State, Transition, apply};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+impl Ledger {
+    /// Applies an event, which may come any number of times.
+    pub async fn apply_registry_reply(
+        &self,
+        event: &RegistryEvent,
+        verdict: RegistryVerdict,
+        worker: &str,
+    ) -> Result<RegistryReply, Error> {
+        let Some(run_id) = run_of(&event.bundle_ref) else { return Ok(RegistryReply::Unknown) };
+        let mut transaction = self.begin(worker).await?;
+        // The announcements before the run, as the relay locks them when it marks one as sent.
+        if !was_announced(transaction.connection(), &run_id, event).await? {
+            transaction.rollback().await?;
+            return Ok(RegistryReply::Unknown);
+        }
+        let mut run = transaction.lock_named(run_id.as_str()).await?;
+        if !insert_event(transaction.connection(), &run_id, event).await? {
+            transaction.rollback().await?;
+            return Ok(RegistryReply::Repeated);
+        }
+        transaction.because(cause(event));
+        let outcome = match verdict {
+            RegistryVerdict::Published => transaction.confirm(&mut run, event).await?,
+            RegistryVerdict::Rejected => transaction.reject(&mut run, event).await?,
+        };
+        if outcome != RegistryReply::Late {
+            transaction.save(&run).await??;
+        }
+        let act = transaction.append(ActKind::RegistryAnswered, Some(&run));
+        act.reason = Some(ActReason::said(&format!("{}: {}", outcome.as_str(), event.sentence())));
+        transaction.commit(Some("answer.taken"), Some("answer.committed")).await?;
+        Ok(outcome)
+    }
+}
+
+impl Transaction<'_> {
+    async fn confirm(&mut self, run: &mut LockedRun, event: &RegistryEvent) -> Result<RegistryReply, Error> {
+        if !is_open(run) {
+            return Ok(RegistryReply::Late);
+        }
+        run.confirmed_by = Some(event.registry_event_id.clone());
+        if run.published.is_some() {
+            withdraw_unsent(self.connection(), &run.run_id).await?;
+            self.step(run, Transition::Publish, None)?;
+            return Ok(RegistryReply::Published);
+        }
+        if run.state == State::PublishPending && !is_being_sent(self.connection(), &run.run_id).await? {
+            // It was withdrawn before it was marked: announced once more, it gets its coordinates.
+            run.clear_reason();
+            run.available_at = self.at;
+        }
+        Ok(RegistryReply::Remembered)
+    }
+
+    /// Stops whoever is about to announce the bundle once more; an operator may ask for it again.
+    async fn reject(&mut self, run: &mut LockedRun, event: &RegistryEvent) -> Result<RegistryReply, Error> {
+        if run.confirmed_by.is_some() || !is_open(run) {
+            return Ok(RegistryReply::Late);
+        }
+        withdraw_unsent(self.connection(), &run.run_id).await?;
+        self.defer_publish(run, EventReason::new(FailureCode::PublishRejected, event.sentence()))?;
+        Ok(RegistryReply::Rejected)
+    }
+}
+
+/// Whether the run's publication is still open.
+fn is_open(run: &LockedRun) -> bool {
+    match run.state {
+        State::PublishPending => true,
+        State::Running => apply(run.state, run.mode, Transition::Publish).is_ok(),
+        State::Queued | State::EvalReady | State::Pass | State::Fail | State::Published => false,
+    }
+}
+
+/// So many of an event's references go into the audit log.
+const EVIDENCE_REFS: usize = 16;
+
+fn cause(event: &RegistryEvent) -> Cause {
+    let subject = ActSubject { registry_event_id: Some(event.registry_event_id.clone()), ..ActSubject::default() };
+    let references = event.evidence_refs.iter().take(EVIDENCE_REFS).enumerate();
+    let evidence = references.map(|(number, at)| (format!("registry_{}", number + 1), at.clone())).collect();
+    Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }
+}
+
+/// Bundles stand in the folder of their run.
+fn run_of(bundle_ref: &str) -> Option<RunId> {
+    bundle_ref.rsplit('/').find_map(|segment| segment.parse().ok())
+}
+
+/// Whether a bundle with this reference and scope was ever put into the outbox for this run. Locks the run's
+/// announcements.
+async fn was_announced(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
+    let values: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id FOR UPDATE",
+    )
+    .bind(run_id.as_str())
+    .fetch_all(connection)
+    .await?;
+    for value in values {
+        let publication: BundlePublication =
+            serde_json::from_slice(&value).map_err(|error| unreadable("publication", error))?;
+        if publication.bundle_ref == event.bundle_ref && publication.scope_key == event.scope_key {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// False where the event's id is there already.
+async fn insert_event(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "INSERT INTO registry_events (registry_event_id, run_id, event_type, event, received_at)
+         VALUES ($1, $2, $3, $4, now()) ON CONFLICT DO NOTHING",
+    )
+    .bind(&event.registry_event_id)
+    .bind(run_id.as_str())
+    .bind(&event.event_type)
+    .bind(Json(event))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn is_being_sent(connection: &mut PgConnection, run_id: &RunId) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' AND sent_at IS NULL
+                                             AND withdrawn_at IS NULL)",
+    )
+    .bind(run_id.as_str())
+    .fetch_one(connection)
+    .await?)
+}
+
+async fn withdraw_unsent(connection: &mut PgConnection, run_id: &RunId) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE outbox SET withdrawn_at = now()
+         WHERE stream = $1 AND kind = 'PUBLICATION' AND sent_at IS NULL AND withdrawn_at IS NULL",
+    )
+    .bind(run_id.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_names_its_run() {
+        let run = "tr_16a2ad9c3ad29e2e989ece1cb3c61936";
+        assert_eq!(run_of(&format!("p/mf/train_runs/{run}/bundle")).unwrap().as_str(), run);
+        assert_eq!(run_of(&format!("p/mf/train_runs/{run}/bundle/")).unwrap().as_str(), run);
+        assert_eq!(run_of("somebody/else's/bundle"), None);
+    }
+}

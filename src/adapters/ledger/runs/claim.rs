@@ -1,0 +1,171 @@
+//! Claims: whose turn it is, under a lease with a new fence.
+//!
+//! Publications that wait come first, since their training is paid for. Then the highest priority, then the tenant that
+//! has waited longest for its turn, then age.
+
+use super::held::Lease;
+use crate::adapters::ledger::row::{LockedRun, select_run};
+use crate::adapters::ledger::transaction::Transaction;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::clock;
+use crate::domain::run::{FailureCode, State, Transition};
+use crate::domain::trace_context::TraceContext;
+use crate::telemetry::metrics;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow as _, Row as _};
+use std::time::Duration;
+
+/// Tenants that one claim tries at the most.
+const TURNS: usize = 16;
+/// Key of the advisory lock under which the bound on all running runs is kept.
+const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;
+
+impl Ledger {
+    /// Takes one run that waits, or none. Passes over a row that another worker is claiming, and over one that the
+    /// ledger refuses, which it postpones. The claim counts the attempt, so that a crash costs one.
+    pub async fn claim(&self, worker: &str) -> Result<Option<Lease>, Error> {
+        let mut picked = None;
+        match (self.take(worker, &mut picked).await, picked) {
+            (Err(Error::Refused(why)), Some(run_id)) => {
+                self.postpone(&run_id, &why).await?;
+                Ok(None)
+            }
+            (claimed, _) => claimed,
+        }
+    }
+
+    /// `picked` names the run whose turn it was, also where the claim fails.
+    async fn take(&self, worker: &str, picked: &mut Option<String>) -> Result<Option<Lease>, Error> {
+        // The worker's own clock starts before the database's, so it also stops first.
+        let requested_at = clock::now();
+        let mut transaction = self.begin(worker).await?;
+        let found = match transaction.waiting_publication().await? {
+            Some(row) => Some(row),
+            None => transaction.next_queued().await?,
+        };
+        let Some(row) = found else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        *picked = Some(row.try_get("run_id")?);
+        let mut run = LockedRun::from_row(&row)?;
+        let ready_since = run.available_at;
+        run.fence += 1;
+        let transition = if run.state == State::Queued {
+            run.full_run_attempts += 1;
+            Transition::Start
+        } else {
+            run.publish_retry_attempts += 1;
+            Transition::StartPublish
+        };
+        transaction.step(&mut run, transition, None)?;
+        run.lease_owner = Some(worker.to_owned());
+        let lease_seconds = self.settings.lease_seconds;
+        let Ok(()) = transaction.save_each(&[&run], Some(lease_seconds)).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let queued = (transaction.at - ready_since).to_std().unwrap_or_default();
+        transaction.commit(Some("claim.taken"), Some("claim.committed")).await?;
+        if transition == Transition::Start {
+            // Since its admission, or since the pause after a failed attempt was over.
+            metrics::QUEUE_WAIT.observe((), queued.as_secs_f64());
+        }
+        Ok(Some(Lease {
+            run_id: run.run_id,
+            run_key: run.run_key,
+            fence: run.fence,
+            mode: run.mode,
+            attempt: run.full_run_attempts as u32,
+            worker: worker.to_owned(),
+            request: run.request.0,
+            publish_allowed: run.publish_allowed,
+            refs: run.refs,
+            trace: TraceContext::read(run.traceparent.as_deref(), run.tracestate.as_deref()),
+            queued,
+            stop_at: requested_at + Duration::from_secs(u64::from(lease_seconds)),
+        }))
+    }
+}
+
+impl Transaction<'_> {
+    /// A publication that nobody is sending, that waits for no answer of the registry, and that may still succeed by
+    /// itself.
+    async fn waiting_publication(&mut self) -> Result<Option<PgRow>, Error> {
+        let retryable: Vec<&str> =
+            FailureCode::ALL.iter().filter(|code| code.is_retryable()).map(|code| code.as_str()).collect();
+        Ok(sqlx::query(select_run!(
+            "WHERE r.state = 'PUBLISH_PENDING' AND r.available_at <= now() AND r.answer_due_at IS NULL
+               AND (r.reason_code IS NULL OR r.reason_code = ANY ($1))
+               AND NOT EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.sent_at IS NULL
+                                                      AND o.withdrawn_at IS NULL AND o.kind = 'PUBLICATION')
+             ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
+        ))
+        .bind(retryable)
+        .fetch_optional(self.connection())
+        .await?)
+    }
+
+    /// The next queued run within the bounds. Claims for one tenant wait for each other, so that its bound holds and its
+    /// turn is counted.
+    async fn next_queued(&mut self) -> Result<Option<PgRow>, Error> {
+        let max_running = i64::from(self.ledger.settings.max_running);
+        if max_running > 0 {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TOTAL_LOCK).execute(self.connection()).await?;
+            if self.running(None).await? >= max_running {
+                return Ok(None);
+            }
+        }
+        let mut passed_over: Vec<String> = Vec::new();
+        while passed_over.len() < TURNS {
+            let Some(tenant) = self.next_tenant(&passed_over).await? else { return Ok(None) };
+            let most = i64::from(self.ledger.settings.max_running_per_tenant);
+            let within = most == 0 || self.running(Some(&tenant)).await? < most;
+            if within && let Some(row) = self.oldest_of(&tenant).await? {
+                sqlx::query("UPDATE tenants SET claimed_at = clock_timestamp() WHERE tenant = $1")
+                    .bind(&tenant)
+                    .execute(self.connection())
+                    .await?;
+                return Ok(Some(row));
+            }
+            passed_over.push(tenant);
+        }
+        Ok(None)
+    }
+
+    /// The tenant whose turn it is; its row stays locked.
+    async fn next_tenant(&mut self, passed_over: &[String]) -> Result<Option<String>, Error> {
+        Ok(sqlx::query_scalar(
+            "SELECT t.tenant FROM tenants t
+             CROSS JOIN LATERAL (SELECT r.priority FROM runs r
+                                 WHERE r.tenant = t.tenant AND r.state = 'QUEUED' AND r.available_at <= now()
+                                 ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1) head
+             WHERE t.tenant <> ALL ($1)
+             ORDER BY head.priority DESC, t.claimed_at NULLS FIRST, t.tenant LIMIT 1 FOR UPDATE OF t",
+        )
+        .bind(passed_over)
+        .fetch_optional(self.connection())
+        .await?)
+    }
+
+    async fn oldest_of(&mut self, tenant: &str) -> Result<Option<PgRow>, Error> {
+        Ok(sqlx::query(select_run!(
+            "WHERE r.tenant = $1 AND r.state = 'QUEUED' AND r.available_at <= now()
+             ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
+        ))
+        .bind(tenant)
+        .fetch_optional(self.connection())
+        .await?)
+    }
+
+    /// How many runs workers train now, of one tenant or of all.
+    async fn running(&mut self, tenant: Option<&str>) -> Result<i64, Error> {
+        Ok(sqlx::query_scalar(
+            "SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'
+                                         AND ($1::text IS NULL OR tenant = $1)",
+        )
+        .bind(tenant)
+        .fetch_one(self.connection())
+        .await?)
+    }
+}

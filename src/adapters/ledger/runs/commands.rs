@@ -1,0 +1,197 @@
+//! Commands of requesters and operators: cancel a run, announce its bundle again, put it back into the queue. Every
+//! command leaves its actor and reason, a refused one too.
+
+use crate::adapters::ledger::effects::{Cause, CommandDraft};
+use crate::adapters::ledger::row::LockedRun;
+use crate::adapters::ledger::transaction::{Guard, Transaction};
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, EventReason};
+use crate::domain::identity::RunId;
+use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunCommand {
+    /// Stop the run: at once while it is queued, at the next renewal of the lease while it is worked on.
+    Cancel,
+    /// Announce the bundle again, with a fresh bound on attempts. Never trains.
+    RetryPublish,
+    /// Take a run away from its worker, or open a failed one again, with a fresh bound on attempts. For operators.
+    Requeue,
+}
+
+impl RunCommand {
+    /// The name in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "CANCEL",
+            Self::RetryPublish => "RETRY_PUBLISH",
+            Self::Requeue => "REQUEUE",
+        }
+    }
+
+    /// The act of this command in the audit log.
+    pub fn act(self) -> ActKind {
+        match self {
+            Self::Cancel => ActKind::CancelRequested,
+            Self::RetryPublish => ActKind::PublishRetryRequested,
+            Self::Requeue => ActKind::RequeueRequested,
+        }
+    }
+
+    /// The command of such an act.
+    pub fn of(act: ActKind) -> Option<Self> {
+        [Self::Cancel, Self::RetryPublish, Self::Requeue].into_iter().find(|command| command.act() == act)
+    }
+
+    /// Whether it announces a bundle.
+    pub fn publishes(self) -> bool {
+        match self {
+            Self::RetryPublish => true,
+            Self::Cancel | Self::Requeue => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct CommandRequest<'a> {
+    pub command: RunCommand,
+    pub actor: &'a str,
+    pub why: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CommandRefused {
+    pub code: FailureCode,
+    pub message: String,
+}
+
+impl Ledger {
+    /// Carries out an operator's command, or refuses it. None where there is no such run.
+    pub async fn command(
+        &self,
+        run_id: &RunId,
+        request: CommandRequest<'_>,
+    ) -> Result<Option<Result<State, CommandRefused>>, Error> {
+        let by = format!("operator:{}", request.actor);
+        let mut transaction = self.begin(&by).await?;
+        let Some(mut run) = transaction.lock(run_id.as_str(), Guard::Any).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        transaction.because(Cause::of(Actor::new(ActorKind::Operator, request.actor)));
+        let done = transaction.command(&mut run, request).map(|()| run.state);
+        transaction.save(&run).await??;
+        transaction.commit(None, None).await?;
+        Ok(Some(done))
+    }
+}
+
+impl Transaction<'_> {
+    /// Carries out a command on a locked run, or refuses it; both are recorded.
+    pub fn command(&mut self, run: &mut LockedRun, request: CommandRequest<'_>) -> Result<(), CommandRefused> {
+        let done = match request.command {
+            RunCommand::Cancel => self.cancel(run, request),
+            RunCommand::RetryPublish => self.retry_publish(run),
+            RunCommand::Requeue => self.requeue_by_hand(run, request),
+        };
+        let refused = done.as_ref().err().map(|refused| refused.code);
+        let act = self.append(request.command.act(), Some(run));
+        act.refused = refused;
+        act.reason = Some(ActReason::said(request.why));
+        self.effects.commands.push(CommandDraft {
+            run_id: run.run_id.clone(),
+            act: request.command.as_str(),
+            actor: request.actor.to_owned(),
+            reason: request.why.to_owned(),
+            refused,
+        });
+        done
+    }
+
+    fn cancel(&mut self, run: &mut LockedRun, request: CommandRequest<'_>) -> Result<(), CommandRefused> {
+        match (run.state, run.mode) {
+            (State::Queued, _) => {
+                let message = format!("{} cancelled it: {}", request.actor, request.why);
+                let reason = EventReason::new(FailureCode::Cancelled, message);
+                self.step(run, Transition::Cancel, Some(reason)).expect("a queued run may be cancelled");
+                Ok(())
+            }
+            (State::Running | State::EvalReady, ExecutionMode::Full) => {
+                run.cancel_requested = true;
+                Ok(())
+            }
+            (state, _) => {
+                let message = format!("it is {state}: there is nothing left to cancel");
+                Err(refused(run, FailureCode::CommandNotApplicable, &message))
+            }
+        }
+    }
+
+    fn retry_publish(&mut self, run: &mut LockedRun) -> Result<(), CommandRefused> {
+        match run.state {
+            State::PublishPending => {
+                run.available_at = self.at;
+                run.publish_attempts_before = run.publish_retry_attempts;
+                run.clear_reason();
+                Ok(())
+            }
+            state => Err(refused(run, FailureCode::PublishNotPending, &format!("it is {state}"))),
+        }
+    }
+
+    fn requeue_by_hand(&mut self, run: &mut LockedRun, request: CommandRequest<'_>) -> Result<(), CommandRefused> {
+        let reason = |code: FailureCode, what: &str| {
+            EventReason::new(code, format!("{what} by {}: {}", request.actor, request.why))
+        };
+        let failed_with = run.reason_code.as_deref().and_then(|code| code.parse::<FailureCode>().ok());
+        let (transition, reason) = match (run.state, run.mode, failed_with) {
+            (State::Running | State::EvalReady, ExecutionMode::Full, _) => {
+                (Transition::Requeue, reason(FailureCode::LeaseExpired, "taken from its worker"))
+            }
+            (State::Running, ExecutionMode::PublishOnly, _) => {
+                (Transition::DeferPublish, reason(FailureCode::LeaseExpired, "taken from its worker"))
+            }
+            (State::Fail, _, Some(code)) if may_reopen(code) => (Transition::Reopen, reason(code, "opened again")),
+            (State::Fail, _, Some(code)) => {
+                let message = format!("it failed with {code}: the same inputs would fail again");
+                return Err(refused(run, code, &message));
+            }
+            (state, ..) => return Err(refused(run, FailureCode::CommandNotApplicable, &format!("it is {state}"))),
+        };
+        run.full_attempts_before = run.full_run_attempts;
+        run.publish_attempts_before = run.publish_retry_attempts;
+        run.available_at = self.at;
+        self.step(run, transition, Some(reason)).expect("the states above allow it");
+        Ok(())
+    }
+}
+
+fn refused(run: &LockedRun, code: FailureCode, what: &str) -> CommandRefused {
+    CommandRefused { code, message: format!("{}: {what}", run.run_id) }
+}
+
+/// Failures of the world around a run, which an operator can mend. What follows from the run's inputs stays.
+fn may_reopen(code: FailureCode) -> bool {
+    code.is_retryable()
+        || matches!(code, FailureCode::AttemptsExhausted | FailureCode::Cancelled | FailureCode::TrainerFailed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::run::Aftermath;
+
+    #[test]
+    fn people_are_told_to_open_again_only_what_opens() {
+        for &code in FailureCode::ALL {
+            for left in code.guidance().leaves {
+                match left {
+                    Aftermath::Ended => assert!(!may_reopen(code), "{code} opens again, and its text denies it"),
+                    Aftermath::Reopenable => assert!(may_reopen(code), "{code} does not open again"),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Settings of the ledger, and of when a run is PUBLISHED.
+
+use crate::domain::contract::TrainBuildRequest;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerSettings {
+    /// Connection URL. It may hold a password, so it is never printed. A server on another host must speak TLS and is
+    /// verified, unless `sslmode` stands here.
+    pub url: String,
+    /// File that holds the password and nothing else; it wins over the URL.
+    pub password_file: Option<PathBuf>,
+    /// PEM certificates of authorities that may vouch for the server, beside the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// Upper bound on the connections of this process.
+    pub max_connections: u32,
+    pub lease_seconds: u32,
+    /// Upper bound on full attempts of a run; an attempt that crashed counts.
+    pub max_full_attempts: u32,
+    /// Upper bound on automatic publish-only attempts of a run.
+    pub max_publish_attempts: u32,
+    /// How long a publication may stand unsent in the outbox before it counts as failed and is tried again.
+    pub publish_patience_seconds: u32,
+    /// Upper bound on the runs that all workers together work on; 0 is no limit.
+    pub max_running: u32,
+    /// The same for the runs of one tenant.
+    pub max_running_per_tenant: u32,
+    /// The first rule that fits gives a run its priority; 0 where none fits.
+    pub priorities: Vec<PriorityRule>,
+    /// The server ends a statement after this.
+    pub statement_timeout_ms: u32,
+    /// The server ends a wait for a lock after this.
+    pub lock_timeout_ms: u32,
+}
+
+/// Gives a priority to the runs of a principal, of a scope, or of both.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorityRule {
+    /// `requester_principal`; unset fits any.
+    #[serde(default)]
+    pub principal: Option<String>,
+    /// Beginning of the scope key `environment/mode/bundle_slot[/tenant_id]`; unset fits any.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// A run of a higher priority is claimed first.
+    pub priority: i16,
+}
+
+impl fmt::Debug for LedgerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LedgerSettings").field("max_connections", &self.max_connections).finish_non_exhaustive()
+    }
+}
+
+impl LedgerSettings {
+    pub(super) fn priority_of(&self, request: &TrainBuildRequest) -> i16 {
+        let fits = |rule: &&PriorityRule| {
+            rule.principal.as_ref().is_none_or(|principal| *principal == request.requester_principal)
+                && rule.scope.as_ref().is_none_or(|scope| request.target_scope.scope_key().starts_with(scope.as_str()))
+        };
+        self.priorities.iter().find(fits).map_or(0, |rule| rule.priority)
+    }
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self {
+            url: "postgres://localhost/model_factory".to_owned(),
+            password_file: None,
+            ca_file: None,
+            max_connections: 8,
+            lease_seconds: 30,
+            max_full_attempts: 3,
+            max_publish_attempts: 10,
+            publish_patience_seconds: 120,
+            max_running: 0,
+            max_running_per_tenant: 0,
+            priorities: Vec::new(),
+            statement_timeout_ms: 15_000,
+            lock_timeout_ms: 5_000,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishSettings {
+    /// Whose acknowledgement makes a run PUBLISHED. The same for every worker on a ledger.
+    pub confirm: ConfirmedBy,
+    /// How long the registry may take to answer before the bundle is verified and announced again.
+    pub registry_patience_seconds: u32,
+}
+
+impl Default for PublishSettings {
+    fn default() -> Self {
+        Self { confirm: ConfirmedBy::Broker, registry_patience_seconds: 900 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmedBy {
+    /// A run is PUBLISHED when the broker has acknowledged its publication.
+    Broker,
+    /// A run is PUBLISHED when the registry, too, has confirmed that it holds the bundle.
+    Registry,
+}

@@ -1,0 +1,74 @@
+//! Migrations: numbered, embedded, never edited after release.
+
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, Head};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+use std::borrow::Cow;
+
+/// Version, name, statements.
+pub(super) const MIGRATIONS: [(i64, &str, &str); 8] = [
+    (1, "ledger", include_str!("../../../../schemas/postgres/0001_ledger.sql")),
+    (2, "quota", include_str!("../../../../schemas/postgres/0002_quota.sql")),
+    (3, "prune", include_str!("../../../../schemas/postgres/0003_prune.sql")),
+    (4, "publish_receipts", include_str!("../../../../schemas/postgres/0004_publish_receipts.sql")),
+    (5, "audit_log", include_str!("../../../../schemas/postgres/0005_audit_log.sql")),
+    (6, "lineage", include_str!("../../../../schemas/postgres/0006_lineage.sql")),
+    (7, "metrics", include_str!("../../../../schemas/postgres/0007_metrics.sql")),
+    (8, "console", include_str!("../../../../schemas/postgres/0008_console.sql")),
+];
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, sql)| {
+            Migration::new(
+                *version,
+                Cow::Borrowed(*name),
+                MigrationType::Simple,
+                AssertSqlSafe(*sql).into_sql_str(),
+                false,
+            )
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+}
+
+impl Ledger {
+    /// Brings the database to this release's schema and returns the migrations that this call applied. Safe to run
+    /// again, and by several at once.
+    pub async fn migrate(&self) -> Result<Vec<i64>, Error> {
+        let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&self.pool).await?;
+        self.migrate_by(&role).await
+    }
+
+    /// The same, in the audit log as the act of this operator.
+    pub async fn migrate_by(&self, operator: &str) -> Result<Vec<i64>, Error> {
+        let before = self.applied().await?;
+        migrator().run(&self.pool).await.map_err(|error| Error::Refused(error.to_string()))?;
+        let after = self.applied().await?;
+        let new: Vec<i64> = after.iter().copied().filter(|version| !before.contains(version)).collect();
+        // The log begins with what was there. Where the one who applied it died before its act, the next one appends it.
+        let unlogged = if self.audit_head().await? == Head::start() { after } else { new.clone() };
+        if !unlogged.is_empty() {
+            let actor = Actor::new(ActorKind::Operator, operator);
+            let mut act = AuditAct::new(ActKind::LedgerMigrated, actor, ActSubject::default());
+            act.reason = Some(ActReason::said(&format!("the schema of release {}", env!("CARGO_PKG_VERSION"))));
+            act.migrations = unlogged;
+            self.append_acts(&format!("operator:{operator}"), vec![act]).await?;
+        }
+        Ok(new)
+    }
+
+    /// Versions that were applied, in order.
+    pub(super) async fn applied(&self) -> Result<Vec<i64>, Error> {
+        let is_migrated: bool =
+            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&self.pool).await?;
+        if !is_migrated {
+            return Ok(Vec::new());
+        }
+        Ok(sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version")
+            .fetch_all(&self.pool)
+            .await?)
+    }
+}

@@ -1,0 +1,204 @@
+//! A transaction of the ledger as a value: it owns the database's transaction and everything that will be written with
+//! it.
+//!
+//! ```text
+//! begin ─▶ lock a run ─▶ step · emit · append ─▶ save ─▶ commit ─────────────────────────────────▶ count
+//!               │                                  │      effects, audit log's block, COMMIT
+//!               └── none: roll back                └── Lost: roll back, write nothing
+//! ```
+//!
+//! Guarantees: events, steps, commands and acts are written if and only if the COMMIT is; the audit log's block is the
+//! last statement before it, since the lock of the log's head is the last lock that anybody takes; metrics are counted
+//! behind an acknowledged COMMIT alone. Never: a write of a run without its fence's answer.
+
+use super::audit_log::append;
+use super::connection::Ledger;
+use super::effects::{Cause, Effects, TransitionDraft};
+use super::error::{Error, commit_error, committed, unreadable};
+use super::outbox::{LineageEffects, NewEvent, lifecycle_draft};
+use super::row::{LockedRun, save_all, select_run};
+use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, AuditAct, EventReason, StateChange};
+use crate::domain::run::{IllegalTransition, Transition};
+use crate::failpoints::failpoint;
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Postgres};
+
+pub(super) struct Transaction<'a> {
+    pub(super) ledger: &'a Ledger,
+    /// Who writes: a worker, or `operator:` with a name.
+    pub(super) worker: &'a str,
+    /// When the transaction began, by the database's clock: the time of everything that it writes.
+    pub(super) at: DateTime<Utc>,
+    pub(super) effects: Effects,
+    inner: sqlx::Transaction<'static, Postgres>,
+}
+
+/// The fence has moved, or the row is gone: another worker has the run, and this transaction must write nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "who lost a run rolls back"]
+pub(super) struct Lost;
+
+/// For callers that hold the row's lock since they read the fence: it cannot have moved.
+impl From<Lost> for Error {
+    fn from(_: Lost) -> Self {
+        Self::Unavailable("a run's fence moved while its row was locked; nothing was written".to_owned())
+    }
+}
+
+/// What must still be true of a run that is to be locked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Guard<'a> {
+    /// Nothing; waits for the row.
+    Any,
+    /// The lease under this fence holds; waits for the row.
+    Held { fence: i64, owner: &'a str },
+    /// The same, but a row that somebody else has locked counts as none.
+    HeldAndFree { fence: i64, owner: &'a str },
+    /// Its lease has expired; a row that somebody else has locked counts as none.
+    Expired,
+    /// The registry's answer is overdue; waits for the row.
+    Unanswered,
+}
+
+impl Ledger {
+    pub(super) async fn begin<'a>(&'a self, worker: &'a str) -> Result<Transaction<'a>, Error> {
+        let mut inner = self.pool.begin().await?;
+        let at = sqlx::query_scalar("SELECT now()").fetch_one(&mut *inner).await?;
+        let effects = Effects { lineage: LineageEffects::new(self.lineage.clone()), ..Effects::default() };
+        Ok(Transaction { ledger: self, worker, at, effects, inner })
+    }
+}
+
+impl Transaction<'_> {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+
+    /// Locks a run's row and reads it; none where there is no such run, or `guard` does not hold.
+    pub(super) async fn lock(&mut self, run_id: &str, guard: Guard<'_>) -> Result<Option<LockedRun>, Error> {
+        let query = match guard {
+            Guard::Any => sqlx::query_as(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r")).bind(run_id),
+            Guard::Held { fence, owner } => sqlx::query_as(select_run!(
+                "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3
+                   AND r.lease_expires_at > clock_timestamp() FOR UPDATE OF r"
+            ))
+            .bind(run_id)
+            .bind(fence)
+            .bind(owner),
+            Guard::HeldAndFree { fence, owner } => sqlx::query_as(select_run!(
+                "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3
+                   AND r.lease_expires_at > clock_timestamp() FOR UPDATE OF r SKIP LOCKED"
+            ))
+            .bind(run_id)
+            .bind(fence)
+            .bind(owner),
+            Guard::Expired => sqlx::query_as(select_run!(
+                "WHERE r.run_id = $1 AND r.lease_owner IS NOT NULL AND r.lease_expires_at < clock_timestamp()
+                 FOR UPDATE OF r SKIP LOCKED"
+            ))
+            .bind(run_id),
+            Guard::Unanswered => sqlx::query_as(select_run!(
+                "WHERE r.run_id = $1 AND r.answer_due_at < now() AND r.state = 'PUBLISH_PENDING' FOR UPDATE OF r"
+            ))
+            .bind(run_id),
+        };
+        Ok(query.fetch_optional(&mut *self.inner).await?)
+    }
+
+    /// Locks a run that another row names.
+    pub(super) async fn lock_named(&mut self, run_id: &str) -> Result<LockedRun, Error> {
+        self.lock(run_id, Guard::Any).await?.ok_or_else(|| unreadable("run", format!("{run_id} is gone")))
+    }
+
+    /// Takes a step of a locked run, with its event, its act and its lineage. An illegal step changes nothing.
+    pub(super) fn step(
+        &mut self,
+        run: &mut LockedRun,
+        transition: Transition,
+        reason: Option<EventReason>,
+    ) -> Result<(), IllegalTransition> {
+        let change = run.change(transition, reason.as_ref(), self.at)?;
+        self.effects.lineage.emit_step(run, transition, reason.as_ref(), self.at);
+        let draft = TransitionDraft { run_id: run.run_id.clone(), change: change.clone(), reason: reason.clone() };
+        self.effects.transitions.push(draft);
+        self.emit_change(run, NewEvent::of_step(transition, reason), Some(change));
+        Ok(())
+    }
+
+    /// Emits an event with the run's next number; where the event is an act, too, the audit log gets it.
+    pub(super) fn emit(&mut self, run: &mut LockedRun, event: NewEvent) {
+        self.emit_change(run, event, None);
+    }
+
+    fn emit_change(&mut self, run: &mut LockedRun, event: NewEvent, change: Option<StateChange>) {
+        if let Some(kind) = ActKind::of(event.event_type) {
+            let act = self.append(kind, Some(run));
+            act.reason = event.reason.as_ref().map(|reason| ActReason::coded(reason.code, &reason.message));
+            if change.is_some() {
+                act.evidence.extend(run.refs.clone());
+            }
+            act.change = change;
+        }
+        self.effects.outbox.push(lifecycle_draft(run, event, self.at, self.worker));
+        run.next_seq += 1;
+    }
+
+    /// Everything that is appended from now on is done because of this.
+    pub(super) fn because(&mut self, cause: Cause) {
+        self.effects.cause = Some(cause);
+    }
+
+    /// Appends an act to the audit log, by whoever caused it; the caller may fill in more.
+    pub(super) fn append(&mut self, kind: ActKind, run: Option<&LockedRun>) -> &mut AuditAct {
+        let itself = || Cause::of(Actor::new(ActorKind::Worker, self.worker));
+        let cause = self.effects.cause.clone().unwrap_or_else(itself);
+        let mut act = AuditAct::new(kind, cause.actor, cause.subject);
+        act.evidence = cause.evidence;
+        if let Some(run) = run {
+            act.subject.run_id = Some(run.run_id.clone());
+            act.subject.platform_run_id = Some(run.request.platform_run_id.clone());
+            act.subject.request_id.get_or_insert_with(|| run.request.request_id.clone());
+        }
+        self.effects.acts.push(act);
+        self.effects.acts.last_mut().expect("it was just pushed")
+    }
+
+    /// Writes a locked run back, where the fence that was read still stands.
+    pub(super) async fn save(&mut self, run: &LockedRun) -> Result<Result<(), Lost>, Error> {
+        self.save_each(&[run], None).await
+    }
+
+    /// The same for several runs with one statement: [`Lost`] where any of them is. With `lease_seconds`, runs that
+    /// have an owner get a new lease.
+    pub(super) async fn save_each(
+        &mut self,
+        runs: &[&LockedRun],
+        lease_seconds: Option<u32>,
+    ) -> Result<Result<(), Lost>, Error> {
+        if runs.is_empty() {
+            return Ok(Ok(()));
+        }
+        let saved = save_all(&mut self.inner, runs, lease_seconds).await?;
+        Ok(if saved == runs.len() as u64 { Ok(()) } else { Err(Lost) })
+    }
+
+    /// Writes the effects, appends the audit log's block, commits, and counts. `taken` and `answered` name the
+    /// failpoints behind the effects and behind the COMMIT.
+    pub(super) async fn commit(
+        mut self,
+        taken: Option<&'static str>,
+        answered: Option<&'static str>,
+    ) -> Result<(), Error> {
+        self.effects.insert(&mut self.inner, self.worker).await?;
+        taken.map_or(Ok(()), failpoint)?;
+        append(&mut self.inner, self.worker, &self.effects.acts).await?;
+        self.inner.commit().await.map_err(commit_error)?;
+        answered.map_or(Ok(()), committed)?;
+        self.effects.count();
+        Ok(())
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), Error> {
+        Ok(self.inner.rollback().await?)
+    }
+}

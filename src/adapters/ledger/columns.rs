@@ -5,10 +5,11 @@ use super::record::Coordinates;
 use crate::domain::contract::{EventProgress, TrainBuildRequest, parse_accepted};
 use crate::domain::identity::{Digest, RunId, RunKey};
 use crate::domain::run::{ExecutionMode, FailureCode, OutboxKind, State};
+use crate::domain::trace_context::TraceContext;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgTypeInfo, PgValueRef, Postgres};
+use sqlx::postgres::{PgRow, PgTypeInfo, PgValueRef, Postgres};
 use sqlx::types::Json;
-use sqlx::{Decode, Type};
+use sqlx::{Decode, FromRow, Row as _, Type};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -134,5 +135,15 @@ impl<T: Type<Postgres>> Type<Postgres> for Readable<T> {
 impl<'r, T: Decode<'r, Postgres>> Decode<'r, Postgres> for Readable<T> {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         Ok(Self(T::decode(value).ok()))
+    }
+}
+
+/// The columns `traceparent` and `tracestate`; none where they hold no valid context.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StoredTrace(pub(super) Option<TraceContext>);
+
+impl<'r> FromRow<'r, PgRow> for StoredTrace {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self(TraceContext::read(row.try_get("traceparent")?, row.try_get("tracestate")?)))
     }
 }

@@ -1,5 +1,6 @@
 //! A Kafka record and where it stands.
 
+use crate::domain::trace_context::TraceContext;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
@@ -39,7 +40,6 @@ pub struct SourceRecord {
     pub coordinates: Coordinates,
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
-    /// W3C trace context, carried on to the events.
-    pub traceparent: Option<String>,
-    pub tracestate: Option<String>,
+    /// The events of what becomes of the record have this context.
+    pub trace: Option<TraceContext>,
 }

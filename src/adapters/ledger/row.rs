@@ -1,6 +1,6 @@
 //! A run's row under its lock: read by name, changed in memory, written back under the fence that was read.
 
-use super::columns::StoredRequest;
+use super::columns::{StoredRequest, StoredTrace};
 use super::error::{Error, unreadable};
 use super::record::Coordinates;
 use crate::domain::contract::{EventReason, EventRefs, StateChange};
@@ -38,8 +38,8 @@ pub(super) struct LockedRun {
     pub(super) refs: EventRefs,
     /// The number of the run's next event.
     pub(super) next_seq: i64,
-    pub(super) traceparent: Option<String>,
-    pub(super) tracestate: Option<String>,
+    #[sqlx(flatten)]
+    pub(super) trace: StoredTrace,
     /// Where the broker acknowledged the publication.
     pub(super) published: Option<Coordinates>,
     /// Until when the registry may take to answer; none where nobody waits for it.

@@ -15,6 +15,7 @@ pub use screening::{BatchScreening, Screening};
 use crate::adapters::kafka::{self, Inbound, Inbox};
 use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, SourceRecord};
 use crate::domain::run::Outcome;
+use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
 use crate::telemetry::OpenSpan;
 use crate::worker::backoff::Backoff;
@@ -183,7 +184,7 @@ async fn take(
         for (record, _) in new {
             let arrival = batch.arrival(source(record));
             let (context, span) = spans::begin(record, &group, &arrival);
-            arrivals.push(arrival.under(context.as_ref()));
+            arrivals.push(arrival.under(context));
             spans.push(span);
         }
         Batch { records, recalled, arrivals, spans }
@@ -205,16 +206,12 @@ fn coordinates(record: &Inbound) -> Coordinates {
 
 fn source(record: &Inbound) -> SourceRecord {
     // A CloudEvent in binary mode has its trace context under `ce_`, where the client adds none of its own.
-    let traced = |prefix: &str| {
-        let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).cloned();
-        header("traceparent").map(|parent| (Some(parent), header("tracestate")))
-    };
-    let (traceparent, tracestate) = traced("").or_else(|| traced("ce_")).unwrap_or_default();
+    let prefix = if record.headers.contains_key("traceparent") { "" } else { "ce_" };
+    let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).map(String::as_str);
     SourceRecord {
         coordinates: coordinates(record),
         key: record.key.clone(),
         value: record.value.clone(),
-        traceparent,
-        tracestate,
+        trace: TraceContext::read(header("traceparent"), header("tracestate")),
     }
 }

@@ -11,7 +11,6 @@ use crate::domain::contract::{
 };
 use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;
-use crate::domain::trace_context::TraceContext;
 use std::collections::HashMap;
 
 #[derive(Debug, Clone)]
@@ -57,9 +56,8 @@ impl BatchScreening<'_> {
     pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
         let OpenedMessage { message, wrapping } = open(&record.value, &self.screening.allow);
         let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);
-        if let (None, Some(event)) = (&record.traceparent, wrapping.event) {
-            record.traceparent = event.trace.as_ref().map(TraceContext::traceparent);
-            record.tracestate = event.trace.as_ref().and_then(TraceContext::tracestate).map(str::to_owned);
+        if let (None, Some(event)) = (&record.trace, wrapping.event) {
+            record.trace = event.trace;
         }
         Arrival::judged(record, judged, grant).at(wrapping.pointer)
     }

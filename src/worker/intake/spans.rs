@@ -23,10 +23,11 @@ pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option
         bytes: record.value.len(),
         group,
     };
-    let span = process_span(&received_record, requester.as_ref());
+    let span = process_span(&received_record, requester);
     describe(span.as_ref(), arrival);
     let own = || span.as_ref().and_then(OpenSpan::context);
-    let context = if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { requester.or_else(own) };
+    let context =
+        if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { requester.cloned().or_else(own) };
     (context, span)
 }
 

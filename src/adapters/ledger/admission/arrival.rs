@@ -53,15 +53,14 @@ impl Arrival {
     }
 
     /// The requester's trace context, where the record has a valid one.
-    pub fn requested_under(&self) -> Option<TraceContext> {
-        TraceContext::read(self.record.traceparent.as_deref(), self.record.tracestate.as_deref())
+    pub fn requested_under(&self) -> Option<&TraceContext> {
+        self.record.trace.as_ref()
     }
 
     /// The same, so that the events of what becomes of it have this context.
     #[must_use]
-    pub fn under(mut self, context: Option<&TraceContext>) -> Self {
-        self.record.traceparent = context.map(TraceContext::traceparent);
-        self.record.tracestate = context.and_then(TraceContext::tracestate).map(str::to_owned);
+    pub fn under(mut self, context: Option<TraceContext>) -> Self {
+        self.record.trace = context;
         self
     }
 

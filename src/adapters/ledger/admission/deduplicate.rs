@@ -3,13 +3,14 @@
 
 use super::arrival::Arrival;
 use super::batch::{Admission, KnownRequest};
-use crate::adapters::ledger::columns::StoredRequest;
+use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
 use crate::adapters::ledger::{Coordinates, Error};
 use crate::domain::contract::{EventRefs, Message, TrainBuildRequest};
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{ExecutionMode, Outcome, State};
+use crate::domain::trace_context::TraceContext;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -243,8 +244,8 @@ impl<'a> Admission<'a> {
         .bind(prints().map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(requests().map(|request| request.request_id.as_str()).collect::<Vec<_>>())
         .bind(requests().map(|request| tenant(request)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.traceparent.as_deref()).collect::<Vec<_>>())
-        .bind(records().map(|record| record.tracestate.as_deref()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.trace.as_ref().map(TraceContext::traceparent)).collect::<Vec<_>>())
+        .bind(records().map(|record| record.trace.as_ref().and_then(TraceContext::tracestate)).collect::<Vec<_>>())
         .bind(requests().map(|request| request.publish_allowed).collect::<Vec<_>>())
         .bind(requests().map(|request| settings.priority_of(request)).collect::<Vec<_>>())
         .bind(new.values().map(|&index| counted_for(&batch[index])).collect::<Vec<_>>())
@@ -278,8 +279,7 @@ impl<'a> Admission<'a> {
             reason_message: None,
             refs: EventRefs::new(),
             next_seq: 2,
-            traceparent: arrival.record.traceparent.clone(),
-            tracestate: arrival.record.tracestate.clone(),
+            trace: StoredTrace(arrival.record.trace.clone()),
             published: None,
             answer_due_at: None,
             confirmed_by: None,

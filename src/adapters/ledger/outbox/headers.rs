@@ -2,6 +2,7 @@
 
 use crate::adapters::ledger::row::LockedRun;
 use crate::domain::identity::RunId;
+use crate::domain::trace_context::TraceContext;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 const SOURCE: &str = "/model-factory";
@@ -14,14 +15,12 @@ pub(super) struct CloudEventHeaders<'a> {
     pub(super) event_type: String,
     pub(super) at: DateTime<Utc>,
     pub(super) subject: Option<&'a RunId>,
-    pub(super) traceparent: Option<&'a str>,
-    pub(super) tracestate: Option<&'a str>,
+    pub(super) trace: Option<&'a TraceContext>,
 }
 
 impl<'a> CloudEventHeaders<'a> {
     pub(super) fn of_run(run: &'a LockedRun, id: &'a str, event_type: String, at: DateTime<Utc>) -> StoredHeaders {
-        let (traceparent, tracestate) = (run.traceparent.as_deref(), run.tracestate.as_deref());
-        Self { id, event_type, at, subject: Some(&run.run_id), traceparent, tracestate }.stored()
+        Self { id, event_type, at, subject: Some(&run.run_id), trace: run.trace.0.as_ref() }.stored()
     }
 
     pub(super) fn stored(&self) -> StoredHeaders {
@@ -34,14 +33,14 @@ impl<'a> CloudEventHeaders<'a> {
         ];
         headers.extend(self.subject.map(|run_id| ("ce_subject".to_owned(), run_id.to_string())));
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        headers.extend(trace(self.traceparent, self.tracestate));
+        headers.extend(self.trace.into_iter().flat_map(trace));
         headers
     }
 }
 
-pub(super) fn trace(traceparent: Option<&str>, tracestate: Option<&str>) -> impl Iterator<Item = (String, String)> {
-    let given = [("traceparent", traceparent), ("tracestate", tracestate)];
-    given.map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).into_iter().flatten()
+pub(super) fn trace(context: &TraceContext) -> impl Iterator<Item = (String, String)> {
+    let state = context.tracestate().map(|state| ("tracestate".to_owned(), state.to_owned()));
+    std::iter::once(("traceparent".to_owned(), context.traceparent())).chain(state)
 }
 
 /// As a record carries them.

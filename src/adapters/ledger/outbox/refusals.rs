@@ -30,7 +30,7 @@ fn dead_letter(arrival: &Arrival, rejection: &Rejection) -> OutboxDraft {
         ("mf_source_offset".to_owned(), source.offset.to_string()),
         ("mf_sha256".to_owned(), arrival.sha256.to_string()),
     ];
-    headers.extend(trace(record.traceparent.as_deref(), record.tracestate.as_deref()));
+    headers.extend(record.trace.iter().flat_map(trace));
     OutboxDraft {
         stream: stream(source),
         seq: None,
@@ -81,8 +81,7 @@ fn refusal_event(
         event_type: format!("io.modelfactory.{}", EventType::RequestRejected),
         at,
         subject: None,
-        traceparent: record.traceparent.as_deref(),
-        tracestate: record.tracestate.as_deref(),
+        trace: record.trace.as_ref(),
     };
     OutboxDraft {
         stream,

@@ -9,7 +9,6 @@ use crate::adapters::ledger::transaction::Transaction;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::clock;
 use crate::domain::run::{FailureCode, State, Transition};
-use crate::domain::trace_context::TraceContext;
 use crate::telemetry::metrics;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, Row as _};
@@ -81,7 +80,7 @@ impl Ledger {
             request: run.request.0,
             publish_allowed: run.publish_allowed,
             refs: run.refs,
-            trace: TraceContext::read(run.traceparent.as_deref(), run.tracestate.as_deref()),
+            trace: run.trace.0,
             queued,
             stop_at: requested_at + Duration::from_secs(u64::from(lease_seconds)),
         }))

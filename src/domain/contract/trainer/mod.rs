@@ -1,4 +1,4 @@
-//! What Model Factory and a registered trainer command tell each other, as files in the command's work folder.
+//! What Model Factory and a registered trainer command exchange, as files in the command's work folder.
 
 mod trainer_job;
 mod trainer_result;

@@ -18,10 +18,7 @@ const BATCH: usize = 512;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Builds the provider that sends the spans of the worker `instance`; none where no endpoint is configured.
-pub(in crate::telemetry) fn provider(
-    settings: &TelemetrySettings,
-    instance: &str,
-) -> Result<Option<SdkTracerProvider>, String> {
+pub fn provider(settings: &TelemetrySettings, instance: &str) -> Result<Option<SdkTracerProvider>, String> {
     let Some(url) = settings.traces_url()? else { return Ok(None) };
     // Every value is set, so that the libraries take none from the environment.
     let exporter = SpanExporter::builder()

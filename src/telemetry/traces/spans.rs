@@ -24,7 +24,7 @@ pub(super) struct Recording {
 pub(super) static RECORDING: OnceLock<Recording> = OnceLock::new();
 
 /// Starts recording.
-pub(in crate::telemetry) fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
+pub fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
     let link_after = Duration::from_secs(u64::from(settings.link_after_seconds));
     // A second call changes nothing.
     let _ = RECORDING.set(Recording { tracer, link_after });

@@ -30,7 +30,7 @@ fn living() -> Vec<Stat> {
 }
 
 /// Living descendants of a process, without zombies.
-pub(in crate::training) fn living_below(root: i32) -> Vec<Stat> {
+pub fn living_below(root: i32) -> Vec<Stat> {
     let mut by_parent: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
     // A process may end while it is read; that is no error.
     for stat in all_processes().into_iter().flatten().flatten().filter_map(|process| process.stat().ok()) {

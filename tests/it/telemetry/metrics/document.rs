@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 const HEAD: &str = "\
 # Metrics
 
-What `GET /metrics` of a worker tells, in Prometheus' text format. Units are base units; a histogram has the series
-`_bucket`, `_sum` and `_count`. Labels have closed sets of values, or what the operator's configuration bounds; none comes
-from the text of a request. Counters stand at 0 for every value from the start.
+What `GET /metrics` of a worker returns, in Prometheus' text format. Units are base units; a histogram has the series
+`_bucket`, `_sum` and `_count`. A label has a closed set of values, or values that the operator's configuration bounds; none
+comes from the text of a request. A counter is 0 for every value of its labels from the start.
 
-- **Counters** begin anew with the process. What the ledger did is counted once its COMMIT is acknowledged: a worker that
-  dies, or loses the answer, right after it leaves it out; nothing counts twice.
-- **Gauges of the ledger** (`model_factory_runs`, `…_queue_…`, `…_outbox_…`) are read every 15 seconds by every worker, which
-  all tell the same: take `max`, never `sum`. While the database is away they stand, and
-  `model_factory_ledger_surveyed_timestamp_seconds` tells since when.
-- **The other gauges** are looked at when somebody asks.
+- **Counters** begin at 0 with each process. The worker counts what the ledger did once the COMMIT is acknowledged. A worker
+  that dies right after it, or loses the acknowledgement, leaves it out; nothing counts twice.
+- **Gauges of the ledger** (`model_factory_runs`, `…_queue_…`, `…_outbox_…`): every worker reads them every 15 seconds, and all
+  show the same. Take `max`, never `sum`. While the database is away they keep their values, and
+  `model_factory_ledger_surveyed_timestamp_seconds` shows since when.
+- **The other gauges** are measured when `/metrics` is read.
 
 This document is written by a test from the catalogue (`src/telemetry/metrics/catalogue.rs`) and the rules in `deploy/prometheus`.
 

@@ -47,7 +47,7 @@ impl From<Lost> for Error {
 
 /// What must still be true of a run that is to be locked.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Guard<'a> {
+pub(super) enum Precondition<'a> {
     /// Nothing; waits for the row.
     Any,
     /// The lease under this fence holds; waits for the row.
@@ -75,29 +75,29 @@ impl Transaction<'_> {
     }
 
     /// Locks a run's row and reads it; none where there is no such run, or `guard` does not hold.
-    pub(super) async fn lock(&mut self, run_id: &str, guard: Guard<'_>) -> Result<Option<LockedRun>, Error> {
+    pub(super) async fn lock(&mut self, run_id: &str, guard: Precondition<'_>) -> Result<Option<LockedRun>, Error> {
         let query = match guard {
-            Guard::Any => sqlx::query_as(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r")).bind(run_id),
-            Guard::Held { fence, owner } => sqlx::query_as(select_run!(
+            Precondition::Any => sqlx::query_as(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r")).bind(run_id),
+            Precondition::Held { fence, owner } => sqlx::query_as(select_run!(
                 "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3
                    AND r.lease_expires_at > clock_timestamp() FOR UPDATE OF r"
             ))
             .bind(run_id)
             .bind(fence)
             .bind(owner),
-            Guard::HeldAndFree { fence, owner } => sqlx::query_as(select_run!(
+            Precondition::HeldAndFree { fence, owner } => sqlx::query_as(select_run!(
                 "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3
                    AND r.lease_expires_at > clock_timestamp() FOR UPDATE OF r SKIP LOCKED"
             ))
             .bind(run_id)
             .bind(fence)
             .bind(owner),
-            Guard::Expired => sqlx::query_as(select_run!(
+            Precondition::Expired => sqlx::query_as(select_run!(
                 "WHERE r.run_id = $1 AND r.lease_owner IS NOT NULL AND r.lease_expires_at < clock_timestamp()
                  FOR UPDATE OF r SKIP LOCKED"
             ))
             .bind(run_id),
-            Guard::Unanswered => sqlx::query_as(select_run!(
+            Precondition::Unanswered => sqlx::query_as(select_run!(
                 "WHERE r.run_id = $1 AND r.answer_due_at < now() AND r.state = 'PUBLISH_PENDING' FOR UPDATE OF r"
             ))
             .bind(run_id),
@@ -107,7 +107,7 @@ impl Transaction<'_> {
 
     /// Locks a run that another row names.
     pub(super) async fn lock_named(&mut self, run_id: &str) -> Result<LockedRun, Error> {
-        self.lock(run_id, Guard::Any).await?.ok_or_else(|| unreadable("run", format!("{run_id} is gone")))
+        self.lock(run_id, Precondition::Any).await?.ok_or_else(|| unreadable("run", format!("{run_id} is gone")))
     }
 
     /// Takes a step of a locked run, with its event, its act and its lineage. An illegal step changes nothing.

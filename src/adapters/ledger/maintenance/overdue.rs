@@ -4,7 +4,7 @@
 //! attempts are used up. What still stands in the outbox is withdrawn. A record that was on its way, and is acknowledged
 //! or confirmed after all, still counts.
 
-use crate::adapters::ledger::transaction::{Guard, Transaction};
+use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::EventReason;
 use crate::domain::identity::RunId;
@@ -57,7 +57,7 @@ impl Ledger {
     /// None where the answer came in the meantime.
     async fn defer_one_unanswered(&self, run_id: &str, worker: &str) -> Result<Option<RunId>, Error> {
         let mut transaction = self.begin(worker).await?;
-        let Some(mut run) = transaction.lock(run_id, Guard::Unanswered).await? else {
+        let Some(mut run) = transaction.lock(run_id, Precondition::Unanswered).await? else {
             return nothing(transaction).await;
         };
         let seconds = self.publish.registry_patience_seconds;

@@ -3,7 +3,7 @@
 //! Each run is rescued under its fence, in a transaction of its own: one that cannot be rescued is postponed and logged,
 //! and never holds up the ones behind it.
 
-use crate::adapters::ledger::transaction::Guard;
+use crate::adapters::ledger::transaction::Precondition;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::EventReason;
 use crate::domain::identity::RunId;
@@ -40,7 +40,7 @@ impl Ledger {
     /// None where another rescuer was faster, or the run's worker has come back.
     async fn rescue(&self, run_id: &str, worker: &str) -> Result<Option<(RunId, State)>, Error> {
         let mut transaction = self.begin(worker).await?;
-        let Some(mut run) = transaction.lock(run_id, Guard::Expired).await? else {
+        let Some(mut run) = transaction.lock(run_id, Precondition::Expired).await? else {
             transaction.rollback().await?;
             return Ok(None);
         };

@@ -3,7 +3,7 @@
 use super::held::{Guarded, Lease, Step};
 use crate::adapters::ledger::outbox::publication_draft;
 use crate::adapters::ledger::row::LockedRun;
-use crate::adapters::ledger::transaction::{Guard, Transaction};
+use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, IllegalTransition, Transition};
@@ -17,7 +17,7 @@ impl Ledger {
     /// where no request of the run allows publication.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
-        let guard = Guard::Held { fence: lease.fence, owner: &lease.worker };
+        let guard = Precondition::Held { fence: lease.fence, owner: &lease.worker };
         let Some(mut run) = transaction.lock(lease.run_id.as_str(), guard).await? else {
             return lost(transaction, StaleWrite::Step).await;
         };
@@ -60,7 +60,7 @@ impl Ledger {
 
     async fn give_back(&self, run_id: &str, fence: i64, worker: &str) -> Result<Guarded, Error> {
         let mut transaction = self.begin(worker).await?;
-        let Some(mut run) = transaction.lock(run_id, Guard::Held { fence, owner: worker }).await? else {
+        let Some(mut run) = transaction.lock(run_id, Precondition::Held { fence, owner: worker }).await? else {
             return lost(transaction, StaleWrite::Release).await;
         };
         let transition = match run.mode {

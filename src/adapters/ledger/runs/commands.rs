@@ -3,7 +3,7 @@
 
 use crate::adapters::ledger::effects::{Cause, CommandDraft};
 use crate::adapters::ledger::row::LockedRun;
-use crate::adapters::ledger::transaction::{Guard, Transaction};
+use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, EventReason};
 use crate::domain::identity::RunId;
@@ -75,7 +75,7 @@ impl Ledger {
     ) -> Result<Option<Result<State, CommandRefused>>, Error> {
         let by = format!("operator:{}", request.actor);
         let mut transaction = self.begin(&by).await?;
-        let Some(mut run) = transaction.lock(run_id.as_str(), Guard::Any).await? else {
+        let Some(mut run) = transaction.lock(run_id.as_str(), Precondition::Any).await? else {
             transaction.rollback().await?;
             return Ok(None);
         };

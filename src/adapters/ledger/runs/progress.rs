@@ -3,7 +3,7 @@
 use super::held::{Guarded, Lease};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::outbox::{DatasetsKnown, NewEvent};
-use crate::adapters::ledger::transaction::Guard;
+use crate::adapters::ledger::transaction::Precondition;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{EventProgress, EventType};
 use crate::modelling::lineage::DatasetIo;
@@ -14,7 +14,7 @@ impl Ledger {
     /// comes soon enough.
     pub async fn report_progress(&self, lease: &Lease, progress: &EventProgress, emit: bool) -> Result<bool, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
-        let guard = Guard::HeldAndFree { fence: lease.fence, owner: &lease.worker };
+        let guard = Precondition::HeldAndFree { fence: lease.fence, owner: &lease.worker };
         let Some(mut run) = transaction.lock(lease.run_id.as_str(), guard).await? else {
             transaction.rollback().await?;
             return Ok(false);
@@ -42,7 +42,7 @@ impl Ledger {
         datasets: DatasetIo,
     ) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
-        let guard = Guard::Held { fence: lease.fence, owner: &lease.worker };
+        let guard = Precondition::Held { fence: lease.fence, owner: &lease.worker };
         let Some(run) = transaction.lock(lease.run_id.as_str(), guard).await? else {
             transaction.rollback().await?;
             return Ok(Guarded::Lost);

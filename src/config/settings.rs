@@ -1,4 +1,4 @@
-//! Every setting of a worker, with its default.
+//! The tables of the configuration. Each room that uses a table defines its fields and defaults; the rest stand here.
 
 use crate::adapters::authority::AuthoritySettings;
 use crate::adapters::dataset::InputSettings;

@@ -17,8 +17,8 @@ pub struct KafkaSettings {
     /// Where a group starts that has never committed; without it, such a group is an error.
     pub from: Option<StartAt>,
     pub topics: TopicNames,
-    /// Bytes of the largest value that is sent; below the topics' `max.message.bytes`. A larger dead letter is sent
-    /// as a reference.
+    /// Bytes of the largest value that is sent; set it below `max.message.bytes` of every topic. A dead letter with a
+    /// larger original carries its topic, partition and offset instead of its bytes.
     pub max_value_bytes: u32,
     pub security: SecuritySettings,
     /// Further librdkafka properties, except those that our guarantees rest on and those of TLS and SASL.

@@ -13,7 +13,7 @@
 //! | `runs` | a run as it stands: state, fence, lease, attempts, evidence | everything that takes a step |
 //! | `tenants` | when a tenant last had its turn | admission inserts, a claim updates |
 //! | `transitions` | a step of a run | the transaction that takes it |
-//! | `acts` | a command, carried out or refused | admission, operators |
+//! | `acts` | a command of a requester or operator, carried out or refused; not an act of the audit log | admission, operators |
 //! | `registry_events` | an event of the registry that was applied | the registry's replies |
 //! | `outbox` | an event, publication or dead letter for its topic | the transaction that causes it; marked by the relay |
 //! | `lineage_outbox` | an OpenLineage event | the same |

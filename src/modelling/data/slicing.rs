@@ -9,7 +9,7 @@ use std::hash::Hash;
 const MISSING: &str = "missing";
 const OTHER: &str = "other";
 
-/// One slicing per spec. A plan names only columns that exist; a spec whose column does not gives no slicing.
+/// One slicing per spec, in order. A spec whose column the table lacks is skipped; a resolved plan names none.
 pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[SliceSpec]) -> Vec<Slicing> {
     let cut = |spec: &SliceSpec| {
         let (names, slice_of) = if let Some(entity) = table.entities.iter().find(|entity| entity.name == spec.column) {

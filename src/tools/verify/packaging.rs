@@ -1,4 +1,5 @@
-//! The links to what the bundle carries for other tools: provenance, descriptions, parity vectors, signature.
+//! Checks that the files for other tools (provenance, descriptions, parity vectors, signature) agree with the bundle's own
+//! documents. Each check is one [`Link`].
 
 use super::bundle::{Holds, ReadBundle};
 use super::folder::Folder;

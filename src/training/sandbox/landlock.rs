@@ -1,7 +1,8 @@
 //! Landlock: the kernel restricts what a registered command may touch; that needs no privilege.
 //!
-//! Guarantees, where the kernel has it: no write outside the work folder, no read outside the list, no signal to a
-//! process outside, no TCP unless allowed; every process that the command starts inherits this.
+//! Guarantees: a command writes only in its work folder, in three null devices and in the folders that its registration
+//! lists, and reads only those and the list; where the kernel can ([`Enforcement`]), it neither truncates elsewhere,
+//! signals processes outside, nor uses TCP unless allowed. Every process that the command starts inherits this.
 
 use crate::training::protocol::TrainerRegistration;
 use landlock::{

@@ -1,4 +1,4 @@
-//! Screening: what a record is, and whether it may come in, before the ledger is asked.
+//! Screening: what a record that the ledger does not know yet is, and whether it may come in.
 //!
 //! Order: bytes and shape, then who requests and whether the policy allows it, then where links of its references lead.
 //! A requester whom the policy refuses learns nothing about files.

@@ -1,5 +1,5 @@
 //! Receipts of publications. Where a bundle was announced is known only when its run is PUBLISHED and nobody holds it
-//! any more, so maintenance of any worker writes the receipt.
+//! any more, so maintenance of any worker with the runner role writes the receipt.
 //!
 //! Guarantees: the content follows from the ledger alone, so that every worker writes the same bytes. Never: changes
 //! what was published.

@@ -40,7 +40,7 @@ pub struct Relay {
     heartbeat: Heartbeat,
 }
 
-/// Records in flight at the most.
+/// Records in flight at the most, of the outbox and of lineage each.
 const IN_FLIGHT: i64 = 500;
 /// Turns of a relay that ends; the last events of the runs need fewer.
 const LAST_TURNS: u32 = 16;

@@ -1,7 +1,7 @@
 //! The outbox: what transactions leave for the topics, and the relay's side of it.
 //!
 //! Guarantees: an event is inserted by the transaction whose change it reports, exactly as it will be on its topic; the
-//! records of a stream are sent in the order of their ids. Lineage has a table of its own and holds up nothing.
+//! records of a stream are sent in the order of their ids. Lineage has a table of its own and blocks no stream.
 
 mod draft;
 mod events;

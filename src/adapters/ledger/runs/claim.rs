@@ -120,7 +120,7 @@ impl Transaction<'_> {
             let Some(tenant) = self.next_tenant(&passed_over).await? else { return Ok(None) };
             let most = i64::from(self.ledger.settings.max_running_per_tenant);
             let within = most == 0 || self.running(Some(&tenant)).await? < most;
-            if within && let Some(row) = self.oldest_of(&tenant).await? {
+            if within && let Some(row) = self.next_of(&tenant).await? {
                 sqlx::query("UPDATE tenants SET claimed_at = clock_timestamp() WHERE tenant = $1")
                     .bind(&tenant)
                     .execute(self.connection())
@@ -147,7 +147,7 @@ impl Transaction<'_> {
         .await?)
     }
 
-    async fn oldest_of(&mut self, tenant: &str) -> Result<Option<PgRow>, Error> {
+    async fn next_of(&mut self, tenant: &str) -> Result<Option<PgRow>, Error> {
         Ok(sqlx::query(select_run!(
             "WHERE r.tenant = $1 AND r.state = 'QUEUED' AND r.available_at <= now()
              ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"

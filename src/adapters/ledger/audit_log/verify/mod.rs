@@ -20,8 +20,9 @@ use sqlx::PgConnection;
 use verdict::LogVerification;
 
 impl Ledger {
-    /// Follows the chain from its first block and compares it with the ledger. Rows from before `since`, or else from
-    /// before the log begins, need not be in a block. Calls `progress` with the numbers of this block and the last one.
+    /// Follows the chain from its first block, through `anchor` where one is given, and compares it with the ledger's
+    /// tables. Rows older than `since` (without it: older than the first block) may be missing from the log. Calls
+    /// `progress(current block, last block)`.
     pub async fn verify_audit_log(
         &self,
         anchor: Option<Head>,

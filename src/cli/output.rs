@@ -41,7 +41,8 @@ fn laid_out<const COLUMNS: usize>(
     terminal: Option<u16>,
 ) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_truncation_indicator("…").set_header(header);
+    // No delimiter: a cell is cut where its column ends, not at the last space before.
+    table.load_style(presets::NOTHING).set_delimiter('\0').set_truncation_indicator("…").set_header(header);
     for cells in rows {
         let mut row = Row::from(cells);
         if terminal.is_some() {

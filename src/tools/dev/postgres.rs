@@ -215,7 +215,6 @@ fn tail(log: &Path) -> String {
 }
 
 /// A fast shutdown: SIGINT, at most ten seconds of waiting, then SIGKILL.
-#[expect(clippy::disallowed_methods, reason = "a shutdown is bounded in time")]
 fn end(mut server: Child) {
     if let Ok(pid) = i32::try_from(server.id()) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT);

@@ -34,6 +34,7 @@ impl Screening {
     }
 
     /// The same, but a requester needs a rule of this policy.
+    #[must_use]
     pub fn with_policy(self, policy: Option<Policy>) -> Self {
         Self { policy, ..self }
     }

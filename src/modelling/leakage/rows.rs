@@ -122,7 +122,7 @@ struct RowContent<'a> {
 }
 
 impl RowContent<'_> {
-    /// Rotates and multiplies word by word, as FxHash does: fast, and good enough to find candidates.
+    /// Rotates and multiplies word by word, as `FxHash` does: fast, and good enough to find candidates.
     fn hash(&self, row: usize) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = u64::from(self.table.label[row]);

@@ -149,7 +149,7 @@ impl Checkout {
         let followed = self.prints("model-factory submit target/dev/state/request.json --wait").await;
         assert!(followed.contains("publish.published"), "{followed}");
         self.exported.clear();
-        self.run_id = followed.split_whitespace().find(|word| word.starts_with("tr_")).unwrap().to_owned();
+        followed.split_whitespace().find(|word| word.starts_with("tr_")).unwrap().clone_into(&mut self.run_id);
         let bundle = format!("target/dev/state/evidence/*/mf/train_runs/{}/bundle", self.run_id);
         self.prints(&format!(
             "cp -r {bundle} bundle && cp target/dev/state/signing.pub . && \

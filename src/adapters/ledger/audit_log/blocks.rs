@@ -45,7 +45,7 @@ pub(super) async fn page(connection: &mut PgConnection, behind: i64, upto: i64) 
     .bind(PAGE)
     .fetch_all(connection)
     .await?;
-    let block = |BlockRow { seq, at, body, previous, digest }| Block { seq, at, body, previous, digest };
+    let block = |BlockRow { seq, at, body, previous, digest }| Block { seq, at, previous, digest, body };
     Ok(rows.into_iter().map(block).collect())
 }
 

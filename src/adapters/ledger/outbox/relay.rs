@@ -106,7 +106,7 @@ impl Ledger {
         transaction.commit(Some("mark.taken"), Some("mark.committed")).await?;
         metrics::STALE_WRITES.add(StaleWrite::MarkSent, (sent.len() - delays.len()) as u64);
         for (kind, delay) in &delays {
-            metrics::EVENTS_SENT.count((*kind).into());
+            metrics::EVENTS_SENT.count(*kind);
             metrics::RELAY_DELAY.observe((), *delay);
         }
         Ok(delays.len())
@@ -133,9 +133,12 @@ struct UnsentRow {
 /// Of dead letters alone.
 #[derive(sqlx_macros::FromRow)]
 struct SourceColumns {
-    source_topic: Option<String>,
-    source_partition: Option<i32>,
-    source_offset: Option<i64>,
+    #[sqlx(rename = "source_topic")]
+    topic: Option<String>,
+    #[sqlx(rename = "source_partition")]
+    partition: Option<i32>,
+    #[sqlx(rename = "source_offset")]
+    offset: Option<i64>,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -174,8 +177,8 @@ impl UnsentRow {
 
 impl SourceColumns {
     fn name(self) -> String {
-        let (topic, partition) = (self.source_topic.unwrap_or_default(), self.source_partition.unwrap_or_default());
-        Coordinates { topic, partition, offset: self.source_offset.unwrap_or_default() }.to_string()
+        let (topic, partition) = (self.topic.unwrap_or_default(), self.partition.unwrap_or_default());
+        Coordinates { topic, partition, offset: self.offset.unwrap_or_default() }.to_string()
     }
 }
 

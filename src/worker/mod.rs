@@ -1,6 +1,6 @@
 //! The worker: its loops, and what builds, watches and drains them.
 //!
-//! [`run`] checks what the configuration names, spawns the loops of the worker's roles (`assembly`), serves HTTP beside
+//! [`run()`] checks what the configuration names, spawns the loops of the worker's roles (`assembly`), serves HTTP beside
 //! them, and drains (`drain`):
 //!
 //! | loop | role | how many |

@@ -2,7 +2,7 @@
 //!
 //! Two loops. [`Maintenance`] runs once in each worker with the runner's role: it rescues runs whose lease expired,
 //! withdraws publications that the broker did not acknowledge in time, defers those that the registry did not answer
-//! in time, and writes missing receipts. [`run_gauges`] runs in every worker and sets the gauges of the ledger. It is a
+//! in time, and writes missing receipts. `run_gauges` runs in every worker and sets the gauges of the ledger. It is a
 //! loop of its own, since counting ended runs may take long and no rescue may wait for that.
 //!
 //! Guarantees: a run of a dead worker is queued again within `lease_seconds`, one scan and its pause, also while every

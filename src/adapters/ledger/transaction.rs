@@ -74,9 +74,13 @@ impl Transaction<'_> {
         &mut self.inner
     }
 
-    /// Locks a run's row and reads it; none where there is no such run, or `guard` does not hold.
-    pub(super) async fn lock(&mut self, run_id: &str, guard: Precondition<'_>) -> Result<Option<LockedRun>, Error> {
-        let query = match guard {
+    /// Locks a run's row and reads it; none where there is no such run, or `precondition` does not hold.
+    pub(super) async fn lock(
+        &mut self,
+        run_id: &str,
+        precondition: Precondition<'_>,
+    ) -> Result<Option<LockedRun>, Error> {
+        let query = match precondition {
             Precondition::Any => sqlx::query_as(select_run!("WHERE r.run_id = $1 FOR UPDATE OF r")).bind(run_id),
             Precondition::Held { fence, owner } => sqlx::query_as(select_run!(
                 "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3

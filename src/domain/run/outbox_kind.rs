@@ -1,7 +1,9 @@
 //! What a record of the outbox is.
 
+use crate::domain::named::named;
+
 /// Decides the topic of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutboxKind {
     /// A `RunLifecycleEvent`.
@@ -14,11 +16,4 @@ pub enum OutboxKind {
     Lineage,
 }
 
-impl OutboxKind {
-    pub const ALL: [Self; 4] = [Self::Lifecycle, Self::Publication, Self::DeadLetter, Self::Lineage];
-
-    /// The name in the ledger.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
+named!(OutboxKind, "{:?} is not a kind of outbox record");

@@ -99,7 +99,7 @@ impl Ledger {
             ],
             claimable: runs.claimable,
             oldest_claimable: runs.oldest_claimable,
-            outbox: OutboxKind::ALL.map(of).to_vec(),
+            outbox: OutboxKind::ALL.iter().copied().map(of).collect(),
             read_at: runs.read_at,
         })
     }

@@ -17,8 +17,8 @@ impl Ledger {
     /// where no request of the run allows publication.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
-        let guard = Precondition::Held { fence: lease.fence, owner: &lease.worker };
-        let Some(mut run) = transaction.lock(lease.run_id.as_str(), guard).await? else {
+        let held = Precondition::Held { fence: lease.fence, owner: &lease.worker };
+        let Some(mut run) = transaction.lock(lease.run_id.as_str(), held).await? else {
             return lost(transaction, StaleWrite::Step).await;
         };
         for step in steps {

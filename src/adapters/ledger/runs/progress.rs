@@ -14,8 +14,8 @@ impl Ledger {
     /// comes soon enough.
     pub async fn report_progress(&self, lease: &Lease, progress: &EventProgress, emit: bool) -> Result<bool, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
-        let guard = Precondition::HeldAndFree { fence: lease.fence, owner: &lease.worker };
-        let Some(mut run) = transaction.lock(lease.run_id.as_str(), guard).await? else {
+        let held = Precondition::HeldAndFree { fence: lease.fence, owner: &lease.worker };
+        let Some(mut run) = transaction.lock(lease.run_id.as_str(), held).await? else {
             transaction.rollback().await?;
             return Ok(false);
         };
@@ -42,8 +42,8 @@ impl Ledger {
         datasets: DatasetIo,
     ) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
-        let guard = Precondition::Held { fence: lease.fence, owner: &lease.worker };
-        let Some(run) = transaction.lock(lease.run_id.as_str(), guard).await? else {
+        let held = Precondition::Held { fence: lease.fence, owner: &lease.worker };
+        let Some(run) = transaction.lock(lease.run_id.as_str(), held).await? else {
             transaction.rollback().await?;
             return Ok(Guarded::Lost);
         };

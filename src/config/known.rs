@@ -5,7 +5,6 @@ use crate::training::TrainerRegistration;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// What a key's path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
     /// Further keys.
@@ -42,20 +41,16 @@ impl KnownKeys {
     }
 
     pub(super) fn kind(&self, path: &[String]) -> KeyKind {
-        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-        match parts.as_slice() {
+        match parts(path).as_slice() {
             [section] if UNSHOWN.contains(section) => KeyKind::Group(1),
             [section, ..] if UNSHOWN.contains(section) => KeyKind::Value,
             ["kafka", "properties", _] | ["trainer", "commands", _, _] => KeyKind::Value,
             ["trainer", "commands", _] => KeyKind::Group(3),
-            parts => {
-                let found = parts.iter().try_fold(&self.defaults, |value, part| value.get(part));
-                match found {
-                    Some(Value::Object(_)) => KeyKind::Section,
-                    Some(_) => KeyKind::Value,
-                    None => KeyKind::Unknown,
-                }
-            }
+            parts => match parts.iter().try_fold(&self.defaults, |value, part| value.get(part)) {
+                Some(Value::Object(_)) => KeyKind::Section,
+                Some(_) => KeyKind::Value,
+                None => KeyKind::Unknown,
+            },
         }
     }
 
@@ -70,31 +65,29 @@ impl KnownKeys {
 
     /// Whether this is a property of librdkafka, whose name may have dots.
     pub(super) fn is_property(path: &[String]) -> bool {
-        matches!(path, [kafka, properties, _] if kafka == "kafka" && properties == "properties")
+        matches!(parts(path)[..], ["kafka", "properties", _])
     }
 
     /// Whether this is a field that a trainer command does not have.
     pub(super) fn is_strange_field(&self, path: &[String]) -> bool {
-        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-        matches!(parts.as_slice(), ["trainer", "commands", _, field] if self.command.get(field).is_none())
+        matches!(parts(path)[..], ["trainer", "commands", _, field] if self.command.get(field).is_none())
     }
 
     /// The known key that is spelled most like this one.
     pub(super) fn nearest(&self, path: &[String]) -> String {
         let mut keys = Vec::new();
         leaves(&mut Vec::new(), &self.defaults, &mut |key, _| keys.push(key));
-        if let [trainer, commands, name, ..] = path
-            && trainer == "trainer"
-            && commands == "commands"
-        {
-            leaves(&mut vec!["trainer".to_owned(), commands.clone(), name.clone()], &self.command, &mut |key, _| {
-                keys.push(key);
-            });
+        if let ["trainer", "commands", _, ..] = parts(path)[..] {
+            leaves(&mut path[..3].to_vec(), &self.command, &mut |key, _| keys.push(key));
         }
         let wrong = path.join(".");
         let likeness = |key: &String| strsim::normalized_damerau_levenshtein(&wrong, key);
         keys.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
     }
+}
+
+fn parts(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
 }
 
 /// Calls `each` with the dotted path and the value of everything that is no section.

@@ -3,14 +3,66 @@
 //! Guarantees: all faults are found at once, each with key, origin and, for a key that does not exist, the nearest
 //! that does. Never: puts a secret's value into a fault.
 
+use super::check::check;
 use super::known::{KeyKind, KnownKeys};
-use super::show::is_secret;
-use super::{Config, InvalidSetting, Origin};
+use super::show::{is_secret, show};
+use super::{Config, ConfigError, InvalidSetting, Origin, ShownSetting};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use toml::{Table, Value};
 
+const DEFAULT_FILE: &str = "model-factory.toml";
 const PREFIX: &str = "MODEL_FACTORY_";
+
+/// One configuration, which remembers the origin of each value.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Loaded {
+    /// Reads the file, the environment and the command line's `key=value`. Without `--config`, reads the default file
+    /// where it exists.
+    #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
+    pub fn read(file: Option<&Path>, flags: &[String]) -> Result<Self, ConfigError> {
+        let readable = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        Self::read_from(file, std::env::vars_os().filter_map(readable), flags)
+    }
+
+    pub(super) fn read_from(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Layers::new();
+        let default = Path::new(DEFAULT_FILE);
+        if let Some(path) = file.or_else(|| default.exists().then_some(default)) {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+            layers.file(path, &text);
+        }
+        for (name, value) in variables {
+            layers.variable(&name, &value);
+        }
+        for flag in flags {
+            layers.flag(flag);
+        }
+        let (config, origins, mut faults) = layers.read();
+        for (key, message) in check(&config) {
+            let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
+            faults.push(InvalidSetting { key, origin, message });
+        }
+        if faults.is_empty() { Ok(Self { config, origins }) } else { Err(ConfigError::Faults(faults)) }
+    }
+
+    pub fn show(&self) -> Vec<ShownSetting> {
+        show(&self.config, &self.origins)
+    }
+}
 
 struct GivenValue {
     value: Value,
@@ -18,19 +70,19 @@ struct GivenValue {
 }
 
 /// The values that were given; a later layer replaces those of an earlier one.
-pub(super) struct Layers {
+struct Layers {
     known: KnownKeys,
     given: BTreeMap<Vec<String>, GivenValue>,
     faults: Vec<InvalidSetting>,
 }
 
 impl Layers {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { known: KnownKeys::new(), given: BTreeMap::new(), faults: Vec::new() }
     }
 
     /// Adds the text of a configuration file.
-    pub(super) fn file(&mut self, path: &Path, text: &str) {
+    fn file(&mut self, path: &Path, text: &str) {
         let origin = Origin::File(path.to_owned());
         match text.parse::<Table>() {
             Ok(table) => self.section(&mut Vec::new(), table, &origin),
@@ -38,18 +90,16 @@ impl Layers {
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
-                self.faults.push(InvalidSetting::new("", &origin, format!("line {line}: {}", error.message())));
+                self.invalid(&[], &origin, format!("line {line}: {}", error.message()));
             }
         }
     }
 
     /// Adds a variable `MODEL_FACTORY_X__Y`. An empty one counts as none. Without `__` it is no setting: the tests
     /// and the demo have variables of their own.
-    pub(super) fn variable(&mut self, name: &str, value: &str) {
-        let Some(key) = name.strip_prefix(PREFIX).filter(|key| key.contains("__")) else { return };
-        if value.is_empty() {
-            return;
-        }
+    fn variable(&mut self, name: &str, value: &str) {
+        let key = name.strip_prefix(PREFIX).filter(|key| key.contains("__") && !value.is_empty());
+        let Some(key) = key else { return };
         let mut path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
         // librdkafka's names have dots, but names of a shell's variables cannot.
         if let [kafka, properties, property, ..] = path.as_mut_slice()
@@ -58,32 +108,25 @@ impl Layers {
         {
             *property = property.replace('_', ".");
         }
-        self.one(path, value, &Origin::Variable(name.to_owned()));
+        self.one(&path, value, &Origin::Variable(name.to_owned()));
     }
 
     /// Adds a `key.path=value` of the command line.
-    pub(super) fn flag(&mut self, setting: &str) {
+    fn flag(&mut self, setting: &str) {
         let origin = Origin::Flag("--set".to_owned());
         let Some((key, value)) = setting.split_once('=') else {
-            self.faults.push(InvalidSetting::new(setting, &origin, "write it as KEY=VALUE".to_owned()));
+            self.invalid(&[setting.to_owned()], &origin, "write it as KEY=VALUE".to_owned());
             return;
         };
         let path = match key.strip_prefix("kafka.properties.") {
             Some(property) => vec!["kafka".to_owned(), "properties".to_owned(), property.to_owned()],
             None => key.split('.').map(str::to_owned).collect(),
         };
-        self.one(path, value, &origin);
+        self.one(&path, value, &origin);
     }
 
-    fn one(&mut self, path: Vec<String>, value: &str, origin: &Origin) {
-        let nested = path.into_iter().rev().fold(Value::String(value.to_owned()), |inner, part| {
-            let mut table = Table::new();
-            table.insert(part, inner);
-            Value::Table(table)
-        });
-        if let Value::Table(table) = nested {
-            self.section(&mut Vec::new(), table, origin);
-        }
+    fn one(&mut self, path: &[String], value: &str, origin: &Origin) {
+        self.section(&mut Vec::new(), nest(path, Value::String(value.to_owned())), origin);
     }
 
     fn section(&mut self, path: &mut Vec<String>, table: Table, origin: &Origin) {
@@ -116,11 +159,8 @@ impl Layers {
 
     fn property(&mut self, path: &mut Vec<String>, table: Table, origin: &Origin) {
         let Some(name) = path.pop() else { return };
-        for (part, value) in table {
-            path.push(format!("{name}.{part}"));
-            self.key(path, value, origin);
-            path.pop();
-        }
+        let whole = table.into_iter().map(|(part, value)| (format!("{name}.{part}"), value)).collect();
+        self.section(path, whole, origin);
         path.push(name);
     }
 
@@ -130,11 +170,11 @@ impl Layers {
     }
 
     fn invalid(&mut self, path: &[String], origin: &Origin, message: String) {
-        self.faults.push(InvalidSetting::new(&path.join("."), origin, message));
+        self.faults.push(InvalidSetting { key: path.join("."), origin: origin.clone(), message });
     }
 
     /// The configuration of all values that can be read, the origin of each given value, and every fault.
-    pub(super) fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<InvalidSetting>) {
+    fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<InvalidSetting>) {
         let mut units: BTreeMap<Vec<String>, Vec<(Vec<String>, GivenValue)>> = BTreeMap::new();
         let mut origins = BTreeMap::new();
         for (path, given) in std::mem::take(&mut self.given) {
@@ -187,17 +227,9 @@ fn typed_value(given: &GivenValue) -> Value {
 }
 
 fn nest(path: &[String], value: Value) -> Table {
-    let mut table = Table::new();
-    match path {
-        [] => {}
-        [key] => {
-            table.insert(key.clone(), value);
-        }
-        [section, rest @ ..] => {
-            table.insert(section.clone(), Value::Table(nest(rest, value)));
-        }
-    }
-    table
+    let Some((key, rest)) = path.split_first() else { return Table::new() };
+    let value = if rest.is_empty() { value } else { Value::Table(nest(rest, value)) };
+    Table::from_iter([(key.clone(), value)])
 }
 
 fn merge(into: &mut Table, from: Table) {

@@ -5,19 +5,83 @@
 //! once. Never: prints a secret.
 
 mod check;
-mod error;
-mod files;
 mod known;
 mod layers;
-mod loaded;
-mod origin;
 mod settings;
 mod show;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ConfigError, InvalidSetting};
-pub use loaded::Loaded;
-pub use origin::Origin;
+pub use layers::Loaded;
 pub use settings::{Config, TrainerSettings, WorkerSettings};
 pub use show::ShownSetting;
+
+use crate::adapters::authority::InvalidPolicy;
+use crate::adapters::signing::KeyError;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File(PathBuf),
+    /// Of the environment, by its name.
+    Variable(String),
+    /// Of the command line, by its name.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) | Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What is wrong with the configuration, or with a file that it names.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {error}")]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    /// Every key that does not exist, and every value that is not possible.
+    #[error("{}", listed(.0))]
+    Faults(Vec<InvalidSetting>),
+    /// There is no signing key, and unsigned bundles are not allowed.
+    #[error("bundles must be signed: set [signing] key_file or key, or allow_unsigned = true")]
+    Unsigned,
+    #[error("[signing]: {0}")]
+    Key(#[from] KeyError),
+    #[error("[authority] {path}: {error}")]
+    Policy { path: PathBuf, error: InvalidPolicy },
+    /// The ownership boundaries do not give Model Factory its outputs.
+    #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
+    Ownership(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSetting {
+    /// The key's path; empty where the whole file is wrong.
+    pub key: String,
+    pub origin: Origin,
+    /// What is wrong, and what is right instead.
+    pub message: String,
+}
+
+fn listed(faults: &[InvalidSetting]) -> String {
+    let lines = faults.iter().map(|InvalidSetting { key, origin, message }| match key.as_str() {
+        "" => format!("\n  {origin}: {message}"),
+        key => format!("\n  {key} ({origin}): {message}"),
+    });
+    let count = if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
+    format!("{count} in the configuration:{}", lines.collect::<String>())
+}

@@ -1,18 +1,22 @@
-//! The tables of the configuration. Each room that uses a table defines its fields and defaults; the rest stand here.
+//! The tables of the configuration, and the files that they name. Each room that uses a table defines its fields and
+//! defaults; the rest stand here.
 
-use crate::adapters::authority::AuthoritySettings;
+use super::ConfigError;
+use crate::adapters::authority::{AuthoritySettings, Policy};
 use crate::adapters::dataset::InputSettings;
 use crate::adapters::evidence::EvidenceSettings;
 use crate::adapters::kafka::KafkaSettings;
 use crate::adapters::ledger::{LedgerSettings, PublishSettings};
-use crate::adapters::signing::SigningSettings;
+use crate::adapters::signing::{PrivateKey, SigningSettings};
+use crate::domain::contract::OwnershipBoundaries;
 use crate::modelling::lineage::LineageSettings;
 use crate::telemetry::{LogFormat, TelemetrySettings};
 use crate::training::{self, TrainerRegistrations};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +36,41 @@ pub struct Config {
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
     pub fault: Option<crate::failpoints::FailpointSettings>,
+}
+
+impl Config {
+    /// The key that signs bundles; none only where unsigned bundles are allowed.
+    pub fn signing_key(&self) -> Result<Option<PrivateKey>, ConfigError> {
+        let SigningSettings { key_file, key, allow_unsigned } = &self.signing;
+        let pem = match (key_file, key) {
+            (_, Some(key)) => key.reveal().to_owned(),
+            (Some(path), None) => std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?,
+            (None, None) if *allow_unsigned => return Ok(None),
+            (None, None) => return Err(ConfigError::Unsigned),
+        };
+        Ok(Some(PrivateKey::from_pem(&pem)?))
+    }
+
+    /// The policy with its keys, checked; none where everybody may ask for everything.
+    pub fn policy(&self) -> Result<Option<Policy>, ConfigError> {
+        let Some(path) = &self.authority.policy else { return Ok(None) };
+        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let key_file = |name: &str| {
+            std::fs::read_to_string(folder.join(name)).map_err(|error| format!("cannot read {name:?}: {error}"))
+        };
+        let policy = Policy::read(&bytes, key_file);
+        policy.map(Some).map_err(|error| ConfigError::Policy { path: path.clone(), error })
+    }
+
+    /// The ownership boundaries, checked. A worker admits nothing without them.
+    pub fn ownership_boundaries(&self) -> Result<OwnershipBoundaries, ConfigError> {
+        let Some(path) = &self.worker.ownership_boundaries else {
+            return Ok(OwnershipBoundaries::shipped());
+        };
+        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+        OwnershipBoundaries::read(&bytes).map_err(|error| ConfigError::Ownership(error.to_string()))
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -73,15 +112,11 @@ pub struct TrainerSettings {
     pub scratch: PathBuf,
     /// Threads of a fit; 0 is every core.
     pub threads: u32,
-    /// Upper bound on a profile's `limits.wall_seconds`.
+    /// `max_…` are upper bounds on a profile's `limits`.
     pub max_wall_seconds: u32,
-    /// Upper bound on a profile's `limits.memory_mib`.
     pub max_memory_mib: u32,
-    /// Upper bound on a profile's `limits.cpu_seconds`.
     pub max_cpu_seconds: u32,
-    /// Upper bound on a profile's `limits.file_mib`.
     pub max_file_mib: u32,
-    /// Upper bound on a profile's `limits.processes`.
     pub max_processes: u32,
     /// Whether registered commands may run where the kernel cannot confine them.
     pub allow_unconfined: bool,
@@ -110,4 +145,8 @@ impl Default for TrainerSettings {
             commands: TrainerRegistrations::new(),
         }
     }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> ConfigError {
+    ConfigError::Unreadable { path: path.to_owned(), error }
 }

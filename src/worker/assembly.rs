@@ -19,6 +19,7 @@ use crate::telemetry::metrics::{self, MetricsPage, Partition};
 use crate::training::ChildrenUsage;
 use crate::worker::http::console::Console;
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -53,20 +54,9 @@ impl Assembly {
         Topics::check(&config.kafka, &needed).await.context("Kafka is not ready")?;
         let watchdog = Watchdog::new(Duration::from_secs(u64::from(config.worker.stall_seconds.get())));
         let mut readiness = Readiness::default();
-        readiness.require("database", {
-            let ledger = ledger.clone();
-            move || {
-                let ledger = ledger.clone();
-                async move { ledger.ping().await.map_err(|error| error.to_string()) }
-            }
-        });
-        readiness.require("broker", {
-            let broker = BrokerProbe::open(&config.kafka)?;
-            move || {
-                let broker = broker.clone();
-                async move { broker.check().await.map_err(|error| error.to_string()) }
-            }
-        });
+        readiness.require("database", ledger.clone(), |ledger| async move { ledger.ping().await });
+        let broker = BrokerProbe::open(&config.kafka)?;
+        readiness.require("broker", broker, |broker| async move { broker.check().await });
         let (loops, scrapers) = (Loops::new(), Scrapers::default());
         Ok(Self { name, ledger, loops, config, boundaries, policy, watchdog, readiness, scrapers, store: None })
     }
@@ -82,9 +72,8 @@ impl Assembly {
         }
         let screening = Screening::new(&inputs, self.policy.clone());
         let intake = Intake::new(inbox, self.ledger.clone(), screening, self.name.clone());
-        let intake = intake.watched(self.watchdog.of("intake"));
-        let stopped = self.loops.stop();
-        self.loops.spawn("intake", async move { Ok(intake.run(stopped).await?) });
+        let (stopped, heartbeat) = (self.loops.stop(), self.watchdog.of("intake"));
+        self.loops.spawn("intake", async move { Ok(intake.run(stopped, heartbeat).await?) });
         Ok(())
     }
 
@@ -93,14 +82,12 @@ impl Assembly {
         let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
         let runner = Arc::new(runner);
         self.store = Some(runner.store.clone());
-        self.readiness.require("store", {
-            let store = runner.store.clone();
-            move || {
-                let store = store.clone();
-                async move { store.check().await.map_err(|error| error.to_string()) }
-            }
+        self.readiness.require("store", runner.store.clone(), |store| async move { store.check().await });
+        self.scrapers.add(|| {
+            let usage = ChildrenUsage::measure();
+            metrics::TRAINER_MEMORY.set((), usage.resident_bytes as f64);
+            metrics::TRAINER_CPU.set_total((), usage.cpu_seconds);
         });
-        self.scrapers.add(measure_trainers);
         let slots = self.config.worker.slots.max(1);
         metrics::SLOTS.set((), slots.into());
         for slot in 1..=slots {
@@ -112,38 +99,29 @@ impl Assembly {
             });
         }
         let maintenance = Maintenance::new(self.ledger.clone(), runner.store.clone(), self.name.clone());
-        let maintenance = maintenance.watched(self.watchdog.of("maintenance"));
-        let stopped = self.loops.stop();
-        self.loops.spawn("maintenance", async move {
-            maintenance.run(stopped).await;
-            Ok(())
-        });
+        let (stopped, heartbeat) = (self.loops.stop(), self.watchdog.of("maintenance"));
+        self.loops.spawn("maintenance", maintenance.run(stopped, heartbeat).map(Ok));
         Ok(())
     }
 
     /// Spawns the relay, and the listener where publications are confirmed by the registry.
     pub(super) async fn spawn_relay(&mut self) -> anyhow::Result<()> {
         let relay = Relay::new(&self.config.kafka, self.ledger.clone(), self.boundaries.clone(), self.name.clone())?;
-        let relay = relay.watched(self.watchdog.of("relay"));
-        let stopped = self.loops.stop_relay();
-        self.loops.spawn("relay", async move { Ok(relay.run(stopped).await?) });
+        let (stopped, heartbeat) = (self.loops.stop_relay(), self.watchdog.of("relay"));
+        self.loops.spawn("relay", async move { Ok(relay.run(stopped, heartbeat).await?) });
         if listens_to_registry(&self.config) {
             let inbox = Inbox::subscribe_to_registry(&self.config.kafka).await?;
             self.show_lag(inbox.lag());
             let listener = RegistryListener::new(inbox, self.ledger.clone(), self.name.clone());
-            let listener = listener.watched(self.watchdog.of("registry"));
-            let stopped = self.loops.stop();
-            self.loops.spawn("registry", async move { Ok(listener.run(stopped).await?) });
+            let (stopped, heartbeat) = (self.loops.stop(), self.watchdog.of("registry"));
+            self.loops.spawn("registry", async move { Ok(listener.run(stopped, heartbeat).await?) });
         }
         Ok(())
     }
 
     pub(super) fn spawn_gauges(&mut self) -> anyhow::Result<()> {
         let (ledger, stopped) = (self.ledger.for_gauges()?, self.loops.stop_relay());
-        self.loops.spawn("gauges", async move {
-            run_gauges(ledger, stopped).await;
-            Ok(())
-        });
+        self.loops.spawn("gauges", run_gauges(ledger, stopped).map(Ok));
         Ok(())
     }
 
@@ -179,10 +157,4 @@ impl Assembly {
 
 fn listens_to_registry(config: &Config) -> bool {
     config.publish.confirm == ConfirmedBy::Registry
-}
-
-fn measure_trainers() {
-    let usage = ChildrenUsage::measure();
-    metrics::TRAINER_MEMORY.set((), usage.resident_bytes as f64);
-    metrics::TRAINER_CPU.set_total((), usage.cpu_seconds);
 }

@@ -7,7 +7,7 @@
 use crate::adapters::ledger::Ledger;
 use crate::clock;
 use crate::failpoints::failpoint;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
@@ -98,7 +98,8 @@ impl Loops {
                 _ = shutdown.wait_for(|stop| *stop), if stage == DrainStage::Working => true,
                 () = tokio::time::sleep_until(until.into()), if stage != DrainStage::Working => {
                     if stage == DrainStage::GivingBack {
-                        let abandoned = Abandoned(self.running().join(", "));
+                        let running = BTreeSet::from_iter(self.names.into_values());
+                        let abandoned = Abandoned(Vec::from_iter(running).join(", "));
                         error!(%abandoned, "stopping all the same");
                         return Err(first_error.unwrap_or_else(|| abandoned.into()));
                     }
@@ -121,10 +122,7 @@ impl Loops {
                 self.stop_relay.send_replace(true);
             }
         }
-        match first_error {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        first_error.map_or(Ok(()), Err)
     }
 
     /// Forgets a loop that ended, and gives the error: its own, or that it ended while the worker works.
@@ -143,13 +141,6 @@ impl Loops {
         };
         error!(error = format!("{error:#}"), "stopping the worker");
         Some(error)
-    }
-
-    fn running(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.names.values().copied().collect();
-        names.sort_unstable();
-        names.dedup();
-        names
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::clock;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// When a loop must have turned; none while it may rest.
@@ -34,7 +34,7 @@ impl Watchdog {
     pub fn of(&self, name: impl Into<String>) -> Heartbeat {
         let heartbeat = Heartbeat { bound: self.bound, due: Due::default() };
         heartbeat.turned();
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), Arc::clone(&heartbeat.due));
+        lock(&self.loops).insert(name.into(), Arc::clone(&heartbeat.due));
         heartbeat
     }
 
@@ -45,13 +45,16 @@ impl Watchdog {
 
     /// Every loop, and whether it is late.
     pub fn lateness(&self) -> Vec<(String, bool)> {
-        let (at, loops) = (clock::now(), self.loops.lock().unwrap_or_else(PoisonError::into_inner));
-        loops.iter().map(|(name, due)| (name.clone(), read(due).is_some_and(|due| due < at))).collect()
+        self.lateness_at(clock::now())
     }
 
     fn late_at(&self, at: Instant) -> Vec<String> {
-        let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        loops.iter().filter(|(_, due)| read(due).is_some_and(|due| due < at)).map(|(name, _)| name.clone()).collect()
+        self.lateness_at(at).into_iter().filter_map(|(name, late)| late.then_some(name)).collect()
+    }
+
+    fn lateness_at(&self, at: Instant) -> Vec<(String, bool)> {
+        let is_late = |due: &Due| lock(due).is_some_and(|due| due < at);
+        lock(&self.loops).iter().map(|(name, due)| (name.clone(), is_late(due))).collect()
     }
 }
 
@@ -62,16 +65,12 @@ impl Heartbeat {
 
     /// The loop turned. Its next turn may take so much longer than the bound.
     pub fn may_take(&self, longer: Duration) {
-        self.set(Some(clock::now() + longer + self.bound));
+        *lock(&self.due) = Some(clock::now() + longer + self.bound);
     }
 
     /// The loop waits for something that may never come.
     pub fn rests(&self) {
-        self.set(None);
-    }
-
-    fn set(&self, due: Option<Instant>) {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+        *lock(&self.due) = None;
     }
 }
 
@@ -81,8 +80,8 @@ impl Drop for Heartbeat {
     }
 }
 
-fn read(due: &Due) -> Option<Instant> {
-    *due.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -23,11 +23,6 @@ pub mod runner;
 
 mod assembly;
 mod drain;
-mod name;
-mod role;
 mod run;
-mod waker;
 
-pub use name::unique_name;
-pub use role::Role;
-pub use run::run;
+pub use run::{Role, run, unique_name};

@@ -29,7 +29,6 @@ pub enum RegistryError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryOutcome {
-    /// No record came.
     Idle,
     /// These were applied, and their offsets are stored.
     Applied(Vec<RegistryReply>),
@@ -42,7 +41,6 @@ pub struct RegistryListener {
     ledger: Ledger,
     worker: String,
     in_hand: VecDeque<Inbound>,
-    heartbeat: Heartbeat,
 }
 
 /// Records of one turn at the most; a registry sends few.
@@ -51,22 +49,17 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl RegistryListener {
     pub fn new(inbox: Inbox, ledger: Ledger, worker: String) -> Self {
-        Self { inbox, ledger, worker, in_hand: VecDeque::new(), heartbeat: Heartbeat::default() }
-    }
-
-    #[must_use]
-    pub fn watched(self, heartbeat: Heartbeat) -> Self {
-        Self { heartbeat, ..self }
+        Self { inbox, ledger, worker, in_hand: VecDeque::new() }
     }
 
     /// Listens until `shutdown` turns true, then leaves the group with what is settled.
-    pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), RegistryError> {
+    pub async fn run(mut self, shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) -> Result<(), RegistryError> {
         let mut backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
         let ended = loop {
             if *shutdown.borrow() {
                 break Ok(());
             }
-            self.heartbeat.turned();
+            heartbeat.turned();
             match self.listen_once().await {
                 Ok(RegistryOutcome::Waiting) => self.inbox.idle(backoff.next_delay()).await,
                 Ok(RegistryOutcome::Idle | RegistryOutcome::Applied(_)) => backoff.reset(),
@@ -91,12 +84,8 @@ impl RegistryListener {
             match apply(&self.ledger, &record, &self.worker).await {
                 Ok(what) => {
                     metrics::REGISTRY_EVENTS.count(what);
-                    info!(
-                        kafka.partition = record.partition,
-                        kafka.offset = record.offset,
-                        what = logged(what),
-                        "the registry spoke"
-                    );
+                    let (partition, offset, logged) = (record.partition, record.offset, logged(what));
+                    info!(kafka.partition = partition, kafka.offset = offset, what = logged, "the registry spoke");
                     applied.push(what);
                     done.push(record);
                 }

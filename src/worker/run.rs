@@ -1,19 +1,47 @@
-//! One life of a worker, from its configuration to its end.
+//! One life of a worker: what it does, how it is called, from its configuration to its end.
 
 use super::assembly::Assembly;
 use super::drain::{Abandoned, LAST_WORDS, release_leases};
-use super::role::Role;
-use super::waker::RuntimeWaker;
+use crate::clock;
 use crate::config::Config;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics::MetricsPage;
 use crate::version;
+use anyhow::ensure;
+use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::info;
+
+/// What `--roles` chooses from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Role {
+    /// Consumes requests and admits them.
+    Intake,
+    /// Carries runs to their verdict.
+    Runner,
+    /// Sends what the outbox holds, and listens to the registry where its word is asked for.
+    Relay,
+}
+
+impl Role {
+    pub fn all() -> BTreeSet<Self> {
+        BTreeSet::from([Self::Intake, Self::Runner, Self::Relay])
+    }
+}
+
+/// `host-pid-start`, for leases, events and metrics: no other worker, living or dead, has this name.
+pub fn unique_name() -> anyhow::Result<String> {
+    let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    // A restarted container has the same host and pid.
+    let name = format!("{host}-{}-{}", std::process::id(), clock::since_epoch().as_millis());
+    ensure!(name.len() <= 200, "the host name is too long for a worker's name");
+    Ok(name)
+}
 
 /// Runs a worker of this name until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
 /// back, offsets of what was admitted committed. A loop that ends by itself ends the worker with an error.
@@ -58,4 +86,51 @@ pub async fn run(
     let _ = tokio::time::timeout(LAST_WORDS, ledger.close()).await;
     info!("stopped");
     ended
+}
+
+/// A thread that wakes the runtime once a second, so that a loop that blocks its thread does not stop the others; it
+/// ends when this is dropped.
+///
+/// Only one thread of tokio's runtime waits for sockets and timers at a time. If exactly one task becomes ready there,
+/// that thread runs the task itself and wakes no other. If the task then blocks, nobody waits for sockets and timers any
+/// more: every loop stands still, and `/livez` does not answer. Any task that is spawned from outside wakes another
+/// thread, which takes over.
+struct RuntimeWaker {
+    _end: Sender<()>,
+}
+
+impl RuntimeWaker {
+    fn start(runtime: Handle) -> std::io::Result<Self> {
+        let (end, ended) = channel();
+        std::thread::Builder::new().name("waker".to_owned()).spawn(move || {
+            while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                runtime.spawn(async {});
+            }
+        })?;
+        Ok(Self { _end: end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_blocks_its_thread_does_not_stop_the_timers_of_the_others() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let _waker = RuntimeWaker::start(runtime.handle().clone()).unwrap();
+        runtime.spawn(async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            loop {
+                std::thread::park();
+            }
+        });
+        let (sender, receiver) = channel();
+        runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            sender.send(()).unwrap();
+        });
+        receiver.recv_timeout(Duration::from_secs(30)).expect("the second timer fires");
+        runtime.shutdown_background();
+    }
 }

@@ -84,7 +84,6 @@ impl<'writer> FormatFields<'writer> for JsonFields {
     }
 }
 
-/// Parses what `JsonFields` wrote.
 fn read(fields: &str) -> Map<String, Value> {
     serde_json::from_str(fields).unwrap_or_default()
 }

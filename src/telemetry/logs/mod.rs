@@ -14,7 +14,6 @@ use tracing_subscriber::registry::Registry;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
     Pretty,
     /// One JSON object a line.
     Json,
@@ -54,21 +53,14 @@ mod tests {
         }
     }
 
-    impl MakeWriter<'_> for LogBuffer {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
-
     const HOSTILE: &str =
         "eve\n{\"level\":\"ERROR\"}\r\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gnp.exe\u{2066}\u{85}\u{2028}";
 
     /// What is written of hostile text in a span's field, an event's fields of every kind, and its message.
     fn written(format: LogFormat) -> String {
         let written = LogBuffer::default();
-        let subscriber = tracing_subscriber::registry().with(layer(format, false, written.clone()));
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::registry().with(layer(format, false, move || writer.clone()));
         tracing::subscriber::with_default(subscriber, || {
             let long = HOSTILE.repeat(200);
             let span = info_span!("run", otel.name = "hidden", run.id = "tr_1", requester = HOSTILE).entered();

@@ -3,7 +3,6 @@
 use super::label_set::{LabelSet, Legend};
 use std::marker::PhantomData;
 
-/// The type of an instrument.
 pub trait InstrumentKind {
     /// The name of its type in the exposition format.
     const TYPE: &'static str;

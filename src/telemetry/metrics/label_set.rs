@@ -3,27 +3,25 @@
 use metrics::Label;
 use strum::{EnumMessage, VariantArray};
 
-/// The labels of a metric.
 pub trait LabelSet: Sized {
     /// The labels' names and values, for the documentation.
     fn legend() -> Vec<Legend>;
     /// Every combination that may come; none where the configuration decides.
-    fn all() -> Vec<Self>;
+    fn all() -> Vec<Self> {
+        Vec::new()
+    }
     /// The labels as the recorder takes them.
     fn pairs(self) -> Vec<Label>;
 }
 
-/// A label and its values.
 #[derive(Debug, Clone)]
 pub struct Legend {
     pub name: &'static str,
     pub values: Values,
 }
 
-/// The values of a label.
 #[derive(Debug, Clone)]
 pub enum Values {
-    /// Each value with its meaning.
     Closed(Vec<(&'static str, &'static str)>),
     /// Failure codes, and these.
     Codes(&'static [&'static str]),

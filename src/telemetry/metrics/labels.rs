@@ -137,10 +137,6 @@ impl LabelSet for NeedLabel {
         vec![Legend { name: "need", values: Values::Closed(values) }]
     }
 
-    fn all() -> Vec<Self> {
-        Vec::new()
-    }
-
     fn pairs(self) -> Vec<Label> {
         vec![Label::from_static_parts("need", self.0)]
     }
@@ -155,10 +151,6 @@ impl LabelSet for LoopLabel {
         let bound = "`intake`, `runner 1` and so on to the number of slots, `heartbeats`, `maintenance`, `relay`, `registry`: \
                      those of the worker's roles";
         vec![Legend { name: "loop", values: Values::Bounded(bound) }]
-    }
-
-    fn all() -> Vec<Self> {
-        Vec::new()
     }
 
     fn pairs(self) -> Vec<Label> {
@@ -179,10 +171,6 @@ impl LabelSet for Partition {
             Legend { name: "topic", values: Values::Bounded("the request topic, and the registry's where it is read") },
             Legend { name: "partition", values: Values::Bounded("partitions that this worker holds now") },
         ]
-    }
-
-    fn all() -> Vec<Self> {
-        Vec::new()
     }
 
     fn pairs(self) -> Vec<Label> {

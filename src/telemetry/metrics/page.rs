@@ -10,24 +10,6 @@ const SECONDS: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
     7_200.0, 21_600.0,
 ];
-const MIB: f64 = 1_048_576.0;
-/// Buckets from 16 MiB to 64 GiB.
-const BYTES: [f64; 13] = [
-    16.0 * MIB,
-    32.0 * MIB,
-    64.0 * MIB,
-    128.0 * MIB,
-    256.0 * MIB,
-    512.0 * MIB,
-    1_024.0 * MIB,
-    2_048.0 * MIB,
-    4_096.0 * MIB,
-    8_192.0 * MIB,
-    16_384.0 * MIB,
-    32_768.0 * MIB,
-    65_536.0 * MIB,
-];
-
 /// Renders what this process counts; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MetricsPage(PrometheusHandle);
@@ -35,9 +17,11 @@ pub struct MetricsPage(PrometheusHandle);
 impl MetricsPage {
     /// Starts counting; possible once in a process.
     pub fn install() -> Result<Self, BuildError> {
+        // From 16 MiB to 64 GiB, each twice the one before.
+        let bytes: [f64; 13] = std::array::from_fn(|power| f64::from(16 << power) * 1_048_576.0);
         let mut builder = PrometheusBuilder::new();
         for metric in metrics().filter(|metric| metric.kind() == "histogram") {
-            let buckets: &[f64] = if metric.unit() == "bytes" { &BYTES } else { &SECONDS };
+            let buckets: &[f64] = if metric.unit() == "bytes" { &bytes } else { &SECONDS };
             builder = builder.set_buckets_for_metric(Matcher::Full(metric.name().to_owned()), buckets)?;
         }
         let page = Self(builder.install_recorder()?);

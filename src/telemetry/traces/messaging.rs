@@ -8,7 +8,6 @@ use crate::domain::trace_context::TraceContext;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind};
 
-/// A Kafka record that was received.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'a> {
     pub topic: &'a str,
@@ -17,7 +16,6 @@ pub struct Received<'a> {
     pub key: Option<&'a [u8]>,
     /// Bytes of its value.
     pub bytes: usize,
-    /// The consumer group that received it.
     pub group: &'a str,
 }
 
@@ -46,7 +44,6 @@ pub struct Sending<'a> {
     pub bytes: usize,
     /// Its `ce_id`.
     pub id: Option<&'a str>,
-    /// The run that it is about.
     pub run_id: Option<&'a str>,
 }
 

@@ -2,18 +2,15 @@
 //!
 //! Guarantees: nothing is recorded where no endpoint is configured. Never: blocks or fails a run.
 
-mod child;
 mod messaging;
 mod provider;
 mod receiver;
-mod sampler;
 mod settings;
 mod spans;
 
-pub use child::ChildSpan;
 pub use messaging::{Received, Sending, process_span, send_span};
 pub(super) use provider::provider;
 pub use receiver::check_receiver;
 pub use settings::TelemetrySettings;
 pub(super) use spans::install;
-pub use spans::{OpenSpan, record_attribute, record_failure, set_parent};
+pub use spans::{ChildSpan, OpenSpan, record_attribute, record_failure, set_parent};

@@ -1,8 +1,9 @@
-//! Spans: how they begin, what they carry, and how they end.
+//! Spans: how they begin, what they carry, and how they end; those of a child process, too.
 //!
 //! Guarantees: where no endpoint is configured every function here is one comparison.
 
 use super::settings::TelemetrySettings;
+use crate::clock;
 use crate::domain::trace_context::TraceContext;
 use opentelemetry::trace::{
     SpanBuilder, SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
@@ -10,11 +11,10 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// What this process records spans with.
 pub(super) struct Recording {
     tracer: SdkTracer,
     link_after: Duration,
@@ -23,7 +23,6 @@ pub(super) struct Recording {
 /// One for the process, as the log; unset where no endpoint is configured.
 pub(super) static RECORDING: OnceLock<Recording> = OnceLock::new();
 
-/// Starts recording.
 pub fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
     let link_after = Duration::from_secs(u64::from(settings.link_after_seconds));
     // A second call changes nothing.
@@ -72,7 +71,6 @@ impl Drop for OpenSpan {
     }
 }
 
-/// The context in the SDK's terms.
 pub(super) fn remote(context: &TraceContext) -> SpanContext {
     let flags = if context.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
     // A `tracestate` that the SDK refuses is left out; the trace goes on.
@@ -111,5 +109,48 @@ pub fn record_failure(code: &str) {
     if RECORDING.get().is_some() {
         Span::current().set_attribute("error.type", code.to_owned());
         Span::current().set_status(Status::error(code.to_owned()));
+    }
+}
+
+/// The span of a child process, and one for each step that it reports. The child sends no spans: it has no network.
+#[derive(Debug)]
+pub struct ChildSpan {
+    // Declared first, so that it ends first.
+    step: Option<(String, OpenSpan)>,
+    process: OpenSpan,
+    last: SystemTime,
+}
+
+impl ChildSpan {
+    /// Begins the span of a child process under the current span; none where nothing is recorded.
+    pub fn begin(name: &'static str) -> Option<Self> {
+        let recording = RECORDING.get()?;
+        let process = OpenSpan::begin(recording, SpanBuilder::from_name(name), &Span::current().context());
+        Some(Self { process, step: None, last: clock::system_time() })
+    }
+
+    /// Begins the span of a step, if it is a new one, at the time that the child gave in microseconds since 1970. A
+    /// time before the step that came before, or after now, is moved to there.
+    pub fn begin_step(&mut self, step: &str, since: Option<u64>) {
+        let Some(recording) = RECORDING.get() else { return };
+        let now = clock::system_time();
+        let reported = since.and_then(|micros| SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(micros)));
+        let since = reported.unwrap_or(now).clamp(self.last, now.max(self.last));
+        self.last = since;
+        if self.step.as_ref().is_some_and(|(current, _)| current == step) {
+            return;
+        }
+        if let Some((_, done)) = self.step.take() {
+            done.0.span().end_with_timestamp(since);
+        }
+        let builder = SpanBuilder::from_name(step.to_owned()).with_start_time(since);
+        self.step = Some((step.to_owned(), OpenSpan::begin(recording, builder, &self.process.0)));
+    }
+
+    /// Marks the child, and the step that it was at, as failed.
+    pub fn record_failure(&self, code: &str) {
+        for span in self.step.iter().map(|(_, step)| step).chain([&self.process]) {
+            span.record_failure(code);
+        }
     }
 }

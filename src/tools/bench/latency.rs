@@ -7,6 +7,7 @@ use crate::adapters::kafka::{Follower, Inbox, KafkaSettings, Outlet, Record};
 use crate::clock::Stopwatch;
 use crate::domain::contract::{AllowList, EventType, OwnershipBoundaries, RunLifecycleEvent};
 use crate::worker::intake::Intake;
+use crate::worker::liveness::Heartbeat;
 use crate::worker::relay::Relay;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -38,8 +39,8 @@ pub async fn latency(
     let (stop, stopped) = watch::channel(false);
     let mut loops: JoinSet<Result<(), BenchError>> = JoinSet::new();
     let also = stopped.clone();
-    loops.spawn(async move { Ok(intake.run(also).await?) });
-    loops.spawn(async move { Ok(relay.run(stopped).await?) });
+    loops.spawn(async move { Ok(intake.run(also, Heartbeat::default()).await?) });
+    loops.spawn(async move { Ok(relay.run(stopped, Heartbeat::default()).await?) });
 
     // One request before the time counts: the group has to be joined and the topics' metadata fetched.
     let outlet = Outlet::open(kafka)?;

@@ -1,14 +1,18 @@
-//! `/livez` and `/readyz`: whether the loops turn, and whether the worker can work.
+//! `/livez` and `/readyz`: whether the loops turn, and whether the worker has what it needs to work.
 
-use super::readiness::Readiness;
-use super::scrapers::Scrapers;
 use crate::version;
 use crate::worker::liveness::Watchdog;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt as _, TryFutureExt as _};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, watch};
 
 /// What health checks, metrics and console read of a worker.
 #[derive(Clone)]
@@ -18,6 +22,92 @@ pub struct Health {
     /// True once the worker takes no new work.
     pub draining: watch::Receiver<bool>,
     pub scrapers: Scrapers,
+}
+
+/// The longest wait for one probe.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The worker's needs, each with a probe; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Readiness {
+    needs: BTreeMap<&'static str, Requirement>,
+}
+
+#[derive(Clone)]
+struct Requirement {
+    probe: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
+    /// One probe at a time: probes that hang must not pile up.
+    running: Arc<Mutex<()>>,
+}
+
+impl Readiness {
+    /// Adds a need; `probe` asks `what`, and fails with the reason why the need is not met.
+    pub fn require<W, F, E>(&mut self, name: &'static str, what: W, probe: fn(W) -> F)
+    where
+        W: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display,
+    {
+        let probe = move || probe(what.clone()).map_err(|error| error.to_string()).boxed();
+        self.needs.insert(name, Requirement { probe: Arc::new(probe), running: Arc::default() });
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.needs.keys().copied()
+    }
+
+    /// The needs that are not met now, each with the reason.
+    pub async fn missing(&self) -> BTreeMap<&'static str, String> {
+        self.missing_within(PATIENCE).await
+    }
+
+    async fn missing_within(&self, patience: Duration) -> BTreeMap<&'static str, String> {
+        let reasons = self.needs.iter().map(async |(name, need)| Some((*name, need.missing_within(patience).await?)));
+        join_all(reasons).await.into_iter().flatten().collect()
+    }
+}
+
+impl Requirement {
+    async fn missing_within(&self, patience: Duration) -> Option<String> {
+        let outcome = async {
+            let turn = Arc::clone(&self.running).lock_owned().await;
+            let probe = (self.probe)();
+            #[expect(clippy::disallowed_methods, reason = "a query to the database is never dropped half-way")]
+            let outcome = tokio::spawn(async move {
+                let outcome = probe.await;
+                drop(turn);
+                outcome
+            });
+            outcome.await
+        };
+        match tokio::time::timeout(patience, outcome).await {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(why))) => Some(why),
+            Ok(Err(panic)) => Some(panic.to_string()),
+            Err(_) => Some(format!("no answer within {patience:?}")),
+        }
+    }
+}
+
+/// Functions that set metrics at each scrape; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Scrapers {
+    pub(super) lasting: Vec<Scraper>,
+    pub(super) transient: Vec<Scraper>,
+}
+
+type Scraper = Arc<dyn Fn() + Send + Sync>;
+
+impl Scrapers {
+    /// Adds a function that sets gauges or counters; it may block for a moment.
+    pub fn add(&mut self, scrape: impl Fn() + Send + Sync + 'static) {
+        self.lasting.push(Arc::new(scrape));
+    }
+
+    /// Adds a function whose series may be gone at the next scrape: the page keeps none of them.
+    pub fn add_transient(&mut self, scrape: impl Fn() + Send + Sync + 'static) {
+        self.transient.push(Arc::new(scrape));
+    }
 }
 
 /// `/livez`: 200, or 503 with the loops that are stuck.
@@ -46,4 +136,23 @@ pub(super) async fn ready(State(health): State<Health>) -> (StatusCode, Json<Val
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     (code, Json(json!({"status": status, "missing": missing})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_missing_is_named_and_what_hangs_holds_nobody_up() {
+        let mut readiness = Readiness::default();
+        readiness.require("there", (), |()| std::future::ready(Ok::<_, String>(())));
+        readiness.require("away", (), |()| std::future::ready(Err("gone")));
+        readiness.require("hanging", (), |()| std::future::pending::<Result<(), String>>());
+        for _ in 0..2 {
+            let missing = readiness.missing_within(Duration::from_millis(50)).await;
+            let named: Vec<_> = missing.keys().copied().collect();
+            assert_eq!(named, ["away", "hanging"]);
+            assert_eq!(missing["away"], "gone");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! `/metrics`: what the loops counted, and gauges that are read at each scrape.
 
 use super::health::Health;
-use super::process;
 use crate::telemetry::metrics::{self, LoopLabel, MetricsPage, NeedLabel};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
+use procfs::ProcResult;
+use procfs::process::Process;
 use std::time::Duration;
 use tokio::task::JoinError;
 
@@ -22,7 +23,6 @@ pub(super) async fn metrics(State(health): State<Health>, Extension(page): Exten
     }
 }
 
-/// The page as it is now.
 async fn render(page: MetricsPage, health: Health) -> Result<String, JoinError> {
     let missing = health.readiness.missing().await;
     for need in health.readiness.names() {
@@ -32,12 +32,13 @@ async fn render(page: MetricsPage, health: Health) -> Result<String, JoinError> 
         metrics::LOOP_LATE.set(LoopLabel(name), yes_or_no(late));
     }
     metrics::DRAINING.set((), yes_or_no(*health.draining.borrow()));
-    let reading = tokio::task::spawn_blocking(move || {
-        process::measure();
+    tokio::task::spawn_blocking(move || {
+        // Nothing depends on these metrics: where they cannot be read, they are missing on the page.
+        let _ = measure_process();
         health.scrapers.lasting.iter().for_each(|scrape| scrape());
         page.render(|| health.scrapers.transient.iter().for_each(|scrape| scrape()))
-    });
-    reading.await
+    })
+    .await
 }
 
 /// Sums histograms up for as long as it is polled.
@@ -50,4 +51,16 @@ pub(super) async fn sum_up(page: MetricsPage) {
 
 fn yes_or_no(holds: bool) -> f64 {
     f64::from(u8::from(holds))
+}
+
+/// CPU, memory and file descriptors of the worker's own process, under the names that Prometheus clients use.
+fn measure_process() -> ProcResult<()> {
+    let process = Process::myself()?;
+    let stat = process.stat()?;
+    let ticks = procfs::ticks_per_second().max(1);
+    metrics::PROCESS_CPU.set_total((), (stat.utime + stat.stime) / ticks);
+    metrics::PROCESS_MEMORY.set((), (stat.rss * procfs::page_size()) as f64);
+    metrics::PROCESS_OPEN_FDS.set((), process.fd_count()? as f64);
+    metrics::PROCESS_START.set((), procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks as f64);
+    Ok(())
 }

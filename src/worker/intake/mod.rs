@@ -35,7 +35,6 @@ pub enum IntakeError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntakeOutcome {
-    /// No record came.
     Idle,
     /// These outcomes are durable, and the offsets of their records are stored.
     Admitted(Vec<Outcome>),
@@ -50,7 +49,6 @@ pub struct Intake {
     worker: String,
     in_hand: Batch,
     next: Batch,
-    heartbeat: Heartbeat,
 }
 
 /// Records, the outcomes of those that were decided on before, and the parsed others.
@@ -69,25 +67,19 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Intake {
     pub fn new(inbox: Inbox, ledger: Ledger, screening: impl Into<Screening>, worker: String) -> Self {
-        let screening = Arc::new(screening.into());
         let (in_hand, next) = (Batch::default(), Batch::default());
-        Self { inbox, ledger, screening, worker, in_hand, next, heartbeat: Heartbeat::default() }
-    }
-
-    #[must_use]
-    pub fn watched(self, heartbeat: Heartbeat) -> Self {
-        Self { heartbeat, ..self }
+        Self { inbox, ledger, screening: Arc::new(screening.into()), worker, in_hand, next }
     }
 
     /// Works until `shutdown` turns true, then leaves the group with what is settled.
-    pub async fn run(mut self, shutdown: watch::Receiver<bool>) -> Result<(), IntakeError> {
+    pub async fn run(mut self, shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) -> Result<(), IntakeError> {
         let mut backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
         let mut waiting = false;
         let ended = loop {
             if *shutdown.borrow() {
                 break Ok(());
             }
-            self.heartbeat.turned();
+            heartbeat.turned();
             match self.admit_once().await {
                 Ok(IntakeOutcome::Waiting) => {
                     waiting = true;

@@ -4,7 +4,6 @@
 
 use crate::adapters::kafka::Inbound;
 use crate::adapters::ledger::Arrival;
-use crate::domain::contract::Message;
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, Outcome};
 use crate::domain::trace_context::TraceContext;
@@ -24,24 +23,17 @@ pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option
         group,
     };
     let span = process_span(&received_record, requester);
-    describe(span.as_ref(), arrival);
+    let id = match arrival.parsed() {
+        Ok(message) => Some(message.request_id()),
+        Err(rejection) => rejection.ids.request_id.as_deref(),
+    };
+    if let (Some(span), Some(id)) = (&span, id) {
+        span.record_attribute("messaging.message.id", id.to_owned());
+    }
     let own = || span.as_ref().and_then(OpenSpan::context);
     let context =
         if span.as_ref().is_some_and(OpenSpan::is_recorded) { own() } else { requester.cloned().or_else(own) };
     (context, span)
-}
-
-fn describe(span: Option<&OpenSpan>, arrival: &Arrival) {
-    let Some(span) = span else { return };
-    let id = match arrival.parsed() {
-        Ok(Message::Train(request)) => Some(request.request_id.as_str()),
-        Ok(Message::PublishRetry(command)) => Some(command.request_id.as_str()),
-        Ok(Message::Cancel(command)) => Some(command.request_id.as_str()),
-        Err(rejection) => rejection.ids.request_id.as_deref(),
-    };
-    if let Some(id) = id {
-        span.record_attribute("messaging.message.id", id.to_owned());
-    }
 }
 
 /// Records in the span and logs what became of the record.

@@ -1,18 +1,22 @@
-//! One attempt at a run: the value whose methods are the stages.
+//! One attempt at a run: the value whose methods are the stages. [`RunAttempt::carry`] tells the story of a run: six stages
+//! in order; then the step in the ledger follows from their end.
 
 use super::evidence::RunEvidence;
-use super::interrupted::Interrupted;
 use super::lease::Guard;
-use super::shared::Runner;
-use crate::adapters::ledger::{Guarded, Lease, Step};
+use super::open::Runner;
+use super::outcome::{Interrupted, RunnerOutcome};
+use super::stages::{BUNDLE, EVALUATE, GATE, PUBLISH, PUBLISH_AGAIN, RESOLVE, TRAIN};
+use crate::adapters::ledger::{self, Guarded, Lease, Step};
 use crate::clock;
 use crate::domain::contract::{AttemptRecord, CompleteMarker, EvidencePack, GrantedLimits};
-use crate::domain::run::{FailureCode, State};
+use crate::domain::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::failpoints::failpoint;
+use crate::telemetry;
 use crate::worker::liveness::Heartbeat;
 use chrono::{DateTime, Utc};
 use std::sync::OnceLock;
 use tokio::sync::watch;
+use tracing::{error, info, warn};
 
 pub(super) struct RunAttempt<'a> {
     pub(super) runner: &'a Runner,
@@ -41,7 +45,85 @@ impl<'a> RunAttempt<'a> {
         }
     }
 
-    /// Takes these steps in one transaction.
+    /// Works by the mode of the lease and settles the run. Only a ledger that is away is an error.
+    pub(super) async fn run(self) -> Result<RunnerOutcome, ledger::Error> {
+        let ended = match self.lease.mode {
+            // On the heap: the story of a run is a large future.
+            ExecutionMode::Full => Box::pin(self.carry()).await,
+            ExecutionMode::PublishOnly => PUBLISH_AGAIN.around(self.publish_again()).await,
+            ExecutionMode::None => Err(Interrupted::Lost),
+        };
+        self.settle(ended).await
+    }
+
+    async fn carry(&self) -> Result<State, Interrupted> {
+        let resolved = RESOLVE.around(self.resolve()).await?;
+        self.guard.check()?;
+        self.emit_resolved(&resolved).await?;
+        let trained = TRAIN.around_reusable(self.train(&resolved), |trained| trained.reused).await?;
+        self.guard.check()?;
+        let report = EVALUATE.around(self.evaluate(&resolved, trained)).await?;
+        self.guard.check()?;
+        let gated = GATE.around(self.gate(&resolved, &report)).await?;
+        if gated.failed() || !self.lease.request.intent_kind.trains() {
+            return self.end_at_gate(&resolved, &report, &gated).await;
+        }
+        let packed = BUNDLE.around(self.bundle(&resolved, &report, &gated)).await?;
+        self.guard.check()?;
+        PUBLISH.around(self.publish(&resolved, &report, &gated, &packed)).await
+    }
+
+    /// Has the ledger take the step that follows from the attempt's end.
+    async fn settle(&self, ended: Result<State, Interrupted>) -> Result<RunnerOutcome, ledger::Error> {
+        let run_id = self.lease.run_id.clone();
+        if let Err(interrupted) = &ended {
+            interrupted.record();
+        }
+        let step = match ended {
+            Ok(state) => return Ok(self.settled(state)),
+            Err(Interrupted::Lost) => {
+                warn!("the lease is lost; another worker goes on");
+                return Ok(RunnerOutcome::Lost { run_id });
+            }
+            Err(Interrupted::Ledger(error)) => return Err(error),
+            Err(Interrupted::HandBack) => {
+                return Ok(match self.runner.ledger.release(self.lease).await? {
+                    Guarded::Won(state) => RunnerOutcome::Settled { run_id, state },
+                    Guarded::Lost => RunnerOutcome::Lost { run_id },
+                });
+            }
+            Err(Interrupted::Cancelled) => {
+                Step::with_reason(Transition::Cancel, FailureCode::Cancelled, "cancelled while it ran")
+            }
+            Err(Interrupted::Failed(failure)) => self.step_of(failure),
+        };
+        let how = step.reason.as_ref().map_or("", |reason| reason.code.as_str());
+        if let Err(Interrupted::Failed(failure)) = self.record(how).await {
+            // The verdict matters more than its record: the ledger holds the reason as well.
+            warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");
+        }
+        Ok(match self.runner.ledger.advance(self.lease, &[step]).await? {
+            Guarded::Won(state) => self.settled(state),
+            Guarded::Lost => RunnerOutcome::Lost { run_id },
+        })
+    }
+
+    fn step_of(&self, failure: Failure) -> Step {
+        let transition = match (self.lease.mode, failure.code.is_retryable()) {
+            (ExecutionMode::PublishOnly, _) => Transition::DeferPublish,
+            (ExecutionMode::Full | ExecutionMode::None, true) => Transition::Requeue,
+            (ExecutionMode::Full | ExecutionMode::None, false) => Transition::Fail,
+        };
+        error!(failure.code = %failure.code, failure.message = %failure.message, "failed");
+        Step::with_reason(transition, failure.code, failure.message)
+    }
+
+    fn settled(&self, state: State) -> RunnerOutcome {
+        telemetry::record_attribute("run.state", state.to_string());
+        info!(run.state = %state, "settled");
+        RunnerOutcome::Settled { run_id: self.lease.run_id.clone(), state }
+    }
+
     pub(super) async fn advance(&self, steps: &[Step]) -> Result<State, Interrupted> {
         match self.runner.ledger.advance(self.lease, steps).await? {
             Guarded::Won(state) => Ok(state),

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: bytes that stand in the store are never replaced; what differs from them is an error of the run.
 
-use super::interrupted::Interrupted;
+use super::outcome::Interrupted;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::Lease;
 use crate::domain::contract::{EventRefs, EvidenceRef};
@@ -73,7 +73,8 @@ impl<'a> RunEvidence<'a> {
     }
 
     async fn find(&self, path: &EvidencePath) -> Result<Option<Bytes>, Interrupted> {
-        self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|error| unresolved(path, &error))
+        let unresolved = |error| Failure::new(FailureCode::EvidenceUnresolved, format!("{path}: {error}"));
+        Ok(self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(unresolved)?)
     }
 
     /// Reads a document that must be there. If it has another digest, the run fails with `on_drift`.
@@ -114,8 +115,4 @@ fn drift(error: PutError, on_drift: FailureCode) -> Interrupted {
         PutError::Drift { .. } => Failure::new(on_drift, error.to_string()).into(),
         PutError::Store(error) => Failure::new(FailureCode::EvidenceUnresolved, error.to_string()).into(),
     }
-}
-
-fn unresolved(path: &EvidencePath, error: &crate::adapters::evidence::Error) -> Interrupted {
-    Failure::new(FailureCode::EvidenceUnresolved, format!("{path}: {error}")).into()
 }

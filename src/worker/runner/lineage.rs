@@ -3,7 +3,7 @@
 //! Never: decides anything; does anything where lineage is off.
 
 use super::attempt::RunAttempt;
-use super::interrupted::Interrupted;
+use super::outcome::Interrupted;
 use super::stages::{Gated, Packed, Reported, Resolved};
 use crate::adapters::ledger::{DatasetsKnown, Guarded};
 use crate::domain::contract::{BundleArtifact, EvidenceRef};
@@ -26,10 +26,20 @@ impl RunAttempt<'_> {
     /// Emits what was read, with the columns that the child found in the files.
     pub(super) async fn emit_read(&self, resolved: &Resolved, job_dir: &Path) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
-        let io = match read_columns(job_dir).await {
-            ColumnsFile::Columns(columns) => DatasetIo::of(&resolved.plan, &columns, places),
-            ColumnsFile::TooLarge => DatasetIo::without_columns(&resolved.plan, places),
-            ColumnsFile::Missing => return Ok(()),
+        let path = job_dir.join(COLUMNS_FILE);
+        // Without the file the child did not get that far.
+        let Ok(about) = tokio::fs::metadata(&path).await else { return Ok(()) };
+        let io = if about.len() > MAX_COLUMNS_BYTES {
+            DatasetIo::without_columns(&resolved.plan, places)
+        } else {
+            let read = tokio::fs::read(&path).await.map_err(|error| error.to_string());
+            match read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())) {
+                Ok::<Vec<Vec<FileColumn>>, _>(columns) => DatasetIo::of(&resolved.plan, &columns, places),
+                Err(error) => {
+                    warn!(%error, "the columns of the data files do not read");
+                    return Ok(());
+                }
+            }
         };
         self.emit_lineage(DatasetsKnown::Read, io).await
     }
@@ -86,30 +96,4 @@ fn with_bundle(io: DatasetIo, folder: &str, packed: &Packed, places: &DatasetLoc
 
 fn written<'a>(at: &'a EvidenceRef, role: &'static str, bytes: Option<u64>) -> WrittenDataset<'a> {
     WrittenDataset { path: &at.reference, sha256: at.sha256, version: None, role, rows: None, bytes, files: 1 }
-}
-
-/// What the child left in [`COLUMNS_FILE`].
-enum ColumnsFile {
-    /// The columns of each data file.
-    Columns(Vec<Vec<FileColumn>>),
-    TooLarge,
-    /// The child did not get that far, or the file does not parse.
-    Missing,
-}
-
-async fn read_columns(job_dir: &Path) -> ColumnsFile {
-    let path = job_dir.join(COLUMNS_FILE);
-    match tokio::fs::metadata(&path).await {
-        Ok(about) if about.len() > MAX_COLUMNS_BYTES => return ColumnsFile::TooLarge,
-        Ok(_) => {}
-        Err(_) => return ColumnsFile::Missing,
-    }
-    let read = tokio::fs::read(&path).await.map_err(|error| error.to_string());
-    match read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())) {
-        Ok(columns) => ColumnsFile::Columns(columns),
-        Err(error) => {
-            warn!(%error, "the columns of the data files do not read");
-            ColumnsFile::Missing
-        }
-    }
 }

@@ -4,25 +4,22 @@
 //! crash is found and verified, not done again; whoever lost the lease stops and writes nothing.
 //! Never: keeps a transaction open while work runs; trains in publish-only mode.
 //!
-//! A worker has one [`Runner`] and as many slots as `[worker] slots`; each runs the loop in `slot`. `carry` is the
-//! story of one attempt; its stages are methods of `RunAttempt`, one file each. `lease` explains the lease.
+//! A worker has one [`Runner`] and as many slots as `[worker] slots`; each runs the loop in `slot`. `attempt` tells the
+//! story of one attempt, whose stages are methods of `RunAttempt` in `stages`. `lease` explains the lease.
 
 mod attempt;
-mod carry;
 mod evidence;
-mod interrupted;
 mod lease;
 mod limits;
 mod lineage;
 mod open;
 mod outcome;
 mod progress;
-mod shared;
 mod slot;
 mod stages;
 
 pub use lease::Renewer;
 pub use limits::Ceiling;
+pub use open::Runner;
 pub use outcome::RunnerOutcome;
 pub use progress::ProgressRate;
-pub use shared::Runner;

@@ -1,18 +1,44 @@
-//! Opens a runner by the configuration.
+//! What all slots of a worker share, and how it is opened by the configuration.
 
 use super::lease::Renewer;
 use super::limits::Ceiling;
 use super::progress::ProgressRate;
-use super::shared::Runner;
 use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::ledger::Ledger;
+use crate::adapters::signing::PrivateKey;
 use crate::config::{Config, TrainerSettings};
+use crate::domain::contract::OwnershipBoundaries;
 use crate::modelling::lineage::DatasetLocations;
-use crate::training::{self, Enforcement, TrainerCommand};
+use crate::training::{self, Enforcement, TrainerCommand, TrainerRegistrations};
 use crate::worker::liveness::Watchdog;
 use anyhow::Context as _;
+use std::path::PathBuf;
 use tracing::{info, warn};
+
+pub struct Runner {
+    pub ledger: Ledger,
+    pub store: EvidenceStore,
+    pub inputs: Inputs,
+    /// Where inputs and evidence lie, in OpenLineage's terms; none where lineage is off.
+    pub lineage: Option<DatasetLocations>,
+    pub boundaries: OwnershipBoundaries,
+    pub renewer: Renewer,
+    pub trainer: TrainerCommand,
+    /// Commands that a profile may name in place of the built-in trainer.
+    pub commands: TrainerRegistrations,
+    pub signing: Option<PrivateKey>,
+    /// Whether a bundle without a signature may be announced.
+    pub allow_unsigned: bool,
+    /// Folder that holds the job directories.
+    pub scratch: PathBuf,
+    /// Threads of a fit.
+    pub threads: u32,
+    pub ceiling: Ceiling,
+    pub progress_rate: ProgressRate,
+    /// This worker's name in leases and events.
+    pub worker: String,
+}
 
 /// The target of lines that belong to no run; a line of the runner itself names its run.
 const AT_START: &str = "model_factory::worker";

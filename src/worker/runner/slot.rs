@@ -1,11 +1,10 @@
 //! The loop of one slot: claim a run under a lease, carry it as far as it goes, and again.
 
 use super::attempt::RunAttempt;
+use super::open::Runner;
 use super::outcome::RunnerOutcome;
-use super::shared::Runner;
-use crate::adapters::ledger::{self, Lease};
-use crate::telemetry;
-use crate::telemetry::metrics;
+use crate::adapters::ledger;
+use crate::telemetry::{self, metrics};
 use crate::worker::liveness::Heartbeat;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -63,17 +62,11 @@ impl Runner {
             run.mode = %lease.mode,
         );
         telemetry::set_parent(&span, lease.trace.as_ref(), lease.queued);
-        self.attempt(&lease, give_back, heartbeat).instrument(span).await
-    }
-
-    async fn attempt(
-        &self,
-        lease: &Lease,
-        give_back: &watch::Receiver<bool>,
-        heartbeat: &Heartbeat,
-    ) -> Result<RunnerOutcome, ledger::Error> {
-        info!("started");
-        let _busy = metrics::SLOTS_BUSY.hold(());
-        RunAttempt::begin(self, lease, give_back.clone(), heartbeat).run().await
+        let attempt = async {
+            info!("started");
+            let _busy = metrics::SLOTS_BUSY.hold(());
+            RunAttempt::begin(self, &lease, give_back.clone(), heartbeat).run().await
+        };
+        attempt.instrument(span).await
     }
 }

@@ -3,6 +3,7 @@
 use model_factory::adapters::kafka::{KafkaSettings, MockBroker};
 use model_factory::adapters::ledger::Ledger;
 use model_factory::domain::contract::OwnershipBoundaries;
+use model_factory::worker::liveness::Heartbeat;
 use model_factory::worker::relay::Relay;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ impl RunningRelay {
         let relay = Relay::new(&kafka, ledger.clone(), OwnershipBoundaries::shipped(), "relay".to_owned()).unwrap();
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
-        running.spawn(async move { relay.run(stopped).await.unwrap() });
+        running.spawn(async move { relay.run(stopped, Heartbeat::default()).await.unwrap() });
         Self { broker, kafka, stop, running }
     }
 

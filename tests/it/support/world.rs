@@ -9,7 +9,7 @@ use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent};
 use model_factory::domain::run::{Outcome, State};
 use model_factory::training::TrainerCommand;
 use model_factory::worker::intake::{Intake, IntakeOutcome, Screening};
-use model_factory::worker::liveness::Watchdog;
+use model_factory::worker::liveness::{Heartbeat, Watchdog};
 use model_factory::worker::maintenance::Maintenance;
 use model_factory::worker::relay::Relay;
 use model_factory::worker::runner::{Runner, RunnerOutcome};
@@ -269,7 +269,7 @@ impl World {
 /// One scan of maintenance, then one turn of the runner.
 pub async fn turn(runner: &Runner, give_back: &watch::Receiver<bool>) -> RunnerOutcome {
     let maintenance = Maintenance::new(runner.ledger.clone(), runner.store.clone(), runner.worker.clone());
-    maintenance.scan_once().await.unwrap();
+    maintenance.scan_once(&Heartbeat::default()).await.unwrap();
     runner.run_once(give_back).await.unwrap()
 }
 

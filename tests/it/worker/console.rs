@@ -405,7 +405,7 @@ async fn workers_and_health_show_who_holds_what_and_what_is_wrong() {
     let lineage = LineageSettings { enabled: true, ..LineageSettings::default() };
     let ledger = ledger_on(&database, |_| {}).await.emitting_lineage(&lineage, 100_000);
     let mut readiness = Readiness::default();
-    readiness.require("broker", || std::future::ready(Err("it is away".to_owned())));
+    readiness.require("broker", (), |()| std::future::ready(Err("it is away")));
     let watchdog = Watchdog::new(Duration::ZERO);
     let _stuck = watchdog.of("relay");
     let site = Site::over(database, ledger, readiness, watchdog).await;

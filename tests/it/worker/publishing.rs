@@ -9,6 +9,7 @@ use crate::support::{
 use model_factory::adapters::ledger::{CommandRequest, RunCommand};
 use model_factory::domain::run::State;
 use model_factory::training::TrainerCommand;
+use model_factory::worker::liveness::Heartbeat;
 use model_factory::worker::runner::{Runner, RunnerOutcome};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -107,7 +108,7 @@ async fn a_broker_away_beyond_the_budget_parks_the_run_and_an_operator_has_it_pu
 
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
-    running.spawn(world.relay("cut-off").run(stopped));
+    running.spawn(world.relay("cut-off").run(stopped, Heartbeat::default()));
     let exhausted = Some("PUBLISH_RETRY_EXHAUSTED".to_owned());
     eventually("the end of all attempts", BOUND, || async {
         let (_, state, reason) = turn(&world, &runner).await;

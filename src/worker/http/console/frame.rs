@@ -1,12 +1,23 @@
-//! The frame around every page: head, navigation, footer.
+//! The frame around every page: head with the style sheet, navigation, footer.
 
-use super::style;
 use super::words::kept;
+use crate::domain::identity::Digest;
+use crate::modelling::REPORT_STYLE;
 use crate::version;
 use maud::{DOCTYPE, Markup, html};
+use std::sync::LazyLock;
 
 /// Seconds after which a live page reloads.
 const REFRESH: u32 = 10;
+
+/// The report's style with the console's own rules.
+pub(super) static STYLE: LazyLock<String> = LazyLock::new(|| [REPORT_STYLE, include_str!("console.css")].concat());
+
+/// The address of the style sheet changes with its bytes, so that no browser shows a page with a cached older one.
+static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| {
+    let digest = Digest::of(STYLE.as_bytes()).to_string();
+    format!("/console.css?{}", &digest[..12])
+});
 
 /// The entry of the navigation that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +78,7 @@ pub(super) fn page(frame: &PageFrame<'_>, content: &Markup) -> Markup {
                     meta http-equiv="refresh" content=(REFRESH);
                 }
                 title { (frame.title) " · Model Factory" }
-                link rel="stylesheet" href=(*style::ADDRESS);
+                link rel="stylesheet" href=(*STYLE_ADDRESS);
                 link rel="icon" type="image/svg+xml" href="/console.svg";
             }
             body {

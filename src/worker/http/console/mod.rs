@@ -5,16 +5,13 @@
 //! the ledger does not name.
 
 mod dead_letters;
-mod evidence;
 mod frame;
-mod headers;
 mod health;
 mod query;
 mod run;
 mod runs;
 mod serve;
 mod sources;
-mod style;
 mod trouble;
 mod words;
 mod workers;

@@ -1,6 +1,7 @@
 //! Routes: reads the address, queries ledger, store and worker, renders the page.
 
 use super::dead_letters::{SHOWN_BYTES, dead_letter, dead_letters};
+use super::frame::STYLE;
 use super::health::{HealthView, health};
 use super::query::{RunsQuery, read_dead_letters, read_quiet};
 use super::run::{EVENTS, RunView, run};
@@ -8,14 +9,16 @@ use super::runs::{RunsView, runs};
 use super::sources::Console;
 use super::trouble::Trouble;
 use super::workers::workers;
-use super::{headers, style};
 use crate::adapters::ledger::{Coordinates, Error, RunRecord};
 use crate::domain::identity::RunId;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{StatusCode, Uri};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -28,6 +31,10 @@ const REQUESTS: i64 = 100;
 const LETTERS: usize = 50;
 
 const ICON: &str = include_str!("console.svg");
+
+/// Policy for pages; documents have a stricter one.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
+                      base-uri 'none'";
 
 type Shared = State<Arc<Console>>;
 type Segments<T> = Result<Path<T>, PathRejection>;
@@ -47,9 +54,27 @@ impl Console {
             .route("/console.svg", get(icon))
             .method_not_allowed_fallback(async || Trouble::NotAllowed)
             .fallback(nowhere)
-            .layer(map_response(headers::guarded))
+            .layer(map_response(guarded))
             .with_state(Arc::new(self))
     }
+}
+
+/// Adds the headers that a response has not set itself: the browser runs nothing, loads nothing from elsewhere, caches
+/// nothing.
+async fn guarded(mut response: Response) -> Response {
+    let usual: [(HeaderName, &'static str); 7] = [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in usual {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Runs a query to its end even where the reader has gone: a query that is dropped half-way poisons its connection.
@@ -86,7 +111,6 @@ async fn list_runs(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered 
     Ok(shown(&runs(&view.await?, &worker)))
 }
 
-/// The run that an address names.
 async fn find_run(console: &Console, run_id: &str) -> Result<RunRecord, Trouble> {
     let no_id = |why| Trouble::NotThere(format!("{run_id:?} names no run: {why}."));
     let run_id: RunId = run_id.parse().map_err(no_id)?;
@@ -172,7 +196,7 @@ async fn show_health(State(console): Shared, RawQuery(raw): RawQuery) -> Rendere
 
 async fn sheet() -> Response {
     let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=3600")];
-    (headers, style::TEXT.as_str()).into_response()
+    (headers, STYLE.as_str()).into_response()
 }
 
 async fn icon() -> Response {

@@ -1,8 +1,26 @@
-//! What the pages are made from.
+//! What the pages are made from: the ledger, this worker, and documents of runs. Of those it gives only the ones that the
+//! run's row names, only with the digest that it names.
 
-use crate::adapters::evidence::EvidenceStore;
-use crate::adapters::ledger::{Error, Ledger};
-use crate::worker::http::health::Health;
+use super::run::FoundDocument;
+use super::trouble::Trouble;
+use crate::adapters::evidence::{Error, EvidenceStore, ReadError};
+use crate::adapters::ledger::{self, Ledger, RunRecord};
+use crate::domain::contract::EvidenceRef;
+use crate::worker::http::Health;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Bytes of the largest document that a page shows.
+const MAX_SHOWN: u64 = 8 << 20;
+/// Bytes of the largest document that is downloaded.
+const MAX_DOWNLOAD: u64 = 64 << 20;
+/// How long a page waits for the store.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Policy for a document: nothing is allowed, and it has no origin.
+const SANDBOX: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 
 pub struct Console {
     /// On connections of its own, which cannot write.
@@ -11,7 +29,6 @@ pub struct Console {
     pub(super) store: Result<EvidenceStore, String>,
     /// The loops and needs of this worker.
     pub(super) health: Health,
-    /// This worker's name.
     pub(super) worker: String,
 }
 
@@ -22,7 +39,44 @@ impl Console {
         store: Result<EvidenceStore, String>,
         health: Health,
         worker: String,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ledger::Error> {
         Ok(Self { ledger: ledger.for_the_console()?, store, health, worker })
+    }
+
+    async fn bytes(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, ReadError> {
+        let store = self.store.as_ref().map_err(|why| Error::Unusable(why.clone()))?;
+        match tokio::time::timeout(PATIENCE, store.read_verified(at, max_bytes)).await {
+            Ok(read) => read,
+            Err(_) => Err(Error::Unavailable(format!("no answer within {PATIENCE:?}")).into()),
+        }
+    }
+
+    pub(super) async fn document<T: DeserializeOwned>(&self, run: &RunRecord, role: &str) -> FoundDocument<T> {
+        let Some(at) = run.refs.get(role) else { return Ok(None) };
+        let bytes = self.bytes(at, MAX_SHOWN).await.map_err(|why| why.to_string())?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("it does not read back: {error}"))
+    }
+
+    /// A document by its role, as it is. The headers have the browser save it and run nothing of it.
+    pub(super) async fn download(&self, run: &RunRecord, role: &str) -> Result<Response, Trouble> {
+        let named = run.refs.get(role);
+        let at = named.ok_or_else(|| {
+            let roles: Vec<&str> = run.refs.keys().map(String::as_str).collect();
+            Trouble::NotThere(format!("This run has no evidence {role:?}; it has: {}.", roles.join(", ")))
+        })?;
+        let bytes = self.bytes(at, MAX_DOWNLOAD).await?;
+        // A path of evidence cannot contain a quote.
+        let name = at.reference.rsplit('/').next().unwrap_or(role);
+        let kind = match name.rsplit('.').next() {
+            Some("json" | "jsonl") => "application/json",
+            Some("md" | "html" | "txt" | "yaml" | "MLmodel") => "text/plain; charset=utf-8",
+            _ => "application/octet-stream",
+        };
+        let headers = [
+            (CONTENT_TYPE, kind.to_owned()),
+            (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+            (CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
+        ];
+        Ok((headers, bytes).into_response())
     }
 }

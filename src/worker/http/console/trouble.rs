@@ -11,7 +11,6 @@ use maud::html;
 
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The address cannot be read.
     Bad(String),
     /// There is no such page, run or record.
     NotThere(String),

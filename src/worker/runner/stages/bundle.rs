@@ -1,7 +1,6 @@
 //! Bundle: the documents become a folder that real tools open.
 
-use super::evaluate::Reported;
-use super::gate::Gated;
+use super::gate::{Gated, Reported};
 use super::resolve::Resolved;
 use crate::domain::contract::{BundleArtifact, EvidenceRef, ModelFormat, ParityVectors, SchemaName, read_json};
 use crate::domain::identity::Digest;
@@ -9,19 +8,17 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{self, Bundle, BundleEvidence, SIGNATURE_FILE};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
-use crate::worker::runner::interrupted::Interrupted;
+use crate::worker::runner::outcome::Interrupted;
 use bytes::Bytes;
 
 /// A bundle as it stands in the store, with the signature beside its files.
-pub(in crate::worker::runner) struct Packed {
-    pub(in crate::worker::runner) bundle: Bundle,
-    pub(in crate::worker::runner) signature: Option<BundleArtifact>,
+pub struct Packed {
+    pub bundle: Bundle,
+    pub signature: Option<BundleArtifact>,
 }
 
-/// The signature's role in the ledger.
 pub(super) const SIGNATURE_ROLE: &str = "bundle/model.sig";
 
-/// The signature among a bundle's files.
 pub(super) fn signature_artifact(stored: &StoredDocument) -> BundleArtifact {
     BundleArtifact {
         path: SIGNATURE_FILE.to_owned(),
@@ -32,12 +29,7 @@ pub(super) fn signature_artifact(stored: &StoredDocument) -> BundleArtifact {
 }
 
 impl RunAttempt<'_> {
-    pub(in crate::worker::runner) async fn bundle(
-        &self,
-        resolved: &Resolved,
-        report: &Reported,
-        gated: &Gated,
-    ) -> Result<Packed, Interrupted> {
+    pub async fn bundle(&self, resolved: &Resolved, report: &Reported, gated: &Gated) -> Result<Packed, Interrupted> {
         let evidence = &self.evidence;
         let model = &report.report.provenance.model;
         let model_format = stored_format(model)?;

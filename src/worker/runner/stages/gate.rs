@@ -1,39 +1,58 @@
-//! Gate: thresholds over the stored report become a receipt.
+//! Evaluate and gate: what the child measured becomes the report, and the run is `EVAL_READY`; thresholds over the stored
+//! report become a receipt.
 
-use super::evaluate::Reported;
 use super::resolve::Resolved;
+use super::train::TrainingResults;
 use crate::adapters::ledger::Step;
-use crate::domain::contract::{Decision, Eligibility, EventRefs, GateReceipt, PublishEligibility};
+use crate::domain::contract::{
+    Decision, Eligibility, EvalProvenance, EvalReport, EventRefs, GateReceipt, PublishEligibility,
+};
 use crate::domain::run::{FailureCode, State, Transition};
 use crate::modelling::{self, ReportSources};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
-use crate::worker::runner::interrupted::Interrupted;
+use crate::worker::runner::outcome::Interrupted;
 use bytes::Bytes;
 
-pub(in crate::worker::runner) struct Gated {
-    pub(in crate::worker::runner) receipt: GateReceipt,
-    pub(in crate::worker::runner) stored: StoredDocument,
+pub struct Reported {
+    pub report: EvalReport,
+    pub stored: StoredDocument,
+}
+
+pub struct Gated {
+    pub receipt: GateReceipt,
+    pub stored: StoredDocument,
     eligibility: PublishEligibility,
 }
 
 impl Gated {
-    pub(in crate::worker::runner) fn failed(&self) -> bool {
+    pub fn failed(&self) -> bool {
         self.receipt.decision == Decision::Fail
     }
 
     /// Whether the bundle may be announced; the ledger decides whether a requester allows it.
-    pub(in crate::worker::runner) fn is_eligible(&self) -> bool {
+    pub fn is_eligible(&self) -> bool {
         self.eligibility.eligibility == Eligibility::Eligible
     }
 }
 
 impl RunAttempt<'_> {
-    pub(in crate::worker::runner) async fn gate(
-        &self,
-        resolved: &Resolved,
-        report: &Reported,
-    ) -> Result<Gated, Interrupted> {
+    pub async fn evaluate(&self, resolved: &Resolved, trained: TrainingResults) -> Result<Reported, Interrupted> {
+        let provenance = EvalProvenance {
+            resolved_train_plan: resolved.stored.at.clone(),
+            model: trained.model,
+            scores: trained.scores,
+            leakage_report: trained.leakage_report,
+            revisions: resolved.plan.revisions.clone(),
+        };
+        let report = modelling::report(&resolved.plan, trained.evaluation, &resolved.governance, provenance)?;
+        let (evidence, drift) = (&self.evidence, FailureCode::EvalReportImmutabilityViolation);
+        let stored = evidence.document("eval_report", &evidence.folder.eval_report(), &report, drift).await?;
+        self.advance(&[Step::to(Transition::FinishEvaluation, evidence.refs())]).await?;
+        Ok(Reported { report, stored })
+    }
+
+    pub async fn gate(&self, resolved: &Resolved, report: &Reported) -> Result<Gated, Interrupted> {
         let (evidence, folder) = (&self.evidence, &self.evidence.folder);
         // The copies that this run keeps of what it read.
         let inputs = evidence.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
@@ -50,7 +69,7 @@ impl RunAttempt<'_> {
 
     /// Ends a run that the gate fails, or that has nothing to pack: the bundle that a regression check measures exists
     /// already. The evidence of a failed run stays.
-    pub(in crate::worker::runner) async fn end_at_gate(
+    pub async fn end_at_gate(
         &self,
         resolved: &Resolved,
         report: &Reported,

@@ -1,8 +1,7 @@
 //! Publish: the verdict and the announcement enter the ledger together; the relay sends it.
 
 use super::bundle::{Packed, SIGNATURE_ROLE, read_parity, signature_artifact, stored_format};
-use super::evaluate::Reported;
-use super::gate::Gated;
+use super::gate::{Gated, Reported};
 use super::resolve::Resolved;
 use crate::adapters::evidence::{EvidencePath, layout};
 use crate::adapters::ledger::{Lease, Step};
@@ -14,17 +13,9 @@ use crate::domain::run::{Failure, FailureCode, State, Transition};
 use crate::modelling::{self, BundleEvidence, SIGNATURE_FILE, StoredVerdict};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
-use crate::worker::runner::interrupted::Interrupted;
+use crate::worker::runner::outcome::Interrupted;
 use serde::de::DeserializeOwned;
 use tracing::info;
-
-/// A bundle to be announced, with the documents that the announcement names.
-struct Announcement<'a> {
-    plan: &'a TrainPlan,
-    eval_report: &'a EvidenceRef,
-    gate_receipt: &'a EvidenceRef,
-    packed: &'a Packed,
-}
 
 /// A run that passed, as it stands in the evidence store.
 struct StoredRun {
@@ -35,7 +26,7 @@ struct StoredRun {
 }
 
 impl RunAttempt<'_> {
-    pub(in crate::worker::runner) async fn publish(
+    pub async fn publish(
         &self,
         resolved: &Resolved,
         report: &Reported,
@@ -46,9 +37,8 @@ impl RunAttempt<'_> {
         let lineage = self.dataset_io(resolved, report, gated, Some(packed));
         let mut steps = vec![Step { lineage, ..Step::to(Transition::PassGate, self.evidence.refs()) }];
         if gated.is_eligible() {
-            let (eval_report, gate_receipt) = (&report.stored.at, &gated.stored.at);
-            let announcement = Announcement { plan: &resolved.plan, eval_report, gate_receipt, packed };
-            let publication = self.announce(&announcement, &[]).await?;
+            let documents = (report.stored.at.clone(), gated.stored.at.clone());
+            let publication = self.announce(&resolved.plan, documents, packed, &[]).await?;
             // The ledger drops this step if no request allows publication. It decides under the row's lock, so that it
             // does not overlook a request that joins the run right now.
             steps.push(Step::publish(Transition::RequestPublish, publication));
@@ -57,13 +47,11 @@ impl RunAttempt<'_> {
     }
 
     /// Publish-only: verifies what the run left and announces it. Nothing here can train: there is no job.
-    pub(in crate::worker::runner) async fn publish_again(&self) -> Result<State, Interrupted> {
+    pub async fn publish_again(&self) -> Result<State, Interrupted> {
         let StoredRun { plan, eval_report, gate_receipt, packed } = self.reread().await?;
         self.guard.check()?;
         let earlier = self.runner.ledger.publications_of(&self.lease.run_id).await?;
-        let announcement =
-            Announcement { plan: &plan, eval_report: &eval_report, gate_receipt: &gate_receipt, packed: &packed };
-        let publication = self.announce(&announcement, &earlier).await?;
+        let publication = self.announce(&plan, (eval_report, gate_receipt), &packed, &earlier).await?;
         info!(bundle.id = %packed.bundle.bundle_id, "verified the bundle again");
         self.advance(&[Step::publish(Transition::DeferPublish, publication)]).await
     }
@@ -122,12 +110,12 @@ impl RunAttempt<'_> {
     /// Makes the announcement, checks it, and verifies the stored bundle byte for byte.
     async fn announce(
         &self,
-        announcement: &Announcement<'_>,
+        plan: &TrainPlan,
+        (eval_report, gate_receipt): (EvidenceRef, EvidenceRef),
+        Packed { bundle, signature }: &Packed,
         earlier: &[BundlePublication],
     ) -> Result<BundlePublication, Interrupted> {
-        let &Announcement { plan, eval_report, gate_receipt, packed: Packed { bundle, signature } } = announcement;
         let (evidence, folder) = (&self.evidence, &self.evidence.folder);
-        let (eval_report, gate_receipt) = (eval_report.clone(), gate_receipt.clone());
         let mut publication = modelling::publication(plan, bundle, folder.bundle_folder(), eval_report, gate_receipt);
         publication.artifacts.extend(signature.clone());
         modelling::clear_announcement(&publication, earlier)?;

@@ -1,5 +1,6 @@
 //! Resolve: references become an immutable plan.
 
+use super::failed;
 use crate::adapters::dataset::InputError;
 use crate::adapters::evidence::layout;
 use crate::domain::contract::{
@@ -12,19 +13,19 @@ use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
 use crate::training::TrainerRegistration;
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
-use crate::worker::runner::interrupted::Interrupted;
+use crate::worker::runner::outcome::Interrupted;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tracing::warn;
 
-pub(in crate::worker::runner) struct Resolved {
-    pub(in crate::worker::runner) plan: TrainPlan,
-    pub(in crate::worker::runner) stored: StoredDocument,
-    pub(in crate::worker::runner) governance: GovernanceProfile,
+pub struct Resolved {
+    pub plan: TrainPlan,
+    pub stored: StoredDocument,
+    pub governance: GovernanceProfile,
 }
 
 impl RunAttempt<'_> {
-    pub(in crate::worker::runner) async fn resolve(&self) -> Result<Resolved, Interrupted> {
+    pub async fn resolve(&self) -> Result<Resolved, Interrupted> {
         let (request, evidence) = (&self.lease.request, &self.evidence);
         let manifests = self.fetch_manifests().await?;
         let (unresolved, invalid) = (FailureCode::TrainingProfileUnresolved, FailureCode::TrainingProfileInvalid);
@@ -58,8 +59,7 @@ impl RunAttempt<'_> {
         let path = layout::resolved_train_plan(&request.platform_run_id, &self.lease.run_key);
         let drift = FailureCode::ResolvedTrainPlanImmutabilityViolation;
         let stored = evidence.document("resolved_train_plan", &path, &plan, drift).await?;
-        let governance = read_yaml(SchemaName::GovernanceProfile, &governance.bytes)
-            .map_err(|error| Failure::new(FailureCode::GovernanceProfileInvalid, error.to_string()))?;
+        let governance = read_yaml(SchemaName::GovernanceProfile, &governance.bytes).map_err(failed(invalid))?;
         Ok(Resolved { plan, stored, governance })
     }
 
@@ -139,8 +139,8 @@ impl RunAttempt<'_> {
     fn check_references(&self, manifests: &[Fetched]) -> Result<(), Failure> {
         let allow = self.runner.inputs.allow_list();
         for fetched in manifests {
-            let manifest: DatasetManifest = read_json(SchemaName::DatasetManifest, &fetched.bytes)
-                .map_err(|error| Failure::new(FailureCode::ManifestInvalid, error.to_string()))?;
+            let manifest: DatasetManifest =
+                read_json(SchemaName::DatasetManifest, &fetched.bytes).map_err(failed(FailureCode::ManifestInvalid))?;
             for file in &manifest.materializations {
                 let refused = |why: String| {
                     let message = format!("{} names {}: {why}", fetched.reference, file.reference);

@@ -1,6 +1,7 @@
 //! Train: fetches the data, has the child process fit and measure, and keeps its results. A regression check goes the
 //! same way, with the model of an earlier bundle in place of a fit.
 
+use super::failed;
 use super::resolve::{Resolved, input_failure};
 use crate::domain::contract::{
     Evaluation, EvidenceRef, GrantedLimits, ParityVectors, PinnedBundle, Reference, TrainPlan, TrainingRecord,
@@ -12,27 +13,27 @@ use crate::telemetry::ChildSpan;
 use crate::training::{self, ChildJob, Exit};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::RunEvidence;
-use crate::worker::runner::interrupted::Interrupted;
+use crate::worker::runner::outcome::Interrupted;
 use crate::worker::runner::progress::{ProgressSender, progress_channel};
 use std::path::Path;
 use tempfile::TempDir;
 use tracing::{info, warn};
 
 /// The results of training, as they stand in the evidence store.
-pub(in crate::worker::runner) struct TrainingResults {
-    pub(in crate::worker::runner) evaluation: Evaluation,
-    pub(in crate::worker::runner) model: EvidenceRef,
-    pub(in crate::worker::runner) scores: EvidenceRef,
-    pub(in crate::worker::runner) leakage_report: EvidenceRef,
+pub struct TrainingResults {
+    pub evaluation: Evaluation,
+    pub model: EvidenceRef,
+    pub scores: EvidenceRef,
+    pub leakage_report: EvidenceRef,
     /// Whether an earlier attempt had left them.
-    pub(in crate::worker::runner) reused: bool,
+    pub reused: bool,
 }
 
 const RECORD_ROLE: &str = "training_record";
 const SCORES: &str = "scores.parquet";
 
 impl RunAttempt<'_> {
-    pub(in crate::worker::runner) async fn train(&self, resolved: &Resolved) -> Result<TrainingResults, Interrupted> {
+    pub async fn train(&self, resolved: &Resolved) -> Result<TrainingResults, Interrupted> {
         if let Some(record) = self.find_record(resolved).await? {
             info!("training was done by an earlier attempt");
             return Ok(TrainingResults { reused: true, ..verified(&self.evidence, record).await? });
@@ -44,9 +45,9 @@ impl RunAttempt<'_> {
         self.prepare(job_dir.path(), resolved, granted).await?;
         self.guard.check()?;
         failpoint("train.fetched")?;
-        let (folder, (sender, reports)) = (job_dir.path(), progress_channel());
+        let (sender, reports) = progress_channel();
         // On the heap: a child with its streams is a large future.
-        let fitting = Box::pin(async move { self.fit(folder, resolved, granted, &sender).await });
+        let fitting = Box::pin(self.fit(job_dir.path(), resolved, granted, sender));
         let (fitted, ()) =
             tokio::join!(fitting, reports.run(self.runner.progress_rate, &self.runner.ledger, self.lease));
         if matches!(fitted, Ok(()) | Err(Interrupted::Failed(_))) {
@@ -86,46 +87,34 @@ impl RunAttempt<'_> {
         Ok(Some(record))
     }
 
-    /// Fetches every file once, checks it against its digest while it streams, and writes the job.
+    /// Fetches every data file and the models of earlier bundles, checks each against its digest while it streams, and
+    /// writes the job.
     async fn prepare(&self, job_dir: &Path, resolved: &Resolved, granted: &GrantedLimits) -> Result<(), Interrupted> {
         let data = job_dir.join("data");
         let io =
             |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
         tokio::fs::create_dir(&data).await.map_err(io)?;
-        let mut files = Vec::with_capacity(resolved.plan.files.len());
-        for (index, file) in resolved.plan.files.iter().enumerate() {
-            let reference = Reference::parse(&file.reference)
-                .map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))?;
+        let plan = &resolved.plan;
+        let mut files = Vec::with_capacity(plan.files.len());
+        let mut wanted = Vec::new();
+        for (index, file) in plan.files.iter().enumerate() {
             let into = data.join(format!("{index}.parquet"));
-            self.runner
-                .inputs
-                .file(&reference, file.sha256, file.bytes, &into)
-                .await
-                .map_err(|error| input_failure(&error, FailureCode::MaterializationUnresolved))?;
-            files.push(into);
+            files.push(into.clone());
+            wanted.push((&file.reference, file.sha256, file.bytes, into, FailureCode::MaterializationUnresolved));
         }
-        self.fetch_earlier(job_dir, &resolved.plan).await?;
-        let job =
-            ChildJob { plan: resolved.plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };
-        Ok(job.write(job_dir, &self.runner.commands).await?)
-    }
-
-    /// Fetches the models of earlier bundles and checks each against the digest that its `bundle.json` gives.
-    async fn fetch_earlier(&self, job_dir: &Path, plan: &TrainPlan) -> Result<(), Failure> {
         let champion = plan.champion.as_ref().map(|champion| &champion.bundle);
-        let named = [(EarlierRole::Baseline, plan.baseline.as_ref()), (EarlierRole::Champion, champion)];
-        for (role, bundle) in named {
+        for (role, bundle) in [(EarlierRole::Baseline, plan.baseline.as_ref()), (EarlierRole::Champion, champion)] {
             let Some(PinnedBundle { model, .. }) = bundle else { continue };
-            let reference = Reference::parse(&model.reference)
-                .map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))?;
             let into = ChildJob::earlier_model(job_dir, role);
-            self.runner
-                .inputs
-                .file(&reference, model.sha256, model.bytes, &into)
-                .await
-                .map_err(|error| input_failure(&error, FailureCode::EvidenceUnresolved))?;
+            wanted.push((&model.reference, model.sha256, model.bytes, into, FailureCode::EvidenceUnresolved));
         }
-        Ok(())
+        for (reference, sha256, bytes, into, unresolved) in wanted {
+            let reference = Reference::parse(reference).map_err(failed(FailureCode::RefNotAllowed))?;
+            let fetched = self.runner.inputs.file(&reference, sha256, bytes, &into).await;
+            fetched.map_err(|error| input_failure(&error, unresolved))?;
+        }
+        let job = ChildJob { plan: plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };
+        Ok(job.write(job_dir, &self.runner.commands).await?)
     }
 
     fn grant(&self, plan: &TrainPlan) -> &GrantedLimits {
@@ -144,7 +133,7 @@ impl RunAttempt<'_> {
         job_dir: &Path,
         resolved: &Resolved,
         granted: &GrantedLimits,
-        sender: &ProgressSender,
+        sender: ProgressSender,
     ) -> Result<(), Interrupted> {
         for &(step, start, end) in training::steps(&resolved.plan) {
             let command = self.runner.trainer.to(step);
@@ -157,7 +146,7 @@ impl RunAttempt<'_> {
                 sender.report(progress.within(start, end));
             })
             .await
-            .map_err(|error| Failure::new(FailureCode::TrainerFailed, error.to_string()))?;
+            .map_err(failed(FailureCode::TrainerFailed))?;
             match exit {
                 Exit::Finished => {}
                 Exit::Failed(failure) => {

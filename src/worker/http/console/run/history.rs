@@ -1,7 +1,7 @@
-//! The steps of a run, and its attempts.
+//! What happened to a run: its steps and attempts, its events, and the acts of requesters and operators.
 
-use super::view::none;
-use crate::adapters::ledger::{RunRecord, TransitionRecord};
+use super::{EVENTS, none};
+use crate::adapters::ledger::{ActRecord, EmittedEvent, RunRecord, TransitionRecord};
 use crate::modelling::{TableHeading, html_table};
 use crate::worker::http::console::words::{capped, instant, length, since};
 use chrono::{DateTime, Utc};
@@ -117,6 +117,58 @@ pub(super) fn attempts(steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup
                         @match attempt.ended {
                             Some((_, step, why)) => { (step) @if let Some(code) = why { " " code { (code) } } },
                             None => span.soft { "goes on" },
+                        }
+                    }
+                }
+            }
+        }))
+    }
+}
+
+/// The newest `EVENTS` of `latest`, newest first.
+pub(super) fn events(latest: &[EmittedEvent], now: DateTime<Utc>) -> Markup {
+    if latest.is_empty() {
+        return none("There are none left: old events are pruned.");
+    }
+    html! {
+        (html_table("stack", &[("No.", "right"), ("Event", "after"), ("Put down", ""), ("On its topic", "")], &html! {
+            @for event in latest.iter().take(EVENTS) {
+                tr {
+                    td.right data-label="No." { @if let Some(seq) = event.seq { (seq) } @else { "–" } }
+                    th.after scope="row" { (capped(&event.event_type)) }
+                    td { (instant(event.created_at)) }
+                    td {
+                        @match (&event.sent, event.withdrawn_at) {
+                            (Some((at, coordinates)), _) => {
+                                "sent " (instant(*at)) br; code.soft { (coordinates) }
+                            },
+                            (None, Some(at)) => { "withdrawn " (instant(at)) },
+                            (None, None) => span.waits { "waits for " (since(now, event.created_at)) },
+                        }
+                    }
+                }
+            }
+        }))
+        @if latest.len() > EVENTS { p.note { "The latest " (EVENTS) " are shown." } }
+    }
+}
+
+pub(super) fn acts(acts: &[ActRecord]) -> Markup {
+    if acts.is_empty() {
+        return none("Nobody asked for anything to be done with it.");
+    }
+    html! {
+        (html_table("stack", &["At", "Act", "By", "Why", "Outcome"].map(|title| (title, "")), &html! {
+            @for act in acts {
+                tr {
+                    td { (instant(act.at)) }
+                    th scope="row" { (act.act) }
+                    td { (capped(&act.actor)) }
+                    td { (capped(&act.reason)) }
+                    td {
+                        @match &act.refused_code {
+                            Some(code) => { "refused, " code { (code) } },
+                            None => "done",
                         }
                     }
                 }

@@ -1,80 +1,40 @@
 //! `/runs/{run_id}`: the page of one run.
 
-mod acts;
-mod events;
-mod evidence;
+mod documents;
 mod history;
-mod inputs;
+mod page;
 mod requests;
-mod results;
-mod view;
 
-pub(super) use view::{EVENTS, FoundDocument, RunView};
+pub(super) use page::run;
 
-use super::frame::{Here, Live, PageFrame, page};
-use super::words::{ago, badge, capped, guidance, instant, progress, run_href};
-use crate::domain::run::State;
+use crate::adapters::ledger::{ActRecord, EmittedEvent, RequestRecord, RunRecord, TransitionRecord};
+use crate::domain::contract::{EvalReport, GateReceipt, TrainPlan};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-pub(super) fn run(view: &RunView, worker: &str) -> Markup {
-    let RunView { run, now, .. } = view;
-    let run_id = run.run_id.as_str();
-    let live = match run.state {
-        State::Fail | State::Published => Live::Never,
-        State::Queued | State::Running | State::EvalReady | State::Pass | State::PublishPending => {
-            Live::of(&run_href(run_id, false), view.quiet)
-        }
-    };
-    let frame = PageFrame { title: run_id, here: Here::Runs, live, quiet: view.quiet, worker };
-    let content = html! {
-        (headline(view))
-        (section("Timeline", &history::timeline(run, &view.steps, *now)))
-        (section("Attempts", &history::attempts(&view.steps, *now)))
-        (section("Gate", &results::gate(&view.receipt)))
-        (section("Metrics", &results::metrics(&view.report, &view.plan)))
-        (section("Curves", &results::curves(&view.report)))
-        (section("Inputs", &inputs::inputs(&run.request, &view.plan)))
-        (section("Requests", &requests::requests(view)))
-        (section("Events", &events::events(&view.events, *now)))
-        (section("Evidence", &evidence::evidence(run)))
-        (section("Acts", &acts::acts(&view.acts)))
-    };
-    page(&frame, &content)
+pub(super) const EVENTS: usize = 100;
+
+/// A document of the run; none where it is not written yet; or why it cannot be shown.
+pub(super) type FoundDocument<T> = Result<Option<T>, String>;
+
+pub(super) struct RunView {
+    pub(super) run: RunRecord,
+    pub(super) steps: Vec<TransitionRecord>,
+    /// The first ones.
+    pub(super) requests: Vec<RequestRecord>,
+    /// Of all requests, not only the ones above.
+    pub(super) request_count: i64,
+    pub(super) near_misses: Vec<RunRecord>,
+    pub(super) acts: Vec<ActRecord>,
+    /// The latest events, newest first.
+    pub(super) events: Vec<EmittedEvent>,
+    pub(super) plan: FoundDocument<TrainPlan>,
+    pub(super) report: FoundDocument<EvalReport>,
+    pub(super) receipt: FoundDocument<GateReceipt>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) quiet: bool,
 }
 
-fn section(title: &str, content: &Markup) -> Markup {
-    html! { section aria-label=(title) { h2 { (title) } (content) } }
-}
-
-fn headline(view: &RunView) -> Markup {
-    let RunView { run, now, .. } = view;
-    let request = &run.request;
-    html! {
-        header.headline {
-            p.eyebrow { (request.intent_kind.as_str()) " · " (request.target_scope.scope_key()) }
-            h1 { code { (run.run_id) } }
-            p.standing {
-                (badge(run.state)) " "
-                span { "changed " (ago(*now, run.updated_at)) ", admitted " (ago(*now, run.created_at)) }
-                @if let Some(owner) = &run.lease_owner { " " span { "held by " code { (owner) } } }
-            }
-            @if let Some(of) = run.progress.as_ref().filter(|_| run.lease_owner.is_some()) {
-                p.standing { (progress(of)) " " span.soft { (capped(&of.message)) } }
-            }
-            @if let Some(code) = &run.reason_code {
-                div.reason {
-                    p { code.code { (code) } " " (capped(run.reason_message.as_deref().unwrap_or_default())) }
-                    (guidance(code))
-                }
-            }
-            @if let Some((topic, partition, offset)) = &run.published {
-                p.standing.soft {
-                    "Publication acknowledged at " code { (topic) "/" (partition) "/" (offset) }
-                    @if let Some(due) = run.answer_due_at { "; the registry may answer until " (instant(due)) }
-                    @if let Some(event) = &run.confirmed_by { "; confirmed by the registry's event " code { (capped(event)) } }
-                    "."
-                }
-            }
-        }
-    }
+fn none(why: &str) -> Markup {
+    html! { p.note { (why) } }
 }

@@ -1,11 +1,12 @@
 //! The requests that joined a run and why, and the runs that they nearly joined.
 
-use super::view::RunView;
+use super::RunView;
 use crate::adapters::ledger::RunRecord;
 use crate::domain::contract::{Apart, Joined, TrainBuildRequest};
 use crate::modelling::{TableHeading, html_table};
 use crate::worker::http::console::words::{badge, capped, instant, run_href};
 use maud::{Markup, html};
+use serde_json::{Value, json};
 
 /// Differing fields that are shown of each near miss.
 const FIELDS: usize = 20;
@@ -59,14 +60,9 @@ fn meaning(run: &RunRecord) -> Markup {
 
 fn near_miss(run: &RunRecord, other: &RunRecord, quiet: bool) -> Markup {
     let differs = Apart::between(&run.request, &other.request);
-    let name = |only: &Apart| match serde_json::to_value(&only.only_in) {
-        Ok(serde_json::Value::Array(names)) => names
-            .iter()
-            .filter_map(|name| name.as_str())
-            .map(|name| name.replace('_', " "))
-            .collect::<Vec<_>>()
-            .join(", "),
-        _ => "more than its form".to_owned(),
+    let name = |field: &Apart| match json!(field.only_in).as_array() {
+        Some(kinds) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ").replace('_', " "),
+        None => "more than its form".to_owned(),
     };
     html! {
         div.near {

@@ -3,28 +3,41 @@
 //! Guarantees: a record is marked as sent only by its own delivery report; of one run at most one record
 //! is unacknowledged. Never: makes an event; pages by a global id.
 
-mod outcome;
-mod pace;
-mod trace;
-
-pub use outcome::{RelayError, RelayOutcome};
-
 use crate::adapters::kafka::{self, KafkaSettings, Outlet, Record, TopicNames};
 use crate::adapters::ledger::{self, Coordinates, Ledger, OutboxRow, Sent, Shard};
 use crate::clock::Stopwatch;
 use crate::domain::contract::OwnershipBoundaries;
 use crate::domain::run::OutboxKind;
+use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
-use crate::telemetry::metrics;
+use crate::telemetry::{OpenSpan, Sending, metrics, send_span};
+use crate::worker::backoff::Backoff;
 use crate::worker::liveness::Heartbeat;
 use futures::FutureExt as _;
 use futures::future::join_all;
-use pace::RelayPace;
+use std::borrow::Cow;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::watch;
-use trace::traced;
 use tracing::{info, warn};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The boundaries document does not give this output to Model Factory.
+    #[error("OWNERSHIP_BOUNDARY_VIOLATION: the boundaries document does not give {0} to mf")]
+    Ownership(&'static str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayOutcome {
+    Idle,
+    /// So many records were acknowledged and marked.
+    Sent(usize),
+}
 
 pub struct Relay {
     settings: KafkaSettings,
@@ -37,7 +50,6 @@ pub struct Relay {
     shards_at: Option<Stopwatch>,
     /// Since when lineage is left alone.
     lineage_rests: Option<Stopwatch>,
-    heartbeat: Heartbeat,
 }
 
 /// Records in flight at the most, of the outbox and of lineage each.
@@ -67,20 +79,14 @@ impl Relay {
             shards: Vec::new(),
             shards_at: None,
             lineage_rests: None,
-            heartbeat: Heartbeat::default(),
         })
     }
 
-    #[must_use]
-    pub fn watched(self, heartbeat: Heartbeat) -> Self {
-        Self { heartbeat, ..self }
-    }
-
     /// Sends until `shutdown` turns true, then what the other loops left in their last turns, and releases its shards.
-    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), RelayError> {
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) -> Result<(), RelayError> {
         let mut pace = RelayPace::default();
         while !*shutdown.borrow() {
-            self.heartbeat.turned();
+            heartbeat.turned();
             let turn = self.relay_once().await;
             let pause = pace.after(&turn);
             match turn {
@@ -105,7 +111,7 @@ impl Relay {
                 let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
             }
         }
-        if pace.is_well() {
+        if pace.well {
             for _ in 0..LAST_TURNS {
                 match self.relay_once().await {
                     Ok(RelayOutcome::Sent(_)) => {}
@@ -154,7 +160,9 @@ impl Relay {
                 Ok(Some(acknowledged)) => sent.push(acknowledged),
                 Ok(None) => {}
                 Err(error) if row.kind == OutboxKind::Lineage && !matches!(error, kafka::Error::Fatal(_)) => {
-                    self.rest_from_lineage(&error);
+                    // Its topic may be gone or closed to us, and nothing else may wait for it.
+                    warn!(fault = %error, "lineage events wait for a minute");
+                    self.lineage_rests = Some(Stopwatch::start());
                 }
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -178,7 +186,6 @@ impl Relay {
         }
     }
 
-    /// Sends until nothing is left.
     pub async fn drain(&mut self) -> Result<usize, RelayError> {
         let mut total = 0;
         loop {
@@ -204,12 +211,6 @@ impl Relay {
             self.shards_at = Some(taken_at);
         }
         Ok(())
-    }
-
-    /// Leaves lineage alone for a while: its topic may be gone or closed to us, and nothing else may wait for it.
-    fn rest_from_lineage(&mut self, error: &kafka::Error) {
-        warn!(fault = %error, "lineage events wait for a minute");
-        self.lineage_rests = Some(Stopwatch::start());
     }
 
     fn check_ownership(&self, kind: OutboxKind) -> Result<(), RelayError> {
@@ -238,13 +239,8 @@ impl Relay {
             }
         }
         let (partition, offset) = sent?;
-        let kind = row.kind;
-        Ok(Some(Sent {
-            id: row.id,
-            kind,
-            shard,
-            coordinates: Coordinates { topic: topic.to_owned(), partition, offset },
-        }))
+        let coordinates = Coordinates { topic: topic.to_owned(), partition, offset };
+        Ok(Some(Sent { id: row.id, kind: row.kind, shard, coordinates }))
     }
 }
 
@@ -254,5 +250,85 @@ fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
         OutboxKind::Publication => &topics.publications,
         OutboxKind::DeadLetter => &topics.dead_letters,
         OutboxKind::Lineage => &topics.lineage,
+    }
+}
+
+/// The span of a record that is sent, and its headers. If the span is recorded, the header `traceparent` names it, so that it is the parent of every consumer's span.
+fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Cow<'row, [(String, Vec<u8>)]>) {
+    let header = |name: &str| {
+        let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    };
+    let from = TraceContext::read(header("traceparent"), header("tracestate"));
+    let run_id = header("ce_subject");
+    let record = Sending { topic, key: row.key.as_deref(), bytes: row.value.len(), id: header("ce_id"), run_id };
+    let span = send_span(&record, from.as_ref());
+    let own = span.as_ref().filter(|span| span.is_recorded()).and_then(OpenSpan::context);
+    let Some(own) = own else { return (span, Cow::Borrowed(&row.headers)) };
+    let mut headers = row.headers.clone();
+    headers.retain(|(name, _)| name != "traceparent");
+    headers.push(("traceparent".to_owned(), own.traceparent().into_bytes()));
+    (span, Cow::Owned(headers))
+}
+
+/// How long the relay waits after a turn: not at all while there is something to send, longer and longer while there is
+/// nothing, and longer still in trouble.
+struct RelayPace {
+    idle: Backoff,
+    trouble: Backoff,
+    /// Whether the last turn was no error.
+    well: bool,
+}
+
+/// The longest wait of a relay with nothing to do, and so the most that it adds to an event's latency.
+const IDLE_CAP: Duration = Duration::from_millis(500);
+
+impl Default for RelayPace {
+    fn default() -> Self {
+        Self {
+            idle: Backoff::between(Duration::from_millis(20), IDLE_CAP),
+            trouble: Backoff::between(Duration::from_millis(200), Duration::from_secs(10)),
+            well: true,
+        }
+    }
+}
+
+impl RelayPace {
+    fn after(&mut self, turn: &Result<RelayOutcome, RelayError>) -> Duration {
+        self.well = turn.is_ok();
+        match turn {
+            Ok(RelayOutcome::Sent(_)) => {
+                *self = Self::default();
+                Duration::ZERO
+            }
+            Ok(RelayOutcome::Idle) => self.idle.next_delay(),
+            Err(_) => self.trouble.next_delay(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_relay_asks_less_and_less_often_and_one_with_work_never_waits() {
+        let mut pace = RelayPace::default();
+        let first = pace.after(&Ok(RelayOutcome::Idle));
+        assert!(first <= Duration::from_millis(40), "{first:?}");
+        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&Ok(RelayOutcome::Idle))).collect();
+        assert!(waits.iter().all(|wait| *wait <= IDLE_CAP), "{waits:?}");
+        // Jitter takes up to half.
+        assert!(waits[20..].iter().all(|wait| *wait >= IDLE_CAP / 3), "{waits:?}");
+        assert_eq!(pace.after(&Ok(RelayOutcome::Sent(1))), Duration::ZERO);
+        assert!(pace.after(&Ok(RelayOutcome::Idle)) <= Duration::from_millis(40), "it starts over");
+    }
+
+    #[test]
+    fn a_relay_in_trouble_waits_longer_than_an_idle_one() {
+        let mut pace = RelayPace::default();
+        let error = || Err(RelayError::Kafka(kafka::Error::Unavailable("away".to_owned())));
+        let waits: Vec<Duration> = (0..50).map(|_| pace.after(&error())).collect();
+        assert!(waits[20..].iter().all(|wait| *wait > IDLE_CAP && *wait <= Duration::from_secs(10)), "{waits:?}");
     }
 }

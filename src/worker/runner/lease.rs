@@ -1,8 +1,36 @@
-//! Renews every lease of a worker by one statement, from a thread with a runtime and a database connection of its own.
+//! A run's lease: how a worker keeps it, and how it knows in time that it has lost it.
 //!
-//! Guarantees: an attempt is told to stop before another worker may claim its run. Never: drops a database future;
-//! renews a lease that was let go.
+//! Two clocks measure one lease. The database's clock says when another worker may claim the run; the worker's own
+//! monotonic clock says when work on it must stop. The worker reads its clock *before* it sends the claim or the
+//! renewal, and the database reads its own while it executes the statement. Both add `lease_seconds`, so the worker's
+//! window always closes first, whatever the two clocks show and however slow the network is:
+//!
+//! ```text
+//!                 reads its clock                               stop_at: work stops
+//!  worker    ────────┬─────────────── trust window ─────────────────┬────────────────────▶
+//!                    │ claim or renewal                             ┊
+//!                    └──────────┐                                   ┊
+//!  database  ───────────────────┴──────────── lease_seconds ────────┊──────────┬─────────▶
+//!                        executes the statement                        lease_expires_at:
+//!                                                                      others may claim
+//! ```
+//!
+//! - A renewal that succeeds moves both ends. One statement renews every lease of the worker each third of
+//!   `lease_seconds`, so two renewals may fail before a lease ends. A failed one is tried again after a twelfth.
+//! - While the database does not answer, the window closes by the worker's clock alone: the trainer is killed and
+//!   nothing more is written. No answer is needed to know that the lease is over.
+//! - A process that stood still (a paused machine) wakes up behind its window. It asks the ledger first, which reports
+//!   the lease as lost. A write that it still sends is refused, since every write names the fence and each claim raises
+//!   it.
+//! - The two clocks may show different times. They must only run at the same speed for the length of a lease.
+//!
+//! The [`Renewer`] is a thread with a runtime and a database connection of its own, so that neither training nor a
+//! blocked stage can delay it. The [`Guard`] is what an attempt asks between its steps.
+//!
+//! Guarantees: an attempt is stopped before another worker may claim its run. Never: drops a database future; renews a
+//! lease that was let go.
 
+use super::outcome::Interrupted;
 use crate::adapters::ledger::{Error, Lease, Ledger, Renewal};
 use crate::clock;
 use crate::domain::identity::RunId;
@@ -14,9 +42,63 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
-/// Whether an attempt may go on.
+/// Has one lease renewed until it is dropped.
+pub(super) struct Guard<'a> {
+    renewer: &'a Renewer,
+    lease: &'a Lease,
+    stop: watch::Receiver<StopSignal>,
+    give_back: watch::Receiver<bool>,
+    heartbeat: &'a Heartbeat,
+}
+
+/// Bound on a stage that does not train: it reads and writes documents, with retries of its own.
+const SLOW_STAGE: Duration = Duration::from_mins(10);
+
+impl<'a> Guard<'a> {
+    pub(super) fn start(
+        renewer: &'a Renewer,
+        lease: &'a Lease,
+        give_back: watch::Receiver<bool>,
+        heartbeat: &'a Heartbeat,
+    ) -> Self {
+        heartbeat.may_take(SLOW_STAGE);
+        Self { renewer, lease, stop: renewer.hold(lease), give_back, heartbeat }
+    }
+
+    /// The work that follows is bounded by so many seconds; the watchdog does not call the slot stuck before that.
+    pub(super) fn may_take(&self, seconds: u32) {
+        self.heartbeat.may_take(SLOW_STAGE.max(Duration::from_secs(u64::from(seconds))));
+    }
+
+    /// An error says why the attempt must not take its next step.
+    pub(super) fn check(&self) -> Result<(), Interrupted> {
+        self.heartbeat.may_take(SLOW_STAGE);
+        match *self.stop.borrow() {
+            StopSignal::Lost => Err(Interrupted::Lost),
+            StopSignal::Cancelled => Err(Interrupted::Cancelled),
+            StopSignal::Go if *self.give_back.borrow() => Err(Interrupted::HandBack),
+            StopSignal::Go => Ok(()),
+        }
+    }
+
+    /// Resolves when [`Self::check`] would give an error.
+    pub(super) async fn stopped(&self) {
+        let (mut stop, mut give_back) = (self.stop.clone(), self.give_back.clone());
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop != StopSignal::Go) => {}
+            _ = give_back.wait_for(|give_back| *give_back) => {}
+        }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.renewer.let_go(self.lease);
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StopSignal {
+enum StopSignal {
     Go,
     /// The ledger reports the lease as lost, or it could not be renewed in time.
     Lost,
@@ -68,7 +150,7 @@ impl Renewer {
     }
 
     /// Has this lease renewed until it is let go. If the thread is gone, the lease counts as lost at once.
-    pub(super) fn hold(&self, lease: &Lease) -> watch::Receiver<StopSignal> {
+    fn hold(&self, lease: &Lease) -> watch::Receiver<StopSignal> {
         let (signal, stop) = watch::channel(StopSignal::Go);
         let held = HeldLease { stop_at: lease.stop_at, signal };
         let command = RenewerCommand::Hold { key: (lease.run_id.clone(), lease.fence), held };
@@ -78,7 +160,7 @@ impl Renewer {
         stop
     }
 
-    pub(super) fn let_go(&self, lease: &Lease) {
+    fn let_go(&self, lease: &Lease) {
         // A thread that has ended renews nothing either.
         let _ = self.commands.send(RenewerCommand::LetGo((lease.run_id.clone(), lease.fence)));
     }

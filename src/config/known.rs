@@ -3,7 +3,6 @@
 use super::Config;
 use crate::training::TrainerRegistration;
 use serde_json::Value;
-use std::path::PathBuf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
@@ -25,15 +24,7 @@ pub(super) struct KnownKeys {
 
 impl KnownKeys {
     pub(super) fn new() -> Self {
-        let command = TrainerRegistration {
-            program: PathBuf::new(),
-            arguments: Vec::new(),
-            path: String::new(),
-            read: Vec::new(),
-            write: Vec::new(),
-            network: false,
-            allow_pickle: false,
-        };
+        let command: TrainerRegistration = toml::from_str("program = ''").expect("the other fields have defaults");
         Self {
             defaults: serde_json::to_value(Config::default()).expect("settings are plain values"),
             command: serde_json::to_value(command).expect("settings are plain values"),

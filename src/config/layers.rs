@@ -200,8 +200,8 @@ impl Layers {
     }
 }
 
-/// A table of only these values, read as numbers and lists or else as text, by whether they then are settings. Every
-/// section has defaults, so that whatever is wrong with the table is wrong with these values.
+/// Reads these values alone: first as numbers, booleans and lists, then as text; the first reading that fits the settings
+/// counts. Every section has defaults, so an error is about these values.
 fn alone(values: &[(Vec<String>, GivenValue)]) -> Result<Table, String> {
     let reading = |typed: bool| {
         let mut table = Table::new();
@@ -229,7 +229,7 @@ fn typed_value(given: &GivenValue) -> Value {
 fn nest(path: &[String], value: Value) -> Table {
     let Some((key, rest)) = path.split_first() else { return Table::new() };
     let value = if rest.is_empty() { value } else { Value::Table(nest(rest, value)) };
-    Table::from_iter([(key.clone(), value)])
+    std::iter::once((key.clone(), value)).collect()
 }
 
 fn merge(into: &mut Table, from: Table) {

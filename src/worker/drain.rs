@@ -15,7 +15,7 @@ use tracing::{error, info};
 
 /// How long loops may take to give back what they hold.
 const GIVE_BACK: Duration = Duration::from_secs(15);
-/// How long the ledger is waited for in the end, when work was abandoned.
+/// How long a worker that abandoned work waits for the ledger at its end.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Loops that show or send what the others do, and end after them.
@@ -98,8 +98,8 @@ impl Loops {
                 _ = shutdown.wait_for(|stop| *stop), if stage == DrainStage::Working => true,
                 () = tokio::time::sleep_until(until.into()), if stage != DrainStage::Working => {
                     if stage == DrainStage::GivingBack {
-                        let running = BTreeSet::from_iter(self.names.into_values());
-                        let abandoned = Abandoned(Vec::from_iter(running).join(", "));
+                        let running: BTreeSet<_> = self.names.into_values().collect();
+                        let abandoned = Abandoned(running.into_iter().collect::<Vec<_>>().join(", "));
                         error!(%abandoned, "stopping all the same");
                         return Err(first_error.unwrap_or_else(|| abandoned.into()));
                     }

@@ -175,7 +175,9 @@ pub(super) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool
         let mut outcome = read_standing(&ledger).await;
         if outcome.is_ok() && count_ended {
             let counting = Stopwatch::start();
-            outcome = read_ended(&ledger).await;
+            let ended = ledger.ended().await;
+            outcome =
+                ended.map(|runs| runs.into_iter().for_each(|(state, count)| metrics::RUNS.set(state, count as f64)));
             let pause = counting.elapsed() * SHARE;
             since_counted = Some((counting, pause));
         }
@@ -208,12 +210,5 @@ async fn read_standing(ledger: &Ledger) -> Result<(), ledger::Error> {
         metrics::OUTBOX_OLDEST_AGE.set(kind, oldest);
     }
     metrics::LEDGER_SURVEYED.set((), standing.read_at);
-    Ok(())
-}
-
-async fn read_ended(ledger: &Ledger) -> Result<(), ledger::Error> {
-    for (state, count) in ledger.ended().await? {
-        metrics::RUNS.set(state, count as f64);
-    }
     Ok(())
 }

@@ -253,8 +253,10 @@ fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
     }
 }
 
+type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
+
 /// The span of a record that is sent, and its headers. If the span is recorded, the header `traceparent` names it, so that it is the parent of every consumer's span.
-fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Cow<'row, [(String, Vec<u8>)]>) {
+fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers<'row>) {
     let header = |name: &str| {
         let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
         std::str::from_utf8(value).ok()

@@ -119,8 +119,9 @@ where
         for (name, _) in &head {
             found.0.remove(*name);
         }
+        let fields = found.0.iter().map(|(name, value)| (name.as_str(), value.clone()));
         writer.write_char('{')?;
-        for (index, (name, value)) in head.into_iter().chain(found.0.iter().map(borrowed)).enumerate() {
+        for (index, (name, value)) in head.into_iter().chain(fields).enumerate() {
             if index > 0 {
                 writer.write_char(',')?;
             }
@@ -128,10 +129,6 @@ where
         }
         writeln!(writer, "}}")
     }
-}
-
-fn borrowed<'m>((name, value): (&'m String, &'m Value)) -> (&'m str, Value) {
-    (name, value.clone())
 }
 
 /// Writes fields as `name=value name=value`, and the message bare.

@@ -10,17 +10,13 @@ pub trait InstrumentKind {
     const IS_TRANSIENT: bool = false;
 }
 
-#[derive(Debug)]
 pub enum Counter {}
 
-#[derive(Debug)]
 pub enum Gauge {}
 
 /// A gauge of something that this worker may lose, as a partition.
-#[derive(Debug)]
 pub enum TransientGauge {}
 
-#[derive(Debug)]
 pub enum Histogram {}
 
 impl InstrumentKind for Counter {
@@ -41,7 +37,6 @@ impl InstrumentKind for Histogram {
 }
 
 /// A metric of the kind `K` with the labels `L`.
-#[derive(Debug)]
 pub struct Instrument<K, L> {
     name: &'static str,
     unit: &'static str,

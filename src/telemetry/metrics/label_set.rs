@@ -22,8 +22,9 @@ pub struct Legend {
 
 #[derive(Debug, Clone)]
 pub enum Values {
+    /// Each value with its meaning.
     Closed(Vec<(&'static str, &'static str)>),
-    /// Failure codes, and these.
+    /// Failure codes, and these values besides.
     Codes(&'static [&'static str]),
     /// The values have no list; this says what bounds their number.
     Bounded(&'static str),

@@ -95,7 +95,6 @@ impl DocumentedLabel for PartitionChange {
 }
 
 /// This build, as [`version`] knows it.
-#[derive(Debug)]
 pub struct BuildInfo;
 
 impl LabelSet for BuildInfo {
@@ -124,7 +123,6 @@ impl LabelSet for BuildInfo {
 }
 
 /// What a worker needs, by the name that `/readyz` gives it.
-#[derive(Debug)]
 pub struct NeedLabel(pub &'static str);
 
 impl LabelSet for NeedLabel {
@@ -143,7 +141,6 @@ impl LabelSet for NeedLabel {
 }
 
 /// A loop of this process, by the name that `/livez` gives it.
-#[derive(Debug)]
 pub struct LoopLabel(pub String);
 
 impl LabelSet for LoopLabel {

@@ -9,11 +9,9 @@ mod domain_labels;
 mod instrument;
 mod label_set;
 mod labels;
-mod page;
 
 pub use catalogue::*;
 pub use domain_labels::{Requeued, RunEnd};
 pub use instrument::{Counter, Described, Gauge, Histogram, Instrument, InstrumentKind, TransientGauge};
 pub use label_set::{ClosedLabel, DocumentedLabel, LabelSet, Legend, Values};
 pub use labels::{BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Stage, StageEnd, StaleWrite};
-pub use page::MetricsPage;

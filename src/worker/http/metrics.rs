@@ -12,7 +12,7 @@ use procfs::process::Process;
 use std::time::Duration;
 use tokio::task::JoinError;
 
-/// Histograms grow until they are summed up: so often it happens where nobody scrapes.
+/// A histogram keeps every value until it is summed up. This is how often that happens where nobody scrapes.
 const SUM_UP_EVERY: Duration = Duration::from_secs(30);
 
 /// The page in Prometheus' text format.

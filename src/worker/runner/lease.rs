@@ -40,6 +40,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
 use tracing::{error, warn};
 
 /// Has one lease renewed until it is dropped.
@@ -180,10 +181,6 @@ struct RenewalLoop {
     heartbeat: Heartbeat,
 }
 
-async fn until(at: Instant) {
-    tokio::time::sleep_until(at.into()).await;
-}
-
 impl RenewalLoop {
     fn new(ledger: Ledger, worker: String, heartbeat: Heartbeat) -> Self {
         let (held, let_go) = (HashMap::new(), Vec::new());
@@ -212,8 +209,8 @@ impl RenewalLoop {
                 },
                 (keys, reply) = reply(&mut self.in_flight) => self.apply_reply(&keys, reply),
                 // Before the windows are looked at: a worker that slept through its lease hears so from the ledger.
-                () = until(self.next_renewal), if self.in_flight.is_none() && first_end.is_some() => self.send_renewal(),
-                () = until(first_end.unwrap_or_else(clock::now)), if first_end.is_some() => self.close_windows(),
+                () = sleep_until(self.next_renewal.into()), if self.in_flight.is_none() && first_end.is_some() => self.send_renewal(),
+                () = sleep_until(first_end.unwrap_or_else(clock::now).into()), if first_end.is_some() => self.close_windows(),
             }
         }
         if let Some((_, reply)) = self.in_flight.take() {

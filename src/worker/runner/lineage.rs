@@ -32,9 +32,9 @@ impl RunAttempt<'_> {
         let io = if about.len() > MAX_COLUMNS_BYTES {
             DatasetIo::without_columns(&resolved.plan, places)
         } else {
-            let read = tokio::fs::read(&path).await.map_err(|error| error.to_string());
-            match read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())) {
-                Ok::<Vec<Vec<FileColumn>>, _>(columns) => DatasetIo::of(&resolved.plan, &columns, places),
+            let read = tokio::fs::read(&path).await;
+            match read.and_then(|bytes| Ok(serde_json::from_slice::<Vec<Vec<FileColumn>>>(&bytes)?)) {
+                Ok(columns) => DatasetIo::of(&resolved.plan, &columns, places),
                 Err(error) => {
                     warn!(%error, "the columns of the data files do not read");
                     return Ok(());

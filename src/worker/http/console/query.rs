@@ -41,12 +41,10 @@ fn quiet(parameters: &BTreeMap<String, String>) -> Result<bool, BadQuery> {
 
 /// The part of a list that is older or newer than an entry, whose key `read` parses.
 fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<PagePart<K>, BadQuery> {
-    let key = |name: &str| match parameters.get(name) {
-        None => Ok(None),
-        Some(text) => read(text)
-            .map(Some)
-            .ok_or_else(|| BadQuery(format!("{name} is no place in this list: {text:?}. Follow the links of a page."))),
+    let no_key = |name: &str, text: &str| {
+        BadQuery(format!("{name} is no place in this list: {text:?}. Follow the links of a page."))
     };
+    let key = |name| parameters.get(name).map(|text| read(text).ok_or_else(|| no_key(name, text))).transpose();
     match (key("older")?, key("newer")?) {
         (None, None) => Ok(PagePart::Newest),
         (Some(key), None) => Ok(PagePart::OlderThan(key)),
@@ -122,7 +120,8 @@ impl RunsQuery {
             query.append_pair("state", state.as_str());
         }
         if let Some(text) = &self.text {
-            query.append_pair("by", self.by_name());
+            let by = SEARCHES.iter().find(|(by, ..)| *by == self.by).map_or("id", |(_, name, _)| name);
+            query.append_pair("by", by);
             query.append_pair("q", text);
         }
         match &self.part {
@@ -141,10 +140,6 @@ impl RunsQuery {
             "" => "/".to_owned(),
             query => format!("/?{query}"),
         }
-    }
-
-    pub(super) fn by_name(&self) -> &'static str {
-        SEARCHES.iter().find(|(by, ..)| *by == self.by).map_or("id", |(_, name, _)| name)
     }
 }
 

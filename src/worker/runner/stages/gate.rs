@@ -4,9 +4,7 @@
 use super::resolve::Resolved;
 use super::train::TrainingResults;
 use crate::adapters::ledger::Step;
-use crate::domain::contract::{
-    Decision, Eligibility, EvalProvenance, EvalReport, EventRefs, GateReceipt, PublishEligibility,
-};
+use crate::domain::contract::{Decision, Eligibility, EvalProvenance, EvalReport, EventRefs, GateReceipt};
 use crate::domain::run::{FailureCode, State, Transition};
 use crate::modelling::{self, ReportSources};
 use crate::worker::runner::attempt::RunAttempt;
@@ -22,17 +20,13 @@ pub struct Reported {
 pub struct Gated {
     pub receipt: GateReceipt,
     pub stored: StoredDocument,
-    eligibility: PublishEligibility,
+    /// Whether the bundle may be announced; the ledger decides whether a requester allows it.
+    pub is_eligible: bool,
 }
 
 impl Gated {
     pub fn failed(&self) -> bool {
         self.receipt.decision == Decision::Fail
-    }
-
-    /// Whether the bundle may be announced; the ledger decides whether a requester allows it.
-    pub fn is_eligible(&self) -> bool {
-        self.eligibility.eligibility == Eligibility::Eligible
     }
 }
 
@@ -64,7 +58,7 @@ impl RunAttempt<'_> {
         let (path, drift) = (folder.publish_eligibility(), FailureCode::PublishEligibilityImmutabilityViolation);
         evidence.document("publish_eligibility", &path, &eligibility, drift).await?;
         self.put_report_page(resolved, report, &receipt, &stored).await?;
-        Ok(Gated { receipt, stored, eligibility })
+        Ok(Gated { receipt, stored, is_eligible: eligibility.eligibility == Eligibility::Eligible })
     }
 
     /// Ends a run that the gate fails, or that has nothing to pack: the bundle that a regression check measures exists

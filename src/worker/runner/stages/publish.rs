@@ -36,7 +36,7 @@ impl RunAttempt<'_> {
         self.complete("PASS").await?;
         let lineage = self.dataset_io(resolved, report, gated, Some(packed));
         let mut steps = vec![Step { lineage, ..Step::to(Transition::PassGate, self.evidence.refs()) }];
-        if gated.is_eligible() {
+        if gated.is_eligible {
             let documents = (report.stored.at.clone(), gated.stored.at.clone());
             let publication = self.announce(&resolved.plan, documents, packed, &[]).await?;
             // The ledger drops this step if no request allows publication. It decides under the row's lock, so that it

@@ -25,7 +25,6 @@ pub use data::{
 };
 pub use gate::{StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, gate, report};
 pub use leakage::{canary, leakage};
-pub use metrics::shap_rows;
 pub use plan::{EarlierRole, Fetched, FetchedBundle, Sources, eval_report_of, named_bundles, resolve};
 pub use report_page::{
     REPORT_STYLE, ReportSources, TableHeading, curve_plots, gate_table, html_table, metrics_table, report_page,

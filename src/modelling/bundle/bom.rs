@@ -1,7 +1,6 @@
 //! `bom.json`: the bundle as a bill of materials that supply-chain tools read.
 //!
-//! Format: CycloneDX 1.7, an ML-BOM. It has no serial number and no time stamp, which would change with every
-//! build.
+//! Format: CycloneDX 1.7, an ML-BOM. It has no serial number and no time stamp, which would change with every build.
 
 use crate::domain::contract::{
     EvalReport, Feature, FeatureKind, MetricValue, ModelFormat, ResolvedAlgorithm, TrainPlan,
@@ -10,52 +9,34 @@ use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
 pub const BOM_FILE: &str = "bom.json";
-/// Version of CycloneDX.
 pub const BOM_VERSION: &str = "1.7";
 
 /// Lists the model, its data and documents, and the release that built it.
 pub fn bom(plan: &TrainPlan, report: &EvalReport, model: &Digest, format: ModelFormat) -> Value {
-    let run = plan.run_id.as_str();
-    let data: Vec<(String, Value)> = plan
-        .files
-        .iter()
-        .enumerate()
-        .map(|(index, file)| {
-            let at = format!("data-{index}");
-            let text = format!("{} rows, {} bytes", file.rows, file.bytes);
-            let dataset = json!({"type": "dataset", "name": file.reference, "description": text});
-            let component = json!({
-                "type": "data", "bom-ref": at, "name": file.reference, "hashes": [hash(&file.sha256)], "data": [dataset],
-            });
-            (at, component)
-        })
-        .collect();
-    let manifests: Vec<(String, Value)> = plan
-        .manifests
-        .iter()
-        .enumerate()
-        .map(|(index, manifest)| {
-            let at = format!("manifest-{index}");
-            let definition = json!({"type": "definition", "name": manifest.dataset_manifest_id});
-            let component = json!({
-                "type": "data", "bom-ref": at, "name": manifest.reference, "version": manifest.dataset_fingerprint,
-                "hashes": [hash(&manifest.sha256)], "data": [definition],
-            });
-            (at, component)
-        })
-        .collect();
+    let part = |at: String, name: &str, sha256: &Digest, version: Option<&str>, holds: Value| {
+        let mut part = json!({"type": "data", "bom-ref": at, "name": name, "hashes": [hash(sha256)], "data": [holds]});
+        if let Some(version) = version {
+            part["version"] = json!(version);
+        }
+        part
+    };
+    let data = plan.files.iter().enumerate().map(|(index, file)| {
+        let text = format!("{} rows, {} bytes", file.rows, file.bytes);
+        let dataset = json!({"type": "dataset", "name": file.reference, "description": text});
+        part(format!("data-{index}"), &file.reference, &file.sha256, None, dataset)
+    });
+    let manifests = plan.manifests.iter().enumerate().map(|(index, manifest)| {
+        let definition = json!({"type": "definition", "name": manifest.dataset_manifest_id});
+        let version = Some(manifest.dataset_fingerprint.as_str());
+        part(format!("manifest-{index}"), &manifest.reference, &manifest.sha256, version, definition)
+    });
     let profiles = [("training-profile", &plan.training_profile), ("governance-profile", &plan.governance_profile)]
         .map(|(at, profile)| {
             let configuration = json!({"type": "configuration", "name": profile.policy_id});
-            let component = json!({
-                "type": "data", "bom-ref": at, "name": profile.reference, "version": profile.revision,
-                "hashes": [hash(&profile.sha256)], "data": [configuration],
-            });
-            (at.to_owned(), component)
+            part(at.to_owned(), &profile.reference, &profile.sha256, Some(&profile.revision), configuration)
         });
-    let datasets: Vec<Value> = data.iter().map(|(at, _)| json!({ "ref": at })).collect();
-    let parts: Vec<(String, Value)> = data.into_iter().chain(manifests).chain(profiles).collect();
-    let depends_on: Vec<&String> = parts.iter().map(|(at, _)| at).collect();
+    let parts: Vec<Value> = data.chain(manifests).chain(profiles).collect();
+    let depends_on: Vec<&Value> = parts.iter().map(|part| &part["bom-ref"]).collect();
     json!({
         "bomFormat": "CycloneDX",
         "specVersion": BOM_VERSION,
@@ -65,11 +46,11 @@ pub fn bom(plan: &TrainPlan, report: &EvalReport, model: &Digest, format: ModelF
                 "type": "machine-learning-model",
                 "bom-ref": "model",
                 "name": plan.target_scope.scope_key(),
-                "version": run,
+                "version": plan.run_id,
                 "description": "Probability of fraud of a payment.",
                 "mime-type": format.media_type(),
                 "hashes": [hash(model)],
-                "modelCard": card(plan, report, &datasets),
+                "modelCard": card(plan, report),
                 "properties": [
                     property("file", format.file_name()),
                     property("feature_set_id", &plan.feature_definition_set.feature_set_id),
@@ -85,11 +66,12 @@ pub fn bom(plan: &TrainPlan, report: &EvalReport, model: &Digest, format: ModelF
             },
         },
         "dependencies": [{"ref": "model", "dependsOn": depends_on}],
-        "components": parts.iter().map(|(_, part)| part).collect::<Vec<_>>(),
+        "components": parts,
     })
 }
 
-fn card(plan: &TrainPlan, report: &EvalReport, datasets: &[Value]) -> Value {
+fn card(plan: &TrainPlan, report: &EvalReport) -> Value {
+    let datasets: Vec<Value> = (0..plan.files.len()).map(|index| json!({"ref": format!("data-{index}")})).collect();
     let format_of = |feature: &Feature| match feature.kind {
         FeatureKind::Numeric => format!("{}: number", feature.name),
         FeatureKind::Categorical => format!("{}: category", feature.name),

@@ -7,7 +7,6 @@ use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, Feature
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A row without its score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParityRow {
     pub case: ParityCase,
@@ -37,6 +36,9 @@ pub(super) fn known<'a>(categories: &'a [FeatureCategories], feature: &str) -> &
     categories.iter().find(|of| of.feature == feature).map_or(&[], |of| &of.values)
 }
 
+/// The most thresholds or categories of one feature that are tried.
+const TRIED: usize = 4;
+
 /// The values to try for one feature.
 struct Edges {
     middle: Option<ParityValue>,
@@ -55,8 +57,6 @@ impl Edges {
     }
 
     fn of_number(thresholds: &[f32]) -> Self {
-        /// The most thresholds of one feature.
-        const TRIED: usize = 4;
         let number = |number: f32| Some(ParityValue::Number(number));
         let mut one_by_one = VecDeque::new();
         if !thresholds.is_empty() {
@@ -78,8 +78,6 @@ impl Edges {
     }
 
     fn of_category(known: &[CategoryValue]) -> Self {
-        /// The most categories of one feature.
-        const TRIED: usize = 4;
         let first = known.first().map(ParityValue::from);
         let mut one_by_one =
             VecDeque::from([(ParityCase::UnknownCategory, Some(unknown(known))), (ParityCase::OneMissing, None)]);
@@ -95,7 +93,6 @@ impl Edges {
     }
 }
 
-/// A value that the model does not know.
 fn unknown(known: &[CategoryValue]) -> ParityValue {
     let numbers = known.iter().filter_map(|category| match category {
         CategoryValue::Number(number) => Some(*number),

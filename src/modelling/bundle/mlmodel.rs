@@ -1,29 +1,23 @@
-//! The `MLmodel` file, by which MLflow opens the bundle as it is.
+//! What MLflow opens: the `MLmodel` file, and `input_example.json`, whose rows it shows to people who load the model.
 //!
-//! Format: MLflow's model description (YAML) with the flavour `python_function` and that of the model's format.
+//! Formats: MLflow's model description (YAML) with the flavour `python_function` and that of the model's format; a data frame
+//! as pandas writes it with `orient="split"`.
 
-use super::input_example::EXAMPLE_FILE;
-use crate::domain::contract::{Feature, FeatureKind, ModelFormat, TrainPlan};
+use crate::domain::contract::{Feature, ModelFormat, ParityCase, ParityVectors, TrainPlan};
 use crate::domain::identity::Digest;
-use serde_json::json;
-use std::fmt::Write as _;
+use serde_json::{Value, json};
 
 /// Has no time stamp; the model's uuid follows from its bytes.
 pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> String {
-    let mut text = format!("flavors:\n{}", flavors(format));
-    let metadata = json!({"run_id": plan.run_id, "run_key": plan.run_key});
-    writeln!(text, "metadata: {metadata}").expect("writing to a string");
-    writeln!(text, "model_uuid: {}", quoted(&model_digest.to_string()[..32])).expect("writing to a string");
-    writeln!(
-        text,
-        "saved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  pandas_orient: split\n  type: dataframe"
+    format!(
+        "flavors:\n{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \
+         pandas_orient: split\n  type: dataframe\nsignature:\n  inputs: {}\n  outputs: {}\n  params: null\n",
+        flavors(format),
+        json!({"run_id": plan.run_id, "run_key": plan.run_key}),
+        quoted(&model_digest.to_string()[..32]),
+        quoted(&inputs(&plan.features)),
+        quoted(&outputs(format)),
     )
-    .expect("writing to a string");
-    text.push_str("signature:\n");
-    writeln!(text, "  inputs: {}", quoted(&inputs(&plan.features))).expect("writing to a string");
-    writeln!(text, "  outputs: {}", quoted(&outputs(format))).expect("writing to a string");
-    text.push_str("  params: null\n");
-    text
 }
 
 fn flavors(format: ModelFormat) -> String {
@@ -52,14 +46,8 @@ fn sklearn(file: &str, serialization: &str) -> String {
 
 /// MLflow keeps a signature as JSON inside a YAML string. Models read features as f32.
 fn inputs(features: &[Feature]) -> String {
-    let columns: Vec<_> = features
-        .iter()
-        .map(|feature| match feature.kind {
-            FeatureKind::Numeric | FeatureKind::Categorical => {
-                json!({"name": feature.name, "required": true, "type": "float"})
-            }
-        })
-        .collect();
+    let columns: Vec<_> =
+        features.iter().map(|feature| json!({"name": feature.name, "required": true, "type": "float"})).collect();
     json!(columns).to_string()
 }
 
@@ -74,4 +62,31 @@ fn outputs(format: ModelFormat) -> String {
 /// A YAML single-quoted scalar, whose only escape is the doubled quote.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+pub const EXAMPLE_FILE: &str = "input_example.json";
+
+/// Up to five ordinary rows of the parity vectors, as the model reads them: a category is its code.
+pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
+    const ROWS: usize = 5;
+    let ordinary = |case| match case {
+        ParityCase::Middle
+        | ParityCase::OneMissing
+        | ParityCase::AtThreshold
+        | ParityCase::BelowThreshold
+        | ParityCase::KnownCategory
+        | ParityCase::TestRow => true,
+        ParityCase::AllMissing
+        | ParityCase::Lowest
+        | ParityCase::Highest
+        | ParityCase::Zero
+        | ParityCase::UnknownCategory => false,
+    };
+    // Vectors always fit the features that they were written for; if they do not, the example is empty.
+    let inputs = parity.inputs(features).unwrap_or_default();
+    let rows = inputs.chunks_exact(features.len().max(1)).zip(&parity.vectors);
+    let shown = rows.filter(|(_, vector)| ordinary(vector.case)).take(ROWS);
+    let data: Vec<Vec<Option<f32>>> =
+        shown.map(|(row, _)| row.iter().map(|&value| Some(value).filter(|value| !value.is_nan())).collect()).collect();
+    json!({"columns": parity.features, "data": data})
 }

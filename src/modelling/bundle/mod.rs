@@ -4,23 +4,18 @@
 
 mod bom;
 mod edge_rows;
-mod files;
-mod input_example;
 mod mlmodel;
 mod model_card;
 mod model_format;
 mod pack;
 mod parity;
 mod provenance;
-mod publication;
 
 pub use bom::BOM_FILE;
 pub use edge_rows::{ParityRow, edge_rows};
-pub use files::{BundleFile, SIGNATURE_FILE, bundle_id, bundle_version};
-pub use pack::{Bundle, BundleEvidence, bundle};
+pub use pack::{Bundle, BundleEvidence, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version, publication};
 pub use parity::inputs as parity_inputs;
 pub use provenance::{
     BUILD_TYPE, BUILDER, PREDICATE as PROVENANCE_PREDICATE, PROVENANCE_FILE, STATEMENT as PROVENANCE_STATEMENT,
     dependencies, external_parameters,
 };
-pub use publication::publication;

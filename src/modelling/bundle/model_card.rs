@@ -10,12 +10,10 @@ use std::fmt::Write as _;
 
 pub const CARD_FILE: &str = "model_card.md";
 
-/// The evidence that a card is written from.
 pub struct CardSources<'a> {
     pub plan: &'a TrainPlan,
     pub report: &'a EvalReport,
     pub receipt: &'a GateReceipt,
-    /// Digest of the model's file.
     pub model: &'a Digest,
     pub format: ModelFormat,
 }
@@ -71,9 +69,8 @@ fn data(sources: &CardSources<'_>) -> String {
     }
     window("test", windows.map(|of| of.test), dataset.test);
     let basis = &plan.label_basis;
-    write!(
-        text,
-        "\nThe files hold {} rows; {} lie outside every window, {} left the test window because their entity was known as \
+    format!(
+        "{text}\nThe files hold {} rows; {} lie outside every window, {} left the test window because their entity was known as \
          fraud by then. Labels are as of {}, resolved by {}.\n",
         dataset.rows,
         dataset.unused_rows,
@@ -81,8 +78,6 @@ fn data(sources: &CardSources<'_>) -> String {
         basis.label_asof_utc.to_rfc3339_opts(SecondsFormat::Secs, true),
         code(&basis.resolution_rule),
     )
-    .expect("writing to a string");
-    text
 }
 
 fn metrics(sources: &CardSources<'_>) -> String {
@@ -99,8 +94,7 @@ fn metrics(sources: &CardSources<'_>) -> String {
 
 fn slices(text: &mut String, by: &SlicedBy) {
     const SHOWN: [&str; 2] = ["auc_roc", "average_precision"];
-    let heading = format!("\n### By {}\n\n", code(&by.column));
-    text.push_str(&heading);
+    writeln!(text, "\n### By {}\n", code(&by.column)).expect("writing to a string");
     text.push_str("| slice | rows | frauds | auc_roc | average_precision |\n|---|---:|---:|---:|---:|\n");
     for slice in &by.slices {
         let mut cells = vec![code(&slice.slice), slice.rows.to_string(), slice.positives.to_string()];
@@ -140,14 +134,12 @@ fn limits(sources: &CardSources<'_>) -> String {
             .to_owned(),
     ];
     if measured.scores.values().all(|metric| metric.interval.is_none()) {
-        points.push(
-            "The profile asked for no intervals: nothing is said of how far chance may have moved a metric.".to_owned(),
-        );
+        let point = "The profile asked for no intervals: nothing is said of how far chance may have moved a metric.";
+        points.push(point.to_owned());
     }
     if measured.slices.is_empty() {
-        points.push(
-            "The profile asked for no slices: nothing is known of how it does on parts of the payments.".to_owned(),
-        );
+        let point = "The profile asked for no slices: nothing is known of how it does on parts of the payments.";
+        points.push(point.to_owned());
     }
     let undefined = measured.scores.iter().filter(|(_, metric)| metric.value.is_none());
     points.extend(undefined.map(|(name, metric)| {
@@ -179,16 +171,13 @@ fn lineage(sources: &CardSources<'_>) -> String {
     }
     line("training profile", &plan.training_profile.reference, &plan.training_profile.sha256);
     line("governance profile", &plan.governance_profile.reference, &plan.governance_profile.sha256);
-    write!(
-        text,
-        "\nTrained by {}, code {}, configuration {}, policy {}. Provenance for machines: `provenance.intoto.json`.\n",
+    format!(
+        "{text}\nTrained by {}, code {}, configuration {}, policy {}. Provenance for machines: `provenance.intoto.json`.\n",
         code(plan.algorithm.id()),
         code(&plan.revisions.mf_code_release_id),
         code(&plan.revisions.config_revision),
         code(&plan.revisions.policy_revision),
     )
-    .expect("writing to a string");
-    text
 }
 
 fn value(metric: &MetricValue) -> String {
@@ -207,13 +196,8 @@ fn row(text: &mut String, cells: &[String]) {
 
 /// Foreign text as code on one line; it can end neither the code span nor the table's cell.
 fn code(text: &str) -> String {
-    format!(
-        "`{}`",
-        text.chars()
-            .map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c })
-            .collect::<String>()
-            .replace('|', "\\|")
-    )
+    let shown: String = text.chars().map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c }).collect();
+    format!("`{}`", shown.replace('|', "\\|"))
 }
 
 /// Foreign text with all punctuation escaped, so that none of it is markup.

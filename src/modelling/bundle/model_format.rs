@@ -1,7 +1,6 @@
 //! The file formats of models, with what each means for the file, for serving and for MLflow.
 
 use crate::domain::contract::ModelFormat;
-use std::fmt;
 
 impl ModelFormat {
     pub const ALL: &[Self] = &[Self::XgboostJson, Self::Skops, Self::Onnx, Self::Pickle];
@@ -12,7 +11,6 @@ impl ModelFormat {
         Self::ALL.iter().copied().find(|format| format.file_name() == name)
     }
 
-    /// The file's name in evidence and bundle.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::XgboostJson => "model.json",
@@ -50,10 +48,12 @@ impl ModelFormat {
 
     /// The error says why these bytes cannot be a model of this format.
     pub fn check(self, bytes: &[u8]) -> Result<(), &'static str> {
+        /// What a zip of skops has and other zips have not.
+        const SCHEMA: &[u8] = b"schema.json";
         let holds = match self {
             Self::XgboostJson => serde_json::from_slice::<serde_json::Value>(bytes)
                 .is_ok_and(|document| document.get("learner").is_some_and(serde_json::Value::is_object)),
-            Self::Skops => bytes.starts_with(b"PK\x03\x04") && contains(bytes, b"schema.json"),
+            Self::Skops => bytes.starts_with(b"PK\x03\x04") && bytes.windows(SCHEMA.len()).any(|part| part == SCHEMA),
             // ONNX has no magic number; only other formats can be ruled out.
             Self::Onnx => !bytes.is_empty() && !is_pickle(bytes) && !bytes.starts_with(b"PK"),
             Self::Pickle => !bytes.is_empty(),
@@ -66,24 +66,9 @@ impl ModelFormat {
     }
 }
 
-impl fmt::Display for ModelFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::XgboostJson => "xgboost_json",
-            Self::Skops => "skops",
-            Self::Onnx => "onnx",
-            Self::Pickle => "pickle",
-        })
-    }
-}
-
 /// Pickle's protocol 2 and later begin with their number.
 fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]

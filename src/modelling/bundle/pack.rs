@@ -1,23 +1,63 @@
-//! Packs the deployable bundle: a folder that real tools open, named by its content.
+//! Packs the deployable bundle: a folder that real tools open, named by its content; and writes its announcement.
 
 use super::bom::{BOM_FILE, bom};
-use super::files::{BundleFile, bundle_id, bundle_version};
-use super::input_example::{EXAMPLE_FILE, input_example};
-use super::mlmodel::mlmodel;
+use super::mlmodel::{EXAMPLE_FILE, input_example, mlmodel};
 use super::model_card::{CARD_FILE, CardSources, model_card};
 use super::provenance::{PROVENANCE_FILE, provenance};
 use crate::domain::contract::{
-    BundleArtifact, BundleLineage, BundleManifest, Compatibility, EvalReport, GateReceipt, ModelFormat, ParityVectors,
-    TrainPlan,
+    BundleArtifact, BundleLineage, BundleManifest, BundlePublication, Compatibility, EvalReport, EvidenceRef,
+    GateReceipt, ModelFormat, ParityVectors, PublicationProvenance, Revisions, TrainPlan,
 };
-use crate::domain::identity::{Digest, document_bytes};
+use crate::domain::identity::{Digest, canonical_json, document_bytes, recipe_digest};
+use serde_json::json;
 
-/// A complete bundle.
+/// The signature's name in the folder. It signs every other file, so no list of files holds it.
+pub const SIGNATURE_FILE: &str = "model.sig";
+
+/// A file to be written into the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleFile {
+    /// Relative to the folder.
+    pub path: &'static str,
+    pub media_type: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+impl BundleFile {
+    pub fn artifact(&self) -> BundleArtifact {
+        BundleArtifact {
+            path: self.path.to_owned(),
+            sha256: Digest::of(&self.bytes),
+            bytes: self.bytes.len() as u64,
+            media_type: self.media_type.to_owned(),
+        }
+    }
+}
+
+/// `sha256` over the canonical JSON of `[[path, digest], …]`, sorted by path, of every file but the signature.
+pub fn bundle_id(artifacts: &[BundleArtifact]) -> Digest {
+    let mut entries: Vec<(&str, Digest)> = artifacts
+        .iter()
+        .filter(|file| file.path != SIGNATURE_FILE)
+        .map(|file| (file.path.as_str(), file.sha256))
+        .collect();
+    entries.sort_unstable();
+    Digest::of(canonical_json(&json!(entries)).as_bytes())
+}
+
+/// `v0-` and 12 hex digits of the digest of (bundle id, policy revision, config revision).
+pub fn bundle_version(bundle_id: &Digest, revisions: &Revisions) -> String {
+    let payload = json!({
+        "bundle_id": bundle_id,
+        "config_revision": revisions.config_revision,
+        "policy_revision": revisions.policy_revision,
+    });
+    format!("v0-{}", &recipe_digest("mf.bundle_version.v1", &payload).to_string()[..12])
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// Digest over the canonical list of (path, digest).
     pub bundle_id: Digest,
-    /// `v0-` and 12 hex digits.
     pub bundle_version: String,
     /// The manifest; also the first of the files.
     pub manifest: BundleManifest,
@@ -57,7 +97,7 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
         BundleFile { path: ParityVectors::FILE, media_type: JSON, bytes: parity_bytes.to_vec() },
         BundleFile { path: "resolved_train_plan.json", media_type: JSON, bytes: plan_bytes.to_vec() },
     ];
-    let statement = document_bytes(&provenance(plan, &files));
+    let statement = document_bytes(&provenance(plan, files.iter().map(BundleFile::artifact)));
     files.extend([
         BundleFile {
             path: "MLmodel",
@@ -96,4 +136,34 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     let artifacts: Vec<BundleArtifact> = files.iter().map(BundleFile::artifact).collect();
     let bundle_id = bundle_id(&artifacts);
     Bundle { bundle_id, bundle_version: bundle_version(&bundle_id, &plan.revisions), manifest, files }
+}
+
+/// The announcement of a bundle. All its files must already be under `bundle_ref` in the evidence store.
+pub fn publication(
+    plan: &TrainPlan,
+    bundle: &Bundle,
+    bundle_ref: String,
+    eval_report: EvidenceRef,
+    gate_receipt: EvidenceRef,
+) -> BundlePublication {
+    BundlePublication {
+        schema_version: BundlePublication::SCHEMA_VERSION.to_owned(),
+        bundle_id: bundle.bundle_id,
+        bundle_version: bundle.bundle_version.clone(),
+        run_id: plan.run_id.clone(),
+        dataset_manifest_refs: plan.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
+        eval_report_ref: eval_report,
+        gate_receipt_ref: gate_receipt,
+        compatibility: bundle.manifest.compatibility.clone(),
+        provenance: PublicationProvenance {
+            mf_code_release_id: plan.revisions.mf_code_release_id.clone(),
+            config_revision: plan.revisions.config_revision.clone(),
+            policy_revision: plan.revisions.policy_revision.clone(),
+            run_config_digest: bundle.manifest.lineage.run_config_digest,
+        },
+        scope_key: plan.target_scope.scope_key(),
+        bundle_ref,
+        bundle_digest: Digest::of(&document_bytes(&bundle.manifest)),
+        artifacts: bundle.files.iter().map(BundleFile::artifact).collect(),
+    }
 }

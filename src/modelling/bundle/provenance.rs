@@ -4,8 +4,7 @@
 //! (<https://slsa.dev/spec/v1.0/provenance>). It has no clock value and no host; the attempt records hold the
 //! times of the build.
 
-use super::files::BundleFile;
-use crate::domain::contract::{ResolvedAlgorithm, TrainPlan};
+use crate::domain::contract::{BundleArtifact, ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
@@ -15,9 +14,8 @@ pub const BUILDER: &str = "https://modelfactory.dev/builder/worker/v0";
 pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 pub const PREDICATE: &str = "https://slsa.dev/provenance/v1";
 
-pub fn provenance(plan: &TrainPlan, files: &[BundleFile]) -> Value {
-    let subject: Vec<Value> =
-        files.iter().map(|file| json!({"name": file.path, "digest": digest(&Digest::of(&file.bytes))})).collect();
+pub fn provenance(plan: &TrainPlan, files: impl Iterator<Item = BundleArtifact>) -> Value {
+    let subject: Vec<Value> = files.map(|file| json!({"name": file.path, "digest": digest(&file.sha256)})).collect();
     let mut internal = json!({
         "ownership_boundaries_sha256": plan.ownership_boundaries_sha256,
         "seed": plan.seed.to_string(),
@@ -50,7 +48,6 @@ pub fn external_parameters(plan: &TrainPlan) -> Value {
     json!(plan.meaning())
 }
 
-/// Every input with its digest.
 pub fn dependencies(plan: &TrainPlan) -> Vec<Value> {
     let manifests = plan.manifests.iter().map(|manifest| ("manifest", &manifest.reference, &manifest.sha256));
     let profiles = [("training_profile", &plan.training_profile), ("governance_profile", &plan.governance_profile)]

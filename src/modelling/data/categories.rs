@@ -3,8 +3,7 @@
 //! A feature's codes number its values in the train window, sorted: numbers by size, text by code point. A value
 //! that occurs only in other windows has no code and counts as missing, as it would in production.
 
-use super::features::Features;
-use super::table::Table;
+use super::table::{Features, Table};
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use crate::domain::run::{Failure, FailureCode};
 use std::collections::HashMap;
@@ -113,20 +112,11 @@ impl<'a> Encoding<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::RowIds;
     use super::*;
 
     fn table(numbers: &[f32], words: &[&str]) -> Table {
         let vocabulary = words.iter().map(|word| CategoryValue::Text((*word).to_owned())).collect();
-        Table {
-            event_time: Some(vec![0; numbers.len()]),
-            label: vec![false; numbers.len()],
-            row_id: RowIds::Numbers((0..numbers.len() as i64).collect()),
-            label_observed_time: None,
-            feature_time: None,
-            entities: vec![],
-            features: Features::new(1, numbers.to_vec(), vec![Some(vocabulary)]),
-        }
+        Table::of_good(numbers.len(), Features::new(1, numbers.to_vec(), vec![Some(vocabulary)]))
     }
 
     fn categorical() -> Vec<Feature> {

@@ -1,15 +1,13 @@
 //! The rows of a run as columns, and what is done with them before a model sees them: split, encoded, sliced.
 
 mod categories;
-mod features;
 mod settle;
 mod slicing;
 mod split;
 mod table;
 
 pub use categories::{Encoding, MAX_VALUES_READ, encode_categories};
-pub use features::Features;
 pub use settle::{settle, windows_before};
 pub use slicing::slicings;
 pub use split::{Assignment, split};
-pub use table::{EntityColumn, FileColumn, IdColumn, RowId, RowIds, Table};
+pub use table::{EntityColumn, Features, FileColumn, IdColumn, RowId, RowIds, Table};

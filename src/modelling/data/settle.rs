@@ -45,9 +45,8 @@ pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> 
     Some(Windows { train, validation, test, delay_days, exclude_known_entity })
 }
 
-/// The test window holds the last rows. The other shares reach back to a first row; the rows from there to the
-/// start of the delay are divided between train and validation in the ratio of their shares. Rows of one instant
-/// stay together.
+/// The test window holds the last rows. The other shares reach back to a first row; the rows from there to the start of
+/// the delay are divided between train and validation in the ratio of their shares. Rows of one instant stay together.
 fn windows_of_shares(times: &[i64], plan: &TimeShares) -> Option<Windows> {
     let Shares { train, validation, test } = plan.shares;
     let mut times = times.to_vec();

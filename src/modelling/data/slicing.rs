@@ -107,20 +107,15 @@ fn by_range(values: impl Iterator<Item = f32>, cuts: &[f64]) -> Cut {
 
 #[cfg(test)]
 mod tests {
-    use super::super::features::Features;
-    use super::super::table::RowIds;
+    use super::super::table::{Features, RowIds};
     use super::*;
     use crate::domain::contract::FeatureKind;
 
     fn cut(values: &[f32], cuts: &[f64], max_values: u32) -> Slicing {
         let table = Table {
-            event_time: Some(vec![0; values.len()]),
-            label: vec![false; values.len()],
             row_id: RowIds::Numbers((100..100 + values.len() as i64).collect()),
-            label_observed_time: None,
-            feature_time: None,
             entities: vec![EntityColumn { name: "card".to_owned(), ids: values.iter().map(|v| *v as u32).collect() }],
-            features: Features::new(1, values.to_vec(), vec![None]),
+            ..Table::of_good(values.len(), Features::new(1, values.to_vec(), vec![None]))
         };
         let features = [Feature { name: "amount".to_owned(), kind: FeatureKind::Numeric, monotone: None }];
         let column = if max_values == 0 { "card" } else { "amount" };

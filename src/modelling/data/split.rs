@@ -10,15 +10,12 @@ use std::collections::HashSet;
 /// Row numbers per window, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {
-    /// Rows to fit on.
     pub train: Vec<usize>,
     /// Rows for early stopping; empty where the plan has no validation window.
     pub validation: Vec<usize>,
-    /// Rows to measure on.
     pub test: Vec<usize>,
     /// Rows of the test window that belong to entities already known as fraud.
     pub excluded: usize,
-    /// Rows outside every window.
     pub unused: usize,
 }
 
@@ -101,9 +98,8 @@ fn by_chance(table: &Table, shares: Shares, seed: u64) -> Assignment {
 
 #[cfg(test)]
 mod tests {
-    use super::super::features::Features;
     use super::super::settle::settle;
-    use super::super::table::{EntityColumn, RowIds};
+    use super::super::table::{EntityColumn, Features};
     use super::*;
     use crate::domain::contract::{PlannedSplit, TimeShares, TimeWindow, WindowDays};
     use crate::domain::run::FailureCode;
@@ -118,11 +114,8 @@ mod tests {
         Table {
             event_time: Some(rows.iter().map(|(d, ..)| day(*d).timestamp_micros()).collect()),
             label: rows.iter().map(|(_, label, _)| *label).collect(),
-            row_id: RowIds::Numbers((0..rows.len() as i64).collect()),
-            label_observed_time: None,
-            feature_time: None,
             entities: vec![EntityColumn { name: "card".to_owned(), ids: rows.iter().map(|(.., id)| *id).collect() }],
-            features: Features::new(0, vec![], vec![]),
+            ..Table::of_good(rows.len(), Features::new(0, vec![], vec![]))
         }
     }
 

@@ -1,15 +1,19 @@
-//! The rows that a run learns from and is measured on, as columns.
+//! The rows that a run learns from and is measured on, as columns. Their features are laid out once, as the booster reads
+//! them.
+//!
+//! Guarantees: values of features are stored once, row by row, and lent to the code that fits or scores; a categorical feature
+//! holds numbers that stand for values. Never: copies a column of features.
 
-use super::features::Features;
+use crate::domain::contract::CategoryValue;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// All rows of all files, in file order. Every column has the same length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Microseconds since 1970-01-01T00:00:00Z; none for data without time.
     pub event_time: Option<Vec<i64>>,
-    /// Whether the payment is fraud.
     pub label: Vec<bool>,
     pub row_id: RowIds,
     /// When the label became known, in microseconds; [`Self::NEVER`] for a good payment that nobody examined.
@@ -42,7 +46,6 @@ pub struct IdColumn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityColumn {
     pub name: String,
-    /// Per row.
     pub ids: Vec<u32>,
 }
 
@@ -52,6 +55,22 @@ impl Table {
 
     pub fn rows(&self) -> usize {
         self.label.len()
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// Good payments with these features, numbered from 0; without times and entities.
+    pub(crate) fn of_good(rows: usize, features: Features) -> Self {
+        Self {
+            event_time: None,
+            label: vec![false; rows],
+            row_id: RowIds::Numbers((0..rows as i64).collect()),
+            label_observed_time: None,
+            feature_time: None,
+            entities: vec![],
+            features,
+        }
     }
 }
 
@@ -83,10 +102,66 @@ impl fmt::Display for RowId<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileColumn {
-    /// Its name.
     pub name: String,
     /// What it holds, in Parquet's words and in lower case: the logical type where there is one (`string`,
     /// `timestamp`, `uint8`), else the physical one (`int64`, `double`).
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// All features of all rows; NaN is missing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    width: usize,
+    values: Arc<Vec<f32>>,
+    /// Per feature: for a categorical one the values that its numbers stand for.
+    vocabularies: Vec<Option<Vec<CategoryValue>>>,
+}
+
+impl Features {
+    /// `values` are those of `width` features, row by row. `vocabularies` has an entry per feature: none for a
+    /// numeric one, else the values that the numbers 0, 1, 2… stand for.
+    pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<CategoryValue>>>) -> Self {
+        assert_eq!(vocabularies.len(), width, "a vocabulary or none per feature");
+        assert!(values.len().is_multiple_of(width.max(1)), "whole rows");
+        Self { width, values: Arc::new(values), vocabularies }
+    }
+
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.width..][..self.width]
+    }
+
+    pub fn value(&self, row: usize, feature: usize) -> f32 {
+        self.values[row * self.width + feature]
+    }
+
+    pub fn column(&self, feature: usize) -> impl ExactSizeIterator<Item = f32> + '_ {
+        self.values[feature.min(self.values.len())..].iter().step_by(self.width.max(1)).copied()
+    }
+
+    /// The values that the numbers of a categorical feature stand for; none for a numeric one.
+    pub fn vocabulary(&self, feature: usize) -> Option<&[CategoryValue]> {
+        self.vocabularies.get(feature)?.as_deref()
+    }
+
+    /// The values row by row, without a copy.
+    pub fn shared(&self) -> Arc<Vec<f32>> {
+        Arc::clone(&self.values)
+    }
+
+    /// Gives a categorical feature another vocabulary: `renumber` maps every number in use to the new one or to
+    /// NaN. Copies all values if they are lent out.
+    pub(super) fn recode(&mut self, feature: usize, renumber: &[f32], vocabulary: Vec<CategoryValue>) {
+        let values = Arc::make_mut(&mut self.values);
+        for value in values[feature..].iter_mut().step_by(self.width) {
+            if !value.is_nan() {
+                *value = renumber[*value as usize];
+            }
+        }
+        self.vocabularies[feature] = Some(vocabulary);
+    }
 }

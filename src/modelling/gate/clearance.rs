@@ -1,18 +1,43 @@
-//! Clears a bundle for its announcement: the last checks before a publication leaves.
+//! What a verdict allows: whether a bundle may be published, and the last checks before its announcement leaves.
 
-use super::eligibility::ineligible_because;
-use crate::domain::contract::{BundlePublication, EvalReport, GateReceipt, IntentKind, SchemaName, check};
+use crate::domain::contract::{
+    BundlePublication, Decision, Eligibility, EvalReport, EvidenceRef, GateReceipt, IntentKind, PublishEligibility,
+    SchemaName, check,
+};
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{Failure, FailureCode};
+
+/// The reasons against publication, `GATE_FAIL` and `INTENT_NOT_PUBLISHABLE`; empty where it is allowed.
+pub(super) fn ineligible_because(receipt: &GateReceipt, intent: IntentKind) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if receipt.decision == Decision::Fail {
+        reasons.push(FailureCode::GateFail.as_str().to_owned());
+    }
+    if !intent.is_publishable() {
+        reasons.push("INTENT_NOT_PUBLISHABLE".to_owned());
+    }
+    reasons
+}
+
+/// Whether a requester allows publication is not in this document: a later request may change that, evidence never
+/// changes.
+pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: IntentKind) -> PublishEligibility {
+    let reasons = ineligible_because(receipt, intent);
+    PublishEligibility {
+        schema_version: PublishEligibility::SCHEMA_VERSION.to_owned(),
+        run_id: receipt.run_id.clone(),
+        eligibility: if reasons.is_empty() { Eligibility::Eligible } else { Eligibility::Ineligible },
+        reasons,
+        gate_receipt: receipt_ref,
+    }
+}
 
 /// A run's verdict as the worker reads it back from the evidence store.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredVerdict<'a> {
     pub run_id: &'a RunId,
     pub intent: IntentKind,
-    /// Digest of the plan's bytes.
     pub plan: Digest,
-    /// Digest of the model's bytes.
     pub model: Digest,
     /// With the digest of its bytes.
     pub report: (&'a EvalReport, Digest),

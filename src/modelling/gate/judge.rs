@@ -1,29 +1,16 @@
-//! Judges what was measured by a governance profile.
+//! Judges what was measured by a governance profile: thresholds over metrics, and over differences to the model in use.
 
-use super::champion;
-use super::thresholds::Threshold;
+use super::thresholds::{Comparison, Threshold};
 use crate::domain::contract::{
-    ChampionVerdict, Decision, Differences, GovernanceProfile, Metrics, PositivesVerdict, ThresholdVerdict,
+    ChampionSpec, ChampionVerdict, Decision, DifferenceVerdict, Differences, EvalMetrics, GovernanceProfile,
+    PositivesVerdict, ThresholdVerdict,
 };
 use crate::domain::run::{Failure, FailureCode};
 
-/// The part of an evaluation that the gate looks at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct GateInput<'a> {
-    /// Metrics on the test window.
-    pub(super) scores: &'a Metrics,
-    /// Frauds in the test window.
-    pub(super) test_positives: u64,
-    /// The model less the champion; none where there is no champion.
-    pub(super) champion: Option<&'a Differences>,
-}
-
-/// The decision with the verdict on each condition.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GateVerdict {
     pub(super) decision: Decision,
     pub(super) thresholds: Vec<ThresholdVerdict>,
-    /// Whether the test window holds enough frauds.
     pub(super) positives: PositivesVerdict,
     /// None where the profile names no champion.
     pub(super) champion: Option<ChampionVerdict>,
@@ -31,20 +18,103 @@ pub(super) struct GateVerdict {
 
 /// PASS only if every threshold holds, the test window has enough frauds, and the model is as good as the champion
 /// where the profile names one. A profile that cannot be read is `GOVERNANCE_PROFILE_INVALID`.
-pub(super) fn judge(input: &GateInput<'_>, profile: &GovernanceProfile) -> Result<GateVerdict, Failure> {
+pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Result<GateVerdict, Failure> {
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
-    let verdicts: Vec<ThresholdVerdict> = thresholds.iter().map(|threshold| threshold.judge(input.scores)).collect();
-    let positives = PositivesVerdict {
-        required: profile.min_positives,
-        found: input.test_positives,
-        holds: input.test_positives >= profile.min_positives,
-    };
-    let compare = |spec| champion::judge(spec, input.champion).map_err(invalid);
+    let verdicts: Vec<ThresholdVerdict> = thresholds.iter().map(|threshold| threshold.judge(&metrics.scores)).collect();
+    let (required, found) = (profile.min_positives, metrics.dataset.test.positives);
+    let positives = PositivesVerdict { required, found, holds: found >= required };
+    let compare = |spec| judge_differences(spec, metrics.champion.as_ref()).map_err(invalid);
     let champion = profile.champion.as_ref().map(compare).transpose()?;
     let passes = positives.holds
         && verdicts.iter().all(|verdict| verdict.holds)
         && champion.iter().flat_map(|champion| &champion.differences).all(|verdict| verdict.holds);
     let decision = if passes { Decision::Pass } else { Decision::Fail };
     Ok(GateVerdict { decision, thresholds: verdicts, positives, champion })
+}
+
+/// A difference that was not measured never holds.
+fn judge_differences(spec: &ChampionSpec, measured: Option<&Differences>) -> Result<ChampionVerdict, String> {
+    let thresholds = Threshold::of_differences(spec)?;
+    if thresholds.is_empty() {
+        return Err("champion.eval_differences is empty: a comparison that checks nothing cannot pass".to_owned());
+    }
+    let differences = thresholds.iter().map(|threshold| verdict(threshold, measured)).collect();
+    Ok(ChampionVerdict { bundle: spec.bundle_ref.clone(), confidence: spec.confidence, differences })
+}
+
+fn verdict(threshold: &Threshold, measured: Option<&Differences>) -> DifferenceVerdict {
+    let what = format!("{} less the champion's", threshold.metric);
+    let found = measured.and_then(|measured| measured.get(&threshold.metric));
+    let Comparison { value, interval, compared, holds, reason } = match found {
+        Some(found) => threshold.compare(&what, found.difference, found.interval, found.undefined_because.as_deref()),
+        None => Comparison::nothing(format!("{what} was not measured; the training profile must ask for the metric")),
+    };
+    DifferenceVerdict {
+        threshold: threshold.name.clone(),
+        metric: threshold.metric.clone(),
+        direction: threshold.direction,
+        bound: threshold.bound,
+        on: threshold.on,
+        champion: found.and_then(|found| found.champion),
+        candidate: found.and_then(|found| found.candidate),
+        difference: value,
+        interval,
+        compared,
+        holds,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::{Difference, Interval};
+    use crate::domain::identity::Digest;
+    use serde_json::json;
+
+    fn spec(differences: &serde_json::Value) -> ChampionSpec {
+        let bundle_ref = json!({"ref": "bundles/a/bundle.json", "sha256": Digest::of(b"a")});
+        serde_json::from_value(json!({"bundle_ref": bundle_ref, "eval_differences": differences})).unwrap()
+    }
+
+    fn found(difference: Option<f64>, interval: Option<(f64, f64)>) -> Differences {
+        let interval = interval.map(|(low, high)| Interval { low, high, confidence: 0.95, replicates: 100 });
+        let undefined_because = difference.is_none().then(|| "of the champion: there is only one class".to_owned());
+        let value = Difference { champion: Some(0.5), candidate: Some(0.6), difference, undefined_because, interval };
+        Differences::from([("auc_roc".to_owned(), value)])
+    }
+
+    fn holds(differences: &serde_json::Value, measured: Option<&Differences>) -> (bool, String) {
+        let verdict = judge_differences(&spec(differences), measured).unwrap().differences.remove(0);
+        (verdict.holds, verdict.reason)
+    }
+
+    #[test]
+    fn a_difference_is_judged_by_its_bound_unless_the_profile_says_by_its_value() {
+        let measured = found(Some(0.1), Some((-0.02, 0.2)));
+        assert!(holds(&json!({"min_auc_roc": -0.02}), Some(&measured)).0, "a tie holds");
+        let (holds_by_bound, reason) = holds(&json!({"min_auc_roc": 0}), Some(&measured));
+        assert!(!holds_by_bound && reason.contains("lower confidence bound is -0.02"), "{reason}");
+        assert!(holds(&json!({"min_auc_roc": {"bound": 0.1, "on": "point"}}), Some(&measured)).0);
+        assert!(!holds(&json!({"max_auc_roc": 0.19}), Some(&measured)).0);
+        assert!(holds(&json!({"max_auc_roc": 0.2}), Some(&measured)).0);
+    }
+
+    #[test]
+    fn what_is_undefined_never_holds() {
+        let low = json!({"min_auc_roc": -1});
+        let cases = [
+            (Some(found(None, None)), "of the champion: there is only one class"),
+            (Some(found(Some(f64::NAN), Some((0.0, 1.0)))), "it is not a number"),
+            (Some(found(Some(0.1), None)), "no confidence interval"),
+            (Some(Differences::new()), "was not measured"),
+            (None, "was not measured"),
+        ];
+        for (measured, says) in cases {
+            let (holds, reason) = holds(&low, measured.as_ref());
+            assert!(!holds && reason.contains(says), "{reason}");
+        }
+        assert!(judge_differences(&spec(&json!({})), None).is_err());
+    }
 }

@@ -11,22 +11,10 @@ pub struct Threshold {
     pub name: String,
     pub metric: String,
     pub direction: Direction,
-    /// The bound, in the metric's unit.
     pub bound: f64,
-    /// What the bound is compared with.
     pub on: ThresholdBasis,
 }
 
-/// The number that a threshold looks at: a metric's value, or a difference.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Measurement<'a> {
-    pub(super) value: Option<f64>,
-    pub(super) interval: Option<Interval>,
-    /// Why there is no value; none where the reason is not known.
-    pub(super) undefined_because: Option<&'a str>,
-}
-
-/// The comparison of a number with a bound.
 pub(super) struct Comparison {
     pub(super) value: Option<f64>,
     pub(super) interval: Option<Interval>,
@@ -45,17 +33,13 @@ impl Comparison {
 impl Threshold {
     /// The thresholds of a profile in its order. The error names the one that cannot be read.
     pub fn all_of(profile: &GovernanceProfile) -> Result<Vec<Self>, String> {
-        let thresholds: Result<Vec<Self>, String> =
-            profile.eval_thresholds.iter().map(|(name, spec)| Self::read(name, spec, profile.on)).collect();
-        let thresholds = thresholds?;
-        if thresholds.is_empty() {
+        if profile.eval_thresholds.is_empty() {
             return Err("eval_thresholds is empty: a gate that checks nothing cannot pass".to_owned());
         }
-        Ok(thresholds)
+        profile.eval_thresholds.iter().map(|(name, spec)| Self::read(name, spec, profile.on)).collect()
     }
 
-    /// The thresholds on differences to the champion, in the profile's order. The error names the one that cannot be
-    /// read.
+    /// The same for the thresholds on differences to the champion.
     pub fn of_differences(spec: &ChampionSpec) -> Result<Vec<Self>, String> {
         spec.eval_differences.iter().map(|(name, bound)| Self::read(name, bound, spec.on)).collect()
     }
@@ -80,11 +64,7 @@ impl Threshold {
     pub fn judge(&self, metrics: &Metrics) -> ThresholdVerdict {
         let Comparison { value, interval, compared, holds, reason } = match metrics.get(&self.metric) {
             Some(metric) => {
-                let undefined_because = metric.undefined_because.as_deref();
-                self.compare(
-                    &self.metric,
-                    Measurement { value: metric.value, interval: metric.interval, undefined_because },
-                )
+                self.compare(&self.metric, metric.value, metric.interval, metric.undefined_because.as_deref())
             }
             None => {
                 Comparison::nothing(format!("{} was not measured; the training profile must ask for it", self.metric))
@@ -104,12 +84,19 @@ impl Threshold {
         }
     }
 
-    /// `what` names the number in the reason.
-    pub(super) fn compare(&self, what: &str, found: Measurement<'_>) -> Comparison {
+    /// Compares a metric's value or a difference, which `what` names in the reason. `undefined_because` says why there
+    /// is no value, where that is known.
+    pub(super) fn compare(
+        &self,
+        what: &str,
+        value: Option<f64>,
+        interval: Option<Interval>,
+        undefined_because: Option<&str>,
+    ) -> Comparison {
         let numbers = |interval: &Interval| interval.low.is_finite() && interval.high.is_finite();
-        let interval = found.interval.filter(numbers);
-        let Some(value) = found.value.filter(|value| value.is_finite()) else {
-            let why = found.undefined_because.unwrap_or("it is not a number");
+        let interval = interval.filter(numbers);
+        let Some(value) = value.filter(|value| value.is_finite()) else {
+            let why = undefined_because.unwrap_or("it is not a number");
             return Comparison::nothing(format!("{what} is undefined: {why}"));
         };
         let compared = match (self.on, self.direction, interval) {

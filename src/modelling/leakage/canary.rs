@@ -2,7 +2,7 @@
 //! seen their labels in another way.
 
 use super::features::area_below;
-use super::rule::rule;
+use super::rows::rule;
 use crate::domain::contract::{CanarySpec, LeakageRule};
 use crate::domain::run::Failure;
 use crate::modelling::data::{Assignment, Table};
@@ -38,20 +38,12 @@ pub fn canary(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::modelling::data::{Features, RowIds};
+    use crate::modelling::data::Features;
 
     #[test]
     fn it_sings_when_scores_know_the_labels_and_is_silent_when_they_do_not() {
-        let rows = 400;
-        let table = Table {
-            event_time: None,
-            label: (0..rows).map(|row| row % 7 == 0).collect(),
-            row_id: RowIds::Numbers((0..rows).collect()),
-            label_observed_time: None,
-            feature_time: None,
-            entities: vec![],
-            features: Features::new(0, vec![], vec![]),
-        };
+        let good = Table::of_good(400, Features::new(0, vec![], vec![]));
+        let table = Table { label: (0..400).map(|row| row % 7 == 0).collect(), ..good };
         let assignment = Assignment { train: (0..200).collect(), test: (200..400).collect(), ..Assignment::default() };
         let spec = CanarySpec { fits: 5, rounds: 1, max_above_chance: 0.1 };
         let frauds = |labels: &[bool]| labels.iter().filter(|label| **label).count();

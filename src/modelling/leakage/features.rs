@@ -1,6 +1,6 @@
 //! Rules over features. A witness is the name of the feature that breaks the rule.
 
-use super::rule::rule;
+use super::rows::rule;
 use crate::domain::contract::{Feature, LeakageRule, TrainPlan};
 use crate::modelling::data::{Assignment, Table};
 

@@ -6,7 +6,6 @@
 mod canary;
 mod features;
 mod rows;
-mod rule;
 
 pub use canary::canary;
 

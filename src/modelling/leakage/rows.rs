@@ -1,11 +1,26 @@
 //! Rules over rows. A witness is the id of the row that breaks the rule.
 
-use super::rule::rule;
 use crate::domain::contract::{LabelBasis, LeakageRule, SettledSplit, Windows};
 use crate::modelling::data::{Assignment, Table};
 use crate::modelling::plan::EarlierRole;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
+
+const MOST_WITNESSES: usize = 10;
+
+/// Counts every witness and keeps the first [`MOST_WITNESSES`]. `checked` is the number of rows (or columns, or
+/// entities) that the rule looked at.
+pub(super) fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = String>) -> LeakageRule {
+    let mut found =
+        LeakageRule { rule: name.to_owned(), checked: checked as u64, violations: 0, witnesses: Vec::new() };
+    for witness in witnesses {
+        found.violations += 1;
+        if found.witnesses.len() < MOST_WITNESSES {
+            found.witnesses.push(witness);
+        }
+    }
+    found
+}
 
 fn used(assignment: &Assignment) -> impl Iterator<Item = usize> + '_ {
     [&assignment.train, &assignment.validation, &assignment.test].into_iter().flatten().copied()
@@ -172,12 +187,8 @@ mod tests {
     fn table(values: &[f32], at: &[i64]) -> Table {
         Table {
             event_time: Some(at.to_vec()),
-            label: vec![false; values.len()],
             row_id: RowIds::Texts((0..values.len()).map(|row| format!("row {row}")).collect()),
-            label_observed_time: None,
-            feature_time: None,
-            entities: vec![],
-            features: Features::new(1, values.to_vec(), vec![None]),
+            ..Table::of_good(values.len(), Features::new(1, values.to_vec(), vec![None]))
         }
     }
 

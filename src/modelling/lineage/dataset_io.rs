@@ -1,13 +1,14 @@
-//! The datasets that a run reads and writes, as far as a step of it knows them.
+//! The datasets that a run reads and writes, as far as a step of it knows them, and the verdicts of the gate on one.
 
 use super::event::{DatasetFacets, InputDataset, InputFacets, OutputDataset, OutputFacets};
 use super::facets::{
-    ContentFacet, DataQualityAssertions, DatasetType, Facet, InputStatistics, Omitted, OutputStatistics, Schema,
-    Version,
+    Assertion, ContentFacet, DataQualityAssertions, DatasetType, Facet, InputStatistics, Omitted, OutputStatistics,
+    Schema, Version,
 };
-use super::gate::assertions;
 use super::naming::{DatasetLocations, DatasetName};
-use crate::domain::contract::{EvidenceRef, GateReceipt, Location, PinnedBundle, PinnedManifest, Reference, TrainPlan};
+use crate::domain::contract::{
+    Direction, EvidenceRef, GateReceipt, Location, PinnedBundle, PinnedManifest, Reference, ThresholdBasis, TrainPlan,
+};
 use crate::domain::identity::Digest;
 use crate::modelling::data::FileColumn;
 
@@ -35,7 +36,6 @@ pub struct WrittenDataset<'a> {
     pub rows: Option<u64>,
     /// None where the size is not at hand.
     pub bytes: Option<u64>,
-    /// Number of files.
     pub files: u64,
 }
 
@@ -86,7 +86,6 @@ impl DatasetIo {
         self
     }
 
-    /// Adds an output.
     #[must_use]
     pub fn wrote(mut self, written: &WrittenDataset<'_>, locations: &DatasetLocations) -> Self {
         let WrittenDataset { path, sha256, version, role, rows, bytes, files } = *written;
@@ -140,4 +139,63 @@ fn input(
 fn facets(content: ContentFacet, dataset_type: DatasetType, schema: Option<Facet<Schema>>) -> DatasetFacets {
     let version = Version { dataset_version: format!("sha256:{}", content.sha256) };
     DatasetFacets { version: version.into(), dataset_type: dataset_type.into(), content: content.into(), schema }
+}
+
+/// One assertion per condition of the receipt, by the name that the receipt's `failed` uses.
+pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
+    let thresholds = receipt.thresholds.iter().map(|verdict| {
+        let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
+        let found = (verdict.compared, verdict.holds, verdict.reason.as_str());
+        bound.assertion(&verdict.metric, verdict.threshold.clone(), found)
+    });
+    let positives = &receipt.min_positives;
+    let enough = Assertion {
+        assertion: "positives_min".to_owned(),
+        success: positives.holds,
+        column: Some("label"),
+        severity: BLOCKS,
+        name: "min_positives".to_owned(),
+        description: format!("the test window holds {} frauds, required are {}", positives.found, positives.required),
+        expected: positives.required.to_string(),
+        actual: Some(positives.found.to_string()),
+    };
+    let champion = receipt.champion.iter().flat_map(|champion| &champion.differences).map(|verdict| {
+        let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
+        let found = (verdict.compared, verdict.holds, verdict.reason.as_str());
+        bound.assertion(&format!("champion.{}", verdict.metric), verdict.name(), found)
+    });
+    thresholds.chain([enough]).chain(champion).collect()
+}
+
+/// OpenLineage's severity: a condition that does not hold stops the bundle.
+const BLOCKS: &str = "error";
+
+struct Bound {
+    direction: Direction,
+    on: ThresholdBasis,
+    limit: f64,
+}
+
+impl Bound {
+    fn assertion(&self, metric: &str, name: String, found: (Option<f64>, bool, &str)) -> Assertion {
+        let (compared, success, reason) = found;
+        let side = match self.direction {
+            Direction::Min => "min",
+            Direction::Max => "max",
+        };
+        let on = match self.on {
+            ThresholdBasis::Point => "",
+            ThresholdBasis::ConfidenceBound => "_confidence_bound",
+        };
+        Assertion {
+            assertion: format!("{metric}{on}_{side}"),
+            success,
+            column: Some("score"),
+            severity: BLOCKS,
+            name,
+            description: reason.to_owned(),
+            expected: self.limit.to_string(),
+            actual: compared.map(|value| value.to_string()),
+        }
+    }
 }

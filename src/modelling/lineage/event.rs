@@ -12,8 +12,9 @@ use uuid::Uuid;
 pub(super) const SCHEMA_URL: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 
 /// A run's state in OpenLineage's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum RunState {
     /// A worker claimed the run for the first time.
     Start,
@@ -29,13 +30,7 @@ pub enum RunState {
 
 impl RunState {
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "START",
-            Self::Running => "RUNNING",
-            Self::Complete => "COMPLETE",
-            Self::Fail => "FAIL",
-            Self::Abort => "ABORT",
-        }
+        self.into()
     }
 
     /// Whether no event may follow.

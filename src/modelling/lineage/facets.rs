@@ -163,9 +163,7 @@ pub struct Assertion {
     pub severity: &'static str,
     /// As in the gate's receipt.
     pub name: String,
-    /// What was found, for people.
     pub description: String,
-    /// The bound.
     pub expected: String,
     /// What was compared with the bound; left out where there is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,22 +177,16 @@ pub struct OurRun {
     pub run_id: RunId,
     pub run_key: RunKey,
     pub platform_run_id: String,
-    /// The ledger's state.
     pub state: State,
-    /// Attempts begun so far.
     pub attempt: u32,
-    /// The request that created the run.
     pub request_id: String,
     pub policy_revision: String,
     pub config_revision: String,
     pub code_release_id: String,
-    /// A failure code, where the step has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The failure for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The manifests that the inputs come from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<PinnedManifest>,
     #[serde(skip_serializing_if = "Option::is_none")]

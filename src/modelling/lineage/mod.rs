@@ -7,10 +7,7 @@
 mod dataset_io;
 mod event;
 mod facets;
-mod fit;
-mod gate;
 mod naming;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -19,5 +16,4 @@ pub use dataset_io::{DatasetIo, WrittenDataset};
 pub use event::RunState;
 pub use facets::PRODUCER;
 pub use naming::{DatasetLocations, DatasetName};
-pub use settings::LineageSettings;
-pub use writer::{EventWriter, Moment};
+pub use writer::{EventWriter, LineageSettings, Moment};

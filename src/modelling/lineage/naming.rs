@@ -7,7 +7,6 @@ use serde::Serialize;
 pub struct DatasetName {
     /// `file`, `s3://bucket`, `gs://bucket`, `abfss://container@account.dfs.core.windows.net`.
     pub namespace: String,
-    /// A path, or an object's key.
     pub name: String,
 }
 

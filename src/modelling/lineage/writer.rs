@@ -1,17 +1,32 @@
-//! Writes a step of a run as an OpenLineage event.
+//! Writes a step of a run as an OpenLineage event, and shortens one that is too large; it counts what it leaves out.
 
 use super::dataset_io::DatasetIo;
 use super::event::{EventJob, EventRun, JobFacets, RunEvent, RunFacets, RunState, SCHEMA_URL};
 use super::facets::{
-    EmissionPattern, ErrorMessage, JobName, JobType, OurRun, PRODUCER, Parent, ParentRun, ProcessingEngine,
+    EmissionPattern, ErrorMessage, JobName, JobType, Omitted, OurRun, PRODUCER, Parent, ParentRun, ProcessingEngine,
 };
-use super::fit::fit;
-use super::settings::LineageSettings;
 use crate::domain::contract::{EventReason, TrainBuildRequest};
 use crate::domain::identity::{RunId, RunKey, lineage_platform_run_id, lineage_run_id};
 use crate::domain::run::State;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// Whether runs emit OpenLineage events, and the namespace of their jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LineageSettings {
+    /// Must be the same for every worker on a ledger. Where it is on, the lineage topic must exist.
+    pub enabled: bool,
+    /// Namespace of the jobs: who schedules them.
+    pub namespace: String,
+}
+
+impl Default for LineageSettings {
+    fn default() -> Self {
+        Self { enabled: false, namespace: "model-factory".to_owned() }
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct EventWriter {
@@ -24,7 +39,6 @@ pub struct EventWriter {
 pub struct Moment<'a> {
     pub run_id: &'a RunId,
     pub run_key: RunKey,
-    /// The request that created the run.
     pub request: &'a TrainBuildRequest,
     /// The ledger's state when the event is written.
     pub state: State,
@@ -40,6 +54,25 @@ impl Moment<'_> {
     pub fn run_uuid(&self) -> Uuid {
         lineage_run_id(&self.run_key)
     }
+
+    fn ours(&self) -> OurRun {
+        let request = self.request;
+        OurRun {
+            run_id: self.run_id.clone(),
+            run_key: self.run_key,
+            platform_run_id: request.platform_run_id.clone(),
+            state: self.state,
+            attempt: self.attempt,
+            request_id: request.request_id.clone(),
+            policy_revision: request.policy_revision.clone(),
+            config_revision: request.config_revision.clone(),
+            code_release_id: request.mf_code_release_id.clone(),
+            code: self.reason.map(|reason| reason.code.as_str()),
+            message: self.reason.map(|reason| reason.message.clone()),
+            manifests: Vec::new(),
+            omitted: None,
+        }
+    }
 }
 
 impl EventWriter {
@@ -48,11 +81,8 @@ impl EventWriter {
         Self { namespace: settings.namespace.clone(), max_bytes: max_bytes as usize }
     }
 
-    /// The event as JSON.
     pub fn event(&self, state: RunState, moment: &Moment<'_>, io: DatasetIo) -> Vec<u8> {
         let DatasetIo { inputs, outputs, manifests, omitted } = io;
-        let mut ours = moment.ours();
-        (ours.manifests, ours.omitted) = (manifests, omitted);
         let facets = RunFacets {
             parent: self.parent(&moment.request.platform_run_id).into(),
             processing_engine: ProcessingEngine {
@@ -61,7 +91,7 @@ impl EventWriter {
                 openlineage_adapter_version: env!("CARGO_PKG_VERSION"),
             }
             .into(),
-            ours: ours.into(),
+            ours: OurRun { manifests, omitted, ..moment.ours() }.into(),
             error_message: moment.reason.filter(|_| state == RunState::Fail).map(|reason| {
                 let message = format!("{}: {}", reason.code, reason.message);
                 ErrorMessage { message, programming_language: "RUST" }.into()
@@ -103,23 +133,31 @@ impl EventWriter {
     }
 }
 
-impl Moment<'_> {
-    fn ours(&self) -> OurRun {
-        let request = self.request;
-        OurRun {
-            run_id: self.run_id.clone(),
-            run_key: self.run_key,
-            platform_run_id: request.platform_run_id.clone(),
-            state: self.state,
-            attempt: self.attempt,
-            request_id: request.request_id.clone(),
-            policy_revision: request.policy_revision.clone(),
-            config_revision: request.config_revision.clone(),
-            code_release_id: request.mf_code_release_id.clone(),
-            code: self.reason.map(|reason| reason.code.as_str()),
-            message: self.reason.map(|reason| reason.message.clone()),
-            manifests: Vec::new(),
-            omitted: None,
+/// The event as JSON of at most `max_bytes`. First it loses the columns, then half of its inputs and manifests at a
+/// time. The gate's verdicts are the last input and so go last.
+pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
+    loop {
+        let bytes = serde_json::to_vec(&event).expect("events have string keys and finite numbers");
+        if bytes.len() <= max_bytes || !shorten(&mut event) {
+            return bytes;
         }
     }
+}
+
+/// False where nothing is left to leave out.
+fn shorten(event: &mut RunEvent) -> bool {
+    let ours = &mut event.run.facets.ours.body;
+    let omitted = ours.omitted.get_or_insert_with(Omitted::default);
+    let schemas = event.inputs.iter_mut().filter_map(|input| input.facets.schema.take()).count();
+    if schemas > 0 {
+        omitted.schemas += schemas as u64;
+        return true;
+    }
+    let manifests = ours.manifests.len().div_ceil(2);
+    let inputs = event.inputs.len() / 2;
+    ours.manifests.truncate(ours.manifests.len() - manifests);
+    event.inputs.drain(..inputs);
+    omitted.manifests += manifests as u64;
+    omitted.inputs += inputs as u64;
+    manifests + inputs > 0
 }

@@ -15,13 +15,11 @@ use serde_json::json;
 use std::panic::resume_unwind;
 use std::thread;
 
-/// How to resample.
 #[derive(Debug, Clone, Copy)]
 pub struct Resampling<'a> {
     pub spec: &'a BootstrapSpec,
     /// The cluster of each row, drawn as a whole; none draws rows.
     pub clusters: Option<&'a [u32]>,
-    /// The plan's seed.
     pub seed: u64,
     /// The result does not depend on their number.
     pub threads: u32,
@@ -86,8 +84,7 @@ pub(super) fn intervals(
     kinds: &[MetricKind],
     resampling: &Resampling<'_>,
 ) -> Vec<Option<Interval>> {
-    let draw = Draw::of(order, resampling.clusters);
-    of_replicates(&replicates(&[(order, draw)], kinds, resampling), kinds.len(), resampling)
+    of_windows(&[(order, Draw::of(order, resampling.clusters))], kinds, resampling)
 }
 
 /// An interval per metric for its difference, `own` less `other`. Every replicate draws the same rows for both
@@ -101,14 +98,15 @@ pub(super) fn paired_intervals(
 ) -> Vec<Option<Interval>> {
     let draw = Draw::of(own, resampling.clusters);
     let over = draw.over(own, other);
-    of_replicates(&replicates(&[(own, draw), (other, over)], kinds, resampling), kinds.len(), resampling)
+    of_windows(&[(own, draw), (other, over)], kinds, resampling)
 }
 
-fn of_replicates(
-    replicates: &[Vec<Option<f64>>],
-    metrics: usize,
+fn of_windows(
+    windows: &[(&RankedScores, Draw)],
+    kinds: &[MetricKind],
     resampling: &Resampling<'_>,
 ) -> Vec<Option<Interval>> {
+    let replicates = replicates(windows, kinds, resampling);
     let interval = |index: usize| {
         let mut values: Vec<f64> = replicates.iter().filter_map(|values| values[index]).collect();
         if values.is_empty() || values.len() * 2 < replicates.len() {
@@ -120,7 +118,7 @@ fn of_replicates(
         let (low, high) = (percentile(&values, tail), percentile(&values, 1.0 - tail));
         Some(Interval { low, high, confidence, replicates: values.len() as u32 })
     };
-    (0..metrics).map(interval).collect()
+    (0..kinds.len()).map(interval).collect()
 }
 
 /// Per replicate the metrics of the first window, less those of the second where there is one. All draws must
@@ -181,18 +179,10 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::measure::measure;
-    use super::super::scored_rows::ScoredRows;
+    use super::super::order::ScoredRows;
     use super::*;
     use crate::domain::contract::EvaluationSpec;
     use proptest::prelude::*;
-
-    fn spec(replicates: u32) -> BootstrapSpec {
-        BootstrapSpec { replicates, ..BootstrapSpec::default() }
-    }
-
-    fn kinds(spec: &EvaluationSpec) -> Vec<MetricKind> {
-        MetricKind::all(spec, false)
-    }
 
     #[test]
     fn percentiles_interpolate_between_ranks() {
@@ -211,8 +201,9 @@ mod tests {
         let order = RankedScores::new(&scores, &labels);
         let evaluation = EvaluationSpec { k: vec![5], ..EvaluationSpec::default() };
         let on = |seed, threads, clusters| {
-            let resampling = Resampling { spec: &spec(101), clusters, seed, threads };
-            intervals(&order, &kinds(&evaluation), &resampling)
+            let spec = BootstrapSpec { replicates: 101, ..BootstrapSpec::default() };
+            let resampling = Resampling { spec: &spec, clusters, seed, threads };
+            intervals(&order, &MetricKind::all(&evaluation, false), &resampling)
         };
         let one = on(3, 1, None);
         assert!(one.iter().flatten().all(|interval| interval.low <= interval.high));
@@ -258,7 +249,7 @@ mod tests {
             let days = vec![0; drawn_scores.len()];
             let drawn = ScoredRows { scores: &drawn_scores, labels: &drawn_labels, days: &days, cards: None };
             let anew = measure(&drawn, &evaluation, None, &[]).scores;
-            for kind in kinds(&evaluation) {
+            for kind in MetricKind::all(&evaluation, false) {
                 let (found, expected) = (kind.of(&counts).unwrap(), &anew[&kind.name()]);
                 match (found.value, expected.value) {
                     (Some(found), Some(expected)) => prop_assert!((found - expected).abs() < 1e-12, "{:?}", kind),

@@ -6,8 +6,7 @@
 //! leave the days after; the mean over days. Equal scores, which pandas ranks in no promised order, are
 //! ranked here by the order in which the cards appear in the data.
 
-use super::metric::{NO_ROWS, defined, undefined};
-use super::scored_rows::ScoredRows;
+use super::order::{NO_ROWS, ScoredRows, defined, undefined};
 use crate::domain::contract::MetricValue;
 use std::collections::BTreeMap;
 

@@ -1,10 +1,8 @@
 //! Two models on the same rows: the metrics of one less those of the other.
 
 use super::bootstrap::{self, Resampling};
-use super::kind::MetricKind;
-use super::order::RankedScores;
-use super::ranked_window::RankedWindow;
-use super::scored_rows::ScoredRows;
+use super::kind::{MetricKind, RankedWindow};
+use super::order::{RankedScores, ScoredRows};
 use crate::domain::contract::{Difference, Differences, EvaluationSpec};
 
 /// The differences in the metrics `names`; names that `spec` does not ask for are left out. `champion` holds a
@@ -46,7 +44,6 @@ pub fn differences(
     kinds.into_iter().map(difference).collect()
 }
 
-/// The value, or why there is none.
 fn value(window: &RankedWindow<'_>, kind: MetricKind) -> Result<f64, String> {
     let Some(metric) = window.metric(kind) else { return Err("there are no days".to_owned()) };
     metric.value.ok_or_else(|| metric.undefined_because.unwrap_or_default())
@@ -81,12 +78,8 @@ mod tests {
         }
     }
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    fn spec(k: u32) -> EvaluationSpec {
-        EvaluationSpec { k: vec![k], ..EvaluationSpec::default() }
+    fn spec() -> EvaluationSpec {
+        EvaluationSpec { k: vec![20], ..EvaluationSpec::default() }
     }
 
     fn compared(rows: &Rows, wanted: &[&str], clusters: Option<&[u32]>, threads: u32) -> Differences {
@@ -94,7 +87,8 @@ mod tests {
             ScoredRows { scores: &rows.candidate, labels: &rows.labels, days: &rows.days, cards: Some(&rows.cards) };
         let bootstrap = BootstrapSpec { replicates: 101, confidence: 0.9, ..BootstrapSpec::default() };
         let resampling = Resampling { spec: &bootstrap, clusters, seed: 5, threads };
-        differences(&window, &rows.champion, &names(wanted), &spec(20), &resampling)
+        let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
+        differences(&window, &rows.champion, &wanted, &spec(), &resampling)
     }
 
     /// The slow way: writes the drawn rows out, measures each model by itself and subtracts. It shares no weights
@@ -131,7 +125,7 @@ mod tests {
             let value = |scores: &[f64]| {
                 let scores: Vec<f64> = drawn.iter().map(|&row| scores[row]).collect();
                 let window = ScoredRows { scores: &scores, labels: &labels, days: &vec![0; drawn.len()], cards: None };
-                measure(&window, &spec(20), None, &[]).scores[metric].value.unwrap()
+                measure(&window, &spec(), None, &[]).scores[metric].value.unwrap()
             };
             found.push(value(&rows.candidate) - value(&rows.champion));
         }

@@ -1,11 +1,11 @@
-//! The metrics that a profile can ask for, by name.
+//! The metrics that a profile can ask for, by name, and a window sorted and counted once, off which each of them is read.
 
-use super::confusion::{confusion, f1, precision, recall};
-use super::order::ScoreCounts;
+use super::cards::CardDays;
+use super::order::{RankedScores, ScoreCounts, ScoredRows};
+use super::ranking::{confusion, f1, precision, recall};
 use super::{probability, ranking};
 use crate::domain::contract::{EvaluationSpec, MetricValue};
 
-/// A metric with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MetricKind {
     AucRoc,
@@ -28,7 +28,6 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// Every metric that a profile asks for.
     pub fn all(spec: &EvaluationSpec, has_cards: bool) -> Vec<Self> {
         let mut kinds = Self::of_any_rows(spec);
         for &k in &spec.k {
@@ -102,5 +101,24 @@ impl MetricKind {
             Self::F1AtThreshold(threshold) => f1(&confusion(counts, threshold)),
             Self::CardPrecisionAt(_) => return None,
         })
+    }
+}
+
+pub(super) struct RankedWindow<'a> {
+    pub(super) counts: ScoreCounts<'a>,
+    card_days: Option<CardDays>,
+}
+
+impl<'a> RankedWindow<'a> {
+    pub(super) fn new(scored: &ScoredRows<'_>, order: &'a RankedScores) -> Self {
+        Self { counts: order.counts(), card_days: scored.cards.map(|cards| CardDays::new(scored, cards)) }
+    }
+
+    /// None for a metric per card where the rows have no cards.
+    pub(super) fn metric(&self, kind: MetricKind) -> Option<MetricValue> {
+        match (kind, &self.card_days) {
+            (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),
+            (kind, _) => kind.of(&self.counts),
+        }
     }
 }

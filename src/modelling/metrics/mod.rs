@@ -4,24 +4,16 @@
 
 mod bootstrap;
 mod cards;
-mod confusion;
 mod curves;
 mod difference;
 mod kind;
 mod measure;
-mod metric;
 mod order;
 mod probability;
-mod ranked_window;
 mod ranking;
-mod scored_rows;
-mod shap_rows;
-mod slices;
 
 pub use bootstrap::Resampling;
 pub use difference::differences;
 pub use kind::MetricKind;
-pub use measure::{Measured, measure};
-pub use scored_rows::ScoredRows;
-pub use shap_rows::shap_rows;
-pub use slices::Slicing;
+pub use measure::{Measured, Slicing, measure};
+pub use order::ScoredRows;

@@ -1,7 +1,33 @@
-//! Scores sorted once, and counts over them.
+//! The test window with the scores of one model: sorted once, and counts over that; and how a metric's value is written.
 //!
-//! Every metric but those per day is a function of how many frauds and good payments have each score, so a
-//! resampled window is counted anew and never sorted anew.
+//! Every metric but those per day is a function of how many frauds and good payments have each score, so a resampled window
+//! is counted anew and never sorted anew.
+
+use crate::domain::contract::MetricValue;
+
+/// Scores of the test window with what is needed to judge them; all slices have the same length.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoredRows<'a> {
+    /// Probability of fraud, 0 to 1.
+    pub scores: &'a [f64],
+    pub labels: &'a [bool],
+    /// UTC day of the payment since 1970, for metrics per day.
+    pub days: &'a [i64],
+    /// The card (or whatever the first entity column holds) as a number; none without entity columns.
+    pub cards: Option<&'a [u32]>,
+}
+
+pub(super) const ONE_CLASS: &str = "there is only one class";
+pub(super) const NO_FRAUDS: &str = "there are no frauds";
+pub(super) const NO_ROWS: &str = "there are no rows";
+
+pub(super) fn defined(value: f64) -> MetricValue {
+    MetricValue { value: Some(value), undefined_because: None, interval: None }
+}
+
+pub(super) fn undefined(why: impl Into<String>) -> MetricValue {
+    MetricValue { value: None, undefined_because: Some(why.into()), interval: None }
+}
 
 /// A distinct score with its log losses.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +53,6 @@ pub(super) struct RankedScores {
     ends: Vec<usize>,
     /// Row numbers from the highest score down.
     rows: Vec<u32>,
-    /// Labels of `rows`.
     labels: Vec<bool>,
 }
 

@@ -1,7 +1,6 @@
 //! Metrics that read scores as probabilities: losses and calibration.
 
-use super::metric::{NO_ROWS, defined, undefined};
-use super::order::{Level, ScoreCounts};
+use super::order::{Level, NO_ROWS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{CalibrationBin, MetricValue};
 
 /// Mean of `-ln p(label)`.
@@ -64,9 +63,8 @@ pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<Calibratio
 
 /// Mean over rows of the distance between the mean score and the share of frauds of their bin.
 ///
-/// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian
-/// Binning", AAAI 2015, over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of
-/// Modern Neural Networks", ICML 2017.
+/// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015,
+/// over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 pub(super) fn expected_calibration_error(counts: &ScoreCounts<'_>, bins: u32) -> MetricValue {
     if counts.rows() == 0 {
         return undefined(NO_ROWS);

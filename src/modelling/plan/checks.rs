@@ -1,7 +1,6 @@
 //! Checks across documents: manifests and profile must be about the same features, labels and columns.
 
-use super::fail::fail;
-use super::sources::Fetched;
+use super::documents::{Fetched, fail};
 use crate::domain::contract::{DatasetManifest, ExpectedLabels, LeakageSpec, PinnedFile, TrainingProfile};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, Utc};
@@ -14,23 +13,16 @@ pub(super) fn check_feature_sets(
         let reference = &fetched.reference;
         let (found, expected) = (&manifest.feature_definition_set, &profile.feature_definition_set);
         if found != expected {
-            return fail(
-                FailureCode::FeatureSchemaIncompatible,
-                format!(
-                    "{reference} holds feature set {} {}, the training profile expects {} {}",
-                    found.feature_set_id,
-                    found.feature_set_version,
-                    expected.feature_set_id,
-                    expected.feature_set_version
-                ),
+            let message = format!(
+                "{reference} holds feature set {} {}, the training profile expects {} {}",
+                found.feature_set_id, found.feature_set_version, expected.feature_set_id, expected.feature_set_version
             );
+            return fail(FailureCode::FeatureSchemaIncompatible, message);
         }
         let (found, expected) = (&manifest.schema_version, &profile.expected_manifest_schema_version);
         if found != expected {
-            return fail(
-                FailureCode::FeatureSchemaIncompatible,
-                format!("{reference} is a {found}, the training profile expects {expected}"),
-            );
+            let message = format!("{reference} is a {found}, the training profile expects {expected}");
+            return fail(FailureCode::FeatureSchemaIncompatible, message);
         }
     }
     Ok(())
@@ -45,30 +37,24 @@ pub(super) fn check_labels(
     for (fetched, manifest) in manifests {
         let reference = &fetched.reference;
         if &manifest.label_basis != first {
-            return fail(
-                FailureCode::ManifestInvalid,
-                format!(
-                    "{reference} and {first_reference} disagree about label_basis; labels must be of one instant and rule"
-                ),
+            let message = format!(
+                "{reference} and {first_reference} disagree about label_basis; labels must be of one instant and rule"
             );
+            return fail(FailureCode::ManifestInvalid, message);
         }
         if manifest.label_basis.label_asof_utc > started_at {
-            return fail(
-                FailureCode::ManifestInvalid,
-                format!(
-                    "{reference}: label_asof_utc {} lies after the start of the run; nobody can know these labels yet",
-                    manifest.label_basis.label_asof_utc
-                ),
+            let message = format!(
+                "{reference}: label_asof_utc {} lies after the start of the run; nobody can know these labels yet",
+                manifest.label_basis.label_asof_utc
             );
+            return fail(FailureCode::ManifestInvalid, message);
         }
         if let Some((field, found, wanted)) = expected.and_then(|labels| labels.disagreement(&manifest.label_basis)) {
-            return fail(
-                FailureCode::FeatureSchemaIncompatible,
-                format!(
-                    "{reference}: label_basis has {field} {found}, the training profile expects {wanted}; use a manifest \
-                     or a profile that fits"
-                ),
+            let message = format!(
+                "{reference}: label_basis has {field} {found}, the training profile expects {wanted}; use a manifest \
+                 or a profile that fits"
             );
+            return fail(FailureCode::FeatureSchemaIncompatible, message);
         }
     }
     Ok(())
@@ -76,13 +62,11 @@ pub(super) fn check_labels(
 
 /// Every entity that a leakage rule names must be a column of every file.
 pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetManifest)]) -> Result<(), Failure> {
-    let files = manifests.iter().flat_map(|(_, manifest)| &manifest.materializations);
-    for file in files {
+    for file in manifests.iter().flat_map(|(_, manifest)| &manifest.materializations) {
         if let Some(name) = spec.disjoint_entities.iter().find(|name| !file.columns.entities.contains(name)) {
-            return fail(
-                FailureCode::FeatureSchemaIncompatible,
-                format!("leakage: disjoint_entities names {name:?}, which is no entity column of the manifest"),
-            );
+            let message =
+                format!("leakage: disjoint_entities names {name:?}, which is no entity column of the manifest");
+            return fail(FailureCode::FeatureSchemaIncompatible, message);
         }
     }
     Ok(())
@@ -94,23 +78,17 @@ pub(super) fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec
     for (fetched, manifest) in manifests {
         let reference = &fetched.reference;
         if manifest.materializations.is_empty() {
-            return fail(
-                FailureCode::MaterializationUnresolved,
-                format!("{reference} names no materializations, so there is nothing to train on"),
-            );
+            let message = format!("{reference} names no materializations, so there is nothing to train on");
+            return fail(FailureCode::MaterializationUnresolved, message);
         }
         for file in &manifest.materializations {
             if *columns.get_or_insert(&file.columns) != &file.columns {
-                return fail(
-                    FailureCode::ManifestInvalid,
-                    format!("{reference}: {} gives columns other roles than the files before it", file.reference),
-                );
+                let why = format!("{} gives columns other roles than the files before it", file.reference);
+                return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
             }
             if files.iter().any(|known| known.sha256 == file.sha256) {
-                return fail(
-                    FailureCode::ManifestInvalid,
-                    format!("{reference}: {} has the same content as another file of this run", file.reference),
-                );
+                let why = format!("{} has the same content as another file of this run", file.reference);
+                return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
             }
             files.push(PinnedFile {
                 reference: file.reference.clone(),

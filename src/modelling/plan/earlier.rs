@@ -4,21 +4,19 @@
 //! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and through that by the digest of
 //! every file; a bundle that does not fit the run's data ends the run before a row is read.
 
-use super::fail::fail;
-use super::sources::{Fetched, FetchedBundle, Sources};
+use super::documents::{Fetched, FetchedBundle, Sources, fail, parse_governance_profile, parse_training_profile};
 use crate::domain::contract::{
     BundleArtifact, BundleManifest, BundleRef, EvalReport, Feature, GovernanceProfile, IntentKind, ModelFormat,
     PinnedBundle, PinnedModel, PlannedChampion, Reference, SchemaName, SettledSplit, TrainingProfile, read_json,
-    read_yaml,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::gate::Threshold;
 use chrono::{DateTime, Utc};
-use std::fmt;
 
-/// The use of an earlier bundle in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The use of an earlier bundle in a run. Its name stands in file names and messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum EarlierRole {
     /// A regression check measures it.
     Baseline,
@@ -27,26 +25,12 @@ pub enum EarlierRole {
 }
 
 impl EarlierRole {
-    /// Stands in file names and messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Champion => "champion",
-        }
-    }
-
     /// The failure code of a bundle that cannot be used: the profile that names the bundle has to change.
     pub fn unusable(self) -> FailureCode {
         match self {
             Self::Baseline => FailureCode::TrainingProfileInvalid,
             Self::Champion => FailureCode::GovernanceProfileInvalid,
         }
-    }
-}
-
-impl fmt::Display for EarlierRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -57,16 +41,13 @@ pub fn named_bundles(
     training_profile: &Fetched,
     governance_profile: &Fetched,
 ) -> Result<Vec<(EarlierRole, BundleRef)>, Failure> {
-    let invalid = |code, fetched: &Fetched, why: String| Failure::new(code, format!("{}: {why}", fetched.reference));
-    let training: TrainingProfile = read_yaml(SchemaName::TrainingProfile, &training_profile.bytes)
-        .map_err(|error| invalid(FailureCode::TrainingProfileInvalid, training_profile, error.to_string()))?;
-    let governance: GovernanceProfile = read_yaml(SchemaName::GovernanceProfile, &governance_profile.bytes)
-        .map_err(|error| invalid(FailureCode::GovernanceProfileInvalid, governance_profile, error.to_string()))?;
+    let training = parse_training_profile(training_profile)?;
+    let governance = parse_governance_profile(governance_profile)?;
     let mut named = Vec::new();
     if !intent.trains() {
         let baseline = training.baseline_bundle_ref.ok_or_else(|| {
             let why = format!("{} measures baseline_bundle_ref, and the profile names none", intent.as_str());
-            invalid(FailureCode::TrainingProfileInvalid, training_profile, why)
+            training_profile.invalid(FailureCode::TrainingProfileInvalid, why)
         })?;
         named.push((EarlierRole::Baseline, baseline));
     }
@@ -133,9 +114,8 @@ fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProf
     }
     let format = ModelFormat::XgboostJson;
     let model = file_of(role, &fetched.manifest, &manifest, format.file_name())?;
-    let report: EvalReport = read_json(SchemaName::EvalReport, &fetched.eval_report.bytes).map_err(|error| {
-        Failure::new(FailureCode::EvalReportInvalid, format!("{}: {error}", fetched.eval_report.reference))
-    })?;
+    let report: EvalReport = read_json(SchemaName::EvalReport, &fetched.eval_report.bytes)
+        .map_err(|error| fetched.eval_report.invalid(FailureCode::EvalReportInvalid, error))?;
     if report.run_id != manifest.run_id || report.provenance.model.sha256 != model.sha256 {
         let message = format!("{} is not about the model of {reference}", fetched.eval_report.reference);
         return Err(Failure::new(FailureCode::EvalReportMismatch, message));
@@ -156,12 +136,8 @@ fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProf
 
 /// The first instant after everything that the model learned from; none for data without time.
 fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
-    match split {
-        SettledSplit::TimeBased(windows) => {
-            Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
-        }
-        SettledSplit::StratifiedRandom(_) => None,
-    }
+    let SettledSplit::TimeBased(windows) = split else { return None };
+    Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
 }
 
 fn unusable(role: EarlierRole, manifest: &Fetched, why: &str) -> Failure {

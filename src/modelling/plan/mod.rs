@@ -3,16 +3,13 @@
 //! Guarantees: everything that decides what the model will be is in the plan; documents that do not fit together end
 //! the run before a row is read.
 
-mod algorithm;
 mod checks;
 mod documents;
 mod earlier;
-mod fail;
 mod measurable;
 mod planned_split;
 mod resolve;
-mod sources;
 
+pub use documents::{Fetched, FetchedBundle, Sources};
 pub use earlier::{EarlierRole, eval_report_of, named_bundles};
 pub use resolve::resolve;
-pub use sources::{Fetched, FetchedBundle, Sources};

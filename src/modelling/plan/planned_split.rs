@@ -1,5 +1,4 @@
-//! Turns the split of a profile into the split of a plan: boundaries become instants wherever that needs no
-//! row.
+//! Turns the split of a profile into the split of a plan: boundaries become instants wherever that needs no row.
 
 use crate::domain::contract::{
     Anchor, ColumnRoles, DatesSpec, DaysSpec, LabelBasis, PlannedSplit, ShareSpec, Shares, SplitSpec, TimeShares,
@@ -10,20 +9,47 @@ use crate::modelling::data::windows_before;
 use chrono::TimeDelta;
 
 pub(super) fn plan_split(spec: &SplitSpec, roles: &ColumnRoles, labels: &LabelBasis) -> Result<PlannedSplit, Failure> {
-    match spec {
-        SplitSpec::TimeBased { exclude_known_entity, .. } => {
-            if roles.event_time.is_none() {
-                return Err(unfit("a split by time needs a column with the role event_time"));
-            }
-            if let Some(name) = exclude_known_entity
-                && !roles.entities.contains(name)
-            {
-                return Err(unfit(&format!("exclude_known_entity {name:?} is no entity column of the manifest")));
-            }
-            by_time(spec, labels)
-        }
+    use WindowSpec::{Dates, Days, Share};
+    let (train, validation, test, delay_days, anchor, known_entity) = match spec {
         SplitSpec::StratifiedRandom { train, validation, test } => {
-            shares(*train, *validation, *test).map(PlannedSplit::StratifiedRandom)
+            return shares(*train, *validation, *test).map(PlannedSplit::StratifiedRandom);
+        }
+        SplitSpec::TimeBased { train, validation, test, delay_days, anchor, exclude_known_entity } => {
+            (train, validation, test, *delay_days, *anchor, exclude_known_entity.clone())
+        }
+    };
+    if roles.event_time.is_none() {
+        return Err(unfit("a split by time needs a column with the role event_time"));
+    }
+    if let Some(name) = known_entity.as_ref().filter(|name| !roles.entities.contains(name)) {
+        return Err(unfit(&format!("exclude_known_entity {name:?} is no entity column of the manifest")));
+    }
+    if anchor.is_some() && !matches!(train, Days(_)) {
+        return Err(invalid("anchor is for windows given in days"));
+    }
+    let days = |train: DaysSpec, validation: Option<DaysSpec>, test: DaysSpec| WindowDays {
+        train_days: train.days,
+        validation_days: validation.map(|window| window.days),
+        test_days: test.days,
+        delay_days,
+        exclude_known_entity: known_entity.clone(),
+    };
+    let of_time = |shares| {
+        PlannedSplit::SharesOfTime(TimeShares { shares, delay_days, exclude_known_entity: known_entity.clone() })
+    };
+    match (train, validation, test) {
+        (Dates(train), None, Dates(test)) => dates(*train, None, *test, delay_days, known_entity),
+        (Dates(train), Some(Dates(validation)), Dates(test)) => {
+            dates(*train, Some(*validation), *test, delay_days, known_entity)
+        }
+        (Days(train), None, Days(test)) => by_days(days(*train, None, *test), anchor.unwrap_or_default(), labels),
+        (Days(train), Some(Days(validation)), Days(test)) => {
+            by_days(days(*train, Some(*validation), *test), anchor.unwrap_or_default(), labels)
+        }
+        (Share(train), None, Share(test)) => shares(*train, None, *test).map(of_time),
+        (Share(train), Some(Share(validation)), Share(test)) => shares(*train, Some(*validation), *test).map(of_time),
+        (Dates(_) | Days(_) | Share(_), _, _) => {
+            Err(invalid("train, validation and test must all be given by dates, or all in days, or all as fractions"))
         }
     }
 }
@@ -36,53 +62,18 @@ fn unfit(why: &str) -> Failure {
     Failure::new(FailureCode::FeatureSchemaIncompatible, format!("split: {why}"))
 }
 
-fn by_time(spec: &SplitSpec, labels: &LabelBasis) -> Result<PlannedSplit, Failure> {
-    use WindowSpec::{Dates, Days, Share};
-    let SplitSpec::TimeBased { train, validation, test, delay_days, anchor, exclude_known_entity } = spec else {
-        return Err(invalid("it is not by time"));
-    };
-    let (delay_days, exclude_known_entity) = (*delay_days, exclude_known_entity.clone());
-    let by_days = matches!(train, Days(_));
-    if anchor.is_some() && !by_days {
-        return Err(invalid("anchor is for windows given in days"));
+fn by_days(days: WindowDays, anchor: Anchor, labels: &LabelBasis) -> Result<PlannedSplit, Failure> {
+    if days.train_days == 0 || days.validation_days == Some(0) || days.test_days == 0 {
+        return Err(invalid("a window must be at least a day long"));
     }
-    match (train, validation, test) {
-        (Dates(train), None, Dates(test)) => dates(*train, None, *test, delay_days, exclude_known_entity),
-        (Dates(train), Some(Dates(validation)), Dates(test)) => {
-            dates(*train, Some(*validation), *test, delay_days, exclude_known_entity)
-        }
-        (Days(train), validation @ (None | Some(Days(_))), Days(test)) => {
-            let validation_days =
-                validation.and_then(|window| if let Days(window) = window { Some(window) } else { None });
-            let lengths = [Some(*train), validation_days, Some(*test)];
-            if lengths.iter().flatten().any(|DaysSpec { days }| *days == 0) {
-                return Err(invalid("a window must be at least a day long"));
-            }
-            let days = WindowDays {
-                train_days: train.days,
-                validation_days: validation_days.map(|window| window.days),
-                test_days: test.days,
-                delay_days,
-                exclude_known_entity,
-            };
-            match anchor.unwrap_or_default() {
-                Anchor::LastEvent => Ok(PlannedSplit::DaysBeforeLastEvent(days)),
-                Anchor::LabelMaturity => {
-                    let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
-                    let end = labels.label_asof_utc.checked_sub_signed(maturity);
-                    end.and_then(|end| windows_before(end, &days))
-                        .map(PlannedSplit::TimeBased)
-                        .ok_or_else(|| invalid("the windows reach back to before there were dates"))
-                }
-            }
-        }
-        (Share(train), validation @ (None | Some(Share(_))), Share(test)) => {
-            let validation = validation.and_then(|window| if let Share(window) = window { Some(window) } else { None });
-            let shares = shares(*train, validation, *test)?;
-            Ok(PlannedSplit::SharesOfTime(TimeShares { shares, delay_days, exclude_known_entity }))
-        }
-        (Dates(_) | Days(_) | Share(_), _, _) => {
-            Err(invalid("train, validation and test must all be given by dates, or all in days, or all as fractions"))
+    match anchor {
+        Anchor::LastEvent => Ok(PlannedSplit::DaysBeforeLastEvent(days)),
+        Anchor::LabelMaturity => {
+            let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
+            let end = labels.label_asof_utc.checked_sub_signed(maturity);
+            end.and_then(|end| windows_before(end, &days))
+                .map(PlannedSplit::TimeBased)
+                .ok_or_else(|| invalid("the windows reach back to before there were dates"))
         }
     }
 }

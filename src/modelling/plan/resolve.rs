@@ -1,16 +1,18 @@
 //! Resolves a request into a train plan, with every check that needs no rows.
 
-use super::algorithm::resolve_algorithm;
 use super::checks::{check_feature_sets, check_labels, check_leakage, pin_files};
-use super::documents::{read_governance_profile, read_manifests, read_training_profile};
+use super::documents::{Fetched, Sources, read_governance_profile, read_manifests, read_training_profile};
 use super::earlier::{plan_baseline, plan_champion};
 use super::measurable::measurable;
 use super::planned_split::plan_split;
-use super::sources::{Fetched, Sources};
-use crate::domain::contract::{PinnedDocument, PinnedManifest, Revisions, SeedPolicy, TrainPlan};
+use crate::domain::contract::{
+    BoostParameters, BuiltInAlgorithm, PinnedCommand, PinnedDocument, PinnedManifest, ProcessAlgorithm,
+    ResolvedAlgorithm, Revisions, SeedPolicy, SplitSpec, TrainPlan, TrainingProfile,
+};
 use crate::domain::identity::recipe_digest;
 use crate::domain::run::{Failure, FailureCode};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The failure says which documents do not fit together, and why.
 pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
@@ -24,10 +26,8 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     check_leakage(&profile.leakage, &manifests)?;
     let files = pin_files(&manifests)?;
     let columns = &first.materializations[0].columns;
-    measurable(&profile.evaluation, &profile.features, columns).map_err(|error| {
-        let reference = &sources.training_profile.reference;
-        Failure::new(FailureCode::TrainingProfileInvalid, format!("{reference}: {error}"))
-    })?;
+    measurable(&profile.evaluation, &profile.features, columns)
+        .map_err(|error| sources.training_profile.invalid(FailureCode::TrainingProfileInvalid, error))?;
     let run_key = request.run_key();
     Ok(TrainPlan {
         schema_version: TrainPlan::SCHEMA_VERSION.to_owned(),
@@ -53,7 +53,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         feature_definition_set: profile.feature_definition_set.clone(),
         features: profile.features.clone(),
         label_basis: first.label_basis.clone(),
-        split: plan_split(&profile.split, &first.materializations[0].columns, &first.label_basis)?,
+        split: plan_split(&profile.split, columns, &first.label_basis)?,
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
         algorithm: resolve_algorithm(&profile, sources.commands)?,
         leakage: profile.leakage.clone(),
@@ -90,9 +90,60 @@ fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
             // XGBoost's own seed parameter is a signed 64-bit integer.
             Ok(u64::from_be_bytes(bytes) >> 1)
         }
-        other => Err(Failure::new(
-            FailureCode::TrainingProfileInvalid,
-            format!("seed_policy.recipe must be fixed or per_run, not {other:?}"),
-        )),
+        other => {
+            let message = format!("seed_policy.recipe must be fixed or per_run, not {other:?}");
+            Err(Failure::new(FailureCode::TrainingProfileInvalid, message))
+        }
     }
+}
+
+pub(super) fn resolve_algorithm(
+    profile: &TrainingProfile,
+    commands: &BTreeMap<String, PinnedCommand>,
+) -> Result<ResolvedAlgorithm, Failure> {
+    let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("algorithm: {why}"));
+    let algorithm = &profile.algorithm;
+    if let Some(name) = algorithm.id.strip_prefix(ResolvedAlgorithm::PROCESS) {
+        return resolve_process(profile, name, commands).map(ResolvedAlgorithm::Process).map_err(invalid);
+    }
+    if algorithm.id != ResolvedAlgorithm::HESSBOOST {
+        let id = &algorithm.id;
+        return Err(invalid(format!("id {id:?} is not known; this release offers hessboost and process:<name>")));
+    }
+    let named = Value::Object(algorithm.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
+    let parameters: BoostParameters =
+        serde_json::from_value(named).map_err(|error| invalid(format!("parameters: {error}")))?;
+    parameters.check().map_err(invalid)?;
+    let validated = match &profile.split {
+        SplitSpec::TimeBased { validation, .. } => validation.is_some(),
+        SplitSpec::StratifiedRandom { validation, .. } => validation.is_some(),
+    };
+    if parameters.early_stopping_rounds > 0 && !validated {
+        return Err(invalid("early_stopping_rounds needs a validation window".to_owned()));
+    }
+    Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters }))
+}
+
+/// The columns that a command's files have besides the features.
+const COLUMNS_OF_OURS: [&str; 3] = ["row_id", "event_time", "label"];
+
+fn resolve_process(
+    profile: &TrainingProfile,
+    name: &str,
+    commands: &BTreeMap<String, PinnedCommand>,
+) -> Result<ProcessAlgorithm, String> {
+    let Some(command) = commands.get(name) else {
+        return Err(format!("no trainer command {name:?} is registered with this worker, or its program is not there"));
+    };
+    if let Some(feature) = profile.features.iter().find(|feature| COLUMNS_OF_OURS.contains(&feature.name.as_str())) {
+        return Err(format!("a trainer command cannot be given a feature by the name {:?}", feature.name));
+    }
+    if profile.leakage.shuffled_label_canary.is_some() {
+        return Err("leakage.shuffled_label_canary fits the built-in booster; a trainer command has none".to_owned());
+    }
+    Ok(ProcessAlgorithm {
+        id: profile.algorithm.id.clone(),
+        parameters: profile.algorithm.parameters.clone(),
+        command: command.clone(),
+    })
 }

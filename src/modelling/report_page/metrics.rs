@@ -71,7 +71,6 @@ fn range(metric: &MetricValue) -> Markup {
     }
 }
 
-/// Counts and shares per threshold.
 pub(super) fn confusion(metrics: &EvalMetrics) -> Markup {
     const HEADINGS: [TableHeading<'static>; 8] = [
         ("Score from", ""),

@@ -10,14 +10,12 @@ mod metrics;
 mod number;
 mod origin;
 mod plot;
-mod sources;
-mod windows;
 
 pub use charts::curve_plots;
 pub use gate::{gate_table, verdict_line};
 pub use html_table::{TableHeading, html_table};
 pub use metrics::metrics_table;
-pub use sources::ReportSources;
+pub use origin::ReportSources;
 
 use crate::domain::contract::SettledSplit;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -29,7 +27,6 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 /// Also for other pages that show the same parts.
 pub const REPORT_STYLE: &str = include_str!("style.css");
 
-/// The page as HTML.
 pub fn report_page(sources: &ReportSources<'_>) -> String {
     let ReportSources { plan, report, receipt, .. } = *sources;
     let run_id = &report.run_id;
@@ -57,7 +54,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
                     @if !report.metrics.slices.is_empty() {
                         (section("Slices", &metrics::slices(&report.metrics.slices)))
                     }
-                    (section("Data", &windows::data(plan, &report.metrics)))
+                    (section("Data", &origin::data(plan, &report.metrics)))
                     (section("What was asked", &origin::request(plan)))
                     (section("Lineage", &origin::lineage(sources)))
                 }

@@ -1,10 +1,109 @@
-//! What was asked for, and everything that the model and its verdict rest on.
+//! What the model was made from: data windows as a table and on a time line, what was asked, every input and document.
 
-use super::html_table::html_table;
-use super::sources::ReportSources;
-use crate::domain::contract::{ResolvedAlgorithm, TrainPlan};
+use super::html_table::{TableHeading, html_table};
+use super::number::{count, instant, percent};
+use crate::domain::contract::{
+    EvalMetrics, EvalReport, EvidenceRef, GateReceipt, ResolvedAlgorithm, SettledSplit, TimeWindow, TrainPlan,
+    WindowSummary,
+};
 use crate::domain::identity::Digest;
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ReportSources<'a> {
+    pub plan: &'a TrainPlan,
+    pub report: &'a EvalReport,
+    pub receipt: &'a GateReceipt,
+    /// Where the receipt stands; none before it is stored.
+    pub receipt_at: Option<&'a EvidenceRef>,
+}
+
+struct WindowRow<'a> {
+    name: &'a str,
+    /// None where rows were drawn by chance.
+    window: Option<TimeWindow>,
+    summary: WindowSummary,
+}
+
+pub(super) fn data(plan: &TrainPlan, metrics: &EvalMetrics) -> Markup {
+    let dataset = &metrics.dataset;
+    let windows = match &metrics.split {
+        SettledSplit::TimeBased(windows) => Some(windows),
+        SettledSplit::StratifiedRandom(_) => None,
+    };
+    let mut rows =
+        vec![WindowRow { name: "Train", window: windows.map(|windows| windows.train), summary: dataset.train }];
+    if let Some(summary) = dataset.validation {
+        rows.push(WindowRow { name: "Validation", window: windows.and_then(|windows| windows.validation), summary });
+    }
+    rows.push(WindowRow { name: "Test", window: windows.map(|windows| windows.test), summary: dataset.test });
+    html! {
+        @if windows.is_some() { (time_line(&rows)) }
+        (table(&rows))
+        p.note {
+            (count(dataset.rows)) " rows in the files; " (count(dataset.unused_rows)) " lie outside every window"
+            @if let Some(entity) = windows.and_then(|windows| windows.exclude_known_entity.as_ref()) {
+                "; " (count(dataset.excluded_rows)) " left the test window because their " code { (entity) }
+                " was known as fraud by then"
+            }
+            ". "
+            @match windows {
+                Some(windows) => {
+                    "At least " (windows.delay_days) " days lie between what is learned and the test window."
+                },
+                None => "Rows were drawn by chance within each class, with the plan's seed.",
+            }
+            " Labels are as of " (instant(plan.label_basis.label_asof_utc)) ", resolved by "
+            code { (plan.label_basis.resolution_rule) } "."
+        }
+    }
+}
+
+fn table(rows: &[WindowRow<'_>]) -> Markup {
+    const HEADINGS: [TableHeading<'static>; 6] =
+        [("Window", ""), ("From", ""), ("To before", ""), ("Rows", "right"), ("Frauds", "right"), ("Share", "right")];
+    let rows = html! {
+        @for row in rows {
+            tr {
+                th scope="row" { (row.name) }
+                td.tight { @if let Some(window) = row.window { (instant(window.start)) } }
+                td.tight { @if let Some(window) = row.window { (instant(window.end)) } }
+                td.right { (count(row.summary.rows)) }
+                td.right { (count(row.summary.positives)) }
+                td.right { (percent(row.summary.positives as f64 / row.summary.rows.max(1) as f64)) }
+            }
+        }
+    };
+    html_table("", &HEADINGS, &rows)
+}
+
+/// Positions are in per cent of the width, so that text keeps its size on any screen.
+fn time_line(rows: &[WindowRow<'_>]) -> Markup {
+    const ROW: usize = 40;
+    let start = rows.iter().filter_map(|row| Some(row.window?.start)).min().unwrap_or_default();
+    let end = rows.iter().filter_map(|row| Some(row.window?.end)).max().unwrap_or_default();
+    let whole = (end - start).as_seconds_f64().max(1.0);
+    let position = |at: DateTime<Utc>| 100.0 * (at - start).as_seconds_f64() / whole;
+    let height = rows.len() * ROW + 24;
+    html! {
+        svg.time role="img" aria-labelledby="time-line" height=(height) style=(format!("height:{height}px")) {
+            title id="time-line" { "Data windows from " (instant(start)) " to " (instant(end)) }
+            @for (index, (row, window)) in rows.iter().filter_map(|row| Some((row, row.window?))).enumerate() {
+                @let (left, right) = (position(window.start), position(window.end));
+                @let days = (window.end - window.start).num_days();
+                rect.gap x="0" width="100%" y=(index * ROW + 20) height="12" rx="3" {}
+                rect class=(if row.name == "Test" { "fraud" } else { "span" }) x=(format!("{left:.2}%"))
+                    width=(format!("{:.2}%", (right - left).max(0.5))) y=(index * ROW + 20) height="12" rx="3" {}
+                text x="0" y=(index * ROW + 14) {
+                    tspan.strong { (row.name) } " · " (count(row.summary.rows)) " rows in " (days) " days"
+                }
+            }
+            text x="0" y=(height - 4) { (instant(start)) }
+            text x="100%" y=(height - 4) text-anchor="end" { (instant(end)) }
+        }
+    }
+}
 
 pub(super) fn request(plan: &TrainPlan) -> Markup {
     let parameters = match &plan.algorithm {

@@ -93,7 +93,7 @@ pub async fn training(
         let fitted =
             training::fit(&matrix, rows, &algorithm.parameters, plan.seed, spec.threads, |_| {}).map_err(broken)?;
         fits.push(since.elapsed().as_secs_f64());
-        trees = fitted.rounds;
+        trees = fitted.rounds();
     }
     let (fetch_seconds, child_seconds, fit_seconds) = (median(fetches), median(children), median(fits));
     Ok(TrainingFigures {

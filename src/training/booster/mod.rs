@@ -4,10 +4,7 @@
 //! of a table.
 
 mod model;
-mod parity;
 mod xgboost_json;
 
-pub(super) use model::fit_to_labels;
-pub use model::{Fitted, FittingWindow, Matrix, fit};
-pub use parity::check_parity;
-pub(super) use parity::{compare_scores, parity_vectors};
+pub use model::{Fitted, FittingWindow, Matrix, check_parity, fit};
+pub(super) use model::{compare_scores, fit_to_labels, parity_vectors};

@@ -1,14 +1,15 @@
-//! Fitting, and scoring with what was fitted.
+//! Fitting, scoring with what was fitted, and parity vectors: rows at the edges of a model's splits with their scores.
 //!
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
 use super::xgboost_json;
 use crate::domain::contract::{
     BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, Feature, FeatureCategories, FeatureEffect,
-    FeatureKind, Monotone,
+    FeatureKind, Monotone, ParityOrigin, ParityVectors,
 };
+use crate::domain::identity::RunId;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{Features, Table};
+use crate::modelling::{Features, Table, edge_rows, parity_inputs};
 use hessboost::config::Monotone as Direction;
 use hessboost::data::FeatureType;
 use hessboost::metric::EvalMetric;
@@ -34,8 +35,6 @@ pub struct FittingWindow<'a> {
 
 pub struct Fitted {
     model: BoostedModel,
-    /// Trees in the model; early stopping removes those after the best round.
-    pub rounds: u32,
 }
 
 /// A thread that cannot be started (EAGAIN) and memory that cannot be mapped (ENOMEM) mean that the job has reached its
@@ -49,12 +48,15 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::TrainerFailed, message)
 }
 
+fn as_numbers(labels: &[bool]) -> Vec<f32> {
+    labels.iter().map(|&label| f32::from(u8::from(label))).collect()
+}
+
 impl Matrix {
     /// The categories of the table must be encoded already.
     pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
-        let labels: Vec<f32> = table.label.iter().map(|&label| f32::from(u8::from(label))).collect();
         let Self { rows, features } = Self::unlabelled(&table.features, table.rows(), features)?;
-        Ok(Self { rows: rows.with_labels(&labels).map_err(failed)?, features })
+        Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features })
     }
 
     /// For scoring only.
@@ -88,14 +90,10 @@ pub fn fit(
 ) -> Result<Fitted, Failure> {
     let params = training_parameters(&matrix.features, parameters, seed, threads)?;
     let train = matrix.view(rows.train)?;
-    let validation = match (parameters.early_stopping_rounds, rows.validation) {
-        (0, _) | (_, []) => None,
-        (_, rows) => Some(matrix.view(rows)?),
-    };
+    let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize).filter(|_| !rows.validation.is_empty());
+    let validation = patience.map(|_| matrix.view(rows.validation)).transpose()?;
     let mut trainer = Trainer::new(&params, &train, parameters.rounds as usize);
-    if let (Some(validation), Some(patience)) =
-        (&validation, NonZeroUsize::new(parameters.early_stopping_rounds as usize))
-    {
+    if let (Some(validation), Some(patience)) = (&validation, patience) {
         trainer = trainer.eval(validation, "validation").early_stopping_rounds(patience);
     }
     let outcome = trainer
@@ -110,8 +108,7 @@ pub fn fit(
         Some(best) => outcome.model.slice(..=best, 1).map_err(failed)?,
         None => outcome.model,
     };
-    let rounds = model.num_trees() as u32;
-    Ok(Fitted { model, rounds })
+    Ok(Fitted { model })
 }
 
 /// Fits to these labels, one for each row of `train`, instead of the table's; without early stopping.
@@ -124,11 +121,9 @@ pub fn fit_to_labels(
     threads: u32,
 ) -> Result<Fitted, Failure> {
     let params = training_parameters(&matrix.features, parameters, seed, threads)?;
-    let labels: Vec<f32> = labels.iter().map(|&label| f32::from(u8::from(label))).collect();
-    let train = matrix.view(train)?.with_labels(&labels).map_err(failed)?;
+    let train = matrix.view(train)?.with_labels(&as_numbers(labels)).map_err(failed)?;
     let outcome = Trainer::new(&params, &train, parameters.rounds as usize).train().map_err(failed)?;
-    let rounds = outcome.model.num_trees() as u32;
-    Ok(Fitted { model: outcome.model, rounds })
+    Ok(Fitted { model: outcome.model })
 }
 
 fn training_parameters(
@@ -188,9 +183,12 @@ impl Fitted {
     }
 
     pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
-        let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;
-        let rounds = model.num_trees() as u32;
-        Ok(Self { model, rounds })
+        Ok(Self { model: BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)? })
+    }
+
+    /// Trees in the model; early stopping removes those after the best round.
+    pub fn rounds(&self) -> u32 {
+        self.model.num_trees() as u32
     }
 
     /// Probabilities of fraud, 0 to 1, for rows of values one after the other. NaN is a missing value; a category is its
@@ -204,11 +202,14 @@ impl Fitted {
         checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
     }
 
-    /// Splits and gain of every feature in the model, and its SHAP values over these rows.
+    /// Splits and gain of every feature in the model, and its SHAP values averaged over these rows: at most
+    /// `SHAP_ROWS` of them, evenly spaced.
     pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
+        const SHAP_ROWS: usize = 2_000;
+        let rows: Vec<usize> = rows.iter().copied().step_by(rows.len().div_ceil(SHAP_ROWS).max(1)).collect();
         let splits = self.model.feature_importance(ImportanceType::Weight);
         let gains = self.model.feature_importance(ImportanceType::TotalGain);
-        let shap = self.model.predict_contribs(&matrix.view(rows)?, Iterations::Best).map_err(failed)?;
+        let shap = self.model.predict_contribs(&matrix.view(&rows)?, Iterations::Best).map_err(failed)?;
         let width = matrix.features.len();
         let mut sums = vec![(0.0_f64, 0.0_f64); width];
         // The last value of a row is the bias, which belongs to no feature.
@@ -235,4 +236,36 @@ impl Fitted {
         let bytes = self.model.encode(ModelFormat::XgboostJson).map_err(failed)?;
         xgboost_json::complete(&bytes, features, categories).map_err(failed)
     }
+}
+
+/// Derives the rows from a model in XGBoost JSON, and scores them with the model read from that text, not with the one in
+/// memory.
+pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Result<ParityVectors, Failure> {
+    let unreadable =
+        |why: String| Failure::new(FailureCode::TrainerFailed, format!("the model that was written: {why}"));
+    let (categories, rows) = edge_rows(model, features).map_err(unreadable)?;
+    let inputs =
+        parity_inputs(features, &categories, rows.iter().map(|row| row.values.as_slice())).map_err(unreadable)?;
+    let scores = Fitted::read(model)?.score_rows(&inputs)?;
+    let vectors = rows.into_iter().zip(scores);
+    Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, vectors))
+}
+
+/// Scores the rows with this model; an error names the first score that differs.
+pub fn check_parity(model: &[u8], features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
+    let model = Fitted::read(model).map_err(|failure| failure.message)?;
+    compare_scores(&model, features, parity)
+}
+
+/// [`check_parity`] for a model that is already read. Scores that Model Factory computed must agree bit for bit; those of
+/// a registered command's own library within 1e-6.
+pub fn compare_scores(model: &Fitted, features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
+    /// Two libraries add up the same leaves, each with its own exponential function.
+    const NEAR: f32 = 1e-6;
+    let scores = model.score_rows(&parity.inputs(features)?).map_err(|failure| failure.message)?;
+    let difference = match parity.origin {
+        ParityOrigin::Model => parity.first_difference(&scores),
+        ParityOrigin::Trainer => parity.first_further_than(NEAR, &scores),
+    };
+    difference.map_or(Ok(()), Err)
 }

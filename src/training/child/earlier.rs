@@ -4,7 +4,7 @@ use super::job::{broken, decode};
 use crate::domain::contract::{Feature, FeatureEffect, PinnedBundle};
 use crate::domain::identity::Digest;
 use crate::domain::run::Failure;
-use crate::modelling::{EarlierRole, Encoding, Table, shap_rows};
+use crate::modelling::{EarlierRole, Encoding, Table};
 use crate::training::booster::{Fitted, Matrix};
 use crate::training::protocol::ChildJob;
 use std::fs;
@@ -47,9 +47,8 @@ impl Earlier {
         Ok(Self { role, bytes, fitted, rows: rows_as_read, count: rows.len() })
     }
 
-    /// Number of trees.
     pub(super) fn rounds(&self) -> u32 {
-        self.fitted.rounds
+        self.fitted.rounds()
     }
 
     /// Scores of the test window, in the order of its rows.
@@ -60,9 +59,7 @@ impl Earlier {
         decode(&what, self.role.unusable(), || self.fitted.score(&self.rows, &rows).map_err(unusable))
     }
 
-    /// Splits, gain and SHAP values of every feature.
     pub(super) fn effects(&self) -> Result<Vec<FeatureEffect>, Failure> {
-        let rows: Vec<usize> = (0..self.count).collect();
-        self.fitted.effects(&self.rows, &shap_rows(&rows))
+        self.fitted.effects(&self.rows, &(0..self.count).collect::<Vec<_>>())
     }
 }

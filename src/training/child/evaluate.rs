@@ -1,7 +1,7 @@
 //! The evaluation of a model by the test window: metrics, and the comparison with the champion.
 
 use super::assign::Assigned;
-use super::progress::report;
+use super::job::report;
 use crate::domain::contract::{BootstrapSpec, Evaluation};
 use crate::domain::run::Failure;
 use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
@@ -9,8 +9,7 @@ use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 
 /// Computes what the profile asks for from these scores of the test window; where there is a champion, also how far its
-/// metrics are from these. It leaves out trees and effects of features: the caller, which
-/// knows the model, adds them.
+/// metrics are from these. It leaves out trees and effects of features: the caller, which knows the model, adds them.
 pub(super) fn evaluate(
     table: &Table,
     assigned: &Assigned,

@@ -1,10 +1,15 @@
-//! The job directory, read and written by a child.
+//! The job directory, read and written by a child; and progress, printed for the worker.
 
+use crate::adapters::dataset::{file_columns, read_table, room_mib};
+use crate::clock;
+use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::training::protocol::ChildJob;
+use crate::modelling::{FileColumn, Table};
+use crate::training::protocol::{COLUMNS_FILE, ChildJob, ChildProgress};
 use crate::training::sandbox::limit_this_process;
 use serde::de::DeserializeOwned;
 use std::fs;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -15,7 +20,6 @@ pub(super) fn begin(job_dir: &Path, worker: i32) -> Result<ChildJob, Failure> {
     Ok(job)
 }
 
-/// Reads `job.json`.
 pub(super) fn read_job<T: DeserializeOwned>(job_dir: &Path) -> Result<T, Failure> {
     let job = fs::read(job_dir.join(ChildJob::FILE)).map_err(broken)?;
     serde_json::from_slice(&job).map_err(broken)
@@ -38,4 +42,37 @@ pub(super) fn decode<T>(
 ) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(Failure::new(code, format!("{what} made the decoder panic"))))
+}
+
+/// Reads the rows of every file. They must fit into the memory that the job allows.
+pub(super) fn read_rows(job: &ChildJob) -> Result<Table, Failure> {
+    let ChildJob { plan, files, .. } = job;
+    let rows = plan.files.iter().map(|file| file.rows).sum();
+    let (needed, available) = (room_mib(rows, &plan.columns, &plan.features), job.limits.memory_mib);
+    // Rows that exceed the profile's own limit are the data's fault: `read_table` refuses them with another code.
+    if needed > u64::from(available) && available < plan.limits.memory_mib {
+        let message = format!("the rows take {needed} MiB, and there are {available} MiB for the trainer");
+        return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
+    }
+    let files: Vec<_> = files.iter().cloned().zip(plan.files.iter().map(|file| file.rows)).collect();
+    let reading = || read_table(&files, &plan.columns, &plan.features, &plan.limits);
+    decode("a data file", FailureCode::DatasetInvalid, reading)
+}
+
+/// Writes the columns that every file declares; the worker, which needs them for lineage, opens no data file. Where a file
+/// cannot be read it writes nothing: [`read_rows`] says why.
+pub(super) fn write_columns(job_dir: &Path, job: &ChildJob) -> Result<(), Failure> {
+    let invalid = |why: String| Failure::new(FailureCode::DatasetInvalid, why);
+    let reading = || job.files.iter().map(|file| file_columns(file).map_err(invalid)).collect();
+    let columns: Result<Vec<Vec<FileColumn>>, Failure> = decode("a data file", FailureCode::DatasetInvalid, reading);
+    columns.map_or(Ok(()), |columns| write(job_dir, COLUMNS_FILE, &document_bytes(&columns)))
+}
+
+/// Prints one line. Where nobody reads it, the child goes on.
+pub(super) fn report(step: &str, fraction: f64, message: &str) {
+    let at_unix_micros = u64::try_from(clock::since_epoch().as_micros()).ok();
+    let progress = ChildProgress { step: step.to_owned(), fraction, message: message.to_owned(), at_unix_micros };
+    if let Ok(line) = serde_json::to_string(&progress) {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
 }

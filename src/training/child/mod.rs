@@ -4,14 +4,10 @@
 //! socket, reads the environment.
 
 mod assign;
+mod command;
 mod earlier;
 mod evaluate;
 mod job;
-mod measure;
-mod prepare;
-mod progress;
-mod recheck;
-mod rows;
 mod score;
 mod train;
 
@@ -26,9 +22,9 @@ use std::process::ExitCode;
 pub fn main(step: ChildStep, job_dir: &Path, worker: i32) -> ExitCode {
     let work: fn(&Path, i32) -> Result<(), Failure> = match step {
         ChildStep::Train => train::train,
-        ChildStep::Prepare => prepare::prepare,
-        ChildStep::Measure => measure::measure,
-        ChildStep::Recheck => recheck::recheck,
+        ChildStep::Prepare => command::prepare,
+        ChildStep::Measure => command::measure,
+        ChildStep::Recheck => train::recheck,
         ChildStep::Score => score::score,
         ChildStep::Command => return watch_command(job_dir, worker),
     };

@@ -1,8 +1,7 @@
 //! The step of `score`: scores a file of rows with the model of a bundle, a batch at a time. Never: fits, measures, reads
 //! a label.
 
-use super::job::{broken, decode, read_job, write};
-use super::progress::report;
+use super::job::{broken, decode, read_job, report, write};
 use crate::adapters::dataset::{RowBatch, RowsToScore, ScoreWriter};
 use crate::domain::contract::{CategoryValue, FeatureCategories, FeatureKind};
 use crate::domain::identity::{Digest, document_bytes};

@@ -1,17 +1,16 @@
-//! The step of the built-in booster: everything in one process.
+//! The steps without a registered command: fit the built-in booster, or recheck the model of an earlier bundle on this run's
+//! test window. Everything happens in one process.
 
 use super::assign::{Assigned, assign, write_leakage_report};
 use super::evaluate::evaluate;
-use super::job::{begin, broken, write};
-use super::progress::report;
-use super::rows::{read, write_columns};
+use super::job::{begin, broken, read_rows, report, write, write_columns};
 use crate::adapters::dataset::write_scores;
 use crate::domain::contract::{
     BoostParameters, BuiltInAlgorithm, LeakageReport, ParityVectors, ResolvedAlgorithm, TrainPlan,
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
-use crate::modelling::{Assignment, Table, canary, shap_rows};
+use crate::modelling::{Assignment, Table, canary};
 use crate::training::booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels, parity_vectors};
 use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE};
 use std::path::Path;
@@ -27,7 +26,7 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     };
     report("read", 0.0, "reading the rows");
     write_columns(job_dir, &job)?;
-    let mut table = read(&job)?;
+    let mut table = read_rows(&job)?;
     report("check", 0.2, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;
     let Assigned { assignment, categories, report: leakage, .. } = &assigned;
@@ -45,8 +44,8 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
     report("evaluate", 0.9, "measuring");
     let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
-    evaluation.rounds = Some(fitted.rounds);
-    evaluation.features = fitted.effects(&fitting.matrix, &shap_rows(&assignment.test))?;
+    evaluation.rounds = Some(fitted.rounds());
+    evaluation.features = fitted.effects(&fitting.matrix, &assignment.test)?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     report("evaluate", 1.0, "measured");
     Ok(())
@@ -90,4 +89,29 @@ impl Fitting<'_> {
             }
         })
     }
+}
+
+pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
+    let job = begin(job_dir, worker)?;
+    let plan = &job.plan;
+    report("read", 0.0, "reading the rows");
+    write_columns(job_dir, &job)?;
+    let mut table = read_rows(&job)?;
+    report("check", 0.4, "looking for leakage");
+    let assigned = assign(job_dir, &mut table, plan)?;
+    let (Some(baseline), Some(pinned)) = (&assigned.baseline, &plan.baseline) else {
+        return Err(broken("the plan names no baseline, and this step fits nothing"));
+    };
+    report("score", 0.6, "scoring the test window");
+    let scores = baseline.scores()?;
+    write_scores(&job_dir.join(SCORES_FILE), &table, &assigned.assignment.test, &scores).map_err(broken)?;
+    report("evaluate", 0.7, "measuring");
+    let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    (evaluation.rounds, evaluation.features) = (Some(baseline.rounds()), baseline.effects()?);
+    write(job_dir, MODEL_FILE, &baseline.bytes)?;
+    let parity = parity_vectors(&plan.run_id, &baseline.bytes, &pinned.features)?;
+    write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
+    write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
+    report("evaluate", 1.0, "measured");
+    Ok(())
 }

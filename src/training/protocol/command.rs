@@ -1,10 +1,107 @@
-//! The documents around a registered command that are Model Factory's own: what its watcher gets, and what Model Factory
-//! accepts of its result.
+//! Commands that an operator registers, `[trainer.commands.<name>]`, and the documents around one that are Model Factory's
+//! own. A training profile can only name a command; program, arguments and rights are the operator's.
 
-use super::registration::TrainerRegistration;
-use crate::domain::contract::{Limits, ModelFormat, PinnedCommand};
+use crate::domain::contract::{Limits, ModelFormat, PinnedCommand, ProcessAlgorithm, ResolvedAlgorithm};
+use crate::domain::identity::{Digest, Hasher, canonical_json};
+use crate::domain::run::{Failure, FailureCode};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerRegistration {
+    /// The program, by its absolute path.
+    pub program: PathBuf,
+    /// Its arguments. Those that are absolute paths of files are pinned, and the command may read them.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// `PATH` in its environment.
+    #[serde(default = "TrainerRegistration::default_path")]
+    pub path: String,
+    /// Files and folders that it may read, besides the system's libraries and the program's own folder.
+    #[serde(default)]
+    pub read: Vec<PathBuf>,
+    /// Folders that it may write to, besides its own.
+    #[serde(default)]
+    pub write: Vec<PathBuf>,
+    /// Whether it may use TCP: a cluster's workers talk to each other.
+    #[serde(default)]
+    pub network: bool,
+    /// Whether its model may be a pickle, which runs code when it is loaded.
+    #[serde(default)]
+    pub allow_pickle: bool,
+}
+
+pub type TrainerRegistrations = BTreeMap<String, TrainerRegistration>;
+
+impl TrainerRegistration {
+    fn default_path() -> String {
+        "/usr/local/bin:/usr/bin:/bin".to_owned()
+    }
+
+    /// Hashes program and scripts, so that a plan can say what trained.
+    pub fn pin(&self) -> io::Result<PinnedCommand> {
+        let registration = serde_json::to_value(self).map_err(io::Error::other)?;
+        let mut files = BTreeMap::new();
+        for argument in self.scripts() {
+            files.insert(argument.to_owned(), digest_of(Path::new(argument))?);
+        }
+        Ok(PinnedCommand {
+            registration_sha256: Digest::of(canonical_json(&registration).as_bytes()),
+            program_sha256: digest_of(&self.program)?,
+            files,
+        })
+    }
+
+    pub fn scripts(&self) -> impl Iterator<Item = &str> {
+        self.arguments.iter().map(String::as_str).filter(|text| text.starts_with('/') && Path::new(text).is_file())
+    }
+
+    /// An error says why a worker cannot offer this command.
+    pub fn check(&self, name: &str) -> Result<(), String> {
+        let first = name.starts_with(|c: char| c.is_ascii_lowercase());
+        let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
+        if !(first && rest && name.len() <= 64) {
+            return Err(format!("trainer command {name:?}: a name is [a-z][a-z0-9_-]*, at most 64 characters"));
+        }
+        let folders = self.read.iter().chain(&self.write);
+        if let Some(path) = folders.chain([&self.program]).find(|path| !path.is_absolute()) {
+            return Err(format!("trainer command {name:?}: {} is not an absolute path", path.display()));
+        }
+        match self.pin() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("trainer command {name:?}: {}: {error}", self.program.display())),
+        }
+    }
+}
+
+/// The name and registration of the command that a plan names.
+pub fn registered<'a>(
+    algorithm: &'a ProcessAlgorithm,
+    commands: &'a TrainerRegistrations,
+) -> Result<(&'a str, &'a TrainerRegistration), Failure> {
+    let name = algorithm.id.trim_start_matches(ResolvedAlgorithm::PROCESS);
+    commands.get(name).map(|registration| (name, registration)).ok_or_else(|| {
+        let message = format!("no trainer command {name:?} is registered here ([trainer.commands.{name}])");
+        Failure::new(FailureCode::TrainingProfileInvalid, message)
+    })
+}
+
+/// Hashes a file of any size in constant memory.
+pub fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
 
 /// `command.json` in the job directory: which command its watcher starts, and under which limits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +115,10 @@ pub struct CommandSpec {
 
 impl CommandSpec {
     pub const FILE: &'static str = "command.json";
+
+    pub fn read(job_dir: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&std::fs::read(job_dir.join(Self::FILE))?)?)
+    }
 
     /// The command's working folder: the only folder of the job that it can reach.
     pub fn work(job_dir: &Path) -> PathBuf {

@@ -1,23 +1,21 @@
-//! `job.json`, and the files of a job directory.
+//! The job directory: `job.json` of a job that trains and of one that only scores, and the names of the other files.
 
-use super::command::CommandSpec;
-use super::registration::{TrainerRegistrations, registered};
-use crate::domain::contract::{Limits, ResolvedAlgorithm, TrainPlan};
-use crate::domain::identity::document_bytes;
+use super::command::{CommandSpec, TrainerRegistrations, registered};
+use crate::domain::contract::{Feature, Limits, ParityVectors, ResolvedAlgorithm, TrainPlan};
+use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::EarlierRole;
+use crate::modelling::{EarlierRole, IdColumn};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The model, as XGBoost JSON.
 pub const MODEL_FILE: &str = "model.json";
 /// Scores of the test window: `row_id`, `label`, `score`.
 pub const SCORES_FILE: &str = "scores.parquet";
-/// What the child measured.
 pub const EVALUATION_FILE: &str = "evaluation.json";
 /// The columns of each data file, in the plan's order.
 pub const COLUMNS_FILE: &str = "columns.json";
-/// What the leakage rules found.
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
 
 /// `job.json`: everything that the child is given.
@@ -29,7 +27,6 @@ pub struct ChildJob {
     pub files: Vec<PathBuf>,
     /// The plan's limits, or less where this machine has less. No output of the child depends on them.
     pub limits: Limits,
-    /// Threads of the fit.
     pub threads: u32,
 }
 
@@ -58,4 +55,37 @@ impl ChildJob {
         }
         tokio::fs::write(job_dir.join(Self::FILE), document_bytes(self)).await.map_err(io)
     }
+}
+
+/// `job.json` of a job that only scores. The model is in the same directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoringJob {
+    pub model_sha256: Digest,
+    /// The model's inputs, in this order.
+    pub features: Vec<Feature>,
+    /// The child checks that the model gives these scores before it scores anything else.
+    pub parity: ParityVectors,
+    pub file: PathBuf,
+    /// The source of row ids.
+    pub ids: IdColumn,
+    /// Key-value metadata of the file of scores.
+    pub about: BTreeMap<String, String>,
+    /// Its bounds on rows and categories do not apply.
+    pub limits: Limits,
+}
+
+/// `scored.json`, which the child writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoringResult {
+    pub rows: u64,
+    /// The column that gave the ids; none where a row's id is its number, from 0.
+    pub id_column: Option<String>,
+    /// Per categorical feature the number of rows whose value the model does not know, and takes as missing.
+    pub unknown_categories: BTreeMap<String, u64>,
+}
+
+impl ScoringResult {
+    pub const FILE: &'static str = "scored.json";
 }

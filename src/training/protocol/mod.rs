@@ -5,16 +5,12 @@
 
 mod command;
 mod job;
-mod progress;
-mod registration;
-mod result;
-mod scoring;
+mod report;
 mod steps;
 
-pub use command::{AcceptedModel, CommandSpec};
-pub use job::{COLUMNS_FILE, ChildJob, EVALUATION_FILE, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE};
-pub use progress::ChildProgress;
-pub use registration::{TrainerRegistration, TrainerRegistrations, digest_of, registered};
-pub use result::JobEnd;
-pub use scoring::{ScoringJob, ScoringResult};
+pub use command::{AcceptedModel, CommandSpec, TrainerRegistration, TrainerRegistrations, digest_of, registered};
+pub use job::{
+    COLUMNS_FILE, ChildJob, EVALUATION_FILE, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult,
+};
+pub use report::{ChildProgress, JobEnd};
 pub use steps::{ChildStep, model_format, steps};

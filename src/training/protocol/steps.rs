@@ -6,7 +6,6 @@ use crate::domain::contract::{ModelFormat, ResolvedAlgorithm, TrainPlan};
 use crate::domain::run::{Failure, FailureCode};
 use std::path::Path;
 
-/// What one child process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildStep {
     /// Everything, with the built-in booster.
@@ -52,18 +51,12 @@ pub fn steps(plan: &TrainPlan) -> &'static [(ChildStep, f64, f64)] {
 
 /// The format of the model in a job directory after the last step.
 pub async fn model_format(plan: &TrainPlan, job_dir: &Path) -> Result<ModelFormat, Failure> {
-    match &plan.algorithm {
-        // Only models of the built-in booster can be scored again.
-        _ if plan.baseline.is_some() => Ok(ModelFormat::XgboostJson),
-        ResolvedAlgorithm::BuiltIn(_) => Ok(ModelFormat::XgboostJson),
-        ResolvedAlgorithm::Process(_) => {
-            let unreadable =
-                |error: String| Failure::new(FailureCode::TrainerFailed, format!("the trainer's result: {error}"));
-            let accepted = tokio::fs::read(job_dir.join(AcceptedModel::FILE)).await;
-            let accepted = accepted.map_err(|error| unreadable(error.to_string()))?;
-            let accepted: AcceptedModel =
-                serde_json::from_slice(&accepted).map_err(|error| unreadable(error.to_string()))?;
-            Ok(accepted.format)
-        }
-    }
+    // A baseline is a model of the built-in booster: only those can be scored again.
+    let (None, ResolvedAlgorithm::Process(_)) = (&plan.baseline, &plan.algorithm) else {
+        return Ok(ModelFormat::XgboostJson);
+    };
+    let read = tokio::fs::read(job_dir.join(AcceptedModel::FILE)).await;
+    let accepted = read.and_then(|bytes| Ok(serde_json::from_slice::<AcceptedModel>(&bytes)?));
+    let unreadable = |error| Failure::new(FailureCode::TrainerFailed, format!("the trainer's result: {error}"));
+    Ok(accepted.map_err(unreadable)?.format)
 }

@@ -24,7 +24,6 @@ pub(super) struct Usage {
     pub(super) memory: u64,
 }
 
-/// Living descendants of this process.
 fn living() -> Vec<Stat> {
     living_below(std::process::id() as i32)
 }

@@ -2,8 +2,7 @@
 
 use super::descendants::tasks_of_this_user;
 use super::landlock::restrict_files;
-use super::limits::{GRACE_SECONDS, MIB, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor};
-use super::pids_group::PidsGroup;
+use super::limits::{GRACE_SECONDS, MIB, PidsGroup, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor};
 use crate::training::protocol::CommandSpec;
 use nix::sys::resource::Resource;
 use nix::unistd::setsid;
@@ -18,18 +17,11 @@ const OPEN_FILES: u64 = 4_096;
 
 /// Becomes the registered command of this job directory, in this control group where there is one. Returns only where
 /// that failed.
-pub fn exec_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
-    let reason = match become_command(job_dir, group) {
-        Ok(never) => match never {},
-        Err(reason) => reason,
-    };
-    print_error(&reason);
-    ExitCode::FAILURE
-}
-
 #[expect(clippy::print_stderr, reason = "the watcher reads why on standard error")]
-fn print_error(reason: &str) {
+pub fn exec_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
+    let Err(reason) = become_command(job_dir, group);
     eprintln!("{reason}");
+    ExitCode::FAILURE
 }
 
 fn become_command(job_dir: &Path, group: Option<&Path>) -> Result<std::convert::Infallible, String> {
@@ -39,8 +31,7 @@ fn become_command(job_dir: &Path, group: Option<&Path>) -> Result<std::convert::
     if let Some(group) = group {
         PidsGroup::join(group).map_err(|error| format!("{}: {error}", group.display()))?;
     }
-    let spec = std::fs::read(job_dir.join(CommandSpec::FILE)).map_err(|error| format!("no order: {error}"))?;
-    let spec: CommandSpec = serde_json::from_slice(&spec).map_err(|error| format!("no order: {error}"))?;
+    let spec = CommandSpec::read(job_dir).map_err(|error| format!("no order: {error}"))?;
     let (limits, registration) = (&spec.limits, &spec.registration);
     // Data, not address space: many runtimes reserve address space that they never touch.
     limit(Resource::RLIMIT_DATA, u64::from(limits.memory_mib) * MIB)?;

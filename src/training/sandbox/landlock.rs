@@ -56,7 +56,6 @@ const SYSTEM: &[&str] = &[
 ];
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full"];
 
-/// Asks the kernel what it can enforce.
 pub fn enforcement() -> Enforcement {
     let has = |abi: ABI, full: bool| {
         let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);

@@ -11,7 +11,6 @@ mod descendants;
 mod exec;
 mod landlock;
 mod limits;
-mod pids_group;
 mod watcher;
 
 pub use self::landlock::{Enforcement, check_confinement, enforcement};

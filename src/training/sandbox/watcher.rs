@@ -5,8 +5,7 @@
 //! command's sandbox, so the command cannot signal it. Never: opens a file that the command made.
 
 use super::descendants::{end_all, folder_size, proportional_memory, reap, usage};
-use super::limits::{MIB, THREADS_PER_PROCESS};
-use super::pids_group::PidsGroup;
+use super::limits::{MIB, PidsGroup, THREADS_PER_PROCESS};
 use crate::domain::contract::Limits;
 use crate::domain::run::{Failure, FailureCode};
 use crate::training::protocol::{CommandSpec, JobEnd, digest_of};
@@ -33,10 +32,7 @@ pub fn watch_command(job_dir: &Path, worker: i32) -> ExitCode {
 }
 
 fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
-    let spec: CommandSpec = fs::read(job_dir.join(CommandSpec::FILE))
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
-        .map_err(|error| failed(format!("no order: {error}")))?;
+    let spec = CommandSpec::read(job_dir).map_err(|error| failed(format!("no order: {error}")))?;
     check_pins(&spec)?;
     let unable = |error: Errno| failed(format!("the command cannot be watched: {error}"));
     prctl::set_child_subreaper(true).map_err(unable)?;

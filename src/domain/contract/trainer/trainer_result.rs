@@ -28,8 +28,9 @@ pub struct SavedModel {
 }
 
 /// How a model is saved. What follows from it for files, serving and MLflow stands in `modelling`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ModelFormat {
     /// XGBoost's own JSON, which the built-in booster writes too.
     XgboostJson,

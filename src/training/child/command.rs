@@ -1,17 +1,16 @@
-//! The step after a registered command: its model and scores are foreign, and are checked before they are used.
+//! The steps before and after a registered command.
 //!
-//! Labels are read again from the data files, whose digests are checked again: a command that got out of its sandbox and
-//! changed a file would be found out.
+//! Before: what it may know is written into its folder. Never: a label of the test window. After: its model and scores are
+//! foreign, and are checked before they are used. Labels are read again from the data files, whose digests are checked again:
+//! a command that got out of its sandbox and changed a file would be found out.
 
 use super::assign::{Assigned, assign};
 use super::evaluate::evaluate;
-use super::job::{begin, broken, decode, write};
-use super::progress::report;
-use super::rows::read;
-use crate::adapters::dataset::{read_scores, write_scores};
+use super::job::{begin, broken, decode, read_rows, report, write, write_columns};
+use crate::adapters::dataset::{LabelColumn, read_scores, write_rows, write_scores};
 use crate::domain::contract::{
-    FeatureCategories, ModelFormat, ParityCase, ParityOrigin, ParityValue, ParityVectors, SavedModel, SchemaName,
-    TrainPlan, TrainerResult, read_json,
+    FeatureCategories, JobFiles, JobRows, ModelFormat, ParityCase, ParityOrigin, ParityValue, ParityVectors,
+    ResolvedAlgorithm, SavedModel, SchemaName, TrainPlan, TrainerJob, TrainerResult, read_json,
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
@@ -21,6 +20,52 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
+    let job = begin(job_dir, worker)?;
+    let plan = &job.plan;
+    let ResolvedAlgorithm::Process(algorithm) = &plan.algorithm else {
+        return Err(broken("the plan names no registered command"));
+    };
+    report("read", 0.0, "reading the rows");
+    write_columns(job_dir, &job)?;
+    let mut table = read_rows(&job)?;
+    report("check", 0.4, "looking for leakage");
+    let Assigned { assignment, split, categories, .. } = assign(job_dir, &mut table, plan)?;
+    report("prepare", 0.7, "writing what the command learns from");
+    let work = CommandSpec::work(job_dir);
+    let rows = |name: &str, rows: &[usize], labels| {
+        write_rows(&work.join(name), &table, rows, &plan.features, labels).map_err(broken)
+    };
+    rows(JobFiles::TRAIN, &assignment.train, LabelColumn::Given)?;
+    if split.has_validation() {
+        rows(JobFiles::VALIDATION, &assignment.validation, LabelColumn::Given)?;
+    }
+    rows(JobFiles::SCORE, &assignment.test, LabelColumn::Withheld)?;
+    let trainer_job = TrainerJob {
+        schema_version: TrainerJob::SCHEMA_VERSION.to_owned(),
+        run_id: plan.run_id.clone(),
+        parameters: algorithm.parameters.clone(),
+        features: plan.features.clone(),
+        categories,
+        seed: plan.seed,
+        threads: job.threads,
+        files: JobFiles {
+            train: JobFiles::TRAIN.to_owned(),
+            validation: split.has_validation().then(|| JobFiles::VALIDATION.to_owned()),
+            score: JobFiles::SCORE.to_owned(),
+        },
+        rows: JobRows {
+            train: assignment.train.len() as u64,
+            validation: assignment.validation.len() as u64,
+            score: assignment.test.len() as u64,
+        },
+        limits: job.limits.clone(),
+    };
+    write(&work, TrainerJob::FILE, &document_bytes(&trainer_job))?;
+    report("prepare", 1.0, "ready for the command");
+    Ok(())
+}
+
 /// Checks model and scores, measures, and writes all of it into the job directory.
 pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
@@ -28,7 +73,7 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     report("check", 0.0, "looking at what the command left");
     let (format, model) = accept_model(job_dir)?;
     verify_data(&job)?;
-    let mut table = read(&job)?;
+    let mut table = read_rows(&job)?;
     let assigned = assign(job_dir, &mut table, plan)?;
     let test = &assigned.assignment.test;
     let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
@@ -76,8 +121,7 @@ fn parity_of_scores(
 /// allow it.
 fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     const RESULT_CAP: u64 = 64 * 1024;
-    let spec = fs::read(job_dir.join(CommandSpec::FILE)).map_err(broken)?;
-    let spec: CommandSpec = serde_json::from_slice(&spec).map_err(broken)?;
+    let spec = CommandSpec::read(job_dir).map_err(broken)?;
     let work = CommandSpec::work(job_dir);
     let result = fs::read(regular_file(&work, TrainerResult::FILE, RESULT_CAP)?).map_err(broken)?;
     let result: TrainerResult = read_json(SchemaName::TrainerResult, &result)

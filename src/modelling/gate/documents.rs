@@ -1,0 +1,93 @@
+//! Writes the documents of the gate: the evaluation report and the receipt.
+
+use super::judge::judge;
+use crate::domain::contract::{
+    DifferenceVerdict, EvalMetrics, EvalProvenance, EvalReport, Evaluation, EvidenceRef, GateReceipt,
+    GovernanceProfile, TrainPlan,
+};
+use crate::domain::identity::{Digest, RunId, recipe_digest};
+use crate::domain::run::{Failure, FailureCode};
+use serde_json::json;
+
+/// The report on what the trainer's child process measured, with the decision that the thresholds give.
+pub fn report(
+    plan: &TrainPlan,
+    evaluation: Evaluation,
+    profile: &GovernanceProfile,
+    provenance: EvalProvenance,
+) -> Result<EvalReport, Failure> {
+    let metrics = EvalMetrics {
+        scores: evaluation.scores,
+        confusion: evaluation.confusion,
+        curves: evaluation.curves,
+        slices: evaluation.slices,
+        dataset: evaluation.dataset,
+        thresholds: profile.eval_thresholds.iter().map(|(name, spec)| (name.clone(), spec.bound())).collect(),
+        split: evaluation.split,
+        seed: plan.seed,
+        label_asof_utc: plan.label_basis.label_asof_utc,
+        rounds: evaluation.rounds,
+        features: evaluation.features,
+        champion: evaluation.champion,
+    };
+    Ok(EvalReport {
+        schema_version: EvalReport::SCHEMA_VERSION.to_owned(),
+        eval_report_id: eval_report_id(&plan.run_id, &provenance.model.sha256),
+        run_id: plan.run_id.clone(),
+        dataset_manifest_refs: plan.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
+        gate_decision: judge(&metrics, profile)?.decision,
+        metrics,
+        provenance,
+    })
+}
+
+/// Derived from run and model: `er_` and 32 hex digits.
+pub fn eval_report_id(run_id: &RunId, model: &Digest) -> String {
+    let digest = recipe_digest("mf.eval_report_id.v1", &json!({"model": model, "run_id": run_id}));
+    format!("er_{}", &digest.to_string()[..32])
+}
+
+/// Judges a stored report again and writes the receipt. A report whose own decision is not the one that its metrics
+/// give is `GATE_DECISION_MISMATCH`. `inputs` are the request's documents and data by role.
+pub fn gate(
+    run_id: &RunId,
+    report: &EvalReport,
+    report_at: &EvidenceRef,
+    profile: &GovernanceProfile,
+    inputs: impl IntoIterator<Item = (String, EvidenceRef)>,
+) -> Result<GateReceipt, Failure> {
+    if &report.run_id != run_id {
+        let message = format!("the evaluation report belongs to {}, not to {run_id}", report.run_id);
+        return Err(Failure::new(FailureCode::EvalReportMismatch, message));
+    }
+    let verdict = judge(&report.metrics, profile)?;
+    if verdict.decision != report.gate_decision {
+        let message = format!("the report says {:?}, its metrics say {:?}", report.gate_decision, verdict.decision);
+        return Err(Failure::new(FailureCode::GateDecisionMismatch, message));
+    }
+    let mut failed: Vec<String> = verdict.thresholds.iter().filter(|v| !v.holds).map(|v| v.threshold.clone()).collect();
+    if !verdict.positives.holds {
+        failed.push("min_positives".to_owned());
+    }
+    let compared = verdict.champion.iter().flat_map(|champion| &champion.differences);
+    failed.extend(compared.filter(|difference| !difference.holds).map(DifferenceVerdict::name));
+    let documents = [
+        ("eval_report", report_at),
+        ("leakage_report", &report.provenance.leakage_report),
+        ("model", &report.provenance.model),
+        ("resolved_train_plan", &report.provenance.resolved_train_plan),
+        ("scores", &report.provenance.scores),
+    ];
+    Ok(GateReceipt {
+        schema_version: GateReceipt::SCHEMA_VERSION.to_owned(),
+        run_id: run_id.clone(),
+        decision: verdict.decision,
+        thresholds: verdict.thresholds,
+        min_positives: verdict.positives,
+        champion: verdict.champion,
+        failed,
+        looked_at: documents.map(|(role, at)| (role.to_owned(), at.clone())).into_iter().chain(inputs).collect(),
+        policy_id: profile.policy_id.clone(),
+        policy_revision: profile.revision.clone(),
+    })
+}

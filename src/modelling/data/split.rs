@@ -119,6 +119,12 @@ mod tests {
         }
     }
 
+    fn days_before(train_days: u32, validation_days: Option<u32>, test_days: u32, delay_days: u32) -> PlannedSplit {
+        let exclude_known_entity = None;
+        let days = WindowDays { train_days, validation_days, test_days, delay_days, exclude_known_entity };
+        PlannedSplit::DaysBeforeLastEvent(days)
+    }
+
     fn windows(settled: &SettledSplit) -> &Windows {
         match settled {
             SettledSplit::TimeBased(windows) => windows,
@@ -148,16 +154,9 @@ mod tests {
 
     #[test]
     fn days_before_the_last_event_end_right_after_it() {
-        let days = WindowDays {
-            train_days: 7,
-            validation_days: Some(2),
-            test_days: 3,
-            delay_days: 5,
-            exclude_known_entity: None,
-        };
         let rows: Vec<_> = (0..30).map(|d| (d, false, 0)).collect();
         let table = table(&rows);
-        let settled = settle(&PlannedSplit::DaysBeforeLastEvent(days), &table).unwrap();
+        let settled = settle(&days_before(7, Some(2), 3, 5), &table).unwrap();
         let found = split(&table, &settled, 0);
         assert_eq!(found.test, [27, 28, 29]);
         assert_eq!(found.validation, [20, 21]);
@@ -167,15 +166,8 @@ mod tests {
 
     #[test]
     fn no_such_dates_and_no_rows_are_an_invalid_dataset() {
-        let days = WindowDays {
-            train_days: u32::MAX,
-            validation_days: None,
-            test_days: u32::MAX,
-            delay_days: 0,
-            exclude_known_entity: None,
-        };
         for table in [table(&[]), table(&[(1, true, 0)])] {
-            let failure = settle(&PlannedSplit::DaysBeforeLastEvent(days.clone()), &table).unwrap_err();
+            let failure = settle(&days_before(u32::MAX, None, u32::MAX, 0), &table).unwrap_err();
             assert_eq!(failure.code, FailureCode::DatasetInvalid);
         }
     }

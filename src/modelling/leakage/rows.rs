@@ -26,10 +26,6 @@ fn used(assignment: &Assignment) -> impl Iterator<Item = usize> + '_ {
     [&assignment.train, &assignment.validation, &assignment.test].into_iter().flatten().copied()
 }
 
-fn count(assignment: &Assignment) -> usize {
-    assignment.train.len() + assignment.validation.len() + assignment.test.len()
-}
-
 fn shown(table: &Table, row: usize) -> String {
     table.row_id.show(row).to_string()
 }
@@ -40,7 +36,7 @@ pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis)
     let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
     let mature = asof.saturating_sub(maturity.num_microseconds().unwrap_or(i64::MAX));
     let later = |name: &str, broken: &dyn Fn(usize) -> bool| {
-        rule(name, count(assignment), used(assignment).filter(|&row| broken(row)).map(|row| shown(table, row)))
+        rule(name, used(assignment).count(), used(assignment).filter(|&row| broken(row)).map(|row| shown(table, row)))
     };
     let mut rules = Vec::new();
     if let Some(at) = &table.event_time {
@@ -105,7 +101,7 @@ pub(super) fn same_content_in_two_windows(
     };
     let content = RowContent { table, at };
     let windows = [&assignment.train, &assignment.validation, &assignment.test];
-    let mut hashed: Vec<(u64, u8, u32)> = Vec::with_capacity(count(assignment));
+    let mut hashed: Vec<(u64, u8, u32)> = Vec::with_capacity(used(assignment).count());
     for (window, rows) in windows.into_iter().enumerate() {
         hashed.extend(rows.iter().map(|&row| (content.hash(row), window as u8, row as u32)));
     }

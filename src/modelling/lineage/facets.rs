@@ -109,15 +109,10 @@ pub struct Column {
     pub kind: Option<String>,
 }
 
-impl From<&FileColumn> for Column {
-    fn from(column: &FileColumn) -> Self {
-        Self { name: column.name.clone(), kind: Some(column.kind.clone()) }
-    }
-}
-
 impl Schema {
     pub fn of(columns: &[FileColumn]) -> Self {
-        Self { fields: columns.iter().map(Column::from).collect() }
+        let column = |of: &FileColumn| Column { name: of.name.clone(), kind: Some(of.kind.clone()) };
+        Self { fields: columns.iter().map(column).collect() }
     }
 
     /// The columns of `scores.parquet`. Ids are numbers or text, as in the data.

@@ -257,15 +257,8 @@ pub fn check_parity(model: &[u8], features: &[Feature], parity: &ParityVectors) 
     compare_scores(&model, features, parity)
 }
 
-/// [`check_parity`] for a model that is already read. Scores that Model Factory computed must agree bit for bit; those of
-/// a registered command's own library within 1e-6.
+/// [`check_parity`] for a model that is already read.
 pub fn compare_scores(model: &Fitted, features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
-    /// Two libraries add up the same leaves, each with its own exponential function.
-    const NEAR: f32 = 1e-6;
     let scores = model.score_rows(&parity.inputs(features)?).map_err(|failure| failure.message)?;
-    let difference = match parity.origin {
-        ParityOrigin::Model => parity.first_difference(&scores),
-        ParityOrigin::Trainer => parity.first_further_than(NEAR, &scores),
-    };
-    difference.map_or(Ok(()), Err)
+    parity.first_difference(&scores).map_or(Ok(()), Err)
 }

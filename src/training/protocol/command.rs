@@ -45,10 +45,8 @@ impl TrainerRegistration {
     /// Hashes program and scripts, so that a plan can say what trained.
     pub fn pin(&self) -> io::Result<PinnedCommand> {
         let registration = serde_json::to_value(self).map_err(io::Error::other)?;
-        let mut files = BTreeMap::new();
-        for argument in self.scripts() {
-            files.insert(argument.to_owned(), digest_of(Path::new(argument))?);
-        }
+        let script = |path: &str| Ok((path.to_owned(), digest_of(Path::new(path))?));
+        let files = self.scripts().map(script).collect::<io::Result<_>>()?;
         Ok(PinnedCommand {
             registration_sha256: Digest::of(canonical_json(&registration).as_bytes()),
             program_sha256: digest_of(&self.program)?,
@@ -71,10 +69,8 @@ impl TrainerRegistration {
         if let Some(path) = folders.chain([&self.program]).find(|path| !path.is_absolute()) {
             return Err(format!("trainer command {name:?}: {} is not an absolute path", path.display()));
         }
-        match self.pin() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("trainer command {name:?}: {}: {error}", self.program.display())),
-        }
+        let unusable = |error| format!("trainer command {name:?}: {}: {error}", self.program.display());
+        self.pin().map(drop).map_err(unusable)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The policy's decision on one message: a grant, or the broken rule.
 
-use super::policy::{Policy, Principal, RequesterCommand};
+use super::{Policy, Principal, RequesterCommand};
 use crate::domain::contract::{Message, Rejection, SignedEnvelope};
 use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;

@@ -1,6 +1,6 @@
 //! The policy's file, and everything that is wrong with it at once.
 
-use super::policy::{Policy, Principal, RequesterCommand};
+use super::{Policy, Principal, RequesterCommand};
 use crate::adapters::signing::RequesterKey;
 use crate::domain::contract::{DocumentError, IntentKind, SchemaName, read_yaml_all};
 use crate::domain::grant::{Grant, Quota, Rule, Tenants};
@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Everything that is wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidPolicy(pub Vec<DocumentError>);
 

@@ -6,17 +6,55 @@
 
 mod decision;
 mod document;
-mod policy;
 
 pub use document::InvalidPolicy;
-pub use policy::Policy;
 
+use crate::adapters::signing::RequesterKey;
+use crate::domain::grant::Grant;
+use crate::domain::identity::Digest;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthoritySettings {
     /// File with the policy; without it, everybody may ask for everything.
     pub policy: Option<PathBuf>,
+}
+
+/// The policy, read and checked as a whole.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    principals: BTreeMap<String, Arc<Principal>>,
+    digest: Digest,
+}
+
+/// What requesters with the same rights may do.
+#[derive(Debug)]
+struct Principal {
+    /// None is any.
+    topics: Option<BTreeSet<String>>,
+    /// Where there are any, one of them must sign each request.
+    keys: Vec<RequesterKey>,
+    commands: BTreeSet<RequesterCommand>,
+    grant: Grant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RequesterCommand {
+    Cancel,
+    PublishRetry,
+}
+
+impl Policy {
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub fn names(&self) -> usize {
+        self.principals.len()
+    }
 }

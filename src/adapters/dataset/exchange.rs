@@ -22,7 +22,6 @@ const BATCH_ROWS: usize = 64 * 1024;
 /// Small enough that a distributed trainer can read one row group at a time.
 const ROW_GROUP: usize = 4 * BATCH_ROWS;
 
-/// Whether the rows have their labels with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelColumn {
     /// For rows to train on.

@@ -13,7 +13,6 @@ use object_store::{Error as StoreError, ObjectStoreExt};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Reads references inside an allow-list.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     settings: InputSettings,
@@ -25,7 +24,6 @@ pub struct Inputs {
 type Chunks = BoxStream<'static, Result<Bytes, String>>;
 
 impl Inputs {
-    /// Resolves the allowed folders once.
     pub fn open(settings: &InputSettings) -> Result<Self, InputSettingsError> {
         let real = |key: &'static str, folder: &Path| {
             folder.canonicalize().map_err(|error| InputSettingsError::Folder { key, folder: folder.to_owned(), error })

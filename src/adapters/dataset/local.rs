@@ -1,7 +1,8 @@
-//! Files on local disk, inside the allowed folders whatever links say.
+//! Files on local disk, inside the allowed folders whatever links say: checked before a request is admitted, and again
+//! when the file is opened, which is the check that counts.
 
 use super::InputError;
-use crate::domain::contract::Reference;
+use crate::domain::contract::{Location, Reference};
 use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io;
@@ -9,11 +10,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Opens a regular file inside one of these folders, given by their real paths.
-///
-/// A link may change between a check and the opening. So this takes hold of the file first, with `O_PATH`, which reads
-/// nothing and waits for nobody; then checks where the held file really is; and then opens for reading what it holds.
-/// Nothing outside the folders is ever opened.
+/// Opens a regular file inside one of these folders, given by their real paths. A link may change between a check and
+/// the opening. So this first takes hold of the file with `O_PATH`, which reads nothing and waits for nobody, checks
+/// where the held file really is, and then opens what it holds. Nothing outside the folders is ever opened.
 pub(super) fn open_inside(folders: &[PathBuf], path: &Path, reference: &Reference) -> Result<File, InputError> {
     let held = std::fs::OpenOptions::new()
         .read(true)
@@ -33,4 +32,55 @@ pub(super) fn open_inside(folders: &[PathBuf], path: &Path, reference: &Referenc
         return Err(InputError::not_allowed(reference, "it is not a regular file"));
     }
     File::open(held_at).map_err(unavailable)
+}
+
+/// The allowed folders on local disk, to check where links lead. Opens nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    pub(super) root: Option<PathBuf>,
+    /// By their real paths.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+impl Links {
+    /// Whether a reference certainly leaves the allowed folders. A path that does not exist or cannot be read does
+    /// not count: that may pass, and fails at the opening if it lasts.
+    pub fn lead_out(&self, reference: &Reference) -> bool {
+        let path = match (reference.location(), &self.root) {
+            (Location::Relative(path), Some(root)) => root.join(path),
+            (Location::File(path), _) => PathBuf::from(path),
+            (Location::Relative(_), None) | (Location::Object { .. }, _) => return false,
+        };
+        path.canonicalize().is_ok_and(|real| !self.folders.iter().any(|folder| real.starts_with(folder)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_what_is_known_to_lead_out_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(base.join("in")).unwrap();
+        std::fs::write(base.join("in/a.json"), b"{}").unwrap();
+        std::fs::write(base.join("secret"), b"secret").unwrap();
+        symlink(base.join("secret"), base.join("in/link.json")).unwrap();
+        symlink(&base, base.join("in/up")).unwrap();
+        symlink("a.json", base.join("in/same.json")).unwrap();
+        symlink(base.join("in/nowhere"), base.join("in/dangling.json")).unwrap();
+        let links = Links { root: Some(base.join("in")), folders: vec![base.join("in")] };
+        let leads_out = |text: &str| links.lead_out(&Reference::parse(text).unwrap());
+        for inside in ["a.json", "same.json", "missing.json", "dangling.json", "a.json/below", "s3://bucket/key"] {
+            assert!(!leads_out(inside), "{inside}");
+        }
+        for outside in ["link.json", "up/secret"] {
+            assert!(leads_out(outside), "{outside}");
+        }
+        assert!(!leads_out("up/in/a.json"), "out and back in again");
+        assert!(leads_out(&format!("file://{}/in/link.json", base.display())));
+        assert!(leads_out("file:///etc/passwd"));
+    }
 }

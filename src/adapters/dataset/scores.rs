@@ -12,8 +12,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Writes the columns `row_id`, `label` and `score` (probability of fraud) for these rows of the table,
-/// in this order.
+/// Writes `row_id`, `label` and `score` (probability of fraud) of these rows of the table, in this order.
 pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) -> Result<(), ParquetError> {
     let row_id: ArrayRef = match &table.row_id {
         RowIds::Numbers(ids) => Arc::new(rows.iter().map(|&row| ids[row]).collect::<Int64Array>()),

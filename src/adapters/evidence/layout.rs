@@ -1,7 +1,43 @@
-//! The path of each document of a run.
+//! Names in the evidence store: what a path is, and the path of each document of a run.
 
-use super::EvidencePath;
 use crate::domain::identity::{Digest, RunId, RunKey};
+use std::fmt;
+
+/// A relative path of clean segments: no `.` or `..`, none empty, no character that an object store would escape.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EvidencePath(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a path of the evidence store")]
+pub struct InvalidPath(pub String);
+
+impl EvidencePath {
+    /// Joins segments with slashes. A segment has up to 200 letters, digits, `_`, `.`, `:` and `-`.
+    pub fn of<'a>(segments: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
+        let segments: Vec<&str> = segments.into_iter().collect();
+        let clean = |segment: &&str| {
+            !segment.is_empty()
+                && segment.len() <= 200
+                && !segment.bytes().all(|b| b == b'.')
+                && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
+        };
+        let joined = segments.join("/");
+        if segments.is_empty() || !segments.iter().all(clean) {
+            return Err(InvalidPath(joined));
+        }
+        Ok(Self(joined))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EvidencePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// `<platform_run_id>/mf/train_runs/<run_id>/`.
 #[derive(Debug, Clone)]
@@ -20,8 +56,7 @@ pub fn reconciliation(platform_run_id: &str, sha256: &Digest) -> EvidencePath {
     path(&[platform_run_id, "mf", "reconciliation", &format!("{sha256}.json")])
 }
 
-/// Every segment is clean: platform run ids were parsed as tokens, run ids are made as tokens, and the file names are
-/// our own.
+/// Every segment is clean: ids of platform runs and runs are tokens, and the file names are our own.
 fn path(segments: &[&str]) -> EvidencePath {
     EvidencePath::of(segments.iter().copied()).expect("segments are tokens")
 }
@@ -42,7 +77,6 @@ impl RunFolder {
         self.at(&["inputs", name])
     }
 
-    /// A file of the fitted model.
     pub fn model(&self, name: &str) -> EvidencePath {
         self.at(&["model", name])
     }
@@ -51,7 +85,6 @@ impl RunFolder {
         self.at(&["eval", "eval_report.json"])
     }
 
-    /// The evaluation report as a page for people.
     pub fn report_page(&self) -> EvidencePath {
         self.at(&["eval", "report.html"])
     }
@@ -69,7 +102,6 @@ impl RunFolder {
         self.at(&["gate", "gate_receipt.json"])
     }
 
-    /// Whether the bundle may be published.
     pub fn publish_eligibility(&self) -> EvidencePath {
         self.at(&["gate", "publish_eligibility.json"])
     }
@@ -88,7 +120,6 @@ impl RunFolder {
         self.at(&["publish", "publish_receipt.json"])
     }
 
-    /// The record of the attempt with this fence.
     pub fn attempt(&self, fence: i64) -> EvidencePath {
         self.at(&["attempts", &format!("{fence}.json")])
     }
@@ -96,5 +127,18 @@ impl RunFolder {
     /// The marker that the run writes last.
     pub fn complete(&self) -> EvidencePath {
         self.at(&["_COMPLETE"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_clean_segments_make_a_path() {
+        assert_eq!(EvidencePath::of(["a", "b.json"]).unwrap().as_str(), "a/b.json");
+        for bad in [vec![], vec![""], vec!["a", ".."], vec!["."], vec!["a/b"], vec!["a", "ü"], vec!["a b"]] {
+            assert!(EvidencePath::of(bad.clone()).is_err(), "{bad:?}");
+        }
     }
 }

@@ -3,14 +3,75 @@
 //! Guarantees: a name never changes its bytes; what `put` returned reads back with that digest and, on local disk,
 //! is synced. Never: overwrites, deletes, looks for the newest.
 
-mod error;
 pub mod layout;
-mod path;
-mod settings;
 mod store;
 
-pub use error::{Error, PutError, ReadError};
-pub use layout::RunFolder;
-pub use path::{EvidencePath, InvalidPath};
-pub use settings::EvidenceSettings;
+pub use layout::{EvidencePath, InvalidPath, RunFolder};
 pub use store::{EvidenceStore, Put};
+
+use crate::adapters::objects::S3Settings;
+use crate::domain::identity::Digest;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A passing error: try again later.
+    #[error("the evidence store is not available: {0}")]
+    Unavailable(String),
+    /// The set-up is wrong: the address, the rights, or the store is not write-once.
+    #[error("the evidence store is not usable: {0}")]
+    Unusable(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    #[error("{path} exists with digest {found}, not {expected}; evidence is never overwritten")]
+    Drift { path: EvidencePath, expected: Digest, found: Digest },
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Why the bytes that the ledger names cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the ledger names a place that evidence cannot have")]
+    NoPath,
+    #[error("nothing stands at this place in the evidence store")]
+    Missing,
+    #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
+    TooLarge { bytes: u64, max_bytes: u64 },
+    /// The bytes are not those whose digest the ledger has.
+    #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
+    Changed { expected: Digest, found: Digest },
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error as StoreError;
+        match error {
+            StoreError::PermissionDenied { .. }
+            | StoreError::Unauthenticated { .. }
+            | StoreError::InvalidPath { .. }
+            | StoreError::NotSupported { .. }
+            | StoreError::NotImplemented { .. }
+            | StoreError::UnknownConfigurationKey { .. } => Self::Unusable(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvidenceSettings {
+    /// `file:///folder` or `s3://bucket/prefix`.
+    pub url: String,
+    pub s3: S3Settings,
+}
+
+impl Default for EvidenceSettings {
+    fn default() -> Self {
+        Self { url: "file:///var/lib/model-factory/evidence".to_owned(), s3: S3Settings::default() }
+    }
+}

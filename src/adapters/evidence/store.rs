@@ -21,7 +21,6 @@ pub struct Put {
     pub created: bool,
 }
 
-/// Cheap to clone.
 #[derive(Clone)]
 pub struct EvidenceStore {
     store: Arc<dyn ObjectStore>,

@@ -1,16 +1,15 @@
-//! The consumer: records out, offsets stored when the caller says so.
+//! The consumers: a member of a group, whose offsets are stored when the caller says so; and a reader outside any group.
 //!
 //! Guarantees: a record that was read before a rebalance moves no offset after it, not even where its partition
 //! came back: another member may have gone further in the meantime. Whoever holds the partition now gets the record
 //! again.
 
-use super::Error;
-use super::committed::has_committed;
-use super::inbound::Inbound;
 use super::lag::{LOOK_EVERY_MS, Lag};
 use super::membership::Membership;
-use super::query::blocking;
+use super::query::{QueryClient, REQUEST, blocking, has_committed, partitions, query};
+use super::security::BrokerContext;
 use super::settings::{KafkaSettings, StartAt};
+use super::{Error, Inbound};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,7 +18,6 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info};
 
-/// A member of a consumer group.
 pub struct Inbox {
     consumer: StreamConsumer<Membership>,
     group: String,
@@ -48,7 +46,13 @@ impl Inbox {
             let from = match settings.from {
                 _ if has_committed(&settings, &topic)? => StartAt::Earliest,
                 Some(from) => from,
-                None => return Err(never_committed(&settings.group_id)),
+                None => {
+                    return Err(Error::Setup(format!(
+                        "group {:?} has never committed an offset; say where it starts: --from earliest (with the \
+                         oldest record) or --from latest (with the next one)",
+                        settings.group_id
+                    )));
+                }
             };
             let membership = Membership::new(from, settings.context());
             let mut config = settings.consumer("error")?;
@@ -157,8 +161,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Commits what is settled and leaves the group, in ten seconds at the most: a silent broker must not hold up
-    /// the shutdown.
+    /// Commits what is settled and leaves the group, within ten seconds: a silent broker must not hold up the shutdown.
     pub async fn close(self) {
         const BOUND: Duration = Duration::from_secs(10);
         let leaving = spawn_blocking(move || {
@@ -188,9 +191,42 @@ impl Inbox {
     }
 }
 
-fn never_committed(group: &str) -> Error {
-    Error::Setup(format!(
-        "group {group:?} has never committed an offset; say where it starts: --from earliest (with the oldest record) \
-         or --from latest (with the next one)"
-    ))
+/// A reader of one topic that commits nothing.
+pub struct Follower {
+    consumer: StreamConsumer<BrokerContext>,
+}
+
+impl Follower {
+    /// Starts at the present end of every partition.
+    pub async fn at_end(settings: &KafkaSettings, topic: &str) -> Result<Self, Error> {
+        let (settings, topic) = (settings.clone(), topic.to_owned());
+        blocking(move || {
+            let mut config = settings.consumer("error")?;
+            config.set("group.id", "model-factory-follower").set("enable.auto.commit", "false");
+            let unavailable = |error: KafkaError| Error::unavailable(&error);
+            let client: QueryClient = config.create_with_context(settings.context()).map_err(unavailable)?;
+            let metadata = query(&client, REQUEST, |client, patience| client.fetch_metadata(Some(&topic), patience))?;
+            let mut ends = TopicPartitionList::new();
+            for element in partitions(&metadata, &topic).elements() {
+                let partition = element.partition();
+                let (_, end) =
+                    query(&client, REQUEST, |client, patience| client.fetch_watermarks(&topic, partition, patience))?;
+                ends.add_partition_offset(&topic, partition, Offset::Offset(end)).map_err(unavailable)?;
+            }
+            let consumer: StreamConsumer<BrokerContext> =
+                config.create_with_context(settings.context()).map_err(unavailable)?;
+            consumer.assign(&ends).map_err(unavailable)?;
+            Ok(Self { consumer })
+        })
+        .await
+    }
+
+    /// The next record, or none within `patience`.
+    pub async fn next(&self, patience: Duration) -> Result<Option<Inbound>, Error> {
+        match tokio::time::timeout(patience, self.consumer.recv()).await {
+            Ok(Ok(message)) => Ok(Some(Inbound::read(&message, 0))),
+            Ok(Err(error)) => Err(Error::Unavailable(self.consumer.context().explain(&error))),
+            Err(_) => Ok(None),
+        }
+    }
 }

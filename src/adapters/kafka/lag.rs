@@ -6,7 +6,6 @@ use rdkafka::statistics::{self, Statistics};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Topic and partition.
 type HeldPartition = (String, i32);
 
 /// The unsettled records of each partition that the member holds, where they are known; cheap to clone.
@@ -17,7 +16,6 @@ pub struct Lag(Arc<Mutex<BTreeMap<HeldPartition, Option<i64>>>>);
 pub(super) const LOOK_EVERY_MS: &str = "15000";
 
 impl Lag {
-    /// Topic, partition and unsettled records of every partition where they are known.
     pub fn known(&self) -> Vec<(String, i32, i64)> {
         self.held().iter().filter_map(|((topic, partition), lag)| Some((topic.clone(), *partition, (*lag)?))).collect()
     }

@@ -1,7 +1,7 @@
 //! What happens to a member while its group shares the partitions anew.
 
-use super::committed::{REQUEST, committed_of_member};
 use super::lag::Lag;
+use super::query::{REQUEST, committed_of_member};
 use super::security::BrokerContext;
 use super::settings::StartAt;
 use crate::telemetry::metrics::{self, PartitionChange};

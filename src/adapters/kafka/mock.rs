@@ -9,7 +9,6 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-/// Id of the cluster's only broker.
 const ONLY: i32 = 1;
 
 /// A broker that lives as long as this value.
@@ -28,7 +27,6 @@ impl MockBroker {
         Ok(Self { cluster })
     }
 
-    /// Refuses connections until it comes back.
     pub fn go_down(&self) -> Result<(), Error> {
         self.cluster.broker_down(ONLY).map_err(|error| Error::Fatal(error.to_string()))
     }

@@ -9,7 +9,6 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
-/// A record to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     pub topic: &'a str,

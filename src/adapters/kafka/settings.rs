@@ -7,11 +7,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How Kafka is reached and used.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSettings {
-    /// Bootstrap servers, comma-separated.
     pub brokers: String,
     pub group_id: String,
     /// Where a group starts that has never committed; without it, such a group is an error.
@@ -39,7 +37,6 @@ impl Default for KafkaSettings {
     }
 }
 
-/// Where a group starts that has never committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartAt {
@@ -58,7 +55,6 @@ pub struct TopicNames {
     pub lifecycle: String,
     /// Out: bundles for the registry.
     pub publications: String,
-    /// Out: refused records.
     pub dead_letters: String,
     /// In, where the registry confirms publications: its events about bundles.
     pub registry_lifecycle: String,
@@ -80,21 +76,19 @@ impl Default for TopicNames {
 }
 
 impl TopicNames {
-    /// Our four, requests first.
     pub fn all(&self) -> [&str; 4] {
         [&self.requests, &self.lifecycle, &self.publications, &self.dead_letters]
     }
 
     /// Our four and the registry's.
     pub fn with_registry(&self) -> [&str; 5] {
-        let [requests, lifecycle, publications, dead_letters] = self.all();
-        [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle]
+        let [requests, lifecycle, publications, dead_letters, registry, _] = self.with_optional();
+        [requests, lifecycle, publications, dead_letters, registry]
     }
 
-    /// Every topic that a worker may need.
     pub fn with_optional(&self) -> [&str; 6] {
-        let [requests, lifecycle, publications, dead_letters, registry] = self.with_registry();
-        [requests, lifecycle, publications, dead_letters, registry, &self.lineage]
+        let [requests, lifecycle, publications, dead_letters] = self.all();
+        [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle, &self.lineage]
     }
 
     /// The topics that a worker needs, by whether it reads the registry's topic and emits lineage.
@@ -127,7 +121,7 @@ impl KafkaSettings {
         OURS.contains(&property)
     }
 
-    fn base(&self) -> Result<ClientConfig, Error> {
+    pub(super) fn client(&self) -> Result<ClientConfig, Error> {
         let mut config = ClientConfig::new();
         // librdkafka logs that a listener hangs up at this level only, and that is how its protocol is known.
         config.set_log_level(RDKafkaLogLevel::Info);
@@ -149,10 +143,9 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// Whether a client can be made: the settings go together, their files can be read, and this build has the
-    /// protocol. Connects to no broker.
+    /// Whether settings fit, files can be read and this build has the protocol. Connects to no broker.
     pub fn check(&self) -> Result<(), Error> {
-        self.base().map(|_| ())
+        self.client().map(|_| ())
     }
 
     pub(super) fn context(&self) -> BrokerContext {
@@ -161,7 +154,7 @@ impl KafkaSettings {
 
     /// `reset` says what happens where no offset is committed: `error`, `earliest` or `latest`.
     pub(super) fn consumer(&self, reset: &str) -> Result<ClientConfig, Error> {
-        let mut config = self.base()?;
+        let mut config = self.client()?;
         config
             .set("group.id", &self.group_id)
             .set("enable.auto.commit", "true")
@@ -178,7 +171,7 @@ impl KafkaSettings {
     }
 
     pub(super) fn producer(&self) -> Result<ClientConfig, Error> {
-        let mut config = self.base()?;
+        let mut config = self.client()?;
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -188,10 +181,6 @@ impl KafkaSettings {
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "5");
         Ok(config)
-    }
-
-    pub(super) fn client(&self) -> Result<ClientConfig, Error> {
-        self.base()
     }
 }
 

@@ -1,18 +1,18 @@
-//! What brokers, topics and a group look like, for a check of the set-up. Never: joins the group, commits, creates.
+//! What brokers, topics and a group look like, for a check of the set-up; whether a broker replies, for the worker's
+//! readiness. Never: joins the group, commits, creates.
 
 use super::Error;
-use super::committed::committed;
-use super::query::{blocking, partitions, query};
-use super::security::BrokerContext;
+use super::query::{QueryClient, blocking, committed, partitions, query};
 use super::settings::KafkaSettings;
 use rdkafka::Offset;
-use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
+use rdkafka::admin::{AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The cluster as its brokers describe it.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     /// `host:port` of each broker.
@@ -20,17 +20,14 @@ pub struct Cluster {
     pub topics: BTreeMap<String, TopicShape>,
 }
 
-/// How a topic is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicShape {
     pub partitions: usize,
     /// Partitions without a leader: nobody can read or write them.
     pub leaderless: usize,
-    /// Fewest replicas of a partition.
     pub replicas: usize,
 }
 
-/// A topic's settings by name, `cleanup.policy` for example.
 pub type TopicSettings = BTreeMap<String, String>;
 
 /// One partition: which offsets the log holds, and where the group stands.
@@ -39,15 +36,12 @@ pub struct GroupPosition {
     pub partition: i32,
     /// The next offset that the group reads; none where it never committed.
     pub committed: Option<i64>,
-    /// Offset of the oldest record that is still there.
     pub begin: i64,
-    /// Offset of the next record.
     pub end: i64,
 }
 
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Queries to the brokers of these settings.
 pub struct Survey<'a> {
     settings: &'a KafkaSettings,
 }
@@ -73,15 +67,7 @@ impl<'a> Survey<'a> {
 
     /// The settings of these topics, which must be there.
     pub async fn topic_settings(&self, names: &[&str]) -> Result<BTreeMap<String, TopicSettings>, Error> {
-        if self.settings.security.by_token() {
-            // The client library gives an admin client no token.
-            return Err(Error::Setup("settings of topics cannot be read with OAUTHBEARER".to_owned()));
-        }
-        let admin: AdminClient<BrokerContext> = self
-            .settings
-            .client()?
-            .create_with_context(self.settings.context())
-            .map_err(|error| Error::setup(&error))?;
+        let admin = self.settings.admin_client("settings of topics cannot be read with OAUTHBEARER")?;
         let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
         let topics: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let described = admin.describe_configs(&topics, &options).await.map_err(|error| Error::unavailable(&error))?;
@@ -130,5 +116,37 @@ fn shape(topic: &MetadataTopic) -> TopicShape {
         partitions: partitions.len(),
         leaderless: partitions.iter().filter(|partition| partition.leader() < 0).count(),
         replicas: partitions.iter().map(MetadataPartition::replicas).map(<[i32]>::len).min().unwrap_or(0),
+    }
+}
+
+/// A client that reads no records; cheap to clone.
+#[derive(Clone)]
+pub struct BrokerProbe {
+    client: Arc<QueryClient>,
+    topic: String,
+}
+
+impl BrokerProbe {
+    /// Makes the client; connects to no broker yet.
+    pub fn open(settings: &KafkaSettings) -> Result<Self, Error> {
+        // A query for a topic by name must not create it.
+        let mut config = settings.client()?;
+        config.set("allow.auto.create.topics", "false");
+        let client = config.create_with_context(settings.context()).map_err(|error| Error::setup(&error))?;
+        Ok(Self { client: Arc::new(client), topic: settings.topics.lifecycle.clone() })
+    }
+
+    /// Queries one topic, which takes a broker's reply, within two seconds.
+    pub async fn check(&self) -> Result<(), Error> {
+        const BOUND: Duration = Duration::from_secs(2);
+        let Self { client, topic } = self.clone();
+        blocking(move || {
+            let metadata = query(&client, BOUND, |client, patience| client.fetch_metadata(Some(&topic), patience))?;
+            match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
+                Some(error) => Err(Error::Unavailable(KafkaError::MetadataFetch(error.into()).to_string())),
+                None => Ok(()),
+            }
+        })
+        .await
     }
 }

@@ -1,11 +1,9 @@
 //! Whether the worker's topics exist; for development and tests, their creation.
 
 use super::Error;
-use super::committed::REQUEST;
-use super::query::{blocking, query};
-use super::security::BrokerContext;
+use super::query::{REQUEST, blocking, query};
 use super::settings::KafkaSettings;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
@@ -57,14 +55,8 @@ impl Topics {
         .await
     }
 
-    /// Creates the topics that are missing: for development and tests.
     pub async fn ensure(settings: &KafkaSettings, partitions: i32) -> Result<(), Error> {
-        if settings.security.by_token() {
-            // The client library gives an admin client no token.
-            return Err(Error::Setup("topics cannot be made with OAUTHBEARER; make them as another user".to_owned()));
-        }
-        let admin: AdminClient<BrokerContext> =
-            settings.client()?.create_with_context(settings.context()).map_err(|error| Error::setup(&error))?;
+        let admin = settings.admin_client("topics cannot be made with OAUTHBEARER; make them as another user")?;
         let names = settings.topics.with_optional();
         let new: Vec<NewTopic<'_>> =
             names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();

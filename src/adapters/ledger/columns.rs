@@ -1,16 +1,18 @@
 //! How values of ours stand in columns: text, 32 bytes, JSON. A value that does not read back is an error of its
 //! column, which names it.
 
-use super::record::Coordinates;
 use crate::domain::contract::{EventProgress, TrainBuildRequest, parse_accepted};
 use crate::domain::identity::{Digest, RunId, RunKey};
 use crate::domain::run::{ExecutionMode, FailureCode, OutboxKind, State};
 use crate::domain::trace_context::TraceContext;
+use serde::Serialize;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgRow, PgTypeInfo, PgValueRef, Postgres};
 use sqlx::types::Json;
 use sqlx::{Decode, FromRow, Row as _, Type};
+use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Enums are selected as `column::text`.
@@ -86,7 +88,36 @@ impl Deref for StoredRequest {
     }
 }
 
-/// Selected as `(topic, partition, offset)`.
+/// Where a record stands in Kafka. Selected as its columns, or as one column `(topic, partition, offset)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx_macros::FromRow)]
+pub struct Coordinates {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl fmt::Display for Coordinates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+impl FromStr for Coordinates {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.rsplitn(3, '/');
+        let offset = parts.next().and_then(|part| part.parse().ok());
+        let partition = parts.next().and_then(|part| part.parse().ok());
+        match (parts.next(), partition, offset) {
+            (Some(topic), Some(partition), Some(offset)) if !topic.is_empty() => {
+                Ok(Self { topic: topic.to_owned(), partition, offset })
+            }
+            _ => Err("a record is named topic/partition/offset"),
+        }
+    }
+}
+
 impl Type<Postgres> for Coordinates {
     fn type_info() -> PgTypeInfo {
         <(String, i32, i64) as Type<Postgres>>::type_info()

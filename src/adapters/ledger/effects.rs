@@ -14,9 +14,8 @@ pub(super) struct Effects {
     pub(super) commands: Vec<CommandDraft>,
     pub(super) outbox: Vec<OutboxDraft>,
     pub(super) lineage: LineageEffects,
-    /// For the audit log.
     pub(super) acts: Vec<AuditAct>,
-    /// Because of what the next acts are done; none where the worker acts of itself.
+    /// What the next acts follow from; none where the worker acts by itself.
     pub(super) cause: Option<Cause>,
 }
 

@@ -1,8 +1,8 @@
 //! What Postgres errors mean. No other file knows an SQLSTATE.
 
-use super::setup::PostgresDenial;
 use crate::domain::run::IllegalTransition;
 use crate::failpoints::{Injected, failpoint};
+use rustls::CertificateError;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
@@ -39,17 +39,7 @@ impl From<IllegalTransition> for Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(database) => match judge(database.as_ref()) {
-                DatabaseErrorKind::Passing => Self::Unavailable(error.to_string()),
-                DatabaseErrorKind::Credentials => {
-                    Self::Denied(PostgresDenial::Credentials(database.message().to_owned()))
-                }
-                DatabaseErrorKind::NoRule => Self::Denied(PostgresDenial::NoRule(database.message().to_owned())),
-                DatabaseErrorKind::Refusal => Self::Refused(match database.code().as_deref().and_then(next_step) {
-                    Some(step) => format!("{error}; {step}"),
-                    None => error.to_string(),
-                }),
-            },
+            sqlx::Error::Database(database) => judge(&error, database.as_ref()),
             sqlx::Error::Tls(why) if why.to_string().contains("does not support TLS") => {
                 Self::Denied(PostgresDenial::NoTls)
             }
@@ -57,10 +47,10 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Io(io) => {
                 PostgresDenial::of_tls(io).map_or_else(|| Self::Unavailable(error.to_string()), Self::Denied)
             }
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable(error.to_string())
-            }
-            sqlx::Error::Protocol(_) => Self::Unavailable(error.to_string()),
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => Self::Unavailable(error.to_string()),
             sqlx::Error::ColumnDecode { index, source } => {
                 unreadable(&index.trim_matches('"').replace('_', " "), source)
             }
@@ -69,27 +59,23 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-enum DatabaseErrorKind {
-    /// Goes away by itself.
-    Passing,
-    Credentials,
-    NoRule,
-    Refusal,
-}
-
-fn judge(error: &dyn DatabaseError) -> DatabaseErrorKind {
-    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
+    let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     // Postgres gives this severity to an error that ends or prevents the session, never to a refused statement.
     let ends_the_session = matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic));
-    match error.code().as_deref() {
-        Some("28P01") => DatabaseErrorKind::Credentials,
-        Some("28000") if error.message().contains("pg_hba.conf") => DatabaseErrorKind::NoRule,
-        Some("28000") => DatabaseErrorKind::Credentials,
-        Some(code) if is_passing(code) => DatabaseErrorKind::Passing,
-        // No such database, or none that this role may connect to.
-        Some("3D000" | "42501") => DatabaseErrorKind::Refusal,
-        Some(_) | None if ends_the_session => DatabaseErrorKind::Passing,
-        Some(_) | None => DatabaseErrorKind::Refusal,
+    let code = database.code();
+    match code.as_deref() {
+        Some("28000") if database.message().contains("pg_hba.conf") => {
+            Error::Denied(PostgresDenial::NoRule(database.message().to_owned()))
+        }
+        Some("28P01" | "28000") => Error::Denied(PostgresDenial::Credentials(database.message().to_owned())),
+        Some(code) if is_passing(code) => Error::Unavailable(error.to_string()),
+        // Lasts, though it ends the session: no such database, or none that this role may connect to.
+        code if ends_the_session && !matches!(code, Some("3D000" | "42501")) => Error::Unavailable(error.to_string()),
+        code => Error::Refused(match code.and_then(next_step) {
+            Some(step) => format!("{error}; {step}"),
+            None => error.to_string(),
+        }),
     }
 }
 
@@ -99,7 +85,6 @@ fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
 }
 
-/// The advice for a wrong set-up.
 fn next_step(code: &str) -> Option<&'static str> {
     match code {
         // A table or column that is not there.
@@ -128,4 +113,53 @@ pub(super) fn commit_error(error: sqlx::Error) -> Error {
 /// Where a test may lose the answer of a COMMIT.
 pub(super) fn committed(point: &'static str) -> Result<(), Error> {
     failpoint(point).map_err(|injected| Error::CommitUnknown(injected.to_string()))
+}
+
+/// Waiting does not mend it: somebody has to change something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PostgresDenial {
+    #[error(
+        "Postgres has no TLS, and a server on another host is only spoken to over TLS: set `ssl = on` there \
+         (or `sslmode` in [ledger] url)"
+    )]
+    NoTls,
+    #[error(
+        "Postgres lets nobody in like this ({0}): it may want TLS (`sslmode=verify-full` in [ledger] url), or a rule \
+         for this user and host in pg_hba.conf"
+    )]
+    NoRule(String),
+    #[error(
+        "Postgres shows a certificate of an authority that is not trusted; give the authority's in [ledger] ca_file"
+    )]
+    Untrusted,
+    #[error("Postgres shows a certificate for another host ({0}); connect by a name that it holds")]
+    WrongName(String),
+    /// Or not valid yet.
+    #[error("Postgres shows a certificate that is not valid at this time ({0}); renew it, and check both clocks")]
+    Expired(String),
+    #[error("TLS to Postgres fails: {0}")]
+    Tls(String),
+    #[error("Postgres refuses our credentials ({0}); check the user in [ledger] url, and password_file")]
+    Credentials(String),
+}
+
+impl PostgresDenial {
+    /// None where the error is not of TLS.
+    pub fn of_tls(error: &std::io::Error) -> Option<Self> {
+        let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some(match tls {
+            rustls::Error::InvalidCertificate(certificate) => match certificate {
+                CertificateError::UnknownIssuer => Self::Untrusted,
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    Self::WrongName(certificate.to_string())
+                }
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => Self::Expired(certificate.to_string()),
+                other => Self::Tls(other.to_string()),
+            },
+            other => Self::Tls(other.to_string()),
+        })
+    }
 }

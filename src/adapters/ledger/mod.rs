@@ -58,7 +58,6 @@ mod maintenance;
 mod outbox;
 mod queries;
 mod receipts;
-mod record;
 mod registry;
 mod row;
 mod runs;
@@ -66,11 +65,11 @@ mod settings;
 mod setup;
 mod transaction;
 
-pub use admission::Arrival;
+pub use admission::{Arrival, SourceRecord};
 pub use audit_log::AuditVerdict;
-pub use columns::Readable;
+pub use columns::{Coordinates, Readable};
 pub use connection::Ledger;
-pub use error::Error;
+pub use error::{Error, PostgresDenial};
 pub use maintenance::{Pruned, Pruning};
 pub use outbox::{DatasetsKnown, OutboxRow, Sent, Shard};
 pub use queries::{
@@ -79,7 +78,6 @@ pub use queries::{
     RunRecord, RunRow, SearchBy, ShardOwner, Standing, TransitionRecord,
 };
 pub use receipts::Announced;
-pub use record::{Coordinates, SourceRecord};
 pub use runs::{CommandRefused, CommandRequest, Guarded, Lease, Renewal, RunCommand, Step};
 pub use settings::{ConfirmedBy, LedgerSettings, PriorityRule, PublishSettings};
-pub use setup::{PostgresDenial, SchemaState, ServerState};
+pub use setup::{SchemaState, ServerState};

@@ -19,7 +19,6 @@ pub struct Announced {
     pub platform_run_id: String,
     pub at: Coordinates,
     pub event_id: String,
-    /// The record's bytes.
     pub value: Vec<u8>,
     /// What the bytes say.
     pub publication: BundlePublication,
@@ -55,7 +54,6 @@ impl Ledger {
         .await?)
     }
 
-    /// The announcement that made a run PUBLISHED.
     pub async fn announced(&self, run_id: &RunId) -> Result<Announced, Error> {
         let row: Option<AnnouncedRow> = sqlx::query_as(
             r#"SELECT r.published_topic AS topic, r.published_partition AS partition, r.published_offset AS "offset",
@@ -82,7 +80,6 @@ impl Ledger {
         })
     }
 
-    /// Stores where the receipt is.
     pub async fn keep_receipt(&self, run_id: &RunId, at: &EvidenceRef, worker: &str) -> Result<(), Error> {
         let mut transaction = self.begin(worker).await?;
         let done = sqlx::query(

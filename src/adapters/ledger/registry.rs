@@ -10,7 +10,6 @@ use super::error::unreadable;
 use super::row::LockedRun;
 use super::transaction::Transaction;
 use super::{Error, Ledger};
-
 use crate::domain::contract::{
     ActKind, ActReason, ActSubject, Actor, ActorKind, BundlePublication, EventReason, RegistryEvent, RegistryVerdict,
 };
@@ -39,7 +38,7 @@ impl Ledger {
             transaction.rollback().await?;
             return Ok(RegistryReply::Repeated);
         }
-        transaction.because(cause(event));
+        transaction.effects.cause = Some(cause(event));
         let outcome = match verdict {
             RegistryVerdict::Published => transaction.confirm(&mut run, event).await?,
             RegistryVerdict::Rejected => transaction.reject(&mut run, event).await?,
@@ -84,19 +83,13 @@ impl Transaction<'_> {
     }
 }
 
-/// Whether the run's publication is still open.
 fn is_open(run: &LockedRun) -> bool {
-    match run.state {
-        State::PublishPending => true,
-        State::Running => apply(run.state, run.mode, Transition::Publish).is_ok(),
-        State::Queued | State::EvalReady | State::Pass | State::Fail | State::Published => false,
-    }
+    apply(run.state, run.mode, Transition::Publish).is_ok()
 }
 
-/// So many of an event's references go into the audit log.
-const EVIDENCE_REFS: usize = 16;
-
 fn cause(event: &RegistryEvent) -> Cause {
+    /// So many of an event's references go into the audit log.
+    const EVIDENCE_REFS: usize = 16;
     let subject = ActSubject { registry_event_id: Some(event.registry_event_id.clone()), ..ActSubject::default() };
     let references = event.evidence_refs.iter().take(EVIDENCE_REFS).enumerate();
     let evidence = references.map(|(number, at)| (format!("registry_{}", number + 1), at.clone())).collect();
@@ -108,8 +101,7 @@ fn run_of(bundle_ref: &str) -> Option<RunId> {
     bundle_ref.rsplit('/').find_map(|segment| segment.parse().ok())
 }
 
-/// Whether a bundle with this reference and scope was ever put into the outbox for this run. Locks the run's
-/// announcements.
+/// Whether this bundle was ever put into the outbox for this run and scope. Locks the run's announcements.
 async fn was_announced(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let values: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id FOR UPDATE",

@@ -1,8 +1,7 @@
 //! A run's row under its lock: read by name, changed in memory, written back under the fence that was read.
 
-use super::columns::{StoredRequest, StoredTrace};
+use super::columns::{Coordinates, StoredRequest, StoredTrace};
 use super::error::{Error, unreadable};
-use super::record::Coordinates;
 use crate::domain::contract::{EventReason, EventRefs, StateChange};
 use crate::domain::identity::{RunId, RunKey};
 use crate::domain::run::{ExecutionMode, FailureCode, IllegalTransition, State, Transition, apply};
@@ -50,8 +49,7 @@ pub(super) struct LockedRun {
     pub(super) lineage_since: Option<i64>,
 }
 
-/// `SELECT` of runs, each with its first request, followed by the rest of the statement: the one list of a run's
-/// columns.
+/// `SELECT` of runs, each with its first request, and the statement's rest: the one list of a run's columns.
 macro_rules! select_run {
     ($rest:literal) => {
         concat!(

@@ -12,11 +12,11 @@
 //! behind an acknowledged COMMIT alone. Never: a write of a run without its fence's answer.
 
 use super::audit_log::append;
-use super::connection::Ledger;
 use super::effects::{Cause, Effects, TransitionDraft};
-use super::error::{Error, commit_error, committed, unreadable};
+use super::error::{commit_error, committed, unreadable};
 use super::outbox::{LineageEffects, NewEvent, lifecycle_draft};
 use super::row::{LockedRun, save_all, select_run};
+use super::{Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, AuditAct, EventReason, StateChange};
 use crate::domain::run::{IllegalTransition, Transition};
 use crate::failpoints::failpoint;
@@ -147,11 +147,6 @@ impl Transaction<'_> {
         run.next_seq += 1;
     }
 
-    /// Everything that is appended from now on is done because of this.
-    pub(super) fn because(&mut self, cause: Cause) {
-        self.effects.cause = Some(cause);
-    }
-
     /// Appends an act to the audit log, by whoever caused it; the caller may fill in more.
     pub(super) fn append(&mut self, kind: ActKind, run: Option<&LockedRun>) -> &mut AuditAct {
         let itself = || Cause::of(Actor::new(ActorKind::Worker, self.worker));
@@ -172,8 +167,7 @@ impl Transaction<'_> {
         self.save_each(&[run], None).await
     }
 
-    /// The same for several runs with one statement: [`Lost`] where any of them is. With `lease_seconds`, runs that
-    /// have an owner get a new lease.
+    /// The same for several runs: [`Lost`] where any is. With `lease_seconds`, runs with an owner get a new lease.
     pub(super) async fn save_each(
         &mut self,
         runs: &[&LockedRun],

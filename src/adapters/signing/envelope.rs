@@ -5,8 +5,7 @@
 //! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). Resources are sorted by
 //! their names; the subject's digest is SHA-256 over their digests' bytes in that order.
 
-use super::dsse::pre_authentication;
-use super::key::{PrivateKey, PublicKey};
+use super::key::{PrivateKey, PublicKey, pre_authentication};
 use crate::domain::identity::{Digest, Hasher, canonical_json, document_bytes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -26,12 +25,7 @@ pub enum SignatureError {
     #[error("it is no model signature: {0}")]
     Malformed(String),
     #[error("it was made with the key {found}, not with {expected}")]
-    OtherKey {
-        /// The hint in the signature.
-        found: String,
-        /// The hint of the given key.
-        expected: Digest,
-    },
+    OtherKey { found: String, expected: Digest },
     #[error("the key did not sign this statement")]
     Invalid,
     /// The first file, by name, that only one side has or whose digests differ.

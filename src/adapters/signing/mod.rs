@@ -4,7 +4,6 @@
 //! Guarantees: the same bundle under the same key gets the same signature (RFC 6979), so that a second attempt
 //! writes the same bytes. Never: prints a key.
 
-mod dsse;
 mod envelope;
 mod key;
 mod requester;
@@ -22,7 +21,6 @@ use std::path::PathBuf;
 pub struct SigningSettings {
     /// File that holds the private key as PEM; not together with `key`.
     pub key_file: Option<PathBuf>,
-    /// The private key as PEM.
     pub key: Option<Secret>,
     /// Whether bundles are built and published without a signature where there is no key.
     pub allow_unsigned: bool,

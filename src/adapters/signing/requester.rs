@@ -1,6 +1,6 @@
 //! Keys of requesters: Ed25519, or ECDSA on the curve P-256 with SHA-256.
 
-use super::dsse::pre_authentication;
+use super::key::pre_authentication;
 use super::{KeyError, PrivateKey, PublicKey};
 use crate::domain::contract::{SIGNED_REQUEST_TYPE, SignedEnvelope};
 use crate::domain::identity::Digest;
@@ -10,7 +10,6 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use p256::ecdsa::DerSignature;
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 
-/// Checks the signature of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequesterKey {
     /// Ed25519; signatures of 64 bytes.

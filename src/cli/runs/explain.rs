@@ -13,7 +13,7 @@ pub(super) async fn explain(
     run: &RunRecord,
     output: Output,
 ) -> anyhow::Result<()> {
-    let requests = ledger.requests_of(&run.run_id).await?;
+    let requests = ledger.requests_of(&run.run_id, i64::MAX).await?;
     let near = ledger.near_misses(&run.run_id).await?;
     let canonical = run.request.meaning().canonical();
     let joined: Vec<Value> = requests.iter().map(|request| json!(Joined::to(&run.request, &request.request))).collect();

@@ -10,7 +10,7 @@ use std::io::Write;
 
 pub(super) async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, output: Output) -> anyhow::Result<()> {
     let transitions = ledger.transitions(&run.run_id).await?;
-    let requests = ledger.requests_of(&run.run_id).await?;
+    let requests = ledger.requests_of(&run.run_id, i64::MAX).await?;
     let acts = ledger.acts_of(&run.run_id).await?;
     if output == Output::Json {
         let all = json!({"run": run, "transitions": transitions, "requests": requests, "acts": acts});

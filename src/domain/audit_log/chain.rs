@@ -2,9 +2,10 @@
 
 use super::Block;
 use crate::domain::contract::{AuditActs, Head};
+use serde::Serialize;
 
 /// The first block that does not fit, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("block {seq}: {why}")]
 pub struct BrokenBlock {
     pub seq: i64,

@@ -1,20 +1,22 @@
-//! What a file declares in its footer, checked before memory is allocated for it.
+//! What a file declares in its footer: rows and sizes, checked before memory is allocated for them; columns, for lineage
+//! events.
 
 use super::pages::check_pages;
 use crate::domain::contract::{ColumnRoles, Feature, Limits};
 use crate::domain::run::{Failure, FailureCode};
+use crate::modelling::FileColumn;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{ConvertedType, LogicalType};
 use parquet::file::metadata::ParquetMetaData;
-use parquet::schema::types::TypePtr;
+use parquet::schema::types::{Type, TypePtr};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 pub(super) type Batches = ParquetRecordBatchReader;
 
-/// Rows decoded at a time: few enough that a batch of a hundred columns stays in a core's cache while it is laid out
-/// row by row.
+/// Rows decoded at a time: few enough that a batch of a hundred columns stays in a core's cache.
 const BATCH_ROWS: usize = 8 * 1024;
 /// Columns of a file at the most, used or not.
 const MAX_COLUMNS: usize = 10_000;
@@ -22,7 +24,6 @@ const MAX_COLUMNS: usize = 10_000;
 const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// The run's failure where a file cannot be read.
 pub(super) fn invalid(why: String) -> Failure {
     Failure::new(FailureCode::DatasetInvalid, why)
 }
@@ -54,7 +55,6 @@ pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
     rows.saturating_mul(row_bytes as u64) / MIB
 }
 
-/// A file whose footer was read.
 pub(super) struct Declared {
     builder: ParquetRecordBatchReaderBuilder<File>,
     pages: File,
@@ -73,7 +73,6 @@ impl Declared {
         Ok(Self { builder, pages })
     }
 
-    /// The columns at the root of its schema.
     pub(super) fn columns(&self) -> &[TypePtr] {
         self.builder.parquet_schema().root_schema().get_fields()
     }
@@ -156,4 +155,56 @@ fn check_sizes(metadata: &ParquetMetaData, mask: &ProjectionMask, rows: u64, lim
         }
     }
     if in_groups == rows { Ok(()) } else { Err(format!("its row groups hold {in_groups} rows, it says {rows}")) }
+}
+
+/// Characters of a column's name at the most, since it goes into events.
+const NAME_CAP: usize = 256;
+
+/// Every column at the root of the file, used or not, in the file's order.
+pub fn file_columns(path: &Path) -> Result<Vec<FileColumn>, String> {
+    let file = Declared::read(path)?;
+    let column = |field: &Type| FileColumn { name: field.name().chars().take(NAME_CAP).collect(), kind: kind(field) };
+    Ok(file.columns().iter().map(|field| column(field)).collect())
+}
+
+fn kind(field: &Type) -> String {
+    let about = field.get_basic_info();
+    match about.logical_type_ref() {
+        Some(LogicalType::Integer(int)) => {
+            return format!("{}int{}", if int.is_signed { "" } else { "u" }, int.bit_width);
+        }
+        Some(logical) => {
+            if let Some(name) = named(logical) {
+                return name.to_owned();
+            }
+        }
+        None => {}
+    }
+    match about.converted_type() {
+        // Old writers declare this instead of a logical type.
+        ConvertedType::UTF8 => "string".to_owned(),
+        ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS => "timestamp".to_owned(),
+        ConvertedType::NONE if field.is_primitive() => field.get_physical_type().to_string().to_lowercase(),
+        ConvertedType::NONE => "struct".to_owned(),
+        other => other.to_string().to_lowercase().replace('_', ""),
+    }
+}
+
+fn named(logical: &LogicalType) -> Option<&'static str> {
+    Some(match logical {
+        LogicalType::String => "string",
+        LogicalType::Enum => "enum",
+        LogicalType::Json => "json",
+        LogicalType::Bson => "bson",
+        LogicalType::Uuid => "uuid",
+        LogicalType::Decimal(_) => "decimal",
+        LogicalType::Date => "date",
+        LogicalType::Time(_) => "time",
+        LogicalType::Timestamp(_) => "timestamp",
+        LogicalType::Float16 => "float16",
+        LogicalType::List => "list",
+        LogicalType::Map => "map",
+        // For a type of a later version, the converted or physical type says enough.
+        _ => return None,
+    })
 }

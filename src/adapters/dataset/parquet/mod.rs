@@ -4,17 +4,12 @@
 //! Guarantees: only the named columns are decoded, a batch of rows at a time; a file that declares more than the
 //! profile allows is refused before memory is allocated for it.
 
-mod columns;
 mod declared;
-mod feature_rows;
 mod numbers;
 mod pages;
-mod scoring;
+mod rows;
 mod symbols;
-mod table;
 mod times;
 
-pub use columns::file_columns;
-pub use declared::room_mib;
-pub use scoring::{RowBatch, RowsToScore};
-pub use table::read_table;
+pub use declared::{file_columns, room_mib};
+pub use rows::{RowBatch, RowsToScore, read_table};

@@ -34,8 +34,7 @@ impl Interner {
         next
     }
 
-    /// The values in the order of their numbers. Fails where a column holds both numbers and text, which have no common
-    /// order.
+    /// The values by their numbers. Fails where a column holds both numbers and text, which have no common order.
     pub(super) fn into_values(self) -> Result<Vec<CategoryValue>, String> {
         if !self.numbers.is_empty() && !self.texts.is_empty() {
             return Err("it holds numbers in some files and text in others".to_owned());

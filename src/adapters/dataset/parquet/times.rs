@@ -18,8 +18,7 @@ pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String
     Ok(())
 }
 
-/// When labels became known. A good payment may have no time, since nobody reports one; a fraud without a time is an
-/// error.
+/// When labels became known. Nobody reports a good payment, so that it may have no time; a fraud must have one.
 pub(super) fn observed_times(array: &dyn Array, labels: &[bool], into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, (micros, fraud)) in instants(array)?.into_iter().zip(labels).enumerate() {

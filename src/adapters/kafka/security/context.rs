@@ -1,16 +1,20 @@
-//! What every client of librdkafka calls back into: errors, log lines, and requests for a token.
+//! What every client of librdkafka calls back into: errors, log lines, and requests for a token, which comes from the file
+//! that an identity provider's agent keeps fresh.
 
-use super::denial::BrokerDenial;
-use super::{certificate, token};
+use super::denial::{BrokerDenial, cause_of_certificate};
 use crate::adapters::kafka::Error;
 use crate::clock;
+use crate::secret::Secret;
 use crate::telemetry::metrics;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use std::path::PathBuf;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
@@ -39,7 +43,7 @@ impl BrokerContext {
     pub(in crate::adapters::kafka) fn with_cause(&self, denial: BrokerDenial) -> BrokerDenial {
         match (&denial, &self.ca_file) {
             (BrokerDenial::Certificate(_), Some(ca_file)) => {
-                certificate::cause(&self.brokers, ca_file).unwrap_or(denial)
+                cause_of_certificate(&self.brokers, ca_file).unwrap_or(denial)
             }
             _ => denial,
         }
@@ -52,7 +56,6 @@ impl BrokerContext {
         ))
     }
 
-    /// The last refusal, where it still stands.
     pub(in crate::adapters::kafka) fn denied(&self) -> Option<BrokerDenial> {
         let denied = self.last_denial();
         denied.as_ref().filter(|(at, _)| clock::now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
@@ -118,7 +121,7 @@ impl ClientContext for BrokerContext {
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let path = self.token_file.as_ref().ok_or("there is no [kafka.security] token_file")?;
-        let token = token::read(path)?;
+        let token = read_token(path)?;
         let mut denied = self.last_denial();
         if matches!(*denied, Some((_, BrokerDenial::Token(_)))) {
             *denied = None;
@@ -128,3 +131,34 @@ impl ClientContext for BrokerContext {
 }
 
 impl ConsumerContext for BrokerContext {}
+
+/// A token counts as valid for no longer than this, so that a new one in the file is soon in use: the client
+/// library reads the file again after four fifths of it.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// What the client library needs of a token. The broker checks the rest.
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    /// Seconds since 1970.
+    exp: f64,
+}
+
+/// The token that the file holds now. The broker checks its signature.
+pub(super) fn read_token(path: &Path) -> Result<OAuthToken, String> {
+    let token = Secret::from_file(path)?;
+    let token = token.reveal().trim();
+    let claims = claims(token).ok_or_else(|| format!("{} holds no JWT with sub and exp", path.display()))?;
+    let now = clock::since_epoch();
+    let until = claims.exp.min((now + LONGEST).as_secs_f64());
+    if until <= now.as_secs_f64() {
+        return Err(format!("the token in {} has expired", path.display()));
+    }
+    Ok(OAuthToken { token: token.to_owned(), principal_name: claims.sub, lifetime_ms: (until * 1_000.0) as i64 })
+}
+
+fn claims(token: &str) -> Option<Claims> {
+    let mut parts = token.split('.');
+    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}

@@ -4,11 +4,17 @@
 //! its version; the tests cause each refusal with a real broker.
 
 use rdkafka::error::RDKafkaErrorCode;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A refusal that lasts until somebody changes something. Each variant holds librdkafka's or rustls' own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerDenial {
-    /// Wrong name, password or token.
     #[error("the broker refuses our credentials ({0}); check [kafka.security] mechanism, username, password or token")]
     Credentials(String),
     #[error("the broker does not offer our SASL mechanism ({0}); set [kafka.security] mechanism to one of its own")]
@@ -47,17 +53,7 @@ pub enum BrokerDenial {
 impl BrokerDenial {
     /// Whether the broker said so. A listener that hangs up may also belong to a broker that is stopping.
     pub(in crate::adapters::kafka) fn is_certain(&self) -> bool {
-        match self {
-            Self::Credentials(_)
-            | Self::Mechanism(_)
-            | Self::Token(_)
-            | Self::Untrusted(_)
-            | Self::WrongName(_)
-            | Self::Expired(_)
-            | Self::Certificate(_)
-            | Self::ClientCertificate(_) => true,
-            Self::ListenerWantsTls(_) | Self::ListenerWantsSasl(_) | Self::ListenerHasNoTls(_) => false,
-        }
+        !matches!(self, Self::ListenerWantsTls(_) | Self::ListenerWantsSasl(_) | Self::ListenerHasNoTls(_))
     }
 
     /// The refusal in an error's reason or a log line; none where the error passes by itself.
@@ -100,5 +96,46 @@ impl BrokerDenial {
             RDKafkaErrorCode::SSL => Some(Self::Certificate(quoted())),
             _ => None,
         }
+    }
+}
+
+/// Why a broker's certificate does not verify; none where all verify or no broker replies. librdkafka does not say, so
+/// this connects once more with another library, sends nothing, and reads the cause from its handshake.
+pub(super) fn cause_of_certificate(brokers: &str, ca_file: &Path) -> Option<BrokerDenial> {
+    brokers.split(',').find_map(|broker| {
+        let named = |error: &CertificateError| format!("{}: {error}", broker.trim());
+        Some(match verify(broker.trim(), ca_file)? {
+            error @ CertificateError::UnknownIssuer => BrokerDenial::Untrusted(named(&error)),
+            error @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+                BrokerDenial::WrongName(named(&error))
+            }
+            error @ (CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }) => BrokerDenial::Expired(named(&error)),
+            error => BrokerDenial::Certificate(named(&error)),
+        })
+    })
+}
+
+fn verify(broker: &str, ca_file: &Path) -> Option<CertificateError> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let (host, _) = broker.rsplit_once(':')?;
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
+    let mut roots = RootCertStore::empty();
+    let pem = std::fs::read(ca_file).ok()?;
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let mut stream =
+        broker.to_socket_addrs().ok()?.find_map(|address| TcpStream::connect_timeout(&address, PATIENCE).ok())?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_write_timeout(Some(PATIENCE)).ok()?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
+    let error = connection.complete_io(&mut stream).err()?;
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(error) => Some(error.clone()),
+        _ => None,
     }
 }

@@ -4,12 +4,10 @@
 //! otherwise, which each start logs; a password travels in the clear only to loopback, and only where that is
 //! allowed. A build without TLS refuses a configuration that needs it. Never: prints a secret.
 
-mod certificate;
 mod context;
 mod denial;
 mod properties;
 mod settings;
-mod token;
 
 pub(super) use context::BrokerContext;
 pub use denial::BrokerDenial;

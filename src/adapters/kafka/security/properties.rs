@@ -1,8 +1,7 @@
 //! The properties of librdkafka that the settings come to.
 
-use super::context::BrokerContext;
+use super::context::{BrokerContext, read_token};
 use super::settings::{Mechanism, Protocol, SecurityError, SecuritySettings};
-use super::token;
 use crate::secret::Secret;
 use rdkafka::ClientConfig;
 use std::path::PathBuf;
@@ -34,7 +33,6 @@ impl SecuritySettings {
         warnings
     }
 
-    /// Sets the properties of TLS and SASL that every client needs.
     pub(in crate::adapters::kafka) fn apply(
         &self,
         config: &mut ClientConfig,
@@ -54,7 +52,6 @@ impl SecuritySettings {
         self.protocol.has_sasl() && self.mechanism == Some(Mechanism::OauthBearer)
     }
 
-    /// The properties by their names in librdkafka.
     pub(super) fn properties(&self, brokers: &str) -> Result<Vec<(&'static str, String)>, SecurityError> {
         if self.protocol != Protocol::Plaintext && !cfg!(feature = "tls") {
             return Err(SecurityError::NotBuilt(self.protocol.as_str()));
@@ -147,7 +144,7 @@ impl SecuritySettings {
         if mechanism == Mechanism::OauthBearer {
             match &self.token_file {
                 None => problems.push("token_file is missing: OAUTHBEARER reads its token there".to_owned()),
-                Some(path) => problems.extend(token::read(path).err().map(|error| format!("token_file: {error}"))),
+                Some(path) => problems.extend(read_token(path).err().map(|error| format!("token_file: {error}"))),
             }
             if self.username.is_some() || !matches!(password, Ok(None)) {
                 problems.push("username and password are not for OAUTHBEARER".to_owned());
@@ -169,7 +166,6 @@ impl SecuritySettings {
     }
 }
 
-/// The secret from one of its two settings.
 fn secret(key: &str, given: Option<&Secret>, file: Option<&PathBuf>) -> Result<Option<Secret>, String> {
     match (given, file) {
         (Some(_), Some(_)) => Err(format!("{key} and {key}_file are both set")),

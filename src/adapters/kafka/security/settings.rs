@@ -9,13 +9,10 @@ use strum::IntoStaticStr;
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecuritySettings {
-    /// What the brokers' listener speaks.
     pub protocol: Protocol,
     /// How we prove who we are; only where the protocol has SASL.
     pub mechanism: Option<Mechanism>,
-    /// Name for PLAIN and SCRAM.
     pub username: Option<String>,
-    /// Password for PLAIN and SCRAM.
     pub password: Option<Secret>,
     /// File that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
@@ -28,7 +25,6 @@ pub struct SecuritySettings {
     /// Its private key (PEM).
     pub key_file: Option<PathBuf>,
     pub key_password: Option<Secret>,
-    /// File that holds the password of the private key and nothing else.
     pub key_password_file: Option<PathBuf>,
     /// Whether a broker's certificate may name another host than the one that we connect to.
     pub allow_any_host_name: bool,
@@ -36,18 +32,14 @@ pub struct SecuritySettings {
     pub allow_sasl_plaintext: bool,
 }
 
-/// What a listener speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Protocol {
-    /// Neither TLS nor SASL.
     #[default]
     Plaintext,
     Ssl,
-    /// SASL in the clear.
     SaslPlaintext,
-    /// SASL over TLS.
     SaslSsl,
 }
 
@@ -65,10 +57,8 @@ impl Protocol {
     }
 }
 
-/// How we prove who we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, IntoStaticStr)]
 pub enum Mechanism {
-    /// Name and password.
     #[serde(rename = "PLAIN")]
     #[strum(serialize = "PLAIN")]
     Plain,
@@ -76,11 +66,9 @@ pub enum Mechanism {
     #[serde(rename = "SCRAM-SHA-256")]
     #[strum(serialize = "SCRAM-SHA-256")]
     ScramSha256,
-    /// The same with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     #[strum(serialize = "SCRAM-SHA-512")]
     ScramSha512,
-    /// A token of an identity provider.
     #[serde(rename = "OAUTHBEARER")]
     #[strum(serialize = "OAUTHBEARER")]
     OauthBearer,
@@ -92,7 +80,6 @@ impl Mechanism {
     }
 }
 
-/// What is wrong with the settings of `[kafka.security]`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecurityError {
     /// This build has no TLS; the protocol that needs it.

@@ -86,7 +86,7 @@ mod with_tls {
         }
         std::fs::write(&file, jwt(99_999_999_999)).unwrap();
         assert!(read(&settings).check("b:1").is_ok());
-        let token = token::read(&file).unwrap();
+        let token = context::read_token(&file).unwrap();
         assert_eq!(token.principal_name, "worker");
         assert!(token.lifetime_ms < 99_999_999_999_000, "it is read again long before: {}", token.lifetime_ms);
     }

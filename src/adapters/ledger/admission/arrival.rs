@@ -1,16 +1,25 @@
 //! A record with all that can be known about it before the ledger is asked.
 
-use crate::adapters::ledger::SourceRecord;
+use crate::adapters::ledger::Coordinates;
 use crate::domain::contract::{self, AllowList, Message, OpenedMessage, Rejection, TrainBuildRequest};
 use crate::domain::grant::{Grant, Quota};
 use crate::domain::identity::{Digest, RunId, RunKey, near_key};
 use crate::domain::trace_context::TraceContext;
 use std::sync::Arc;
 
+/// A record as it stood on the request topic.
+#[derive(Debug, Clone)]
+pub struct SourceRecord {
+    pub coordinates: Coordinates,
+    pub key: Option<Vec<u8>>,
+    pub value: Vec<u8>,
+    /// The events of what becomes of the record have this context.
+    pub trace: Option<TraceContext>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub(in crate::adapters::ledger) record: SourceRecord,
-    /// Of the record's bytes.
     pub(in crate::adapters::ledger) sha256: Digest,
     pub(in crate::adapters::ledger) parsed: Result<Message, Rejection>,
     /// Of training requests.
@@ -21,7 +30,6 @@ pub struct Arrival {
     pub(super) pointer: String,
 }
 
-/// Identity of a training request.
 #[derive(Debug, Clone)]
 pub(super) struct Fingerprint {
     pub(super) run_key: RunKey,
@@ -71,6 +79,11 @@ impl Arrival {
     /// The bounds on its requester's new runs, where there are any.
     pub(super) fn quota(&self) -> Option<Quota> {
         self.grant.as_ref().map(Grant::quota).filter(|quota| *quota != Quota::default())
+    }
+
+    /// Whose quota its new run counts against.
+    pub(super) fn counted_for(&self) -> Option<&str> {
+        self.quota().and(self.train()).map(|(request, _)| request.requester_principal.as_str())
     }
 
     /// The training request with its identity, where it is one.

@@ -1,14 +1,14 @@
 //! What becomes of each record of a batch. Nothing here asks the database: all that it needs was found and locked before.
 
+use super::Admission;
 use super::arrival::{Arrival, Fingerprint};
-use super::batch::Admission;
 use crate::adapters::ledger::effects::Cause;
 use crate::adapters::ledger::outbox::{NewEvent, refusal_drafts};
 use crate::adapters::ledger::row::LockedRun;
 use crate::adapters::ledger::runs::{CommandRefused, CommandRequest, RunCommand};
 use crate::domain::contract::{
     ActKind, ActReason, ActSubject, Actor, ActorKind, CancelRequest, Deduplication, EventRefs, EventType, EvidenceRef,
-    Message, PublishRetryRequest, RejectedIds, Rejection, SameAs, TrainBuildRequest,
+    Message, RejectedIds, Rejection, SameAs, TrainBuildRequest,
 };
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, Outcome, State, Transition};
@@ -24,16 +24,16 @@ impl<'a> Admission<'a> {
                 let (request, fingerprint) = arrival.train().expect("a training request has a fingerprint");
                 admission.decide_request(index, request, fingerprint)
             }
-            Ok(Message::Cancel(CancelRequest { run_id, request_id, requester_principal, reason, .. })) => {
-                let command = CommandRequest { command: RunCommand::Cancel, actor: requester_principal, why: reason };
+            Ok(Message::Cancel(CancelRequest {
+                run_id, request_id, requester_principal: actor, reason: why, ..
+            })) => {
+                let command = CommandRequest { command: RunCommand::Cancel, actor, why };
                 admission.decide_command(index, run_id, request_id, command)
             }
-            Ok(Message::PublishRetry(PublishRetryRequest {
-                run_id, request_id, requester_principal, reason, ..
-            })) => {
-                let command =
-                    CommandRequest { command: RunCommand::RetryPublish, actor: requester_principal, why: reason };
-                admission.decide_command(index, run_id, request_id, command)
+            Ok(Message::PublishRetry(retry)) => {
+                let (actor, why) = (&retry.requester_principal, &retry.reason);
+                let command = CommandRequest { command: RunCommand::RetryPublish, actor, why };
+                admission.decide_command(index, &retry.run_id, &retry.request_id, command)
             }
             Err(rejection) => {
                 admission.refuse(index, rejection);
@@ -42,11 +42,11 @@ impl<'a> Admission<'a> {
         });
     }
 
-    /// Settles a record with what `decide` makes of it. The one act that does so carries the outcome.
+    /// Decides a record, and writes its outcome into the act that settles it.
     pub(super) fn settle(&mut self, index: usize, decide: impl FnOnce(&mut Self) -> Outcome) {
         let before = self.transaction.effects.acts.len();
         let cause = cause(&self.batch[index], self.transaction.worker);
-        self.transaction.because(cause);
+        self.transaction.effects.cause = Some(cause);
         let outcome = decide(self);
         let settles = |kind: ActKind| match outcome {
             Outcome::Admitted { .. } => kind == ActKind::RequestAdmitted,
@@ -116,7 +116,7 @@ impl<'a> Admission<'a> {
         request: CommandRequest<'_>,
     ) -> Outcome {
         let (grant, actor) = (self.batch[index].grant.as_ref(), request.actor);
-        let publishes = request.command.publishes();
+        let publishes = request.command == RunCommand::RetryPublish;
         let done = match self.runs.get_mut(run_id) {
             Some(run) if grant.is_some_and(|grant| !grant.covers(&run.request.target_scope, publishes)) => {
                 let message = format!("{actor:?} may not do this to runs of the scope and tenant of {run_id}");
@@ -171,7 +171,6 @@ fn cause(arrival: &Arrival, worker: &str) -> Cause {
     }
 }
 
-/// The event that names the run that a request joined, and why it did.
 fn joined(run: &LockedRun, request: &TrainBuildRequest, because: SameAs) -> NewEvent {
     let deduplication = Deduplication {
         because,

@@ -1,13 +1,12 @@
 //! Find or insert: what an admission finds of earlier, and what it inserts. When this is done, everything that the batch
 //! touches is locked.
 
-use super::arrival::Arrival;
-use super::batch::{Admission, KnownRequest};
+use super::{Admission, Arrival, KnownRequest};
 use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
-use crate::adapters::ledger::{Coordinates, Error};
-use crate::domain::contract::{EventRefs, Message, TrainBuildRequest};
+use crate::adapters::ledger::{Coordinates, Error, Ledger};
+use crate::domain::contract::{CancelRequest, EventRefs, Message, PublishRetryRequest, TrainBuildRequest};
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{ExecutionMode, Outcome, State};
 use crate::domain::trace_context::TraceContext;
@@ -43,27 +42,32 @@ struct EarlierOutcome {
     outcome: Outcome,
 }
 
+impl Ledger {
+    /// The outcomes of records that were decided before. They stand for ever, so that no transaction is needed to ask
+    /// for them, and a record that has one need not be parsed.
+    pub async fn recall(&self, records: &[Coordinates]) -> Result<Vec<Option<Outcome>>, Error> {
+        let mut connection = self.pool.acquire().await?;
+        outcomes_at(&mut connection, &records.iter().collect::<Vec<_>>()).await
+    }
+}
+
 impl<'a> Admission<'a> {
-    /// Waits for another worker that brings records of the same partitions: what it decides has to be seen before
-    /// anything is decided here.
+    /// Waits for other workers with records of the same partitions: what they decide has to be seen first.
     pub(super) async fn lock_partitions(&mut self) -> Result<(), Error> {
-        let partitions: BTreeSet<(&str, i32)> = self
-            .batch
-            .iter()
-            .map(|arrival| (arrival.record.coordinates.topic.as_str(), arrival.record.coordinates.partition))
-            .collect();
+        let coordinates = || self.batch.iter().map(|arrival| &arrival.record.coordinates);
         sqlx::query(
             "SELECT pg_advisory_xact_lock(p.key)
              FROM (SELECT DISTINCT hashtextextended(topic, partition) AS key
                    FROM UNNEST($1::text[], $2::integer[]) AS c (topic, partition) ORDER BY key OFFSET 0) p",
         )
-        .bind(partitions.iter().map(|(topic, _)| *topic).collect::<Vec<_>>())
-        .bind(partitions.iter().map(|(_, partition)| *partition).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.topic.as_str()).collect::<Vec<_>>())
+        .bind(coordinates().map(|at| at.partition).collect::<Vec<_>>())
         .execute(self.transaction.connection())
         .await?;
         Ok(())
     }
 
+    /// Finds the outcomes of the records that were decided before.
     pub(super) async fn recall(&mut self) -> Result<(), Error> {
         let coordinates: Vec<&Coordinates> = self.batch.iter().map(|arrival| &arrival.record.coordinates).collect();
         self.outcomes = outcomes_at(self.transaction.connection(), &coordinates).await?;
@@ -176,11 +180,11 @@ impl<'a> Admission<'a> {
                         new.entry(known.run_id.clone()).or_insert(index);
                     }
                 }
-                Ok(Message::PublishRetry(command)) => {
-                    touched.insert(command.run_id.clone());
-                }
-                Ok(Message::Cancel(command)) => {
-                    touched.insert(command.run_id.clone());
+                Ok(
+                    Message::PublishRetry(PublishRetryRequest { run_id, .. })
+                    | Message::Cancel(CancelRequest { run_id, .. }),
+                ) => {
+                    touched.insert(run_id.clone());
                 }
                 Err(_) => {}
             }
@@ -219,9 +223,10 @@ impl<'a> Admission<'a> {
     /// returns those that were not there. The record at `new[run_id]` brought the run.
     async fn insert_runs(&mut self, new: &BTreeMap<RunId, usize>) -> Result<Vec<RunId>, Error> {
         let (batch, settings) = (self.batch, &self.transaction.ledger.settings);
-        let records = || new.values().map(|&index| &batch[index].record);
-        let requests = || new.values().filter_map(|&index| batch[index].train().map(|(request, _)| request));
-        let prints = || new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
+        let arrivals = || new.values().map(|&index| &batch[index]);
+        let traces = || arrivals().map(Arrival::requested_under);
+        let requests = || arrivals().filter_map(|arrival| arrival.train().map(|(request, _)| request));
+        let prints = || arrivals().filter_map(|arrival| arrival.train().map(|(_, print)| print));
         let tenants: BTreeSet<&str> = requests().map(|request| tenant(request)).collect();
         sqlx::query("INSERT INTO tenants (tenant) SELECT UNNEST($1::text[]) ON CONFLICT DO NOTHING")
             .bind(tenants.into_iter().collect::<Vec<_>>())
@@ -244,11 +249,11 @@ impl<'a> Admission<'a> {
         .bind(prints().map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
         .bind(requests().map(|request| request.request_id.as_str()).collect::<Vec<_>>())
         .bind(requests().map(|request| tenant(request)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.trace.as_ref().map(TraceContext::traceparent)).collect::<Vec<_>>())
-        .bind(records().map(|record| record.trace.as_ref().and_then(TraceContext::tracestate)).collect::<Vec<_>>())
+        .bind(traces().map(|trace| trace.map(TraceContext::traceparent)).collect::<Vec<_>>())
+        .bind(traces().map(|trace| trace.and_then(TraceContext::tracestate)).collect::<Vec<_>>())
         .bind(requests().map(|request| request.publish_allowed).collect::<Vec<_>>())
         .bind(requests().map(|request| settings.priority_of(request)).collect::<Vec<_>>())
-        .bind(new.values().map(|&index| counted_for(&batch[index])).collect::<Vec<_>>())
+        .bind(arrivals().map(Arrival::counted_for).collect::<Vec<_>>())
         .bind(requests().map(|request| request.platform_run_id.as_str()).collect::<Vec<_>>())
         .fetch_all(self.transaction.connection())
         .await?)
@@ -289,7 +294,7 @@ impl<'a> Admission<'a> {
 }
 
 /// What became of the records at these coordinates; `None` where nothing has so far.
-pub(super) async fn outcomes_at(
+async fn outcomes_at(
     connection: &mut PgConnection,
     coordinates: &[&Coordinates],
 ) -> Result<Vec<Option<Outcome>>, Error> {
@@ -308,11 +313,6 @@ pub(super) async fn outcomes_at(
         outcomes[line as usize - 1] = Some(outcome);
     }
     Ok(outcomes)
-}
-
-/// Whose quota a new run counts against.
-fn counted_for(arrival: &Arrival) -> Option<&str> {
-    arrival.quota().and(arrival.train()).map(|(request, _)| request.requester_principal.as_str())
 }
 
 fn tenant(request: &TrainBuildRequest) -> &str {

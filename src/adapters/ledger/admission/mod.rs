@@ -5,36 +5,69 @@
 //! [the ledger's page](super).
 
 mod arrival;
-mod batch;
 mod decide;
 mod deduplicate;
 mod quota;
-mod store;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, SourceRecord};
 
-use super::connection::Ledger;
-use super::error::Error;
-use super::record::Coordinates;
+use crate::adapters::ledger::row::LockedRun;
+use crate::adapters::ledger::transaction::Transaction;
+use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::{Message, Rejection, TrainBuildRequest};
+use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::Outcome;
 use crate::failpoints::failpoint;
 use crate::telemetry::metrics;
-use batch::Admission;
-use deduplicate::outcomes_at;
+use sqlx::types::Json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A batch with what its admission has found and made so far. Records are named by their index in the batch.
+struct Admission<'a> {
+    transaction: Transaction<'a>,
+    batch: &'a [Arrival],
+    outcomes: Vec<Option<Outcome>>,
+    /// By request id: those that records of this batch bring.
+    requests: BTreeMap<&'a str, KnownRequest>,
+    /// Runs that the batch touches, all of them locked or inserted by this transaction.
+    runs: BTreeMap<RunId, LockedRun>,
+    /// The same rows as the database has them: only those that changed are written.
+    stored: HashMap<RunId, LockedRun>,
+    created: BTreeSet<RunId>,
+    /// Request ids whose first duplicate got its event from this batch.
+    announced: BTreeSet<&'a str>,
+    /// Runs by their near key, for the meanings of this batch.
+    near_misses: HashMap<Digest, Vec<RunId>>,
+}
+
+/// A stored request, for comparison with an arrival of the same id.
+struct KnownRequest {
+    run_id: RunId,
+    payload_digest: Digest,
+    /// Read only where an arrival contradicts it.
+    request: Option<Arc<TrainBuildRequest>>,
+    /// The record that brought it, where this transaction inserted it.
+    inserted_by: Option<usize>,
+    duplicate_announced: bool,
+}
 
 impl Ledger {
-    /// The outcomes of records that were decided before. They stand for ever, so that no transaction is needed to ask
-    /// for them, and a record that has one need not be parsed.
-    pub async fn recall(&self, records: &[Coordinates]) -> Result<Vec<Option<Outcome>>, Error> {
-        let mut connection = self.pool.acquire().await?;
-        outcomes_at(&mut connection, &records.iter().collect::<Vec<_>>()).await
-    }
-
     /// Decides what becomes of each record. After any error the same batch may be brought again.
     pub async fn admit(&self, batch: &[Arrival], worker: &str) -> Result<Vec<Outcome>, Error> {
         let transaction = self.begin(worker).await?;
         failpoint("admit.begun")?;
-        let mut admission = Admission::new(transaction, batch);
+        let mut admission = Admission {
+            transaction,
+            batch,
+            outcomes: Vec::new(),
+            requests: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            stored: HashMap::new(),
+            created: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            near_misses: HashMap::new(),
+        };
         admission.lock_partitions().await?;
         admission.recall().await?;
         let fresh = admission.undecided();
@@ -52,17 +85,61 @@ impl Ledger {
         let Admission { transaction, outcomes, .. } = admission;
         transaction.commit(Some("admit.inserted"), Some("admit.committed")).await?;
         let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("every record was decided")).collect();
-        for index in fresh {
-            count(&outcomes[index]);
+        for outcome in fresh.iter().map(|&index| &outcomes[index]) {
+            metrics::REQUESTS.count(outcome.kind());
+            if let Some(code) = outcome.code() {
+                metrics::DEAD_LETTERS.count(code);
+            }
         }
         Ok(outcomes)
     }
 }
 
-/// Counts an outcome, and its dead letter where there is one. Call it when the COMMIT is acknowledged.
-fn count(outcome: &Outcome) {
-    metrics::REQUESTS.count(outcome.kind());
-    if let Some(code) = outcome.code() {
-        metrics::DEAD_LETTERS.count(code);
+impl Admission<'_> {
+    fn undecided(&self) -> Vec<usize> {
+        (0..self.batch.len()).filter(|&index| self.outcomes[index].is_none()).collect()
+    }
+
+    /// Writes what stands beside the effects: the records that this transaction decided, and the runs that changed.
+    async fn store(&mut self, fresh: &[usize]) -> Result<(), Error> {
+        self.insert_records(fresh).await?;
+        let has_changed = |run: &&LockedRun| self.stored.get(&run.run_id).is_some_and(|stored| stored != *run);
+        let changed: Vec<&LockedRun> = self.runs.values().filter(has_changed).collect();
+        self.transaction.save_each(&changed, None).await??;
+        if !self.announced.is_empty() {
+            sqlx::query("UPDATE requests SET duplicate_announced = true WHERE request_id = ANY($1)")
+                .bind(self.announced.iter().copied().collect::<Vec<_>>())
+                .execute(self.transaction.connection())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_records(&mut self, fresh: &[usize]) -> Result<(), Error> {
+        let arrivals = || fresh.iter().map(|&index| &self.batch[index]);
+        let records = || arrivals().map(|arrival| &arrival.record);
+        sqlx::query(
+            r#"INSERT INTO inbox (topic, partition, "offset", key, value, outcome, request_id, received_at)
+               SELECT n.topic, n.partition, n.position, n.key, n.value, n.outcome, n.request_id, now()
+               FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])
+                    AS n (topic, partition, position, key, value, outcome, request_id)"#,
+        )
+        .bind(records().map(|record| record.coordinates.topic.as_str()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.coordinates.partition).collect::<Vec<_>>())
+        .bind(records().map(|record| record.coordinates.offset).collect::<Vec<_>>())
+        .bind(records().map(|record| record.key.as_deref()).collect::<Vec<_>>())
+        .bind(records().map(|record| record.value.as_slice()).collect::<Vec<_>>())
+        .bind(fresh.iter().map(|&index| Json(&self.outcomes[index])).collect::<Vec<_>>())
+        .bind(arrivals().map(|arrival| request_id(&arrival.parsed)).collect::<Vec<_>>())
+        .execute(self.transaction.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+fn request_id(parsed: &Result<Message, Rejection>) -> Option<&str> {
+    match parsed {
+        Ok(message) => Some(message.request_id()),
+        Err(rejection) => rejection.ids.request_id.as_deref(),
     }
 }

@@ -3,7 +3,7 @@
 //! Admissions that bring requests of one bounded requester wait for each other, so that two intakes cannot both take the
 //! last run that is allowed. Where nobody is bounded, nothing is locked or counted.
 
-use super::batch::Admission;
+use super::Admission;
 use crate::adapters::ledger::Error;
 use crate::domain::contract::Message;
 use crate::domain::grant::Quota;
@@ -33,8 +33,7 @@ impl Used {
 }
 
 impl Admission<'_> {
-    /// Refuses requests that would make a new run beyond their requester's quota. A request that joins a run, or came
-    /// before, does not count.
+    /// Refuses requests that would make a run beyond their requester's quota. One that joins a run does not count.
     pub(super) async fn refuse_over_quota(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let trains = || fresh.iter().filter_map(|&index| Some((index, batch[index].train()?)));

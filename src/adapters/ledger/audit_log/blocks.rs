@@ -1,15 +1,26 @@
-//! Blocks of the audit log, as they are stored.
+//! Blocks of the audit log: a transaction's acts become one, as the last statement before its COMMIT; tools read them.
+//!
+//! Guarantees: an act is in the log if and only if its transaction was committed; blocks are numbered in the order of
+//! commits, without holes. Never: takes any other lock once it holds the log's own, so that nobody who waits for it
+//! holds up the one who has it.
 
-use crate::adapters::ledger::Error;
+use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::audit_log::Block;
-use crate::domain::contract::Head;
+use crate::domain::contract::{AuditAct, Head};
 use crate::domain::identity::Digest;
+use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+/// Key of the advisory lock under which the head of the chain is read and moved.
+const HEAD_LOCK: i64 = 0x6d66_6175_6469_7400;
+/// The server ends a process that freezes while it holds the lock; the others wait no longer than this.
+const HELD_AT_MOST_MS: &str = "5000";
+const PAGE: i64 = 64;
+
 /// The last block; both columns are null where the log is empty.
 #[derive(Default, sqlx_macros::FromRow)]
-pub(super) struct HeadRow {
+struct HeadRow {
     seq: Option<i64>,
     digest: Option<Digest>,
 }
@@ -32,10 +43,26 @@ struct BlockRow {
     digest: Digest,
 }
 
-/// Blocks of one page.
-const PAGE: i64 = 64;
+impl Ledger {
+    /// Appends acts that leave no other row in the ledger, in a transaction of their own.
+    pub async fn append_acts(&self, by: &str, acts: Vec<AuditAct>) -> Result<(), Error> {
+        let mut transaction = self.begin(by).await?;
+        transaction.effects.acts = acts;
+        transaction.commit(None, None).await
+    }
 
-/// The blocks behind number `behind` and up to `upto`, in order, one page at the most.
+    pub async fn audit_head(&self) -> Result<Head, Error> {
+        let mut connection = self.pool.acquire().await?;
+        head(&mut connection).await
+    }
+
+    /// A page of the blocks behind number `behind` and up to `upto`, in order; empty at the end.
+    pub async fn audit_blocks(&self, behind: i64, upto: i64) -> Result<Vec<Block>, Error> {
+        let mut connection = self.pool.acquire().await?;
+        page(&mut connection, behind, upto).await
+    }
+}
+
 pub(super) async fn page(connection: &mut PgConnection, behind: i64, upto: i64) -> Result<Vec<Block>, Error> {
     let rows: Vec<BlockRow> = sqlx::query_as(
         "SELECT seq, at, body, previous, digest FROM audit_log WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
@@ -54,4 +81,43 @@ pub async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
         .fetch_optional(connection)
         .await?;
     Ok(last.unwrap_or_default().into())
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct HeadNow {
+    now: DateTime<Utc>,
+    #[sqlx(flatten)]
+    head: HeadRow,
+}
+
+/// Appends one block; without acts nothing.
+pub async fn append(connection: &mut PgConnection, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
+    if acts.is_empty() {
+        return Ok(());
+    }
+    let body = Block::text(by, acts);
+    failpoint("audit.before")?;
+    sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $2, true), pg_advisory_xact_lock($1)")
+        .bind(HEAD_LOCK)
+        .bind(HELD_AT_MOST_MS)
+        .execute(&mut *connection)
+        .await?;
+    // A statement of its own: its snapshot has to be younger than the lock.
+    let HeadNow { now, head } = sqlx::query_as(
+        "SELECT now(), h.seq, h.digest FROM (SELECT) one
+         LEFT JOIN LATERAL (SELECT seq, digest FROM audit_log ORDER BY seq DESC LIMIT 1) h ON true",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let block = Block::behind(&head.into(), now, body);
+    sqlx::query("INSERT INTO audit_log (seq, at, body, previous, digest) VALUES ($1, $2, $3, $4, $5)")
+        .bind(block.seq)
+        .bind(block.at)
+        .bind(&block.body)
+        .bind(block.previous.as_bytes().as_slice())
+        .bind(block.digest.as_bytes().as_slice())
+        .execute(connection)
+        .await?;
+    failpoint("audit.told")?;
+    Ok(())
 }

@@ -37,8 +37,7 @@ impl Ledger {
         Ok(withdrawn)
     }
 
-    /// Defers up to `limit` publications that the registry has not answered in time; returns their runs. The registry's
-    /// answer counts whenever it comes.
+    /// Defers up to `limit` publications that the registry has not answered in time; returns their runs.
     pub async fn defer_unanswered(&self, worker: &str, limit: i64) -> Result<Vec<RunId>, Error> {
         let overdue: Vec<String> = sqlx::query_scalar(
             "SELECT run_id FROM runs WHERE answer_due_at < now() AND state = 'PUBLISH_PENDING'

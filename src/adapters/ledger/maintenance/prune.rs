@@ -59,18 +59,11 @@ struct OldRun {
     run_id: String,
 }
 
-#[derive(Debug, Clone, sqlx_macros::FromRow)]
+#[derive(Debug, Clone, Default, sqlx_macros::FromRow)]
 struct OldRecord {
     received_at: DateTime<Utc>,
     #[sqlx(flatten)]
     coordinates: Coordinates,
-}
-
-impl OldRecord {
-    fn first() -> Self {
-        let coordinates = Coordinates { topic: String::new(), partition: 0, offset: 0 };
-        Self { received_at: DateTime::UNIX_EPOCH, coordinates }
-    }
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -79,11 +72,9 @@ struct PruneStart {
     role: String,
 }
 
-/// Runs or records of one transaction at the most.
 const BATCH: i64 = 200;
 
 impl Pruning {
-    /// What happened before this instant is old.
     pub fn before(&self) -> DateTime<Utc> {
         self.before
     }
@@ -94,7 +85,6 @@ impl Pruning {
         Self { actor, why, ..self }
     }
 
-    /// The act of one transaction.
     fn act(&self, pruned: &Pruned, run_ids: Vec<String>, records: Vec<String>) -> AuditAct {
         let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
         let mut act = AuditAct::new(ActKind::LedgerPruned, actor, ActSubject::default());
@@ -128,8 +118,7 @@ impl Ledger {
         Ok(Pruning { before, dry_run, cursor: PruneCursor::Runs(OldRun::default()), actor: role, why })
     }
 
-    /// One small transaction of a pass; none when nothing is left. A pass that breaks off is as good as one that was
-    /// shorter.
+    /// One small transaction of a pass, which may break off after any; none when nothing is left.
     pub async fn prune_some(&self, pruning: &mut Pruning) -> Result<Option<Pruned>, Error> {
         let by = format!("operator:{}", pruning.actor);
         let mut transaction = self.begin(&by).await?;
@@ -152,7 +141,6 @@ impl Ledger {
     }
 }
 
-/// The history of some runs that ended before.
 async fn prune_runs(
     connection: &mut PgConnection,
     pruning: &Pruning,
@@ -171,8 +159,7 @@ async fn prune_runs(
     .bind(BATCH)
     .fetch_all(&mut *connection)
     .await?;
-    let next =
-        rows.last().map_or_else(|| PruneCursor::Records(OldRecord::first()), |run| PruneCursor::Runs(run.clone()));
+    let next = rows.last().cloned().map_or_else(|| PruneCursor::Records(OldRecord::default()), PruneCursor::Runs);
     let runs: Vec<String> = rows.into_iter().map(|run| run.run_id).collect();
     let dry = pruning.dry_run;
     // Announcements stay: a later one, and the registry's word, are checked against them.
@@ -224,7 +211,7 @@ async fn prune_records(
     .bind(BATCH)
     .fetch_all(&mut *connection)
     .await?;
-    let next = rows.last().map_or(PruneCursor::End, |record| PruneCursor::Records(record.clone()));
+    let next = rows.last().cloned().map_or(PruneCursor::End, PruneCursor::Records);
     let names: Vec<String> = rows.iter().map(|row| row.coordinates.to_string()).collect();
     let streams: Vec<String> = names.iter().map(|name| format!("refused:{name}")).collect();
     let inbox = delete_records(connection, pruning.dry_run, &rows).await?;

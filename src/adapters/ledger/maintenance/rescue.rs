@@ -11,7 +11,6 @@ use crate::domain::run::{ExecutionMode, FailureCode, State};
 use crate::telemetry::metrics;
 use tracing::error;
 
-/// How long a row that the ledger itself refuses is left alone.
 const POSTPONED_SECONDS: f64 = 60.0;
 
 impl Ledger {

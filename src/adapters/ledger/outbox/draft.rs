@@ -1,8 +1,12 @@
-//! Rows of the outbox before they are inserted.
+//! Rows of the outbox before they are inserted, with their headers: CloudEvents 1.0, Kafka protocol binding, binary
+//! mode; W3C trace context.
 
-use super::headers::StoredHeaders;
+use crate::adapters::ledger::row::LockedRun;
 use crate::adapters::ledger::{Coordinates, Error};
+use crate::domain::identity::RunId;
 use crate::domain::run::OutboxKind;
+use crate::domain::trace_context::TraceContext;
+use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -19,10 +23,6 @@ pub struct OutboxDraft {
     pub(super) headers: StoredHeaders,
     /// The record of the request topic that a dead letter repeats.
     pub(super) source: Option<Coordinates>,
-}
-
-pub(super) fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("events have string keys and finite numbers")
 }
 
 /// Inserts in the order of `drafts`, so that ids rise within each stream.
@@ -54,4 +54,41 @@ pub async fn insert_outbox(connection: &mut PgConnection, drafts: &[OutboxDraft]
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Headers as the ledger stores them: in order, as text.
+pub(super) type StoredHeaders = Vec<(String, String)>;
+
+pub(super) struct CloudEventHeaders<'a> {
+    pub(super) id: &'a str,
+    pub(super) event_type: String,
+    pub(super) at: DateTime<Utc>,
+    pub(super) subject: Option<&'a RunId>,
+    pub(super) trace: Option<&'a TraceContext>,
+}
+
+impl<'a> CloudEventHeaders<'a> {
+    pub(super) fn of_run(run: &'a LockedRun, id: &'a str, event_type: String, at: DateTime<Utc>) -> StoredHeaders {
+        Self { id, event_type, at, subject: Some(&run.run_id), trace: run.trace.0.as_ref() }.stored()
+    }
+
+    pub(super) fn stored(&self) -> StoredHeaders {
+        let mut headers = vec![
+            ("ce_specversion".to_owned(), "1.0".to_owned()),
+            ("ce_id".to_owned(), self.id.to_owned()),
+            ("ce_source".to_owned(), "/model-factory".to_owned()),
+            ("ce_type".to_owned(), self.event_type.clone()),
+            ("ce_time".to_owned(), self.at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+        ];
+        headers.extend(self.subject.map(|run_id| ("ce_subject".to_owned(), run_id.to_string())));
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        headers.extend(self.trace.into_iter().flat_map(trace));
+        headers
+    }
+}
+
+/// The headers that carry a trace context.
+pub(super) fn trace(context: &TraceContext) -> impl Iterator<Item = (String, String)> {
+    let state = context.tracestate().map(|state| ("tracestate".to_owned(), state.to_owned()));
+    std::iter::once(("traceparent".to_owned(), context.traceparent())).chain(state)
 }

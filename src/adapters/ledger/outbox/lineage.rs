@@ -3,7 +3,7 @@
 //! Lineage follows a run from a START to its end; what happens outside of that, it does not report. Never: holds up the
 //! other outbox.
 
-use super::headers::{CloudEventHeaders, StoredHeaders};
+use super::draft::{CloudEventHeaders, StoredHeaders};
 use crate::adapters::ledger::Error;
 use crate::adapters::ledger::row::LockedRun;
 use crate::domain::contract::EventReason;
@@ -15,7 +15,8 @@ use sqlx::types::Json;
 use std::sync::Arc;
 
 /// Which datasets of a running run are known by now; each is reported once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum DatasetsKnown {
     /// Those that it will read.
     Resolved,
@@ -33,7 +34,6 @@ pub struct LineageDraft {
     headers: StoredHeaders,
 }
 
-/// The lineage that a transaction emits.
 #[derive(Debug, Default)]
 pub struct LineageEffects {
     /// None where lineage is off: then nothing is drafted.
@@ -52,10 +52,8 @@ impl LineageEffects {
         &self.drafts
     }
 
-    /// Drafts the event of a step, where it is one that OpenLineage knows; call it before the run's number moves on.
-    ///
-    /// The first attempt is START, later ones are RUNNING, since the run did not end in between. The gate's verdict,
-    /// whichever it is, ends the work; publication is no part of it.
+    /// Drafts the event of a step, where OpenLineage knows it; call it before the run's number moves on. The first
+    /// attempt is START, later ones are RUNNING. The gate's verdict ends the work; publication is no part of it.
     pub fn emit_step(
         &mut self,
         run: &mut LockedRun,
@@ -85,11 +83,7 @@ impl LineageEffects {
     /// Drafts the event about the datasets of a running run, where lineage has reported its START.
     pub fn emit_datasets(&mut self, run: &LockedRun, known: DatasetsKnown, datasets: DatasetIo, at: DateTime<Utc>) {
         if let (Some(emitter), Some(since)) = (&self.emitter, run.lineage_since) {
-            let name = match known {
-                DatasetsKnown::Resolved => "resolved",
-                DatasetsKnown::Read => "read",
-            };
-            let event_id = format!("lin_{}_{since}_{name}", run.run_id);
+            let event_id = format!("lin_{}_{since}_{known}", run.run_id);
             self.drafts.push(draft(emitter, run, RunState::Running, event_id, (None, datasets, at)));
         }
     }

@@ -1,7 +1,7 @@
 //! The relay's side of the outbox: shards, unsent records, acknowledged ones.
 
-use super::headers::{StoredHeaders, as_bytes};
-use super::record::{OutboxRow, Sent, Shard};
+use super::draft::StoredHeaders;
+use super::{OutboxRow, Sent, Shard};
 use crate::adapters::ledger::effects::Cause;
 use crate::adapters::ledger::transaction::Transaction;
 use crate::adapters::ledger::{ConfirmedBy, Coordinates, Error, Ledger};
@@ -10,16 +10,31 @@ use crate::domain::run::{OutboxKind, State, Transition};
 use crate::telemetry::metrics::{self, StaleWrite};
 use chrono::TimeDelta;
 use serde_json::json;
-use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::query::Query;
-use sqlx::{FromRow as _, Row as _};
 
 /// A relay that does not renew its shards for this long loses them.
 const SHARD_LEASE_SECONDS: f64 = 15.0;
 
+/// Marks rows of a table: `$1` to `$6` are ids, shards, fences, topics, partitions and offsets, `$7` the relay.
+macro_rules! mark_rows {
+    ($table:literal, $stream_and_kind:literal) => {
+        concat!(
+            "UPDATE ",
+            $table,
+            " o SET sent_at = now(), sent_topic = m.topic, sent_partition = m.partition, sent_offset = m.position
+             FROM UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[])
+                  AS m (id, shard, fence, topic, partition, position)
+             WHERE o.id = m.id AND o.sent_at IS NULL
+               AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
+             RETURNING ",
+            $stream_and_kind,
+            r#", o.sent_topic AS topic, o.sent_partition AS partition, o.sent_offset AS "offset",
+                EXTRACT(EPOCH FROM o.sent_at - o.created_at)::float8 AS delay"#
+        )
+    };
+}
+
 impl Ledger {
-    /// Takes shards that nobody holds, renews those of this relay, and returns all that it holds now. A shard that
-    /// changes hands gets a new fence.
+    /// Takes shards that nobody holds, under a new fence, renews those of this relay, and returns all that it holds.
     pub async fn take_shards(&self, relay: &str) -> Result<Vec<Shard>, Error> {
         Ok(sqlx::query_as(
             "UPDATE relay_shards s
@@ -51,7 +66,8 @@ impl Ledger {
         let rows: Vec<UnsentRow> = sqlx::query_as(
             r#"SELECT f.id, f.stream, f.shard, f.kind::text, f.key,
                       COALESCE(f.value, CASE WHEN length(i.value) <= $3 THEN i.value END) AS value, f.headers,
-                      length(i.value)::bigint AS bytes, f.source_topic, f.source_partition, f.source_offset
+                      length(i.value)::bigint AS bytes,
+                      'ledger:' || f.source_topic || '/' || f.source_partition || '/' || f.source_offset AS value_ref
                FROM (SELECT DISTINCT ON (o.stream) o.* FROM outbox o
                      WHERE o.sent_at IS NULL AND o.withdrawn_at IS NULL AND o.shard = ANY($1)
                      ORDER BY o.stream, o.id LIMIT $2) f
@@ -69,19 +85,16 @@ impl Ledger {
 
     /// The first unsent lineage event of each run of these shards, up to `limit`.
     pub async fn unsent_lineage(&self, shards: &[Shard], limit: i64) -> Result<Vec<OutboxRow>, Error> {
-        let rows: Vec<UnsentLineage> = sqlx::query_as(
-            "SELECT DISTINCT ON (o.run_id) o.id, o.run_id, o.shard, o.key, o.value, o.headers FROM lineage_outbox o
+        let rows: Vec<UnsentRow> = sqlx::query_as(
+            "SELECT DISTINCT ON (o.run_id) o.id, o.run_id AS stream, o.shard, 'LINEAGE' AS kind, o.key, o.value,
+                    o.headers, NULL::bigint AS bytes, NULL::text AS value_ref FROM lineage_outbox o
              WHERE o.sent_at IS NULL AND o.shard = ANY($1) ORDER BY o.run_id, o.id LIMIT $2",
         )
         .bind(shards.iter().map(|shard| shard.shard).collect::<Vec<_>>())
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        let record = |UnsentLineage { id, run_id, shard, key, value, headers }| {
-            let (kind, key, headers) = (OutboxKind::Lineage, Some(key), as_bytes(headers));
-            OutboxRow { id, stream: run_id, shard, kind, key, value, headers }
-        };
-        Ok(rows.into_iter().map(record).collect())
+        Ok(rows.into_iter().map(UnsentRow::record).collect())
     }
 
     /// Marks acknowledged records as sent, each under the fence of its shard, and returns how many were marked. A
@@ -90,26 +103,21 @@ impl Ledger {
     pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Error> {
         let (lineage, others): (Vec<&Sent>, Vec<&Sent>) = sent.iter().partition(|s| s.kind == OutboxKind::Lineage);
         let mut transaction = self.begin(relay).await?;
-        let mut delays: Vec<(OutboxKind, f64)> = Vec::with_capacity(sent.len());
-        for delay in transaction.mark_lineage(&lineage).await? {
-            delays.push((OutboxKind::Lineage, delay));
-        }
-        let mut marked = transaction.mark_outbox(&others).await?;
+        let mut marked =
+            transaction.mark(&lineage, mark_rows!("lineage_outbox", "o.run_id AS stream, 'LINEAGE' AS kind")).await?;
+        marked.extend(transaction.mark(&others, mark_rows!("outbox", "o.stream, o.kind::text")).await?);
         // Runs are locked in the order of their ids, as an admission locks them.
         marked.sort_by(|one, other| one.stream.cmp(&other.stream));
-        for MarkedRow { stream, kind, sent_to, delay } in marked {
-            if kind == OutboxKind::Publication {
-                transaction.acknowledge(&stream, sent_to).await?;
-            }
-            delays.push((kind, delay));
+        for MarkedRow { stream, sent_to, .. } in marked.iter().filter(|row| row.kind == OutboxKind::Publication) {
+            transaction.acknowledge(stream, sent_to).await?;
         }
         transaction.commit(Some("mark.taken"), Some("mark.committed")).await?;
-        metrics::STALE_WRITES.add(StaleWrite::MarkSent, (sent.len() - delays.len()) as u64);
-        for (kind, delay) in &delays {
-            metrics::EVENTS_SENT.count(*kind);
-            metrics::RELAY_DELAY.observe((), *delay);
+        metrics::STALE_WRITES.add(StaleWrite::MarkSent, (sent.len() - marked.len()) as u64);
+        for row in &marked {
+            metrics::EVENTS_SENT.count(row.kind);
+            metrics::RELAY_DELAY.observe((), row.delay);
         }
-        Ok(delays.len())
+        Ok(marked.len())
     }
 }
 
@@ -124,32 +132,22 @@ struct UnsentRow {
     value: Option<Vec<u8>>,
     #[sqlx(json)]
     headers: StoredHeaders,
-    /// Length of a dead letter's original.
     bytes: Option<i64>,
-    #[sqlx(flatten)]
-    source: SourceColumns,
+    /// Where the ledger keeps a dead letter's original.
+    value_ref: Option<String>,
 }
 
-/// Of dead letters alone.
-#[derive(sqlx_macros::FromRow)]
-struct SourceColumns {
-    #[sqlx(rename = "source_topic")]
-    topic: Option<String>,
-    #[sqlx(rename = "source_partition")]
-    partition: Option<i32>,
-    #[sqlx(rename = "source_offset")]
-    offset: Option<i64>,
-}
-
-#[derive(sqlx_macros::FromRow)]
-struct UnsentLineage {
-    id: i64,
-    run_id: String,
-    shard: i16,
-    key: Vec<u8>,
-    value: Vec<u8>,
-    #[sqlx(json)]
-    headers: StoredHeaders,
+impl UnsentRow {
+    fn record(self) -> OutboxRow {
+        let Self { id, stream, shard, kind, key, value, headers, bytes, value_ref } = self;
+        let mut headers: Vec<_> = headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+        let value = value.unwrap_or_else(|| {
+            let reference = value_ref.unwrap_or_default();
+            headers.push(("mf_value_ref".to_owned(), reference.clone().into_bytes()));
+            json!({"bytes": bytes, "ref": reference}).to_string().into_bytes()
+        });
+        OutboxRow { id, stream, shard, kind, key, value, headers }
+    }
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -162,68 +160,34 @@ struct MarkedRow {
     delay: f64,
 }
 
-impl UnsentRow {
-    fn record(self) -> OutboxRow {
-        let Self { id, stream, shard, kind, key, value, headers, bytes, source } = self;
-        let mut headers = as_bytes(headers);
-        let value = value.unwrap_or_else(|| {
-            let reference = format!("ledger:{}", source.name());
-            headers.push(("mf_value_ref".to_owned(), reference.clone().into_bytes()));
-            json!({"bytes": bytes, "ref": reference}).to_string().into_bytes()
-        });
-        OutboxRow { id, stream, shard, kind, key, value, headers }
-    }
-}
-
-impl SourceColumns {
-    fn name(self) -> String {
-        let (topic, partition) = (self.topic.unwrap_or_default(), self.partition.unwrap_or_default());
-        Coordinates { topic, partition, offset: self.offset.unwrap_or_default() }.to_string()
-    }
-}
-
 impl Transaction<'_> {
-    async fn mark_outbox(&mut self, sent: &[&Sent]) -> Result<Vec<MarkedRow>, Error> {
-        let statement = r#"UPDATE outbox o SET sent_at = now(), sent_topic = m.topic, sent_partition = m.partition,
-                                   sent_offset = m.position
-               FROM UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[])
-                    AS m (id, shard, fence, topic, partition, position)
-               WHERE o.id = m.id AND o.sent_at IS NULL
-                 AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
-               RETURNING o.stream, o.kind::text, o.sent_topic AS topic, o.sent_partition AS partition,
-                         o.sent_offset AS "offset", EXTRACT(EPOCH FROM o.sent_at - o.created_at)::float8 AS delay"#;
-        let marked = over(statement, self.worker, sent).fetch_all(self.connection()).await?;
-        Ok(marked.iter().map(MarkedRow::from_row).collect::<Result<_, _>>()?)
-    }
-
-    /// The same for lineage; of every event that was marked, the seconds that it waited.
-    async fn mark_lineage(&mut self, sent: &[&Sent]) -> Result<Vec<f64>, Error> {
+    async fn mark(&mut self, sent: &[&Sent], statement: &'static str) -> Result<Vec<MarkedRow>, Error> {
         if sent.is_empty() {
             return Ok(Vec::new());
         }
-        let statement =
-            "UPDATE lineage_outbox o SET sent_at = now(), sent_topic = m.topic, sent_partition = m.partition,
-                                         sent_offset = m.position
-             FROM UNNEST($1::bigint[], $2::smallint[], $3::bigint[], $4::text[], $5::integer[], $6::bigint[])
-                  AS m (id, shard, fence, topic, partition, position)
-             WHERE o.id = m.id AND o.sent_at IS NULL
-               AND EXISTS (SELECT FROM relay_shards s WHERE s.shard = m.shard AND s.fence = m.fence AND s.owner = $7)
-             RETURNING EXTRACT(EPOCH FROM o.sent_at - o.created_at)::float8 AS delay";
-        let marked = over(statement, self.worker, sent).fetch_all(self.connection()).await?;
-        Ok(marked.iter().map(|row| row.try_get("delay")).collect::<Result<_, _>>()?)
+        Ok(sqlx::query_as(statement)
+            .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
+            .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
+            .bind(sent.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
+            .bind(sent.iter().map(|s| s.coordinates.topic.as_str()).collect::<Vec<_>>())
+            .bind(sent.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
+            .bind(sent.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
+            .bind(self.worker)
+            .fetch_all(self.connection())
+            .await?)
     }
 
     /// `PUBLISH_PENDING` → PUBLISHED, unless the registry's word is missing. A run that is elsewhere stays as it is (it
     /// was published before, or a worker verifies it once more): the record on the topic is the same announcement.
-    async fn acknowledge(&mut self, run_id: &str, published: Coordinates) -> Result<(), Error> {
+    async fn acknowledge(&mut self, run_id: &str, published: &Coordinates) -> Result<(), Error> {
         let mut run = self.lock_named(run_id).await?;
         if run.state != State::PublishPending {
             return Ok(());
         }
         let mut cause = Cause::of(Actor::new(ActorKind::Worker, self.worker));
         cause.subject.acknowledged_at = Some(published.to_string());
-        self.because(cause);
-        run.published = Some(published);
+        self.effects.cause = Some(cause);
+        run.published = Some(published.clone());
         let publish = &self.ledger.publish;
         if publish.confirm == ConfirmedBy::Broker || run.confirmed_by.is_some() {
             self.step(&mut run, Transition::Publish, None)?;
@@ -234,17 +198,4 @@ impl Transaction<'_> {
         }
         Ok(self.save(&run).await??)
     }
-}
-
-/// A statement over acknowledged records: `$1` to `$6` are ids, shards, fences, topics, partitions and offsets, `$7` the
-/// relay.
-fn over<'q>(statement: &'static str, relay: &'q str, sent: &[&'q Sent]) -> Query<'q, Postgres, PgArguments> {
-    sqlx::query(statement)
-        .bind(sent.iter().map(|s| s.id).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.shard.shard).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.shard.fence).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.topic.as_str()).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.partition).collect::<Vec<_>>())
-        .bind(sent.iter().map(|s| s.coordinates.offset).collect::<Vec<_>>())
-        .bind(relay)
 }

@@ -1,57 +1,60 @@
 //! Refused records, for people and tools.
 
+use super::console::PagePart;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
 use crate::domain::run::FailureCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A refused record.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct DeadLetterRecord {
     /// Where it stood on the request topic.
+    #[sqlx(flatten)]
     pub source: Coordinates,
     /// Of the dead letter: code, pointer, message, source.
+    #[sqlx(json)]
     pub headers: BTreeMap<String, String>,
-    /// Length of the original.
     pub bytes: i64,
-    /// When it was refused.
     pub created_at: DateTime<Utc>,
-    /// When it reached the dead-letter topic.
     pub sent_at: Option<DateTime<Utc>>,
 }
 
-/// A record as it came.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct Original {
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
 }
 
-#[derive(sqlx_macros::FromRow)]
-pub(super) struct DeadLetterColumns {
-    pub(super) id: i64,
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
+pub struct DeadLetterRow {
+    pub id: i64,
     #[sqlx(flatten)]
-    source: Coordinates,
-    #[sqlx(json)]
-    headers: Vec<(String, String)>,
-    bytes: i64,
-    created_at: DateTime<Utc>,
-    sent_at: Option<DateTime<Utc>>,
+    pub letter: DeadLetterRecord,
 }
 
-impl From<DeadLetterColumns> for DeadLetterRecord {
-    fn from(columns: DeadLetterColumns) -> Self {
-        let DeadLetterColumns { id: _, source, headers, bytes, created_at, sent_at } = columns;
-        Self { source, headers: headers.into_iter().collect(), bytes, created_at, sent_at }
-    }
+#[derive(Debug, Clone)]
+pub struct DeadLetterPage {
+    pub rows: Vec<DeadLetterRow>,
+    pub newer: Option<i64>,
+    pub older: Option<i64>,
+    pub now: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone)]
+pub struct DeadLetterText {
+    pub letter: DeadLetterRecord,
+    pub beginning: Vec<u8>,
+    pub now: DateTime<Utc>,
 }
 
 macro_rules! select_dead_letter {
     ($rest:literal) => {
         concat!(
             r#"SELECT o.id, o.source_topic AS topic, o.source_partition AS partition, o.source_offset AS "offset",
-                      o.headers, length(i.value)::bigint AS bytes, o.created_at, o.sent_at
+                      (SELECT jsonb_object_agg(h.pair ->> 0, h.pair ->> 1)
+                       FROM jsonb_array_elements(o.headers) AS h (pair)) AS headers,
+                      length(i.value)::bigint AS bytes, o.created_at, o.sent_at
                FROM outbox o JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
                                          AND i."offset" = o.source_offset
                WHERE o.kind = 'DEAD_LETTER' "#,
@@ -59,20 +62,18 @@ macro_rules! select_dead_letter {
         )
     };
 }
-pub(super) use select_dead_letter;
 
 impl Ledger {
     /// The latest refused records, newest first; of one code where it is given.
     pub async fn dead_letters(&self, code: Option<FailureCode>, limit: i64) -> Result<Vec<DeadLetterRecord>, Error> {
-        let rows: Vec<DeadLetterColumns> = sqlx::query_as(select_dead_letter!(
+        Ok(sqlx::query_as(select_dead_letter!(
             "AND ($1::text IS NULL OR o.headers @> jsonb_build_array(jsonb_build_array('mf_code', $1)))
              ORDER BY o.id DESC LIMIT $2"
         ))
         .bind(code.map(FailureCode::as_str))
         .bind(limit)
         .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(Into::into).collect())
+        .await?)
     }
 
     /// The refused record that stood here, with its key and bytes as they came.
@@ -88,15 +89,57 @@ impl Ledger {
         Ok(Some((letter, original)))
     }
 
-    pub(super) async fn dead_letter_of(&self, source: &Coordinates) -> Result<Option<DeadLetterRecord>, Error> {
-        let row: Option<DeadLetterColumns> = sqlx::query_as(select_dead_letter!(
+    async fn dead_letter_of(&self, source: &Coordinates) -> Result<Option<DeadLetterRecord>, Error> {
+        Ok(sqlx::query_as(select_dead_letter!(
             "AND o.source_topic = $1 AND o.source_partition = $2 AND o.source_offset = $3"
         ))
         .bind(&source.topic)
         .bind(source.partition)
         .bind(source.offset)
         .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    pub async fn dead_letter_page(&self, part: PagePart<i64>, limit: usize) -> Result<DeadLetterPage, Error> {
+        let now = self.clock().await?;
+        let wanted = limit as i64 + 1;
+        let newest = select_dead_letter!("AND ($1::bigint IS NULL OR o.id < $1) ORDER BY o.id DESC LIMIT $2");
+        let query = match part {
+            PagePart::Newest => sqlx::query_as(newest).bind(None::<i64>),
+            PagePart::OlderThan(id) => sqlx::query_as(newest).bind(Some(id)),
+            PagePart::NewerThan(id) => {
+                sqlx::query_as(select_dead_letter!("AND o.id > $1 ORDER BY o.id LIMIT $2")).bind(Some(id))
+            }
+        };
+        let mut rows: Vec<DeadLetterRow> = query.bind(wanted).persistent(false).fetch_all(&self.pool).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let (first, last) = (rows.first().map(|row| row.id), rows.last().map(|row| row.id).filter(|_| more));
+        let (newer, older) = match part {
+            PagePart::Newest => (None, last),
+            PagePart::OlderThan(id) => (first.or(Some(id)), last),
+            PagePart::NewerThan(_) if !more => return Box::pin(self.dead_letter_page(PagePart::Newest, limit)).await,
+            PagePart::NewerThan(_) => {
+                rows.reverse();
+                (last, first)
+            }
+        };
+        Ok(DeadLetterPage { rows, newer, older, now })
+    }
+
+    /// The refused record that stood here, with its first bytes, at most `most`.
+    pub async fn dead_letter_text(&self, source: &Coordinates, most: i32) -> Result<Option<DeadLetterText>, Error> {
+        let now = self.clock().await?;
+        let Some(letter) = self.dead_letter_of(source).await? else { return Ok(None) };
+        let beginning = sqlx::query_scalar(
+            r#"SELECT substring(value FROM 1 FOR $4) FROM inbox WHERE topic = $1 AND partition = $2 AND "offset" = $3"#,
+        )
+        .bind(&source.topic)
+        .bind(source.partition)
+        .bind(source.offset)
+        .bind(most)
+        .fetch_one(&self.pool)
         .await?;
-        Ok(row.map(Into::into))
+        Ok(Some(DeadLetterText { letter, beginning, now }))
     }
 }

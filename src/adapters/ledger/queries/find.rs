@@ -1,9 +1,9 @@
-//! Runs with their requests, steps and commands, for people and tools.
+//! Runs with their requests, steps, commands and events, for people and tools.
 
 use crate::adapters::ledger::columns::StoredRequest;
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::select_run;
-use crate::adapters::ledger::{Error, Ledger};
+use crate::adapters::ledger::{Coordinates, Error, Ledger};
 use crate::domain::contract::{
     BundlePublication, CloudEventAttributes, EventProgress, EventRefs, TrainBuildRequest, event_around,
 };
@@ -14,7 +14,6 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A run as it stands.
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct RunRecord {
     pub run_id: RunId,
@@ -22,51 +21,38 @@ pub struct RunRecord {
     pub execution_mode: ExecutionMode,
     pub full_run_attempts: i32,
     pub publish_retry_attempts: i32,
-    /// Each claim raises it.
     pub fence: i64,
-    /// The worker that holds it.
     pub lease_owner: Option<String>,
     /// Of the last step, as is the message.
     pub reason_code: Option<String>,
     pub reason_message: Option<String>,
-    /// Evidence by role.
     #[sqlx(json)]
     pub refs: EventRefs,
     /// Topic, partition and offset of the publication that the broker acknowledged last.
     pub published: Option<(String, i32, i64)>,
     /// Until when the registry may take to confirm it; none where nobody waits for that.
     pub answer_due_at: Option<DateTime<Utc>>,
-    /// The event by which the registry confirmed it.
     pub confirmed_by: Option<String>,
-    /// Its first request.
     pub request: TrainBuildRequest,
-    /// The trainer's last report.
     pub progress: Option<EventProgress>,
-    /// When it was admitted.
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
 
-/// A step that a run took.
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct TransitionRecord {
-    /// Number of the event that reported it.
     pub seq: i64,
     pub transition: String,
     pub from_state: String,
     pub to_state: String,
-    /// Full attempts so far.
     pub attempt: i32,
-    /// The fence under which it was taken.
     pub fence: i64,
-    /// Who took it.
     pub worker: String,
     pub reason_code: Option<String>,
     pub reason_message: Option<String>,
     pub at: DateTime<Utc>,
 }
 
-/// A request that belongs to a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestRecord {
     pub request_id: String,
@@ -81,18 +67,15 @@ pub struct RequestRecord {
 #[derive(sqlx_macros::FromRow)]
 struct RequestColumns {
     request_id: String,
-    /// The record's bytes.
     value: Option<Vec<u8>>,
     admitted_at: DateTime<Utc>,
 }
 
-/// A command of a requester or operator.
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct ActRecord {
     pub act: String,
     pub actor: String,
     pub reason: String,
-    /// Where it was refused.
     pub refused_code: Option<String>,
     pub at: DateTime<Utc>,
 }
@@ -100,13 +83,25 @@ pub struct ActRecord {
 /// Numbers of one instant.
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct LedgerCounts {
-    /// Runs by state.
     #[sqlx(json)]
     pub runs: BTreeMap<String, i64>,
     /// Records that the relay has still to send.
     pub outbox_unsent: i64,
-    /// Records with an outcome.
     pub inbox: i64,
+}
+
+/// An event or announcement of a run, and whether it reached its topic.
+#[derive(Debug, Clone, sqlx_macros::FromRow)]
+pub struct EmittedEvent {
+    /// Number within the run; announcements have none.
+    pub seq: Option<i64>,
+    /// `ce_type`.
+    pub event_type: String,
+    pub created_at: DateTime<Utc>,
+    pub sent_at: Option<DateTime<Utc>>,
+    pub sent_to: Option<Coordinates>,
+    /// When it was taken back before it was sent.
+    pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
 impl Ledger {
@@ -132,7 +127,6 @@ impl Ledger {
         .await?)
     }
 
-    /// In order.
     pub async fn transitions(&self, run_id: &RunId) -> Result<Vec<TransitionRecord>, Error> {
         Ok(sqlx::query_as(
             "SELECT seq, transition, from_state::text, to_state::text, attempt, fence, worker, reason_code,
@@ -143,13 +137,8 @@ impl Ledger {
         .await?)
     }
 
-    /// Oldest first.
-    pub async fn requests_of(&self, run_id: &RunId) -> Result<Vec<RequestRecord>, Error> {
-        self.first_requests_of(run_id, i64::MAX).await
-    }
-
     /// Oldest first, at most `limit`.
-    pub async fn first_requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Error> {
+    pub async fn requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Error> {
         let rows: Vec<RequestColumns> = sqlx::query_as(
             r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
                LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
@@ -186,7 +175,6 @@ impl Ledger {
         values.iter().map(read).collect()
     }
 
-    /// Every command on a run, in order.
     pub async fn acts_of(&self, run_id: &RunId) -> Result<Vec<ActRecord>, Error> {
         Ok(sqlx::query_as("SELECT act, actor, reason, refused_code, at FROM acts WHERE run_id = $1 ORDER BY id")
             .bind(run_id.as_str())
@@ -220,5 +208,20 @@ impl Ledger {
             counts.runs.entry(state.to_string()).or_default();
         }
         Ok(counts)
+    }
+
+    /// Newest first, at most `limit`.
+    pub async fn events_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<EmittedEvent>, Error> {
+        Ok(sqlx::query_as(
+            "SELECT seq, created_at, withdrawn_at, sent_at,
+                    COALESCE((SELECT h.pair ->> 1 FROM jsonb_array_elements(headers) AS h (pair)
+                              WHERE h.pair ->> 0 = 'ce_type' LIMIT 1), '') AS event_type,
+                    CASE WHEN sent_at IS NOT NULL THEN (sent_topic, sent_partition, sent_offset) END AS sent_to
+             FROM outbox WHERE stream = $1 ORDER BY id DESC LIMIT $2",
+        )
+        .bind(run_id.as_str())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
     }
 }

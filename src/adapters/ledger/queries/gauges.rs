@@ -6,15 +6,11 @@
 use crate::adapters::ledger::{Error, Ledger, LedgerSettings};
 use crate::domain::run::{OutboxKind, State};
 
-/// The server ends a gauge's statement after this.
 const TIMEOUT_MS: u32 = 5_000;
 
-/// What waits or is worked on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// Runs of every state that is not an end.
     pub open: Vec<(State, i64)>,
-    /// Runs that may be claimed now.
     pub claimable: i64,
     /// Seconds that the oldest claimable run has waited.
     pub oldest_claimable: f64,
@@ -24,7 +20,6 @@ pub struct Standing {
     pub read_at: f64,
 }
 
-/// Runs of every state that is an end.
 pub type EndedRuns = Vec<(State, i64)>;
 
 #[derive(sqlx_macros::FromRow)]

@@ -7,9 +7,8 @@ mod gauges;
 mod reconcile;
 
 pub use self::console::{
-    Backlog, DeadLetterPage, DeadLetterRow, DeadLetterText, Depth, EmittedEvent, LeaseRow, Leases, PagePart, RunCursor,
-    RunPage, RunQuery, RunRow, SearchBy, ShardOwner,
+    Backlog, Depth, LeaseRow, Leases, PagePart, RunCursor, RunPage, RunQuery, RunRow, SearchBy, ShardOwner,
 };
-pub use dead_letters::{DeadLetterRecord, Original};
-pub use find::{ActRecord, LedgerCounts, RequestRecord, RunRecord, TransitionRecord};
+pub use dead_letters::{DeadLetterPage, DeadLetterRecord, DeadLetterRow, DeadLetterText, Original};
+pub use find::{ActRecord, EmittedEvent, LedgerCounts, RequestRecord, RunRecord, TransitionRecord};
 pub use gauges::{EndedRuns, Standing};

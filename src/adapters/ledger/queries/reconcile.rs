@@ -47,7 +47,6 @@ struct FactsRow {
 }
 
 impl FactsRow {
-    /// None where the run is of another platform run.
     fn of(self, platform_run_id: &str) -> Option<RunFacts> {
         let StoredRequest(request) = self.request;
         (request.platform_run_id == platform_run_id).then_some(RunFacts {

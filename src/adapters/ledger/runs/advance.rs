@@ -1,20 +1,23 @@
-//! Writes of a worker that holds a run: steps, and giving it back.
+//! Writes of a worker that holds a run: steps, progress, lineage, and giving it back; and when a run that came to nothing
+//! is tried again.
 
-use super::held::{Guarded, Lease, Step};
-use crate::adapters::ledger::outbox::publication_draft;
+use super::lease::{Guarded, Lease, Step};
+use crate::adapters::ledger::error::unreadable;
+use crate::adapters::ledger::outbox::{DatasetsKnown, NewEvent, publication_draft};
 use crate::adapters::ledger::row::LockedRun;
 use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
+use crate::domain::contract::{EventProgress, EventReason, EventType};
 use crate::domain::identity::RunId;
-use crate::domain::run::{ExecutionMode, IllegalTransition, Transition};
+use crate::domain::run::{ExecutionMode, FailureCode, IllegalTransition, Transition};
+use crate::modelling::lineage::DatasetIo;
 use crate::telemetry::metrics::{self, StaleWrite};
+use chrono::TimeDelta;
 
 impl Ledger {
     /// Takes these steps in one transaction with their events. [`Guarded::Lost`] if the lease has expired, the fence
-    /// has moved, or the run is not where a step needs it: then nothing was written.
-    ///
-    /// A `Requeue` beyond the bound on attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`. A `RequestPublish` is left out
-    /// where no request of the run allows publication.
+    /// has moved, or the run is not where a step needs it: then nothing was written. A `Requeue` beyond the bound on
+    /// attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`; a `RequestPublish` that no request allows is left out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
         let held = Precondition::Held { fence: lease.fence, owner: &lease.worker };
@@ -28,6 +31,50 @@ impl Ledger {
         }
         let Ok(()) = transaction.save(&run).await? else { return lost(transaction, StaleWrite::Step).await };
         transaction.commit(Some("advance.taken"), Some("advance.committed")).await?;
+        Ok(Guarded::Won(run.state))
+    }
+
+    /// Stores how far the trainer is, with a `run.progress` event where `emit` says so. Returns whether it was stored:
+    /// not where the lease is lost, nor where somebody else has locked the row. Never waits for a lock: the next report
+    /// comes soon enough.
+    pub async fn report_progress(&self, lease: &Lease, progress: &EventProgress, emit: bool) -> Result<bool, Error> {
+        let mut transaction = self.begin(&lease.worker).await?;
+        let held = Precondition::HeldAndFree { fence: lease.fence, owner: &lease.worker };
+        let Some(mut run) = transaction.lock(lease.run_id.as_str(), held).await? else {
+            transaction.rollback().await?;
+            return Ok(false);
+        };
+        if emit {
+            let event = NewEvent { progress: Some(progress.clone()), ..NewEvent::of(EventType::RunProgress, None) };
+            transaction.emit(&mut run, event);
+        }
+        sqlx::query("UPDATE runs SET progress = $2, next_seq = $3, updated_at = now() WHERE run_id = $1")
+            .bind(lease.run_id.as_str())
+            .bind(serde_json::to_value(progress).map_err(|error| unreadable("progress", error))?)
+            .bind(run.next_seq)
+            .execute(transaction.connection())
+            .await?;
+        transaction.commit(None, None).await?;
+        Ok(true)
+    }
+
+    /// Emits the datasets that are known by now. Emits nothing where lineage is off, has this event already, or has no
+    /// START of the run. [`Guarded::Lost`] where the lease is.
+    pub async fn emit_lineage(
+        &self,
+        lease: &Lease,
+        known: DatasetsKnown,
+        datasets: DatasetIo,
+    ) -> Result<Guarded, Error> {
+        let mut transaction = self.begin(&lease.worker).await?;
+        let held = Precondition::Held { fence: lease.fence, owner: &lease.worker };
+        let Some(run) = transaction.lock(lease.run_id.as_str(), held).await? else {
+            transaction.rollback().await?;
+            return Ok(Guarded::Lost);
+        };
+        let at = transaction.at;
+        transaction.effects.lineage.emit_datasets(&run, known, datasets, at);
+        transaction.commit(Some("lineage.told"), None).await?;
         Ok(Guarded::Won(run.state))
     }
 
@@ -99,10 +146,50 @@ impl Transaction<'_> {
         self.effects.outbox.extend(publication);
         Ok(())
     }
+
+    /// Back to the queue with a pause, or FAIL with `ATTEMPTS_EXHAUSTED` where the attempts are used up. A lost
+    /// worker's run does not pause: its lease was pause enough.
+    pub fn requeue(&mut self, run: &mut LockedRun, reason: EventReason) -> Result<(), IllegalTransition> {
+        let made = run.full_run_attempts - run.full_attempts_before;
+        if made as u32 >= self.ledger.settings.max_full_attempts {
+            let exhausted = exhausted(FailureCode::AttemptsExhausted, made, &reason);
+            return self.step(run, Transition::Fail, Some(exhausted));
+        }
+        run.available_at = match reason.code {
+            FailureCode::LeaseExpired => self.at,
+            _ => self.at + retry_delay(made),
+        };
+        self.step(run, Transition::Requeue, Some(reason))
+    }
+
+    /// The publication waits for its next attempt, with a pause. Where no further one can help, or the attempts are
+    /// used up, it waits for a requester or operator: a claim passes over a reason that is not retryable.
+    pub fn defer_publish(&mut self, run: &mut LockedRun, reason: EventReason) -> Result<(), IllegalTransition> {
+        let made = run.publish_retry_attempts - run.publish_attempts_before;
+        let reason = if !reason.retryable {
+            reason
+        } else if made as u32 >= self.ledger.settings.max_publish_attempts {
+            exhausted(FailureCode::PublishRetryExhausted, made, &reason)
+        } else {
+            run.available_at = self.at + retry_delay(made);
+            reason
+        };
+        self.step(run, Transition::DeferPublish, Some(reason))
+    }
 }
 
 async fn lost(transaction: Transaction<'_>, write: StaleWrite) -> Result<Guarded, Error> {
     transaction.rollback().await?;
     metrics::STALE_WRITES.count(write);
     Ok(Guarded::Lost)
+}
+
+fn exhausted(code: FailureCode, made: i32, last: &EventReason) -> EventReason {
+    let message = format!("{made} attempts were made; the last one ended with {}: {}", last.code, last.message);
+    EventReason::new(code, message)
+}
+
+/// 2, 4, 8… seconds, at most five minutes.
+fn retry_delay(attempts: i32) -> TimeDelta {
+    TimeDelta::seconds((1_i64 << attempts.clamp(1, 9)).min(300))
 }

@@ -3,7 +3,7 @@
 //! Publications that wait come first, since their training is paid for. Then the highest priority, then the tenant that
 //! has waited longest for its turn, then age.
 
-use super::held::Lease;
+use super::lease::Lease;
 use crate::adapters::ledger::row::{LockedRun, select_run};
 use crate::adapters::ledger::transaction::Transaction;
 use crate::adapters::ledger::{Error, Ledger};
@@ -88,8 +88,7 @@ impl Ledger {
 }
 
 impl Transaction<'_> {
-    /// A publication that nobody is sending, that waits for no answer of the registry, and that may still succeed by
-    /// itself.
+    /// A publication that nobody is sending, that waits for no answer, and that may still succeed by itself.
     async fn waiting_publication(&mut self) -> Result<Option<PgRow>, Error> {
         let retryable: Vec<&str> =
             FailureCode::ALL.iter().filter(|code| code.is_retryable()).map(|code| code.as_str()).collect();

@@ -9,7 +9,8 @@ use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, EventReason}
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunCommand {
     /// Stop the run: at once while it is queued, at the next renewal of the lease while it is worked on.
     Cancel,
@@ -20,16 +21,10 @@ pub enum RunCommand {
 }
 
 impl RunCommand {
-    /// The name in the ledger.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancel => "CANCEL",
-            Self::RetryPublish => "RETRY_PUBLISH",
-            Self::Requeue => "REQUEUE",
-        }
+        self.into()
     }
 
-    /// The act of this command in the audit log.
     pub fn act(self) -> ActKind {
         match self {
             Self::Cancel => ActKind::CancelRequested,
@@ -38,17 +33,8 @@ impl RunCommand {
         }
     }
 
-    /// The command of such an act.
     pub fn of(act: ActKind) -> Option<Self> {
         [Self::Cancel, Self::RetryPublish, Self::Requeue].into_iter().find(|command| command.act() == act)
-    }
-
-    /// Whether it announces a bundle.
-    pub fn publishes(self) -> bool {
-        match self {
-            Self::RetryPublish => true,
-            Self::Cancel | Self::Requeue => false,
-        }
     }
 }
 
@@ -79,7 +65,7 @@ impl Ledger {
             transaction.rollback().await?;
             return Ok(None);
         };
-        transaction.because(Cause::of(Actor::new(ActorKind::Operator, request.actor)));
+        transaction.effects.cause = Some(Cause::of(Actor::new(ActorKind::Operator, request.actor)));
         let done = transaction.command(&mut run, request).map(|()| run.state);
         transaction.save(&run).await??;
         transaction.commit(None, None).await?;

@@ -3,10 +3,7 @@
 mod advance;
 mod claim;
 mod commands;
-mod held;
 mod lease;
-mod progress;
-mod retry;
 
 pub use commands::{CommandRefused, CommandRequest, RunCommand};
-pub use held::{Guarded, Lease, Renewal, Step};
+pub use lease::{Guarded, Lease, Renewal, Step};

@@ -4,7 +4,6 @@ use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, Head};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
-use std::borrow::Cow;
 
 /// Version, name, statements.
 pub(super) const MIGRATIONS: [(i64, &str, &str); 8] = [
@@ -18,25 +17,8 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 8] = [
     (8, "console", include_str!("../../../../schemas/postgres/0008_console.sql")),
 ];
 
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(version, name, sql)| {
-            Migration::new(
-                *version,
-                Cow::Borrowed(*name),
-                MigrationType::Simple,
-                AssertSqlSafe(*sql).into_sql_str(),
-                false,
-            )
-        })
-        .collect();
-    Migrator::with_migrations(migrations)
-}
-
 impl Ledger {
-    /// Brings the database to this release's schema and returns the migrations that this call applied. Safe to run
-    /// again, and by several at once.
+    /// Brings the database to this release's schema; returns the migrations that were new. Several may do it at once.
     pub async fn migrate(&self) -> Result<Vec<i64>, Error> {
         let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&self.pool).await?;
         self.migrate_by(&role).await
@@ -45,7 +27,11 @@ impl Ledger {
     /// The same, in the audit log as the act of this operator.
     pub async fn migrate_by(&self, operator: &str) -> Result<Vec<i64>, Error> {
         let before = self.applied().await?;
-        migrator().run(&self.pool).await.map_err(|error| Error::Refused(error.to_string()))?;
+        let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+            Migration::new(version, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
+        };
+        let migrator = Migrator::with_migrations(Vec::from(MIGRATIONS.map(migration)));
+        migrator.run(&self.pool).await.map_err(|error| Error::Refused(error.to_string()))?;
         let after = self.applied().await?;
         let new: Vec<i64> = after.iter().copied().filter(|version| !before.contains(version)).collect();
         // The log begins with what was there. Where the one who applied it died before its act, the next one appends it.
@@ -60,7 +46,6 @@ impl Ledger {
         Ok(new)
     }
 
-    /// Versions that were applied, in order.
     pub(super) async fn applied(&self) -> Result<Vec<i64>, Error> {
         let is_migrated: bool =
             sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&self.pool).await?;

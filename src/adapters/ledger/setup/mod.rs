@@ -1,10 +1,8 @@
 //! What has to be right before the first transaction: connection, schema, rights.
 
-mod denial;
 mod migrations;
 mod survey;
 mod transport;
 
-pub use denial::PostgresDenial;
 pub use survey::{SchemaState, ServerState};
 pub(super) use transport::connect_options;

@@ -4,10 +4,8 @@ use super::migrations::MIGRATIONS;
 use crate::adapters::ledger::{Error, Ledger};
 use chrono::{DateTime, Utc};
 
-/// The database's schema beside this release's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
-    /// Nothing has been migrated.
     Missing,
     /// Of an older release, or one that lacks something in between; its version.
     Older(i64),
@@ -130,7 +128,6 @@ impl Ledger {
         Ok((role, statements))
     }
 
-    /// The database's clock.
     pub async fn clock(&self) -> Result<DateTime<Utc>, Error> {
         Ok(sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.pool).await?)
     }

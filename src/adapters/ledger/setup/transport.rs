@@ -3,8 +3,7 @@
 //! Guarantees: a connection to another host uses TLS and verifies certificate and name, unless the URL's `sslmode` says
 //! otherwise, which is logged at each start. Never: prints a password.
 
-use crate::adapters::ledger::error::Error;
-use crate::adapters::ledger::settings::LedgerSettings;
+use crate::adapters::ledger::{Error, LedgerSettings};
 use crate::secret::Secret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::str::FromStr;
@@ -26,20 +25,17 @@ pub fn connect_options(settings: &LedgerSettings) -> Result<PgConnectOptions, Er
     }
     let host = options.get_socket().is_none().then(|| options.get_host().to_owned());
     let is_near = host.as_deref().is_none_or(is_local);
-    options = match stated_mode(&settings.url) {
-        None if is_near => options.ssl_mode(PgSslMode::Prefer),
-        None => options.ssl_mode(PgSslMode::VerifyFull),
-        Some(_) => options,
-    };
+    if !states_mode(&settings.url) {
+        options = options.ssl_mode(if is_near { PgSslMode::Prefer } else { PgSslMode::VerifyFull });
+    }
     if !is_near && !matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
         warn!(host, mode = ?options.get_ssl_mode(), "sslmode in [ledger] url lets others read or pose as Postgres");
     }
     Ok(options)
 }
 
-fn stated_mode(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    url.query_pairs().find(|(key, _)| key == "sslmode" || key == "ssl-mode").map(|(_, mode)| mode.into_owned())
+fn states_mode(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.query_pairs().any(|(key, _)| key == "sslmode" || key == "ssl-mode"))
 }
 
 fn is_local(host: &str) -> bool {

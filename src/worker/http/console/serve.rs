@@ -127,7 +127,7 @@ async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(r
         let run = find_run(&console, &run_id).await?;
         Ok(RunView {
             steps: ledger.transitions(&run.run_id).await?,
-            requests: ledger.first_requests_of(&run.run_id, REQUESTS).await?,
+            requests: ledger.requests_of(&run.run_id, REQUESTS).await?,
             request_count: ledger.count_requests_of(&run.run_id).await?,
             near_misses: ledger.near_misses(&run.run_id).await?,
             acts: ledger.acts_of(&run.run_id).await?,

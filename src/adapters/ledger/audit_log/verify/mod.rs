@@ -21,8 +21,7 @@ use verdict::LogVerification;
 
 impl Ledger {
     /// Follows the chain from its first block, through `anchor` where one is given, and compares it with the ledger's
-    /// tables. Rows older than `since` (without it: older than the first block) may be missing from the log. Calls
-    /// `progress(current block, last block)`.
+    /// tables. Rows older than `since`, or without it than the first block, may be missing from the log.
     pub async fn verify_audit_log(
         &self,
         anchor: Option<Head>,
@@ -56,7 +55,7 @@ async fn verify(
             match chain.follow(block) {
                 Ok(body) => bodies.push((block, body)),
                 Err(broken) => {
-                    verification.verdict.broken = Some(broken.into());
+                    verification.verdict.broken = Some(broken);
                     verification.verdict.head = chain.head();
                     return Ok(verification.verdict);
                 }
@@ -77,7 +76,7 @@ async fn verify(
     }
     verification.verdict.head = chain.head();
     if let Err(broken) = chain.end() {
-        verification.verdict.broken = Some(broken.into());
+        verification.verdict.broken = Some(broken);
         return Ok(verification.verdict);
     }
     verification.report_missing();

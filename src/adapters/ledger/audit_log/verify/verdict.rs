@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Disagreements that are named at the most.
 const NAMED: usize = 20;
 
 #[derive(Debug, Clone, Serialize)]
@@ -21,22 +20,9 @@ pub struct AuditVerdict {
     pub agreeing: AgreeingRows,
     /// Logged rows that are gone, since a later block says that they were deleted.
     pub pruned: u64,
-    /// The first block that does not fit.
-    pub broken: Option<FirstBroken>,
+    pub broken: Option<BrokenBlock>,
     /// Where log and ledger differ; the first twenty.
     pub disagreements: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct FirstBroken {
-    pub seq: i64,
-    pub why: String,
-}
-
-impl From<BrokenBlock> for FirstBroken {
-    fn from(broken: BrokenBlock) -> Self {
-        Self { seq: broken.seq, why: broken.why }
-    }
 }
 
 /// Rows that agree with the log, by table.
@@ -50,13 +36,11 @@ pub struct AgreeingRows {
 }
 
 impl AuditVerdict {
-    /// Whether nothing was found.
     pub fn holds(&self) -> bool {
         self.broken.is_none() && self.disagreements.is_empty()
     }
 }
 
-/// A verification that is under way.
 pub(super) struct LogVerification {
     pub(super) verdict: AuditVerdict,
     /// Logged rows that are not there, by run or record: the last block that has one, and how many.
@@ -103,7 +87,6 @@ impl LogVerification {
         }
     }
 
-    /// What is still missing, nothing explains.
     pub(super) fn report_missing(&mut self) {
         for (key, (seq, _)) in std::mem::take(&mut self.missing) {
             self.disagree(format!("block {seq} tells of {key}, which the ledger does not hold as told"));

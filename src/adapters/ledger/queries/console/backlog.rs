@@ -3,31 +3,24 @@
 use crate::adapters::ledger::columns::Readable;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::EventProgress;
-use crate::domain::run::{OutboxKind, State};
+use crate::domain::run::State;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
-/// Leases that are shown.
 const LEASES: i64 = 500;
 
-/// A run that a worker holds.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct LeaseRow {
-    /// The worker.
     pub owner: String,
     pub run_id: String,
     pub state: State,
-    /// `FULL` or `PUBLISH_ONLY`.
     pub mode: String,
-    /// Full attempts so far.
     pub attempt: i32,
     pub fence: i64,
     pub expires_at: DateTime<Utc>,
-    /// The trainer's last report.
     pub progress: Readable<EventProgress>,
 }
 
-/// Shards of the outbox that a relay holds.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct ShardOwner {
     /// The relay's worker; none where nobody holds these.
@@ -37,14 +30,10 @@ pub struct ShardOwner {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Everything that somebody holds.
 #[derive(Debug, Clone)]
 pub struct Leases {
-    /// In the order of workers.
     pub runs: Vec<LeaseRow>,
-    /// In the order of relays.
     pub shards: Vec<ShardOwner>,
-    /// The database's clock.
     pub now: DateTime<Utc>,
 }
 
@@ -52,7 +41,6 @@ pub struct Leases {
 pub struct Backlog {
     /// How many wait, up to [`Ledger::MOST_COUNTED`] and one more.
     pub waiting: i64,
-    /// Since when the first of them waits.
     pub oldest: Option<DateTime<Utc>>,
 }
 
@@ -63,10 +51,8 @@ struct OutboxBacklog {
     backlog: Backlog,
 }
 
-/// What waits.
 #[derive(Debug, Clone)]
 pub struct Depth {
-    /// Runs that no worker has claimed.
     pub queued: Backlog,
     /// Records that the relay has still to send, by kind.
     pub outbox: BTreeMap<String, Backlog>,
@@ -74,12 +60,10 @@ pub struct Depth {
     pub publications: Backlog,
     /// Announcements that the registry has not answered, by when its answer is due.
     pub answers: Backlog,
-    /// The database's clock.
     pub now: DateTime<Utc>,
 }
 
 impl Ledger {
-    /// Where the console's counts stop.
     pub const MOST_COUNTED: i64 = 10_000;
 
     pub async fn leases(&self) -> Result<Leases, Error> {
@@ -124,16 +108,15 @@ impl Ledger {
              FROM unnest(enum_range(NULL::outbox_kind)) AS k (kind)
              LEFT JOIN (SELECT kind, created_at FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL LIMIT $1) u
                   ON u.kind = k.kind
-             GROUP BY k.kind ORDER BY k.kind",
+             GROUP BY k.kind
+             UNION ALL
+             SELECT 'LINEAGE', count(*), min(created_at)
+             FROM (SELECT created_at FROM lineage_outbox WHERE sent_at IS NULL LIMIT $1) waiting",
         )
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
-        let lineage = one("SELECT count(*) AS waiting, min(created_at) AS oldest
-             FROM (SELECT created_at FROM lineage_outbox WHERE sent_at IS NULL LIMIT $1) waiting")
-        .await?;
-        let mut outbox: BTreeMap<String, Backlog> = rows.into_iter().map(|row| (row.kind, row.backlog)).collect();
-        outbox.insert(OutboxKind::Lineage.as_str().to_owned(), lineage);
+        let outbox = rows.into_iter().map(|row| (row.kind, row.backlog)).collect();
         Ok(Depth { queued, outbox, publications, answers, now })
     }
 }

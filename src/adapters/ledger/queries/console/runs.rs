@@ -1,6 +1,5 @@
 //! Runs, newest first: by state, by id, by their first request; page by page, by key.
 
-use super::page::{PagePart, RunCursor, RunQuery, SearchBy};
 use crate::adapters::ledger::columns::Readable;
 use crate::adapters::ledger::row::select_run;
 use crate::adapters::ledger::{Error, Ledger};
@@ -13,26 +12,53 @@ use std::collections::BTreeMap;
 
 /// Runs that one search by text looks through before it asks whether to go on.
 const LOOKED_THROUGH: usize = 5_000;
-/// Runs that it reads at once.
 const BATCH: i64 = 500;
 
-/// A run in the list.
+/// A part of a list that only grows at its new end; `K` is the key that the list is ordered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PagePart<K> {
+    Newest,
+    /// The newest of those before this one.
+    OlderThan(K),
+    /// The oldest of those after this one.
+    NewerThan(K),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunCursor {
+    pub created_at: DateTime<Utc>,
+    pub run_id: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchBy {
+    /// Run id or the id of any request, from its beginning.
+    Id,
+    /// The platform run of the first request, anywhere in it.
+    PlatformRun,
+    Requester,
+    Scope,
+}
+
+#[derive(Debug, Clone)]
+pub struct RunQuery {
+    pub state: Option<State>,
+    pub search: Option<(SearchBy, String)>,
+    pub part: PagePart<RunCursor>,
+    pub limit: usize,
+}
+
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct RunRow {
     pub run_id: String,
     pub state: State,
     pub full_run_attempts: i32,
-    /// The worker that holds it.
     pub lease_owner: Option<String>,
-    /// Of the last step.
     pub reason_code: Option<String>,
-    /// The trainer's last report.
     pub progress: Readable<EventProgress>,
-    /// Of the first request.
     pub request_id: String,
     /// The first request; none where its record does not read back.
     pub request: Readable<TrainBuildRequest>,
-    /// When it was admitted.
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -43,17 +69,14 @@ struct StateCount {
     counted: i64,
 }
 
-/// A page of runs, newest first.
 #[derive(Debug, Clone)]
 pub struct RunPage {
     pub rows: Vec<RunRow>,
-    /// There are newer ones than this.
     pub newer: Option<RunCursor>,
     /// There are, or may be, older ones than this.
     pub older: Option<RunCursor>,
     /// The search stopped after so many runs; older ones were not looked at yet.
     pub stopped_after: Option<usize>,
-    /// The database's clock.
     pub now: DateTime<Utc>,
 }
 
@@ -79,7 +102,7 @@ impl Ledger {
     /// A page of runs. What is admitted meanwhile moves no run from one page to another.
     pub async fn run_page(&self, query: &RunQuery) -> Result<RunPage, Error> {
         let now = self.clock().await?;
-        let (mut rows, stopped) = self.some_runs(query, &query.part).await?;
+        let (mut rows, stopped) = self.some_runs(query).await?;
         let more = rows.len() > query.limit;
         let ascending = matches!(query.part, PagePart::NewerThan(_));
         if ascending && !more && stopped.is_none() {
@@ -104,16 +127,12 @@ impl Ledger {
     }
 
     /// One more run than `limit` shows that there are more; the cursor says where a search stopped before its end.
-    async fn some_runs(
-        &self,
-        query: &RunQuery,
-        from: &PagePart<RunCursor>,
-    ) -> Result<(Vec<RunRow>, Option<RunCursor>), Error> {
+    async fn some_runs(&self, query: &RunQuery) -> Result<(Vec<RunRow>, Option<RunCursor>), Error> {
         let wanted = query.limit + 1;
         let Some((by, text)) = query.search.as_ref().filter(|(by, _)| *by != SearchBy::Id) else {
-            return Ok((self.runs_in(query, from, wanted as i64).await?, None));
+            return Ok((self.runs_in(query, &query.part, wanted as i64).await?, None));
         };
-        let (mut found, mut part, mut looked) = (Vec::new(), from.clone(), 0);
+        let (mut found, mut part, mut looked) = (Vec::new(), query.part.clone(), 0);
         while looked < LOOKED_THROUGH {
             let batch = self.runs_in(query, &part, BATCH).await?;
             looked += batch.len();
@@ -123,7 +142,7 @@ impl Ledger {
                 found.truncate(wanted);
                 return Ok((found, None));
             };
-            part = match from {
+            part = match part {
                 PagePart::NewerThan(_) => PagePart::NewerThan(last),
                 PagePart::Newest | PagePart::OlderThan(_) => PagePart::OlderThan(last),
             };
@@ -143,22 +162,17 @@ impl Ledger {
         if let Some((SearchBy::Id, text)) = &query.search {
             by_id(&mut sql, text);
         }
-        let order = match part {
-            PagePart::Newest => "DESC",
-            PagePart::OlderThan(cursor) => {
-                // The first condition is for the index, the second for runs of the same instant.
-                sql.push(" AND r.created_at <= ").push_bind(cursor.created_at);
-                sql.push(" AND (r.created_at, r.run_id) < (").push_bind(cursor.created_at);
-                sql.push(", ").push_bind(cursor.run_id.clone()).push(")");
-                "DESC"
-            }
-            PagePart::NewerThan(cursor) => {
-                sql.push(" AND r.created_at >= ").push_bind(cursor.created_at);
-                sql.push(" AND (r.created_at, r.run_id) > (").push_bind(cursor.created_at);
-                sql.push(", ").push_bind(cursor.run_id.clone()).push(")");
-                "ASC"
-            }
+        let (cursor, side, order) = match part {
+            PagePart::Newest => (None, "", "DESC"),
+            PagePart::OlderThan(cursor) => (Some(cursor), "<", "DESC"),
+            PagePart::NewerThan(cursor) => (Some(cursor), ">", "ASC"),
         };
+        if let Some(RunCursor { created_at, run_id }) = cursor {
+            // The first condition is for the index, the second for runs of the same instant.
+            sql.push(format!(" AND r.created_at {side}= ")).push_bind(*created_at);
+            sql.push(format!(" AND (r.created_at, r.run_id) {side} (")).push_bind(*created_at);
+            sql.push(", ").push_bind(run_id.clone()).push(")");
+        }
         sql.push(format!(" ORDER BY r.created_at {order}, r.run_id {order} LIMIT ")).push_bind(limit);
         // Planned for these very values: a rare state wants another plan than a common one.
         Ok(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?)
@@ -178,8 +192,7 @@ impl Ledger {
     }
 }
 
-/// By the beginning of a run id or of the id of any request. Comparisons, not a pattern: `_` and `%` mean
-/// themselves.
+/// Finds runs by the beginning of their id or of any request's. Comparisons, not a pattern: `_` and `%` mean themselves.
 fn by_id(query: &mut QueryBuilder<Postgres>, text: &str) {
     let digits = text.strip_prefix("tr_").filter(|digits| {
         digits.len() <= 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

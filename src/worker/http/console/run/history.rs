@@ -138,9 +138,9 @@ pub(super) fn events(latest: &[EmittedEvent], now: DateTime<Utc>) -> Markup {
                     th.after scope="row" { (capped(&event.event_type)) }
                     td { (instant(event.created_at)) }
                     td {
-                        @match (&event.sent, event.withdrawn_at) {
+                        @match (event.sent_at.zip(event.sent_to.as_ref()), event.withdrawn_at) {
                             (Some((at, coordinates)), _) => {
-                                "sent " (instant(*at)) br; code.soft { (coordinates) }
+                                "sent " (instant(at)) br; code.soft { (coordinates) }
                             },
                             (None, Some(at)) => { "withdrawn " (instant(at)) },
                             (None, None) => span.waits { "waits for " (since(now, event.created_at)) },

@@ -6,7 +6,7 @@ use crate::cli::output::{Output, json_lines};
 use crate::cli::progress::Bar;
 use crate::clock::Stopwatch;
 use crate::config::Config;
-use crate::domain::audit_log::{Block, BrokenBlock, Chain, Line, read_line};
+use crate::domain::audit_log::{Block, BrokenBlock, Chain, Ending, Line};
 use crate::domain::contract::Head;
 use crate::domain::identity::RunId;
 use anyhow::{Context as _, bail, ensure};
@@ -152,7 +152,7 @@ fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<CheckedExport> {
     for line in lines(path)? {
         let Line::Block(block) = line? else { continue };
         let followed = match &ending_line.run_id {
-            Some(_) => Line::alone(&block).map(|_| ()),
+            Some(_) => block.intact().map(|_| ()),
             None => follow(chain.get_or_insert_with(|| start(&block, ending_line.from, anchor)), &block),
         };
         if let Err(broken) = followed {
@@ -191,11 +191,11 @@ fn lines(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Line
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = path.display().to_string();
     Ok(BufReader::new(file).lines().enumerate().map(move |(number, line)| {
-        read_line(&line?).with_context(|| format!("{name}: line {} is no line of an export", number + 1))
+        serde_json::from_str(&line?).with_context(|| format!("{name}: line {} is no line of an export", number + 1))
     }))
 }
 
-fn ending(path: &Path) -> anyhow::Result<crate::domain::audit_log::Ending> {
+fn ending(path: &Path) -> anyhow::Result<Ending> {
     let mut found = None;
     for line in lines(path)? {
         ensure!(found.is_none(), "{}: something stands behind the last line of the export", path.display());

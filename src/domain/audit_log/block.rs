@@ -1,9 +1,10 @@
-//! A block: the acts of one transaction as text, chained to the block before.
+//! A block: the acts of one transaction as text, chained to the block before; and the lines of an export, which are
+//! blocks.
 
 use crate::domain::contract::{AuditAct, AuditActs, Head};
-use crate::domain::identity::{Digest, Hasher, canonical_text};
+use crate::domain::identity::{Digest, Hasher, RunId, canonical_text};
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Keeps these digests apart from all others of this software.
 const DOMAIN: &str = "mf.audit_block.v1";
@@ -15,25 +16,32 @@ pub struct Block {
     /// 1, 2, 3… without holes.
     pub seq: i64,
     /// When its transaction began.
-    #[serde(with = "micros")]
+    #[serde(serialize_with = "write_micros")]
     pub at: DateTime<Utc>,
-    /// Digest of the block before.
+    /// Of the block before.
     pub previous: Digest,
     pub digest: Digest,
     /// The acts, as the text that is hashed.
     pub body: String,
 }
 
-/// [`AuditActs`] that are not owned.
-#[derive(Serialize)]
-struct BorrowedActs<'a> {
-    acts: &'a [AuditAct],
-    by: &'a str,
+/// The block that does not fit, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("block {seq}: {why}")]
+pub struct BrokenBlock {
+    pub seq: i64,
+    pub why: String,
 }
 
 impl Block {
     /// The canonical text of these acts.
     pub fn text(by: &str, acts: &[AuditAct]) -> String {
+        /// [`AuditActs`] that are not owned.
+        #[derive(Serialize)]
+        struct BorrowedActs<'a> {
+            acts: &'a [AuditAct],
+            by: &'a str,
+        }
         canonical_text(&BorrowedActs { acts, by })
     }
 
@@ -53,6 +61,17 @@ impl Block {
         serde_json::from_str(&self.body)
     }
 
+    /// Reads the acts if they agree with the block's own digest: all that can be checked where the blocks around it
+    /// are left out.
+    pub fn intact(&self) -> Result<AuditActs, BrokenBlock> {
+        let broken = |why: String| BrokenBlock { seq: self.seq, why };
+        let computed = self.computed();
+        if computed != self.digest {
+            return Err(broken(format!("its content comes to {computed}, its digest says {}", self.digest)));
+        }
+        self.read().map_err(|error| broken(format!("its acts do not read: {error}")))
+    }
+
     /// What the next block names as its predecessor.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, digest: self.digest }
@@ -63,30 +82,47 @@ impl Block {
 /// break, so that two different blocks never give the same bytes.
 fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest {
     let mut hasher = Hasher::new();
-    let at = at.to_rfc3339_opts(SecondsFormat::Micros, true);
-    hasher.update(format!("{DOMAIN}\n{seq}\n{at}\n{previous}\n").as_bytes());
+    hasher.update(format!("{DOMAIN}\n{seq}\n{}\n{previous}\n", micros(&at)).as_bytes());
     hasher.update(body.as_bytes());
     hasher.finish()
 }
 
-/// Times with microseconds, as they are hashed.
-mod micros {
-    use chrono::{DateTime, SecondsFormat, Utc};
-    use serde::{Deserialize as _, Deserializer, Serializer};
+/// A time as it is hashed: with microseconds.
+fn micros(at: &DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
 
-    pub(super) fn serialize<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true))
-    }
+fn write_micros<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&micros(at))
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
-        DateTime::<Utc>::deserialize(deserializer)
-    }
+/// A line of an export: one for each block, and a last one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    Block(Block),
+    Ending(Ending),
+}
+
+/// The last line of an export, to be kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// Of the chain.
+    pub head: Head,
+    /// Number of the first requested block.
+    pub from: i64,
+    /// Number of blocks in this export.
+    pub blocks: u64,
+    /// Where only the blocks of one run were exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::{ActKind, ActSubject, Actor, ActorKind};
+    use crate::domain::contract::{ActKind, ActSubject, Actor, ActorKind, SchemaName, schema_text};
     use crate::domain::identity::canonical_json;
 
     #[test]
@@ -101,9 +137,7 @@ mod tests {
     /// Fields are declared in the order of their names: the schema's examples, and this one with all of them.
     #[test]
     fn a_text_is_canonical_whatever_it_holds() {
-        let schema: serde_json::Value =
-            serde_json::from_str(crate::domain::contract::schema_text(crate::domain::contract::SchemaName::AuditActs))
-                .unwrap();
+        let schema: serde_json::Value = serde_json::from_str(schema_text(SchemaName::AuditActs)).unwrap();
         let mut all: serde_json::Value = schema["examples"][0].clone();
         for example in schema["examples"].as_array().unwrap() {
             for (field, value) in example["acts"][0].as_object().unwrap() {

@@ -1,16 +1,7 @@
 //! Follows a chain block by block, up to the first block that does not fit.
 
-use super::Block;
+use super::{Block, BrokenBlock};
 use crate::domain::contract::{AuditActs, Head};
-use serde::Serialize;
-
-/// The first block that does not fit, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("block {seq}: {why}")]
-pub struct BrokenBlock {
-    pub seq: i64,
-    pub why: String,
-}
 
 /// How far a chain was followed.
 #[derive(Debug, Clone)]
@@ -45,7 +36,7 @@ impl Chain {
         if block.previous != self.head.digest {
             return Err(broken(format!("it hangs on {}, not on the block before it", block.previous)));
         }
-        let body = intact(block)?;
+        let body = block.intact()?;
         if let Some(anchor) = self.anchor.filter(|anchor| anchor.seq == block.seq && anchor.digest != block.digest) {
             return Err(broken(format!("its digest is {}, and was {}", block.digest, anchor.digest)));
         }
@@ -63,16 +54,6 @@ impl Chain {
             Some(_) | None => Ok(self.head),
         }
     }
-}
-
-/// Reads the acts of one block, if it agrees with its own digest.
-pub(super) fn intact(block: &Block) -> Result<AuditActs, BrokenBlock> {
-    let computed = block.computed();
-    if computed != block.digest {
-        let why = format!("its content comes to {computed}, its digest says {}", block.digest);
-        return Err(BrokenBlock { seq: block.seq, why });
-    }
-    block.read().map_err(|error| BrokenBlock { seq: block.seq, why: format!("its acts do not read: {error}") })
 }
 
 #[cfg(test)]

@@ -6,10 +6,8 @@
 
 mod block;
 mod chain;
-mod export;
 mod reconcile;
 
-pub use block::Block;
-pub use chain::{BrokenBlock, Chain};
-pub use export::{Ending, Line, read_line};
+pub use block::{Block, BrokenBlock, Ending, Line};
+pub use chain::Chain;
 pub use reconcile::RunFacts;

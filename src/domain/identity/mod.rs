@@ -6,12 +6,10 @@
 
 mod canonical;
 mod digest;
-mod lineage_id;
 mod near_key;
 mod run_key;
 
 pub use canonical::{canonical_json, canonical_text, document_bytes};
 pub use digest::{Digest, Hasher, InvalidDigest};
-pub use lineage_id::{lineage_platform_run_id, lineage_run_id};
 pub use near_key::{Likeness, likeness, near_key};
-pub use run_key::{RunId, RunKey, RunMeaning, payload_digest, recipe_digest};
+pub use run_key::{RunId, RunKey, RunMeaning, lineage_platform_run_id, lineage_run_id, payload_digest, recipe_digest};

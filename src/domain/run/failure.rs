@@ -9,7 +9,6 @@ use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCategory {
-    /// The message itself.
     Request,
     /// Two messages contradict each other.
     Conflict,
@@ -19,7 +18,6 @@ pub enum FailureCategory {
     Data,
     /// The trainer and its worker.
     Execution,
-    /// The documents of the run.
     Evidence,
     /// A document exists already with other bytes.
     Immutability,
@@ -28,8 +26,7 @@ pub enum FailureCategory {
 }
 
 /// Whether the same work may succeed when it is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Retry {
+enum Retry {
     /// The same request would fail again.
     Never,
     /// Worth a bounded number of automatic retries with backoff.
@@ -56,7 +53,7 @@ macro_rules! failure_codes {
                 }
             }
 
-            pub fn retry(self) -> Retry {
+            fn retry(self) -> Retry {
                 match self {
                     $(Self::$variant => Retry::$retry),+
                 }
@@ -145,7 +142,7 @@ impl FailureCode {
 
     /// Whether a worker may try the run again without being asked to.
     pub fn is_retryable(self) -> bool {
-        self.retry() == Retry::Bounded
+        matches!(self.retry(), Retry::Bounded)
     }
 }
 

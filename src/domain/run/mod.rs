@@ -5,12 +5,10 @@
 
 mod failure;
 mod guidance;
-mod outbox_kind;
 mod outcome;
 mod state;
 
-pub use failure::{Failure, FailureCategory, FailureCode, Retry};
+pub use failure::{Failure, FailureCategory, FailureCode};
 pub use guidance::{Aftermath, Guidance};
-pub use outbox_kind::OutboxKind;
-pub use outcome::{Outcome, OutcomeKind, RegistryReply};
+pub use outcome::{OutboxKind, Outcome, OutcomeKind, RegistryReply};
 pub use state::{ExecutionMode, IllegalTransition, State, Transition, apply};

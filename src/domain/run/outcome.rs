@@ -1,4 +1,4 @@
-//! What becomes of a record of the request topic, and of the registry's topic.
+//! What becomes of a record of the request topic, and of the registry's topic; and what a record of the outbox is.
 
 use super::failure::FailureCode;
 use crate::domain::identity::RunId;
@@ -103,3 +103,19 @@ pub enum RegistryReply {
 }
 
 named!(RegistryReply, "{:?} is not a registry reply");
+
+/// What a record of the outbox is; decides its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum OutboxKind {
+    /// A `RunLifecycleEvent`.
+    Lifecycle,
+    /// A `BundlePublication`.
+    Publication,
+    /// A refused record.
+    DeadLetter,
+    /// An OpenLineage `RunEvent`; in a table of its own.
+    Lineage,
+}
+
+named!(OutboxKind, "{:?} is not a kind of outbox record");

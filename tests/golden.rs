@@ -4,10 +4,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model_factory::domain::contract::{
-    ActKind, AllowList, AnomalyCode, AuditActs, BundleManifest, BundlePublication, CancelRequest, DatasetManifest,
+    ActKind, AllowList, AnomalyCode, AuditActs, BundleManifest, BundlePublication, CommandMessage, DatasetManifest,
     EvalReport, GateReceipt, GovernanceProfile, LeakageReport, MAX_MESSAGE_BYTES, Message, PublishEligibility,
-    PublishReceipt, PublishRetryRequest, Reconciliation, RunLifecycleEvent, SchemaName, SignedEnvelope,
-    TrainBuildRequest, TrainPlan, TrainerJob, TrainerResult, TrainingProfile, parse, parse_accepted, schema_text,
+    PublishReceipt, Reconciliation, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainPlan,
+    TrainerJob, TrainerResult, TrainingProfile, parse, parse_accepted, schema_text,
 };
 use model_factory::domain::identity::near_key;
 use model_factory::domain::run::{FailureCategory, FailureCode};
@@ -263,8 +263,8 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<TrainBuildRequest>(SchemaName::TrainBuildRequest);
     both_ways::<RunLifecycleEvent>(SchemaName::RunLifecycle);
     both_ways::<BundlePublication>(SchemaName::BundlePublication);
-    both_ways::<PublishRetryRequest>(SchemaName::PublishRetry);
-    both_ways::<CancelRequest>(SchemaName::Cancel);
+    both_ways::<CommandMessage>(SchemaName::PublishRetry);
+    both_ways::<CommandMessage>(SchemaName::Cancel);
     both_ways::<TrainPlan>(SchemaName::ResolvedTrainPlan);
     both_ways::<LeakageReport>(SchemaName::LeakageReport);
     both_ways::<EvalReport>(SchemaName::EvalReport);

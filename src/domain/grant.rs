@@ -31,7 +31,6 @@ pub struct Rule {
     pub publish: bool,
 }
 
-/// Whose bundles a rule allows.
 #[derive(Debug, Clone)]
 pub enum Tenants {
     /// Only bundles without a tenant.

@@ -34,7 +34,6 @@ pub struct BrokenBlock {
 }
 
 impl Block {
-    /// The canonical text of these acts.
     pub fn text(by: &str, acts: &[AuditAct]) -> String {
         /// [`AuditActs`] that are not owned.
         #[derive(Serialize)]
@@ -45,7 +44,6 @@ impl Block {
         canonical_text(&BorrowedActs { acts, by })
     }
 
-    /// The block that follows a head.
     pub fn behind(head: &Head, at: DateTime<Utc>, body: String) -> Self {
         let seq = head.seq + 1;
         let digest = digest(seq, at, &head.digest, &body);
@@ -112,7 +110,6 @@ pub struct Ending {
     pub head: Head,
     /// Number of the first requested block.
     pub from: i64,
-    /// Number of blocks in this export.
     pub blocks: u64,
     /// Where only the blocks of one run were exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,6 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts at the first block.
     pub fn new(anchor: Option<Head>) -> Self {
         Self { head: Head::start(), anchor }
     }
@@ -22,7 +21,6 @@ impl Chain {
         Self { head, anchor }
     }
 
-    /// The last block that was followed.
     pub fn head(&self) -> Head {
         self.head
     }

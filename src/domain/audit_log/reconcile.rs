@@ -15,14 +15,11 @@ pub struct RunFacts {
     /// Code of its last reason.
     pub reason: Option<FailureCode>,
     pub intent_kind: IntentKind,
-    /// Whether any of its requests allows publication.
     pub publish_allowed: bool,
     pub refs: EventRefs,
-    /// Number of request ids that belong to it.
     pub requests: u64,
     /// The state that its last step led to; none before the first step, or once its history was pruned.
     pub last_step: Option<State>,
-    /// Whether the event of its admission was emitted.
     pub admission_emitted: bool,
     /// Number of announcements that the broker acknowledged.
     pub announcements: u64,
@@ -42,12 +39,6 @@ impl RunFacts {
     }
 
     fn anomalies(&self) -> Vec<AnomalyCode> {
-        let mut found = Vec::new();
-        let mut note = |holds: bool, code: AnomalyCode| {
-            if holds {
-                found.push(code);
-            }
-        };
         let has = |role: &str| self.refs.contains_key(role);
         let published = self.state == State::Published;
         let parked = self.state == State::PublishPending && self.reason.is_some_and(|code| !code.is_retryable());
@@ -55,19 +46,21 @@ impl RunFacts {
         let publishable = self.intent_kind.is_publishable();
         let pruned = ended && self.last_step.is_none();
         let bundle_missing = self.gate() == Some(true) && publishable && !has("bundle/bundle.json");
-        note(!ended && !parked, AnomalyCode::RunOpen);
-        note(parked, AnomalyCode::PublicationParked);
-        note(self.state == State::Pass && self.publish_allowed && publishable, AnomalyCode::PassNotPublished);
-        note(!self.admission_emitted && !pruned, AnomalyCode::AdmissionNotTold);
-        note(!pruned && self.last_step.unwrap_or(State::Queued) != self.state, AnomalyCode::StateNotExplained);
-        note(
-            self.gate().is_some() && !(has("eval_report") && has("gate_receipt")) || bundle_missing,
-            AnomalyCode::EvidenceMissing,
-        );
-        note(published && self.announcements == 0, AnomalyCode::NotAnnounced);
-        note(self.contents > 1, AnomalyCode::AnnouncedDifferently);
-        note(published && !has("publish_receipt"), AnomalyCode::ReceiptMissing);
-        found
+        let evidence_missing = self.gate().is_some() && !(has("eval_report") && has("gate_receipt")) || bundle_missing;
+        [
+            (!ended && !parked, AnomalyCode::RunOpen),
+            (parked, AnomalyCode::PublicationParked),
+            (self.state == State::Pass && self.publish_allowed && publishable, AnomalyCode::PassNotPublished),
+            (!self.admission_emitted && !pruned, AnomalyCode::AdmissionNotTold),
+            (!pruned && self.last_step.unwrap_or(State::Queued) != self.state, AnomalyCode::StateNotExplained),
+            (evidence_missing, AnomalyCode::EvidenceMissing),
+            (published && self.announcements == 0, AnomalyCode::NotAnnounced),
+            (self.contents > 1, AnomalyCode::AnnouncedDifferently),
+            (published && !has("publish_receipt"), AnomalyCode::ReceiptMissing),
+        ]
+        .into_iter()
+        .filter_map(|(holds, code)| holds.then_some(code))
+        .collect()
     }
 }
 

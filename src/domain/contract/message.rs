@@ -1,23 +1,23 @@
-//! A message from the request topic, checked and typed.
+//! A message from the request topic, checked and typed; or why it is refused, and for whom.
 
-use super::{CancelRequest, PublishRetryRequest, RejectedIds, Rejection, TrainBuildRequest};
+use super::{CommandMessage, TrainBuildRequest};
 use crate::domain::run::FailureCode;
+use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     Train(Arc<TrainBuildRequest>),
-    PublishRetry(PublishRetryRequest),
-    Cancel(CancelRequest),
+    PublishRetry(CommandMessage),
+    Cancel(CommandMessage),
 }
 
 impl Message {
-    /// Chosen by the requester.
     pub fn request_id(&self) -> &str {
         match self {
             Self::Train(request) => &request.request_id,
-            Self::PublishRetry(command) => &command.request_id,
-            Self::Cancel(command) => &command.request_id,
+            Self::PublishRetry(command) | Self::Cancel(command) => &command.request_id,
         }
     }
 
@@ -25,8 +25,7 @@ impl Message {
     pub fn requester_principal(&self) -> &str {
         match self {
             Self::Train(request) => &request.requester_principal,
-            Self::PublishRetry(command) => &command.requester_principal,
-            Self::Cancel(command) => &command.requester_principal,
+            Self::PublishRetry(command) | Self::Cancel(command) => &command.requester_principal,
         }
     }
 
@@ -39,7 +38,6 @@ impl Message {
         }
     }
 
-    /// A rejection of this message.
     pub fn refused(&self, code: FailureCode, pointer: &str, message: String) -> Rejection {
         let platform_run_id = match self {
             Self::Train(request) => Some(request.platform_run_id.clone()),
@@ -48,4 +46,49 @@ impl Message {
         let ids = RejectedIds { request_id: Some(self.request_id().to_owned()), platform_run_id };
         Rejection { code, pointer: pointer.to_owned(), message, ids }
     }
+}
+
+/// A message that is refused. Intake rejects it once, as a dead letter, and settles its record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code} at {pointer:?}: {message}")]
+pub struct Rejection {
+    pub code: FailureCode,
+    /// JSON pointer, empty for the whole message.
+    pub pointer: String,
+    /// The rule that it breaks, for people; foreign text in it is escaped and capped.
+    pub message: String,
+    pub ids: RejectedIds,
+}
+
+impl Rejection {
+    /// The same for a message inside a record's value: `outer` is the JSON pointer to the message.
+    #[must_use]
+    pub fn within(self, outer: &str) -> Self {
+        Self { pointer: format!("{outer}{}", self.pointer), ..self }
+    }
+}
+
+/// Ids of a refused message, as far as they are well-formed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RejectedIds {
+    pub request_id: Option<String>,
+    pub platform_run_id: Option<String>,
+}
+
+impl RejectedIds {
+    pub(super) fn of(message: &Map<String, Value>) -> Self {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+        let token = |name: &str, lengths: RangeInclusive<usize>| {
+            let text = message.get(name).and_then(Value::as_str)?;
+            (lengths.contains(&text.len()) && text.chars().all(allowed)).then(|| text.to_owned())
+        };
+        Self { request_id: token("request_id", 8..=128), platform_run_id: token("platform_run_id", 1..=128) }
+    }
+}
+
+/// Code, pointer and rule: a rejection before its ids are known.
+pub(super) type Refused = (FailureCode, String, String);
+
+pub(super) fn whole(code: FailureCode, rule: impl Into<String>) -> Refused {
+    (code, String::new(), rule.into())
 }

@@ -3,21 +3,19 @@
 //! The schema is the authority on shape; this file adds what a schema cannot say (bytes, trimming,
 //! references) and turns the first error, in the order of [`FIELDS`], into a rejection.
 
-use super::rejection::{Refused, whole};
+use super::message::{Refused, whole};
 use super::schema::{all_errors, excerpt};
 use super::wrapping::Seen;
 use super::{
-    AllowList, CancelRequest, CloudEventAttributes, DocumentError, Message, PublishRetryRequest, Reference,
-    RejectedIds, Rejection, SchemaName, TrainBuildRequest, Wrapping,
+    AllowList, CloudEventAttributes, CommandMessage, DocumentError, Message, Reference, RejectedIds, Rejection,
+    SchemaName, TrainBuildRequest, Wrapping,
 };
 use crate::domain::run::FailureCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Largest message in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
-/// Longest string in bytes.
 const MAX_STRING_BYTES: usize = 4 * 1024;
 
 /// Fields in the order in which they are judged, each with the code of its absence and of any other
@@ -40,7 +38,6 @@ const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     ]
 };
 
-/// A record's value, read.
 #[derive(Debug)]
 pub struct OpenedMessage {
     pub message: Result<Message, Rejection>,
@@ -65,13 +62,12 @@ pub fn open(bytes: &[u8], allow: &AllowList) -> OpenedMessage {
 /// must not make the request unreadable.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
     let mut seen = Seen::default();
-    let request = match read(bytes, None, &mut seen) {
-        Ok(Message::Train(request)) => Ok(request),
-        Ok(Message::PublishRetry(_) | Message::Cancel(_)) => {
+    let request = read(bytes, None, &mut seen).and_then(|message| match message {
+        Message::Train(request) => Ok(request),
+        Message::PublishRetry(_) | Message::Cancel(_) => {
             Err(whole(FailureCode::SchemaVersionUnsupported, "not a training request"))
         }
-        Err(refused) => Err(refused),
-    };
+    });
     request.map_err(|refused| seen.rejection(refused))
 }
 
@@ -106,10 +102,10 @@ fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut 
             let request: TrainBuildRequest = checked(SchemaName::TrainBuildRequest, message, allow)?;
             Ok(Message::Train(Arc::new(request)))
         }
-        Some(PublishRetryRequest::SCHEMA_VERSION) => {
+        Some(CommandMessage::PUBLISH_RETRY) => {
             checked(SchemaName::PublishRetry, message, allow).map(Message::PublishRetry)
         }
-        Some(CancelRequest::SCHEMA_VERSION) => checked(SchemaName::Cancel, message, allow).map(Message::Cancel),
+        Some(CommandMessage::CANCEL) => checked(SchemaName::Cancel, message, allow).map(Message::Cancel),
         found => {
             let found = found.map_or_else(|| "missing".to_owned(), |text| format!("{:?}", excerpt(text)));
             let rule = format!("schema_version is {found}; known is {}", TrainBuildRequest::SCHEMA_VERSION);

@@ -12,7 +12,6 @@ pub struct Reference {
     location: Location,
 }
 
-/// Where a reference points, normalised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Location {
     /// A path relative to the configured root, without `.` and `..`.
@@ -22,7 +21,6 @@ pub enum Location {
     Object {
         /// `s3`, `gs` or `az`.
         scheme: String,
-        /// Bucket or container.
         bucket: String,
         /// Key, no leading slash.
         key: String,
@@ -32,7 +30,6 @@ pub enum Location {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rule}")]
 pub struct ReferenceError {
-    /// The rule that the text breaks.
     pub rule: String,
 }
 

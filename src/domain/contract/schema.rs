@@ -28,7 +28,6 @@ macro_rules! schemas {
             }
         }
 
-        /// The schema as JSON text.
         pub fn schema_text(schema: SchemaName) -> &'static str {
             match schema {
                 $(SchemaName::$variant => {
@@ -72,7 +71,6 @@ schemas! {
 
 named!(SchemaName, "{:?} is not a schema");
 
-/// How a document breaks its schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at {pointer:?}: {rule}")]
 pub struct DocumentError {
@@ -80,7 +78,6 @@ pub struct DocumentError {
     pub pointer: String,
     /// The rule that it breaks, for people.
     pub rule: String,
-    /// Whether something required is absent.
     pub missing: bool,
 }
 
@@ -119,17 +116,17 @@ pub(super) fn all_errors(schema: SchemaName, value: &Value) -> Vec<DocumentError
 /// Reads strict JSON bytes as a document of this schema.
 pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
     let value = parse_strict(bytes, MAX_DEPTH).map_err(|error| DocumentError::whole(error.message))?;
-    typed(schema, value)
+    check(schema, &value)?;
+    serde_json::from_value(value).map_err(|error| DocumentError::whole(error.to_string()))
 }
 
 /// Reads YAML (of which JSON is a part) as a document of this schema. The reader refuses repeated keys and
 /// bounds aliases, depth and size.
 pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
-    let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| DocumentError::whole(error.to_string()))?;
-    typed(schema, value)
+    read_yaml_all(schema, bytes).map_err(|mut errors| errors.swap_remove(0))
 }
 
-/// The same for a document that its author mends in one go: every error at once.
+/// The same for a document that its author mends in one go: every error at once, at least one.
 pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, Vec<DocumentError>> {
     let whole = |rule: String| vec![DocumentError::whole(rule)];
     let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| whole(error.to_string()))?;
@@ -139,34 +136,25 @@ pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> R
     }
 }
 
-fn typed<T: DeserializeOwned>(schema: SchemaName, value: Value) -> Result<T, DocumentError> {
-    check(schema, &value)?;
-    serde_json::from_value(value).map_err(|error| DocumentError::whole(error.to_string()))
-}
-
 fn explain(error: &ValidationError<'_>) -> DocumentError {
     let at = error.instance_path().as_str().to_owned();
-    let found = || excerpt(&error.instance().to_string());
-    let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
-    match error.kind() {
+    let below = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let (pointer, rule, missing) = match error.kind() {
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            let rule = format!("{name} is required and must not be empty");
-            DocumentError { pointer: format!("{at}/{}", escape(name)), rule, missing: true }
+            (below(name), format!("{name} is required and must not be empty"), true)
         }
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let name = unexpected.first().map_or("", String::as_str);
-            let rule = format!("the field {:?} is not known", excerpt(name));
-            DocumentError { pointer: format!("{at}/{}", escape(name)), rule, missing: false }
+            (below(name), format!("the field {:?} is not known", excerpt(name)), false)
         }
-        ValidationErrorKind::MinItems { .. } => {
-            DocumentError { pointer: at, rule: "at least one entry is required".to_owned(), missing: true }
-        }
+        ValidationErrorKind::MinItems { .. } => (at, "at least one entry is required".to_owned(), true),
         ValidationErrorKind::Pattern { pattern } => {
-            DocumentError { pointer: at, rule: format!("{} does not match {pattern}", found()), missing: false }
+            (at, format!("{} does not match {pattern}", excerpt(&error.instance().to_string())), false)
         }
-        _ => DocumentError { pointer: at, rule: excerpt(&error.to_string()), missing: false },
-    }
+        _ => (at, excerpt(&error.to_string()), false),
+    };
+    DocumentError { pointer, rule, missing }
 }
 
 /// Foreign text, escaped and capped, fit for logs and events.

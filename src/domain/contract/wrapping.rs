@@ -2,8 +2,8 @@
 //!
 //! Never: more than one of each; so a message is unwrapped twice at the most, and nests no deeper for it.
 
+use super::message::{Refused, whole};
 use super::messages::EventData;
-use super::rejection::{Refused, whole};
 use super::schema::excerpt;
 use super::{CloudEventAttributes, DocumentError, Message, RejectedIds, Rejection, SignedEnvelope, parse_strict};
 use crate::domain::run::FailureCode;

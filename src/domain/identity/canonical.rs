@@ -24,7 +24,6 @@ pub fn canonical_text<T: Serialize>(sorted: &T) -> String {
     String::from_utf8(out).expect("everything else was escaped")
 }
 
-/// Compact JSON in ASCII.
 struct Ascii;
 
 impl Formatter for Ascii {

@@ -8,7 +8,6 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
-/// Text that is not 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a SHA-256 digest is 64 lower-case hex digits")]
 pub struct InvalidDigest;
@@ -28,7 +27,6 @@ impl Digest {
     }
 }
 
-/// Hashes a stream of bytes.
 #[derive(Clone, Default)]
 pub struct Hasher(Sha256);
 

@@ -14,7 +14,6 @@ use uuid::{Builder, Uuid};
 #[serde(deny_unknown_fields)]
 pub struct RunMeaning {
     pub intent_kind: String,
-    /// The platform run that every manifest belongs to.
     pub platform_run_id: String,
     /// A set: order and repetition carry no meaning.
     pub dataset_manifest_refs: BTreeSet<String>,

@@ -17,33 +17,20 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 )]
 pub enum Outcome {
     /// A new meaning: a run was created.
-    Admitted {
-        run_id: RunId,
-    },
+    Admitted { run_id: RunId },
     /// The same request id with the same payload; also a redelivery of a record that was handled before. The run is
     /// that of the first request.
-    DuplicateRequest {
-        run_id: RunId,
-    },
+    DuplicateRequest { run_id: RunId },
     /// Another request id with the same meaning.
-    DuplicateRun {
-        run_id: RunId,
-    },
+    DuplicateRun { run_id: RunId },
     /// The same request id with another payload. The first request and its run stand; `differs` holds JSON pointers.
-    Conflict {
-        run_id: RunId,
-        differs: Vec<String>,
-    },
-    /// A bad message.
-    Rejected {
-        code: FailureCode,
-    },
-    CommandApplied {
-        run_id: RunId,
-    },
-    CommandRejected {
-        code: FailureCode,
-    },
+    Conflict { run_id: RunId, differs: Vec<String> },
+    /// The message is bad.
+    Rejected { code: FailureCode },
+    /// The run was stopped, or its bundle will be announced again.
+    CommandApplied { run_id: RunId },
+    /// The run is unknown, or stands where the command does not apply.
+    CommandRejected { code: FailureCode },
 }
 
 named!(OutcomeKind, "{:?} is not an outcome");
@@ -53,7 +40,6 @@ impl Outcome {
         self.into()
     }
 
-    /// The run that the record led to.
     pub fn run_id(&self) -> Option<&RunId> {
         match self {
             Self::Admitted { run_id }
@@ -82,7 +68,6 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum RegistryReply {
-    /// The run is PUBLISHED.
     Published,
     /// The bundle is confirmed, and its announcement is not marked as sent yet: the mark will make the run PUBLISHED.
     Remembered,
@@ -108,11 +93,8 @@ named!(RegistryReply, "{:?} is not a registry reply");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutboxKind {
-    /// A `RunLifecycleEvent`.
     Lifecycle,
-    /// A `BundlePublication`.
     Publication,
-    /// A refused record.
     DeadLetter,
     /// An OpenLineage `RunEvent`; in a table of its own.
     Lineage,

@@ -32,7 +32,6 @@ pub enum State {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionMode {
-    /// Nobody works on it.
     None,
     /// Resolve, train, evaluate, gate, bundle, publish.
     Full,
@@ -45,7 +44,6 @@ pub enum ExecutionMode {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Transition {
-    /// A worker takes a queued run.
     Start,
     /// The evaluation report is durable.
     FinishEvaluation,
@@ -60,7 +58,6 @@ pub enum Transition {
     Requeue,
     /// An operator opens a failed run again, after what made it fail was mended.
     Reopen,
-    /// A requester or operator stops the run.
     Cancel,
     /// Publication is allowed: by the run's own request, or by a later one of the same meaning.
     RequestPublish,
@@ -73,7 +70,6 @@ pub enum Transition {
     Publish,
 }
 
-/// A transition that the state does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{transition:?} is not possible from {from} ({mode:?})")]
 pub struct IllegalTransition {

@@ -1,8 +1,8 @@
 //! Turns the split of a profile into the split of a plan: boundaries become instants wherever that needs no row.
 
 use crate::domain::contract::{
-    Anchor, ColumnRoles, DatesSpec, DaysSpec, LabelBasis, PlannedSplit, ShareSpec, Shares, SplitSpec, TimeShares,
-    TimeWindow, WindowDays, WindowSpec, Windows,
+    Anchor, ColumnRoles, DaysSpec, LabelBasis, PlannedSplit, ShareSpec, Shares, SplitSpec, TimeShares, TimeWindow,
+    WindowDays, WindowSpec, Windows,
 };
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::data::windows_before;
@@ -79,15 +79,15 @@ fn by_days(days: WindowDays, anchor: Anchor, labels: &LabelBasis) -> Result<Plan
 }
 
 fn dates(
-    train: DatesSpec,
-    validation: Option<DatesSpec>,
-    test: DatesSpec,
+    train: TimeWindow,
+    validation: Option<TimeWindow>,
+    test: TimeWindow,
     delay_days: u32,
     exclude_known_entity: Option<String>,
 ) -> Result<PlannedSplit, Failure> {
-    let window = |name: &str, spec: DatesSpec| {
+    let window = |name: &str, spec: TimeWindow| {
         if spec.start < spec.end {
-            Ok(TimeWindow { start: spec.start, end: spec.end })
+            Ok(spec)
         } else {
             Err(invalid(format!("the {name} window must start before it ends")))
         }

@@ -7,7 +7,7 @@ use super::measurable::measurable;
 use super::planned_split::plan_split;
 use crate::domain::contract::{
     BoostParameters, BuiltInAlgorithm, PinnedCommand, PinnedDocument, PinnedManifest, ProcessAlgorithm,
-    ResolvedAlgorithm, Revisions, SeedPolicy, SplitSpec, TrainPlan, TrainingProfile,
+    ResolvedAlgorithm, SeedPolicy, SplitSpec, TrainPlan, TrainingProfile,
 };
 use crate::domain::identity::recipe_digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -61,11 +61,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         limits: profile.limits.clone(),
         baseline: plan_baseline(sources, &profile)?,
         champion: plan_champion(sources, &profile, &governance)?,
-        revisions: Revisions {
-            policy_revision: request.policy_revision.clone(),
-            config_revision: request.config_revision.clone(),
-            mf_code_release_id: request.mf_code_release_id.clone(),
-        },
+        revisions: request.revisions(),
     })
 }
 

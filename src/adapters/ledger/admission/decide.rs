@@ -7,7 +7,7 @@ use crate::adapters::ledger::outbox::{NewEvent, refusal_drafts};
 use crate::adapters::ledger::row::LockedRun;
 use crate::adapters::ledger::runs::{CommandRefused, CommandRequest, RunCommand};
 use crate::domain::contract::{
-    ActKind, ActReason, ActSubject, Actor, ActorKind, CancelRequest, Deduplication, EventRefs, EventType, EvidenceRef,
+    ActKind, ActReason, ActSubject, Actor, ActorKind, CommandMessage, Deduplication, EventRefs, EventType, EvidenceRef,
     Message, RejectedIds, Rejection, SameAs, TrainBuildRequest,
 };
 use crate::domain::identity::RunId;
@@ -24,7 +24,7 @@ impl<'a> Admission<'a> {
                 let (request, fingerprint) = arrival.train().expect("a training request has a fingerprint");
                 admission.decide_request(index, request, fingerprint)
             }
-            Ok(Message::Cancel(CancelRequest {
+            Ok(Message::Cancel(CommandMessage {
                 run_id, request_id, requester_principal: actor, reason: why, ..
             })) => {
                 let command = CommandRequest { command: RunCommand::Cancel, actor, why };

@@ -4,8 +4,8 @@ use super::draft::{CloudEventHeaders, OutboxDraft, trace};
 use crate::adapters::ledger::Arrival;
 use crate::adapters::ledger::row::LockedRun;
 use crate::domain::contract::{
-    BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, LifecycleProvenance, Rejection,
-    RunLifecycleEvent, event_id,
+    BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, Rejection, RunLifecycleEvent,
+    event_id,
 };
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{OutboxKind, Transition};
@@ -68,11 +68,7 @@ pub fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc>, work
         target_scope: Some(request.target_scope.clone()),
         reason: event.reason,
         refs: run.refs.clone(),
-        provenance: Some(LifecycleProvenance {
-            policy_revision: request.policy_revision.clone(),
-            config_revision: request.config_revision.clone(),
-            mf_code_release_id: request.mf_code_release_id.clone(),
-        }),
+        provenance: Some(request.revisions()),
         deduplication: event.deduplication,
         near_misses: event.near_misses,
         progress: event.progress,

@@ -10,11 +10,9 @@ use std::fmt;
 use std::str::FromStr;
 use strum::{Display, IntoStaticStr, VariantArray};
 
-/// The acts of one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditActs {
-    /// In order.
     pub acts: Vec<AuditAct>,
     /// The process that appended them.
     pub by: String,
@@ -51,7 +49,6 @@ pub struct AuditAct {
 }
 
 impl AuditAct {
-    /// An act with nothing that is optional.
     pub fn new(act: ActKind, actor: Actor, subject: ActSubject) -> Self {
         Self {
             act,
@@ -148,13 +145,10 @@ pub enum ActorKind {
     Requester,
     /// A worker on its own account.
     Worker,
-    /// A person at the command line.
     Operator,
-    /// The model registry.
     Registry,
 }
 
-/// Who wanted the act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
@@ -191,7 +185,6 @@ pub struct ActSubject {
     pub run_id: Option<RunId>,
 }
 
-/// Why something was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActReason {
@@ -212,15 +205,12 @@ impl ActReason {
     }
 }
 
-/// A step of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateChange {
     /// Full attempts so far.
     pub attempt: i32,
-    /// After the step.
     pub execution_mode: ExecutionMode,
-    /// The fence under which the step was taken.
     pub fence: i64,
     pub from: State,
     /// Number of the run's event about this step.
@@ -229,11 +219,9 @@ pub struct StateChange {
     pub transition: Transition,
 }
 
-/// What was deleted from the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrunedRows {
-    /// Only rows from before this instant.
     pub before: DateTime<Utc>,
     /// Number of records of the request topic.
     pub inbox: u64,
@@ -263,7 +251,6 @@ pub struct Head {
 pub struct InvalidHead;
 
 impl Head {
-    /// The head of a chain without blocks.
     pub fn start() -> Self {
         Self { seq: 0, digest: Digest::from_bytes(&[0; 32]).expect("32 bytes are a digest") }
     }

@@ -8,13 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     /// The same id never comes with two fingerprints.
     pub dataset_manifest_id: String,
     /// The maker's own fingerprint of the content, at least 8 characters.
     pub dataset_fingerprint: String,
-    /// The platform run that it belongs to.
     pub platform_run_id: String,
     /// The stream positions that the data was replayed from.
     pub replay_basis: Vec<ReplayBasis>,
@@ -29,11 +27,9 @@ pub struct DatasetManifest {
 }
 
 impl DatasetManifest {
-    /// The only version that this release reads.
     pub const SCHEMA_VERSION: &'static str = "learning.dataset_manifest.v0";
 }
 
-/// A range of stream positions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayBasis {
@@ -45,7 +41,6 @@ pub struct ReplayBasis {
     pub end_offset: String,
 }
 
-/// How labels were resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelBasis {
@@ -86,7 +81,6 @@ impl ExpectedLabels {
     }
 }
 
-/// A versioned set of features.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSet {
@@ -94,7 +88,6 @@ pub struct FeatureSet {
     pub feature_set_version: String,
 }
 
-/// The code and configuration that made the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestProvenance {
@@ -118,18 +111,14 @@ pub struct Materialization {
     pub columns: ColumnRoles,
 }
 
-/// Which column plays which role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnRoles {
     /// When the payment happened. Without it only a random split is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
-    /// Fraud or not.
     pub label: String,
-    /// Unique per row.
     pub row_id: String,
-    /// When the label became known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_observed_time: Option<String>,
     /// The instant that the features were computed as of.

@@ -1,7 +1,7 @@
-//! `EvalReport`: what was measured on the test window, and how.
+//! `EvalReport`: what was measured on the test window, and how; and `LeakageReport`, which it rests on.
 
-use super::resolved_train_plan::{Revisions, Shares, Windows};
-use crate::domain::contract::EvidenceRef;
+use super::resolved_train_plan::{Shares, Windows};
+use crate::domain::contract::{EvidenceRef, Revisions};
 use crate::domain::identity::RunId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalReport {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     /// Follows from the run and the digest of its model.
     pub eval_report_id: String,
@@ -24,7 +23,6 @@ pub struct EvalReport {
 }
 
 impl EvalReport {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.eval_report.v0";
 }
 
@@ -63,12 +61,10 @@ pub struct EvalMetrics {
     pub champion: Option<Differences>,
 }
 
-/// The documents that a report rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalProvenance {
     pub resolved_train_plan: EvidenceRef,
-    /// The model that was measured.
     pub model: EvidenceRef,
     /// The scores that the metrics were computed from.
     pub scores: EvidenceRef,
@@ -84,7 +80,6 @@ pub type Metrics = BTreeMap<String, MetricValue>;
 pub struct MetricValue {
     /// Null where the metric is undefined.
     pub value: Option<f64>,
-    /// The reason, where there is no value.
     pub undefined_because: Option<String>,
     /// Left out where no interval was asked for, or the metric is undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,13 +105,10 @@ pub type Differences = BTreeMap<String, Difference>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {
-    /// Null where it is undefined.
     pub champion: Option<f64>,
-    /// Null where it is undefined.
     pub candidate: Option<f64>,
     /// The candidate's value less the champion's; null where one of them is.
     pub difference: Option<f64>,
-    /// The reason, where there is no difference.
     pub undefined_because: Option<String>,
     /// From replicates that draw the same rows for both models; null for metrics per day, and where the
     /// difference is undefined.
@@ -211,7 +203,6 @@ pub struct Slice {
     /// The value or the range.
     pub slice: String,
     pub rows: u64,
-    /// Frauds among the rows.
     pub positives: u64,
     pub scores: Metrics,
 }
@@ -235,7 +226,6 @@ pub struct DatasetSummary {
 #[serde(deny_unknown_fields)]
 pub struct WindowSummary {
     pub rows: u64,
-    /// Frauds among the rows.
     pub positives: u64,
 }
 
@@ -257,12 +247,10 @@ impl SettledSplit {
     }
 }
 
-/// What one feature does in the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureEffect {
     pub feature: String,
-    /// Number of splits on it.
     pub splits: u64,
     /// Loss reduction of these splits, summed.
     pub total_gain: f64,
@@ -271,4 +259,54 @@ pub struct FeatureEffect {
     pub mean_abs_shap: f64,
     /// Mean of its contribution; above 0 where it makes fraud likelier.
     pub mean_shap: f64,
+}
+
+/// What the leakage rules looked at, and which rows break them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakageReport {
+    pub schema_version: String,
+    pub clean: bool,
+    /// Every rule that applies, in a fixed order.
+    pub rules: Vec<LeakageRule>,
+}
+
+impl LeakageReport {
+    pub const SCHEMA_VERSION: &'static str = "learning.leakage_report.v0";
+
+    pub fn of(rules: Vec<LeakageRule>) -> Self {
+        Self {
+            schema_version: Self::SCHEMA_VERSION.to_owned(),
+            clean: rules.iter().all(|rule| rule.violations == 0),
+            rules,
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, rule: LeakageRule) -> Self {
+        self.rules.push(rule);
+        Self::of(self.rules)
+    }
+
+    /// The violated rules in one sentence.
+    pub fn message(&self) -> String {
+        let broken: Vec<String> = self
+            .rules
+            .iter()
+            .filter(|rule| rule.violations > 0)
+            .map(|rule| format!("{}: {} (first: {})", rule.rule, rule.violations, rule.witnesses.join(", ")))
+            .collect();
+        broken.join("; ")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakageRule {
+    pub rule: String,
+    /// Rows (or columns, or entities) looked at.
+    pub checked: u64,
+    pub violations: u64,
+    /// Up to ten of these: row ids, or names.
+    pub witnesses: Vec<String>,
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateReceipt {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     pub run_id: RunId,
     pub decision: Decision,
@@ -18,7 +17,6 @@ pub struct GateReceipt {
     /// Left out where the profile asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionVerdict>,
-    /// Names of the conditions that do not hold.
     pub failed: Vec<String>,
     /// Every document that the verdict rests on, by role.
     pub looked_at: BTreeMap<String, EvidenceRef>,
@@ -28,7 +26,6 @@ pub struct GateReceipt {
 }
 
 impl GateReceipt {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
 
     /// Number of conditions, those that hold included.
@@ -49,7 +46,6 @@ impl GateReceipt {
     }
 }
 
-/// A threshold with what was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdVerdict {
@@ -57,18 +53,14 @@ pub struct ThresholdVerdict {
     pub threshold: String,
     pub metric: String,
     pub direction: Direction,
-    /// In the metric's unit.
     pub bound: f64,
-    /// What the bound was to be compared with.
     pub on: ThresholdBasis,
     /// The measured value; null is undefined and never holds.
     pub value: Option<f64>,
-    /// Null where the metric has none.
     pub interval: Option<Interval>,
     /// What was compared with the bound: the value or one end of the interval; null never holds.
     pub compared: Option<f64>,
     pub holds: bool,
-    /// What was found, for people.
     pub reason: String,
 }
 
@@ -91,7 +83,6 @@ pub struct PositivesVerdict {
     pub holds: bool,
 }
 
-/// The comparison with a champion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChampionVerdict {
@@ -111,18 +102,15 @@ pub struct DifferenceVerdict {
     pub direction: Direction,
     /// On the candidate's value less the champion's.
     pub bound: f64,
-    /// What the bound was to be compared with.
     pub on: ThresholdBasis,
     pub champion: Option<f64>,
     pub candidate: Option<f64>,
     /// The candidate's value less the champion's; null never holds.
     pub difference: Option<f64>,
-    /// Null where the difference has none.
     pub interval: Option<Interval>,
     /// What was compared with the bound: the difference or one end of the interval; null never holds.
     pub compared: Option<f64>,
     pub holds: bool,
-    /// What was found, for people.
     pub reason: String,
 }
 

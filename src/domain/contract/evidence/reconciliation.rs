@@ -11,7 +11,6 @@ use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reconciliation {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     pub platform_run_id: String,
     /// The last block of the audit log that was counted.
@@ -24,7 +23,6 @@ pub struct Reconciliation {
 }
 
 impl Reconciliation {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.mf_reconciliation.v0";
 }
 
@@ -37,13 +35,10 @@ pub struct ReconciliationCounters {
     pub train_completed: u64,
     pub eval_pass: u64,
     pub eval_fail: u64,
-    /// Runs that are PUBLISHED.
     pub bundle_published: u64,
     /// Runs that failed before their gate.
     pub run_failed: u64,
-    /// Runs that have not ended.
     pub run_open: u64,
-    /// Request ids that were accepted.
     pub requests_accepted: u64,
     /// Accepted request ids beyond the first of each run.
     pub requests_joined: u64,
@@ -71,7 +66,6 @@ pub struct ReconciledRun {
 pub struct Anomaly {
     pub code: AnomalyCode,
     pub run_id: RunId,
-    /// The code in a sentence.
     pub meaning: String,
 }
 
@@ -117,7 +111,6 @@ pub enum AnomalyCode {
 named!(AnomalyCode, "{:?} is not an anomaly");
 
 impl AnomalyCode {
-    /// In a sentence for people.
     pub fn meaning(self) -> &'static str {
         self.get_message().expect("every anomaly has its sentence")
     }

@@ -1,7 +1,8 @@
 //! `TrainPlan`: everything that decides what the model will be, written out.
 
 use crate::domain::contract::{
-    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, TargetScope,
+    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, Revisions,
+    TargetScope, TimeWindow,
 };
 use crate::domain::identity::{Digest, RunId, RunKey, RunMeaning};
 use chrono::{DateTime, Utc};
@@ -12,7 +13,6 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainPlan {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     pub run_id: RunId,
     pub run_key: RunKey,
@@ -27,15 +27,12 @@ pub struct TrainPlan {
     pub ownership_boundaries_sha256: Digest,
     /// Data files, in the order of the manifests.
     pub files: Vec<PinnedFile>,
-    /// The same in every file.
     pub columns: ColumnRoles,
     pub feature_definition_set: FeatureSet,
     /// The model's inputs, in this order.
     pub features: Vec<Feature>,
-    /// The same in every manifest.
     pub label_basis: LabelBasis,
     pub split: PlannedSplit,
-    /// Seeds everything random.
     pub seed: u64,
     pub algorithm: ResolvedAlgorithm,
     pub leakage: LeakageSpec,
@@ -52,7 +49,6 @@ pub struct TrainPlan {
 }
 
 impl TrainPlan {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
 
     /// The part of the request that the run key is computed from.
@@ -74,10 +70,8 @@ impl TrainPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedManifest {
-    /// As the request names it.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Digest of the bytes that were read.
     pub sha256: Digest,
     pub dataset_manifest_id: String,
     pub dataset_fingerprint: String,
@@ -87,40 +81,21 @@ pub struct PinnedManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedDocument {
-    /// As the request names it.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Digest of the bytes that were read.
     pub sha256: Digest,
     pub policy_id: String,
     pub revision: String,
 }
 
-/// A data file with what pins it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedFile {
-    /// As the manifest names it.
     #[serde(rename = "ref")]
     pub reference: String,
     pub sha256: Digest,
     pub bytes: u64,
     pub rows: u64,
-}
-
-/// A half-open window of event time: `start` is in, `end` is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TimeWindow {
-    pub start: DateTime<Utc>,
-    pub end: DateTime<Utc>,
-}
-
-impl TimeWindow {
-    /// Whether an instant, in microseconds since 1970, is in the window.
-    pub fn contains(&self, at: i64) -> bool {
-        (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&at)
-    }
 }
 
 /// Which rows are for what, as far as it can be known before a row is read.
@@ -195,12 +170,10 @@ impl Shares {
 pub enum ResolvedAlgorithm {
     /// A command that the operator registered.
     Process(ProcessAlgorithm),
-    /// The built-in booster.
     BuiltIn(BuiltInAlgorithm),
 }
 
 impl ResolvedAlgorithm {
-    /// The id of the built-in booster.
     pub const HESSBOOST: &'static str = "hessboost";
     /// Stands before the name of a registered command.
     pub const PROCESS: &'static str = "process:";
@@ -217,7 +190,6 @@ impl ResolvedAlgorithm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuiltInAlgorithm {
-    /// `hessboost`.
     pub id: String,
     pub parameters: BoostParameters,
 }
@@ -225,7 +197,6 @@ pub struct BuiltInAlgorithm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessAlgorithm {
-    /// `process:<name>`.
     pub id: String,
     /// As the profile gives them; only the command knows what they mean.
     pub parameters: BTreeMap<String, serde_json::Value>,
@@ -250,9 +221,7 @@ pub struct BoostParameters {
     /// A fit starts from the share of frauds among the rows.
     pub objective: BoostObjective,
     pub tree_method: BoostTreeMethod,
-    /// What early stopping watches.
     pub eval_metric: BoostEvalMetric,
-    /// Most boosting rounds.
     pub rounds: u32,
     pub max_depth: u32,
     /// Learning rate.
@@ -301,7 +270,6 @@ pub enum BoostTreeMethod {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BoostEvalMetric {
-    /// Log loss on the validation window.
     #[default]
     LogLoss,
 }
@@ -365,9 +333,7 @@ pub struct PinnedBundle {
     /// Names its `bundle.json`.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Digest of `bundle.json`.
     pub sha256: Digest,
-    /// The run that built it.
     pub run_id: RunId,
     pub model: PinnedModel,
     /// The model's inputs, in this order.
@@ -395,13 +361,4 @@ pub struct PlannedChampion {
     pub metrics: Vec<String>,
     /// Share of the paired replicates that the interval of a difference holds.
     pub confidence: f64,
-}
-
-/// The revisions that the request pins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Revisions {
-    pub policy_revision: String,
-    pub config_revision: String,
-    pub mf_code_release_id: String,
 }

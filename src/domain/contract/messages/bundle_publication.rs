@@ -16,18 +16,15 @@ pub struct Compatibility {
     pub required_capabilities: Vec<String>,
 }
 
-/// The revisions that a bundle was built from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublicationProvenance {
     pub mf_code_release_id: String,
     pub config_revision: String,
     pub policy_revision: String,
-    /// Digest of the resolved train plan.
     pub run_config_digest: Digest,
 }
 
-/// A file of the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleArtifact {
@@ -42,11 +39,9 @@ pub struct BundleArtifact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundlePublication {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     /// Digest over the canonical list of (path, digest).
     pub bundle_id: Digest,
-    /// `v0-` and 12 hex digits.
     pub bundle_version: String,
     pub run_id: RunId,
     pub dataset_manifest_refs: Vec<String>,
@@ -58,13 +53,10 @@ pub struct BundlePublication {
     pub scope_key: String,
     /// Folder of the bundle in the evidence store.
     pub bundle_ref: String,
-    /// Digest of `bundle.json`.
     pub bundle_digest: Digest,
-    /// Every file of the bundle.
     pub artifacts: Vec<BundleArtifact>,
 }
 
 impl BundlePublication {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.bundle_publication.v0";
 }

@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 /// The attributes of an event. None of them is part of the request's meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CloudEventAttributes {
-    /// Chosen by the sender.
     pub id: String,
     pub source: String,
     #[serde(rename = "type")]
@@ -24,11 +23,8 @@ pub struct CloudEventAttributes {
     pub trace: Option<TraceContext>,
 }
 
-/// What an event carries.
 pub(in crate::domain::contract) enum EventData {
-    /// In `data`.
     Object(Map<String, Value>),
-    /// In `data_base64`.
     Bytes(Vec<u8>),
 }
 

@@ -19,7 +19,6 @@ pub struct RegistryEvent {
     pub bundle_ref: String,
     pub actor: String,
     pub ts_utc: DateTime<Utc>,
-    /// The documents that the registry looked at.
     pub evidence_refs: Vec<EvidenceRef>,
     /// Of a rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,14 +28,11 @@ pub struct RegistryEvent {
 /// What the registry decides about an announced bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryVerdict {
-    /// It holds the bundle.
     Published,
-    /// It does not take the bundle.
     Rejected,
 }
 
 impl RegistryEvent {
-    /// Reads a record's value through its schema.
     pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
         read_json(SchemaName::RegistryLifecycle, bytes)
     }

@@ -1,6 +1,6 @@
 //! `RunLifecycleEvent`: what the lifecycle topic says about a run.
 
-use super::train_build_request::{IntentKind, TargetScope};
+use super::train_build_request::{IntentKind, Revisions, TargetScope};
 use crate::domain::identity::{Digest, RunId, RunKey, recipe_digest};
 use crate::domain::named::named;
 use crate::domain::run::{ExecutionMode, FailureCategory, FailureCode, State};
@@ -14,7 +14,6 @@ use strum::{Display, IntoStaticStr, VariantArray};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunLifecycleEvent {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     /// The same transition has the same id, so that a redelivery is recognisable; also `ce_id`.
     pub event_id: String,
@@ -23,9 +22,7 @@ pub struct RunLifecycleEvent {
     pub run_key: Option<RunKey>,
     /// 1, 2, 3… without holes within the run, or within the request where there is no run.
     pub seq: u64,
-    /// After this event.
     pub state: Option<State>,
-    /// After this event.
     pub execution_mode: Option<ExecutionMode>,
     /// Full attempts so far.
     pub attempt: u32,
@@ -37,9 +34,8 @@ pub struct RunLifecycleEvent {
     pub intent_kind: Option<IntentKind>,
     pub target_scope: Option<TargetScope>,
     pub reason: Option<EventReason>,
-    /// Evidence so far.
     pub refs: EventRefs,
-    pub provenance: Option<LifecycleProvenance>,
+    pub provenance: Option<Revisions>,
     /// With `request.deduplicated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deduplication: Option<Deduplication>,
@@ -49,12 +45,10 @@ pub struct RunLifecycleEvent {
     /// With `run.progress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<EventProgress>,
-    /// The worker that emitted it.
     pub worker: String,
 }
 
 impl RunLifecycleEvent {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.mf_run_lifecycle.v0";
 }
 
@@ -71,10 +65,8 @@ pub enum EventType {
     /// A message was refused; a dead letter holds it.
     #[strum(serialize = "request.rejected")]
     RequestRejected,
-    /// A worker took the run.
     #[strum(serialize = "run.started")]
     RunStarted,
-    /// The trainer reported progress.
     #[strum(serialize = "run.progress")]
     RunProgress,
     /// The evaluation report is durable.
@@ -86,10 +78,8 @@ pub enum EventType {
     /// A condition of the gate does not hold.
     #[strum(serialize = "run.gate_failed")]
     RunGateFailed,
-    /// The run ended with a failure code.
     #[strum(serialize = "run.failed")]
     RunFailed,
-    /// The run went back to the queue.
     #[strum(serialize = "run.requeued")]
     RunRequeued,
     /// A requester or operator stopped the run.
@@ -123,7 +113,6 @@ pub struct EventReason {
 }
 
 impl EventReason {
-    /// Longest message in bytes.
     pub const MESSAGE_CAP: usize = 2_048;
 
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
@@ -149,28 +138,17 @@ pub struct EvidenceRef {
     /// Path in the evidence store.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// Digest of the bytes there.
     pub sha256: Digest,
 }
 
 /// Evidence by role (`resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …).
 pub type EventRefs = BTreeMap<String, EvidenceRef>;
 
-/// The revisions that the request pins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LifecycleProvenance {
-    pub policy_revision: String,
-    pub config_revision: String,
-    pub mf_code_release_id: String,
-}
-
 /// Why a request joined a run that was there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deduplication {
     pub because: SameAs,
-    /// The request that the run was made for.
     pub first_request_id: String,
     /// JSON pointers to the fields that make two requests the same run; all of them are equal.
     pub compared: Vec<String>,
@@ -188,7 +166,6 @@ pub enum SameAs {
     Meaning,
 }
 
-/// How far the trainer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventProgress {
@@ -196,7 +173,6 @@ pub struct EventProgress {
     pub step: String,
     /// Share of the whole work, 0 to 100.
     pub percent: u8,
-    /// For people.
     pub message: String,
 }
 

@@ -61,18 +61,7 @@ impl SignedEnvelope {
 fn decode(text: &str) -> Option<Vec<u8>> {
     const ANY: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let standard: String = text
-        .chars()
-        .map(|c| {
-            if c == '-' {
-                '+'
-            } else if c == '_' {
-                '/'
-            } else {
-                c
-            }
-        })
-        .collect();
+    let standard = text.replace('-', "+").replace('_', "/");
     GeneralPurpose::new(&STANDARD, ANY).decode(standard).ok()
 }
 

@@ -1,14 +1,14 @@
-//! `TrainBuildRequest`: asks to build a bundle.
+//! `TrainBuildRequest`: asks to build a bundle. And why requests share a run, or look alike and do not: `runs explain`
+//! prints it, and the console shows it.
 
 use crate::domain::contract::Reference;
-use crate::domain::identity::{Digest, RunKey, RunMeaning, payload_digest};
+use crate::domain::identity::{Digest, Likeness, RunKey, RunMeaning, likeness, payload_digest};
 use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use strum::{IntoStaticStr, VariantArray};
 
-/// What kind of build a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -43,7 +43,6 @@ impl IntentKind {
     }
 }
 
-/// Where a bundle is meant to be used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetScope {
@@ -61,38 +60,35 @@ pub struct TargetScope {
 impl TargetScope {
     /// `environment/mode/bundle_slot[/tenant_id]`: the key of publications.
     pub fn scope_key(&self) -> String {
-        let mut key = format!("{}/{}/{}", self.environment, self.mode, self.bundle_slot);
-        if let Some(tenant) = &self.tenant_id {
-            key.push('/');
-            key.push_str(tenant);
-        }
-        key
+        let parts = [&self.environment, &self.mode, &self.bundle_slot].into_iter().chain(&self.tenant_id);
+        parts.map(String::as_str).collect::<Vec<_>>().join("/")
     }
 
     /// The keys that are present, as the run key takes them.
     pub fn parts(&self) -> BTreeMap<String, String> {
-        let mut parts = BTreeMap::from([
-            ("environment".to_owned(), self.environment.clone()),
-            ("mode".to_owned(), self.mode.clone()),
-            ("bundle_slot".to_owned(), self.bundle_slot.clone()),
-        ]);
-        if let Some(tenant) = &self.tenant_id {
-            parts.insert("tenant_id".to_owned(), tenant.clone());
-        }
-        parts
+        let three = [("environment", &self.environment), ("mode", &self.mode), ("bundle_slot", &self.bundle_slot)];
+        let tenant = self.tenant_id.as_ref().map(|tenant| ("tenant_id", tenant));
+        three.into_iter().chain(tenant).map(|(key, part)| (key.to_owned(), part.clone())).collect()
     }
+}
+
+/// What a request pins besides documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revisions {
+    pub policy_revision: String,
+    pub config_revision: String,
+    pub mf_code_release_id: String,
 }
 
 /// Made by [`crate::domain::contract::parse()`]: trimmed, checked, typed. Serialises to the normalised message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainBuildRequest {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     /// Chosen by the requester; the same id with other content is a conflict.
     pub request_id: String,
     pub intent_kind: IntentKind,
-    /// The scope that every manifest must belong to.
     pub platform_run_id: String,
     /// As sent, at least one. Order and repetition carry no meaning.
     pub dataset_manifest_refs: Vec<Reference>,
@@ -100,18 +96,15 @@ pub struct TrainBuildRequest {
     pub governance_profile_ref: Reference,
     /// As the message claims; a signature may prove it.
     pub requester_principal: String,
-    /// Where the bundle is meant to be used.
     pub target_scope: TargetScope,
     pub policy_revision: String,
     pub config_revision: String,
     pub mf_code_release_id: String,
-    /// Whether a passing bundle may be announced.
     #[serde(default)]
     pub publish_allowed: bool,
 }
 
 impl TrainBuildRequest {
-    /// The only version that this release reads.
     pub const SCHEMA_VERSION: &'static str = "learning.mf_train_build_request.v0";
 
     /// JSON pointers to the fields that make two requests the same run.
@@ -154,6 +147,14 @@ impl TrainBuildRequest {
         }
     }
 
+    pub fn revisions(&self) -> Revisions {
+        Revisions {
+            policy_revision: self.policy_revision.clone(),
+            config_revision: self.config_revision.clone(),
+            mf_code_release_id: self.mf_code_release_id.clone(),
+        }
+    }
+
     /// Every reference in it, with its JSON pointer.
     pub fn references(&self) -> impl Iterator<Item = (String, &Reference)> {
         let manifests = self.dataset_manifest_refs.iter().enumerate();
@@ -177,5 +178,53 @@ impl TrainBuildRequest {
         let mut value = self.normalised();
         value.as_object_mut().expect("a request is an object").remove("request_id");
         payload_digest(&value)
+    }
+}
+
+/// Why a request belongs to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Joined {
+    pub request_id: String,
+    pub because: &'static str,
+    /// JSON pointers to the fields in which it differs from the run's first request without effect.
+    pub ignored_differences: Vec<String>,
+}
+
+/// A field in which two requests differ that look alike: `here` is its value in the run that is explained, `there` in the
+/// other one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Apart {
+    /// JSON pointer.
+    pub pointer: String,
+    /// All that is different; none where the values do not look alike.
+    pub only_in: Option<Vec<Likeness>>,
+    pub here: Value,
+    pub there: Value,
+}
+
+impl Joined {
+    /// Why `request` belongs to the run that was made for `first`.
+    pub fn to(first: &TrainBuildRequest, request: &TrainBuildRequest) -> Self {
+        let is_first = request.request_id == first.request_id;
+        Self {
+            request_id: request.request_id.clone(),
+            because: if is_first { "the run was made for it" } else { "same meaning" },
+            ignored_differences: TrainBuildRequest::differences(&json!(first), &json!(request)),
+        }
+    }
+}
+
+impl Apart {
+    /// Every field of their meaning in which two requests differ.
+    pub fn between(here: &TrainBuildRequest, there: &TrainBuildRequest) -> Vec<Self> {
+        let (here, there) = (json!(here.meaning()), json!(there.meaning()));
+        let at = |value: &Value, pointer: &str| value.pointer(pointer).cloned().unwrap_or_default();
+        TrainBuildRequest::differences(&here, &there)
+            .into_iter()
+            .map(|pointer| {
+                let (here, there) = (at(&here, &pointer), at(&there, &pointer));
+                Self { only_in: likeness(&here, &there), pointer, here, there }
+            })
+            .collect()
     }
 }

@@ -15,7 +15,6 @@ pub struct GovernanceProfile {
     /// For thresholds that do not say themselves what they are compared with.
     #[serde(default)]
     pub on: ThresholdBasis,
-    /// Fewest frauds in the test window.
     #[serde(default)]
     pub min_positives: u64,
     /// The bundle that the model is compared with, on the same rows.
@@ -57,7 +56,6 @@ impl ChampionSpec {
     }
 }
 
-/// Conditions besides the thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Controls {
@@ -65,7 +63,6 @@ pub struct Controls {
     pub require_pass_gate: bool,
 }
 
-/// What a metric must reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ThresholdSpec {
@@ -76,7 +73,6 @@ pub enum ThresholdSpec {
 }
 
 impl ThresholdSpec {
-    /// In the metric's unit.
     pub fn bound(&self) -> f64 {
         match self {
             Self::Bound(bound) => *bound,
@@ -96,16 +92,13 @@ impl ThresholdSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JudgedBound {
-    /// In the metric's unit.
     pub bound: f64,
     pub on: ThresholdBasis,
 }
 
-/// Which value a threshold is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdBasis {
-    /// The measured value.
     #[default]
     Point,
     /// The end of its confidence interval where the metric is worst: the lower one for `min_`, the upper

@@ -10,6 +10,6 @@ pub use governance_profile::{
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{
-    Algorithm, Anchor, BootstrapSpec, CanarySpec, DatesSpec, DaysSpec, EvaluationSpec, Feature, FeatureKind,
-    LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, BootstrapSpec, CanarySpec, DaysSpec, EvaluationSpec, Feature, FeatureKind, LeakageSpec, Limits,
+    Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, TimeWindow, TrainingProfile, WindowSpec,
 };

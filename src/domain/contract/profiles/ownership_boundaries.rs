@@ -34,7 +34,6 @@ impl OwnershipBoundaries {
         Self::read(SHIPPED.as_bytes()).expect("the shipped document gives Model Factory its outputs")
     }
 
-    /// Reads the platform's own document.
     pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
         let document: BoundariesDocument = read_yaml(SchemaName::OwnershipBoundaries, bytes)?;
         let error = |pointer: &str, rule: String| DocumentError { pointer: pointer.to_owned(), rule, missing: true };
@@ -65,7 +64,6 @@ impl OwnershipBoundaries {
         self.outputs.iter().any(|given| given == output)
     }
 
-    /// Digest of the bytes that were read.
     pub fn digest(&self) -> Digest {
         self.digest
     }

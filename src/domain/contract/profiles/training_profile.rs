@@ -34,11 +34,9 @@ pub struct TrainingProfile {
     pub baseline_bundle_ref: Option<BundleRef>,
 }
 
-/// An input of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// Name of the column.
     pub name: String,
     #[serde(rename = "type")]
     pub kind: FeatureKind,
@@ -46,13 +44,10 @@ pub struct Feature {
     pub monotone: Option<Monotone>,
 }
 
-/// How a feature's values are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
-    /// A number; null is missing.
     Numeric,
-    /// One of a set of values.
     Categorical,
 }
 
@@ -77,7 +72,6 @@ pub struct Algorithm {
     pub parameters: BTreeMap<String, serde_json::Value>,
 }
 
-/// Which rows are for what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitSpec {
@@ -108,23 +102,29 @@ pub enum SplitSpec {
     },
 }
 
-/// A window of event time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum WindowSpec {
-    Dates(DatesSpec),
+    Dates(TimeWindow),
     /// Train, validation, delay and test follow each other and end at the anchor.
     Days(DaysSpec),
     /// Of the rows in the order of time.
     Share(ShareSpec),
 }
 
-/// A half-open window: `start` is in, `end` is not.
+/// A half-open window of event time: `start` is in, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DatesSpec {
+pub struct TimeWindow {
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
+}
+
+impl TimeWindow {
+    /// Whether an instant, in microseconds since 1970, is in the window.
+    pub fn contains(&self, at: i64) -> bool {
+        (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&at)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +152,6 @@ pub enum Anchor {
     LastEvent,
 }
 
-/// Where the seed comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeedPolicy {
@@ -184,13 +183,11 @@ pub struct LeakageSpec {
 pub struct CanarySpec {
     /// Number of fits, each with an order of its own.
     pub fits: u32,
-    /// Trees of each fit.
     pub rounds: u32,
     /// Most that their mean ROC AUC on the test window may lie above one half.
     pub max_above_chance: f64,
 }
 
-/// What to measure on the test window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationSpec {
@@ -253,7 +250,6 @@ impl Default for BootstrapSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceSpec {
-    /// A feature or an entity column.
     pub column: String,
     /// Bounds between slices of a numeric feature, ascending; a slice holds its lower bound. Empty makes a slice of
     /// every value.
@@ -272,70 +268,33 @@ impl SliceSpec {
 
 /// Bounds on the trainer and its data; the operator's own bounds cap them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    #[serde(default = "Limits::default_wall_seconds")]
     pub wall_seconds: u32,
-    #[serde(default = "Limits::default_memory_mib")]
     pub memory_mib: u32,
     /// Over all processes of the trainer.
-    #[serde(default = "Limits::default_cpu_seconds")]
     pub cpu_seconds: u32,
     /// What a trainer command may write: the largest file, and all files together.
-    #[serde(default = "Limits::default_file_mib")]
     pub file_mib: u32,
     /// Of a trainer command at a time.
-    #[serde(default = "Limits::default_processes")]
     pub processes: u32,
     /// Over all files.
-    #[serde(default = "Limits::default_max_rows")]
     pub max_rows: u64,
     /// Of one categorical feature in the train window.
-    #[serde(default = "Limits::default_max_categories")]
     pub max_categories: u32,
-}
-
-impl Limits {
-    fn default_wall_seconds() -> u32 {
-        3_600
-    }
-
-    fn default_memory_mib() -> u32 {
-        8_192
-    }
-
-    /// An hour on sixteen cores.
-    fn default_cpu_seconds() -> u32 {
-        57_600
-    }
-
-    fn default_file_mib() -> u32 {
-        4_096
-    }
-
-    fn default_processes() -> u32 {
-        64
-    }
-
-    fn default_max_rows() -> u64 {
-        50_000_000
-    }
-
-    fn default_max_categories() -> u32 {
-        1_000
-    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            wall_seconds: Self::default_wall_seconds(),
-            memory_mib: Self::default_memory_mib(),
-            cpu_seconds: Self::default_cpu_seconds(),
-            file_mib: Self::default_file_mib(),
-            processes: Self::default_processes(),
-            max_rows: Self::default_max_rows(),
-            max_categories: Self::default_max_categories(),
+            wall_seconds: 3_600,
+            memory_mib: 8_192,
+            // An hour on sixteen cores.
+            cpu_seconds: 57_600,
+            file_mib: 4_096,
+            processes: 64,
+            max_rows: 50_000_000,
+            max_categories: 1_000,
         }
     }
 }

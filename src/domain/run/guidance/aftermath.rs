@@ -25,11 +25,9 @@ pub enum Aftermath {
     RefusedForNow,
     /// A dead letter beside the run of an earlier request.
     Contradiction,
-    /// A dead letter of a command.
     Command,
     /// No process works.
     NotStarted,
-    /// Back to the queue.
     Requeued,
     /// The publication is tried again.
     Deferred,

@@ -1,21 +1,44 @@
-//! `PublishReceipt`: where the bundle was announced, and who confirmed it.
+//! `PublishEligibility`: whether the run's bundle may be published at all; and `PublishReceipt`: where it was announced,
+//! and who confirmed it.
 
-use crate::domain::contract::BundlePublication;
+use crate::domain::contract::{BundlePublication, EvidenceRef};
 use crate::domain::identity::{Digest, RunId};
 use serde::{Deserialize, Serialize};
+
+/// Whether a requester allows publication is not in here: a later request may change that, and evidence
+/// does not change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishEligibility {
+    pub schema_version: String,
+    pub run_id: RunId,
+    pub eligibility: Eligibility,
+    /// `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`; empty where the bundle is eligible.
+    pub reasons: Vec<String>,
+    pub gate_receipt: EvidenceRef,
+}
+
+impl PublishEligibility {
+    pub const SCHEMA_VERSION: &'static str = "learning.publish_eligibility.v0";
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Eligibility {
+    Eligible,
+    Ineligible,
+}
 
 /// `publish/publish_receipt.json`. Nothing in it depends on who writes it, or when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishReceipt {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     pub run_id: RunId,
     pub bundle_id: Digest,
     pub bundle_version: String,
     /// Folder of the bundle in the evidence store.
     pub bundle_ref: String,
-    /// Digest of `bundle.json`.
     pub bundle_digest: Digest,
     /// `environment/mode/bundle_slot[/tenant_id]`; the record's key.
     pub scope_key: String,
@@ -25,7 +48,6 @@ pub struct PublishReceipt {
 }
 
 impl PublishReceipt {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.publish_receipt.v0";
 
     pub fn of(publication: BundlePublication, record: AnnouncedRecord, confirmed: Confirmation) -> Self {
@@ -43,7 +65,6 @@ impl PublishReceipt {
     }
 }
 
-/// A record of the publications topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnnouncedRecord {
@@ -52,11 +73,9 @@ pub struct AnnouncedRecord {
     pub offset: i64,
     /// Its `ce_id`.
     pub event_id: String,
-    /// Digest of its value.
     pub sha256: Digest,
 }
 
-/// Who made the run PUBLISHED.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Confirmation {

@@ -1,27 +1,23 @@
-//! `TrainerJob`: what a registered trainer command reads.
+//! What Model Factory and a registered trainer command exchange, as files in the command's work folder.
 
-use crate::domain::contract::{Feature, FeatureCategories, Limits};
+use super::{Feature, FeatureCategories, Limits};
 use crate::domain::identity::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// `job.json` in the work folder.
+/// `job.json`: what the command reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerJob {
-    /// Always [`Self::SCHEMA_VERSION`].
     pub schema_version: String,
     pub run_id: RunId,
-    /// As the profile gives them.
     pub parameters: BTreeMap<String, Value>,
     /// The model's inputs, in this order.
     pub features: Vec<Feature>,
     /// What the codes of the categorical inputs stand for.
     pub categories: Vec<FeatureCategories>,
-    /// Seeds everything random.
     pub seed: u64,
-    /// Threads to fit with.
     pub threads: u32,
     pub files: JobFiles,
     pub rows: JobRows,
@@ -30,7 +26,6 @@ pub struct TrainerJob {
 }
 
 impl TrainerJob {
-    /// The version that this release writes.
     pub const SCHEMA_VERSION: &'static str = "learning.trainer_job.v0";
     pub const FILE: &'static str = "job.json";
 }
@@ -53,11 +48,46 @@ impl JobFiles {
     pub const SCORE: &'static str = "score.parquet";
 }
 
-/// How many rows each file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRows {
     pub train: u64,
     pub validation: u64,
     pub score: u64,
+}
+
+/// `result.json`: what the command leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerResult {
+    pub schema_version: String,
+    pub model: SavedModel,
+}
+
+impl TrainerResult {
+    pub const SCHEMA_VERSION: &'static str = "learning.trainer_result.v0";
+    pub const FILE: &'static str = "result.json";
+    pub const SCORES: &'static str = "scores.parquet";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedModel {
+    pub format: ModelFormat,
+    /// Below the work folder.
+    pub path: String,
+}
+
+/// How a model is saved. What follows from it for files, serving and MLflow stands in `modelling`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ModelFormat {
+    /// XGBoost's own JSON, which the built-in booster writes too.
+    XgboostJson,
+    /// scikit-learn objects as skops writes them: a zip of a schema and arrays, no code.
+    Skops,
+    Onnx,
+    /// Python's pickle: runs code when it is loaded.
+    Pickle,
 }

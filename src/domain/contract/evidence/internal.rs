@@ -1,0 +1,94 @@
+//! Documents that only Model Factory reads, and that have no schema: the records of an attempt and of its training, the
+//! evidence pack, and the marker that closes a run's evidence.
+
+use super::eval_report::{
+    Confusion, Curves, DatasetSummary, Differences, FeatureEffect, Metrics, SettledSplit, SlicedBy,
+};
+use crate::domain::contract::{EventRefs, EvidenceRef, Limits, ModelFormat};
+use crate::domain::identity::{Digest, RunId};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// `attempts/<fence>.json`: when and where an attempt began and ended. The only document with clock values.
+#[derive(Serialize)]
+pub struct AttemptRecord<'a> {
+    pub schema_version: &'static str,
+    pub run_id: &'a RunId,
+    pub attempt: u32,
+    pub fence: i64,
+    pub worker: &'a str,
+    pub build: &'static str,
+    pub started_at_utc: DateTime<Utc>,
+    pub ended_at_utc: DateTime<Utc>,
+    /// `PASS` or a failure code.
+    pub ended_with: &'a str,
+    /// Left out where the attempt ended before its trainer started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<&'a GrantedLimits>,
+}
+
+impl AttemptRecord<'_> {
+    pub const SCHEMA_VERSION: &'static str = "learning.attempt_record.v0";
+}
+
+/// What an attempt's trainer may use: what its profile asks for, under the bounds of operator and machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantedLimits {
+    pub limits: Limits,
+    pub threads: u32,
+}
+
+/// `model/training_record.json`: pins what the trainer left, so that a later attempt need not train again. It is written
+/// after the files that it names: where it stands, the trainer's work is done.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingRecord {
+    pub schema_version: String,
+    pub resolved_train_plan: Digest,
+    pub model_format: ModelFormat,
+    pub model: Digest,
+    pub scores: Digest,
+    pub leakage_report: Digest,
+    pub parity_vectors: Digest,
+    pub evaluation: Evaluation,
+}
+
+impl TrainingRecord {
+    pub const SCHEMA_VERSION: &'static str = "learning.training_record.v0";
+    pub const FILE: &'static str = "training_record.json";
+}
+
+/// What the trainer's child process measured. It holds no clock value and no path. Its fields are those of
+/// [`super::eval_report::EvalMetrics`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    pub scores: Metrics,
+    pub confusion: Vec<Confusion>,
+    pub curves: Curves,
+    pub slices: Vec<SlicedBy>,
+    pub dataset: DatasetSummary,
+    pub split: SettledSplit,
+    pub rounds: Option<u32>,
+    pub features: Vec<FeatureEffect>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub champion: Option<Differences>,
+}
+
+/// `evidence/evidence_pack.json`: every document of a run with its digest, by role.
+#[derive(Serialize)]
+pub struct EvidencePack<'a> {
+    pub schema_version: &'static str,
+    pub run_id: &'a RunId,
+    pub documents: &'a EventRefs,
+}
+
+impl EvidencePack<'_> {
+    pub const SCHEMA_VERSION: &'static str = "learning.evidence_pack.v0";
+}
+
+/// `_COMPLETE`, the last document of a run.
+#[derive(Serialize)]
+pub struct CompleteMarker<'a> {
+    pub evidence_pack: &'a EvidenceRef,
+}

@@ -55,9 +55,6 @@ impl Rule {
     }
 }
 
-/// Pointer into the message, and the broken rule in words.
-pub type BrokenRule = (&'static str, String);
-
 impl Grant {
     pub fn new(rules: Vec<Rule>, quota: Quota) -> Self {
         Self { rules: rules.into(), quota }
@@ -72,8 +69,9 @@ impl Grant {
         self.rules.iter().any(|rule| rule.covers(scope) && rule.covers_tenant(scope) && (rule.publish || !publishes))
     }
 
-    /// Fails with what no rule allows, the first in the order intent, scope, tenant, publication.
-    pub fn check(&self, request: &TrainBuildRequest) -> Result<(), BrokenRule> {
+    /// Fails with what no rule allows, the first in the order intent, scope, tenant, publication: its pointer into the
+    /// message, and the broken rule in words.
+    pub fn check(&self, request: &TrainBuildRequest) -> Result<(), (&'static str, String)> {
         let scope = &request.target_scope;
         let mut left: Vec<&Rule> = self.rules.iter().collect();
         let mut narrow = |keeps: &dyn Fn(&Rule) -> bool, pointer, rule: String| {

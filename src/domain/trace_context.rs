@@ -3,8 +3,6 @@
 //! Guarantees: garbage is no context, and never an error; what is written is valid, whatever was read. Never:
 //! decides anything; makes an id.
 
-use std::fmt;
-
 /// A span that can become the parent of other spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
@@ -61,17 +59,12 @@ impl TraceContext {
 
     /// The header `traceparent`, in version 00.
     pub fn traceparent(&self) -> String {
-        self.to_string()
+        let (trace_id, span_id) = (hex::encode(self.trace_id), hex::encode(self.span_id));
+        format!("00-{trace_id}-{span_id}-{:02x}", u8::from(self.sampled))
     }
 
     pub fn tracestate(&self) -> Option<&str> {
         self.tracestate.as_deref()
-    }
-}
-
-impl fmt::Display for TraceContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{}-{}-{:02x}", hex::encode(self.trace_id), hex::encode(self.span_id), u8::from(self.sampled))
     }
 }
 

@@ -56,17 +56,14 @@ pub(super) fn fire(point: &'static str) -> Result<(), Injected> {
     match armed.action {
         FailpointAction::Kill => {
             let _ = kill(Pid::this(), Signal::SIGKILL);
-            Ok(())
         }
-        FailpointAction::Error => Err(Injected(point)),
-        FailpointAction::Cut => {
-            cut(armed.database_port);
-            Ok(())
-        }
+        FailpointAction::Error => return Err(Injected(point)),
+        FailpointAction::Cut => cut(armed.database_port),
         FailpointAction::Stall => loop {
             std::thread::park();
         },
     }
+    Ok(())
 }
 
 /// Breaks every socket that is connected to this port.

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize, Serializer};
 /// Keeps these digests apart from all others of this software.
 const DOMAIN: &str = "mf.audit_block.v1";
 
-/// A row of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
@@ -106,7 +105,6 @@ pub enum Line {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ending {
-    /// Of the chain.
     pub head: Head,
     /// Number of the first requested block.
     pub from: i64,

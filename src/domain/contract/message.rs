@@ -1,7 +1,9 @@
 //! A message from the request topic, checked and typed; or why it is refused, and for whom.
 
-use super::{CommandMessage, TrainBuildRequest};
+use super::TrainBuildRequest;
+use crate::domain::identity::RunId;
 use crate::domain::run::FailureCode;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -11,6 +13,23 @@ pub enum Message {
     Train(Arc<TrainBuildRequest>),
     PublishRetry(CommandMessage),
     Cancel(CommandMessage),
+}
+
+/// A `CancelRequest`, which asks to stop a run, or a `PublishRetryRequest`, which asks to announce its bundle again without
+/// training. `schema_version` says which one it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandMessage {
+    pub schema_version: String,
+    pub request_id: String,
+    pub run_id: RunId,
+    pub requester_principal: String,
+    pub reason: String,
+}
+
+impl CommandMessage {
+    pub const CANCEL: &'static str = "learning.mf_cancel.v0";
+    pub const PUBLISH_RETRY: &'static str = "learning.mf_publish_retry.v0";
 }
 
 impl Message {

@@ -22,12 +22,12 @@ mod wrapping;
 
 pub use allow_list::AllowList;
 pub use evidence::*;
-pub use message::{Message, RejectedIds, Rejection};
+pub use message::{CommandMessage, Message, RejectedIds, Rejection};
 pub use messages::{
-    Apart, BundleArtifact, BundlePublication, CloudEventAttributes, CommandMessage, Compatibility, Deduplication,
-    EventProgress, EventReason, EventRefs, EventType, EvidenceRef, IntentKind, Joined, PublicationProvenance,
-    RegistryEvent, RegistryVerdict, Revisions, RunLifecycleEvent, SIGNED_REQUEST_TYPE, SameAs, SignedEnvelope,
-    TargetScope, TrainBuildRequest, event_id,
+    Apart, BundleArtifact, BundlePublication, CloudEventAttributes, Compatibility, Deduplication, EventProgress,
+    EventReason, EventRefs, EventType, EvidenceRef, IntentKind, Joined, PublicationProvenance, RegistryEvent,
+    RegistryVerdict, Revisions, RunLifecycleEvent, SIGNED_REQUEST_TYPE, SameAs, SignedEnvelope, TargetScope,
+    TrainBuildRequest, event_id,
 };
 pub use parse::{MAX_MESSAGE_BYTES, OpenedMessage, event_around, open, parse, parse_accepted};
 pub use profiles::{

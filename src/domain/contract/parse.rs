@@ -18,8 +18,7 @@ use std::sync::Arc;
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 const MAX_STRING_BYTES: usize = 4 * 1024;
 
-/// Fields in the order in which they are judged, each with the code of its absence and of any other
-/// error.
+/// Fields in the order in which they are judged, each with the code of its absence and of any other error.
 const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     use FailureCode as C;
     [

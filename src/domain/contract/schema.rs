@@ -6,7 +6,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationError, Validator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use strum::{IntoStaticStr, VariantArray};
 
 macro_rules! schemas {
@@ -15,17 +15,6 @@ macro_rules! schemas {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
         pub enum SchemaName {
             $(#[strum(serialize = $name)] $variant,)+
-        }
-
-        impl SchemaName {
-            fn validator(self) -> &'static Validator {
-                match self {
-                    $(Self::$variant => {
-                        static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| compile(schema_text(SchemaName::$variant)));
-                        &VALIDATOR
-                    })+
-                }
-            }
         }
 
         pub fn schema_text(schema: SchemaName) -> &'static str {
@@ -71,6 +60,14 @@ schemas! {
 
 named!(SchemaName, "{:?} is not a schema");
 
+impl SchemaName {
+    fn validator(self) -> &'static Validator {
+        const COUNT: usize = SchemaName::ALL.len();
+        static VALIDATORS: [OnceLock<Validator>; COUNT] = [const { OnceLock::new() }; COUNT];
+        VALIDATORS[self as usize].get_or_init(|| compile(schema_text(self)))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at {pointer:?}: {rule}")]
 pub struct DocumentError {
@@ -78,12 +75,17 @@ pub struct DocumentError {
     pub pointer: String,
     /// The rule that it breaks, for people.
     pub rule: String,
+    /// Whether the schema requires something that is absent.
     pub missing: bool,
 }
 
 impl DocumentError {
+    pub(super) fn at(pointer: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), rule: rule.into(), missing: false }
+    }
+
     fn whole(rule: impl Into<String>) -> Self {
-        Self { pointer: String::new(), rule: rule.into(), missing: false }
+        Self::at("", rule)
     }
 }
 

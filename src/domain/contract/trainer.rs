@@ -34,7 +34,6 @@ impl TrainerJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobFiles {
-    /// Rows to fit on.
     pub train: String,
     /// Rows to stop or tune on.
     pub validation: Option<String>,
@@ -65,7 +64,6 @@ pub struct TrainerResult {
 }
 
 impl TrainerResult {
-    pub const SCHEMA_VERSION: &'static str = "learning.trainer_result.v0";
     pub const FILE: &'static str = "result.json";
     pub const SCORES: &'static str = "scores.parquet";
 }

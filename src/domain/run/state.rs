@@ -16,7 +16,6 @@ pub enum State {
     Running,
     /// Trained and measured; the evaluation report is in the evidence store.
     EvalReady,
-    /// The gate passed.
     Pass,
     /// The run ended without a usable model, or the gate failed.
     Fail,
@@ -39,7 +38,6 @@ pub enum ExecutionMode {
     PublishOnly,
 }
 
-/// A step in the life of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
@@ -47,9 +45,7 @@ pub enum Transition {
     Start,
     /// The evaluation report is durable.
     FinishEvaluation,
-    /// Every threshold holds.
     PassGate,
-    /// A threshold does not hold.
     FailGate,
     /// A final failure, with its code.
     Fail,

@@ -60,7 +60,6 @@ impl ParityVectors {
     pub const FILE: &'static str = "parity_vectors.json";
 }
 
-/// Where rows and scores come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParityOrigin {
@@ -93,7 +92,6 @@ pub enum ParityCase {
     Lowest,
     /// Every number as large.
     Highest,
-    /// Every number zero.
     Zero,
     OneMissing,
     /// One feature exactly at a threshold of a split.
@@ -126,7 +124,6 @@ impl From<&CategoryValue> for ParityValue {
     }
 }
 
-/// A categorical feature with its codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureCategories {

@@ -97,7 +97,6 @@ pub struct ManifestProvenance {
     pub run_config_digest: Option<String>,
 }
 
-/// A data file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Materialization {

@@ -115,7 +115,6 @@ pub struct Difference {
     pub interval: Option<Interval>,
 }
 
-/// Counts at one threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confusion {
@@ -144,9 +143,7 @@ pub struct Curves {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RocPoint {
-    /// Share of good payments that are flagged.
     pub false_positive_rate: f64,
-    /// Share of frauds that are flagged.
     pub true_positive_rate: f64,
     /// Score from which a payment is flagged; null where none is.
     pub threshold: Option<f64>,
@@ -171,7 +168,6 @@ pub struct CalibrationBin {
     pub high: f64,
     pub rows: u64,
     pub mean_score: f64,
-    /// Share of frauds among the rows.
     pub fraud_rate: f64,
 }
 
@@ -207,7 +203,6 @@ pub struct Slice {
     pub scores: Metrics,
 }
 
-/// How many rows the windows hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSummary {

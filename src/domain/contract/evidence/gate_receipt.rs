@@ -64,7 +64,6 @@ pub struct ThresholdVerdict {
     pub reason: String,
 }
 
-/// Which side of a bound is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -92,7 +91,6 @@ pub struct ChampionVerdict {
     pub differences: Vec<DifferenceVerdict>,
 }
 
-/// A threshold on a difference with what was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DifferenceVerdict {

@@ -60,7 +60,6 @@ pub struct ReconciledRun {
     pub reason: Option<FailureCode>,
 }
 
-/// Something about a run that does not add up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anomaly {

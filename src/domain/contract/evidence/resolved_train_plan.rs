@@ -23,7 +23,6 @@ pub struct TrainPlan {
     pub manifests: Vec<PinnedManifest>,
     pub training_profile: PinnedDocument,
     pub governance_profile: PinnedDocument,
-    /// Digest of the boundaries document that allows the outputs.
     pub ownership_boundaries_sha256: Digest,
     /// Data files, in the order of the manifests.
     pub files: Vec<PinnedFile>,
@@ -77,7 +76,6 @@ pub struct PinnedManifest {
     pub dataset_fingerprint: String,
 }
 
-/// A profile with what pins it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedDocument {

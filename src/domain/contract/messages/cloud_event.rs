@@ -49,15 +49,11 @@ impl CloudEventAttributes {
     }
 }
 
-fn error(pointer: &str, rule: impl Into<String>, missing: bool) -> DocumentError {
-    DocumentError { pointer: pointer.to_owned(), rule: rule.into(), missing }
-}
-
 fn attributes(event: &Value) -> Result<CloudEventAttributes, DocumentError> {
     match (event.get("data"), event.get("data_base64")) {
-        (Some(_), Some(_)) => return Err(error("/data_base64", "data and data_base64 exclude each other", false)),
-        (Some(data), None) if !data.is_object() => return Err(error("/data", NO_OBJECT, false)),
-        (None, None) => return Err(error("/data", NO_OBJECT, true)),
+        (Some(_), Some(_)) => return Err(DocumentError::at("/data_base64", "data and data_base64 exclude each other")),
+        (Some(data), None) if !data.is_object() => return Err(DocumentError::at("/data", NO_OBJECT)),
+        (None, None) => return Err(DocumentError::at("/data", NO_OBJECT)),
         (Some(_), None) | (None, Some(_)) => {}
     }
     if let Some(error) = all_errors(SchemaName::CloudEvent, event).into_iter().min_by_key(|error| error.pointer.clone())
@@ -74,7 +70,7 @@ fn attributes(event: &Value) -> Result<CloudEventAttributes, DocumentError> {
             }
             _ => continue,
         };
-        return Err(error(&format!("/{name}"), rule, false));
+        return Err(DocumentError::at(format!("/{name}"), rule));
     }
     let text = |name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
     let trace = TraceContext::read(text("traceparent").as_deref(), text("tracestate").as_deref());
@@ -97,10 +93,10 @@ fn data(mut event: Value) -> Result<EventData, DocumentError> {
         (Some(Value::Object(data)), _) => Ok(EventData::Object(data)),
         (None, Some(Value::String(text))) => match STANDARD.decode(text) {
             Ok(bytes) => Ok(EventData::Bytes(bytes)),
-            Err(_) => Err(error("/data_base64", "it is not base64 with padding", false)),
+            Err(_) => Err(DocumentError::at("/data_base64", "it is not base64 with padding")),
         },
-        (None, Some(_)) => Err(error("/data_base64", "it must be text", false)),
-        (found, _) => Err(error("/data", NO_OBJECT, found.is_none())),
+        (None, Some(_)) => Err(DocumentError::at("/data_base64", "it must be text")),
+        _ => Err(DocumentError::at("/data", NO_OBJECT)),
     }
 }
 

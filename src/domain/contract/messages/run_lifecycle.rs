@@ -108,7 +108,6 @@ pub struct EventReason {
     pub category: FailureCategory,
     /// What happened, for people; capped.
     pub message: String,
-    /// Whether the same work may succeed later.
     pub retryable: bool,
 }
 
@@ -123,8 +122,7 @@ impl EventReason {
     /// Cuts a text to [`Self::MESSAGE_CAP`], at a character, and marks the cut with an ellipsis.
     pub fn capped(mut message: String) -> String {
         if message.len() > Self::MESSAGE_CAP {
-            let end = (0..=Self::MESSAGE_CAP - 3).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
-            message.truncate(end);
+            message.truncate(message.floor_char_boundary(Self::MESSAGE_CAP - 3));
             message.push('…');
         }
         message

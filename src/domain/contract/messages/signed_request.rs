@@ -34,7 +34,7 @@ impl SignedEnvelope {
         }
         let decoded = |pointer: String| {
             let text = value.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
-            decode(text).ok_or(DocumentError { pointer, rule: "it is not base64".to_owned(), missing: false })
+            decode(text).ok_or_else(|| DocumentError::at(pointer, "it is not base64"))
         };
         let count = value["signatures"].as_array().map_or(0, Vec::len);
         Ok(Self {

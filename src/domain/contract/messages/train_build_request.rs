@@ -5,7 +5,7 @@ use crate::domain::contract::Reference;
 use crate::domain::identity::{Digest, Likeness, RunKey, RunMeaning, likeness, payload_digest};
 use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use strum::{IntoStaticStr, VariantArray};
 
@@ -122,14 +122,10 @@ impl TrainBuildRequest {
 
     /// JSON pointers to the fields in which two normalised requests differ.
     pub fn differences(first: &Value, second: &Value) -> Vec<String> {
-        let names = |value: &Value| -> BTreeSet<String> {
-            value.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default()
-        };
-        names(first)
-            .union(&names(second))
-            .filter(|name| first.get(name.as_str()) != second.get(name.as_str()))
-            .map(|name| format!("/{name}"))
-            .collect()
+        let names: BTreeSet<&String> =
+            [first, second].into_iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
+        let differs = |name: &&String| first.get(name.as_str()) != second.get(name.as_str());
+        names.into_iter().filter(differs).map(|name| format!("/{name}")).collect()
     }
 
     /// The part that the run key is computed from.
@@ -181,7 +177,6 @@ impl TrainBuildRequest {
     }
 }
 
-/// Why a request belongs to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Joined {
     pub request_id: String,

@@ -3,7 +3,6 @@
 use crate::domain::contract::{DocumentError, SchemaName, read_yaml};
 use crate::domain::identity::Digest;
 use serde::Deserialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The document, checked: it gives `eval_report` and `bundle_publication` to the owner `mf`.
@@ -21,8 +20,6 @@ struct BoundariesDocument {
 #[derive(Deserialize)]
 struct Owner {
     outputs: Vec<String>,
-    #[serde(flatten)]
-    _rest: BTreeMap<String, Value>,
 }
 
 const SHIPPED: &str = include_str!("../../../../schemas/profiles/ownership_boundaries.yaml");
@@ -36,24 +33,23 @@ impl OwnershipBoundaries {
 
     pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
         let document: BoundariesDocument = read_yaml(SchemaName::OwnershipBoundaries, bytes)?;
-        let error = |pointer: &str, rule: String| DocumentError { pointer: pointer.to_owned(), rule, missing: true };
         let Some(mf) = document.owners.get("mf") else {
-            return Err(error("/owners/mf", "the document does not name mf as an owner".to_owned()));
+            return Err(DocumentError::at("/owners/mf", "the document does not name mf as an owner"));
         };
         for output in REQUIRED {
             if !mf.outputs.iter().any(|given| given == output) {
-                return Err(error("/owners/mf/outputs", format!("the document does not give {output} to mf")));
+                return Err(DocumentError::at(
+                    "/owners/mf/outputs",
+                    format!("the document does not give {output} to mf"),
+                ));
             }
         }
         // One owner emits a kind of output: a document that gives it to two leaves open which one.
         let others = document.owners.iter().filter(|(name, _)| *name != "mf");
         for (name, other) in others {
             if let Some(twice) = other.outputs.iter().find(|output| mf.outputs.contains(output)) {
-                return Err(DocumentError {
-                    pointer: format!("/owners/{}/outputs", name.replace('~', "~0").replace('/', "~1")),
-                    rule: format!("the document gives {twice} to mf and to {name}"),
-                    missing: false,
-                });
+                let pointer = format!("/owners/{}/outputs", name.replace('~', "~0").replace('/', "~1"));
+                return Err(DocumentError::at(pointer, format!("the document gives {twice} to mf and to {name}")));
             }
         }
         Ok(Self { outputs: mf.outputs.clone(), digest: Digest::of(bytes) })

@@ -12,9 +12,7 @@ use std::collections::BTreeMap;
 pub struct TrainingProfile {
     pub policy_id: String,
     pub revision: String,
-    /// The feature set that the manifests must hold.
     pub feature_definition_set: FeatureSet,
-    /// The manifest version that this profile was written for.
     pub expected_manifest_schema_version: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_label_basis: Option<ExpectedLabels>,
@@ -51,7 +49,6 @@ pub enum FeatureKind {
     Categorical,
 }
 
-/// Direction of a monotone constraint on the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Monotone {
@@ -200,7 +197,6 @@ pub struct EvaluationSpec {
     pub thresholds: Vec<f64>,
     /// Bins of equal width for the calibration curve and `expected_calibration_error`.
     pub calibration_bins: u32,
-    /// Bins of equal width for the histogram of scores.
     pub histogram_bins: u32,
     pub curve_points: u32,
     /// Without it metrics have no intervals.

@@ -1,10 +1,69 @@
-//! `RegistryEvent`: what the model registry announces on its own lifecycle topic, as far as publications go.
+//! `BundlePublication`: the announcement of a bundle to the registry. And `RegistryEvent`: what the registry announces on its
+//! own lifecycle topic, as far as publications go.
 
 use super::run_lifecycle::EvidenceRef;
 use crate::domain::contract::schema::excerpt;
 use crate::domain::contract::{DocumentError, SchemaName, read_json};
+use crate::domain::identity::{Digest, RunId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+/// What a serving system must offer to run the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compatibility {
+    pub feature_set_id: String,
+    pub feature_set_version: String,
+    /// Stands for the order, names and types of the inputs.
+    pub input_contract_version: String,
+    /// For example `xgboost-json`.
+    pub required_capabilities: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicationProvenance {
+    pub mf_code_release_id: String,
+    pub config_revision: String,
+    pub policy_revision: String,
+    pub run_config_digest: Digest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleArtifact {
+    /// Relative to the folder of the bundle.
+    pub path: String,
+    pub sha256: Digest,
+    pub bytes: u64,
+    pub media_type: String,
+}
+
+/// Idempotent for the registry by `(bundle_id, bundle_version)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundlePublication {
+    pub schema_version: String,
+    /// Digest over the canonical list of (path, digest).
+    pub bundle_id: Digest,
+    pub bundle_version: String,
+    pub run_id: RunId,
+    pub dataset_manifest_refs: Vec<String>,
+    pub eval_report_ref: EvidenceRef,
+    pub gate_receipt_ref: EvidenceRef,
+    pub compatibility: Compatibility,
+    pub provenance: PublicationProvenance,
+    /// `environment/mode/bundle_slot[/tenant_id]`.
+    pub scope_key: String,
+    /// Folder of the bundle in the evidence store.
+    pub bundle_ref: String,
+    pub bundle_digest: Digest,
+    pub artifacts: Vec<BundleArtifact>,
+}
+
+impl BundlePublication {
+    pub const SCHEMA_VERSION: &'static str = "learning.bundle_publication.v0";
+}
 
 /// The topic is the registry's: events other than the two of [`RegistryVerdict`] pass by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -192,27 +192,19 @@ mod tests {
     #[test]
     fn every_field_of_every_schema_is_described() {
         fn visit(name: &str, at: &str, schema: &Value) {
-            if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-                for (field, sub) in properties {
-                    let at = format!("{at}/{field}");
-                    assert!(sub.get("description").is_some(), "{name} {at} has no description");
-                    visit(name, &at, sub);
-                }
+            let members = |part: &str| schema.get(part).and_then(Value::as_object).into_iter().flatten();
+            for (field, sub) in members("properties") {
+                let at = format!("{at}/{field}");
+                assert!(sub.get("description").is_some(), "{name} {at} has no description");
+                visit(name, &at, sub);
             }
-            for part in ["items", "additionalProperties"] {
-                if let Some(sub) = schema.get(part) {
-                    visit(name, at, sub);
-                }
+            for (field, sub) in members("$defs") {
+                visit(name, &format!("{at}/$defs/{field}"), sub);
             }
-            for part in ["oneOf", "anyOf"] {
-                for sub in schema.get(part).and_then(Value::as_array).into_iter().flatten() {
-                    visit(name, at, sub);
-                }
-            }
-            if let Some(definitions) = schema.get("$defs").and_then(Value::as_object) {
-                for (field, sub) in definitions {
-                    visit(name, &format!("{at}/$defs/{field}"), sub);
-                }
+            let parts = ["items", "additionalProperties"].into_iter().filter_map(|part| schema.get(part));
+            let choices = ["oneOf", "anyOf"].into_iter().filter_map(|part| schema.get(part)?.as_array()).flatten();
+            for sub in parts.chain(choices) {
+                visit(name, at, sub);
             }
         }
         for &schema in SchemaName::ALL {

@@ -17,6 +17,7 @@ pub struct GateReceipt {
     /// Left out where the profile asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionVerdict>,
+    /// Names of the conditions that do not hold.
     pub failed: Vec<String>,
     /// Every document that the verdict rests on, by role.
     pub looked_at: BTreeMap<String, EvidenceRef>,

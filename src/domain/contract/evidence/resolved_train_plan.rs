@@ -101,7 +101,7 @@ pub struct PinnedFile {
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum PlannedSplit {
     TimeBased(Windows),
-    /// Windows by their lengths; the last one ends right after the last event in the rows.
+    /// Windows by their lengths, one after the other; the last one ends right after the last event in the rows.
     DaysBeforeLastEvent(WindowDays),
     /// Windows by their shares of the rows in the order of time.
     SharesOfTime(TimeShares),
@@ -123,7 +123,6 @@ pub struct Windows {
     pub exclude_known_entity: Option<String>,
 }
 
-/// Windows by their lengths, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowDays {
@@ -136,7 +135,6 @@ pub struct WindowDays {
     pub exclude_known_entity: Option<String>,
 }
 
-/// Windows by their shares of the rows in the order of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeShares {

@@ -45,6 +45,7 @@ pub struct Feature {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
+    /// A number; null is missing.
     Numeric,
     Categorical,
 }

@@ -6,7 +6,7 @@ use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
-use crate::domain::contract::{CancelRequest, EventRefs, Message, PublishRetryRequest, TrainBuildRequest};
+use crate::domain::contract::{CommandMessage, EventRefs, Message, TrainBuildRequest};
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{ExecutionMode, Outcome, State};
 use crate::domain::trace_context::TraceContext;
@@ -181,8 +181,8 @@ impl<'a> Admission<'a> {
                     }
                 }
                 Ok(
-                    Message::PublishRetry(PublishRetryRequest { run_id, .. })
-                    | Message::Cancel(CancelRequest { run_id, .. }),
+                    Message::PublishRetry(CommandMessage { run_id, .. })
+                    | Message::Cancel(CommandMessage { run_id, .. }),
                 ) => {
                     touched.insert(run_id.clone());
                 }

@@ -1,10 +1,10 @@
 //! `model-factory bench`: what this machine reaches, beside a ceiling measured in the same run.
 
-use super::output::{Output, json_lines, print_table};
+use super::output::{Output, print_table};
 use super::progress::Narrator;
 use crate::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use crate::tools::bench::{
-    AdmissionSpec, BenchDatabase, Cost, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
+    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
     TrainingSpec, admission, latency, lifecycle, metrics, relay, training,
 };
 use crate::tools::dev::wide::WideSpec;
@@ -71,7 +71,7 @@ enum BenchCommand {
         #[arg(long, default_value_t = 4)]
         workers: usize,
     },
-    /// Send events from the outbox, at most one of a run unacknowledged.
+    /// Send events from the outbox; of each run at most one is unacknowledged.
     Relay {
         /// Runs.
         #[arg(long, default_value_t = 1_000)]
@@ -99,7 +99,7 @@ enum BenchCommand {
     },
     /// Run the trainer's child over a file, from its bytes to the written scores, beside the bare fit.
     Training {
-        /// Rows, of which four fifths are fitted on.
+        /// Rows; the model is fitted on four fifths of them.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
         /// Numeric features.
@@ -114,10 +114,10 @@ enum BenchCommand {
         /// Threads of the fit.
         #[arg(long, default_value_t = 2)]
         threads: u32,
-        /// How often each part is timed; medians are shown.
+        /// How often each part is timed; the result is the median.
         #[arg(long, default_value_t = 3)]
         laps: usize,
-        /// A folder that does not exist yet, to keep the data in; without it nothing is kept.
+        /// New folder to keep the data in; by default nothing is kept.
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
@@ -125,7 +125,7 @@ enum BenchCommand {
 
 #[derive(Debug, clap::Args)]
 struct Broker {
-    /// A real broker; topics of this benchmark are made there and stay. Without it an in-process one.
+    /// A real broker, on which the benchmark makes topics that stay there; by default an in-process one.
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
 }
@@ -133,68 +133,59 @@ struct Broker {
 impl Args {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let bar = Narrator::new();
-        if let BenchCommand::Training { rows, features, trees, depth, threads, laps, keep } = self.command {
-            let wide = WideSpec { rows, features: features.max(1), trees, depth };
-            let spec = TrainingSpec { wide, threads: threads.max(1), laps: laps.max(1) };
-            let figures = measure_training(&spec, keep, |what| bar.doing(what)).await?;
-            bar.finish();
-            let mut out = std::io::stdout().lock();
-            match self.output {
-                Output::Json => json_lines(&mut out, &[figures])?,
-                Output::Table => print_training(&mut out, &figures)?,
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
+        let doing = |what: &str| bar.doing(what);
         let (on, measured) = match self.command {
+            BenchCommand::Training { rows, features, trees, depth, threads, laps, keep } => {
+                let wide = WideSpec { rows, features: features.max(1), trees, depth };
+                let spec = TrainingSpec { wide, threads: threads.max(1), laps: laps.max(1) };
+                let figures = measure_training(&spec, keep, doing).await?;
+                bar.finish();
+                self.output.print(&[&figures], |out| print_training(out, &figures))?;
+                return Ok(ExitCode::SUCCESS);
+            }
             BenchCommand::Metrics { rows, laps, replicates, threads } => {
                 let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
                 let threads = if threads == 0 { cores } else { threads };
                 let spec = MetricsSpec { rows, laps, replicates, threads };
-                (format!("{rows} scores, {threads} threads"), metrics(&spec, |what| bar.doing(what)))
+                (format!("{rows} scores, {threads} threads"), metrics(&spec, doing))
             }
-            command => on_a_database(command, &bar).await?,
+            BenchCommand::Admission { requests, tenants, rate, latency_seconds, broker } => {
+                let (database, on) = start_database(doing).await?;
+                let spec = AdmissionSpec { requests, tenants: tenants.max(1) };
+                let (kafka, _mock, name) = broker.open("admission").await?;
+                let mut measured = admission(&database, &kafka, &spec, doing).await?;
+                if latency_seconds > 0 {
+                    let (kafka, _mock, _) = broker.open("latency").await?;
+                    let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
+                    // A database of its own: nothing else waits in its outbox.
+                    measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
+                }
+                (format!("{on}; {name}"), measured)
+            }
+            BenchCommand::Lifecycle { queued, tenants, claims, lives, workers } => {
+                let (database, on) = start_database(doing).await?;
+                let spec = LifecycleSpec { queued, tenants: tenants.max(1), claims, lives, workers: workers.max(1) };
+                (on, lifecycle(&database, &spec, doing).await?)
+            }
+            BenchCommand::Relay { runs, events, broker } => {
+                let (database, on) = start_database(doing).await?;
+                let (kafka, _mock, name) = broker.open("relay").await?;
+                let spec = RelaySpec { runs: runs.max(1), events: events.max(1) };
+                (format!("{on}; {name}"), relay(&database, &kafka, &spec, doing).await?)
+            }
         };
         bar.finish();
-        let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => json_lines(&mut out, &measured)?,
-            Output::Table => print(&mut out, &on, &measured)?,
-        }
+        self.output.print(&measured, |out| print(out, &on, &measured))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-async fn on_a_database(command: BenchCommand, bar: &Narrator) -> anyhow::Result<(String, Vec<Figures>)> {
-    let doing = |what: &str| bar.doing(what);
+/// The database, and its description for the report.
+async fn start_database(doing: impl Fn(&str)) -> anyhow::Result<(BenchDatabase, String)> {
     doing("starting Postgres");
     let database = BenchDatabase::start().await?;
-    let mut on = database.describe().await?;
-    let measured = match command {
-        BenchCommand::Admission { requests, tenants, rate, latency_seconds, broker } => {
-            let spec = AdmissionSpec { requests, tenants: tenants.max(1) };
-            let (kafka, _mock, name) = broker.open("admission").await?;
-            on = format!("{on}; {name}");
-            let mut measured = admission(&database, &kafka, &spec, doing).await?;
-            if latency_seconds > 0 {
-                let (kafka, _mock, _) = broker.open("latency").await?;
-                let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
-                // A database of its own: nothing else waits in its outbox.
-                measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
-            }
-            measured
-        }
-        BenchCommand::Lifecycle { queued, tenants, claims, lives, workers } => {
-            let spec = LifecycleSpec { queued, tenants: tenants.max(1), claims, lives, workers: workers.max(1) };
-            lifecycle(&database, &spec, doing).await?
-        }
-        BenchCommand::Relay { runs, events, broker } => {
-            let (kafka, _mock, name) = broker.open("relay").await?;
-            on = format!("{on}; {name}");
-            relay(&database, &kafka, &RelaySpec { runs: runs.max(1), events: events.max(1) }, doing).await?
-        }
-        BenchCommand::Metrics { .. } | BenchCommand::Training { .. } => Vec::new(),
-    };
-    Ok((on, measured))
+    let described = database.describe().await?;
+    Ok((database, described))
 }
 
 async fn measure_training(
@@ -202,27 +193,25 @@ async fn measure_training(
     keep: Option<PathBuf>,
     doing: impl FnMut(&str),
 ) -> anyhow::Result<TrainingFigures> {
-    if let Some(folder) = keep {
-        std::fs::create_dir(&folder).with_context(|| format!("the folder {}", folder.display()))?;
-        return Ok(training(spec, &folder.canonicalize()?, doing).await?);
-    }
-    let folder = tempfile::tempdir()?;
-    Ok(training(spec, folder.path(), doing).await?)
+    let Some(folder) = keep else {
+        return Ok(training(spec, tempfile::tempdir()?.path(), doing).await?);
+    };
+    std::fs::create_dir(&folder).with_context(|| format!("the folder {}", folder.display()))?;
+    Ok(training(spec, &folder.canonicalize()?, doing).await?)
 }
 
 fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Result<()> {
     let TrainingFigures { rows, features, trees, threads, laps, .. } = figures;
     writeln!(out, "{rows} rows, {features} features, {trees} trees, {threads} threads, medians of {laps}")?;
-    let cells = [
-        figures.fetch_seconds,
-        figures.child_seconds,
-        figures.fit_seconds,
-        figures.ratio,
-        figures.columns_mib,
-        figures.peak_mib,
+    let columns = [
+        ("fetch s", figures.fetch_seconds),
+        ("child s", figures.child_seconds),
+        ("bare fit s", figures.fit_seconds),
+        ("ratio", figures.ratio),
+        ("columns MiB", figures.columns_mib),
+        ("peak MiB", figures.peak_mib),
     ];
-    let header = ["fetch s", "child s", "bare fit s", "ratio", "columns MiB", "peak MiB"];
-    print_table(out, header, [cells.map(|value| format!("{value:.2}"))])
+    print_table(out, columns.map(|(name, _)| name), [columns.map(|(_, value)| format!("{value:.2}"))])
 }
 
 impl Broker {
@@ -239,8 +228,8 @@ impl Broker {
             lineage: topic("lineage"),
         };
         let group_id = topic("group");
-        let mut settings =
-            KafkaSettings { topics, group_id, from: Some(StartAt::Earliest), ..KafkaSettings::default() };
+        let from = Some(StartAt::Earliest);
+        let mut settings = KafkaSettings { topics, group_id, from, ..KafkaSettings::default() };
         if let Some(brokers) = &self.brokers {
             settings.brokers.clone_from(brokers);
             Topics::ensure(&settings, 3).await?;
@@ -254,34 +243,21 @@ impl Broker {
 
 fn print(out: &mut dyn Write, on: &str, measured: &[Figures]) -> std::io::Result<()> {
     writeln!(out, "{on}")?;
-    let header = [
-        "what",
-        "count",
-        "per second",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "latency of",
-        "commits each",
-        "WAL bytes each",
-        "RSS MiB",
-    ];
-    let rows = measured.iter().map(|figures| {
-        let cost = |of: fn(&Cost) -> f64, digits: usize| {
-            figures.cost.as_ref().map_or_else(String::new, |cost| format!("{:.digits$}", of(cost)))
-        };
+    let columns = |figures: &Figures| {
+        let cost = figures.cost.as_ref();
         [
-            figures.name.clone(),
-            figures.count.to_string(),
-            format!("{:.0}", figures.per_second),
-            format!("{:.2}", figures.latency_ms.p50),
-            format!("{:.2}", figures.latency_ms.p99),
-            format!("{:.2}", figures.latency_ms.max),
-            figures.latency_of.clone(),
-            cost(|cost| cost.commits, 4),
-            cost(|cost| cost.wal_bytes, 0),
-            figures.resident_mib.to_string(),
+            ("what", figures.name.clone()),
+            ("count", figures.count.to_string()),
+            ("per second", format!("{:.0}", figures.per_second)),
+            ("p50 ms", format!("{:.2}", figures.latency_ms.p50)),
+            ("p99 ms", format!("{:.2}", figures.latency_ms.p99)),
+            ("max ms", format!("{:.2}", figures.latency_ms.max)),
+            ("latency of", figures.latency_of.clone()),
+            ("commits each", cost.map_or_else(String::new, |cost| format!("{:.4}", cost.commits))),
+            ("WAL bytes each", cost.map_or_else(String::new, |cost| format!("{:.0}", cost.wal_bytes))),
+            ("RSS MiB", figures.resident_mib.to_string()),
         ]
-    });
-    print_table(out, header, rows)
+    };
+    let header = measured.first().map(columns).unwrap_or_default().map(|(name, _)| name);
+    print_table(out, header, measured.iter().map(|figures| columns(figures).map(|(_, cell)| cell)))
 }

@@ -1,6 +1,6 @@
 //! `model-factory config`: every setting, and where its value comes from.
 
-use super::output::{Output, json_lines, print_table};
+use super::output::{Output, print_table};
 use crate::config::Loaded;
 use clap::Subcommand;
 use serde_json::Value;
@@ -33,22 +33,18 @@ enum ConfigCommand {
 impl Args {
     pub(super) fn run(self, loaded: &Loaded) -> anyhow::Result<ExitCode> {
         let ConfigCommand::Show { output } = self.command;
-        let mut out = std::io::stdout().lock();
         let shown = loaded.show();
-        match output {
-            Output::Json => json_lines(&mut out, &shown)?,
-            Output::Table => {
-                let rows = shown.into_iter().map(|setting| {
-                    let value = match setting.value {
-                        Value::Null => "-".to_owned(),
-                        Value::String(text) => text,
-                        other => other.to_string(),
-                    };
-                    [setting.key, value, setting.origin.to_string()]
-                });
-                print_table(&mut out, ["KEY", "VALUE", "ORIGIN"], rows)?;
-            }
-        }
+        output.print(&shown, |out| {
+            let rows = shown.iter().map(|setting| {
+                let value = match &setting.value {
+                    Value::Null => "-".to_owned(),
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                [setting.key.clone(), value, setting.origin.to_string()]
+            });
+            print_table(out, ["KEY", "VALUE", "ORIGIN"], rows)
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,6 @@
 //! `model-factory dead-letters`: lists refused records, shows why, sends them again.
 
-use super::actor::ActorArgs;
-use super::ledger;
+use super::ledger::{self, ActorArgs};
 use super::output::{Output, json_lines, print_table};
 use crate::adapters::kafka::{Outlet, Record};
 use crate::adapters::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
@@ -12,7 +11,7 @@ use crate::domain::run::{FailureCode, Guidance};
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use serde_json::json;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// List and show refused records, or send them to the request topic again.
@@ -66,7 +65,7 @@ struct ReplayArgs {
     /// Largest number of records; where there are more, the command fails and sends nothing.
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Reason; sent in the header `mf_replay_reason`, and kept in the audit log.
+    /// Reason, which goes into the header `mf_replay_reason` and the audit log.
     #[arg(long)]
     reason: String,
     #[command(flatten)]
@@ -83,10 +82,7 @@ impl Args {
         match self.command {
             DeadLettersCommand::List { code, limit } => {
                 let letters = ledger.dead_letters(code, limit).await?;
-                match self.output {
-                    Output::Json => json_lines(&mut out, &letters)?,
-                    Output::Table => list(&mut out, &letters)?,
-                }
+                self.output.print(&letters, |out| list(out, &letters))?;
             }
             DeadLettersCommand::Show { source, raw } => show(&mut out, &ledger, &source, raw, self.output).await?,
             DeadLettersCommand::Replay(args) => replay(&mut out, &ledger, &config, args, self.output).await?,
@@ -97,13 +93,13 @@ impl Args {
 }
 
 /// Prints the table of dead letters; `demo` prints the same one.
-pub(super) fn list(out: &mut dyn Write, letters: &[DeadLetterRecord]) -> anyhow::Result<()> {
+pub(super) fn list(out: &mut dyn Write, letters: &[DeadLetterRecord]) -> io::Result<()> {
     let rows = letters.iter().map(|letter| {
         let header = |name: &str| letter.headers.get(name).cloned().unwrap_or_default();
         let bytes = letter.bytes.to_string();
         [letter.source.to_string(), bytes, header("mf_code"), header("mf_pointer"), header("mf_message")]
     });
-    Ok(print_table(out, ["SOURCE", "BYTES", "CODE", "POINTER", "MESSAGE"], rows)?)
+    print_table(out, ["SOURCE", "BYTES", "CODE", "POINTER", "MESSAGE"], rows)
 }
 
 async fn show(
@@ -141,8 +137,8 @@ async fn replay(
     output: Output,
 ) -> anyhow::Result<()> {
     let sources = match args.code {
+        // One more than the limit shows whether there are more.
         Some(code) => {
-            // Reads one more than the limit, to see whether there are more.
             let letters = ledger.dead_letters(Some(code), args.limit as i64 + 1).await?;
             letters.into_iter().map(|letter| letter.source).collect()
         }
@@ -158,15 +154,17 @@ async fn replay(
         return Ok(writeln!(out, "  no refused record has this code; nothing is sent")?);
     }
     let outlet = if args.dry_run { None } else { Some(Outlet::open(&config.kafka)?) };
-    let replay = Replay { actor: args.actor.name(), why: args.reason.clone() };
+    let actor = args.actor.name();
+    let by = format!("operator:{actor}");
+    let requested = |source, original| replay_requested(&actor, &args.reason, source, original);
     if outlet.is_some() {
         // Appended before the first record is sent: if this process dies, the log shows that some may have been sent.
-        let acts: Vec<AuditAct> =
-            originals.iter().map(|(source, original)| replay.requested(source, original)).collect();
-        ledger.append_acts(&replay.by(), acts).await?;
+        let acts = originals.iter().map(|(source, original)| requested(source, original)).collect();
+        ledger.append_acts(&by, acts).await?;
     }
     for (source, original) in &originals {
-        let sent = if let Some(outlet) = &outlet {
+        let mut sent = None;
+        if let Some(outlet) = &outlet {
             let headers = [
                 ("mf_replay_of".to_owned(), source.to_string().into_bytes()),
                 ("mf_replay_reason".to_owned(), args.reason.clone().into_bytes()),
@@ -174,12 +172,13 @@ async fn replay(
             let topic = &config.kafka.topics.requests;
             let record = Record { topic, key: original.key.as_deref(), value: &original.value, headers: &headers };
             let (partition, offset) = outlet.send(record).await?;
-            let sent = Coordinates { topic: topic.clone(), partition, offset };
-            ledger.append_acts(&replay.by(), vec![replay.done(source, original, &sent)]).await?;
-            Some(sent)
-        } else {
-            None
-        };
+            let at = Coordinates { topic: topic.clone(), partition, offset };
+            let mut act = requested(source, original);
+            act.act = ActKind::DeadLetterReplayed;
+            act.subject.acknowledged_at = Some(at.to_string());
+            ledger.append_acts(&by, vec![act]).await?;
+            sent = Some(at);
+        }
         match output {
             Output::Json => json_lines(out, &[json!({"source": source, "sent": sent})])?,
             Output::Table => {
@@ -194,33 +193,15 @@ async fn replay(
     Ok(())
 }
 
-/// Builds the audit log's acts of one replay.
-struct Replay {
-    actor: String,
-    why: String,
-}
-
-impl Replay {
-    fn by(&self) -> String {
-        format!("operator:{}", self.actor)
-    }
-
-    fn requested(&self, source: &Coordinates, original: &Original) -> AuditAct {
-        let subject = ActSubject { record: Some(source.to_string()), ..ActSubject::default() };
-        let actor = Actor::new(ActorKind::Operator, self.actor.as_str());
-        let mut act = AuditAct::new(ActKind::DeadLetterReplayRequested, actor, subject);
-        act.reason = Some(ActReason::said(&self.why));
-        let bytes = EvidenceRef { reference: format!("ledger:{source}"), sha256: Digest::of(&original.value) };
-        act.evidence.insert("request".to_owned(), bytes);
-        act
-    }
-
-    fn done(&self, source: &Coordinates, original: &Original, sent: &Coordinates) -> AuditAct {
-        let mut act = self.requested(source, original);
-        act.act = ActKind::DeadLetterReplayed;
-        act.subject.acknowledged_at = Some(sent.to_string());
-        act
-    }
+/// The act of the audit log before the record is sent again.
+fn replay_requested(actor: &str, why: &str, source: &Coordinates, original: &Original) -> AuditAct {
+    let subject = ActSubject { record: Some(source.to_string()), ..ActSubject::default() };
+    let actor = Actor::new(ActorKind::Operator, actor);
+    let mut act = AuditAct::new(ActKind::DeadLetterReplayRequested, actor, subject);
+    act.reason = Some(ActReason::said(why));
+    let bytes = EvidenceRef { reference: format!("ledger:{source}"), sha256: Digest::of(&original.value) };
+    act.evidence.insert("request".to_owned(), bytes);
+    act
 }
 
 fn unknown(source: &Coordinates) -> String {

@@ -1,16 +1,19 @@
 //! `model-factory demo`: takes the whole path once, for real, and checks every expectation.
 
+use super::output::json_lines;
 use super::progress::Narrator;
 use super::{dead_letters, runs};
 use crate::adapters::kafka::{Follower, Inbound, Outlet, Record};
 use crate::adapters::ledger::{Ledger, RunRecord};
 use crate::clock::Stopwatch;
 use crate::domain::contract::{EvalReport, EventType, RunLifecycleEvent};
+use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, State};
 use crate::tools::dev::requests::{DemoRequest, Fate, demo_requests};
 use crate::tools::dev::{Environment, PUBLIC_KEY_FILE};
 use crate::worker::{self, Role};
 use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,9 +34,11 @@ pub(super) struct Args {
     threads: u32,
 }
 
-/// The records that the worker sent to its topics.
-#[derive(Default)]
+/// What the worker sends to its topics, and what was read of it.
 struct Observed {
+    lifecycle: Follower,
+    publication: Follower,
+    dead_letter: Follower,
     events: Vec<RunLifecycleEvent>,
     publications: Vec<Inbound>,
     dead_letters: Vec<Inbound>,
@@ -85,9 +90,14 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
 async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrator) -> anyhow::Result<Observed> {
     let config = &environment.config;
     let topics = &config.kafka.topics;
-    let lifecycle = Follower::at_end(&config.kafka, &topics.lifecycle).await?;
-    let publications = Follower::at_end(&config.kafka, &topics.publications).await?;
-    let dead_letters = Follower::at_end(&config.kafka, &topics.dead_letters).await?;
+    let mut observed = Observed {
+        lifecycle: Follower::at_end(&config.kafka, &topics.lifecycle).await?,
+        publication: Follower::at_end(&config.kafka, &topics.publications).await?,
+        dead_letter: Follower::at_end(&config.kafka, &topics.dead_letters).await?,
+        events: Vec::new(),
+        publications: Vec::new(),
+        dead_letters: Vec::new(),
+    };
     let outlet = Outlet::open(&config.kafka)?;
     for request in requests {
         let key = request.request_id.map(str::as_bytes);
@@ -100,74 +110,74 @@ async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrato
     let (stop, stopped) = watch::channel(false);
     #[expect(clippy::disallowed_methods, reason = "the demo's worker lives beside the listener")]
     let worker = tokio::spawn(worker::run(config.clone(), Role::all(), worker::unique_name()?, stopped, |_| {}));
-    let mut observed = Observed::default();
-    let listening = listen(&mut observed, requests, &lifecycle, &publications, &dead_letters, bar).await;
+    let listening = observed.listen(requests, bar).await;
     stop.send_replace(true);
     worker.await.context("the worker panicked")?.context("the worker failed")?;
     listening?;
     Ok(observed)
 }
 
-async fn listen(
-    observed: &mut Observed,
-    requests: &[DemoRequest],
-    lifecycle: &Follower,
-    publications: &Follower,
-    dead_letters: &Follower,
-    bar: &Narrator,
-) -> anyhow::Result<()> {
-    const BOUND: Duration = Duration::from_mins(5);
-    let since = Stopwatch::start();
-    let letters = requests.iter().filter(|request| is_dead_letter(request.fate)).count();
-    let ends = requests.iter().filter(|request| matches!(request.fate, Fate::Published | Fate::Fails(_))).count();
-    let joins =
-        requests.iter().filter(|request| matches!(request.fate, Fate::DuplicateRequest | Fate::DuplicateRun)).count();
-    while observed.dead_letters.len() < letters
-        || observed.ends() < ends
-        || observed.count(EventType::RequestDeduplicated) < joins
-    {
-        if since.elapsed() > BOUND {
-            bail!("not everything was decided within {} seconds", BOUND.as_secs());
-        }
-        if let Some(record) = lifecycle.next(Duration::from_millis(100)).await? {
-            let event: RunLifecycleEvent = serde_json::from_slice(&record.value)?;
-            let who = event.run_id.as_ref().map(ToString::to_string).or_else(|| event.request_id.clone());
-            let step = format!("{} {}", event.event_type, who.unwrap_or_default());
-            bar.done(&step);
-            bar.doing(&format!("after {step}"));
-            observed.events.push(event);
-        }
-        while let Some(record) = publications.next(Duration::from_millis(5)).await? {
-            observed.publications.push(record);
-        }
-        while let Some(record) = dead_letters.next(Duration::from_millis(5)).await? {
-            observed.dead_letters.push(record);
-        }
-    }
-    // A second publication would be as wrong as none.
-    while let Some(record) = publications.next(Duration::from_millis(300)).await? {
-        observed.publications.push(record);
-    }
-    Ok(())
-}
-
-fn is_dead_letter(fate: Fate) -> bool {
-    match fate {
-        Fate::Rejected(_) | Fate::Conflict => true,
-        Fate::Published | Fate::DuplicateRequest | Fate::DuplicateRun | Fate::Fails(_) => false,
-    }
-}
-
 impl Observed {
-    fn count(&self, event_type: EventType) -> usize {
-        self.events.iter().filter(|event| event.event_type == event_type).count()
+    async fn listen(&mut self, requests: &[DemoRequest], bar: &Narrator) -> anyhow::Result<()> {
+        const BOUND: Duration = Duration::from_mins(5);
+        const ENDS: [EventType; 3] = [EventType::PublishPublished, EventType::RunFailed, EventType::RunGateFailed];
+        let since = Stopwatch::start();
+        let (mut letters, mut ends, mut joins) = (0, 0, 0);
+        for request in requests {
+            match request.fate {
+                Fate::Rejected(_) | Fate::Conflict => letters += 1,
+                Fate::Published | Fate::Fails(_) => ends += 1,
+                Fate::DuplicateRequest | Fate::DuplicateRun => joins += 1,
+            }
+        }
+        while self.dead_letters.len() < letters
+            || self.count(&ENDS) < ends
+            || self.count(&[EventType::RequestDeduplicated]) < joins
+        {
+            if since.elapsed() > BOUND {
+                bail!("not everything was decided within {} seconds", BOUND.as_secs());
+            }
+            if let Some(record) = self.lifecycle.next(Duration::from_millis(100)).await? {
+                let event: RunLifecycleEvent = serde_json::from_slice(&record.value)?;
+                let who = event.run_id.as_ref().map(ToString::to_string).or_else(|| event.request_id.clone());
+                let step = format!("{} {}", event.event_type, who.unwrap_or_default());
+                bar.done(&step);
+                bar.doing(&format!("after {step}"));
+                self.events.push(event);
+            }
+            while let Some(record) = self.publication.next(Duration::from_millis(5)).await? {
+                self.publications.push(record);
+            }
+            while let Some(record) = self.dead_letter.next(Duration::from_millis(5)).await? {
+                self.dead_letters.push(record);
+            }
+        }
+        // A second publication would be as wrong as none.
+        while let Some(record) = self.publication.next(Duration::from_millis(300)).await? {
+            self.publications.push(record);
+        }
+        Ok(())
     }
 
-    fn ends(&self) -> usize {
-        [EventType::PublishPublished, EventType::RunFailed, EventType::RunGateFailed]
-            .into_iter()
-            .map(|event_type| self.count(event_type))
-            .sum()
+    fn count(&self, of: &[EventType]) -> usize {
+        self.events.iter().filter(|event| of.contains(&event.event_type)).count()
+    }
+
+    /// Whether a dead letter with this code carries the request's own bytes.
+    fn dead_lettered(&self, request: &DemoRequest, code: FailureCode) -> bool {
+        self.dead_letters.iter().any(|letter| {
+            letter.value == request.bytes && letter.headers.get("mf_code").is_some_and(|found| found == code.as_str())
+        })
+    }
+
+    /// Whether events of each run are numbered 1, 2, 3… in the order they came.
+    fn in_order(&self) -> bool {
+        let mut last: BTreeMap<&RunId, u64> = BTreeMap::new();
+        self.events.iter().filter_map(|event| Some((event.run_id.as_ref()?, event.seq))).all(|(run_id, seq)| {
+            let last = last.entry(run_id).or_default();
+            *last += 1;
+            seq == *last
+        })
     }
 }
 
@@ -189,8 +199,7 @@ async fn report(
         metrics(out, &evidence, run)?;
         if let Some(bundle) = run.refs.get("bundle/bundle.json") {
             let path = evidence.join(&bundle.reference);
-            let folder = path.parent().unwrap_or(&path);
-            writeln!(out, "\n  bundle   {}", folder.display())?;
+            writeln!(out, "\n  bundle   {}", path.parent().unwrap_or(&path).display())?;
             writeln!(out, "  key      {}", environment.folder.join(PUBLIC_KEY_FILE).display())?;
         }
         if let Some(page) = run.refs.get("report_page") {
@@ -199,11 +208,10 @@ async fn report(
     }
     let events = environment.folder.join("events.jsonl");
     let mut lines = Vec::new();
-    super::output::json_lines(&mut lines, &observed.events)?;
+    json_lines(&mut lines, &observed.events)?;
     fs::write(&events, lines)?;
     writeln!(out, "  events   {}", events.display())?;
-    writeln!(out, "  evidence {}", evidence.display())?;
-    Ok(())
+    Ok(writeln!(out, "  evidence {}", evidence.display())?)
 }
 
 fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Result<()> {
@@ -237,37 +245,20 @@ async fn judge(
             Some(id) => ledger.run_of_request(id).await?,
             None => None,
         };
+        let run = run.as_ref();
         let good = match request.fate {
-            Fate::Published => {
-                run.as_ref().is_some_and(|run| run.state == State::Published) && observed.publications.len() == 1
-            }
+            Fate::Published => run.is_some_and(|run| run.state == State::Published) && observed.publications.len() == 1,
             Fate::DuplicateRequest | Fate::DuplicateRun => observed.events.iter().any(|event| {
                 event.event_type == EventType::RequestDeduplicated && event.request_id.as_deref() == request.request_id
             }),
-            Fate::Conflict => dead_lettered(observed, request, FailureCode::RequestIdPayloadMismatch),
-            Fate::Rejected(code) => dead_lettered(observed, request, code),
-            Fate::Fails(code) => run
-                .as_ref()
-                .is_some_and(|run| run.state == State::Fail && run.reason_code.as_deref() == Some(code.as_str())),
+            Fate::Conflict => observed.dead_lettered(request, FailureCode::RequestIdPayloadMismatch),
+            Fate::Rejected(code) => observed.dead_lettered(request, code),
+            Fate::Fails(code) => {
+                run.is_some_and(|run| run.state == State::Fail && run.reason_code.as_deref() == Some(code.as_str()))
+            }
         };
         say(&format!("{}: {:?}", request.name, request.fate), good)?;
     }
-    say("events of each run are numbered 1, 2, 3… in the order they came", in_order(observed))?;
+    say("events of each run are numbered 1, 2, 3… in the order they came", observed.in_order())?;
     Ok(held)
-}
-
-/// Whether a dead letter with this code carries the request's own bytes.
-fn dead_lettered(observed: &Observed, request: &DemoRequest, code: FailureCode) -> bool {
-    observed.dead_letters.iter().any(|letter| {
-        letter.value == request.bytes && letter.headers.get("mf_code").is_some_and(|found| found == code.as_str())
-    })
-}
-
-fn in_order(observed: &Observed) -> bool {
-    let mut next: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-    observed.events.iter().filter(|event| event.run_id.is_some()).all(|event| {
-        let seq = next.entry(event.run_id.as_ref().map(ToString::to_string).unwrap_or_default()).or_insert(1);
-        *seq += 1;
-        event.seq + 1 == *seq
-    })
 }

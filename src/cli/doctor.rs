@@ -1,6 +1,6 @@
 //! `model-factory doctor`: checks everything that a worker needs, and says what to do where it is missing.
 
-use super::output::{Output, json_lines};
+use super::output::{Output, terminal_width};
 use crate::config::Config;
 use crate::tools::doctor::{self, Finding, Light};
 use console::{Style, measure_text_width};
@@ -25,11 +25,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let findings = doctor::examine(&config).await;
-        let mut out = io::stdout().lock();
-        match self.output {
-            Output::Json => json_lines(&mut out, &findings)?,
-            Output::Table => print(&mut out, &findings, super::output::terminal_width().map(usize::from))?,
-        }
+        self.output.print(&findings, |out| print(out, &findings, terminal_width().map(usize::from)))?;
         let sound = doctor::worst(&findings) < Light::Red;
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

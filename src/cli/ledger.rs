@@ -1,4 +1,4 @@
-//! Opening the ledger, and finding a run in it.
+//! Opening the ledger, finding a run in it, and naming who acts on it.
 
 use crate::adapters::ledger::{Ledger, RunRecord};
 use crate::config::Config;
@@ -22,4 +22,26 @@ pub(super) async fn find_run(ledger: &Ledger, id: &str) -> anyhow::Result<Option
         Ok(run_id) => ledger.run(&run_id).await?,
         Err(_) => ledger.run_of_request(id).await?,
     })
+}
+
+/// The same, where the command can do nothing without the run.
+pub(super) async fn require_run(ledger: &Ledger, id: &str) -> anyhow::Result<RunRecord> {
+    find_run(ledger, id).await?.with_context(|| format!("the ledger knows no run or request {id:?}"))
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ActorArgs {
+    /// Your name, which the ledger keeps; by default the name of the system's user.
+    #[arg(long)]
+    actor: Option<String>,
+}
+
+impl ActorArgs {
+    pub(super) fn name(self) -> String {
+        self.actor.unwrap_or_else(|| {
+            let uid = nix::unistd::Uid::effective();
+            let user = nix::unistd::User::from_uid(uid).ok().flatten();
+            user.map_or_else(|| format!("uid:{uid}"), |user| user.name)
+        })
+    }
 }

@@ -13,15 +13,15 @@ use std::process::ExitCode;
 /// out, one window a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A window holds scores (0 to 1) and labels; and where wanted days and cards (integers, for card
-precision), clusters (integers, drawn whole by the bootstrap), evaluation (as in a training profile;
-slices are left out), seed, and champion (scores of another model of the same rows; the answer then has
+A window holds scores (0 to 1) and labels. It may hold days and cards (integers, for card precision),
+clusters (integers; the bootstrap draws a cluster as a whole), evaluation (as in a training profile;
+slices are left out), seed, and champion (another model's scores of the same rows; the answer then has
 the difference of every metric).
 
 Example:
   echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
 pub(super) struct Args {
-    /// File with the windows; without it standard input.
+    /// File with the windows; by default standard input.
     file: Option<PathBuf>,
 }
 

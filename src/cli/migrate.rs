@@ -1,6 +1,6 @@
 //! `model-factory migrate`: brings the database to the schema of this release.
 
-use super::actor::ActorArgs;
+use super::ledger::ActorArgs;
 use crate::adapters::ledger::Ledger;
 use crate::config::Config;
 use std::io::Write as _;

@@ -2,7 +2,6 @@
 //!
 //! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
 
-mod actor;
 mod audit;
 mod bench;
 mod completions;
@@ -109,15 +108,14 @@ struct ChildArgs {
     worker: i32,
 }
 
+impl ChildArgs {
+    fn run(&self, step: ChildStep) -> ExitCode {
+        training::child::main(step, &self.job_dir, self.worker)
+    }
+}
+
 impl Cli {
     pub fn run(self) -> ExitCode {
-        // The trainer's processes get everything from their job's folder: they read no configuration.
-        if let CommandLine::TrainerExec { job_dir, group } = &self.command {
-            return training::exec_command(job_dir, group.as_deref());
-        }
-        if let Some((step, ChildArgs { job_dir, worker })) = self.child() {
-            return crate::training::child::main(step, job_dir, *worker);
-        }
         match self.dispatch() {
             Ok(code) => code,
             // The reader closed the pipe, as `head` does: that is no failure.
@@ -129,41 +127,18 @@ impl Cli {
         }
     }
 
-    fn child(&self) -> Option<(ChildStep, &ChildArgs)> {
-        match &self.command {
-            CommandLine::TrainerChild(args) => Some((ChildStep::Train, args)),
-            CommandLine::TrainerPrepare(args) => Some((ChildStep::Prepare, args)),
-            CommandLine::TrainerWatch(args) => Some((ChildStep::Command, args)),
-            CommandLine::TrainerMeasure(args) => Some((ChildStep::Measure, args)),
-            CommandLine::TrainerRecheck(args) => Some((ChildStep::Recheck, args)),
-            CommandLine::TrainerScore(args) => Some((ChildStep::Score, args)),
-            _ => None,
-        }
-    }
-
     fn dispatch(self) -> anyhow::Result<ExitCode> {
         let loaded = || Loaded::read(self.config.as_deref(), &self.set).map_err(anyhow::Error::from);
         let config = || loaded().map(|loaded| loaded.config);
         match self.command {
             CommandLine::Config(args) => args.run(&loaded()?),
-            CommandLine::Doctor(args) => {
-                let runtime = runtime()?;
-                let ended = runtime.block_on(args.run(config()?));
-                // A check that hangs is among the findings; it must not hold up the end.
-                runtime.shutdown_background();
-                ended
-            }
+            // A check that hangs is among the findings.
+            CommandLine::Doctor(args) => abandoning(args.run(config()?)),
             CommandLine::Completions(args) => args.run(Self::command()),
             CommandLine::Man(args) => args.run(Self::command()),
             CommandLine::Demo(args) => runtime()?.block_on(args.run()),
             CommandLine::Dev(args) => runtime()?.block_on(args.run()),
-            CommandLine::Worker(args) => {
-                let runtime = runtime()?;
-                let ended = runtime.block_on(args.run(config()?));
-                // Work that the drain abandoned must not hold up the end.
-                runtime.shutdown_background();
-                ended
-            }
+            CommandLine::Worker(args) => abandoning(args.run(config()?)),
             CommandLine::Submit(args) => runtime()?.block_on(args.run(&config()?)),
             CommandLine::DeadLetters(args) => runtime()?.block_on(args.run(config()?)),
             CommandLine::Runs(args) => runtime()?.block_on(args.run(config()?)),
@@ -178,13 +153,14 @@ impl Cli {
             CommandLine::Bench(args) => runtime()?.block_on(args.run()),
             CommandLine::Migrate(args) => runtime()?.block_on(args.run(config()?)),
             CommandLine::Prune(args) => runtime()?.block_on(args.run(config()?)),
-            CommandLine::TrainerChild(_)
-            | CommandLine::TrainerPrepare(_)
-            | CommandLine::TrainerWatch(_)
-            | CommandLine::TrainerMeasure(_)
-            | CommandLine::TrainerRecheck(_)
-            | CommandLine::TrainerScore(_)
-            | CommandLine::TrainerExec { .. } => Ok(ExitCode::FAILURE),
+            // The trainer's processes get everything from their job's folder: they read no configuration.
+            CommandLine::TrainerChild(args) => Ok(args.run(ChildStep::Train)),
+            CommandLine::TrainerPrepare(args) => Ok(args.run(ChildStep::Prepare)),
+            CommandLine::TrainerWatch(args) => Ok(args.run(ChildStep::Command)),
+            CommandLine::TrainerMeasure(args) => Ok(args.run(ChildStep::Measure)),
+            CommandLine::TrainerRecheck(args) => Ok(args.run(ChildStep::Recheck)),
+            CommandLine::TrainerScore(args) => Ok(args.run(ChildStep::Score)),
+            CommandLine::TrainerExec { job_dir, group } => Ok(training::exec_command(&job_dir, group.as_deref())),
         }
     }
 }
@@ -195,6 +171,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Runs the command to its end, and leaves behind what it has given up: that must not hold up the end.
+fn abandoning(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]

@@ -13,6 +13,21 @@ pub(super) enum Output {
     Json,
 }
 
+impl Output {
+    /// Prints the items to standard output as lines of JSON, or what `table` prints of them.
+    pub(super) fn print<T: Serialize>(
+        self,
+        items: &[T],
+        table: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match self {
+            Self::Json => json_lines(&mut out, items),
+            Self::Table => table(&mut out),
+        }
+    }
+}
+
 /// Spaces before every column.
 const GAP: u16 = 2;
 /// Characters of a cell that a terminal shows, at most.

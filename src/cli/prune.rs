@@ -1,8 +1,7 @@
 //! `model-factory prune`: deletes old history that nothing depends on.
 
-use super::actor::ActorArgs;
-use super::ledger;
-use super::output::{Output, json_lines, print_table};
+use super::ledger::{self, ActorArgs};
+use super::output::{Output, print_table};
 use crate::adapters::ledger::Pruned;
 use crate::config::Config;
 use anyhow::ensure;
@@ -20,13 +19,13 @@ use std::time::Duration;
   model-factory prune --older-than 90d --dry-run
   model-factory prune --older-than 90d --output json")]
 pub(super) struct Args {
-    /// Age, for example 90d: longer than the request topic keeps its records. A day at least.
+    /// Delete what is older than this, for example 90d: at least a day, and longer than the request topic keeps records.
     #[arg(long, value_parser = humantime::parse_duration)]
     older_than: Duration,
     /// Only count; delete nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Reason; kept in the audit log. Without it the age.
+    /// Reason, which the audit log keeps; by default the age.
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
@@ -55,19 +54,13 @@ impl Args {
             writeln!(terminal)?;
         }
         ledger.close().await;
-        let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => {
-                let deleted = json!({"before": pruning.before(), "dry_run": self.dry_run, "deleted": total});
-                json_lines(&mut out, &[deleted])?;
-            }
-            Output::Table => {
-                let what = if self.dry_run { "WOULD BE DELETED" } else { "DELETED" };
-                let rows = rows(&total).map(|(name, count)| [name.to_owned(), count.to_string()]);
-                print_table(&mut out, [what, "ROWS"], rows)?;
-                writeln!(out, "  from before {}", pruning.before().to_rfc3339())?;
-            }
-        }
+        let before = pruning.before();
+        let deleted = json!({"before": before, "dry_run": self.dry_run, "deleted": total});
+        self.output.print(&[deleted], |out| {
+            let what = if self.dry_run { "WOULD BE DELETED" } else { "DELETED" };
+            print_table(out, [what, "ROWS"], rows(&total).map(|(name, count)| [name.to_owned(), count.to_string()]))?;
+            writeln!(out, "  from before {}", before.to_rfc3339())
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

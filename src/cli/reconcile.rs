@@ -1,14 +1,14 @@
 //! `model-factory reconcile`: counts what became of a platform run, and keeps that as evidence.
 
 use super::ledger;
-use super::output::{Output, json_lines, print_table};
+use super::output::{Output, print_table};
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, layout};
 use crate::config::Config;
 use crate::domain::contract::Reconciliation;
 use crate::domain::identity::{Digest, document_bytes};
 use anyhow::Context as _;
 use serde_json::json;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Count what became of a platform run, name what does not add up, and keep that as evidence.
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// and says up to which block of the audit log it counts. docs/audit-log.md explains each number and each anomaly.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status 1 where something does not add up; a run that has not ended is such a thing.
+Exit status 1 where something does not add up; a run that has not ended does not.
 
 Examples:
   model-factory reconcile platform_20260301
@@ -49,33 +49,26 @@ impl Args {
             store.put(&path, bytes.into()).await.context("the document was not written")?;
         }
         let at = (!self.dry_run).then_some((&path, sha256));
-        let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => {
-                let document = at.map(|(path, sha256)| json!({"ref": path.to_string(), "sha256": sha256}));
-                json_lines(&mut out, &[json!({"reconciliation": found, "document": document})])?;
-            }
-            Output::Table => show(&mut out, &found, at)?,
-        }
+        let document = at.map(|(path, sha256)| json!({"ref": path.to_string(), "sha256": sha256}));
+        let answer = json!({"reconciliation": found, "document": document});
+        self.output.print(&[answer], |out| show(out, &found, at))?;
         Ok(if found.anomalies.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn show(out: &mut dyn Write, found: &Reconciliation, at: Option<(&EvidencePath, Digest)>) -> anyhow::Result<()> {
+fn show(out: &mut dyn Write, found: &Reconciliation, at: Option<(&EvidencePath, Digest)>) -> io::Result<()> {
     let counters = serde_json::to_value(found.counters)?;
     let counters = counters.as_object().into_iter().flatten();
     print_table(out, ["COUNTER", "VALUE"], counters.map(|(name, value)| [name.clone(), value.to_string()]))?;
     if !found.anomalies.is_empty() {
         writeln!(out)?;
-        let rows = found
-            .anomalies
-            .iter()
-            .map(|anomaly| [anomaly.code.to_string(), anomaly.run_id.to_string(), anomaly.meaning.clone()]);
+        let anomalies = found.anomalies.iter();
+        let rows = anomalies.map(|found| [found.code.to_string(), found.run_id.to_string(), found.meaning.clone()]);
         print_table(out, ["ANOMALY", "RUN", "MEANING"], rows)?;
     }
     writeln!(out, "\n  as of block {}", found.as_of)?;
-    if let Some((path, sha256)) = at {
-        writeln!(out, "  {path} {sha256}")?;
+    match at {
+        Some((path, sha256)) => writeln!(out, "  {path} {sha256}"),
+        None => Ok(()),
     }
-    Ok(())
 }

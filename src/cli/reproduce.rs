@@ -1,6 +1,6 @@
 //! `model-factory reproduce`: builds a bundle again from its pinned inputs.
 
-use super::output::{Output, json_lines};
+use super::output::Output;
 use crate::adapters::dataset::Inputs;
 use crate::config::Config;
 use crate::tools::reproduce::{Rebuilder, Reproduction};
@@ -17,8 +17,8 @@ use std::process::ExitCode;
 /// rights. Neither broker nor database is needed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status 1 where anything comes out other than the bundle says, and where the registered command
-that trained is not here or differs; then it names the difference.
+Exit status 1 where a part comes out different from the bundle's, and where the command that trained
+is not registered here or differs; then it names the difference.
 
 Examples:
   MODEL_FACTORY_INPUTS__ROOT=/data model-factory reproduce ./bundle
@@ -27,7 +27,7 @@ Examples:
 pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
-    /// Folder to work in; a folder of its own is made there and removed.
+    /// Folder in which a temporary folder is made for the work, and removed at the end.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
     /// Threads of the fit; 0 takes every core.
@@ -58,11 +58,7 @@ impl Args {
         let rebuilding = Box::pin(rebuilder.rebuild(&self.bundle, work.path()));
         let reproduction =
             rebuilding.await.map_err(|failure| anyhow::anyhow!("{}: {}", failure.code, failure.message))?;
-        let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => json_lines(&mut out, &[&reproduction])?,
-            Output::Table => show(&mut out, &reproduction)?,
-        }
+        self.output.print(&[&reproduction], |out| show(out, &reproduction))?;
         Ok(if reproduction.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -1,6 +1,6 @@
 //! `model-factory score`: scores a file of rows with a bundle.
 
-use super::output::{Output, json_lines};
+use super::output::Output;
 use super::progress::Bar;
 use super::verify::ExpectedArgs;
 use crate::config::TrainerSettings;
@@ -19,12 +19,12 @@ use tokio::signal::unix::{SignalKind, signal};
 /// them, in a child process within the limits of `[trainer]`, some thousand at a time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The features are found by name, in any order; other columns are not read. Null is missing; so is
-a category that the model never saw, and the answer counts these. A missing column, a type that
-the feature cannot have and an infinite value are refused, and leave no file.
+The features are found by name, in any order; other columns are not read. A null is a missing value;
+so is a category that the model never saw, and the answer counts these. A missing column, a type
+that the feature cannot have and an infinite value are refused, and no file is written.
 
 The scores have the columns row_id and score (32-bit float), in the order of the rows; the
-metadata of the file names run, bundle and model. Rows without ids go by their numbers, from 0.
+metadata of the file names run, bundle and model. Rows without ids are numbered from 0.
 
 Examples:
   model-factory score ./bundle payments.parquet
@@ -74,11 +74,7 @@ impl Args {
         let scoring = scorer.score(&order, stop, |progress| bar.at(progress.fraction, &progress.message)).await;
         bar.finish();
         let scoring = scoring?;
-        let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => json_lines(&mut out, &[&scoring])?,
-            Output::Table => show(&mut out, &scoring)?,
-        }
+        self.output.print(&[&scoring], |out| show(out, &scoring))?;
         Ok(ExitCode::SUCCESS)
     }
 }

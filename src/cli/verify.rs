@@ -1,6 +1,6 @@
 //! `model-factory verify`: checks a bundle link by link, offline.
 
-use super::output::{Output, json_lines};
+use super::output::Output;
 use crate::adapters::signing::PublicKey;
 use crate::domain::identity::Digest;
 use crate::tools::verify::{self, Expected, Verification};
@@ -37,7 +37,7 @@ pub(super) struct ExpectedArgs {
     /// Public key (PEM, curve P-256) that must have signed it.
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
-    /// Id that it must have, as its publication says.
+    /// Id that it must have, as its publication states it.
     #[arg(long, value_name = "SHA256")]
     bundle_id: Option<Digest>,
 }
@@ -56,11 +56,7 @@ impl Args {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
         let verification = verify::verify(&self.bundle, &self.expected.read()?);
-        let mut out = std::io::stdout().lock();
-        match self.output {
-            Output::Json => json_lines(&mut out, &[&verification])?,
-            Output::Table => show(&mut out, &verification)?,
-        }
+        self.output.print(&[&verification], |out| show(out, &verification))?;
         Ok(if verification.intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Which loops to run.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "intake,runner,relay")]
     roles: Vec<Role>,
-    /// Where a consumer group starts that has never committed; ignored afterwards.
+    /// Where a consumer group starts that has never committed an offset; ignored afterwards.
     #[arg(long, value_enum)]
     from: Option<Start>,
 }

@@ -2,6 +2,7 @@
 
 use crate::adapters::ledger::Ledger;
 use crate::cli::ledger;
+use crate::cli::output::json_lines;
 use crate::config::Config;
 use crate::domain::audit_log::{Block, Ending, Line};
 use crate::domain::identity::RunId;
@@ -54,11 +55,11 @@ impl Args {
             for block in blocks {
                 if self.concerns(&block)? {
                     ending.blocks += 1;
-                    line(out, &Line::Block(block))?;
+                    json_lines(out, &[Line::Block(block)])?;
                 }
             }
         }
-        line(out, &Line::Ending(ending))?;
+        json_lines(out, &[Line::Ending(ending)])?;
         Ok(out.flush()?)
     }
 
@@ -69,16 +70,8 @@ impl Args {
         }
         let body = block.read().with_context(|| format!("block {} does not read", block.seq))?;
         Ok(body.acts.iter().any(|act| {
-            act.subject.run_id.as_ref() == Some(run_id)
-                || act
-                    .removed
-                    .as_ref()
-                    .is_some_and(|removed| removed.run_ids.iter().any(|gone| gone == run_id.as_str()))
+            let mut removed = act.removed.iter().flat_map(|removed| &removed.run_ids);
+            act.subject.run_id.as_ref() == Some(run_id) || removed.any(|gone| gone == run_id.as_str())
         }))
     }
-}
-
-fn line(out: &mut dyn Write, line: &Line) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    Ok(writeln!(out)?)
 }

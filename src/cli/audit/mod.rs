@@ -25,8 +25,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Follow the chain from its first block, compute every digest again, and compare the log with the ledger.
-    /// Names the first block that does not fit; exit status 1 where one is or log and ledger disagree.
+    /// Follow the chain from its first block, compute every digest again, and compare the log with the ledger. Names
+    /// the first block that does not fit; exit status 1 where there is one, and where log and ledger disagree.
     Verify(verify::Args),
     /// Write the log as lines of JSON, a block each. The last line says where the chain stands: keep it elsewhere.
     Export(export::Args),

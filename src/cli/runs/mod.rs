@@ -1,23 +1,20 @@
 //! `model-factory runs`: shows the runs of the ledger, and acts on them.
 
-mod act;
-mod explain;
-mod find;
-mod list;
 mod show;
 mod watch;
 
-pub(super) use list::list;
+pub(super) use show::list;
 
-use super::ledger;
+use super::ledger::{self, ActorArgs, require_run};
 use super::output::{Output, json_lines};
-use crate::adapters::ledger::RunCommand;
+use crate::adapters::ledger::{CommandRequest, Ledger, RunCommand};
 use crate::config::Config;
 use crate::domain::run::State;
+use anyhow::Context as _;
 use clap::Subcommand;
-use explain::explain;
-use find::find;
-use show::show;
+use serde_json::json;
+use show::{explain, show};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// List, show and watch runs, explain what makes requests the same, cancel, requeue or publish again.
@@ -54,9 +51,9 @@ enum RunsCommand {
         /// Run id or request id.
         id: String,
     },
-    /// Print a run's steps and its trainer's progress as they happen, until the run is decided. Exit status 0 where
-    /// it is published, or passed without leave to publish; 1 where it failed, its publication was given up, or
-    /// the wait was too long.
+    /// Print a run's steps and its trainer's progress as they happen, until the run is decided. Exit status 0 where it
+    /// is published, or passed and is not to be published; 1 where it failed, its publication was given up, or it was
+    /// not decided in time.
     Watch(watch::Args),
     /// Explain why requests are the same run: what was compared, what was ignored, and what differs in runs that
     /// only look the same.
@@ -64,13 +61,24 @@ enum RunsCommand {
         /// Run id or request id.
         id: String,
     },
-    /// Stop a run: at once while it is queued, within a heartbeat while it is worked on.
-    Cancel(act::Args),
+    /// Stop a run: at once where it is queued, within a heartbeat where a worker has it.
+    Cancel(ActArgs),
     /// Announce the bundle of a run again, with a fresh bound on attempts. Never trains.
-    RetryPublish(act::Args),
+    RetryPublish(ActArgs),
     /// Take a run from its worker, or reopen one that failed for a reason outside of its request, with a fresh bound
     /// on attempts.
-    Requeue(act::Args),
+    Requeue(ActArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ActArgs {
+    /// Run id or request id.
+    id: String,
+    /// Reason, which the ledger keeps.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    actor: ActorArgs,
 }
 
 impl Args {
@@ -78,24 +86,55 @@ impl Args {
         let ledger = ledger::connect(&config).await?;
         let ledger = ledger.emitting_lineage(&config.lineage, config.kafka.max_value_bytes);
         let mut out = std::io::stdout().lock();
+        let output = self.output;
+        let mut code = ExitCode::SUCCESS;
         match self.command {
             RunsCommand::List { state, limit } => {
                 let runs = ledger.runs(state, limit).await?;
-                match self.output {
-                    Output::Json => json_lines(&mut out, &runs)?,
-                    Output::Table => list(&mut out, &runs)?,
-                }
+                output.print(&runs, |out| list(out, &runs))?;
             }
-            RunsCommand::Show { id } => show(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
-            RunsCommand::Watch(args) => return args.run(&mut out, &ledger, self.output).await,
-            RunsCommand::Explain { id } => explain(&mut out, &ledger, &find(&ledger, &id).await?, self.output).await?,
-            RunsCommand::Cancel(args) => return args.run(&mut out, &ledger, RunCommand::Cancel, self.output).await,
+            RunsCommand::Show { id } => show(&mut out, &ledger, &require_run(&ledger, &id).await?, output).await?,
+            RunsCommand::Watch(args) => code = args.run(&mut out, &ledger, output).await?,
+            RunsCommand::Explain { id } => {
+                explain(&mut out, &ledger, &require_run(&ledger, &id).await?, output).await?
+            }
+            RunsCommand::Cancel(args) => code = args.run(&mut out, &ledger, RunCommand::Cancel, output).await?,
             RunsCommand::RetryPublish(args) => {
-                return args.run(&mut out, &ledger, RunCommand::RetryPublish, self.output).await;
+                code = args.run(&mut out, &ledger, RunCommand::RetryPublish, output).await?;
             }
-            RunsCommand::Requeue(args) => return args.run(&mut out, &ledger, RunCommand::Requeue, self.output).await,
+            RunsCommand::Requeue(args) => code = args.run(&mut out, &ledger, RunCommand::Requeue, output).await?,
         }
         ledger.close().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(code)
+    }
+}
+
+impl ActArgs {
+    /// Exit status 1 where the ledger refuses.
+    async fn run(
+        self,
+        out: &mut dyn Write,
+        ledger: &Ledger,
+        act: RunCommand,
+        output: Output,
+    ) -> anyhow::Result<ExitCode> {
+        let run_id = require_run(ledger, &self.id).await?.run_id;
+        let order = CommandRequest { command: act, actor: &self.actor.name(), why: &self.reason };
+        let done = ledger.command(&run_id, order).await?.context("the run is gone")?;
+        let act = act.as_str();
+        if output == Output::Json {
+            let (state, refused) = (done.as_ref().ok(), done.as_ref().err());
+            let (code, message) = (refused.map(|refused| refused.code), refused.map(|refused| &refused.message));
+            json_lines(
+                out,
+                &[json!({"run_id": run_id, "act": act, "state": state, "code": code, "message": message})],
+            )?;
+        } else {
+            match &done {
+                Ok(state) => writeln!(out, "{act} {run_id}: now {state}")?,
+                Err(refused) => writeln!(out, "refused: {refused}")?,
+            }
+        }
+        Ok(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -1,20 +1,19 @@
 //! `runs watch`: prints a run's steps and its trainer's progress as they happen, until the run is decided.
 
-use super::find::find;
 use crate::adapters::ledger::{Ledger, RunRecord, TransitionRecord};
+use crate::cli::ledger::require_run;
 use crate::cli::output::{Output, json_lines};
 use crate::cli::progress::Narrator;
 use crate::clock::Stopwatch;
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, State};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How often the ledger is read.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
@@ -29,18 +28,18 @@ pub(super) struct Args {
 impl Args {
     /// Exit status 1 where the run ends badly, and where it has not ended in time.
     pub(super) async fn run(self, out: &mut dyn Write, ledger: &Ledger, output: Output) -> anyhow::Result<ExitCode> {
-        let run_id = find(ledger, &self.id).await?.run_id;
+        let run_id = require_run(ledger, &self.id).await?.run_id;
         let mut screen = Screen::new(out, output);
         let (mut last_seq, mut last_progress) = (0, None);
         let since = Stopwatch::start();
         loop {
             // First the run, then its steps: a step between the two reads is shown now, and the end next time.
             let run = ledger.run(&run_id).await?.context("the run is gone")?;
-            for step in
-                ledger.transitions(&run_id).await?.into_iter().filter(|step| step.seq > last_seq).collect::<Vec<_>>()
-            {
-                last_seq = step.seq;
-                screen.step(&run_id, &step)?;
+            for step in ledger.transitions(&run_id).await? {
+                if step.seq > last_seq {
+                    last_seq = step.seq;
+                    screen.step(&run_id, &step)?;
+                }
             }
             if run.state == State::Running && run.progress.is_some() && run.progress != last_progress {
                 last_progress.clone_from(&run.progress);
@@ -48,16 +47,10 @@ impl Args {
             }
             if let Some(good) = outcome(&run) {
                 screen.end(&run, good)?;
-                ledger.close().await;
                 return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
-            let waited = since.elapsed();
-            anyhow::ensure!(
-                waited.as_secs() < self.timeout,
-                "{run_id} is still {} after {} seconds",
-                run.state,
-                self.timeout
-            );
+            let in_time = since.elapsed().as_secs() < self.timeout;
+            ensure!(in_time, "{run_id} is still {} after {} seconds", run.state, self.timeout);
             tokio::time::sleep(POLL_EVERY).await;
         }
     }
@@ -66,11 +59,11 @@ impl Args {
 /// Whether the run ended well; none while something may still happen by itself. A run stays in PASS only where no
 /// request allows publication: else the transaction that passes it also requests its publication.
 fn outcome(run: &RunRecord) -> Option<bool> {
-    let given_up = || run.reason_code.as_ref()?.parse().ok().map(|code: FailureCode| !code.is_retryable());
+    let code: Option<FailureCode> = run.reason_code.as_deref().and_then(|code| code.parse().ok());
     match run.state {
         State::Pass | State::Published => Some(true),
         State::Fail => Some(false),
-        State::PublishPending => given_up().filter(|given_up| *given_up).map(|_| false),
+        State::PublishPending => code.is_some_and(|code| !code.is_retryable()).then_some(false),
         State::Queued | State::Running | State::EvalReady => None,
     }
 }

@@ -1,13 +1,13 @@
 //! What `submit` knows of a request before it is sent: its identity, or why a worker would refuse it.
 
 use crate::cli::output::{Output, json_lines, print_table};
-use crate::domain::contract::Message;
+use crate::domain::contract::{CancelRequest, Message, PublishRetryRequest};
 use crate::worker::intake::BatchScreening;
 use serde::Serialize;
 use std::io::Write;
 
 /// A request with its identity, or with the reason why it is refused.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct CheckedRequest {
     pub(super) request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,9 +20,9 @@ pub(super) struct CheckedRequest {
     pub(super) pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
-    /// Whether a publication decides it; else the gate's verdict does.
+    /// Whether the gate's verdict decides it; else a publication does.
     #[serde(skip)]
-    pub(super) publishes: bool,
+    pub(super) ends_at_gate: bool,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -39,16 +39,7 @@ pub(super) fn requests(bytes: Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn check(bytes: Vec<u8>, topic: &str, batch: &mut BatchScreening<'_>) -> CheckedRequest {
-    let empty = CheckedRequest {
-        request_id: None,
-        run_key: None,
-        run_id: None,
-        code: None,
-        pointer: None,
-        message: None,
-        publishes: true,
-        bytes: Vec::new(),
-    };
+    let empty = CheckedRequest::default();
     match batch.judge(topic, &bytes).0 {
         Ok(Message::Train(request)) => {
             let run_key = request.run_key();
@@ -56,23 +47,15 @@ pub(super) fn check(bytes: Vec<u8>, topic: &str, batch: &mut BatchScreening<'_>)
                 request_id: Some(request.request_id.clone()),
                 run_key: Some(run_key.to_string()),
                 run_id: Some(run_key.run_id().to_string()),
-                publishes: request.publish_allowed && request.intent_kind.is_publishable(),
+                ends_at_gate: !request.publish_allowed || !request.intent_kind.is_publishable(),
                 bytes,
                 ..empty
             }
         }
-        Ok(Message::PublishRetry(command)) => CheckedRequest {
-            request_id: Some(command.request_id),
-            run_id: Some(command.run_id.to_string()),
-            bytes,
-            ..empty
-        },
-        Ok(Message::Cancel(command)) => CheckedRequest {
-            request_id: Some(command.request_id),
-            run_id: Some(command.run_id.to_string()),
-            bytes,
-            ..empty
-        },
+        Ok(
+            Message::PublishRetry(PublishRetryRequest { request_id, run_id, .. })
+            | Message::Cancel(CancelRequest { request_id, run_id, .. }),
+        ) => CheckedRequest { request_id: Some(request_id), run_id: Some(run_id.to_string()), bytes, ..empty },
         Err(rejection) => CheckedRequest {
             request_id: rejection.ids.request_id,
             code: Some(rejection.code.to_string()),

@@ -5,7 +5,6 @@
 
 mod admission;
 mod database;
-mod latency;
 mod lifecycle;
 mod load;
 mod measure;
@@ -13,9 +12,8 @@ mod metrics;
 mod relay;
 mod training;
 
-pub use admission::{AdmissionSpec, admission};
+pub use admission::{AdmissionSpec, LatencySpec, admission, latency};
 pub use database::{BenchDatabase, BenchError};
-pub use latency::{LatencySpec, latency};
 pub use lifecycle::{LifecycleSpec, lifecycle};
 pub use measure::{Cost, Figures, LatencyMs};
 pub use metrics::{MetricsSpec, metrics};

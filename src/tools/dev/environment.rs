@@ -43,7 +43,9 @@ impl Environment {
         config.inputs.root = Some(inputs_folder);
         config.trainer.scratch = folder.join("scratch");
         config.worker.http = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.signing.key = Some(signing_key(&folder)?.to_pem());
+        let key = PrivateKey::generate();
+        fs::write(folder.join(PUBLIC_KEY_FILE), key.public().to_pem())?;
+        config.signing.key = Some(key.to_pem());
         progress("migrating the database");
         let ledger = Ledger::connect(&config.ledger).await?;
         ledger.migrate().await?;
@@ -54,13 +56,6 @@ impl Environment {
 
 /// Name of the file with the public key of the environment's bundles.
 pub const PUBLIC_KEY_FILE: &str = "signing.pub";
-
-/// Generates a key, and writes its public half into the folder.
-fn signing_key(folder: &Path) -> anyhow::Result<PrivateKey> {
-    let key = PrivateKey::generate();
-    fs::write(folder.join(PUBLIC_KEY_FILE), key.public().to_pem())?;
-    Ok(key)
-}
 
 /// The database's folder. Started by root, the server runs as another user, who must be able to enter it:
 /// where a folder above is closed to others, the database goes to a temporary folder instead.

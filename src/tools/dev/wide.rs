@@ -5,7 +5,7 @@ use crate::domain::contract::{
     ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
 };
 use crate::domain::identity::{Digest, document_bytes};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
 use chrono::DateTime;
@@ -14,7 +14,6 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,22 +41,17 @@ const START: i64 = 1_767_571_200;
 pub fn write(spec: &WideSpec, folder: &Path) -> anyhow::Result<()> {
     const BATCH: usize = 64 * 1024;
     let names: Vec<String> = (0..spec.features).map(|index| format!("f{index:02}")).collect();
+    ensure!(spec.rows > 0, "no rows were asked for");
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let mut writer: Option<ArrowWriter<File>> = None;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let properties = properties.set_max_row_group_row_count(Some(2 * BATCH)).build();
+    // A batch without rows draws nothing from `rng`; it is made for its schema.
+    let schema = batch(0, 0, &names, &mut rng)?.schema();
+    let mut writer = ArrowWriter::try_new(File::create(folder.join(DATA))?, schema, Some(properties))?;
     for first in (0..spec.rows).step_by(BATCH) {
-        let batch = batch(first, BATCH.min(spec.rows - first), &names, &mut rng)?;
-        if writer.is_none() {
-            let properties = WriterProperties::builder()
-                .set_compression(Compression::SNAPPY)
-                .set_max_row_group_row_count(Some(2 * BATCH))
-                .build();
-            writer = Some(ArrowWriter::try_new(File::create(folder.join(DATA))?, batch.schema(), Some(properties))?);
-        }
-        if let Some(writer) = &mut writer {
-            writer.write(&batch)?;
-        }
+        writer.write(&batch(first, BATCH.min(spec.rows - first), &names, &mut rng)?)?;
     }
-    writer.context("no rows were asked for")?.close()?;
+    writer.close()?;
     fs::write(folder.join(MANIFEST), document_bytes(&manifest(spec, folder)?))?;
     fs::write(folder.join(TRAINING_PROFILE), training_profile(spec, &names))?;
     let gate =
@@ -149,22 +143,19 @@ fn manifest(spec: &WideSpec, folder: &Path) -> anyhow::Result<DatasetManifest> {
 }
 
 fn training_profile(spec: &WideSpec, names: &[String]) -> String {
-    let mut text = "policy_id: wide\nrevision: r1\n\
-        feature_definition_set: {feature_set_id: wide, feature_set_version: v1}\n\
-        expected_manifest_schema_version: learning.dataset_manifest.v0\nfeatures:\n"
-        .to_owned();
-    for name in names {
-        writeln!(text, "  - {{name: {name}, type: numeric}}").expect("writing to a string");
-    }
+    let features: Vec<String> = names.iter().map(|name| format!("  - {{name: {name}, type: numeric}}\n")).collect();
+    let features = features.concat();
     let WideSpec { trees, depth, .. } = spec;
-    write!(
-        text,
-        "algorithm: {{id: hessboost, parameters: {{rounds: {trees}, max_depth: {depth}, eta: 0.1}}}}
+    format!(
+        "policy_id: wide
+revision: r1
+feature_definition_set: {{feature_set_id: wide, feature_set_version: v1}}
+expected_manifest_schema_version: learning.dataset_manifest.v0
+features:
+{features}algorithm: {{id: hessboost, parameters: {{rounds: {trees}, max_depth: {depth}, eta: 0.1}}}}
 split: {{strategy: time_based, train: {{fraction: 0.8}}, test: {{fraction: 0.2}}, delay_days: 0}}
 seed_policy: {{recipe: fixed, base_seed: 7}}
 limits: {{max_rows: 1000000000, memory_mib: 65536}}
 "
     )
-    .expect("writing to a string");
-    text
 }

@@ -1,7 +1,8 @@
-//! The signing key, the ownership boundaries, the requesters' policy.
+//! The signing key, the ownership boundaries, the requesters' policy; and the receiver of traces.
 
 use super::finding::Finding;
 use crate::config::Config;
+use crate::telemetry::{self, TelemetrySettings};
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     vec![signing(config), ownership(config), policy(config)]
@@ -40,6 +41,18 @@ fn policy(config: &Config) -> Finding {
         Ok(None) => Finding::green(check, "none is set: whoever writes to the request topic may ask for everything"),
         Err(error) => {
             Finding::red(check, error.to_string(), "mend the file of [authority] policy; docs/authority.md tells how")
+        }
+    }
+}
+
+/// Whether the receiver answers, where one is set. Never red: a worker works without it.
+pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
+    match telemetry::check_receiver(settings) {
+        None => Vec::new(),
+        Some(Ok(url)) => vec![Finding::green("traces", format!("{url} takes spans"))],
+        Some(Err(why)) => {
+            let advice = "start the receiver (OTLP over HTTP, protobuf), or mend [telemetry]; runs do not wait for it";
+            vec![Finding::yellow("traces", why, advice)]
         }
     }
 }

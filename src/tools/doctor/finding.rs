@@ -29,13 +29,11 @@ impl Finding {
     }
 
     pub(super) fn yellow(check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = vec![advice.into()];
-        Self { check: check.into(), light: Light::Yellow, found: found.into(), advice }
+        Self { light: Light::Yellow, ..Self::red(check, found, advice) }
     }
 
     pub(super) fn red(check: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        let advice = vec![advice.into()];
-        Self { check: check.into(), light: Light::Red, found: found.into(), advice }
+        Self { light: Light::Red, advice: vec![advice.into()], ..Self::green(check, found) }
     }
 }
 

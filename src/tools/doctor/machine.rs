@@ -3,41 +3,36 @@
 use super::finding::Finding;
 use crate::config::{Config, TrainerSettings};
 use crate::training::{self, Enforcement};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const MIB: u64 = 1024 * 1024;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let trainer = &config.trainer;
-    let mut findings =
-        vec![scratch(trainer, config.worker.slots), memory(trainer.max_memory_mib), confinement(trainer)];
-    findings.extend(trainer.commands.iter().map(|(name, registration)| {
+    let commands = trainer.commands.iter().map(|(name, registration)| {
         let check = format!("trainer {name}");
         match registration.check(name) {
             Ok(()) => Finding::green(check, registration.program.display().to_string()),
             Err(why) => Finding::red(check, why, format!("mend [trainer.commands.{name}]")),
         }
-    }));
-    findings
-}
-
-/// The nearest folder that exists: a worker makes those below it.
-fn existing(path: &Path) -> std::io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    Ok(path.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/")).to_owned())
+    });
+    let machine = [scratch(trainer, config.worker.slots), memory(trainer.max_memory_mib), confinement(trainer)];
+    machine.into_iter().chain(commands).collect()
 }
 
 fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
     let check = "scratch disk";
     let advice = "mend [trainer] scratch, or let this user write there";
-    let folder = match existing(&settings.scratch) {
-        Ok(folder) => folder,
+    let scratch = match std::path::absolute(&settings.scratch) {
+        Ok(scratch) => scratch,
         Err(error) => return Finding::red(check, error.to_string(), advice),
     };
-    if let Err(error) = tempfile::tempfile_in(&folder) {
+    // The nearest folder that exists: a worker makes those below it.
+    let folder = scratch.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
+    if let Err(error) = tempfile::tempfile_in(folder) {
         return Finding::red(check, format!("{} cannot be written: {error}", folder.display()), advice);
     }
-    match nix::sys::statvfs::statvfs(&folder) {
+    match nix::sys::statvfs::statvfs(folder) {
         Ok(disk) => {
             #[allow(clippy::useless_conversion, reason = "the width of these differs between machines")]
             let free_mib = u64::from(disk.blocks_available()) * u64::from(disk.fragment_size()) / MIB;

@@ -11,7 +11,6 @@ mod finding;
 mod group;
 mod machine;
 mod storage;
-mod traces;
 
 pub use finding::{Finding, Light, worst};
 
@@ -32,7 +31,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         ("evidence store", Box::pin(storage::evidence(config))),
         ("inputs", Box::pin(storage::inputs(config))),
         ("documents", Box::pin(off_thread(config, documents::check))),
-        ("traces", Box::pin(off_thread(&config.telemetry, traces::check))),
+        ("traces", Box::pin(off_thread(&config.telemetry, documents::traces))),
         ("machine", Box::pin(off_thread(config, machine::check))),
     ];
     let limited = checks.map(|(name, check)| async move {

@@ -53,17 +53,16 @@ fn folders(settings: &InputSettings) -> Vec<Finding> {
     let allowed = settings.allow.iter().filter_map(|prefix| prefix.strip_prefix("file://")).map(Path::new);
     // A set: the root may be in the allow list as well.
     let paths: BTreeSet<&Path> = settings.root.as_deref().into_iter().chain(allowed).collect();
-    paths.into_iter().map(folder).collect()
-}
-
-fn folder(path: &Path) -> Finding {
-    let check = format!("inputs {}", path.display());
-    match std::fs::read_dir(path) {
-        Ok(_) => Finding::green(check, "can be read"),
-        Err(error) => {
-            Finding::red(check, format!("cannot be read: {error}"), "let this user read it, or mend [inputs]")
+    let folder = |path: &Path| {
+        let check = format!("inputs {}", path.display());
+        match std::fs::read_dir(path) {
+            Ok(_) => Finding::green(check, "can be read"),
+            Err(error) => {
+                Finding::red(check, format!("cannot be read: {error}"), "let this user read it, or mend [inputs]")
+            }
         }
-    }
+    };
+    paths.into_iter().map(folder).collect()
 }
 
 /// Reads an object that does not exist: a bucket that can be read replies "not found".

@@ -1,8 +1,8 @@
 //! The bundle built again, part by part beside the one that is there.
 
-use super::rebuilder::{Rebuilder, unresolved};
-use super::train::{Retrained, train};
-use super::{command, fetch};
+use super::Rebuilder;
+use super::fetch::{self, unresolved};
+use super::train::{checked_command, train};
 use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
 use crate::domain::contract::{
     EvalProvenance, EvidenceRef, ModelFormat, ParityVectors, SchemaName, TrainPlan, read_json, read_yaml,
@@ -44,28 +44,37 @@ impl Rebuilder {
             |name: &str| std::fs::read(folder.join(name)).map_err(|error| unresolved(format!("{name}: {error}")));
         let plan_bytes = read("resolved_train_plan.json")?;
         let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &plan_bytes).map_err(unresolved)?;
-        let commands = command::of_plan(&plan, &self.commands, self.allow_unconfined)?;
+        let commands = checked_command(&plan, &self.commands, self.allow_unconfined)?;
         let sources = fetch::sources(&self.inputs, &plan).await?;
         let again = fetch::plan(&plan, &sources, &commands)?;
         let again_bytes = document_bytes(&again);
         let trained = train(self, &again, work).await?;
 
-        let paths = EvidencePaths { plan: &again, run: RunFolder::new(&again.platform_run_id, &again.run_id) };
+        // Report and receipt name the paths at which a worker would have written the evidence.
+        let run = RunFolder::new(&again.platform_run_id, &again.run_id);
+        let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
         let governance = read_yaml(SchemaName::GovernanceProfile, &sources.governance_profile.bytes)
             .map_err(|error| Failure::new(FailureCode::GovernanceProfileInvalid, error.to_string()))?;
-        let provenance = paths.provenance(Digest::of(&again_bytes), &trained);
+        let model = Digest::of(&trained.model);
+        let plan_at = layout::resolved_train_plan(&again.platform_run_id, &again.run_key);
+        let provenance = EvalProvenance {
+            resolved_train_plan: at(plan_at, Digest::of(&again_bytes)),
+            model: at(run.model(trained.model_format.file_name()), model),
+            scores: at(run.model("scores.parquet"), trained.scores),
+            leakage_report: at(run.leakage_report(), trained.leakage_report),
+            revisions: again.revisions.clone(),
+        };
         let report = modelling::report(&again, trained.evaluation, &governance, provenance)?;
         let report_bytes = document_bytes(&report);
-        let report_at = paths.report(Digest::of(&report_bytes));
-        let receipt = modelling::gate(&again.run_id, &report, &report_at, &governance, paths.inputs(&sources))?;
+        let report_at = at(run.eval_report(), Digest::of(&report_bytes));
+        let kept = sources.kept();
+        let inputs = kept.map(|(name, sha256)| (format!("inputs/{name}"), at(run.input(&name), sha256)));
+        let receipt = modelling::gate(&again.run_id, &report, &report_at, &governance, inputs)?;
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
-        let model = Digest::of(&trained.model);
-        let expected_model = ModelFormat::ALL
-            .iter()
-            .map(|format| format.file_name())
-            .find(|name| folder.join(name).is_file())
-            .ok_or_else(|| unresolved("there is no model"))?;
+        let mut model_files = ModelFormat::ALL.iter().map(|format| format.file_name());
+        let expected_model = model_files.find(|name| folder.join(name).is_file());
+        let expected_model = read(expected_model.ok_or_else(|| unresolved("there is no model"))?)?;
         let bundle = modelling::bundle(&BundleEvidence {
             plan: (&again, &again_bytes),
             report: (&report, &report_bytes),
@@ -76,40 +85,10 @@ impl Rebuilder {
         let part = |part, expected, found| ComparedPart { part, expected, found };
         let parts = vec![
             part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),
-            part("model", Digest::of(&read(expected_model)?), model),
+            part("model", Digest::of(&expected_model), model),
             part("report", Digest::of(&read("eval_report.json")?), Digest::of(&report_bytes)),
             part("bundle_id", expected_id, bundle.bundle_id),
         ];
         Ok(Reproduction { identical: parts.iter().all(|part| part.expected == part.found), parts })
-    }
-}
-
-/// The paths at which a worker would have written the evidence: reports name them.
-struct EvidencePaths<'a> {
-    plan: &'a TrainPlan,
-    run: RunFolder,
-}
-
-impl EvidencePaths<'_> {
-    fn provenance(&self, plan: Digest, trained: &Retrained) -> EvalProvenance {
-        let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
-        EvalProvenance {
-            resolved_train_plan: at(layout::resolved_train_plan(&self.plan.platform_run_id, &self.plan.run_key), plan),
-            model: at(self.run.model(trained.model_format.file_name()), Digest::of(&trained.model)),
-            scores: at(self.run.model("scores.parquet"), trained.scores),
-            leakage_report: at(self.run.leakage_report(), trained.leakage_report),
-            revisions: self.plan.revisions.clone(),
-        }
-    }
-
-    fn report(&self, sha256: Digest) -> EvidenceRef {
-        EvidenceRef { reference: self.run.eval_report().to_string(), sha256 }
-    }
-
-    /// The worker's copies of manifests and profiles, by role.
-    fn inputs(&self, documents: &fetch::FetchedDocuments) -> impl Iterator<Item = (String, EvidenceRef)> {
-        documents.kept().map(|(name, sha256)| {
-            (format!("inputs/{name}"), EvidenceRef { reference: self.run.input(&name).to_string(), sha256 })
-        })
     }
 }

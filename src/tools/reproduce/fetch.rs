@@ -1,6 +1,5 @@
 //! The manifests, profiles and champion that a bundle was built from, by their pinned references.
 
-use super::rebuilder::unresolved;
 use crate::adapters::dataset::Inputs;
 use crate::domain::contract::{PinnedCommand, PlannedChampion, Reference, TrainBuildRequest, TrainPlan};
 use crate::domain::identity::Digest;
@@ -106,4 +105,9 @@ pub(super) fn plan(
         // The attempt's start is not known. It was not before this instant, or the labels would have been refused.
         started_at: plan.label_basis.label_asof_utc,
     })
+}
+
+/// A failure because evidence or an input cannot be read.
+pub(super) fn unresolved(why: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::EvidenceUnresolved, format!("{why}"))
 }

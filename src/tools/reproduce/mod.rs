@@ -4,11 +4,24 @@
 //! happens in the trainer's child processes, as in a worker; a registered command is started only where it is the
 //! one that the plan pins. Never: opens the ledger or the evidence store.
 
-mod command;
 mod compare;
 mod fetch;
-mod rebuilder;
 mod train;
 
 pub use compare::{ComparedPart, Reproduction};
-pub use rebuilder::Rebuilder;
+
+use crate::adapters::dataset::Inputs;
+use crate::training::{TrainerCommand, TrainerRegistrations};
+
+/// What a bundle is built again with.
+pub struct Rebuilder {
+    pub inputs: Inputs,
+    /// How the trainer's child process is started.
+    pub trainer: TrainerCommand,
+    /// The registered commands; the one that trained must be the same here.
+    pub commands: TrainerRegistrations,
+    /// Whether a command runs where the kernel cannot confine it.
+    pub allow_unconfined: bool,
+    /// Threads of the fit.
+    pub threads: u32,
+}

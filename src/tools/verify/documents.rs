@@ -1,6 +1,6 @@
 //! The links between request, plan, data, model, report and gate receipt.
 
-use super::bundle::{Holds, ReadBundle};
+use super::folder::{Holds, ReadBundle};
 use super::link::Link;
 use crate::domain::contract::{Decision, ModelFormat, ResolvedAlgorithm};
 use crate::domain::identity::RunKey;

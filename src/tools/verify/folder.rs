@@ -1,16 +1,22 @@
-//! A bundle's files as they lie in a folder.
+//! A bundle's files as they lie in a folder, and the documents read from them.
 
 use super::link::{BrokenLink, Link};
-use crate::domain::contract::{BundleArtifact, BundleManifest, SchemaName, read_json};
+use crate::domain::contract::{
+    BundleArtifact, BundleManifest, EvalReport, GateReceipt, ModelFormat, SchemaName, TrainPlan, read_json,
+};
 use crate::domain::identity::Digest;
 use crate::modelling::SIGNATURE_FILE;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 /// Every file's bytes by its name.
 pub(super) struct Folder(BTreeMap<String, Vec<u8>>);
+
+/// Files of a bundle that `bundle.json` does not list.
+const UNLISTED: [&str; 2] = [BundleManifest::FILE, SIGNATURE_FILE];
 
 /// Bounds on what is read into memory.
 const MAX_BYTES: u64 = 1 << 30;
@@ -74,12 +80,11 @@ impl Folder {
                 format!("{name} has digest {found}, bundle.json says {}", file.sha256)
             })?;
             let twice = listed[..index].iter().any(|before| before.path == *name);
-            let outside = [BundleManifest::FILE, SIGNATURE_FILE].contains(&name.as_str());
-            link.must(!twice && !outside, || format!("bundle.json lists {name} where it must not"))?;
+            link.must(!twice && !UNLISTED.contains(&name.as_str()), || {
+                format!("bundle.json lists {name} where it must not")
+            })?;
         }
-        let known = |name: &str| {
-            [BundleManifest::FILE, SIGNATURE_FILE].contains(&name) || listed.iter().any(|file| file.path == name)
-        };
+        let known = |name: &str| UNLISTED.contains(&name) || listed.iter().any(|file| file.path == name);
         if let Some(name) = self.0.keys().find(|name| !known(name)) {
             return Err(link.broken(format!("{name} is not in bundle.json")));
         }
@@ -92,5 +97,55 @@ impl Folder {
             media_type: "application/json".to_owned(),
         });
         Ok(all)
+    }
+}
+
+/// What a link that holds says of itself, or why it is broken.
+pub(super) type Holds = Result<String, BrokenLink>;
+
+/// A bundle whose files are what `bundle.json` says.
+pub(super) struct ReadBundle<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) manifest: BundleManifest,
+    pub(super) plan: TrainPlan,
+    pub(super) plan_digest: Digest,
+    pub(super) format: ModelFormat,
+    pub(super) model: &'a [u8],
+    pub(super) model_digest: Digest,
+    pub(super) report: EvalReport,
+    pub(super) report_digest: Digest,
+    pub(super) receipt: GateReceipt,
+}
+
+impl<'a> ReadBundle<'a> {
+    pub(super) fn read(folder: &'a Folder, manifest: BundleManifest) -> Result<Self, BrokenLink> {
+        let plan = folder.document(Link::Plan, "resolved_train_plan.json", SchemaName::ResolvedTrainPlan)?;
+        let (format, model) = model_of(folder)?;
+        Ok(Self {
+            plan,
+            plan_digest: Digest::of(folder.get(Link::Plan, "resolved_train_plan.json")?),
+            report: folder.document(Link::Report, "eval_report.json", SchemaName::EvalReport)?,
+            report_digest: Digest::of(folder.get(Link::Report, "eval_report.json")?),
+            receipt: folder.document(Link::Gate, "gate_receipt.json", SchemaName::GateReceipt)?,
+            model_digest: Digest::of(model),
+            folder,
+            manifest,
+            format,
+            model,
+        })
+    }
+
+    pub(super) fn json(&self, link: Link, name: &str) -> Result<Value, BrokenLink> {
+        serde_json::from_slice(self.folder.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
+    }
+}
+
+/// The model: exactly one file of the folder must be one.
+fn model_of(folder: &Folder) -> Result<(ModelFormat, &[u8]), BrokenLink> {
+    let mut found = ModelFormat::ALL.iter().filter_map(|&format| Some((format, folder.find(format.file_name())?)));
+    match (found.next(), found.next()) {
+        (Some(model), None) => Ok(model),
+        (None, _) => Err(Link::Model.broken("there is no model")),
+        (Some(_), Some(_)) => Err(Link::Model.broken("there are two models")),
     }
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 use std::fmt;
 
 /// The links of the chain from the request to the signature, in the order of their check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Link {
     /// `bundle.json` itself, and the bundle's id.
     Bundle,
@@ -32,25 +33,6 @@ pub enum Link {
     Parity,
     /// The signature is about these files, by the given key.
     Signature,
-}
-
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Bundle => "bundle",
-            Self::Files => "files",
-            Self::Request => "request",
-            Self::Plan => "plan",
-            Self::Data => "data",
-            Self::Model => "model",
-            Self::Report => "report",
-            Self::Gate => "gate",
-            Self::Provenance => "provenance",
-            Self::Descriptions => "descriptions",
-            Self::Parity => "parity",
-            Self::Signature => "signature",
-        })
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,8 +1,7 @@
 //! Checks that the files for other tools (provenance, descriptions, parity vectors, signature) agree with the bundle's own
 //! documents. Each check is one [`Link`].
 
-use super::bundle::{Holds, ReadBundle};
-use super::folder::Folder;
+use super::folder::{Folder, Holds, ReadBundle};
 use super::link::Link;
 use crate::adapters::signing::{self, PublicKey};
 use crate::domain::contract::{ParityOrigin, ParityVectors, ResolvedAlgorithm, SchemaName};

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400;
 const LABEL_DELAY: i64 = 7 * DAY;
 const WINDOWS: [i64; 3] = [1, 7, 30];
 
-/// In column order.
+/// Names, in column order.
 pub const FEATURES: [&str; 15] = [
     "amount",
     "during_weekend",
@@ -27,12 +27,10 @@ pub const FEATURES: [&str; 15] = [
     "terminal_risk_30d",
 ];
 
-/// One column per name in [`FEATURES`], one value per payment.
-pub type FeatureColumns = Vec<Vec<f32>>;
-
-/// All features, in one pass per group and window. `first_weekday` is the weekday of day 0; Monday is 0.
-pub fn features(payments: &[Payment], first_weekday: i64) -> FeatureColumns {
-    let mut columns: FeatureColumns = vec![vec![0.0; payments.len()]; FEATURES.len()];
+/// One column per name in [`FEATURES`], one value per payment, in one pass per group and window. `first_weekday` is the
+/// weekday of day 0; Monday is 0.
+pub fn features(payments: &[Payment], first_weekday: i64) -> Vec<Vec<f32>> {
+    let mut columns = vec![vec![0.0; payments.len()]; FEATURES.len()];
     for (row, payment) in payments.iter().enumerate() {
         let weekday = (first_weekday + payment.at / DAY) % 7;
         columns[0][row] = payment.cents as f32 / 100.0;
@@ -41,34 +39,20 @@ pub fn features(payments: &[Payment], first_weekday: i64) -> FeatureColumns {
     }
     let customers = groups(payments, |payment| payment.customer);
     let terminals = groups(payments, |payment| payment.terminal);
-    for (index, days) in WINDOWS.into_iter().enumerate() {
-        let (count, mean) = (3 + 2 * index, 4 + 2 * index);
-        for rows in customers.values() {
-            window(
-                payments,
-                rows,
-                days * DAY,
-                0,
-                |p| p.cents,
-                |row, found, cents| {
+    // Groups, their first column, their delay, what is summed, and what the mean is divided by.
+    let kinds: [(_, _, _, fn(&Payment) -> i64, f64); 2] = [
+        (customers, 3, 0, |payment| payment.cents, 100.0),
+        (terminals, 9, LABEL_DELAY, |payment| i64::from(payment.is_fraud()), 1.0),
+    ];
+    for (groups, first, delay, value, unit) in kinds {
+        for (index, days) in WINDOWS.into_iter().enumerate() {
+            let (count, mean) = (first + 2 * index, first + 2 * index + 1);
+            for rows in groups.values() {
+                window(payments, rows, days * DAY, delay, value, |row, found, sum| {
                     columns[count][row] = found as f32;
-                    columns[mean][row] = if found == 0 { 0.0 } else { (cents as f64 / found as f64 / 100.0) as f32 };
-                },
-            );
-        }
-        let (count, risk) = (9 + 2 * index, 10 + 2 * index);
-        for rows in terminals.values() {
-            window(
-                payments,
-                rows,
-                days * DAY,
-                LABEL_DELAY,
-                |p| i64::from(p.is_fraud()),
-                |row, found, frauds| {
-                    columns[count][row] = found as f32;
-                    columns[risk][row] = if found == 0 { 0.0 } else { (frauds as f64 / found as f64) as f32 };
-                },
-            );
+                    columns[mean][row] = if found == 0 { 0.0 } else { (sum as f64 / found as f64 / unit) as f32 };
+                });
+            }
         }
     }
     columns

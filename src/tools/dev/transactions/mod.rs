@@ -8,9 +8,7 @@ mod features;
 mod files;
 mod payments;
 
-pub use features::{FEATURES, FeatureColumns, features};
 pub use files::{DemoInputs, write};
-pub use payments::{Payment, payments};
 
 use chrono::{DateTime, Utc};
 

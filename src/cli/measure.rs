@@ -30,13 +30,9 @@ pub(super) struct Args {
 struct ScoredWindow {
     scores: Vec<f64>,
     labels: Vec<bool>,
-    #[serde(default)]
     days: Option<Vec<i64>>,
-    #[serde(default)]
     cards: Option<Vec<u32>>,
-    #[serde(default)]
     clusters: Option<Vec<u32>>,
-    #[serde(default)]
     champion: Option<Vec<f64>>,
     #[serde(default)]
     evaluation: EvaluationSpec,

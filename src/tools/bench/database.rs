@@ -131,7 +131,7 @@ impl BenchDatabase {
         // Rows are fetched in batches, outside of the time: memory must not grow with their number.
         let mut reader = self.connect().await?;
         run(&mut reader, "BEGIN").await?;
-        let mut counts: Vec<usize> = Vec::new();
+        let mut counts = Vec::new();
         for table in tables {
             let like = "INCLUDING ALL EXCLUDING GENERATED EXCLUDING IDENTITY";
             run(&mut connection, &format!("CREATE TABLE ceiling.{table} (LIKE public.{table} {like})")).await?;
@@ -167,12 +167,8 @@ impl BenchDatabase {
         run(&mut reader, "COMMIT").await?;
         let after = self.read().await?;
         run(&mut connection, "DROP SCHEMA ceiling CASCADE").await?;
-        let mut figures = laps.figures(
-            &format!("ceiling: plain SQL, {batch} a transaction"),
-            unit,
-            count as u64,
-            &format!("batch of {batch}"),
-        );
+        let name = format!("ceiling: plain SQL, {batch} a transaction");
+        let mut figures = laps.figures(&name, unit, count as u64, &format!("batch of {batch}"));
         let wal_bytes = (after.wal_bytes - before.wal_bytes) as f64 / count as f64;
         figures.cost = Some(Cost { commits: batches as f64 / count as f64, wal_bytes });
         Ok(figures)

@@ -15,7 +15,7 @@ mod training;
 pub use admission::{AdmissionSpec, LatencySpec, admission, latency};
 pub use database::{BenchDatabase, BenchError};
 pub use lifecycle::{LifecycleSpec, lifecycle};
-pub use measure::{Cost, Figures, LatencyMs};
+pub use measure::Figures;
 pub use metrics::{MetricsSpec, metrics};
 pub use relay::{RelaySpec, relay};
 pub use training::{TrainingFigures, TrainingSpec, training};

@@ -32,10 +32,10 @@ pub enum Fate {
 
 /// The messages, in the order in which they are sent.
 pub fn demo_requests(inputs: &DemoInputs) -> Vec<DemoRequest> {
-    let base = |request_id: &str| {
-        json!({
+    let request = |name, id, change: Option<(&str, Value)>, fate| {
+        let mut request = json!({
             "schema_version": "learning.mf_train_build_request.v0",
-            "request_id": request_id,
+            "request_id": id,
             "intent_kind": "baseline_train",
             "platform_run_id": inputs.platform_run_id,
             "dataset_manifest_refs": [inputs.manifest],
@@ -47,50 +47,33 @@ pub fn demo_requests(inputs: &DemoInputs) -> Vec<DemoRequest> {
             "config_revision": "demo-v1",
             "mf_code_release_id": concat!("model-factory-", env!("CARGO_PKG_VERSION")),
             "publish_allowed": true,
-        })
+        });
+        if let Some((field, value)) = change {
+            request[field] = value;
+        }
+        DemoRequest { name, request_id: Some(id), bytes: request.to_string().into_bytes(), fate }
     };
-    let with = |request_id: &str, field: &str, value: Value| {
-        let mut request = base(request_id);
-        request[field] = value;
-        request
-    };
-    let text = |value: &Value| value.to_string().into_bytes();
-    let request = |name, id, bytes, fate| DemoRequest { name, request_id: Some(id), bytes, fate };
     let manifest = &inputs.manifest;
-    let same_meaning = with("demo-good-0002", "dataset_manifest_refs", json!([format!("  {manifest} "), manifest]));
+    let same_meaning = ("dataset_manifest_refs", json!([format!("  {manifest} "), manifest]));
+    let another_meaning = ("config_revision", json!("demo-v2"));
+    let unknown_field = ("publish_alowed", json!(true));
+    let strict_gate = ("governance_profile_ref", json!(inputs.strict_governance_profile));
+    let leaky_data = ("dataset_manifest_refs", json!([inputs.leaky_manifest]));
+    let schema_invalid = Fate::Rejected(FailureCode::SchemaInvalid);
+    let leakage = Fate::Fails(FailureCode::LeakageGuardViolation);
     vec![
-        request("a good request", "demo-good-0001", text(&base("demo-good-0001")), Fate::Published),
-        request("the same again", "demo-good-0001", text(&base("demo-good-0001")), Fate::DuplicateRequest),
-        request("the same meaning, another id", "demo-good-0002", text(&same_meaning), Fate::DuplicateRun),
-        request(
-            "the same id, another meaning",
-            "demo-good-0001",
-            text(&with("demo-good-0001", "config_revision", json!("demo-v2"))),
-            Fate::Conflict,
-        ),
+        request("a good request", "demo-good-0001", None, Fate::Published),
+        request("the same again", "demo-good-0001", None, Fate::DuplicateRequest),
+        request("the same meaning, another id", "demo-good-0002", Some(same_meaning), Fate::DuplicateRun),
+        request("the same id, another meaning", "demo-good-0001", Some(another_meaning), Fate::Conflict),
         DemoRequest {
             name: "not JSON",
             request_id: None,
             bytes: br#"{"schema_version": "learning.mf_train_build_request.v0", "request_id": "demo-bro"#.to_vec(),
             fate: Fate::Rejected(FailureCode::MessageNotJson),
         },
-        request(
-            "an unknown field",
-            "demo-typo-0001",
-            text(&with("demo-typo-0001", "publish_alowed", json!(true))),
-            Fate::Rejected(FailureCode::SchemaInvalid),
-        ),
-        request(
-            "a gate that is out of reach",
-            "demo-gate-0001",
-            text(&with("demo-gate-0001", "governance_profile_ref", json!(inputs.strict_governance_profile))),
-            Fate::Fails(FailureCode::GateFail),
-        ),
-        request(
-            "features from the future",
-            "demo-leak-0001",
-            text(&with("demo-leak-0001", "dataset_manifest_refs", json!([inputs.leaky_manifest]))),
-            Fate::Fails(FailureCode::LeakageGuardViolation),
-        ),
+        request("an unknown field", "demo-typo-0001", Some(unknown_field), schema_invalid),
+        request("a gate that is out of reach", "demo-gate-0001", Some(strict_gate), Fate::Fails(FailureCode::GateFail)),
+        request("features from the future", "demo-leak-0001", Some(leaky_data), leakage),
     ]
 }

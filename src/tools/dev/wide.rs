@@ -1,9 +1,7 @@
 //! Wide synthetic rows for benchmarks, of any number of rows and features. They are written in batches, so that memory
 //! does not grow with them.
 
-use crate::domain::contract::{
-    ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
-};
+use crate::domain::contract::DatasetManifest;
 use crate::domain::identity::{Digest, document_bytes};
 use anyhow::{Context as _, ensure};
 use arrow_array::types::TimestampMicrosecondType;
@@ -14,6 +12,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -104,42 +103,25 @@ fn manifest(spec: &WideSpec, folder: &Path) -> anyhow::Result<DatasetManifest> {
     let data = fs::read(folder.join(DATA))?;
     let sha256 = Digest::of(&data);
     let asof = DateTime::from_timestamp(START + spec.rows as i64, 0).context("too many rows for one a second")?;
-    Ok(DatasetManifest {
-        schema_version: DatasetManifest::SCHEMA_VERSION.to_owned(),
-        dataset_manifest_id: "dm_wide".to_owned(),
-        dataset_fingerprint: format!("sha256:{sha256}"),
-        platform_run_id: PLATFORM_RUN.to_owned(),
-        replay_basis: vec![ReplayBasis {
-            topic: "card-payments".to_owned(),
-            partition: 0,
-            offset_kind: "kafka_offset".to_owned(),
-            start_offset: "0".to_owned(),
-            end_offset: spec.rows.to_string(),
+    Ok(serde_json::from_value(json!({
+        "schema_version": DatasetManifest::SCHEMA_VERSION,
+        "dataset_manifest_id": "dm_wide",
+        "dataset_fingerprint": format!("sha256:{sha256}"),
+        "platform_run_id": PLATFORM_RUN,
+        "replay_basis": [{
+            "topic": "card-payments", "partition": 0, "offset_kind": "kafka_offset",
+            "start_offset": "0", "end_offset": spec.rows.to_string(),
         }],
-        label_basis: LabelBasis { label_asof_utc: asof, resolution_rule: "none".to_owned(), maturity_days: None },
-        feature_definition_set: FeatureSet { feature_set_id: "wide".to_owned(), feature_set_version: "v1".to_owned() },
-        provenance: ManifestProvenance {
-            ofs_code_release_id: concat!("model-factory ", env!("CARGO_PKG_VERSION")).to_owned(),
-            config_revision: "wide".to_owned(),
-            run_config_digest: None,
+        "label_basis": {"label_asof_utc": asof, "resolution_rule": "none"},
+        "feature_definition_set": {"feature_set_id": "wide", "feature_set_version": "v1"},
+        "provenance": {
+            "ofs_code_release_id": concat!("model-factory ", env!("CARGO_PKG_VERSION")), "config_revision": "wide",
         },
-        scenario_run_ids: Vec::new(),
-        materializations: vec![Materialization {
-            reference: DATA.to_owned(),
-            format: "parquet".to_owned(),
-            sha256,
-            bytes: data.len() as u64,
-            rows: spec.rows as u64,
-            columns: ColumnRoles {
-                event_time: Some("event_time".to_owned()),
-                label: "fraud".to_owned(),
-                row_id: "row_id".to_owned(),
-                label_observed_time: None,
-                feature_time: None,
-                entities: vec!["card".to_owned()],
-            },
+        "materializations": [{
+            "ref": DATA, "format": "parquet", "sha256": sha256, "bytes": data.len(), "rows": spec.rows,
+            "columns": {"event_time": "event_time", "label": "fraud", "row_id": "row_id", "entities": ["card"]},
         }],
-    })
+    }))?)
 }
 
 fn training_profile(spec: &WideSpec, names: &[String]) -> String {

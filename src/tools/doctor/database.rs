@@ -7,7 +7,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 const OLDEST_VERSION: i32 = 140_000;
 
-/// Every check of the database, over one connection.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let settings = LedgerSettings { max_connections: 1, ..config.ledger.clone() };
     let ledger = match Ledger::connect(&settings).await {
@@ -17,11 +16,10 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
             return vec![Finding::red("database", error.to_string(), advice)];
         }
     };
-    let mut findings = Vec::new();
-    match ledger.server_state().await {
-        Ok(state) => findings.extend(server(&state)),
-        Err(error) => findings.push(unanswered("database", &error)),
-    }
+    let mut findings = match ledger.server_state().await {
+        Ok(state) => server(&state),
+        Err(error) => vec![unanswered("database", &error)],
+    };
     findings.push(schema(ledger.schema_state().await));
     findings.push(rights(ledger.missing_rights().await));
     let before = crate::clock::system_time().into();
@@ -40,11 +38,8 @@ fn server(state: &ServerState) -> Vec<Finding> {
     let answers = if state.version < OLDEST_VERSION {
         Finding::red("database", format!("{version} is too old"), "use Postgres 14 or newer")
     } else if state.is_standby {
-        Finding::red(
-            "database",
-            format!("{version}, a standby that takes no writes"),
-            "let [ledger] url name the primary",
-        )
+        let found = format!("{version}, a standby that takes no writes");
+        Finding::red("database", found, "let [ledger] url name the primary")
     } else {
         Finding::green("database", version)
     };

@@ -8,7 +8,7 @@ mod compare;
 mod fetch;
 mod train;
 
-pub use compare::{ComparedPart, Reproduction};
+pub use compare::Reproduction;
 
 use crate::adapters::dataset::Inputs;
 use crate::training::{TrainerCommand, TrainerRegistrations};

@@ -69,14 +69,12 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
     let mut files = Vec::with_capacity(plan.files.len());
     for (index, file) in plan.files.iter().enumerate() {
         let into = data.join(format!("{index}.parquet"));
-        let reference = parse(&file.reference)?;
-        rebuilder.inputs.file(&reference, file.sha256, file.bytes, &into).await.map_err(unresolved)?;
+        rebuilder.inputs.file(&parse(&file.reference)?, file.sha256, file.bytes, &into).await.map_err(unresolved)?;
         files.push(into);
     }
     if let Some(PlannedChampion { bundle: PinnedBundle { model, .. }, .. }) = &plan.champion {
         let into = ChildJob::earlier_model(work, EarlierRole::Champion);
-        let reference = parse(&model.reference)?;
-        rebuilder.inputs.file(&reference, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
+        rebuilder.inputs.file(&parse(&model.reference)?, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
     }
     let job = ChildJob { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
     job.write(work, &rebuilder.commands).await?;

@@ -3,9 +3,7 @@
 use super::TransactionSpec;
 use super::features::{FEATURES, features};
 use super::payments::{Payment, payments};
-use crate::domain::contract::{
-    ColumnRoles, DatasetManifest, FeatureSet, LabelBasis, ManifestProvenance, Materialization, ReplayBasis,
-};
+use crate::domain::contract::DatasetManifest;
 use crate::domain::identity::{Digest, document_bytes};
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{
@@ -15,6 +13,7 @@ use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +54,7 @@ pub fn write(spec: &TransactionSpec, folder: &Path, mut progress: impl FnMut(&st
         let bytes = parquet_bytes(spec, &payments, &columns, leak)?;
         fs::write(folder.join(&data), &bytes)?;
         let manifest = format!("ofs/manifests/dm_{name}.json");
-        let document = manifest_of(spec, name, data, &bytes, payments.len());
+        let document = manifest_of(spec, name, &data, &bytes, payments.len())?;
         fs::write(folder.join(&manifest), document_bytes(&document))?;
         Ok(manifest)
     };
@@ -127,52 +126,41 @@ fn merchant_category(terminal: u32) -> Option<&'static str> {
     CATEGORIES.get(terminal as usize % 10).copied()
 }
 
-fn manifest_of(spec: &TransactionSpec, name: &str, data: String, bytes: &[u8], rows: usize) -> DatasetManifest {
+fn manifest_of(
+    spec: &TransactionSpec,
+    name: &str,
+    data: &str,
+    bytes: &[u8],
+    rows: usize,
+) -> serde_json::Result<DatasetManifest> {
     let digest = Digest::of(bytes);
     let end = spec.start + TimeDelta::days(i64::from(spec.days) + LABEL_DELAY_DAYS);
-    DatasetManifest {
-        schema_version: DatasetManifest::SCHEMA_VERSION.to_owned(),
-        dataset_manifest_id: format!("dm_{name}"),
-        dataset_fingerprint: format!("sha256:{digest}"),
-        platform_run_id: PLATFORM_RUN.to_owned(),
-        replay_basis: vec![ReplayBasis {
-            topic: "card-payments".to_owned(),
-            partition: 0,
-            offset_kind: "kafka_offset".to_owned(),
-            start_offset: "0".to_owned(),
-            end_offset: (rows - 1).to_string(),
+    serde_json::from_value(json!({
+        "schema_version": DatasetManifest::SCHEMA_VERSION,
+        "dataset_manifest_id": format!("dm_{name}"),
+        "dataset_fingerprint": format!("sha256:{digest}"),
+        "platform_run_id": PLATFORM_RUN,
+        "replay_basis": [{
+            "topic": "card-payments", "partition": 0, "offset_kind": "kafka_offset",
+            "start_offset": "0", "end_offset": (rows - 1).to_string(),
         }],
-        label_basis: LabelBasis {
-            label_asof_utc: end,
-            resolution_rule: "reported_within_7_days".to_owned(),
-            maturity_days: Some(LABEL_DELAY_DAYS as u32),
+        "label_basis": {
+            "label_asof_utc": end, "resolution_rule": "reported_within_7_days", "maturity_days": LABEL_DELAY_DAYS,
         },
-        feature_definition_set: FeatureSet {
-            feature_set_id: "synthetic-cards".to_owned(),
-            feature_set_version: "v1".to_owned(),
+        "feature_definition_set": {"feature_set_id": "synthetic-cards", "feature_set_version": "v1"},
+        "provenance": {
+            "ofs_code_release_id": concat!("model-factory ", env!("CARGO_PKG_VERSION")),
+            "config_revision": format!("seed-{}", spec.seed),
         },
-        provenance: ManifestProvenance {
-            ofs_code_release_id: concat!("model-factory ", env!("CARGO_PKG_VERSION")).to_owned(),
-            config_revision: format!("seed-{}", spec.seed),
-            run_config_digest: None,
-        },
-        scenario_run_ids: Vec::new(),
-        materializations: vec![Materialization {
-            reference: data,
-            format: "parquet".to_owned(),
-            sha256: digest,
-            bytes: bytes.len() as u64,
-            rows: rows as u64,
-            columns: ColumnRoles {
-                event_time: Some("event_time".to_owned()),
-                label: "fraud".to_owned(),
-                row_id: "transaction_id".to_owned(),
-                label_observed_time: Some("label_observed_time".to_owned()),
-                feature_time: Some("feature_time".to_owned()),
-                entities: vec!["customer_id".to_owned(), "terminal_id".to_owned()],
+        "materializations": [{
+            "ref": data, "format": "parquet", "sha256": digest, "bytes": bytes.len(), "rows": rows,
+            "columns": {
+                "event_time": "event_time", "label": "fraud", "row_id": "transaction_id",
+                "label_observed_time": "label_observed_time", "feature_time": "feature_time",
+                "entities": ["customer_id", "terminal_id"],
             },
         }],
-    }
+    }))
 }
 
 /// Five weeks to train on after two to fill the windows, one to stop early on, one of delay, one to test.

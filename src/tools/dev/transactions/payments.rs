@@ -37,12 +37,11 @@ pub fn payments(spec: &TransactionSpec) -> Vec<Payment> {
     let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
     let customers = population(spec, &mut rng);
     let mut payments = Vec::new();
-    for (customer, habits) in customers.iter().enumerate() {
-        if habits.terminals.is_empty() {
-            continue;
-        }
+    for (customer, habits) in customers.iter().enumerate().filter(|(_, habits)| !habits.terminals.is_empty()) {
         for day in 0..i64::from(spec.days) {
-            for _ in 0..payments_of_day(habits, &mut rng) {
+            // A rate of exactly zero is no Poisson distribution: this customer pays nothing.
+            let count = Poisson::new(habits.payments_per_day).map_or(0, |count| count.sample(&mut rng) as u32);
+            for _ in 0..count {
                 payments.push(Payment {
                     at: day * DAY_SECONDS + second_of_day(&mut rng),
                     customer: customer as u32,
@@ -76,14 +75,6 @@ fn population(spec: &TransactionSpec, rng: &mut ChaCha8Rng) -> Vec<Customer> {
         .collect()
 }
 
-fn payments_of_day(habits: &Customer, rng: &mut ChaCha8Rng) -> u32 {
-    match Poisson::new(habits.payments_per_day) {
-        Ok(count) => count.sample(rng) as u32,
-        // A rate of exactly zero is no Poisson distribution: this customer pays nothing.
-        Err(_) => 0,
-    }
-}
-
 /// Normal around noon; a draw outside of the day is repeated.
 fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     let noon: Normal<f64> = Normal::new(43_200.0, 20_000.0).expect("a positive deviation");
@@ -114,8 +105,7 @@ fn add_frauds(spec: &TransactionSpec, payments: &mut [Payment], rng: &mut ChaCha
         (0..count).map(|_| rng.random_range(0..of.max(1))).collect()
     };
     let days = i64::from(spec.days);
-    let mut terminals_from: Vec<BTreeSet<u32>> = Vec::new();
-    let mut cards_from: Vec<BTreeSet<u32>> = Vec::new();
+    let (mut terminals_from, mut cards_from) = (Vec::new(), Vec::new());
     for _ in 0..days {
         terminals_from.push(draw(spec.terminals, spec.terminals_compromised_per_day, rng));
         cards_from.push(draw(spec.customers, spec.cards_compromised_per_day, rng));

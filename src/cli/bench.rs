@@ -229,7 +229,7 @@ impl Broker {
         };
         let group_id = topic("group");
         let from = Some(StartAt::Earliest);
-        let mut settings = KafkaSettings { topics, group_id, from, ..KafkaSettings::default() };
+        let mut settings = KafkaSettings { group_id, from, topics, ..KafkaSettings::default() };
         if let Some(brokers) = &self.brokers {
             settings.brokers.clone_from(brokers);
             Topics::ensure(&settings, 3).await?;

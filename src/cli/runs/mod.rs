@@ -96,7 +96,7 @@ impl Args {
             RunsCommand::Show { id } => show(&mut out, &ledger, &require_run(&ledger, &id).await?, output).await?,
             RunsCommand::Watch(args) => code = args.run(&mut out, &ledger, output).await?,
             RunsCommand::Explain { id } => {
-                explain(&mut out, &ledger, &require_run(&ledger, &id).await?, output).await?
+                explain(&mut out, &ledger, &require_run(&ledger, &id).await?, output).await?;
             }
             RunsCommand::Cancel(args) => code = args.run(&mut out, &ledger, RunCommand::Cancel, output).await?,
             RunsCommand::RetryPublish(args) => {

@@ -39,11 +39,10 @@ pub fn features(payments: &[Payment], first_weekday: i64) -> Vec<Vec<f32>> {
     }
     let customers = groups(payments, |payment| payment.customer);
     let terminals = groups(payments, |payment| payment.terminal);
+    let cents: fn(&Payment) -> i64 = |payment| payment.cents;
+    let frauds: fn(&Payment) -> i64 = |payment| i64::from(payment.is_fraud());
     // Groups, their first column, their delay, what is summed, and what the mean is divided by.
-    let kinds: [(_, _, _, fn(&Payment) -> i64, f64); 2] = [
-        (customers, 3, 0, |payment| payment.cents, 100.0),
-        (terminals, 9, LABEL_DELAY, |payment| i64::from(payment.is_fraud()), 1.0),
-    ];
+    let kinds = [(customers, 3, 0, cents, 100.0), (terminals, 9, LABEL_DELAY, frauds, 1.0)];
     for (groups, first, delay, value, unit) in kinds {
         for (index, days) in WINDOWS.into_iter().enumerate() {
             let (count, mean) = (first + 2 * index, first + 2 * index + 1);

@@ -10,6 +10,7 @@ use crate::clock::Stopwatch;
 use crate::domain::contract::{AllowList, EventType, OwnershipBoundaries, RunLifecycleEvent};
 use crate::domain::run::Outcome;
 use crate::worker::intake::{BATCH, Intake, IntakeError, IntakeOutcome};
+use crate::worker::liveness::Heartbeat;
 use crate::worker::relay::Relay;
 use futures::future::try_join_all;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! What `submit` knows of a request before it is sent: its identity, or why a worker would refuse it.
 
 use crate::cli::output::{Output, json_lines, print_table};
-use crate::domain::contract::{CancelRequest, Message, PublishRetryRequest};
+use crate::domain::contract::{CommandMessage, Message};
 use crate::worker::intake::BatchScreening;
 use serde::Serialize;
 use std::io::Write;
@@ -53,8 +53,8 @@ pub(super) fn check(bytes: Vec<u8>, topic: &str, batch: &mut BatchScreening<'_>)
             }
         }
         Ok(
-            Message::PublishRetry(PublishRetryRequest { request_id, run_id, .. })
-            | Message::Cancel(CancelRequest { request_id, run_id, .. }),
+            Message::PublishRetry(CommandMessage { request_id, run_id, .. })
+            | Message::Cancel(CommandMessage { request_id, run_id, .. }),
         ) => CheckedRequest { request_id: Some(request_id), run_id: Some(run_id.to_string()), bytes, ..empty },
         Err(rejection) => CheckedRequest {
             request_id: rejection.ids.request_id,

@@ -68,7 +68,7 @@ impl Heartbeat {
         *lock(&self.due) = Some(clock::now() + longer + self.bound);
     }
 
-    /// The loop waits for something that may never come.
+    /// The loop may wait without bound: it is not late until it says again that it turned.
     pub fn rests(&self) {
         *lock(&self.due) = None;
     }

@@ -1,4 +1,4 @@
-//! One life of a worker: what it does, how it is called, from its configuration to its end.
+//! Runs one worker: its roles, its unique name, the start of its loops, the wait for a signal, the drain.
 
 use super::assembly::Assembly;
 use super::drain::{Abandoned, LAST_WORDS, release_leases};

@@ -1,8 +1,7 @@
 //! The consumers: a member of a group, whose offsets are stored when the caller says so; and a reader outside any group.
 //!
-//! Guarantees: a record that was read before a rebalance moves no offset after it, not even where its partition
-//! came back: another member may have gone further in the meantime. Whoever holds the partition now gets the record
-//! again.
+//! Guarantees: after a rebalance, a record that was read before it stores no offset, even if this member got the partition
+//! back: another member may have stored a later offset in between. Whoever holds the partition now gets the record again.
 
 use super::lag::{LOOK_EVERY_MS, Lag};
 use super::membership::Membership;

@@ -56,7 +56,7 @@ pub struct TopicNames {
     /// Out: bundles for the registry.
     pub publications: String,
     pub dead_letters: String,
-    /// In, where the registry confirms publications: its events about bundles.
+    /// In: the registry's events about bundles, read only with `publish.confirm = "registry"`.
     pub registry_lifecycle: String,
     /// Out, where lineage is enabled: OpenLineage events.
     pub lineage: String,

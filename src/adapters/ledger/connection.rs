@@ -71,7 +71,7 @@ impl Ledger {
         Ok(options)
     }
 
-    /// How long a lease holds from its last renewal.
+    /// How long a lease holds from the moment its claim or renewal was sent.
     pub fn lease_length(&self) -> Duration {
         Duration::from_secs(u64::from(self.settings.lease_seconds))
     }

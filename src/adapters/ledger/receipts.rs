@@ -1,8 +1,8 @@
 //! Receipts of publications: which PUBLISHED runs have none, what a receipt says, and where it is.
 //!
-//! PUBLISHED is final, so there is neither lease nor fence: every writer of a receipt writes the same one. Taking a run
-//! only keeps others from the same work for the length of a lease, and a worker that dies with it costs no more than
-//! that. Never: changes a state.
+//! PUBLISHED is final, so there is neither lease nor fence: every writer of a receipt writes the same one. Who takes a run
+//! puts off its next turn by the length of a lease, so that no two workers write its receipt at once; if that worker dies,
+//! another takes the run then. Never: changes a state.
 
 use super::columns::StoredRequest;
 use super::error::unreadable;

@@ -7,9 +7,9 @@
 //!               └── none: roll back                └── Lost: roll back, write nothing
 //! ```
 //!
-//! Guarantees: events, steps, commands and acts are written if and only if the COMMIT is; the audit log's block is the
-//! last statement before it, since the lock of the log's head is the last lock that anybody takes; metrics are counted
-//! behind an acknowledged COMMIT alone. Never: a write of a run without its fence's answer.
+//! Guarantees: events, steps, commands and acts are stored exactly when the transaction commits; the audit log's block is
+//! the last statement before COMMIT, since the lock of the log's head is the last lock that anybody takes; metrics are
+//! counted only after an acknowledged COMMIT. Never: writes a run whose fence no longer stands ([`Lost`]).
 
 use super::audit_log::append;
 use super::effects::{Cause, Effects, TransitionDraft};

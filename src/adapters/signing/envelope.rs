@@ -28,7 +28,7 @@ pub enum SignatureError {
     OtherKey { found: String, expected: Digest },
     #[error("the key did not sign this statement")]
     Invalid,
-    /// The first file, by name, that only one side has or whose digests differ.
+    /// Names the first file, sorted by name, that only the signature or only the bundle has, or whose digests differ.
     #[error("it signs other files: {0}")]
     OtherFiles(String),
 }

@@ -1,6 +1,6 @@
 //! What a message comes in: a `CloudEvent`, a signed envelope, or both, either around the other.
 //!
-//! Never: more than one of each; so a message is unwrapped twice at the most, and nests no deeper for it.
+//! A message has at most one of each, so it is unwrapped at most twice.
 
 use super::message::{Refused, whole};
 use super::messages::EventData;

@@ -37,7 +37,8 @@ impl Likeness {
     }
 }
 
-/// The fewest differences that make these values look alike; `None` where they do not look alike.
+/// The smallest set of kinds of difference (white space, case, Unicode form) to ignore for the values to be equal; empty
+/// where they are equal, `None` where they differ even so.
 pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     let mut subsets: Vec<Vec<Likeness>> = (0..8_usize)
         .map(|mask| Likeness::ALL.into_iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, l)| l).collect())

@@ -26,7 +26,7 @@ pub struct DatasetIo {
 pub struct WrittenDataset<'a> {
     /// Below the store: a file, or the folder of a bundle.
     pub path: &'a str,
-    /// Digest of a file, id of a bundle.
+    /// SHA-256 of the file; where the dataset is a bundle, the bundle's id.
     pub sha256: Digest,
     /// Its version, where it has one besides its digest.
     pub version: Option<&'a str>,

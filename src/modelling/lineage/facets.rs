@@ -204,7 +204,7 @@ pub struct Omitted {
 /// `modelFactory_content`: the bytes that a dataset stands for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContentFacet {
-    /// Digest of a file, id of a bundle.
+    /// SHA-256 of the file; where the dataset is a bundle, the bundle's id.
     pub sha256: Digest,
     /// What the dataset is to the run: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report`, `bundle`.
     pub role: &'static str,

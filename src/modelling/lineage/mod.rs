@@ -1,8 +1,8 @@
 //! OpenLineage events: what a run reads and writes, for tools that draw graphs of it.
 //!
 //! Guarantees: the same step gives the same bytes; every attempt at a run has the same UUID; an event is never larger
-//! than its bound, and names what it leaves out. Never: decides anything, asks a clock, opens a file; is an output that
-//! the ownership boundaries give to somebody: an event describes the work and carries none of it.
+//! than its bound, and names what it leaves out. Never: decides anything, asks a clock, opens a file. The ownership
+//! boundaries do not apply to an event, since it only describes a run.
 
 mod dataset_io;
 mod event;

@@ -1,9 +1,10 @@
 //! Card precision: what a team that can check `k` cards a day would find.
 //!
 //! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), section "Top-k
-//! metrics" of chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`: of every day the
-//! cards with their highest score and label; the share of compromised ones among the first k; found ones
-//! leave the days after; the mean over days. Equal scores, which pandas ranks in no promised order, are
+//! metrics" of chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`. On each day a card has the
+//! highest of its scores, and is compromised if one of its payments is a fraud. The `k` cards with the highest scores are
+//! checked; the day's precision is the number of compromised ones among them, divided by `k`. A card that was found is
+//! left out of later days. The metric is the mean over days. Equal scores, which pandas ranks in no promised order, are
 //! ranked here by the order in which the cards appear in the data.
 
 use super::order::{NO_ROWS, ScoredRows, defined, undefined};

@@ -1,4 +1,5 @@
-//! The metrics that a profile can ask for, by name, and a window sorted and counted once, off which each of them is read.
+//! The metrics that a profile can ask for, by name. The test window is sorted and counted once; every metric is computed
+//! from these counts.
 
 use super::cards::CardDays;
 use super::order::{RankedScores, ScoreCounts, ScoredRows};

@@ -1,4 +1,5 @@
-//! The test window with the scores of one model: sorted once, and counts over that; and how a metric's value is written.
+//! The test window with the scores of one model, sorted once; how many frauds and good payments have each score; and how a
+//! metric's value is written.
 //!
 //! Every metric but those per day is a function of how many frauds and good payments have each score, so a resampled window
 //! is counted anew and never sorted anew.

@@ -56,7 +56,7 @@ mod tests {
     const HOSTILE: &str =
         "eve\n{\"level\":\"ERROR\"}\r\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gnp.exe\u{2066}\u{85}\u{2028}";
 
-    /// What is written of hostile text in a span's field, an event's fields of every kind, and its message.
+    /// Logs `HOSTILE` as a span's field, as an event's fields of every kind and as its message; gives what was written.
     fn written(format: LogFormat) -> String {
         let written = LogBuffer::default();
         let writer = written.clone();

@@ -1,5 +1,5 @@
-//! Commands that an operator registers, `[trainer.commands.<name>]`, and the documents around one that are Model Factory's
-//! own. A training profile can only name a command; program, arguments and rights are the operator's.
+//! Commands that an operator registers as `[trainer.commands.<name>]`, and the documents that Model Factory's own processes
+//! exchange about one. A training profile can only name a command; program, arguments and rights are the operator's.
 
 use crate::domain::contract::{Limits, ModelFormat, PinnedCommand, ProcessAlgorithm, ResolvedAlgorithm};
 use crate::domain::identity::{Digest, Hasher, canonical_json};

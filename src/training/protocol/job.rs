@@ -38,8 +38,9 @@ impl ChildJob {
         job_dir.join(format!("{role}_model.json"))
     }
 
-    /// Writes the job into its directory, beside the data; for a registered command also its folder and what its
-    /// watcher needs.
+    /// Writes `job.json` into `job_dir`, where the data files are; for a registered command also its work folder and the
+    /// [`CommandSpec`] that watcher and `trainer-exec` read. Fails where the command is not registered as the plan pins
+    /// it, or a file cannot be written.
     pub async fn write(&self, job_dir: &Path, commands: &TrainerRegistrations) -> Result<(), Failure> {
         let io =
             |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));

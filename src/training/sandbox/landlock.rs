@@ -1,8 +1,9 @@
 //! Landlock: the kernel restricts what a registered command may touch; that needs no privilege.
 //!
-//! Guarantees: a command writes only in its work folder, in three null devices and in the folders that its registration
-//! lists, and reads only those and the list; where the kernel can ([`Enforcement`]), it neither truncates elsewhere,
-//! signals processes outside, nor uses TCP unless allowed. Every process that the command starts inherits this.
+//! Guarantees: a command writes only to its work folder, three null devices and the `write` folders of its registration. It
+//! reads only those, the system's paths, its program's folder, its scripts and the `read` paths of its registration. Where
+//! the kernel can ([`Enforcement`]), it also truncates no file elsewhere, signals no process outside, and uses no TCP unless
+//! its registration says `network`. Every process that the command starts inherits this.
 
 use crate::training::protocol::TrainerRegistration;
 use landlock::{

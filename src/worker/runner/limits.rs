@@ -1,6 +1,6 @@
 //! Limits of a trainer on this worker: what its profile asks for, under the operator's and the machine's bounds.
 //!
-//! Never: part of the plan or of any other document that is to be the same on another machine.
+//! They differ between machines, so they are never part of the plan or of another document that must be the same on each.
 
 use crate::domain::contract::{GrantedLimits, Limits};
 use crate::domain::run::{Failure, FailureCode};

@@ -127,7 +127,7 @@ pub struct RowsToScore<'a> {
 pub struct RowBatch {
     /// Where the file has no ids, the rows' numbers from 0.
     pub row_ids: RowIds,
-    /// Every batch numbers its categories anew.
+    /// Features of this batch alone: each batch has its own vocabulary, so a category's number means nothing in another.
     pub features: Features,
     pub rows: usize,
 }

@@ -1,5 +1,5 @@
-//! Find or insert: what an admission finds of earlier, and what it inserts. When this is done, everything that the batch
-//! touches is locked.
+//! Find or insert: looks up earlier outcomes, requests and runs, and inserts those that are missing. When this is done,
+//! everything that the batch touches is locked.
 
 use super::{Admission, Arrival, KnownRequest};
 use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
@@ -137,7 +137,8 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// Reads the content of stored requests that arrivals of this batch contradict: a conflict says where.
+    /// Reads each stored request whose id an arrival of this batch uses again with other content: the rejection names
+    /// the fields that differ.
     pub(super) async fn read_contradicted(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let contradicted: Vec<&'a str> = fresh

@@ -32,7 +32,7 @@ struct Admission<'a> {
     requests: BTreeMap<&'a str, KnownRequest>,
     /// Runs that the batch touches, all of them locked or inserted by this transaction.
     runs: BTreeMap<RunId, LockedRun>,
-    /// The same rows as the database has them: only those that changed are written.
+    /// The rows of `runs` as the database has them: in the end only a run that differs from its row here is written.
     stored: HashMap<RunId, LockedRun>,
     created: BTreeSet<RunId>,
     /// Request ids whose first duplicate got its event from this batch.
@@ -47,7 +47,7 @@ struct KnownRequest {
     payload_digest: Digest,
     /// Read only where an arrival contradicts it.
     request: Option<Arc<TrainBuildRequest>>,
-    /// The record that brought it, where this transaction inserted it.
+    /// Index in the batch of the record that brought this request; `None` where it was stored before this transaction.
     inserted_by: Option<usize>,
     duplicate_announced: bool,
 }

@@ -1,7 +1,7 @@
 //! OpenLineage events of a transaction.
 //!
-//! Lineage follows a run from a START to its end; what happens outside of that, it does not report. Never: holds up the
-//! other outbox.
+//! Lineage reports a run from START, its claim, to COMPLETE, FAIL or ABORT; admission and publication are not reported.
+//! Never: holds up the other outbox.
 
 use super::draft::{CloudEventHeaders, StoredHeaders};
 use crate::adapters::ledger::Error;

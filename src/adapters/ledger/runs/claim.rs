@@ -12,7 +12,6 @@ use crate::domain::run::{FailureCode, State, Transition};
 use crate::telemetry::metrics;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, Row as _};
-use std::time::Duration;
 
 /// Tenants that one claim tries at the most.
 const TURNS: usize = 16;
@@ -82,7 +81,7 @@ impl Ledger {
             refs: run.refs,
             trace: run.trace.0,
             queued,
-            stop_at: requested_at + Duration::from_secs(u64::from(lease_seconds)),
+            stop_at: requested_at + self.lease_length(),
         }))
     }
 }

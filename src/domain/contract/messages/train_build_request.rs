@@ -191,7 +191,7 @@ pub struct Joined {
 pub struct Apart {
     /// JSON pointer.
     pub pointer: String,
-    /// All that is different; none where the values do not look alike.
+    /// The kinds of difference (white space, case, Unicode form), where nothing else differs; `None` where something does.
     pub only_in: Option<Vec<Likeness>>,
     pub here: Value,
     pub there: Value,

@@ -1,4 +1,4 @@
-//! What an attempt meets: what the request refers to, the rows, the trainer, and the bound on attempts.
+//! Guidance for the failure codes of an attempt: what the request refers to, the rows, the trainer, the bound on attempts.
 
 use super::Aftermath::{Deferred, Ended, Reopenable, Requeued};
 use super::Guidance;

@@ -1,4 +1,4 @@
-//! Messages, who may send them, and what contradicts an earlier one.
+//! Guidance for the failure codes of intake: messages, who may send them, and what contradicts an earlier one.
 
 use super::Aftermath::{Command, Contradiction, Ended, NotStarted, Refused, RefusedForNow};
 use super::Guidance;

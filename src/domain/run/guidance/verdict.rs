@@ -1,4 +1,4 @@
-//! The run's documents, which are written once; the gate; and what follows it.
+//! Guidance for the failure codes of documents that are written once, of the gate and of publication.
 
 use super::Aftermath::{Command, Deferred, Ended, Parked, Requeued, Stands};
 use super::Guidance;

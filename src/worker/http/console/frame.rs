@@ -53,7 +53,7 @@ pub(super) struct PageFrame<'a> {
     pub(super) title: &'a str,
     pub(super) here: Here,
     pub(super) live: Live,
-    /// Whether links lead to pages that do not reload either.
+    /// Whether links carry `live=off`, so that the pages behind them do not reload by themselves.
     pub(super) quiet: bool,
     /// The name of the worker that serves the page.
     pub(super) worker: &'a str,

@@ -1,5 +1,5 @@
-//! What the pages are made from: the ledger, this worker, and documents of runs. Of those it gives only the ones that the
-//! run's row names, only with the digest that it names.
+//! What the pages are made from: the ledger, this worker, and documents of runs. A document is shown only if the run's row
+//! in the ledger names it and its bytes have the digest in that row.
 
 use super::run::FoundDocument;
 use super::trouble::Trouble;
@@ -19,7 +19,8 @@ const MAX_SHOWN: u64 = 8 << 20;
 const MAX_DOWNLOAD: u64 = 64 << 20;
 /// How long a page waits for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Policy for a document: nothing is allowed, and it has no origin.
+/// Content-Security-Policy of an evidence document: the browser runs no script, loads nothing, and does not treat the
+/// document as a page of the console.
 const SANDBOX: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 
 pub struct Console {

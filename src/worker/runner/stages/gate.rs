@@ -1,21 +1,15 @@
-//! Evaluate and gate: what the child measured becomes the report, and the run is `EVAL_READY`; thresholds over the stored
-//! report become a receipt.
+//! Gate: thresholds over the stored report become a receipt.
 
+use super::evaluate::Reported;
 use super::resolve::Resolved;
-use super::train::TrainingResults;
 use crate::adapters::ledger::Step;
-use crate::domain::contract::{Decision, Eligibility, EvalProvenance, EvalReport, EventRefs, GateReceipt};
+use crate::domain::contract::{Decision, Eligibility, EventRefs, GateReceipt};
 use crate::domain::run::{FailureCode, State, Transition};
 use crate::modelling::{self, ReportSources};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::outcome::Interrupted;
 use bytes::Bytes;
-
-pub struct Reported {
-    pub report: EvalReport,
-    pub stored: StoredDocument,
-}
 
 pub struct Gated {
     pub receipt: GateReceipt,
@@ -31,21 +25,6 @@ impl Gated {
 }
 
 impl RunAttempt<'_> {
-    pub async fn evaluate(&self, resolved: &Resolved, trained: TrainingResults) -> Result<Reported, Interrupted> {
-        let provenance = EvalProvenance {
-            resolved_train_plan: resolved.stored.at.clone(),
-            model: trained.model,
-            scores: trained.scores,
-            leakage_report: trained.leakage_report,
-            revisions: resolved.plan.revisions.clone(),
-        };
-        let report = modelling::report(&resolved.plan, trained.evaluation, &resolved.governance, provenance)?;
-        let (evidence, drift) = (&self.evidence, FailureCode::EvalReportImmutabilityViolation);
-        let stored = evidence.document("eval_report", &evidence.folder.eval_report(), &report, drift).await?;
-        self.advance(&[Step::to(Transition::FinishEvaluation, evidence.refs())]).await?;
-        Ok(Reported { report, stored })
-    }
-
     pub async fn gate(&self, resolved: &Resolved, report: &Reported) -> Result<Gated, Interrupted> {
         let (evidence, folder) = (&self.evidence, &self.evidence.folder);
         // The copies that this run keeps of what it read.

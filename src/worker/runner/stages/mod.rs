@@ -2,13 +2,15 @@
 //! [`StageFrame`]: a span, the time that it took as a metric, and a failpoint before and after.
 
 mod bundle;
+mod evaluate;
 mod gate;
 mod publish;
 mod resolve;
 mod train;
 
 pub(super) use bundle::Packed;
-pub(super) use gate::{Gated, Reported};
+pub(super) use evaluate::Reported;
+pub(super) use gate::Gated;
 pub(super) use resolve::Resolved;
 
 use super::outcome::Interrupted;

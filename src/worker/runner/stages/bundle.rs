@@ -1,6 +1,7 @@
 //! Bundle: the documents become a folder that real tools open.
 
-use super::gate::{Gated, Reported};
+use super::evaluate::Reported;
+use super::gate::Gated;
 use super::resolve::Resolved;
 use crate::domain::contract::{BundleArtifact, EvidenceRef, ModelFormat, ParityVectors, SchemaName, read_json};
 use crate::domain::identity::Digest;

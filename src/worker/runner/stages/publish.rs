@@ -1,7 +1,8 @@
 //! Publish: the verdict and the announcement enter the ledger together; the relay sends it.
 
 use super::bundle::{Packed, SIGNATURE_ROLE, read_parity, signature_artifact, stored_format};
-use super::gate::{Gated, Reported};
+use super::evaluate::Reported;
+use super::gate::Gated;
 use super::resolve::Resolved;
 use crate::adapters::evidence::{EvidencePath, layout};
 use crate::adapters::ledger::{Lease, Step};

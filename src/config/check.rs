@@ -1,10 +1,10 @@
-//! Rules for values that have the right type. Never: opens a file, connects.
+//! Rules for configuration values that already have the right type. Never: opens a file, connects.
 
 use super::Config;
 use crate::adapters::kafka::KafkaSettings;
 use crate::domain::contract::AllowList;
 
-/// Every key that breaks a rule, with what is wrong.
+/// Returns each key whose value breaks a rule, with what is wrong with the value.
 pub(super) fn check(config: &Config) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut wrong = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));

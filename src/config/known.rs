@@ -6,15 +6,15 @@ use serde_json::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
-    /// Further keys.
+    /// A table that has keys of its own.
     Section,
     Value,
-    /// Values that are read together, such as one trainer command; so many parts of the path name the group.
+    /// Values that are read together, such as one trainer command; their paths share this many first parts.
     Group(usize),
     Unknown,
 }
 
-/// Sections of the test suite, which the serialized [`Config`] does not have.
+/// Sections that exist for the test suite only; the serialized [`Config`] leaves them out.
 const UNSHOWN: &[&str] = if cfg!(debug_assertions) { &["fault"] } else { &[] };
 
 pub(super) struct KnownKeys {
@@ -45,7 +45,8 @@ impl KnownKeys {
         }
     }
 
-    /// How many parts of a value's path name the unit that is read as a whole: all, or those of its group.
+    /// Returns how many parts of a value's path name the unit that is read as a whole: the group of the value, or else
+    /// the whole path.
     pub(super) fn unit(&self, path: &[String]) -> usize {
         let group = (1..path.len()).find_map(|parts| match self.kind(&path[..parts]) {
             KeyKind::Group(parts) => Some(parts),
@@ -54,17 +55,17 @@ impl KnownKeys {
         group.unwrap_or(path.len())
     }
 
-    /// Whether this is a property of librdkafka, whose name may have dots.
+    /// Whether the path names a property of librdkafka; the property's own name may have dots.
     pub(super) fn is_property(path: &[String]) -> bool {
         matches!(parts(path)[..], ["kafka", "properties", _])
     }
 
-    /// Whether this is a field that a trainer command does not have.
+    /// Whether the path names a field that trainer commands do not have.
     pub(super) fn is_strange_field(&self, path: &[String]) -> bool {
         matches!(parts(path)[..], ["trainer", "commands", _, field] if self.command.get(field).is_none())
     }
 
-    /// The known key that is spelled most like this one.
+    /// The known key that is spelled most like the wrong one, for the error message.
     pub(super) fn nearest(&self, path: &[String]) -> String {
         let mut keys = Vec::new();
         leaves(&mut Vec::new(), &self.defaults, &mut |key, _| keys.push(key));
@@ -81,7 +82,7 @@ fn parts(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
-/// Calls `each` with the dotted path and the value of everything that is no section.
+/// Calls `each` with the dotted path and the value of each key that is not a table.
 pub(super) fn leaves(path: &mut Vec<String>, value: &Value, each: &mut impl FnMut(String, &Value)) {
     let Value::Object(members) = value else {
         each(path.join("."), value);

@@ -1,7 +1,7 @@
 //! File < environment < flags: which value each key gets, and where it came from.
 //!
-//! Guarantees: all faults are found at once, each with key, origin and, for a key that does not exist, the nearest
-//! that does. Never: puts a secret's value into a fault.
+//! Guarantees: all faults are found at once, each with key, origin and, if the key does not exist, the nearest key that
+//! does. Never: puts a secret's value into a fault.
 
 use super::check::check;
 use super::known::{KeyKind, KnownKeys};
@@ -15,7 +15,7 @@ use toml::{Table, Value};
 const DEFAULT_FILE: &str = "model-factory.toml";
 const PREFIX: &str = "MODEL_FACTORY_";
 
-/// One configuration, which remembers the origin of each value.
+/// A valid configuration that remembers the origin of each given value.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
@@ -69,7 +69,7 @@ struct GivenValue {
     origin: Origin,
 }
 
-/// The values that were given; a later layer replaces those of an earlier one.
+/// The given values; a later layer (file, environment, flags) replaces the values of an earlier one.
 struct Layers {
     known: KnownKeys,
     given: BTreeMap<Vec<String>, GivenValue>,
@@ -81,12 +81,11 @@ impl Layers {
         Self { known: KnownKeys::new(), given: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Adds the text of a configuration file.
     fn file(&mut self, path: &Path, text: &str) {
         let origin = Origin::File(path.to_owned());
         match text.parse::<Table>() {
             Ok(table) => self.section(&mut Vec::new(), table, &origin),
-            // The error's own text quotes the line, which may hold a secret.
+            // The parser's error, printed whole, quotes the line, which may hold a secret: only its message is used.
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
@@ -95,13 +94,13 @@ impl Layers {
         }
     }
 
-    /// Adds a variable `MODEL_FACTORY_X__Y`. An empty one counts as none. Without `__` it is no setting: the tests
-    /// and the demo have variables of their own.
+    /// Adds a variable `MODEL_FACTORY_X__Y`. Ignores an empty one, and one without `__`: the tests and the demo use
+    /// such names for themselves.
     fn variable(&mut self, name: &str, value: &str) {
         let key = name.strip_prefix(PREFIX).filter(|key| key.contains("__") && !value.is_empty());
         let Some(key) = key else { return };
         let mut path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
-        // librdkafka's names have dots, but names of a shell's variables cannot.
+        // A property of librdkafka has dots in its name, and a shell variable cannot: `_` stands for a dot.
         if let [kafka, properties, property, ..] = path.as_mut_slice()
             && kafka == "kafka"
             && properties == "properties"
@@ -111,7 +110,7 @@ impl Layers {
         self.one(&path, value, &Origin::Variable(name.to_owned()));
     }
 
-    /// Adds a `key.path=value` of the command line.
+    /// Adds a `key.path=value` from `--set`; a setting without `=` is a fault.
     fn flag(&mut self, setting: &str) {
         let origin = Origin::Flag("--set".to_owned());
         let Some((key, value)) = setting.split_once('=') else {
@@ -143,7 +142,7 @@ impl Layers {
             (KeyKind::Section | KeyKind::Group(_), _) => {
                 self.invalid(path, origin, "it is a section, not a value".to_owned());
             }
-            // TOML reads `linger.ms = "20"` as a table, but librdkafka's names have dots.
+            // TOML reads `linger.ms = "20"` as a table; this joins the parts to the property's name again.
             (KeyKind::Value, Value::Table(inner)) if KnownKeys::is_property(path) => {
                 self.property(path, inner, origin);
             }
@@ -173,7 +172,7 @@ impl Layers {
         self.faults.push(InvalidSetting { key: path.join("."), origin: origin.clone(), message });
     }
 
-    /// The configuration of all values that can be read, the origin of each given value, and every fault.
+    /// Returns the configuration of all values that can be read, the origin of each given value, and every fault.
     fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<InvalidSetting>) {
         let mut units: BTreeMap<Vec<String>, Vec<(Vec<String>, GivenValue)>> = BTreeMap::new();
         let mut origins = BTreeMap::new();
@@ -200,8 +199,8 @@ impl Layers {
     }
 }
 
-/// Reads these values alone: first as numbers, booleans and lists, then as text; the first reading that fits the settings
-/// counts. Every section has defaults, so an error is about these values.
+/// Reads the values of one unit: first as numbers, booleans and lists, then as text; the first reading that fits the
+/// settings counts. Every other section has its defaults, so that an error can only be about these values.
 fn alone(values: &[(Vec<String>, GivenValue)]) -> Result<Table, String> {
     let reading = |typed: bool| {
         let mut table = Table::new();
@@ -214,7 +213,7 @@ fn alone(values: &[(Vec<String>, GivenValue)]) -> Result<Table, String> {
     reading(true).or_else(|message| reading(false).map_err(|_| message))
 }
 
-/// Variables and flags are text: what TOML reads as a number, boolean or list becomes one.
+/// Gives a variable or flag its type: text that TOML reads as a number, boolean or list becomes one; other text stays.
 fn typed_value(given: &GivenValue) -> Value {
     let (Value::String(text), Origin::Variable(_) | Origin::Flag(_)) = (&given.value, &given.origin) else {
         return given.value.clone();

@@ -1,8 +1,8 @@
 //! Configuration: file < environment < flags, one validated value. The only reader of the environment.
 //!
 //! `model-factory.toml` holds sections; `MODEL_FACTORY_KAFKA__BROKERS` sets `brokers` of `[kafka]`, and so does
-//! `--set kafka.brokers=…`; an empty variable counts as none. Unknown keys are errors, and all faults are reported at
-//! once. Never: prints a secret.
+//! `--set kafka.brokers=…`; an empty variable is ignored. Unknown keys are errors, and all faults are reported at once.
+//! Never: prints a secret.
 
 mod check;
 mod known;
@@ -26,9 +26,9 @@ use std::path::PathBuf;
 pub enum Origin {
     Default,
     File(PathBuf),
-    /// Of the environment, by its name.
+    /// An environment variable, by its name.
     Variable(String),
-    /// Of the command line, by its name.
+    /// A flag of the command line, by its name.
     Flag(String),
 }
 
@@ -53,27 +53,27 @@ impl Serialize for Origin {
 pub enum ConfigError {
     #[error("cannot read {path}: {error}")]
     Unreadable { path: PathBuf, error: std::io::Error },
-    /// Every key that does not exist, and every value that is not possible.
+    /// Every key that does not exist, and every value of the wrong type or out of bounds.
     #[error("{}", listed(.0))]
     Faults(Vec<InvalidSetting>),
-    /// There is no signing key, and unsigned bundles are not allowed.
+    /// No signing key is configured, and `allow_unsigned` is false.
     #[error("bundles must be signed: set [signing] key_file or key, or allow_unsigned = true")]
     Unsigned,
     #[error("[signing]: {0}")]
     Key(#[from] KeyError),
     #[error("[authority] {path}: {error}")]
     Policy { path: PathBuf, error: InvalidPolicy },
-    /// The ownership boundaries do not give Model Factory its outputs.
+    /// The ownership boundaries do not assign to Model Factory the artifacts that it writes.
     #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
     Ownership(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSetting {
-    /// The key's path; empty where the whole file is wrong.
+    /// The key's dotted path; empty if the error is about the whole file.
     pub key: String,
     pub origin: Origin,
-    /// What is wrong, and what is right instead.
+    /// What is wrong, and how to mend it.
     pub message: String,
 }
 

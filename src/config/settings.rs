@@ -1,5 +1,5 @@
-//! The tables of the configuration, and the files that they name. Each room that uses a table defines its fields and
-//! defaults; the rest stand here.
+//! The tables of the configuration, and the files that they name. Most tables are defined in the module that uses them;
+//! this file has the rest.
 
 use super::ConfigError;
 use crate::adapters::authority::{AuthoritySettings, Policy};
@@ -32,14 +32,14 @@ pub struct Config {
     pub signing: SigningSettings,
     pub authority: AuthoritySettings,
     pub telemetry: TelemetrySettings,
-    /// For the test suite; a release does not have it.
+    /// Failpoints for the test suite; a release build has none.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
     pub fault: Option<crate::failpoints::FailpointSettings>,
 }
 
 impl Config {
-    /// The key that signs bundles; none only where unsigned bundles are allowed.
+    /// Reads the key that signs bundles; `None` if no key is set and `allow_unsigned` is true.
     pub fn signing_key(&self) -> Result<Option<PrivateKey>, ConfigError> {
         let SigningSettings { key_file, key, allow_unsigned } = &self.signing;
         let pem = match (key_file, key) {
@@ -51,7 +51,7 @@ impl Config {
         Ok(Some(PrivateKey::from_pem(&pem)?))
     }
 
-    /// The policy with its keys, checked; none where everybody may ask for everything.
+    /// Reads and checks the policy and its public keys; `None` if no policy is configured, which allows everything.
     pub fn policy(&self) -> Result<Option<Policy>, ConfigError> {
         let Some(path) = &self.authority.policy else { return Ok(None) };
         let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
@@ -63,7 +63,7 @@ impl Config {
         policy.map(Some).map_err(|error| ConfigError::Policy { path: path.clone(), error })
     }
 
-    /// The ownership boundaries, checked. A worker admits nothing without them.
+    /// Reads and checks the ownership boundaries, or takes those that ship with the binary if no file is configured.
     pub fn ownership_boundaries(&self) -> Result<OwnershipBoundaries, ConfigError> {
         let Some(path) = &self.worker.ownership_boundaries else {
             return Ok(OwnershipBoundaries::shipped());
@@ -76,18 +76,18 @@ impl Config {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
-    /// Address of health checks, metrics and the console.
+    /// Address that health checks, metrics and the console listen on.
     pub http: SocketAddr,
     pub log_format: LogFormat,
     /// Filter of `tracing`, for example `info,model_factory=debug`.
     pub log: String,
-    /// File with the platform's ownership boundaries; without it, those that ship with the binary count.
+    /// File with the platform's ownership boundaries; `None` means those that ship with the binary.
     pub ownership_boundaries: Option<PathBuf>,
-    /// Runs that this process works on at one time.
+    /// How many runs this process works on at one time.
     pub slots: u32,
-    /// How long a run may go on after SIGTERM before the worker gives it back.
+    /// Seconds that a run may go on after SIGTERM before the worker gives it back.
     pub drain_seconds: u32,
-    /// A loop that has not turned for so long is stuck; `/livez` then fails and names it.
+    /// Seconds after which a loop that has not turned counts as stuck; `/livez` then fails and names the loop.
     pub stall_seconds: NonZeroU32,
 }
 
@@ -108,24 +108,24 @@ impl Default for WorkerSettings {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainerSettings {
-    /// Folder for job folders, which are removed after each attempt.
+    /// Folder in which each attempt gets a job folder; the worker removes it after the attempt.
     pub scratch: PathBuf,
-    /// Threads of a fit; 0 is every core.
+    /// Threads of a fit; 0 means one for each core.
     pub threads: u32,
-    /// `max_…` are upper bounds on a profile's `limits`.
+    /// The five `max_…` are upper bounds on the `limits` of a training profile.
     pub max_wall_seconds: u32,
     pub max_memory_mib: u32,
     pub max_cpu_seconds: u32,
     pub max_file_mib: u32,
     pub max_processes: u32,
-    /// Whether registered commands may run where the kernel cannot confine them.
+    /// Whether registered commands may run on a kernel that cannot confine them with Landlock.
     pub allow_unconfined: bool,
     /// Commands that a training profile may name as `process:<name>`.
     pub commands: TrainerRegistrations,
 }
 
 impl TrainerSettings {
-    /// Memory that a trainer may take: `max_memory_mib`, or the machine's memory where that is less.
+    /// Memory that a trainer may take, in MiB: `max_memory_mib`, or what machine and control group leave if that is less.
     pub fn memory_mib(&self) -> u32 {
         self.max_memory_mib.min(training::available_memory_mib().unwrap_or(u32::MAX))
     }

@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ShownSetting {
-    /// The path, such as `kafka.brokers`.
+    /// The dotted path, such as `kafka.brokers`.
     pub key: String,
-    /// Null where the key is not set; `(secret)` instead of a secret.
+    /// Null if the key is not set; `(secret)` in place of a secret.
     pub value: Value,
     pub origin: Origin,
 }
 
 const REDACTED: &str = "(secret)";
 
-/// Words in the last part of a key whose value is a secret.
+/// Words that mark a key as secret if its last part contains one of them.
 const SECRET: &[&str] = &["password", "secret", "token", "credential", "key.pem", "oauthbearer.config", "jaas"];
 
-/// Whether the value of this key must not be printed. The path of a file that holds a secret may be.
+/// Whether the value of this key must not be printed. The path of a file that holds a secret is not secret.
 pub(super) fn is_secret(key: &str) -> bool {
     let name = key.strip_prefix("kafka.properties.").unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key));
     let is_path = ["_file", ".location"].iter().any(|end| name.ends_with(end));
@@ -28,7 +28,7 @@ pub(super) fn is_secret(key: &str) -> bool {
         || (!is_path && SECRET.iter().any(|word| name.contains(word)))
 }
 
-/// Every key of the configuration, sorted by path.
+/// Lists every key of the configuration with value and origin, sorted by path.
 pub(super) fn show(config: &Config, origins: &BTreeMap<String, Origin>) -> Vec<ShownSetting> {
     let values = serde_json::to_value(config).expect("settings are plain values");
     let mut shown = Vec::new();
@@ -50,7 +50,7 @@ fn redact(key: &str, value: &Value) -> Value {
     }
 }
 
-/// Redacts the password of a URL, in its authority or among its parameters; any other text stays as it is.
+/// Replaces passwords in a URL, in its authority and its query parameters, by `(secret)`; other text stays as it is.
 pub(super) fn without_password(text: &str) -> String {
     let Ok(mut url) = url::Url::parse(text) else { return text.to_owned() };
     let secret = |name: &str| SECRET.iter().any(|word| name.to_ascii_lowercase().contains(word));

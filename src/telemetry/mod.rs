@@ -1,7 +1,7 @@
 //! Telemetry: logs by `tracing` to standard error, traces by OTLP where an endpoint is configured, and metrics.
 //!
-//! Guarantees: text of others is bounded and escaped before it is logged; spans that cannot be sent are dropped, and no
-//! run waits for them or fails by them. Never: decides anything; reads the environment; records a span where no
+//! Guarantees: text from outside is bounded and escaped before it is logged; spans that cannot be sent are dropped, and
+//! no run waits for them or fails because of them. Never: decides anything; reads the environment; records a span if no
 //! endpoint is configured.
 
 pub mod metrics;
@@ -24,26 +24,26 @@ use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Sends spans until it is dropped; the drop waits, within a bound, until every span that ended is sent.
+/// Sends spans until it is dropped; the drop waits up to `LAST_SPANS` until every ended span is sent.
 #[must_use = "spans are sent until it is dropped"]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// How long the drop of [`Telemetry`] waits for the receiver.
+/// How long the drop of [`Telemetry`] waits for the receiver of spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(provider) = self.provider.take() {
-            // A receiver that is away was logged when a span could not be sent; it does not hold up the end.
+            // An error here is not reported: the outage was logged when a span could not be sent.
             let _ = provider.shutdown_with_timeout(LAST_SPANS);
         }
     }
 }
 
-/// Starts logs and traces for the whole process; `instance` is the worker's name. A filter that does not parse is an
-/// error that quotes it.
+/// Starts logs and traces for the whole process; `instance` is the worker's name. Returns an error that quotes the
+/// filter if the filter does not parse.
 pub fn start(
     format: LogFormat,
     filter: &str,
@@ -52,7 +52,7 @@ pub fn start(
 ) -> anyhow::Result<Telemetry> {
     let wanted = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("worker.log = {filter:?} is not a filter: {error}"))?;
-    // Spans carry the run that a line belongs to: a filter that lets only warnings through keeps them, too.
+    // Log lines take the run's id from spans, so our spans stay enabled even if the filter shows only warnings.
     let wanted = wanted.or(filter_fn(is_own_span).with_max_level_hint(LevelFilter::INFO));
     let provider = traces::provider(settings, instance).map_err(|why| anyhow::anyhow!("[telemetry] {why}"))?;
     let traces = provider.as_ref().map(|provider| {
@@ -75,7 +75,7 @@ pub fn start(
     Ok(Telemetry { provider })
 }
 
-/// Spans of runs and their stages; those of libraries are left out.
+/// Whether this is a span of our own code; spans of libraries are left out.
 fn is_own_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("model_factory")
 }

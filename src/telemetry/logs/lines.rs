@@ -1,7 +1,7 @@
-//! The two formats of a log line: fields of spans and events in one flat JSON object, or `name=value` for people.
+//! The two formats of a log line: a flat JSON object with the fields of the event and its spans, or `name=value` text.
 //!
-//! Guarantees: an event is one line. In JSON an event's field wins over one of the same name in a span around it, and
-//! an inner span's over an outer one's; `docs/logs.md` lists the names.
+//! Guarantees: an event is one line. In JSON, an event's field replaces a field of the same name in an enclosing span,
+//! and an inner span's field replaces an outer span's; `docs/logs.md` lists the names.
 
 use super::text::{capped, plain, plain_json};
 use crate::clock;
@@ -16,15 +16,15 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Fields that only traces use; no log line shows them.
+/// Whether only traces use this field; no log line shows it.
 fn is_for_traces(name: &str) -> bool {
     name.starts_with("otel.")
 }
 
-/// Writes an event, with the fields of the spans around it, as one JSON object.
+/// Writes an event, with the fields of its enclosing spans, as one JSON object.
 pub(super) struct JsonLines;
 
-/// Keeps the fields of a span as the text of a JSON object.
+/// Stores the fields of a span as a JSON object in text, which [`JsonLines`] parses again.
 pub(super) struct JsonFields;
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ struct JsonVisitor(Map<String, Value>);
 impl JsonVisitor {
     fn keep(&mut self, field: &Field, value: impl Into<Value>) {
         if !is_for_traces(field.name()) {
-            // A raw identifier cannot be a JSON name of ours.
+            // A field that is named after a keyword, such as `r#type`, is logged without its `r#`.
             self.0.insert(field.name().trim_start_matches("r#").to_owned(), value.into());
         }
     }
@@ -131,7 +131,7 @@ where
     }
 }
 
-/// Writes fields as `name=value name=value`, and the message bare.
+/// Writes fields as `name=value name=value`, and the message without a name.
 pub(super) struct PrettyFields;
 
 struct PrettyVisitor<'writer> {

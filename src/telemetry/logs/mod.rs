@@ -15,11 +15,10 @@ use tracing_subscriber::registry::Registry;
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     Pretty,
-    /// One JSON object a line.
     Json,
 }
 
-/// Writes events in this format to this writer.
+/// The layer that writes events in this format to this writer.
 pub(super) fn layer<W>(format: LogFormat, coloured: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -56,7 +55,7 @@ mod tests {
     const HOSTILE: &str =
         "eve\n{\"level\":\"ERROR\"}\r\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gnp.exe\u{2066}\u{85}\u{2028}";
 
-    /// Logs `HOSTILE` as a span's field, as an event's fields of every kind and as its message; gives what was written.
+    /// Logs `HOSTILE` as a span's field, as an event's fields of every kind and its message; returns what was written.
     fn written(format: LogFormat) -> String {
         let written = LogBuffer::default();
         let writer = written.clone();

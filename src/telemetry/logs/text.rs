@@ -1,31 +1,31 @@
-//! Makes text of others safe for a log.
+//! Makes text from outside safe for a log.
 //!
-//! Guarantees: the result is bounded and has no line break, no control character, no escape sequence and nothing that
-//! turns the direction of writing; a text that was cut says how long it was.
+//! Guarantees: the result is bounded and has no line break, control character, escape sequence or character that
+//! reverses the direction of writing; a text that was cut ends with the length of the original in bytes.
 
 use std::fmt::{self, Write};
 
-/// Bytes of a text that a log line keeps.
+/// Bytes of a text that a log line shows at most.
 pub(super) const CAP: usize = 2_048;
 
-/// Cuts a text at [`CAP`] bytes and says how long it was.
+/// Cuts a text at [`CAP`] bytes and appends its original length in bytes.
 pub(super) fn capped(mut text: String) -> String {
     if text.len() > CAP {
         let bytes = text.len();
         text.truncate(text.floor_char_boundary(CAP));
-        // Writing into text cannot fail.
+        // Writing into a string cannot fail.
         let _ = write!(text, "… ({bytes} bytes)");
     }
     text
 }
 
-/// Whether a terminal shows a character as itself and obeys nothing in it.
+/// Whether a terminal shows a character as itself and does not take it as a command.
 fn is_plain(c: char) -> bool {
-    // Rust escapes what has no shape of its own: formats, separators, private use, lone accents.
+    // `escape_debug` escapes characters without a shape of their own: formats, separators, private use, lone accents.
     matches!(c, ' '..='~') || (!c.is_ascii() && c.escape_debug().len() == 1)
 }
 
-/// For people: a character that is not plain becomes `\n` or `\u{202e}`.
+/// Escapes text for people: a character that is not plain becomes `\n` or `\u{202e}`.
 pub(super) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -34,8 +34,8 @@ pub(super) fn plain(text: &str) -> String {
     shown
 }
 
-/// For machines: a character that is not plain becomes `\u202e`, so that a JSON parser reads the original and a
-/// terminal never sees it.
+/// Escapes JSON for machines: a character that is not plain becomes `\u202e`, so that a JSON parser reads the original
+/// and a terminal never sees it.
 pub(super) fn plain_json(json: &str, out: &mut impl Write) -> fmt::Result {
     for c in json.chars() {
         if is_plain(c) {

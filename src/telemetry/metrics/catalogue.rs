@@ -18,7 +18,6 @@ macro_rules! catalogue {
             pub static $constant: Instrument<$kind, $labels> = Instrument::new($name, $unit, $help, $normal);
         )+)+
 
-        /// Every metric, by subject.
         pub static CATALOGUE: &[(&str, &[&dyn Described])] = &[$(($subject, &[$(&$constant),+])),+];
     };
 }
@@ -163,19 +162,19 @@ catalogue! {
     }
 }
 
-/// Buckets from five milliseconds to six hours.
+/// Bounds of the buckets for durations, from five milliseconds to six hours.
 const SECONDS: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
     7_200.0, 21_600.0,
 ];
-/// Renders what this process counts; cheap to clone.
+/// Renders the metrics of this process; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MetricsPage(PrometheusHandle);
 
 impl MetricsPage {
-    /// Starts counting; possible once in a process.
+    /// Installs the recorder for this process; a second call is an error.
     pub fn install() -> Result<Self, BuildError> {
-        // From 16 MiB to 64 GiB, each twice the one before.
+        // Bounds of the buckets for bytes: from 16 MiB to 64 GiB, each twice the one before.
         let bytes: [f64; 13] = std::array::from_fn(|power| f64::from(16_u32 << power) * 1_048_576.0);
         let mut builder = PrometheusBuilder::new();
         for metric in metrics().filter(|metric| metric.kind() == "histogram") {
@@ -191,7 +190,7 @@ impl MetricsPage {
         Ok(page)
     }
 
-    /// The page now. `show` sets the transient gauges, which the next page does not remember.
+    /// Renders the page. `show` sets the transient gauges for this page; the next page does not remember them.
     pub fn render(&self, show: impl FnOnce()) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
@@ -201,7 +200,7 @@ impl MetricsPage {
         self.0.render() + &recorder.handle().render()
     }
 
-    /// Sums up the values of histograms, which are kept one by one until this or a page is called.
+    /// Moves recorded values of histograms into buckets. Until this call or a page, each value stays in memory.
     pub fn sum_up(&self) {
         self.0.run_upkeep();
     }

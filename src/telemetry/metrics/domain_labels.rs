@@ -1,4 +1,4 @@
-//! Labels that the domain knows: states, failure codes, outcomes, replies of the registry, kinds of outbox records.
+//! Labels whose values come from the domain: states, failure codes, outcomes, replies of the registry, outbox kinds.
 
 use super::label_set::{ClosedLabel, LabelSet, Legend, Values};
 use crate::domain::run::{FailureCode, OutboxKind, OutcomeKind, RegistryReply, State};
@@ -83,7 +83,7 @@ impl LabelSet for FailureCode {
     }
 }
 
-/// How a run ended, and why.
+/// The state that a run ended in, with the failure code if it is FAIL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {
     Passed,
@@ -115,7 +115,7 @@ impl LabelSet for RunEnd {
     }
 }
 
-/// Why a run went back to the queue; without a code where its worker shut down.
+/// Why a run went back to the queue; `None` if its worker shut down and gave the run back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requeued(pub Option<FailureCode>);
 

@@ -1,12 +1,12 @@
-//! Counters, gauges and histograms: name, unit, help and labels of each, and how code counts with it.
+//! Counters, gauges and histograms: name, unit, help and labels of each, and the methods that count and measure.
 
 use super::label_set::{LabelSet, Legend};
 use std::marker::PhantomData;
 
 pub trait InstrumentKind {
-    /// The name of its type in the exposition format.
+    /// The metric's type in Prometheus' exposition format.
     const TYPE: &'static str;
-    /// Whether its series may end; then each read of the page writes them anew.
+    /// Whether a series may disappear while the worker runs; if so, each page holds only the series set for that page.
     const IS_TRANSIENT: bool = false;
 }
 
@@ -14,7 +14,7 @@ pub enum Counter {}
 
 pub enum Gauge {}
 
-/// A gauge of something that this worker may lose, as a partition.
+/// A gauge of something that this worker may lose, such as a partition; its series then disappears.
 pub enum TransientGauge {}
 
 pub enum Histogram {}
@@ -45,20 +45,20 @@ pub struct Instrument<K, L> {
     of: PhantomData<fn(K, L)>,
 }
 
-/// A metric of any kind and labels, for the page and the documentation.
+/// A metric of any kind and labels, as the metrics page and the documentation see it.
 pub trait Described: Sync {
     fn name(&self) -> &'static str;
     /// `counter`, `gauge` or `histogram`.
     fn kind(&self) -> &'static str;
-    /// The unit of its value: `seconds`, `bytes`, or what it counts.
+    /// The unit of the value: `seconds`, `bytes`, or what is counted.
     fn unit(&self) -> &'static str;
     fn help(&self) -> &'static str;
-    /// What it shows where all is well.
+    /// The values that an operator should see when all is well.
     fn normal(&self) -> &'static str;
     fn labels(&self) -> Vec<Legend>;
     /// See [`InstrumentKind::IS_TRANSIENT`].
     fn is_transient(&self) -> bool;
-    /// Describes itself to the recorder, and sets the known series of a counter or histogram to zero.
+    /// Gives the recorder the help text, and starts each known series of a counter or histogram at zero.
     fn register(&self);
 }
 
@@ -77,7 +77,7 @@ impl<L: LabelSet> Instrument<Counter, L> {
         metrics::counter!(self.name, labels.pairs()).increment(more);
     }
 
-    /// Sets the total, where something else keeps the count; a total that is less than before changes nothing.
+    /// Sets the total of a counter that is kept elsewhere; a total below the present one changes nothing.
     pub fn set_total(&self, labels: L, total: u64) {
         metrics::counter!(self.name, labels.pairs()).absolute(total);
     }
@@ -88,7 +88,7 @@ impl<L: LabelSet> Instrument<Gauge, L> {
         metrics::gauge!(self.name, labels.pairs()).set(value);
     }
 
-    /// Adds one, and subtracts it when the result is dropped.
+    /// Adds one to the gauge, and subtracts it when the returned guard is dropped.
     pub fn hold(&'static self, labels: L) -> impl Drop + use<L> {
         struct HeldGauge(metrics::Gauge);
         impl Drop for HeldGauge {
@@ -103,7 +103,7 @@ impl<L: LabelSet> Instrument<Gauge, L> {
 }
 
 impl<L: LabelSet> Instrument<TransientGauge, L> {
-    /// Sets the value for the page that [`super::MetricsPage::render`] writes now.
+    /// Sets the value on the page that [`super::MetricsPage::render`] writes now, and on no later page.
     pub fn show(&self, labels: L, value: f64) {
         metrics::gauge!(self.name, labels.pairs()).set(value);
     }
@@ -159,7 +159,7 @@ impl<K: InstrumentKind, L: LabelSet> Described for Instrument<K, L> {
                     drop(metrics::histogram!(name, labels.pairs()));
                 }
             }
-            // A gauge has no value until it is read.
+            // A gauge has no series until a value is set.
             _ => metrics::describe_gauge!(name, help),
         }
     }

@@ -1,4 +1,4 @@
-//! What a set of labels is: its names, its values, and every combination that may come.
+//! What a set of labels is: its names, its values, and every combination that may occur.
 
 use metrics::Label;
 use strum::{EnumMessage, VariantArray};
@@ -6,11 +6,10 @@ use strum::{EnumMessage, VariantArray};
 pub trait LabelSet: Sized {
     /// The labels' names and values, for the documentation.
     fn legend() -> Vec<Legend>;
-    /// Every combination that may come; none where the configuration decides.
+    /// Every combination that may occur; empty if the combinations follow from the configuration.
     fn all() -> Vec<Self> {
         Vec::new()
     }
-    /// The labels as the recorder takes them.
     fn pairs(self) -> Vec<Label>;
 }
 
@@ -24,9 +23,9 @@ pub struct Legend {
 pub enum Values {
     /// Each value with its meaning.
     Closed(Vec<(&'static str, &'static str)>),
-    /// Failure codes, and these values besides.
+    /// Every failure code, and the given further values.
     Codes(&'static [&'static str]),
-    /// The values have no list; this says what bounds their number.
+    /// The values have no fixed list; the text says what bounds their number.
     Bounded(&'static str),
 }
 
@@ -34,11 +33,11 @@ pub enum Values {
 pub trait ClosedLabel: Copy + VariantArray {
     const NAME: &'static str;
 
-    /// The value, as it is on the page, and its meaning.
+    /// The value as the metrics page shows it, and its meaning.
     fn described(self) -> (&'static str, &'static str);
 }
 
-/// A label whose values are the names of an enum's variants, with their documentation as the meaning.
+/// A label whose values are the variants of an enum; the doc comment of a variant is its meaning in the documentation.
 pub trait DocumentedLabel: Copy + EnumMessage + Into<&'static str> + VariantArray {
     const NAME: &'static str;
 }

@@ -1,4 +1,4 @@
-//! Labels of the worker: stages, leases, loops, partitions. The documentation of a variant is its meaning in
+//! Labels of the worker: stages, leases, loops, partitions. The doc comment of a variant is its meaning in
 //! `docs/metrics.md`.
 
 use super::label_set::{DocumentedLabel, LabelSet, Legend, Values};
@@ -6,7 +6,6 @@ use crate::version;
 use metrics::Label;
 use strum::{EnumMessage, IntoStaticStr, VariantArray};
 
-/// A stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Stage {
@@ -60,7 +59,7 @@ impl DocumentedLabel for NoticedBy {
     const NAME: &'static str = "noticed_by";
 }
 
-/// A write that the ledger refused.
+/// The kind of a write that the ledger refused because the lease was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum StaleWrite {
@@ -78,7 +77,7 @@ impl DocumentedLabel for StaleWrite {
     const NAME: &'static str = "kind";
 }
 
-/// What happened to the partitions of this worker.
+/// How the group coordinator changed the partitions of this worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum PartitionChange {
@@ -94,7 +93,7 @@ impl DocumentedLabel for PartitionChange {
     const NAME: &'static str = "change";
 }
 
-/// This build, as [`version`] knows it.
+/// The labels of this build, from [`version`].
 pub struct BuildInfo;
 
 impl LabelSet for BuildInfo {
@@ -122,7 +121,7 @@ impl LabelSet for BuildInfo {
     }
 }
 
-/// What a worker needs, by the name that `/readyz` gives it.
+/// Something that a worker depends on, by the name that `/readyz` gives it.
 pub struct NeedLabel(pub &'static str);
 
 impl LabelSet for NeedLabel {
@@ -155,7 +154,6 @@ impl LabelSet for LoopLabel {
     }
 }
 
-/// A partition that this worker holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Partition {
     pub topic: String,

@@ -1,7 +1,7 @@
 //! What a worker counts and measures: the catalogue names each metric once, with its help, unit and labels.
 //!
 //! Guarantees: a label's values are known when the program is compiled, or follow from the operator's
-//! configuration; a counter stands at zero from the start. Never: takes a label from the text of a request; counts by
+//! configuration; a counter starts at zero. Never: takes a label from the text of a request; counts by
 //! itself.
 
 mod catalogue;

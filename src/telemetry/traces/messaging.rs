@@ -14,19 +14,19 @@ pub struct Received<'a> {
     pub partition: i32,
     pub offset: i64,
     pub key: Option<&'a [u8]>,
-    /// Bytes of its value.
+    /// Size of the record's value in bytes.
     pub bytes: usize,
     pub group: &'a str,
 }
 
-/// Begins the span `process {topic}` under the requester's context; none where nothing is recorded.
+/// Begins the span `process {topic}` under the requester's context; `None` if traces are off.
 pub fn process_span(record: &Received<'_>, from: Option<&TraceContext>) -> Option<OpenSpan> {
     let recording = RECORDING.get()?;
     let mut attributes = messaging("process", record.topic, record.key, record.bytes);
     attributes.push(KeyValue::new("messaging.destination.partition.id", record.partition.to_string()));
     attributes.push(KeyValue::new("messaging.kafka.offset", record.offset));
     attributes.push(KeyValue::new("messaging.consumer.group.name", record.group.to_owned()));
-    // The conventions require a link and allow a parent, too: one record is one request.
+    // The conventions require a link and also allow a parent; both are set, since one record is one request.
     let links = from.map(|from| Link::with_context(remote(from))).into_iter().collect();
     let builder = SpanBuilder::from_name(format!("process {}", record.topic))
         .with_kind(SpanKind::Consumer)
@@ -40,14 +40,14 @@ pub fn process_span(record: &Received<'_>, from: Option<&TraceContext>) -> Optio
 pub struct Sending<'a> {
     pub topic: &'a str,
     pub key: Option<&'a [u8]>,
-    /// Bytes of its value.
+    /// Size of the record's value in bytes.
     pub bytes: usize,
-    /// Its `ce_id`.
+    /// The record's header `ce_id`.
     pub id: Option<&'a str>,
     pub run_id: Option<&'a str>,
 }
 
-/// Begins the span `send {topic}` under the context that the record was written with; none where nothing is recorded.
+/// Begins the span `send {topic}` under the context that the record was written with; `None` if traces are off.
 pub fn send_span(record: &Sending<'_>, from: Option<&TraceContext>) -> Option<OpenSpan> {
     let recording = RECORDING.get()?;
     let mut attributes = messaging("send", record.topic, record.key, record.bytes);
@@ -60,7 +60,7 @@ pub fn send_span(record: &Sending<'_>, from: Option<&TraceContext>) -> Option<Op
     Some(OpenSpan::begin(recording, builder, &under(from)))
 }
 
-/// Bytes of a key; a longer one is left out.
+/// Bytes of the longest record key that a span carries; a longer key is left out.
 const KEY_CAP: usize = 256;
 
 fn messaging(operation: &'static str, topic: &str, key: Option<&[u8]>, bytes: usize) -> Vec<KeyValue> {

@@ -1,6 +1,6 @@
-//! Traces: what a worker received, what it works on, what its child reports and what it sends, as spans.
+//! Traces: spans of what a worker receives, works on and sends, and of what its child process reports.
 //!
-//! Guarantees: nothing is recorded where no endpoint is configured. Never: blocks or fails a run.
+//! Guarantees: nothing is recorded if no endpoint is configured. Never: blocks or fails a run.
 
 mod messaging;
 mod provider;

@@ -1,7 +1,8 @@
-//! The pipeline of spans: which traces are recorded; batches from a bounded queue, sent as OTLP over HTTP by a thread of its own.
+//! The pipeline of spans: a sampler decides which traces are recorded; a thread of its own sends batches of spans from
+//! a bounded queue as OTLP over HTTP.
 //!
-//! Guarantees: nothing here blocks or fails a run; spans that do not fit into the queue are dropped. Never: takes a
-//! setting from the environment.
+//! Guarantees: nothing in this file blocks or fails a run; spans that do not fit into the queue are dropped. Never:
+//! takes a setting from the environment.
 
 use super::receiver::{PATIENCE, Receiver};
 use super::settings::TelemetrySettings;
@@ -14,15 +15,15 @@ use opentelemetry_sdk::trace::{
 };
 use std::time::Duration;
 
-/// Spans that wait at the most: two for each record of two batches of intake, and then some.
+/// Spans that may wait to be sent: two for each record of two batches of intake, and some more.
 const QUEUE: usize = 8_192;
 const BATCH: usize = 512;
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Builds the provider that sends the spans of the worker `instance`; none where no endpoint is configured.
+/// Builds the provider that sends the spans of the worker `instance`; `None` if no endpoint is configured.
 pub fn provider(settings: &TelemetrySettings, instance: &str) -> Result<Option<SdkTracerProvider>, String> {
     let Some(url) = settings.traces_url()? else { return Ok(None) };
-    // Every value is set, so that the libraries take none from the environment.
+    // Every value is set, so that the OpenTelemetry libraries take none from the environment.
     let exporter = SpanExporter::builder()
         .with_http()
         .with_endpoint(url.as_str())
@@ -54,8 +55,8 @@ pub fn provider(settings: &TelemetrySettings, instance: &str) -> Result<Option<S
     Ok(Some(provider))
 }
 
-/// Follows the requester's decision: that of the parent or, without one, that of the request which the trace is linked
-/// to. Of the traces that begin here it records this share, 0 to 1.
+/// Follows the requester's decision: the parent's, or, for a trace without a parent, that of the linked request. Of
+/// traces with neither, it records the given share, 0 to 1.
 #[derive(Debug, Clone)]
 struct RequesterSampler(f64);
 

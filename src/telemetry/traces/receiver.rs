@@ -1,7 +1,7 @@
-//! The receiver of spans, as an HTTP client.
+//! The HTTP client that posts spans to the receiver (an OTLP collector).
 //!
-//! Guarantees: a receiver that is away costs one log line, and one when it is back. Never: follows a redirect or a
-//! proxy, which would carry the headers elsewhere; sends a header that the configuration does not name.
+//! Guarantees: an outage of the receiver costs one log line, and one more when it is over. Never: follows a redirect or
+//! a proxy, which would carry the headers elsewhere; sends a header that the configuration does not name.
 
 use super::settings::TelemetrySettings;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// How long a receiver may take to answer.
+/// How long the client waits for an answer of the receiver.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the configured receiver answers, and at which URL; none where none is configured. Blocks on the network.
+/// Asks the configured receiver for an answer; returns the URL, or why it failed, or `None` if no endpoint is
+/// configured. Blocks on the network.
 pub fn check_receiver(settings: &TelemetrySettings) -> Option<Result<String, String>> {
     let url = match settings.traces_url() {
         Ok(url) => url?,
@@ -26,7 +27,7 @@ pub fn check_receiver(settings: &TelemetrySettings) -> Option<Result<String, Str
     Some(Receiver::new(settings).and_then(|receiver| receiver.probe(url.as_str())).map(|()| url.to_string()))
 }
 
-/// The HTTP client of the receiver; it logs the beginning and the end of an outage.
+/// The HTTP client of the receiver; it logs when an outage begins and when it ends.
 #[derive(Debug)]
 pub(super) struct Receiver {
     client: Client,
@@ -45,13 +46,13 @@ impl Receiver {
             headers.insert(name, value);
         }
         let build = || Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy().build();
-        // The blocking client starts a runtime, which panics inside another: it is built on a thread of its own.
+        // The blocking client starts a runtime, which panics inside another runtime: so it is built on its own thread.
         let made = std::thread::scope(|threads| threads.spawn(build).join());
         let client = made.map_err(|_| "the HTTP client could not be made")?.map_err(|error| error.to_string())?;
         Ok(Self { client, headers, is_down: AtomicBool::new(false) })
     }
 
-    /// Posts a request without spans; an error says why the receiver did not accept it.
+    /// Posts a request that holds no spans; the error says why the receiver did not accept it.
     pub(super) fn probe(&self, url: &str) -> Result<(), String> {
         let request = self.client.post(url).headers(self.headers.clone());
         let answer = request.header(CONTENT_TYPE, "application/x-protobuf").body(Vec::new()).send();

@@ -5,21 +5,21 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::Url;
 
-/// Traces by OTLP over HTTP; without an endpoint nothing is recorded.
+/// Where and how traces are sent by OTLP over HTTP; without an endpoint nothing is recorded.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetrySettings {
-    /// Base URL of a receiver, `http://collector:4318` for example: spans go to `/v1/traces` below it.
+    /// Base URL of the receiver, for example `http://collector:4318`; spans go to `/v1/traces` below the base URL.
     pub otlp_endpoint: Option<String>,
-    /// The whole URL for spans; it wins over the base URL.
+    /// The whole URL for spans; if both are set, this one is used and the base URL is not.
     pub otlp_traces_endpoint: Option<String>,
     /// Headers of every request, `name=value,name=value`; values may be percent-encoded.
     pub otlp_headers: Option<Secret>,
-    /// A file that holds what `otlp_headers` would.
+    /// A file with the headers, in the format of `otlp_headers`; at most one of the two may be set.
     pub otlp_headers_file: Option<PathBuf>,
-    /// Share of the traces that are begun here and recorded, 0 to 1; a requester's own decision stands.
+    /// Share of the traces begun by the worker that it records, 0 to 1; a requester's own decision takes precedence.
     pub sampling_ratio: f64,
-    /// An attempt at a run that was queued for longer begins a trace of its own, linked to the request's.
+    /// Seconds in the queue after which an attempt begins a trace of its own, linked to the request's trace.
     pub link_after_seconds: u32,
 }
 
@@ -37,7 +37,7 @@ impl Default for TelemetrySettings {
 }
 
 impl TelemetrySettings {
-    /// The URL that spans are posted to; none where no endpoint is set.
+    /// The URL that spans are posted to; `None` if no endpoint is set. The error names the key that is not an HTTP URL.
     pub fn traces_url(&self) -> Result<Option<Url>, String> {
         let parse = |key: &str, text: &str| {
             let url = Url::parse(text).map_err(|error| format!("{key}: {error}"))?;
@@ -62,7 +62,7 @@ impl TelemetrySettings {
             (None, Some(path)) => Secret::from_file(path).map_err(|why| format!("otlp_headers_file: {why}"))?,
             (None, None) => return Ok(Vec::new()),
         };
-        // The value is a secret: an error gives the entry's number, not its text.
+        // The headers are secret: an error gives the number of the bad entry, not its text.
         let wrong = |index: usize| format!("otlp_headers: entry {} is not name=value", index + 1);
         let entries = configured.reveal().split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
         let header = |(index, entry): (usize, &str)| {
@@ -74,7 +74,7 @@ impl TelemetrySettings {
     }
 }
 
-/// Decodes `%20` and the like; none where digits are missing or the bytes are no UTF-8.
+/// Decodes `%20` and the like; `None` if a digit is missing or wrong, or the bytes are not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,6 +1,6 @@
-//! Spans: how they begin, what they carry, and how they end; those of a child process, too.
+//! Spans: how they begin, what they carry, and how they end; also the spans of a child process.
 //!
-//! Guarantees: where no endpoint is configured every function here is one comparison.
+//! Guarantees: if no endpoint is configured, every function in this file costs one comparison.
 
 use super::settings::TelemetrySettings;
 use crate::clock;
@@ -20,16 +20,16 @@ pub(super) struct Recording {
     link_after: Duration,
 }
 
-/// One for the process, as the log; unset where no endpoint is configured.
+/// Set once for the process by [`install`]; unset if no endpoint is configured.
 pub(super) static RECORDING: OnceLock<Recording> = OnceLock::new();
 
 pub fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
     let link_after = Duration::from_secs(u64::from(settings.link_after_seconds));
-    // A second call changes nothing.
+    // A second call has no effect.
     let _ = RECORDING.set(Recording { tracer, link_after });
 }
 
-/// A span that ends when it is dropped, on whichever thread.
+/// A span that ends when the value is dropped, on any thread.
 #[derive(Debug)]
 pub struct OpenSpan(pub(super) Context);
 
@@ -38,7 +38,7 @@ impl OpenSpan {
         Self(parent.with_span(builder.start_with_context(&recording.tracer, parent)))
     }
 
-    /// The parent for spans that follow: this span, or its own parent where it is not recorded.
+    /// The parent for later spans: this span, or its own parent if this span is not recorded.
     pub fn context(&self) -> Option<TraceContext> {
         let context = self.0.span().span_context().clone();
         let state = context.trace_state().header();
@@ -58,7 +58,7 @@ impl OpenSpan {
         self.0.span().set_attribute(KeyValue::new(name, value));
     }
 
-    /// Marks the span as failed; the code becomes its `error.type`.
+    /// Marks the span as failed; `code` becomes its attribute `error.type`.
     pub fn record_failure(&self, code: &str) {
         self.0.span().set_attribute(KeyValue::new("error.type", code.to_owned()));
         self.0.span().set_status(Status::error(code.to_owned()));
@@ -73,7 +73,7 @@ impl Drop for OpenSpan {
 
 pub(super) fn remote(context: &TraceContext) -> SpanContext {
     let flags = if context.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    // A `tracestate` that the SDK refuses is left out; the trace goes on.
+    // A `tracestate` that the SDK refuses is left out; trace id and span id still count.
     let state = context.tracestate().and_then(|text| text.parse::<TraceState>().ok()).unwrap_or_default();
     SpanContext::new(TraceId::from_bytes(context.trace_id()), SpanId::from_bytes(context.span_id()), flags, true, state)
 }
@@ -85,26 +85,26 @@ pub(super) fn under(parent: Option<&TraceContext>) -> Context {
     }
 }
 
-/// Puts the span of an attempt under the context of its run. Where the run was queued for longer than
-/// `telemetry.link_after_seconds`, the attempt begins a trace of its own that is linked to the run's.
+/// Makes the span of an attempt a child of its run's context. If the run was queued for longer than
+/// `telemetry.link_after_seconds`, the attempt begins a trace of its own with a link to the run's context.
 pub fn set_parent(span: &Span, from: Option<&TraceContext>, queued: Duration) {
     let (Some(recording), Some(from)) = (RECORDING.get(), from) else { return };
     if queued > recording.link_after {
         span.add_link(remote(from));
     } else {
-        // The call fails only for a span that was entered, and this one was not.
+        // The call fails only for a span that was entered already, and this span was not.
         let _ = span.set_parent(under(Some(from)));
     }
 }
 
-/// Records an attribute of the current span.
+/// Records an attribute of the current span; does nothing if traces are off.
 pub fn record_attribute(name: &'static str, value: impl Into<Value>) {
     if RECORDING.get().is_some() {
         Span::current().set_attribute(name, value);
     }
 }
 
-/// Marks the current span as failed; the code becomes its `error.type`.
+/// Marks the current span as failed; `code` becomes its attribute `error.type`. Does nothing if traces are off.
 pub fn record_failure(code: &str) {
     if RECORDING.get().is_some() {
         Span::current().set_attribute("error.type", code.to_owned());
@@ -112,25 +112,26 @@ pub fn record_failure(code: &str) {
     }
 }
 
-/// The span of a child process, and one for each step that it reports. The child sends no spans: it has no network.
+/// The span of a child process, and one below it for each step that the child reports. The worker sends them, since the
+/// child has no network.
 #[derive(Debug)]
 pub struct ChildSpan {
-    // Declared first, so that it ends first.
+    // Declared before `process`, so that it is dropped, and ends, first.
     step: Option<(String, OpenSpan)>,
     process: OpenSpan,
     last: SystemTime,
 }
 
 impl ChildSpan {
-    /// Begins the span of a child process under the current span; none where nothing is recorded.
+    /// Begins the span of a child process under the current span; `None` if traces are off.
     pub fn begin(name: &'static str) -> Option<Self> {
         let recording = RECORDING.get()?;
         let process = OpenSpan::begin(recording, SpanBuilder::from_name(name), &Span::current().context());
         Some(Self { process, step: None, last: clock::system_time() })
     }
 
-    /// Begins the span of a step, if it is a new one, at the time that the child gave in microseconds since 1970. A
-    /// time before the step that came before, or after now, is moved to there.
+    /// Begins the span of a step at the time that the child gave, in microseconds since 1970; the step before ends
+    /// then. The same step again changes nothing. The time is clamped to lie between the last report's and now.
     pub fn begin_step(&mut self, step: &str, since: Option<u64>) {
         let Some(recording) = RECORDING.get() else { return };
         let now = clock::system_time();
@@ -147,7 +148,7 @@ impl ChildSpan {
         self.step = Some((step.to_owned(), OpenSpan::begin(recording, builder, &self.process.0)));
     }
 
-    /// Marks the child, and the step that it was at, as failed.
+    /// Marks the span of the child, and of the step that it was in, as failed.
     pub fn record_failure(&self, code: &str) {
         for span in self.step.iter().map(|(_, step)| step).chain([&self.process]) {
             span.record_failure(code);

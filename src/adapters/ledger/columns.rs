@@ -1,5 +1,5 @@
-//! How values of ours stand in columns: text, 32 bytes, JSON. A value that does not read back is an error of its
-//! column, which names it.
+//! How the ledger's values stand in columns: as text, as 32 bytes, as JSON. If a stored value cannot be read, the error
+//! names its column.
 
 use crate::domain::contract::{EventProgress, TrainBuildRequest, parse_accepted};
 use crate::domain::identity::{Digest, RunId, RunKey};
@@ -15,7 +15,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Enums are selected as `column::text`.
+/// Reads and writes a type as text. SQL selects enum columns as `column::text`.
 macro_rules! as_text {
     ($($type:ty),+) => {$(
         impl Type<Postgres> for $type {
@@ -65,7 +65,8 @@ fn digest(value: PgValueRef<'_>) -> Result<Digest, BoxDynError> {
     Ok(Digest::from_bytes(<&[u8] as Decode<Postgres>>::decode(value)?)?)
 }
 
-/// A training request, which is stored once, as the bytes of the record that brought it: a column `inbox.value`.
+/// A training request, read from the column `inbox.value`: the ledger stores only the bytes of the record that brought
+/// it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredRequest(pub(super) Arc<TrainBuildRequest>);
 
@@ -88,7 +89,7 @@ impl Deref for StoredRequest {
     }
 }
 
-/// Where a record stands in Kafka. Selected as its columns, or as one column `(topic, partition, offset)`.
+/// Where a record stands in Kafka. Read from columns of these names, or from one column `(topic, partition, offset)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx_macros::FromRow)]
 pub struct Coordinates {
     pub topic: String,
@@ -143,7 +144,8 @@ impl<'r> Decode<'r, Postgres> for EventProgress {
     }
 }
 
-/// A value in a list for people: one that does not read back counts as absent, and hides no other.
+/// A value in a list for people: if the stored value cannot be read, it is `None`, and the rest of the list is still
+/// shown.
 #[derive(Debug, Clone)]
 pub struct Readable<T>(Option<T>);
 
@@ -169,7 +171,7 @@ impl<'r, T: Decode<'r, Postgres>> Decode<'r, Postgres> for Readable<T> {
     }
 }
 
-/// The columns `traceparent` and `tracestate`; none where they hold no valid context.
+/// Trace context in the columns `traceparent` and `tracestate`; `None` if they hold no valid one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredTrace(pub(super) Option<TraceContext>);
 

@@ -1,4 +1,5 @@
-//! The handle on the ledger: pools of connections whose statements, locks and idle transactions the server ends.
+//! The handle on the ledger: connection pools. The server ends statements, waits for locks and idle transactions that
+//! take too long.
 
 use super::error::Error;
 use super::settings::{LedgerSettings, PublishSettings};
@@ -8,21 +9,21 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Cheap to clone: clones share their connections.
+/// Clones share the same connections.
 #[derive(Clone)]
 pub struct Ledger {
     pub(super) pool: PgPool,
     pub(super) settings: LedgerSettings,
     pub(super) publish: PublishSettings,
-    /// Writes OpenLineage events; none where lineage is off.
+    /// Writes OpenLineage events; `None` if lineage is off.
     pub(super) lineage: Option<Arc<EventWriter>>,
 }
 
-/// What the check on `lineage_outbox.value` allows.
+/// Upper bound that a CHECK constraint sets on `lineage_outbox.value`.
 const MAX_LINEAGE_BYTES: u32 = 900_000;
 
 impl Ledger {
-    /// Opens the first connection, so that a wrong URL shows here.
+    /// Opens the first connection, so that a wrong URL fails at the start.
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, Error> {
         let options = Self::options(settings)?;
         let server = format!("{}:{}", options.get_host(), options.get_port());
@@ -38,20 +39,20 @@ impl Ledger {
         Ok(Self { pool, settings: settings.clone(), publish: PublishSettings::default(), lineage: None })
     }
 
-    /// The same ledger, where runs become PUBLISHED by these rules.
+    /// Sets the rules by which runs become PUBLISHED.
     #[must_use]
     pub fn publishing(self, publish: &PublishSettings) -> Self {
         Self { publish: publish.clone(), ..self }
     }
 
-    /// The same ledger, which emits lineage where that is turned on, in events of at most `max_value_bytes`.
+    /// Turns lineage on if the settings enable it; an event has at most `max_value_bytes` bytes.
     #[must_use]
     pub fn emitting_lineage(self, settings: &LineageSettings, max_value_bytes: u32) -> Self {
         let max_bytes = max_value_bytes.min(MAX_LINEAGE_BYTES);
         Self { lineage: settings.enabled.then(|| Arc::new(EventWriter::new(settings, max_bytes))), ..self }
     }
 
-    /// The same ledger on one connection of its own, opened by its first use: for a thread with its own runtime.
+    /// A handle with one connection of its own, opened at first use: for a thread with a runtime of its own.
     pub fn on_one_connection(&self) -> Result<Self, Error> {
         let pool = Self::pool(1).connect_lazy_with(Self::options(&self.settings)?);
         Ok(Self { pool, ..self.clone() })
@@ -71,7 +72,7 @@ impl Ledger {
         Ok(options)
     }
 
-    /// How long a lease holds from the moment its claim or renewal was sent.
+    /// How long a lease lasts, counted from the moment at which its claim or renewal was sent.
     pub fn lease_length(&self) -> Duration {
         Duration::from_secs(u64::from(self.settings.lease_seconds))
     }
@@ -85,7 +86,7 @@ impl Ledger {
         self.pool.close().await;
     }
 
-    /// A read-only transaction that sees one state of everything, and that no statement timeout ends.
+    /// Begins a read-only transaction in which all statements see the same state, and which no statement timeout ends.
     pub(super) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *transaction).await?;

@@ -15,7 +15,7 @@ pub(super) struct Effects {
     pub(super) outbox: Vec<OutboxDraft>,
     pub(super) lineage: LineageEffects,
     pub(super) acts: Vec<AuditAct>,
-    /// What the next acts follow from; none where the worker acts by itself.
+    /// What caused the acts that are appended next; `None` if the worker acts by itself.
     pub(super) cause: Option<Cause>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct TransitionDraft {
     pub(super) reason: Option<EventReason>,
 }
 
-/// A row of `acts`.
+/// A row of the table `acts`: a command of a requester or operator.
 #[derive(Debug)]
 pub(super) struct CommandDraft {
     pub(super) run_id: RunId,
@@ -37,7 +37,7 @@ pub(super) struct CommandDraft {
     pub(super) refused: Option<FailureCode>,
 }
 
-/// Who made a transaction do something, and by which record or event.
+/// Who caused an act, and by which record or event.
 #[derive(Debug, Clone)]
 pub(super) struct Cause {
     pub(super) actor: Actor,
@@ -52,7 +52,7 @@ impl Cause {
 }
 
 impl Effects {
-    /// Inserts all but the audit log's acts, each table with one statement.
+    /// Inserts everything but the audit log's acts, with one statement for each table.
     pub(super) async fn insert(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Error> {
         insert_transitions(connection, &self.transitions, worker).await?;
         insert_commands(connection, &self.commands).await?;
@@ -60,12 +60,12 @@ impl Effects {
         insert_lineage(connection, self.lineage.drafts()).await
     }
 
-    /// Counts the steps of runs. Call it when the COMMIT is acknowledged: a worker that dies before, or loses the
-    /// answer, counts nothing, and nothing counts twice.
+    /// Adds the steps of runs to the metrics. Call it after the COMMIT is acknowledged, so that nothing counts twice: a
+    /// worker that dies before counts nothing.
     pub(super) fn count(&self) {
         for TransitionDraft { change, reason, .. } in &self.transitions {
             let code = reason.as_ref().map(|reason| reason.code);
-            // As in `publish.exhausted`: nobody goes on unless somebody asks.
+            // As in the event `publish.exhausted`: no worker tries again unless somebody asks.
             let is_parked = reason.as_ref().is_some_and(|reason| !reason.retryable);
             match (change.transition, code) {
                 (Transition::PassGate, _) => metrics::RUNS_ENDED.count(RunEnd::Passed),
@@ -117,7 +117,7 @@ async fn insert_transitions(
     Ok(())
 }
 
-/// In the order of `drafts`.
+/// Inserts rows in the order of `drafts`.
 async fn insert_commands(connection: &mut PgConnection, drafts: &[CommandDraft]) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());

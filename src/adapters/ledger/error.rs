@@ -1,4 +1,4 @@
-//! What Postgres errors mean. No other file knows an SQLSTATE.
+//! Maps Postgres errors to what the caller has to do. No other file knows an SQLSTATE.
 
 use crate::domain::run::IllegalTransition;
 use crate::failpoints::{Injected, failpoint};
@@ -6,16 +6,16 @@ use rustls::CertificateError;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-/// Never the outcome of a run: the caller waits and tries again, or stops.
+/// An error of the ledger, never the outcome of a run: the caller waits and tries again, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not reachable, restarting, out of connections, a timeout, a deadlock: try again.
+    /// The server is unreachable, restarting or out of connections, or a timeout or deadlock occurred: try again.
     #[error("the ledger is not available: {0}")]
     Unavailable(String),
-    /// COMMIT was sent and its answer lost: read back before you do anything else.
+    /// The COMMIT was sent, but no answer came: read back whether it happened before you do anything else.
     #[error("the outcome of a commit is unknown: {0}")]
     CommitUnknown(String),
-    /// The server does not let us in, or is not the server that it should be: somebody has to change something first.
+    /// The server refuses the login, or is not the server that it should be: a person has to change something first.
     #[error("{0}")]
     Denied(PostgresDenial),
     /// A broken invariant, a missing migration, a rejected statement: a defect, or a wrong set-up.
@@ -29,7 +29,7 @@ impl From<Injected> for Error {
     }
 }
 
-/// The callers that do not expect it have locked the run and looked at its state.
+/// Callers look at a run's state under its lock before they take a step, so that an illegal transition is a defect.
 impl From<IllegalTransition> for Error {
     fn from(error: IllegalTransition) -> Self {
         Self::Refused(error.to_string())
@@ -70,7 +70,7 @@ fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
         }
         Some("28P01" | "28000") => Error::Denied(PostgresDenial::Credentials(database.message().to_owned())),
         Some(code) if is_passing(code) => Error::Unavailable(error.to_string()),
-        // Lasts, though it ends the session: no such database, or none that this role may connect to.
+        // Lasts, though it ends the session: the database does not exist, or this role may not connect to it.
         code if ends_the_session && !matches!(code, Some("3D000" | "42501")) => Error::Unavailable(error.to_string()),
         code => Error::Refused(match code.and_then(next_step) {
             Some(step) => format!("{error}; {step}"),
@@ -79,17 +79,17 @@ fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
     }
 }
 
-/// Classes 08 (connection), 40 (rolled back: serialisation, deadlock), 53 (resources), 57 (cancelled,
-/// shutting down), 55P03 (lock timeout), 25006 (read-only standby).
+/// Whether an error with this SQLSTATE passes by itself. Classes: 08 connection, 40 rollback (serialisation, deadlock),
+/// 53 resources, 57 cancelled or shutting down; codes: 55P03 lock timeout, 25006 read-only standby.
 fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
 }
 
 fn next_step(code: &str) -> Option<&'static str> {
     match code {
-        // A table or column that is not there.
+        // A table or column that does not exist.
         "42P01" | "42703" => Some("the database is not migrated to this release: run `model-factory migrate`"),
-        // A database that is not there.
+        // A database that does not exist.
         "3D000" => Some("create it, or mend [ledger] url; then run `model-factory migrate`"),
         // A right that the role lacks.
         "42501" => Some("`model-factory doctor` prints the statements that grant what is missing"),
@@ -97,12 +97,12 @@ fn next_step(code: &str) -> Option<&'static str> {
     }
 }
 
-/// A stored value that does not read back: a defect, or a row written by hand.
+/// The error for a stored value that cannot be read: a defect, or a row written by hand.
 pub(super) fn unreadable(what: &str, error: impl std::fmt::Display) -> Error {
     Error::Refused(format!("the ledger holds an unreadable {what}: {error}"))
 }
 
-/// A COMMIT that the database answers with an error is refused; one without an answer may have happened.
+/// Judges a failed COMMIT: refused if the database answers with an error; unknown if no answer came.
 pub(super) fn commit_error(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(_) => error.into(),
@@ -110,12 +110,12 @@ pub(super) fn commit_error(error: sqlx::Error) -> Error {
     }
 }
 
-/// Where a test may lose the answer of a COMMIT.
+/// A failpoint: a test may make the answer of a COMMIT get lost here.
 pub(super) fn committed(point: &'static str) -> Result<(), Error> {
     failpoint(point).map_err(|injected| Error::CommitUnknown(injected.to_string()))
 }
 
-/// Waiting does not mend it: somebody has to change something.
+/// Why Postgres refuses the connection. Waiting does not help: a person has to change something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresDenial {
     #[error(
@@ -134,7 +134,7 @@ pub enum PostgresDenial {
     Untrusted,
     #[error("Postgres shows a certificate for another host ({0}); connect by a name that it holds")]
     WrongName(String),
-    /// Or not valid yet.
+    /// The certificate is expired or not valid yet.
     #[error("Postgres shows a certificate that is not valid at this time ({0}); renew it, and check both clocks")]
     Expired(String),
     #[error("TLS to Postgres fails: {0}")]
@@ -144,7 +144,7 @@ pub enum PostgresDenial {
 }
 
 impl PostgresDenial {
-    /// None where the error is not of TLS.
+    /// `None` if the error is not one of TLS.
     pub fn of_tls(error: &std::io::Error) -> Option<Self> {
         let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(match tls {

@@ -16,7 +16,7 @@
 //! | `acts` | a command of a requester or operator, carried out or refused; not an act of the audit log | admission, operators |
 //! | `registry_events` | an event of the registry that was applied | the registry's replies |
 //! | `outbox` | an event, publication or dead letter for its topic | the transaction that causes it; marked by the relay |
-//! | `lineage_outbox` | an OpenLineage event | the same |
+//! | `lineage_outbox` | an OpenLineage event of a run | the transaction that causes it; marked by the relay |
 //! | `relay_shards` | which relay sends which sixteenth of the streams | relays |
 //! | `audit_log` | a block: the acts of one transaction, chained to the block before | every transaction that has acts |
 //!

@@ -1,8 +1,8 @@
-//! What the registry replies about a bundle that was announced to it.
+//! Applies the registry's replies about announced bundles.
 //!
-//! The ledger applies an event of the registry once, by its id, in one transaction with the step that it leads to. It may
-//! come before the relay has marked the announcement as sent: then the ledger remembers it, and the mark makes the run
-//! PUBLISHED. It may come while a worker is about to announce the bundle once more: then that worker loses its lease.
+//! The ledger applies an event of the registry once, by its id, in one transaction with the step that it leads to. If
+//! the event comes before the relay has marked the announcement as sent, the ledger remembers it, and the mark makes
+//! the run PUBLISHED. If it comes while a worker is about to announce the bundle again, that worker loses its lease.
 //! Never: believes an event about a bundle that was not announced.
 
 use super::effects::Cause;
@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 impl Ledger {
-    /// Applies an event, which may come any number of times.
+    /// Applies an event of the registry. The same event may be passed any number of times.
     pub async fn apply_registry_reply(
         &self,
         event: &RegistryEvent,
@@ -28,7 +28,7 @@ impl Ledger {
     ) -> Result<RegistryReply, Error> {
         let Some(run_id) = run_of(&event.bundle_ref) else { return Ok(RegistryReply::Unknown) };
         let mut transaction = self.begin(worker).await?;
-        // The announcements before the run, as the relay locks them when it marks one as sent.
+        // Locks the announcements before the run, as the relay does when it marks one as sent.
         if !was_announced(transaction.connection(), &run_id, event).await? {
             transaction.rollback().await?;
             return Ok(RegistryReply::Unknown);
@@ -65,14 +65,15 @@ impl Transaction<'_> {
             return Ok(RegistryReply::Published);
         }
         if run.state == State::PublishPending && !is_being_sent(self.connection(), &run.run_id).await? {
-            // It was withdrawn before it was marked: announced once more, it gets its coordinates.
+            // The publication was withdrawn before it was marked as sent: announced again, the run gets coordinates.
             run.clear_reason();
             run.available_at = self.at;
         }
         Ok(RegistryReply::Remembered)
     }
 
-    /// Stops whoever is about to announce the bundle once more; an operator may ask for it again.
+    /// Rejects a bundle, and takes the run from a worker that is about to announce it again; an operator may ask for it
+    /// again.
     async fn reject(&mut self, run: &mut LockedRun, event: &RegistryEvent) -> Result<RegistryReply, Error> {
         if run.confirmed_by.is_some() || !is_open(run) {
             return Ok(RegistryReply::Late);
@@ -88,7 +89,7 @@ fn is_open(run: &LockedRun) -> bool {
 }
 
 fn cause(event: &RegistryEvent) -> Cause {
-    /// So many of an event's references go into the audit log.
+    /// The audit log takes at most this many references of an event.
     const EVIDENCE_REFS: usize = 16;
     let subject = ActSubject { registry_event_id: Some(event.registry_event_id.clone()), ..ActSubject::default() };
     let references = event.evidence_refs.iter().take(EVIDENCE_REFS).enumerate();
@@ -96,12 +97,12 @@ fn cause(event: &RegistryEvent) -> Cause {
     Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }
 }
 
-/// Bundles stand in the folder of their run.
+/// Reads the run id from the path of a bundle: bundles are stored in the folder of their run.
 fn run_of(bundle_ref: &str) -> Option<RunId> {
     bundle_ref.rsplit('/').find_map(|segment| segment.parse().ok())
 }
 
-/// Whether this bundle was ever put into the outbox for this run and scope. Locks the run's announcements.
+/// Whether the outbox ever held a publication of this bundle for this run and scope. Locks the run's publications.
 async fn was_announced(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let values: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id FOR UPDATE",
@@ -119,7 +120,7 @@ async fn was_announced(connection: &mut PgConnection, run_id: &RunId, event: &Re
     Ok(false)
 }
 
-/// False where the event's id is there already.
+/// Inserts the event; false if an event of this id was inserted before.
 async fn insert_event(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let done = sqlx::query(
         "INSERT INTO registry_events (registry_event_id, run_id, event_type, event, received_at)

@@ -1,4 +1,5 @@
-//! A run's row under its lock: read by name, changed in memory, written back under the fence that was read.
+//! A run's row under its lock: read, changed in memory, and written back only if the fence has not moved since the
+//! read.
 
 use super::columns::{Coordinates, StoredRequest, StoredTrace};
 use super::error::{Error, unreadable};
@@ -12,7 +13,7 @@ use sqlx::PgConnection;
 pub(super) struct LockedRun {
     pub(super) run_id: RunId,
     pub(super) run_key: RunKey,
-    /// Its first request.
+    /// The run's first request.
     pub(super) request: StoredRequest,
     pub(super) state: State,
     #[sqlx(rename = "execution_mode")]
@@ -20,17 +21,19 @@ pub(super) struct LockedRun {
     pub(super) publish_allowed: bool,
     pub(super) full_run_attempts: i32,
     pub(super) publish_retry_attempts: i32,
-    /// Full attempts that the bound no longer counts: those from before somebody last asked again.
+    /// Full attempts that the bound on attempts no longer counts: those from before a person last asked for the run
+    /// again.
     pub(super) full_attempts_before: i32,
     pub(super) publish_attempts_before: i32,
     pub(super) priority: i16,
     pub(super) fence: i64,
-    /// The fence as it was read; [`save_all`] writes only where it still stands.
+    /// The fence as it was read; [`save_all`] writes the row only if the table still has this value.
     pub(super) read_fence: i64,
     pub(super) lease_owner: Option<String>,
     pub(super) cancel_requested: bool,
     pub(super) available_at: DateTime<Utc>,
-    /// Code of the last step's reason. Text: an older release may have written a code that this one does not know.
+    /// Failure code of the last step. Kept as text, since an older release may have written a code that this one does
+    /// not know.
     pub(super) reason_code: Option<String>,
     pub(super) reason_message: Option<String>,
     #[sqlx(json)]
@@ -39,17 +42,17 @@ pub(super) struct LockedRun {
     pub(super) next_seq: i64,
     #[sqlx(flatten)]
     pub(super) trace: StoredTrace,
-    /// Where the broker acknowledged the publication.
+    /// Where the broker acknowledged the publication; `None` while it has not.
     pub(super) published: Option<Coordinates>,
-    /// Until when the registry may take to answer; none where nobody waits for it.
+    /// When the registry's answer is due; `None` if the run does not wait for one.
     pub(super) answer_due_at: Option<DateTime<Utc>>,
-    /// The event by which the registry confirmed the bundle.
+    /// Id of the event by which the registry confirmed the bundle.
     pub(super) confirmed_by: Option<String>,
-    /// The number of the event that lineage reported as START; none where there was none, or lineage has reported the end.
+    /// Number of the event that lineage reported as START; `None` before START and after lineage has reported the end.
     pub(super) lineage_since: Option<i64>,
 }
 
-/// `SELECT` of runs, each with its first request, and the statement's rest: the one list of a run's columns.
+/// `SELECT` of runs, each with its first request, followed by the given rest: the only list of a run's columns.
 macro_rules! select_run {
     ($rest:literal) => {
         concat!(
@@ -70,7 +73,7 @@ macro_rules! select_run {
 pub(super) use select_run;
 
 impl LockedRun {
-    /// Whether the reason says that nobody goes on unless somebody asks.
+    /// Whether the run waits for a person: its last failure code is not retryable.
     pub(super) fn is_parked(&self) -> bool {
         let code = self.reason_code.as_deref().and_then(|code| code.parse::<FailureCode>().ok());
         code.is_some_and(|code| !code.is_retryable())
@@ -81,7 +84,7 @@ impl LockedRun {
         self.reason_message = None;
     }
 
-    /// Takes a step in memory. An illegal one changes nothing.
+    /// Takes a step in memory. An illegal step returns an error and changes nothing.
     pub(super) fn change(
         &mut self,
         transition: Transition,
@@ -93,7 +96,7 @@ impl LockedRun {
         self.mode = mode;
         self.answer_due_at = None;
         if transition == Transition::Publish {
-            // Its receipt may be written from now on, however long the next attempt was to wait.
+            // The receipt may be written from now on, even if the next attempt was to wait longer.
             self.available_at = at;
         }
         if mode == ExecutionMode::None {
@@ -114,8 +117,8 @@ impl LockedRun {
     }
 }
 
-/// Writes rows back with one statement and returns how many: those whose fence is still the one that was read.
-/// With `lease_seconds`, rows that have an owner get a new lease.
+/// Writes rows back in one statement, only those whose fence has not moved since it was read; returns how many were
+/// written. With `lease_seconds`, rows that have an owner get a new lease.
 pub(super) async fn save_all(
     connection: &mut PgConnection,
     runs: &[&LockedRun],

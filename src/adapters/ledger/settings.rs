@@ -1,4 +1,4 @@
-//! Settings of the ledger, and of when a run is PUBLISHED.
+//! Settings of the ledger, and of what makes a run PUBLISHED.
 
 use crate::domain::contract::TrainBuildRequest;
 use serde::{Deserialize, Serialize};
@@ -8,12 +8,12 @@ use std::path::PathBuf;
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
-    /// Connection URL. It may hold a password, so it is never printed. A server on another host must speak TLS and is
-    /// verified, unless `sslmode` stands here.
+    /// Connection URL. Never printed, since it may hold a password. A connection to another host must use TLS and
+    /// verifies the server, unless the URL has an `sslmode`.
     pub url: String,
-    /// File that holds the password and nothing else; it wins over the URL.
+    /// File that holds only the password; it overrides a password in the URL.
     pub password_file: Option<PathBuf>,
-    /// PEM certificates of authorities that may vouch for the server, beside the public ones.
+    /// File of PEM certificates: authorities trusted for the server's certificate, in addition to the public ones.
     pub ca_file: Option<PathBuf>,
     /// Upper bound on the connections of this process.
     pub max_connections: u32,
@@ -22,31 +22,32 @@ pub struct LedgerSettings {
     pub max_full_attempts: u32,
     /// Upper bound on automatic publish-only attempts of a run.
     pub max_publish_attempts: u32,
-    /// How long a publication may stand unsent in the outbox before it counts as failed and is tried again.
+    /// How many seconds a publication may stay unsent in the outbox before the attempt counts as failed and is
+    /// repeated.
     pub publish_patience_seconds: u32,
-    /// Upper bound on the runs that all workers together work on; 0 is no limit.
+    /// Upper bound on the runs that all workers together train at one time; 0 means no bound.
     pub max_running: u32,
-    /// The same for the runs of one tenant.
+    /// Upper bound on the runs of one tenant that are trained at one time; 0 means no bound.
     pub max_running_per_tenant: u32,
-    /// The first rule that fits gives a run its priority; 0 where none fits.
+    /// The first rule that matches a run sets its priority; 0 if none matches.
     pub priorities: Vec<PriorityRule>,
-    /// The server ends a statement after this.
+    /// After how many milliseconds the server ends a statement.
     pub statement_timeout_ms: u32,
-    /// The server ends a wait for a lock after this.
+    /// After how many milliseconds the server ends a wait for a lock.
     pub lock_timeout_ms: u32,
 }
 
-/// Gives a priority to the runs of a principal, of a scope, or of both.
+/// Gives a priority to runs of a principal, of a scope, or of a principal in a scope.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorityRule {
-    /// `requester_principal`; unset fits any.
+    /// `requester_principal` that the rule matches; `None` matches any.
     #[serde(default)]
     pub principal: Option<String>,
-    /// Beginning of the scope key `environment/mode/bundle_slot[/tenant_id]`; unset fits any.
+    /// Beginning of the scope key `environment/mode/bundle_slot[/tenant_id]` that the rule matches; `None` matches any.
     #[serde(default)]
     pub scope: Option<String>,
-    /// A run of a higher priority is claimed first.
+    /// Runs of a higher priority are claimed first.
     pub priority: i16,
 }
 
@@ -89,9 +90,9 @@ impl Default for LedgerSettings {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishSettings {
-    /// Whose acknowledgement makes a run PUBLISHED. The same for every worker on a ledger.
+    /// Whose acknowledgement makes a run PUBLISHED. Must be the same for every worker on a ledger.
     pub confirm: ConfirmedBy,
-    /// How long the registry may take to answer before the bundle is verified and announced again.
+    /// How many seconds the registry may take to answer before the bundle is verified and announced again.
     pub registry_patience_seconds: u32,
 }
 
@@ -106,6 +107,6 @@ impl Default for PublishSettings {
 pub enum ConfirmedBy {
     /// A run is PUBLISHED when the broker has acknowledged its publication.
     Broker,
-    /// A run is PUBLISHED when the registry, too, has confirmed that it holds the bundle.
+    /// A run is PUBLISHED when the registry, too, has confirmed the bundle.
     Registry,
 }

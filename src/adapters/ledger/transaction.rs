@@ -38,25 +38,25 @@ pub(super) struct Transaction<'a> {
 #[must_use = "who lost a run rolls back"]
 pub(super) struct Lost;
 
-/// For callers that hold the row's lock since they read the fence: it cannot have moved.
+/// For callers that have held the row's lock since they read the fence: for them this cannot happen, so it is an error.
 impl From<Lost> for Error {
     fn from(_: Lost) -> Self {
         Self::Unavailable("a run's fence moved while its row was locked; nothing was written".to_owned())
     }
 }
 
-/// What must still be true of a run that is to be locked.
+/// What must be true of a run for it to be locked; otherwise there is no row.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Precondition<'a> {
-    /// Nothing; waits for the row.
+    /// No condition; waits for the row's lock.
     Any,
-    /// The lease under this fence holds; waits for the row.
+    /// `owner` holds an unexpired lease under this fence; waits for the row's lock.
     Held { fence: i64, owner: &'a str },
-    /// The same, but a row that somebody else has locked counts as none.
+    /// The same condition as `Held`, but does not wait: a row that is locked counts as missing.
     HeldAndFree { fence: i64, owner: &'a str },
-    /// Its lease has expired; a row that somebody else has locked counts as none.
+    /// The lease has expired; does not wait: a row that is locked counts as missing.
     Expired,
-    /// The registry's answer is overdue; waits for the row.
+    /// The registry's answer is overdue; waits for the row's lock.
     Unanswered,
 }
 
@@ -74,7 +74,7 @@ impl Transaction<'_> {
         &mut self.inner
     }
 
-    /// Locks a run's row and reads it; none where there is no such run, or `precondition` does not hold.
+    /// Locks a run's row and reads it; `None` if there is no such run, or `precondition` is not met.
     pub(super) async fn lock(
         &mut self,
         run_id: &str,
@@ -109,12 +109,12 @@ impl Transaction<'_> {
         Ok(query.fetch_optional(&mut *self.inner).await?)
     }
 
-    /// Locks a run that another row names.
+    /// Locks a run that another row refers to; an error if the run does not exist.
     pub(super) async fn lock_named(&mut self, run_id: &str) -> Result<LockedRun, Error> {
         self.lock(run_id, Precondition::Any).await?.ok_or_else(|| unreadable("run", format!("{run_id} is gone")))
     }
 
-    /// Takes a step of a locked run, with its event, its act and its lineage. An illegal step changes nothing.
+    /// Takes a step of a locked run, with its event, its audit act and its lineage. An illegal step changes nothing.
     pub(super) fn step(
         &mut self,
         run: &mut LockedRun,
@@ -129,7 +129,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Emits an event with the run's next number; where the event is an act, too, the audit log gets it.
+    /// Emits an event with the run's next number. If this type of event has an audit act, appends the act, too.
     pub(super) fn emit(&mut self, run: &mut LockedRun, event: NewEvent) {
         self.emit_change(run, event, None);
     }
@@ -147,7 +147,7 @@ impl Transaction<'_> {
         run.next_seq += 1;
     }
 
-    /// Appends an act to the audit log, by whoever caused it; the caller may fill in more.
+    /// Appends an act to the audit log, in the name of whoever caused it, and returns it for the caller to complete.
     pub(super) fn append(&mut self, kind: ActKind, run: Option<&LockedRun>) -> &mut AuditAct {
         let itself = || Cause::of(Actor::new(ActorKind::Worker, self.worker));
         let cause = self.effects.cause.clone().unwrap_or_else(itself);
@@ -162,12 +162,13 @@ impl Transaction<'_> {
         self.effects.acts.last_mut().expect("it was just pushed")
     }
 
-    /// Writes a locked run back, where the fence that was read still stands.
+    /// Writes a locked run back, if its fence is still the one that was read; otherwise [`Lost`].
     pub(super) async fn save(&mut self, run: &LockedRun) -> Result<Result<(), Lost>, Error> {
         self.save_each(&[run], None).await
     }
 
-    /// The same for several runs: [`Lost`] where any is. With `lease_seconds`, runs with an owner get a new lease.
+    /// Writes several runs back: [`Lost`] if any fence has moved. With `lease_seconds`, runs with an owner get a new
+    /// lease.
     pub(super) async fn save_each(
         &mut self,
         runs: &[&LockedRun],
@@ -180,8 +181,8 @@ impl Transaction<'_> {
         Ok(if saved == runs.len() as u64 { Ok(()) } else { Err(Lost) })
     }
 
-    /// Writes the effects, appends the audit log's block, commits, and counts. `taken` and `answered` name the
-    /// failpoints behind the effects and behind the COMMIT.
+    /// Writes the effects, appends the audit log's block, commits, and counts metrics. `taken` and `answered` name
+    /// failpoints that are passed after the effects and after the COMMIT.
     pub(super) async fn commit(
         mut self,
         taken: Option<&'static str>,

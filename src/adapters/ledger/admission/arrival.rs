@@ -1,4 +1,4 @@
-//! A record with all that can be known about it before the ledger is asked.
+//! A record of the request topic with everything that is known about it before the ledger is asked.
 
 use crate::adapters::ledger::Coordinates;
 use crate::domain::contract::{self, AllowList, Message, OpenedMessage, Rejection, TrainBuildRequest};
@@ -13,7 +13,7 @@ pub struct SourceRecord {
     pub coordinates: Coordinates,
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
-    /// The events of what becomes of the record have this context.
+    /// Trace context of the requester; the events about this record carry it. `None` if the record has no valid one.
     pub trace: Option<TraceContext>,
 }
 
@@ -22,11 +22,11 @@ pub struct Arrival {
     pub(in crate::adapters::ledger) record: SourceRecord,
     pub(in crate::adapters::ledger) sha256: Digest,
     pub(in crate::adapters::ledger) parsed: Result<Message, Rejection>,
-    /// Of training requests.
+    /// Identity of the run that is asked for; `None` unless the record is a training request.
     fingerprint: Option<Fingerprint>,
-    /// What its requester may ask for; none where there is no policy.
+    /// What the requester may ask for; `None` if the worker has no policy.
     pub(super) grant: Option<Grant>,
-    /// JSON pointer to the message in the record's value.
+    /// JSON pointer to the message within the record's value; empty if the value is the message itself.
     pub(super) pointer: String,
 }
 
@@ -45,7 +45,8 @@ impl Arrival {
         Self::judged(record, message, None).at(wrapping.pointer)
     }
 
-    /// A record that was parsed and judged already; `grant` is what its requester may ask for, where there is a policy.
+    /// Wraps a record that was parsed and judged already. `grant` is what its requester may ask for; `None` without a
+    /// policy.
     pub fn judged(record: SourceRecord, parsed: Result<Message, Rejection>, grant: Option<Grant>) -> Self {
         let fingerprint = match &parsed {
             Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
@@ -54,18 +55,18 @@ impl Arrival {
         Self { sha256: Digest::of(&record.value), record, parsed, fingerprint, grant, pointer: String::new() }
     }
 
-    /// The same, where the message stands at this JSON pointer of the record's value.
+    /// Says at which JSON pointer of the record's value the message stands.
     #[must_use]
     pub fn at(self, pointer: String) -> Self {
         Self { pointer, ..self }
     }
 
-    /// The requester's trace context, where the record has a valid one.
+    /// The requester's trace context; `None` if the record carries no valid one.
     pub fn requested_under(&self) -> Option<&TraceContext> {
         self.record.trace.as_ref()
     }
 
-    /// The same, so that the events of what becomes of it have this context.
+    /// Replaces the trace context that the events about this record carry.
     #[must_use]
     pub fn under(mut self, context: Option<TraceContext>) -> Self {
         self.record.trace = context;
@@ -76,17 +77,18 @@ impl Arrival {
         &self.parsed
     }
 
-    /// The bounds on its requester's new runs, where there are any.
+    /// The bounds on new runs of the requester; `None` if there are none.
     pub(super) fn quota(&self) -> Option<Quota> {
         self.grant.as_ref().map(Grant::quota).filter(|quota| *quota != Quota::default())
     }
 
-    /// Whose quota its new run counts against.
+    /// The principal whose quota a new run of this record counts against; `None` if no quota bounds the record's
+    /// requester.
     pub(super) fn counted_for(&self) -> Option<&str> {
         self.quota().and(self.train()).map(|(request, _)| request.requester_principal.as_str())
     }
 
-    /// The training request with its identity, where it is one.
+    /// The training request with its identity; `None` if the record is something else or was rejected.
     pub(super) fn train(&self) -> Option<(&Arc<TrainBuildRequest>, &Fingerprint)> {
         match (&self.parsed, &self.fingerprint) {
             (Ok(Message::Train(request)), Some(fingerprint)) => Some((request, fingerprint)),

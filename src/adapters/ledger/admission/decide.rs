@@ -1,4 +1,5 @@
-//! What becomes of each record of a batch. Nothing here asks the database: all that it needs was found and locked before.
+//! Decides what becomes of each record of a batch. Nothing in this file asks the database: the rows were found and
+//! locked before.
 
 use super::Admission;
 use super::arrival::{Arrival, Fingerprint};
@@ -13,7 +14,7 @@ use crate::domain::contract::{
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, Outcome, State, Transition};
 
-/// Runs that one event names as near misses at the most.
+/// An event names at most this many runs as near misses.
 const NEAR_MISSES: usize = 16;
 
 impl<'a> Admission<'a> {
@@ -42,7 +43,7 @@ impl<'a> Admission<'a> {
         });
     }
 
-    /// Decides a record, and writes its outcome into the act that settles it.
+    /// Decides a record, and notes the outcome in the audit act that reports the decision.
     pub(super) fn settle(&mut self, index: usize, decide: impl FnOnce(&mut Self) -> Outcome) {
         let before = self.transaction.effects.acts.len();
         let cause = cause(&self.batch[index], self.transaction.worker);
@@ -150,7 +151,7 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// A record of the request topic. Where it does not say who sent it, the worker acts of itself.
+/// Says which record caused an act. The requester is the actor; if the record does not name one, the worker is.
 fn cause(arrival: &Arrival, worker: &str) -> Cause {
     let record = arrival.record.coordinates.to_string();
     let (actor, request_id, platform_run_id) = match &arrival.parsed {

@@ -1,5 +1,5 @@
-//! Find or insert: looks up earlier outcomes, requests and runs, and inserts those that are missing. When this is done,
-//! everything that the batch touches is locked.
+//! Find or insert: looks up earlier outcomes, requests and runs, and inserts those that are missing. Afterwards this
+//! transaction holds a lock on every row that the batch touches.
 
 use super::{Admission, Arrival, KnownRequest};
 use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
@@ -36,15 +36,15 @@ struct NearRun {
 
 #[derive(sqlx_macros::FromRow)]
 struct EarlierOutcome {
-    /// 1 is the first of the coordinates.
+    /// Position within the coordinates that were asked for, counted from 1.
     line: i64,
     #[sqlx(json)]
     outcome: Outcome,
 }
 
 impl Ledger {
-    /// The outcomes of records that were decided before. They stand for ever, so that no transaction is needed to ask
-    /// for them, and a record that has one need not be parsed.
+    /// Looks up the outcomes of records that were decided before; `None` for a new record. An outcome never changes, so
+    /// that no transaction is needed, and a record that has an outcome need not be parsed.
     pub async fn recall(&self, records: &[Coordinates]) -> Result<Vec<Option<Outcome>>, Error> {
         let mut connection = self.pool.acquire().await?;
         outcomes_at(&mut connection, &records.iter().collect::<Vec<_>>()).await
@@ -52,7 +52,8 @@ impl Ledger {
 }
 
 impl<'a> Admission<'a> {
-    /// Waits for other workers with records of the same partitions: what they decide has to be seen first.
+    /// Waits until other workers have committed their records of the same partitions, so that their decisions can be
+    /// read.
     pub(super) async fn lock_partitions(&mut self) -> Result<(), Error> {
         let coordinates = || self.batch.iter().map(|arrival| &arrival.record.coordinates);
         sqlx::query(
@@ -67,15 +68,15 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// Finds the outcomes of the records that were decided before.
+    /// Reads the outcomes of those records of the batch that were decided before.
     pub(super) async fn recall(&mut self) -> Result<(), Error> {
         let coordinates: Vec<&Coordinates> = self.batch.iter().map(|arrival| &arrival.record.coordinates).collect();
         self.outcomes = outcomes_at(self.transaction.connection(), &coordinates).await?;
         Ok(())
     }
 
-    /// Inserts new request ids in order, then locks and reads those that were there: `ON CONFLICT DO NOTHING` does not
-    /// return the row that it met. What this transaction inserted is locked by that.
+    /// Inserts new request ids in ascending order, then locks and reads the ids that existed before: `ON CONFLICT DO
+    /// NOTHING` does not return the existing row. An inserted row needs no further lock.
     pub(super) async fn find_or_insert_requests(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let mut first: BTreeMap<&'a str, usize> = BTreeMap::new();
@@ -137,8 +138,8 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// Reads each stored request whose id an arrival of this batch uses again with other content: the rejection names
-    /// the fields that differ.
+    /// If an arrival reuses a stored request id with other content, reads the stored request: the rejection names the
+    /// fields that differ.
     pub(super) async fn read_contradicted(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let contradicted: Vec<&'a str> = fresh
@@ -168,7 +169,7 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// Inserts new runs in order, then locks every other run that the batch touches.
+    /// Inserts new runs in ascending order, then locks every other run that the batch touches.
     pub(super) async fn find_or_insert_runs(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let mut new: BTreeMap<RunId, usize> = BTreeMap::new();
@@ -194,7 +195,7 @@ impl<'a> Admission<'a> {
             touched.remove(&run_id);
             let mut run = self.new_run(new[&run_id])?;
             self.stored.insert(run_id.clone(), run.clone());
-            // Its first event is still to be emitted.
+            // The caller still has to emit the run's first event.
             run.next_seq = 1;
             self.runs.insert(run_id.clone(), run);
             self.created.insert(run_id);
@@ -220,8 +221,9 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// Inserts runs as they stand after their first event, `request.admitted`, so that they need not be written twice;
-    /// returns those that were not there. The record at `new[run_id]` brought the run.
+    /// Inserts runs with `next_seq` already behind their first event, `request.admitted`, so that no second write is
+    /// needed. Returns the runs that did not exist before. `new[run_id]` is the index of the record that asked for the
+    /// run.
     async fn insert_runs(&mut self, new: &BTreeMap<RunId, usize>) -> Result<Vec<RunId>, Error> {
         let (batch, settings) = (self.batch, &self.transaction.ledger.settings);
         let arrivals = || new.values().map(|&index| &batch[index]);
@@ -260,7 +262,7 @@ impl<'a> Admission<'a> {
         .await?)
     }
 
-    /// The row of a new run, as it was inserted for this record.
+    /// Builds the row of a new run in memory, equal to the row that was inserted for the record at `index`.
     fn new_run(&self, index: usize) -> Result<LockedRun, Error> {
         let arrival = &self.batch[index];
         let (request, print) = arrival.train().ok_or_else(|| unreadable("new run", "it is of no training request"))?;
@@ -294,7 +296,7 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// What became of the records at these coordinates; `None` where nothing has so far.
+/// Reads the outcome of the record at each of these coordinates; `None` if the record was not decided yet.
 async fn outcomes_at(
     connection: &mut PgConnection,
     coordinates: &[&Coordinates],

@@ -1,4 +1,4 @@
-//! Admission: one transaction for a whole batch of records, one outcome for each, for ever.
+//! Admission: one transaction decides a whole batch of records, and each record keeps its one outcome for ever.
 //!
 //! Guarantees: a record that was decided before keeps its outcome and writes nothing. Two workers that bring the same
 //! keys, or after a rebalance the same records, wait for each other; the order of their locks is that of
@@ -23,21 +23,21 @@ use sqlx::types::Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A batch with what its admission has found and made so far. Records are named by their index in the batch.
+/// A batch with what its admission has found and inserted so far. An index names a record by its position in the batch.
 struct Admission<'a> {
     transaction: Transaction<'a>,
     batch: &'a [Arrival],
     outcomes: Vec<Option<Outcome>>,
-    /// By request id: those that records of this batch bring.
+    /// Requests by request id: those that records of this batch bring.
     requests: BTreeMap<&'a str, KnownRequest>,
     /// Runs that the batch touches, all of them locked or inserted by this transaction.
     runs: BTreeMap<RunId, LockedRun>,
-    /// The rows of `runs` as the database has them: in the end only a run that differs from its row here is written.
+    /// The rows of `runs` as the database has them. `store` writes only runs that differ from their row in this map.
     stored: HashMap<RunId, LockedRun>,
     created: BTreeSet<RunId>,
-    /// Request ids whose first duplicate got its event from this batch.
+    /// Request ids whose duplicate event this batch emits: only the first duplicate of a request gets one.
     announced: BTreeSet<&'a str>,
-    /// Runs by their near key, for the meanings of this batch.
+    /// Existing runs by near key, for the near keys of this batch's requests.
     near_misses: HashMap<Digest, Vec<RunId>>,
 }
 
@@ -45,15 +45,16 @@ struct Admission<'a> {
 struct KnownRequest {
     run_id: RunId,
     payload_digest: Digest,
-    /// Read only where an arrival contradicts it.
+    /// Read only if an arrival has the same id and other content; otherwise `None`.
     request: Option<Arc<TrainBuildRequest>>,
-    /// Index in the batch of the record that brought this request; `None` where it was stored before this transaction.
+    /// Index in the batch of the record that brought this request; `None` if it was stored before this transaction.
     inserted_by: Option<usize>,
     duplicate_announced: bool,
 }
 
 impl Ledger {
-    /// Decides what becomes of each record. After any error the same batch may be brought again.
+    /// Decides what becomes of each record; outcomes are in the order of the batch. After any error the same batch may
+    /// be admitted again.
     pub async fn admit(&self, batch: &[Arrival], worker: &str) -> Result<Vec<Outcome>, Error> {
         let transaction = self.begin(worker).await?;
         failpoint("admit.begun")?;
@@ -100,7 +101,7 @@ impl Admission<'_> {
         (0..self.batch.len()).filter(|&index| self.outcomes[index].is_none()).collect()
     }
 
-    /// Writes what stands beside the effects: the records that this transaction decided, and the runs that changed.
+    /// Writes the records that this transaction decided, and the runs that changed.
     async fn store(&mut self, fresh: &[usize]) -> Result<(), Error> {
         self.insert_records(fresh).await?;
         let has_changed = |run: &&LockedRun| self.stored.get(&run.run_id).is_some_and(|stored| stored != *run);

@@ -1,7 +1,7 @@
-//! How many new runs a requester may still have: counted within the admission that would make one more.
+//! How many new runs a requester may still have: the admission that would insert one counts them in its transaction.
 //!
-//! Admissions that bring requests of one bounded requester wait for each other, so that two intakes cannot both take the
-//! last run that is allowed. Where nobody is bounded, nothing is locked or counted.
+//! Two admissions of one bounded requester wait for each other, so that two intakes cannot both take the last run that
+//! is allowed. If no requester of a batch is bounded, nothing is locked or counted.
 
 use super::Admission;
 use crate::adapters::ledger::Error;
@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Runs of one requester, those that this batch makes included.
+/// Runs of one requester, including those that this batch inserts.
 #[derive(Debug, Default, sqlx_macros::FromRow)]
 struct Used {
     name: String,
@@ -21,7 +21,7 @@ struct Used {
 }
 
 impl Used {
-    /// The bound that one more run would break, in words.
+    /// Says in words which bound one more run would break; `None` if it breaks none.
     fn over(&self, quota: Quota) -> Option<String> {
         let full = |used: i64, most: Option<u32>| most.filter(|most| used >= i64::from(*most));
         if let Some(most) = full(self.in_flight, quota.in_flight) {
@@ -33,7 +33,8 @@ impl Used {
 }
 
 impl Admission<'_> {
-    /// Refuses requests that would make a run beyond their requester's quota. One that joins a run does not count.
+    /// Rejects requests whose new run would exceed their requester's quota. A request that joins an existing run does
+    /// not count.
     pub(super) async fn refuse_over_quota(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let trains = || fresh.iter().filter_map(|&index| Some((index, batch[index].train()?)));
@@ -78,10 +79,10 @@ impl Admission<'_> {
     }
 }
 
-/// Waits for other admissions of the same requesters, then counts what they left.
+/// Waits for other admissions of the same requesters, then counts the runs of each requester.
 async fn used(connection: &mut PgConnection, principals: &BTreeSet<&str>) -> Result<BTreeMap<String, Used>, Error> {
     let names: Vec<&str> = principals.iter().copied().collect();
-    // Postgres keeps advisory locks of two numbers apart from those of one number, which partitions use.
+    // Advisory locks on two numbers cannot collide with those on one number, which partitions use.
     sqlx::query(
         "SELECT pg_advisory_xact_lock(0, p.key)
          FROM (SELECT DISTINCT hashtext(name) AS key FROM UNNEST($1::text[]) AS n (name) ORDER BY key OFFSET 0) p",

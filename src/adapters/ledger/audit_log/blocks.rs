@@ -1,8 +1,9 @@
-//! Blocks of the audit log: a transaction's acts become one, as the last statement before its COMMIT; tools read them.
+//! Blocks of the audit log: the acts of a transaction become one block, in the last statement before its COMMIT; tools
+//! read blocks.
 //!
 //! Guarantees: an act is in the log if and only if its transaction was committed; blocks are numbered in the order of
-//! commits, without holes. Never: takes any other lock once it holds the log's own, so that nobody who waits for it
-//! holds up the one who has it.
+//! commits, without holes. Never: takes another lock while it holds the log's lock, so that whoever holds the log's
+//! lock never waits.
 
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::audit_log::Block;
@@ -12,13 +13,13 @@ use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// Key of the advisory lock under which the head of the chain is read and moved.
+/// Key of the advisory lock that a transaction takes before it reads the last block and appends its own.
 const HEAD_LOCK: i64 = 0x6d66_6175_6469_7400;
-/// The server ends a process that freezes while it holds the lock; the others wait no longer than this.
+/// If a process freezes while it holds the lock, the server ends its session after this time, in milliseconds.
 const HELD_AT_MOST_MS: &str = "5000";
 const PAGE: i64 = 64;
 
-/// The last block; both columns are null where the log is empty.
+/// Number and digest of the last block; both are `None` if the log is empty.
 #[derive(Default, sqlx_macros::FromRow)]
 struct HeadRow {
     seq: Option<i64>,
@@ -44,7 +45,7 @@ struct BlockRow {
 }
 
 impl Ledger {
-    /// Appends acts that leave no other row in the ledger, in a transaction of their own.
+    /// Appends acts that change no row of another table, in a transaction of their own.
     pub async fn append_acts(&self, by: &str, acts: Vec<AuditAct>) -> Result<(), Error> {
         let mut transaction = self.begin(by).await?;
         transaction.effects.acts = acts;
@@ -56,7 +57,7 @@ impl Ledger {
         head(&mut connection).await
     }
 
-    /// A page of the blocks behind number `behind` and up to `upto`, in order; empty at the end.
+    /// Reads the blocks numbered above `behind` up to `upto`, ascending, at most one page; empty if there are none.
     pub async fn audit_blocks(&self, behind: i64, upto: i64) -> Result<Vec<Block>, Error> {
         let mut connection = self.pool.acquire().await?;
         page(&mut connection, behind, upto).await
@@ -90,7 +91,7 @@ struct HeadNow {
     head: HeadRow,
 }
 
-/// Appends one block; without acts nothing.
+/// Appends one block with these acts; does nothing if there are none.
 pub async fn append(connection: &mut PgConnection, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
     if acts.is_empty() {
         return Ok(());
@@ -102,7 +103,7 @@ pub async fn append(connection: &mut PgConnection, by: &str, acts: &[AuditAct]) 
         .bind(HELD_AT_MOST_MS)
         .execute(&mut *connection)
         .await?;
-    // A statement of its own: its snapshot has to be younger than the lock.
+    // A separate statement, since its snapshot must be taken after the lock is held.
     let HeadNow { now, head } = sqlx::query_as(
         "SELECT now(), h.seq, h.digest FROM (SELECT) one
          LEFT JOIN LATERAL (SELECT seq, digest FROM audit_log ORDER BY seq DESC LIMIT 1) h ON true",

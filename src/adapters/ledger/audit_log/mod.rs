@@ -1,4 +1,4 @@
-//! The audit log's table: blocks of acts, each behind the one before; appending, reading, verifying.
+//! The table of the audit log: appends blocks of acts, each chained to the block before; reads and verifies them.
 
 mod blocks;
 mod verify;

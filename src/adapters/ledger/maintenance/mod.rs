@@ -1,4 +1,4 @@
-//! What keeps a ledger in order while nobody works on a run: rescue, overdue publications, pruning.
+//! Upkeep that no claim does: rescue of runs with expired leases, overdue publications, pruning.
 
 mod overdue;
 mod prune;

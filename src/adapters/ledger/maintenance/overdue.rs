@@ -1,8 +1,8 @@
-//! Publications that the broker has not acknowledged in time, or the registry not answered.
+//! Overdue publications: the broker has not acknowledged them in time, or the registry has not answered them in time.
 //!
 //! Each counts as a failed attempt: a publish-only attempt verifies the bundle and announces it again, until the
-//! attempts are used up. What still stands in the outbox is withdrawn. A record that was on its way, and is acknowledged
-//! or confirmed after all, still counts.
+//! attempts are used up. An unsent outbox row is withdrawn. If the record was already on its way and is acknowledged or
+//! confirmed after all, the acknowledgement or confirmation still counts.
 
 use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
@@ -13,7 +13,7 @@ use crate::domain::run::{FailureCode, State};
 #[derive(sqlx_macros::FromRow)]
 struct OverduePublication {
     id: i64,
-    /// The run.
+    /// Id of the run.
     stream: String,
 }
 
@@ -53,7 +53,7 @@ impl Ledger {
         Ok(deferred)
     }
 
-    /// None where the answer came in the meantime.
+    /// Defers one publication; `None` if the registry answered in the meantime.
     async fn defer_one_unanswered(&self, run_id: &str, worker: &str) -> Result<Option<RunId>, Error> {
         let mut transaction = self.begin(worker).await?;
         let Some(mut run) = transaction.lock(run_id, Precondition::Unanswered).await? else {
@@ -67,8 +67,8 @@ impl Ledger {
         Ok(Some(run.run_id))
     }
 
-    /// None where the record was acknowledged or withdrawn in the meantime. Locks the record before the run, as the
-    /// relay does when it marks one as sent.
+    /// Withdraws one publication; `None` if it was acknowledged or withdrawn in the meantime. Locks the outbox row
+    /// before the run, as the relay does when it marks a record as sent.
     async fn withdraw(&self, id: i64, run_id: &str, worker: &str) -> Result<Option<RunId>, Error> {
         let mut transaction = self.begin(worker).await?;
         let done = sqlx::query(

@@ -1,11 +1,11 @@
-//! Deletes what nothing depends on any more, by age, in small transactions.
+//! Deletes by age, in small transactions, what nothing depends on any more.
 //!
-//! Of runs that have ended: their steps, the events that were sent, what the registry said. Of records that made no run:
-//! their bytes with their dead letters and refusals, once those were sent.
+//! Of runs that have ended: their steps, their sent events, the registry's replies. Of records that made no run: their
+//! bytes, dead letters and refusal events, once those were sent.
 //!
-//! Guarantees: whatever comes again is recognised as before, since the rows of runs and of request ids stay, with the
-//! bytes of every record that they came from, and every command. Never: touches a run that has not ended or a record
-//! that was not sent; waits for a row that somebody works on.
+//! Guarantees: a repeated record or request is recognised as before, since the rows of runs and request ids stay, with
+//! the bytes of every record that they came from, and every command. Never: touches a run that has not ended, or a
+//! record with an unsent dead letter or event; waits for a row that somebody has locked.
 
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, PrunedRows};
@@ -15,11 +15,11 @@ use sqlx::PgConnection;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// Rows that were deleted, or would be.
+/// How many rows were deleted or, in a dry run, would be deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     pub transitions: u64,
-    /// Events, of lineage too, and dead letters; only sent ones.
+    /// Sent events, lineage events and dead letters.
     pub outbox: u64,
     pub registry_events: u64,
     /// Records of the request topic that made no run.
@@ -35,7 +35,7 @@ impl AddAssign for Pruned {
     }
 }
 
-/// One pass over what is older than an instant.
+/// One pass over all rows older than `before`.
 #[derive(Debug, Clone)]
 pub struct Pruning {
     before: DateTime<Utc>,
@@ -45,7 +45,7 @@ pub struct Pruning {
     why: String,
 }
 
-/// Behind which row the next transaction goes on.
+/// The row after which the next transaction of the pass continues.
 #[derive(Debug, Clone)]
 enum PruneCursor {
     Runs(OldRun),
@@ -79,7 +79,7 @@ impl Pruning {
         self.before
     }
 
-    /// The same pass, in the audit log as this operator's, with a reason.
+    /// Names the operator and the reason under which the audit log reports this pass.
     #[must_use]
     pub fn by(self, actor: String, why: String) -> Self {
         Self { actor, why, ..self }
@@ -96,7 +96,7 @@ impl Pruning {
     }
 }
 
-/// Counts rows or deletes them: the same rows either way.
+/// Builds two statements with one condition, so that a dry run counts exactly the rows that a pass deletes.
 macro_rules! count_or_delete {
     ($rest:literal) => {
         [
@@ -107,7 +107,7 @@ macro_rules! count_or_delete {
 }
 
 impl Ledger {
-    /// Begins a pass, by the database's clock. A dry run only counts.
+    /// Begins a pass over rows that are older than this by the database's clock. A dry run deletes nothing.
     pub async fn pruning(&self, older_than: Duration, dry_run: bool) -> Result<Pruning, Error> {
         let PruneStart { before, role } =
             sqlx::query_as("SELECT now() - make_interval(secs => $1) AS before, current_user::text AS role")
@@ -118,7 +118,7 @@ impl Ledger {
         Ok(Pruning { before, dry_run, cursor: PruneCursor::Runs(OldRun::default()), actor: role, why })
     }
 
-    /// One small transaction of a pass, which may break off after any; none when nothing is left.
+    /// Runs the pass's next small transaction; `None` when nothing is left. A pass may stop after any of them.
     pub async fn prune_some(&self, pruning: &mut Pruning) -> Result<Option<Pruned>, Error> {
         let by = format!("operator:{}", pruning.actor);
         let mut transaction = self.begin(&by).await?;
@@ -146,7 +146,8 @@ async fn prune_runs(
     pruning: &Pruning,
     after: &OldRun,
 ) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
-    // The lock keeps a run from being opened again meanwhile; one that somebody holds is left for the next pass.
+    // The lock keeps a run from being opened again meanwhile; a run that somebody else has locked waits for the next
+    // pass.
     let rows: Vec<OldRun> = sqlx::query_as(
         "SELECT created_at, run_id FROM runs
          WHERE created_at < $1 AND updated_at < $1 AND state IN ('FAIL', 'PASS', 'PUBLISHED')
@@ -162,7 +163,7 @@ async fn prune_runs(
     let next = rows.last().cloned().map_or_else(|| PruneCursor::Records(OldRecord::default()), PruneCursor::Runs);
     let runs: Vec<String> = rows.into_iter().map(|run| run.run_id).collect();
     let dry = pruning.dry_run;
-    // Announcements stay: a later one, and the registry's word, are checked against them.
+    // Publications stay: later publications and the registry's replies are checked against them.
     let outbox = count_or_delete!("outbox WHERE stream = ANY($1) AND kind = 'LIFECYCLE' AND sent_at IS NOT NULL");
     let lineage = count_or_delete!("lineage_outbox WHERE run_id = ANY($1) AND sent_at IS NOT NULL");
     let transitions = count_or_delete!("transitions WHERE run_id = ANY($1)");
@@ -171,7 +172,7 @@ async fn prune_runs(
             .bind(&runs)
             .fetch_all(&mut *connection)
             .await?;
-    // Of a run that waits at PASS or failed, what the registry said may still matter.
+    // While a run is not PUBLISHED, the registry's replies about it may still matter.
     let registry_events = count_or_delete!(
         "registry_events WHERE run_id = ANY($1) AND EXISTS (SELECT FROM runs r WHERE r.run_id = registry_events.run_id
                                                                                 AND r.state = 'PUBLISHED')"
@@ -186,13 +187,14 @@ async fn prune_runs(
     Ok((pruned, next, act))
 }
 
-/// Some records that made no run, with what was sent about them.
+/// Deletes some records that made no run, with the dead letters and events about them.
 async fn prune_records(
     connection: &mut PgConnection,
     pruning: &Pruning,
     after: &OldRecord,
 ) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
-    // A command stays for ever: applied again, it would do something. The list is the index's own.
+    // Commands stay for ever: if one came again after pruning, it would be applied again. The list of outcomes is that
+    // of the index.
     let rows: Vec<OldRecord> = sqlx::query_as(
         r#"SELECT i.received_at, i.topic, i.partition, i."offset"
            FROM inbox i

@@ -1,5 +1,5 @@
-//! Rows of the outbox before they are inserted, with their headers: CloudEvents 1.0, Kafka protocol binding, binary
-//! mode; W3C trace context.
+//! Rows of the outbox before they are inserted. Headers follow CloudEvents 1.0 (Kafka protocol binding, binary mode)
+//! and W3C trace context.
 
 use crate::adapters::ledger::row::LockedRun;
 use crate::adapters::ledger::{Coordinates, Error};
@@ -13,19 +13,19 @@ use sqlx::types::Json;
 #[derive(Debug)]
 pub struct OutboxDraft {
     pub(super) stream: String,
-    /// Only events have a number within their stream.
+    /// Number of an event within its stream; `None` for publications and dead letters.
     pub(super) seq: Option<i64>,
     pub(super) kind: OutboxKind,
     pub(super) event_id: String,
     pub(super) key: Option<Vec<u8>>,
-    /// None where the relay sends the bytes of `source`.
+    /// `None` for a dead letter: the relay reads the bytes of `source` from the inbox.
     pub(super) value: Option<Vec<u8>>,
     pub(super) headers: StoredHeaders,
-    /// The record of the request topic that a dead letter repeats.
+    /// The record of the request topic that a dead letter repeats; `None` for events and publications.
     pub(super) source: Option<Coordinates>,
 }
 
-/// Inserts in the order of `drafts`, so that ids rise within each stream.
+/// Inserts rows in the order of `drafts`, so that ids ascend within each stream.
 pub async fn insert_outbox(connection: &mut PgConnection, drafts: &[OutboxDraft]) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());
@@ -56,7 +56,7 @@ pub async fn insert_outbox(connection: &mut PgConnection, drafts: &[OutboxDraft]
     Ok(())
 }
 
-/// Headers as the ledger stores them: in order, as text.
+/// Headers as the ledger stores them: pairs of name and text, in order.
 pub(super) type StoredHeaders = Vec<(String, String)>;
 
 pub(super) struct CloudEventHeaders<'a> {

@@ -1,4 +1,4 @@
-//! Events, publications and dead letters, exactly as they will be on their topics.
+//! Builds events, publications and dead letters exactly as they will be on their topics.
 
 use super::draft::{CloudEventHeaders, OutboxDraft, trace};
 use crate::adapters::ledger::Arrival;
@@ -11,13 +11,13 @@ use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{OutboxKind, Transition};
 use chrono::{DateTime, Utc};
 
-/// What an event says beside the run's state.
+/// What an event says besides the run's state.
 pub struct NewEvent {
     pub event_type: EventType,
     pub reason: Option<EventReason>,
-    /// The request that was just handled; none means the run's first one.
+    /// The request that the event is about; `None` means the run's first request.
     pub request_id: Option<String>,
-    /// Why a request joined the run.
+    /// Why a request joined the run; `None` if the event is about something else.
     pub deduplication: Option<Deduplication>,
     pub near_misses: Vec<RunId>,
     pub progress: Option<EventProgress>,
@@ -47,7 +47,7 @@ impl NewEvent {
     }
 }
 
-/// The event takes the run's next number; the caller moves that on.
+/// Builds an event with the run's next number; the caller increments `next_seq`.
 pub fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc>, worker: &str) -> OutboxDraft {
     let request = &run.request;
     let id = event_id(run.run_id.as_str(), run.next_seq as u64, event.event_type);
@@ -86,8 +86,8 @@ pub fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc>, work
     }
 }
 
-/// Insert it behind the event of its step: both are of one stream. A second publication of the same bundle is another
-/// record with the same value, so the attempts are part of its id.
+/// Builds a publication; the caller inserts it after the event of its step, in the same stream. The id contains the
+/// attempts, since a second publication of the same bundle has the same value and must be another record.
 pub fn publication_draft(run: &LockedRun, publication: &BundlePublication, at: DateTime<Utc>) -> OutboxDraft {
     let value = json_bytes(publication);
     let digest = Digest::of(&value).to_string();
@@ -104,7 +104,7 @@ pub fn publication_draft(run: &LockedRun, publication: &BundlePublication, at: D
     }
 }
 
-/// What the topics get of a refused record: its dead letter and, where its request id can be read, an event.
+/// Builds what the topics get about a rejected record: its dead letter and, if its request id can be read, an event.
 pub fn refusal_drafts(arrival: &Arrival, rejection: &Rejection, at: DateTime<Utc>, worker: &str) -> Vec<OutboxDraft> {
     let event = rejection.ids.request_id.as_ref().map(|id| refusal_event(arrival, rejection, id, at, worker));
     std::iter::once(dead_letter(arrival, rejection)).chain(event).collect()
@@ -114,7 +114,7 @@ fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("events have string keys and finite numbers")
 }
 
-/// The relay takes its value from the inbox, where the record's bytes stand.
+/// Builds a dead letter without a value: the relay reads the record's bytes from the inbox.
 fn dead_letter(arrival: &Arrival, rejection: &Rejection) -> OutboxDraft {
     let record = &arrival.record;
     let source = &record.coordinates;

@@ -1,7 +1,7 @@
-//! OpenLineage events of a transaction.
+//! Drafts the OpenLineage events of a transaction.
 //!
-//! Lineage reports a run from START, its claim, to COMPLETE, FAIL or ABORT; admission and publication are not reported.
-//! Never: holds up the other outbox.
+//! Lineage reports a run from START, its first claim, to COMPLETE, FAIL or ABORT. It does not report admission and
+//! publication. Never: holds up the other outbox.
 
 use super::draft::{CloudEventHeaders, StoredHeaders};
 use crate::adapters::ledger::Error;
@@ -14,13 +14,13 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use std::sync::Arc;
 
-/// Which datasets of a running run are known by now; each is reported once.
+/// How much is known of a running run's datasets; lineage reports each stage once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum DatasetsKnown {
-    /// Those that it will read.
+    /// The run is resolved: the datasets that it will read are known.
     Resolved,
-    /// Those that it has read, with their columns.
+    /// The data was read: the datasets are known with their columns.
     Read,
 }
 
@@ -36,9 +36,9 @@ pub struct LineageDraft {
 
 #[derive(Debug, Default)]
 pub struct LineageEffects {
-    /// None where lineage is off: then nothing is drafted.
+    /// `None` if lineage is off: then nothing is drafted.
     emitter: Option<Arc<EventWriter>>,
-    /// What the next step says of its inputs and outputs.
+    /// The datasets that the event of the next step reports as inputs and outputs.
     pub datasets: Option<DatasetIo>,
     drafts: Vec<LineageDraft>,
 }
@@ -52,8 +52,8 @@ impl LineageEffects {
         &self.drafts
     }
 
-    /// Drafts the event of a step, where OpenLineage knows it; call it before the run's number moves on. The first
-    /// attempt is START, later ones are RUNNING. The gate's verdict ends the work; publication is no part of it.
+    /// Drafts the event of a step if OpenLineage has one for it; call it before `next_seq` moves on. The first attempt
+    /// is START, later ones are RUNNING. The gate's verdict is COMPLETE; publication is not reported.
     pub fn emit_step(
         &mut self,
         run: &mut LockedRun,
@@ -80,7 +80,7 @@ impl LineageEffects {
         }
     }
 
-    /// Drafts the event about the datasets of a running run, where lineage has reported its START.
+    /// Drafts the event about the datasets of a running run; does nothing if lineage has not reported the run's START.
     pub fn emit_datasets(&mut self, run: &LockedRun, known: DatasetsKnown, datasets: DatasetIo, at: DateTime<Utc>) {
         if let (Some(emitter), Some(since)) = (&self.emitter, run.lineage_since) {
             let event_id = format!("lin_{}_{since}_{known}", run.run_id);
@@ -115,7 +115,7 @@ fn draft(
     }
 }
 
-/// Inserts in the order of `drafts`. An event id that is there already keeps its row.
+/// Inserts in the order of `drafts`. A row whose event id exists already is left as it is.
 pub async fn insert_lineage(connection: &mut PgConnection, drafts: &[LineageDraft]) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());

@@ -1,7 +1,7 @@
-//! The outbox: what transactions leave for the topics, and the relay's side of it.
+//! The outbox: the records that transactions leave for the topics, and how the relay reads and marks them.
 //!
 //! Guarantees: an event is inserted by the transaction whose change it reports, exactly as it will be on its topic; the
-//! records of a stream are sent in the order of their ids. Lineage has a table of its own and blocks no stream.
+//! records of a stream are sent in the order of their ids. Lineage has a table of its own and holds up no stream.
 
 mod draft;
 mod events;
@@ -16,11 +16,11 @@ pub(super) use lineage::{LineageEffects, insert_lineage};
 use crate::adapters::ledger::Coordinates;
 use crate::domain::run::OutboxKind;
 
-/// A record that the relay has to send, exactly as it will be on the topic.
+/// A record that the relay has to send, exactly as it will be on its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
     pub id: i64,
-    /// The run, or the refused record, within which order counts.
+    /// Id of the run, or of the refused record: records of one stream are sent in order.
     pub stream: String,
     pub shard: i16,
     pub kind: OutboxKind,
@@ -29,12 +29,12 @@ pub struct OutboxRow {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// A sixteenth of the streams, held by one relay at a time.
+/// A sixteenth of the streams; at most one relay holds it at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx_macros::FromRow)]
 pub struct Shard {
     /// 0 to 15.
     pub shard: i16,
-    /// Every mark must name it: another relay that takes the shard raises it.
+    /// Fencing token: a relay names it when it marks a record as sent; a relay that takes the shard over raises it.
     pub fence: i64,
 }
 
@@ -42,7 +42,7 @@ pub struct Shard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub id: i64,
-    /// Decides the table that `id` is of.
+    /// Says of which table `id` is: `lineage_outbox` for lineage, `outbox` for everything else.
     pub kind: OutboxKind,
     /// The shard under which it was sent.
     pub shard: Shard,

@@ -1,4 +1,4 @@
-//! The relay's side of the outbox: shards, unsent records, acknowledged ones.
+//! What the relay does with the outbox: takes shards, reads unsent records, marks acknowledged ones.
 
 use super::draft::StoredHeaders;
 use super::{OutboxRow, Sent, Shard};
@@ -11,10 +11,11 @@ use crate::telemetry::metrics::{self, StaleWrite};
 use chrono::TimeDelta;
 use serde_json::json;
 
-/// A relay that does not renew its shards for this long loses them.
+/// A relay that has not renewed its shards for this many seconds loses them.
 const SHARD_LEASE_SECONDS: f64 = 15.0;
 
-/// Marks rows of a table: `$1` to `$6` are ids, shards, fences, topics, partitions and offsets, `$7` the relay.
+/// The statement that marks rows as sent: `$1` to `$6` are ids, shards, fences, topics, partitions, offsets; `$7` is
+/// the relay.
 macro_rules! mark_rows {
     ($table:literal, $stream_and_kind:literal) => {
         concat!(
@@ -34,7 +35,8 @@ macro_rules! mark_rows {
 }
 
 impl Ledger {
-    /// Takes shards that nobody holds, under a new fence, renews those of this relay, and returns all that it holds.
+    /// Takes shards that nobody holds, each under a new fence, renews those of this relay, and returns all that the
+    /// relay holds.
     pub async fn take_shards(&self, relay: &str) -> Result<Vec<Shard>, Error> {
         Ok(sqlx::query_as(
             "UPDATE relay_shards s
@@ -59,9 +61,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// The first unsent record of each stream of these shards, up to `limit`. The next one of a stream waits until this
-    /// one is acknowledged, which keeps every run in order. Of a dead letter whose original is larger than
-    /// `max_value_bytes` only a reference is sent; the ledger keeps the bytes.
+    /// Reads the first unsent record of each stream of these shards, up to `limit`. The next record of a stream waits
+    /// until the first is acknowledged, so that every run stays in order. If a dead letter's original is larger than
+    /// `max_value_bytes`, its value is only a reference to the ledger, which keeps the bytes.
     pub async fn unsent(&self, shards: &[Shard], limit: i64, max_value_bytes: i64) -> Result<Vec<OutboxRow>, Error> {
         let rows: Vec<UnsentRow> = sqlx::query_as(
             r#"SELECT f.id, f.stream, f.shard, f.kind::text, f.key,
@@ -83,7 +85,7 @@ impl Ledger {
         Ok(rows.into_iter().map(UnsentRow::record).collect())
     }
 
-    /// The first unsent lineage event of each run of these shards, up to `limit`.
+    /// Reads the first unsent lineage event of each run of these shards, up to `limit`.
     pub async fn unsent_lineage(&self, shards: &[Shard], limit: i64) -> Result<Vec<OutboxRow>, Error> {
         let rows: Vec<UnsentRow> = sqlx::query_as(
             "SELECT DISTINCT ON (o.run_id) o.id, o.run_id AS stream, o.shard, 'LINEAGE' AS kind, o.key, o.value,
@@ -97,16 +99,16 @@ impl Ledger {
         Ok(rows.into_iter().map(UnsentRow::record).collect())
     }
 
-    /// Marks acknowledged records as sent, each under the fence of its shard, and returns how many were marked. A
-    /// publication that was acknowledged makes its run PUBLISHED in the same transaction, or lets it wait for the
-    /// registry; so does one that was withdrawn while it was on its way, since the broker has it.
+    /// Marks acknowledged records as sent, each under the fence of its shard, and returns how many were marked. An
+    /// acknowledged publication makes its run PUBLISHED in the same transaction, or lets it wait for the registry, even
+    /// if the publication was withdrawn while it was on its way: the broker has the record.
     pub async fn mark_sent(&self, relay: &str, sent: &[Sent]) -> Result<usize, Error> {
         let (lineage, others): (Vec<&Sent>, Vec<&Sent>) = sent.iter().partition(|s| s.kind == OutboxKind::Lineage);
         let mut transaction = self.begin(relay).await?;
         let mut marked =
             transaction.mark(&lineage, mark_rows!("lineage_outbox", "o.run_id AS stream, 'LINEAGE' AS kind")).await?;
         marked.extend(transaction.mark(&others, mark_rows!("outbox", "o.stream, o.kind::text")).await?);
-        // Runs are locked in the order of their ids, as an admission locks them.
+        // Runs are locked in ascending order of their ids, as an admission locks them.
         marked.sort_by(|one, other| one.stream.cmp(&other.stream));
         for MarkedRow { stream, sent_to, .. } in marked.iter().filter(|row| row.kind == OutboxKind::Publication) {
             transaction.acknowledge(stream, sent_to).await?;
@@ -128,12 +130,12 @@ struct UnsentRow {
     shard: i16,
     kind: OutboxKind,
     key: Option<Vec<u8>>,
-    /// None where a dead letter's original is too large.
+    /// `None` if the value is a dead letter's original that is too large to send.
     value: Option<Vec<u8>>,
     #[sqlx(json)]
     headers: StoredHeaders,
     bytes: Option<i64>,
-    /// Where the ledger keeps a dead letter's original.
+    /// Reference to the inbox row with a dead letter's original; `None` for other records.
     value_ref: Option<String>,
 }
 
@@ -156,7 +158,7 @@ struct MarkedRow {
     kind: OutboxKind,
     #[sqlx(flatten)]
     sent_to: Coordinates,
-    /// Seconds between the insert and the mark.
+    /// Seconds between insert and mark.
     delay: f64,
 }
 
@@ -177,8 +179,9 @@ impl Transaction<'_> {
             .await?)
     }
 
-    /// `PUBLISH_PENDING` → PUBLISHED, unless the registry's word is missing. A run that is elsewhere stays as it is (it
-    /// was published before, or a worker verifies it once more): the record on the topic is the same announcement.
+    /// Takes the step `PUBLISH_PENDING` → PUBLISHED unless the registry still has to confirm. A run in another state
+    /// (already published, or verified again by a worker) stays as it is: the record on the topic is the same
+    /// announcement.
     async fn acknowledge(&mut self, run_id: &str, published: &Coordinates) -> Result<(), Error> {
         let mut run = self.lock_named(run_id).await?;
         if run.state != State::PublishPending {
@@ -192,7 +195,7 @@ impl Transaction<'_> {
         if publish.confirm == ConfirmedBy::Broker || run.confirmed_by.is_some() {
             self.step(&mut run, Transition::Publish, None)?;
         } else if !run.is_parked() {
-            // Why it was not acknowledged earlier is over.
+            // The reason why earlier attempts were not acknowledged no longer applies.
             run.clear_reason();
             run.answer_due_at = Some(self.at + TimeDelta::seconds(i64::from(publish.registry_patience_seconds)));
         }

@@ -1,4 +1,4 @@
-//! Refused records, for people and tools.
+//! Queries of rejected records and their dead letters.
 
 use super::console::PagePart;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct DeadLetterRecord {
-    /// Where it stood on the request topic.
+    /// Where the record stood on the request topic.
     #[sqlx(flatten)]
     pub source: Coordinates,
-    /// Of the dead letter: code, pointer, message, source.
+    /// Headers of the dead letter: code, pointer, message, source.
     #[sqlx(json)]
     pub headers: BTreeMap<String, String>,
     pub bytes: i64,
@@ -64,7 +64,7 @@ macro_rules! select_dead_letter {
 }
 
 impl Ledger {
-    /// The latest refused records, newest first; of one code where it is given.
+    /// Reads the latest rejected records, newest first; if `code` is given, only those with this code.
     pub async fn dead_letters(&self, code: Option<FailureCode>, limit: i64) -> Result<Vec<DeadLetterRecord>, Error> {
         Ok(sqlx::query_as(select_dead_letter!(
             "AND ($1::text IS NULL OR o.headers @> jsonb_build_array(jsonb_build_array('mf_code', $1)))
@@ -76,7 +76,8 @@ impl Ledger {
         .await?)
     }
 
-    /// The refused record that stood here, with its key and bytes as they came.
+    /// Reads the rejected record at these coordinates with its key and original bytes; `None` if none was rejected
+    /// there.
     pub async fn dead_letter(&self, source: &Coordinates) -> Result<Option<(DeadLetterRecord, Original)>, Error> {
         let Some(letter) = self.dead_letter_of(source).await? else { return Ok(None) };
         let original =
@@ -127,7 +128,7 @@ impl Ledger {
         Ok(DeadLetterPage { rows, newer, older, now })
     }
 
-    /// The refused record that stood here, with its first bytes, at most `most`.
+    /// Reads the rejected record at these coordinates with its first `most` bytes; `None` if none was rejected there.
     pub async fn dead_letter_text(&self, source: &Coordinates, most: i32) -> Result<Option<DeadLetterText>, Error> {
         let now = self.clock().await?;
         let Some(letter) = self.dead_letter_of(source).await? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Runs with their requests, steps, commands and events, for people and tools.
+//! Queries of runs with their requests, steps, commands and events.
 
 use crate::adapters::ledger::columns::StoredRequest;
 use crate::adapters::ledger::error::unreadable;
@@ -23,14 +23,14 @@ pub struct RunRecord {
     pub publish_retry_attempts: i32,
     pub fence: i64,
     pub lease_owner: Option<String>,
-    /// Of the last step, as is the message.
+    /// Failure code of the last step, like `reason_message`; `None` if the step had no reason.
     pub reason_code: Option<String>,
     pub reason_message: Option<String>,
     #[sqlx(json)]
     pub refs: EventRefs,
-    /// Topic, partition and offset of the publication that the broker acknowledged last.
+    /// Topic, partition and offset of the publication that the broker last acknowledged.
     pub published: Option<(String, i32, i64)>,
-    /// Until when the registry may take to confirm it; none where nobody waits for that.
+    /// When the registry's confirmation is due; `None` if the run does not wait for one.
     pub answer_due_at: Option<DateTime<Utc>>,
     pub confirmed_by: Option<String>,
     pub request: TrainBuildRequest,
@@ -58,7 +58,7 @@ pub struct RequestRecord {
     pub request_id: String,
     pub run_id: RunId,
     pub request: TrainBuildRequest,
-    /// The structured `CloudEvent` that it came in, where it came in one.
+    /// Attributes of the structured `CloudEvent` that carried the request; `None` if the record was a bare message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<CloudEventAttributes>,
     pub admitted_at: DateTime<Utc>,
@@ -80,27 +80,27 @@ pub struct ActRecord {
     pub at: DateTime<Utc>,
 }
 
-/// Numbers of one instant.
+/// Counts, all of one instant.
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct LedgerCounts {
     #[sqlx(json)]
     pub runs: BTreeMap<String, i64>,
-    /// Records that the relay has still to send.
+    /// Records of both outbox tables that the relay has still to send.
     pub outbox_unsent: i64,
     pub inbox: i64,
 }
 
-/// An event or announcement of a run, and whether it reached its topic.
+/// An event or publication of a run, and whether it reached its topic.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct EmittedEvent {
-    /// Number within the run; announcements have none.
+    /// Number of the event within the run; `None` for publications.
     pub seq: Option<i64>,
-    /// `ce_type`.
+    /// Value of the header `ce_type`.
     pub event_type: String,
     pub created_at: DateTime<Utc>,
     pub sent_at: Option<DateTime<Utc>>,
     pub sent_to: Option<Coordinates>,
-    /// When it was taken back before it was sent.
+    /// When the publication was withdrawn before it was sent; `None` if it was not.
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
@@ -116,7 +116,7 @@ impl Ledger {
             .await?)
     }
 
-    /// The latest runs, newest first; of all states where none is named.
+    /// Reads the latest runs, newest first; of all states if `state` is `None`.
     pub async fn runs(&self, state: Option<State>, limit: i64) -> Result<Vec<RunRecord>, Error> {
         Ok(sqlx::query_as(select_run!(
             "WHERE $1::text IS NULL OR r.state::text = $1 ORDER BY r.created_at DESC, r.run_id LIMIT $2"
@@ -137,7 +137,7 @@ impl Ledger {
         .await?)
     }
 
-    /// Oldest first, at most `limit`.
+    /// Requests that belong to a run, oldest first, at most `limit`.
     pub async fn requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Error> {
         let rows: Vec<RequestColumns> = sqlx::query_as(
             r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
@@ -164,7 +164,7 @@ impl Ledger {
             .await?)
     }
 
-    /// Every announcement of a run's bundle that was ever put into the outbox, oldest first.
+    /// Reads every publication of a run's bundle that was ever put into the outbox, oldest first.
     pub async fn publications_of(&self, run_id: &RunId) -> Result<Vec<BundlePublication>, Error> {
         let values: Vec<Vec<u8>> =
             sqlx::query_scalar("SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id")
@@ -182,7 +182,7 @@ impl Ledger {
             .await?)
     }
 
-    /// Other runs that differ from this one only in white space, case or Unicode form.
+    /// Reads other runs whose requests differ from this run's only in white space, case or Unicode form; at most 100.
     pub async fn near_misses(&self, run_id: &RunId) -> Result<Vec<RunRecord>, Error> {
         Ok(sqlx::query_as(select_run!(
             "WHERE r.near_key = (SELECT near_key FROM runs WHERE run_id = $1) AND r.run_id <> $1
@@ -194,7 +194,7 @@ impl Ledger {
     }
 
     pub async fn counts(&self) -> Result<LedgerCounts, Error> {
-        // One statement, one snapshot: the numbers belong together.
+        // One statement sees one snapshot, so that the numbers are of one instant.
         let mut counts: LedgerCounts = sqlx::query_as(
             "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL)
                     + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL) AS outbox_unsent,
@@ -210,7 +210,7 @@ impl Ledger {
         Ok(counts)
     }
 
-    /// Newest first, at most `limit`.
+    /// Events and publications of a run, newest first, at most `limit`.
     pub async fn events_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<EmittedEvent>, Error> {
         Ok(sqlx::query_as(
             "SELECT seq, created_at, withdrawn_at, sent_at,

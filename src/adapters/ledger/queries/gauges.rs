@@ -1,7 +1,7 @@
-//! How much waits and how much there is, for gauges, on a connection of its own and with a short timeout.
+//! Queries for gauges: how many rows wait and exist. They use a connection of their own with a short timeout.
 //!
-//! What waits is read through indexes that hold nothing else. What has ended grows for ever, so that it is a question of
-//! its own, which the caller may ask less often.
+//! Waiting rows are counted through partial indexes that hold only them. Ended runs only grow in number, so that their
+//! count is a query of its own, which the caller may run less often.
 
 use crate::adapters::ledger::{Error, Ledger, LedgerSettings};
 use crate::domain::run::{OutboxKind, State};
@@ -12,11 +12,11 @@ const TIMEOUT_MS: u32 = 5_000;
 pub struct Standing {
     pub open: Vec<(State, i64)>,
     pub claimable: i64,
-    /// Seconds that the oldest claimable run has waited.
+    /// For how many seconds the oldest claimable run has waited; 0 if there is none.
     pub oldest_claimable: f64,
-    /// Of every kind, how many records wait in the outbox and the seconds of the oldest.
+    /// For each kind: unsent records, and the age in seconds of the oldest.
     pub outbox: Vec<(OutboxKind, i64, f64)>,
-    /// When, in seconds since 1970, by the database's clock.
+    /// When the values were read, in seconds since 1970, by the database's clock.
     pub read_at: f64,
 }
 
@@ -47,7 +47,7 @@ struct RunsInState {
 }
 
 impl Ledger {
-    /// The same ledger for [`Self::standing`] and [`Self::ended`], on one connection that their first use opens.
+    /// A handle for [`Self::standing`] and [`Self::ended`], with one connection that is opened at first use.
     pub fn for_gauges(&self) -> Result<Self, Error> {
         let settings = LedgerSettings {
             statement_timeout_ms: self.settings.statement_timeout_ms.min(TIMEOUT_MS),

@@ -1,4 +1,4 @@
-//! Questions of people, tools and gauges. Never: writes.
+//! Queries for people, tools and gauges. Never: writes.
 
 mod console;
 mod dead_letters;

@@ -1,4 +1,4 @@
-//! The facts of a platform run, in one snapshot.
+//! Reads the facts about the runs of one platform run, in one snapshot.
 
 use crate::adapters::ledger::audit_log::head;
 use crate::adapters::ledger::columns::StoredRequest;
@@ -67,12 +67,12 @@ impl FactsRow {
 }
 
 impl Ledger {
-    /// What a platform run came to; none where the ledger knows no run of it.
+    /// Sums up what became of a platform run's requests; `None` if no run of it is in the ledger.
     pub async fn reconcile(&self, platform_run_id: &str) -> Result<Option<Reconciliation>, Error> {
         let mut transaction = self.snapshot().await?;
         let as_of = head(&mut transaction).await?;
         let mut facts = Vec::new();
-        // Runs that are older than the column are found by their requests.
+        // Runs that are older than the column `platform_run_id` are found by their first request.
         for statement in [
             select_facts!("WHERE r.platform_run_id = $1"),
             select_facts!("WHERE r.platform_run_id IS NULL AND $1 <> ''"),
@@ -92,7 +92,8 @@ impl Ledger {
     }
 }
 
-/// Records that made no run, of one outcome. The list of outcomes in the statement is the index's own.
+/// Counts records of one outcome that made no run. The statement repeats the index's list of outcomes, so that it can
+/// use the index.
 async fn count_records(connection: &mut PgConnection, outcome: &str, run_ids: &[&str]) -> Result<u64, Error> {
     let records: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM inbox

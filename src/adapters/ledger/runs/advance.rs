@@ -1,5 +1,5 @@
-//! Writes of a worker that holds a run: steps, progress, lineage, and giving it back; and when a run that came to nothing
-//! is tried again.
+//! Writes of a worker that holds a run: steps, progress, lineage, giving the run back. Also decides when a failed
+//! attempt is tried again.
 
 use super::lease::{Guarded, Lease, Step};
 use crate::adapters::ledger::error::unreadable;
@@ -15,9 +15,10 @@ use crate::telemetry::metrics::{self, StaleWrite};
 use chrono::TimeDelta;
 
 impl Ledger {
-    /// Takes these steps in one transaction with their events. [`Guarded::Lost`] if the lease has expired, the fence
-    /// has moved, or the run is not where a step needs it: then nothing was written. A `Requeue` beyond the bound on
-    /// attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`; a `RequestPublish` that no request allows is left out.
+    /// Takes these steps in one transaction with their events. Returns [`Guarded::Lost`] and writes nothing if the
+    /// lease has expired, the fence has moved, or the run's state does not allow a step. A `Requeue` beyond the bound
+    /// on attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`; a `RequestPublish` that no request of the run allows is left
+    /// out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
         let held = Precondition::Held { fence: lease.fence, owner: &lease.worker };
@@ -34,8 +35,8 @@ impl Ledger {
         Ok(Guarded::Won(run.state))
     }
 
-    /// Stores how far the trainer is, with a `run.progress` event where `emit` says so. Returns whether it was stored:
-    /// not where the lease is lost, nor where somebody else has locked the row. Never waits for a lock: the next report
+    /// Stores how far the trainer is, and emits a `run.progress` event if `emit` is set. Returns whether it was stored:
+    /// false if the lease is lost, or another transaction has locked the row. Never waits for a lock: the next report
     /// comes soon enough.
     pub async fn report_progress(&self, lease: &Lease, progress: &EventProgress, emit: bool) -> Result<bool, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
@@ -58,8 +59,8 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Emits the datasets that are known by now. Emits nothing where lineage is off, has this event already, or has no
-    /// START of the run. [`Guarded::Lost`] where the lease is.
+    /// Emits the lineage event about the datasets that are known by now. Emits nothing if lineage is off, has emitted
+    /// this event already, or has not reported the run's START. Returns [`Guarded::Lost`] if the lease is lost.
     pub async fn emit_lineage(
         &self,
         lease: &Lease,
@@ -78,13 +79,13 @@ impl Ledger {
         Ok(Guarded::Won(run.state))
     }
 
-    /// Gives a run back without costing an attempt: the worker shuts down.
+    /// Gives a run back because the worker shuts down; the attempt does not count.
     pub async fn release(&self, lease: &Lease) -> Result<Guarded, Error> {
         self.give_back(lease.run_id.as_str(), lease.fence, &lease.worker).await
     }
 
-    /// Gives back every run that this worker holds and returns their ids. For a worker that has to end and could not
-    /// stop its work: the fence keeps that work from writing.
+    /// Gives back every run that this worker holds, and returns their ids. For a worker that has to exit while its work
+    /// still runs: the moved fence keeps that work from writing.
     pub async fn release_all(&self, worker: &str) -> Result<Vec<RunId>, Error> {
         #[derive(sqlx_macros::FromRow)]
         struct HeldRun {
@@ -147,8 +148,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Back to the queue with a pause, or FAIL with `ATTEMPTS_EXHAUSTED` where the attempts are used up. A lost
-    /// worker's run does not pause: its lease was pause enough.
+    /// Puts a run back into the queue with a pause, or takes it to FAIL with `ATTEMPTS_EXHAUSTED` if the attempts are
+    /// used up. After a lost lease there is no pause: waiting for the lease to expire was pause enough.
     pub fn requeue(&mut self, run: &mut LockedRun, reason: EventReason) -> Result<(), IllegalTransition> {
         let made = run.full_run_attempts - run.full_attempts_before;
         if made as u32 >= self.ledger.settings.max_full_attempts {
@@ -162,8 +163,8 @@ impl Transaction<'_> {
         self.step(run, Transition::Requeue, Some(reason))
     }
 
-    /// The publication waits for its next attempt, with a pause. Where no further one can help, or the attempts are
-    /// used up, it waits for a requester or operator: a claim passes over a reason that is not retryable.
+    /// Lets the publication wait for its next attempt, after a pause. If the reason is not retryable, or the attempts
+    /// are used up, the run waits for a requester or operator: claims skip runs whose reason is not retryable.
     pub fn defer_publish(&mut self, run: &mut LockedRun, reason: EventReason) -> Result<(), IllegalTransition> {
         let made = run.publish_retry_attempts - run.publish_attempts_before;
         let reason = if !reason.retryable {
@@ -189,7 +190,7 @@ fn exhausted(code: FailureCode, made: i32, last: &EventReason) -> EventReason {
     EventReason::new(code, message)
 }
 
-/// 2, 4, 8… seconds, at most five minutes.
+/// Pause before the next attempt: 2, 4, 8… seconds, at most 300.
 fn retry_delay(attempts: i32) -> TimeDelta {
     TimeDelta::seconds((1_i64 << attempts.clamp(1, 9)).min(300))
 }

@@ -1,7 +1,7 @@
-//! Claims: whose turn it is, under a lease with a new fence.
+//! Claims: choose the run whose turn it is, and give a worker a lease on it under a new fence.
 //!
-//! Publications that wait come first, since their training is paid for. Then the highest priority, then the tenant that
-//! has waited longest for its turn, then age.
+//! Waiting publications come first, since their training is done. Then the highest priority, then the tenant that was
+//! served longest ago, then the run that has been claimable longest.
 
 use super::lease::Lease;
 use crate::adapters::ledger::row::{LockedRun, select_run};
@@ -13,14 +13,14 @@ use crate::telemetry::metrics;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, Row as _};
 
-/// Tenants that one claim tries at the most.
+/// One claim tries at most this many tenants.
 const TURNS: usize = 16;
-/// Key of the advisory lock under which the bound on all running runs is kept.
+/// Key of the advisory lock that a claim takes before it compares all running runs with `max_running`.
 const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;
 
 impl Ledger {
-    /// Takes one run that waits, or none. Passes over a row that another worker is claiming, and over one that the
-    /// ledger refuses, which it postpones. The claim counts the attempt, so that a crash costs one.
+    /// Claims one waiting run; `None` if none waits. Skips rows that another worker has locked; postpones a row that
+    /// the ledger refuses. The claim counts the attempt, so that a crash costs one.
     pub async fn claim(&self, worker: &str) -> Result<Option<Lease>, Error> {
         let mut picked = None;
         match (self.take(worker, &mut picked).await, picked) {
@@ -32,9 +32,9 @@ impl Ledger {
         }
     }
 
-    /// `picked` names the run whose turn it was, also where the claim fails.
+    /// Claims one run. `picked` receives the id of the chosen run even if the claim fails afterwards.
     async fn take(&self, worker: &str, picked: &mut Option<String>) -> Result<Option<Lease>, Error> {
-        // The worker's own clock starts before the database's, so it also stops first.
+        // The worker's clock is read before the database's, so that the lease ends earlier by the worker's clock.
         let requested_at = clock::now();
         let mut transaction = self.begin(worker).await?;
         let found = match transaction.waiting_publication().await? {
@@ -66,7 +66,7 @@ impl Ledger {
         let queued = (transaction.at - ready_since).to_std().unwrap_or_default();
         transaction.commit(Some("claim.taken"), Some("claim.committed")).await?;
         if transition == Transition::Start {
-            // Since its admission, or since the pause after a failed attempt was over.
+            // Counts from the admission, or from the end of the pause after a failed attempt.
             metrics::QUEUE_WAIT.observe((), queued.as_secs_f64());
         }
         Ok(Some(Lease {
@@ -87,7 +87,8 @@ impl Ledger {
 }
 
 impl Transaction<'_> {
-    /// A publication that nobody is sending, that waits for no answer, and that may still succeed by itself.
+    /// Finds a publication that no relay is sending, that waits for no reply of the registry, and that may be retried
+    /// without a person.
     async fn waiting_publication(&mut self) -> Result<Option<PgRow>, Error> {
         let retryable: Vec<&str> =
             FailureCode::ALL.iter().filter(|code| code.is_retryable()).map(|code| code.as_str()).collect();
@@ -103,8 +104,8 @@ impl Transaction<'_> {
         .await?)
     }
 
-    /// The next queued run within the bounds. Claims for one tenant wait for each other, so that its bound holds and its
-    /// turn is counted.
+    /// Finds the next queued run within the bounds on running runs. Claims for one tenant wait for each other, so that
+    /// its bound holds and its turn is counted.
     async fn next_queued(&mut self) -> Result<Option<PgRow>, Error> {
         let max_running = i64::from(self.ledger.settings.max_running);
         if max_running > 0 {
@@ -130,7 +131,7 @@ impl Transaction<'_> {
         Ok(None)
     }
 
-    /// The tenant whose turn it is; its row stays locked.
+    /// Finds the tenant whose turn it is, and locks its row.
     async fn next_tenant(&mut self, passed_over: &[String]) -> Result<Option<String>, Error> {
         Ok(sqlx::query_scalar(
             "SELECT t.tenant FROM tenants t
@@ -155,7 +156,7 @@ impl Transaction<'_> {
         .await?)
     }
 
-    /// How many runs workers train now, of one tenant or of all.
+    /// Counts the runs that workers train now: of one tenant, or of all if `tenant` is `None`.
     async fn running(&mut self, tenant: Option<&str>) -> Result<i64, Error> {
         Ok(sqlx::query_scalar(
             "SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'

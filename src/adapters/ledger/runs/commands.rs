@@ -1,5 +1,5 @@
-//! Commands of requesters and operators: cancel a run, announce its bundle again, put it back into the queue. Every
-//! command leaves its actor and reason, a refused one too.
+//! Commands of requesters and operators: cancel a run, announce its bundle again, requeue it. Every command is stored
+//! with actor and reason, even if it is refused.
 
 use crate::adapters::ledger::effects::{Cause, CommandDraft};
 use crate::adapters::ledger::row::LockedRun;
@@ -12,11 +12,11 @@ use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunCommand {
-    /// Stop the run: at once while it is queued, at the next renewal of the lease while it is worked on.
+    /// Stops the run: at once while it is queued, at the next renewal of the lease while a worker holds it.
     Cancel,
-    /// Announce the bundle again, with a fresh bound on attempts. Never trains.
+    /// Announces the bundle again, with a fresh bound on attempts. Never trains.
     RetryPublish,
-    /// Take a run away from its worker, or open a failed one again, with a fresh bound on attempts. For operators.
+    /// Takes a run away from its worker, or reopens a failed one, with a fresh bound on attempts. Only operators may.
     Requeue,
 }
 
@@ -53,7 +53,7 @@ pub struct CommandRefused {
 }
 
 impl Ledger {
-    /// Carries out an operator's command, or refuses it. None where there is no such run.
+    /// Carries out an operator's command, or refuses it; `None` if there is no such run.
     pub async fn command(
         &self,
         run_id: &RunId,
@@ -157,7 +157,8 @@ fn refused(run: &LockedRun, code: FailureCode, what: &str) -> CommandRefused {
     CommandRefused { code, message: format!("{}: {what}", run.run_id) }
 }
 
-/// Failures of the world around a run, which an operator can mend. What follows from the run's inputs stays.
+/// Whether an operator may reopen a run that failed with this code: a cause outside the run's inputs, which can be
+/// mended.
 fn may_reopen(code: FailureCode) -> bool {
     code.is_retryable()
         || matches!(code, FailureCode::AttemptsExhausted | FailureCode::Cancelled | FailureCode::TrainerFailed)

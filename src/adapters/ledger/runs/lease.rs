@@ -1,4 +1,5 @@
-//! A worker's lease on a run: what it holds, what it may do with it, and how the lease is renewed.
+//! A worker's lease on a run: what the worker is told at the claim, the steps that it may take, how the lease is
+//! renewed.
 
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{BundlePublication, EventReason, EventRefs, TrainBuildRequest};
@@ -11,26 +12,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A worker's right to work on a run.
+/// A worker's right to work on a run, with the run as it was at the claim.
 #[derive(Debug, Clone)]
 pub struct Lease {
     pub run_id: RunId,
     pub run_key: RunKey,
-    /// Every write must name it: the next claim raises it.
+    /// Fencing token: every write of the worker names it; the next claim raises it.
     pub fence: i64,
     pub mode: ExecutionMode,
-    /// Full attempts, this one included.
+    /// Number of full attempts, including this one.
     pub attempt: u32,
     pub worker: String,
     pub request: Arc<TrainBuildRequest>,
-    /// Whether any request of the run allows publication, at the time of the claim.
+    /// Whether any request of the run allowed publication at the time of the claim.
     pub publish_allowed: bool,
     pub refs: EventRefs,
-    /// The span under which the first request was admitted.
+    /// Trace context under which the run's first request was admitted; `None` if it had none.
     pub trace: Option<TraceContext>,
-    /// How long the run was ready before it was claimed.
+    /// How long the run was claimable before this claim.
     pub queued: Duration,
-    /// The worker stops at this instant of its own monotonic clock, unless a renewal has moved it.
+    /// Instant of the worker's own monotonic clock at which it stops working, unless the lease is renewed before.
     pub stop_at: Instant,
 }
 
@@ -38,12 +39,12 @@ pub struct Lease {
 #[derive(Debug, Clone)]
 pub struct Step {
     pub transition: Transition,
-    /// Evidence that became durable before this step; merged into the run's.
+    /// Evidence that was stored before this step; the ledger merges it into the run's `refs`.
     pub refs: EventRefs,
     pub reason: Option<EventReason>,
-    /// Goes into the outbox with this step.
+    /// Bundle to announce: goes into the outbox with this step.
     pub publication: Option<BundlePublication>,
-    /// The datasets that lineage reports as read and written, where this step ends the work.
+    /// Datasets read and written, for lineage; `None` unless this step ends the work.
     pub lineage: Option<DatasetIo>,
 }
 
@@ -56,7 +57,7 @@ impl Step {
         Self { reason: Some(EventReason::new(code, message)), ..Self::to(transition, EventRefs::new()) }
     }
 
-    /// The ledger leaves it out where no request of the run allows publication.
+    /// A step that announces a bundle. The ledger leaves the step out if no request of the run allows publication.
     pub fn publish(transition: Transition, publication: BundlePublication) -> Self {
         Self { publication: Some(publication), ..Self::to(transition, EventRefs::new()) }
     }
@@ -64,10 +65,10 @@ impl Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
-    /// It holds for another full length.
+    /// The lease lasts another full length.
     Held,
     Lost,
-    /// It holds, and somebody wants the run stopped.
+    /// The lease was renewed, and somebody asked to cancel the run.
     CancelRequested,
 }
 
@@ -75,7 +76,7 @@ pub enum Renewal {
 #[must_use = "a lost lease means that the work must stop"]
 pub enum Guarded {
     Won(State),
-    /// Nothing was written: the lease is lost, or the run is not where the write needs it.
+    /// Nothing was written: the lease is lost, or the run's state does not allow the write.
     Lost,
 }
 
@@ -86,8 +87,8 @@ struct RenewedLease {
 }
 
 impl Ledger {
-    /// Renews leases of one worker, each named by run and fence; the result is in the same order. One statement renews
-    /// all of them, and the database's clock alone decides.
+    /// Renews leases of one worker, each named by run and fence; returns one result for each, in the same order. One
+    /// statement renews all of them, and only the database's clock decides which have expired.
     pub async fn renew(&self, worker: &str, held: &[(RunId, i64)]) -> Result<Vec<Renewal>, Error> {
         failpoint("heartbeat.before")?;
         let rows: Vec<RenewedLease> = sqlx::query_as(

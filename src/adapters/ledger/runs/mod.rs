@@ -1,4 +1,4 @@
-//! The life of a run in the ledger: claimed, renewed, advanced, given back; commands of people.
+//! The life of a run in the ledger: a worker claims, renews, advances and gives back; people send commands.
 
 mod advance;
 mod claim;

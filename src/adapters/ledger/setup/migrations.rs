@@ -1,11 +1,11 @@
-//! Migrations: numbered, embedded, never edited after release.
+//! Migrations: numbered, embedded in the program, never edited after a release.
 
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, Head};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-/// Version, name, statements.
+/// Version, name and SQL of each migration.
 pub(super) const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "ledger", include_str!("../../../../schemas/postgres/0001_ledger.sql")),
     (2, "quota", include_str!("../../../../schemas/postgres/0002_quota.sql")),
@@ -18,13 +18,14 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 8] = [
 ];
 
 impl Ledger {
-    /// Brings the database to this release's schema; returns the migrations that were new. Several may do it at once.
+    /// Migrates the database to this release's schema; returns the versions that were applied now. Workers may call it
+    /// at the same time.
     pub async fn migrate(&self) -> Result<Vec<i64>, Error> {
         let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&self.pool).await?;
         self.migrate_by(&role).await
     }
 
-    /// The same, in the audit log as the act of this operator.
+    /// Migrates like [`Self::migrate`]; the audit log names this operator.
     pub async fn migrate_by(&self, operator: &str) -> Result<Vec<i64>, Error> {
         let before = self.applied().await?;
         let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
@@ -34,7 +35,8 @@ impl Ledger {
         migrator.run(&self.pool).await.map_err(|error| Error::Refused(error.to_string()))?;
         let after = self.applied().await?;
         let new: Vec<i64> = after.iter().copied().filter(|version| !before.contains(version)).collect();
-        // The log begins with what was there. Where the one who applied it died before its act, the next one appends it.
+        // The log's first act lists all migrations so far. If whoever applied them died before the act, the next caller
+        // appends it.
         let unlogged = if self.audit_head().await? == Head::start() { after } else { new.clone() };
         if !unlogged.is_empty() {
             let actor = Actor::new(ActorKind::Operator, operator);

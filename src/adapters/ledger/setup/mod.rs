@@ -1,4 +1,4 @@
-//! What has to be right before the first transaction: connection, schema, rights.
+//! Checks before the first transaction: connection, schema, rights.
 
 mod migrations;
 mod survey;

@@ -1,4 +1,5 @@
-//! Schema, settings, rights and clock of the database, for a worker's start and for `doctor`. Never: writes.
+//! Reads the database's schema version, settings, rights and clock, for a worker's start and for `doctor`. Never:
+//! writes.
 
 use super::migrations::MIGRATIONS;
 use crate::adapters::ledger::{Error, Ledger};
@@ -7,11 +8,11 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
     Missing,
-    /// Of an older release, or one that lacks something in between; its version.
+    /// Older than this release's, or a migration in between is missing. Holds the latest version that is applied.
     Older(i64),
-    /// This release's; its version.
+    /// The schema of this release. Holds its version.
     Current(i64),
-    /// Of a newer release; its version.
+    /// Newer than this release's. Holds the latest version that is applied.
     Newer(i64),
 }
 
@@ -25,7 +26,7 @@ impl SchemaState {
         }
     }
 
-    /// For people: what the schema is, and what to do where it is not this release's.
+    /// Says for people which version the schema has and, if it is not this release's, what to do.
     pub fn advice(self) -> String {
         let needed = Ledger::needed_schema();
         match self {
@@ -45,20 +46,20 @@ impl SchemaState {
     }
 }
 
-/// What commits and crashes depend on.
+/// Settings of the server on which the durability of a commit depends.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx_macros::FromRow)]
 pub struct ServerState {
-    /// Version as a number, 160004 for example.
+    /// Version as a number, such as 160004.
     pub version: i32,
     /// A standby takes no writes.
     pub is_standby: bool,
-    /// Of this role in this database.
+    /// Setting as it applies to this role in this database.
     pub synchronous_commit: String,
     pub fsync: bool,
     pub full_page_writes: bool,
 }
 
-/// A table, and the rights on it that the role lacks.
+/// A table, and the rights on it that the role lacks, separated by commas.
 #[derive(sqlx_macros::FromRow)]
 struct LackingRights {
     name: String,
@@ -101,7 +102,7 @@ impl Ledger {
         .await?)
     }
 
-    /// Refuses a database that is older or newer than this release.
+    /// Returns an error if the schema is older or newer than this release's.
     pub async fn check_schema(&self) -> Result<(), Error> {
         match self.schema_state().await? {
             SchemaState::Current(_) => Ok(()),
@@ -109,7 +110,7 @@ impl Ledger {
         }
     }
 
-    /// The role, and the statements that grant what it lacks on tables that are there.
+    /// Returns the role, and `GRANT` statements for the rights that it lacks on existing tables.
     pub async fn missing_rights(&self) -> Result<(String, Vec<String>), Error> {
         let role: String = sqlx::query_scalar("SELECT quote_ident(current_user)").fetch_one(&self.pool).await?;
         let needed = NEEDED.iter().flat_map(|(table, rights)| rights.iter().map(|right| (*table, *right)));
@@ -144,7 +145,7 @@ mod tests {
             (&[1, 3], &[1, 3], SchemaState::Current(3)),
             (&[1], &[1, 3], SchemaState::Older(1)),
             (&[1, 3], &[1], SchemaState::Newer(3)),
-            // Without one in between: what is missing can still be applied.
+            // Version 2 is missing in between: it can still be applied.
             (&[1, 3], &[1, 2, 3], SchemaState::Older(3)),
         ] {
             assert_eq!(SchemaState::of(applied, known), expected);

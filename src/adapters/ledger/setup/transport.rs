@@ -10,7 +10,7 @@ use std::str::FromStr;
 use tracing::warn;
 use url::Url;
 
-/// Reads the files of password and certificates anew each time.
+/// Builds connection options. Reads the files with password and certificates anew each time.
 pub fn connect_options(settings: &LedgerSettings) -> Result<PgConnectOptions, Error> {
     let wrong = |key: &str, why: String| Error::Refused(format!("[ledger] {key}: {why}"));
     let mut options = PgConnectOptions::from_str(&settings.url)

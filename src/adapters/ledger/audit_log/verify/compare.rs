@@ -1,4 +1,4 @@
-//! The acts of some blocks, compared row by row with the ledger's tables.
+//! Compares the acts of some blocks, row by row, with the ledger's tables.
 
 use super::verdict::LogVerification;
 use crate::adapters::ledger::{Coordinates, Error, RunCommand};
@@ -22,10 +22,10 @@ struct LoggedAct<'a> {
     act: &'a AuditAct,
 }
 
-/// A logged row that the table does not have, or has otherwise.
+/// A logged row that its table does not have, or has with other values.
 #[derive(sqlx_macros::FromRow)]
 struct RowDifference {
-    /// 1 is the first of those that were looked up.
+    /// Position within the rows that were looked up, counted from 1.
     line: i64,
     is_there: bool,
 }
@@ -46,7 +46,7 @@ impl<'a> LoggedActs<'a> {
         self.acts.extend(logged);
     }
 
-    /// Looks up every row; one that is missing may still be explained by a later block.
+    /// Looks up every logged row. A later block may still explain a missing row: pruning logs what it deletes.
     pub(super) async fn compare(
         &self,
         connection: &mut PgConnection,
@@ -182,7 +182,7 @@ impl<'a> LoggedActs<'a> {
         Ok(())
     }
 
-    /// Only replies that are still there are counted: pruning deletes them with their run's history.
+    /// Counts only replies that still exist: pruning deletes replies together with the history of their run.
     async fn registry_replies(
         &self,
         connection: &mut PgConnection,

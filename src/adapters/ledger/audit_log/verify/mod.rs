@@ -1,7 +1,7 @@
-//! Whether the audit log holds: its chain, and that the log and the ledger's other tables agree.
+//! Verifies the audit log: that its chain is unbroken, and that the log and the ledger's other tables agree.
 //!
-//! Reads everything in one snapshot, page by page. Never: writes; keeps more of the log in memory than a page, unless it
-//! has to name a row that is in no block.
+//! Reads everything in one snapshot, page by page. Never: writes; keeps more than a page of the log in memory, unless
+//! it has to name a row that no block reports.
 
 mod compare;
 mod unlogged;
@@ -20,8 +20,8 @@ use sqlx::PgConnection;
 use verdict::LogVerification;
 
 impl Ledger {
-    /// Follows the chain from its first block, through `anchor` where one is given, and compares it with the ledger's
-    /// tables. Rows older than `since`, or without it than the first block, may be missing from the log.
+    /// Follows the chain from its first block, through the block `anchor` if one is given, and compares it with the
+    /// ledger's tables. Rows older than `since` (if `None`: older than the first block) may be missing from the log.
     pub async fn verify_audit_log(
         &self,
         anchor: Option<Head>,
@@ -68,7 +68,7 @@ async fn verify(
             logged.take(block, body);
         }
         logged.compare(connection, &mut verification).await?;
-        // Rows are read as they are now: what a later block deletes was looked for in vain above.
+        // All tables are read as they are now: a row that was pruned later was missing above.
         for (_, body) in &bodies {
             verification.forgive(body);
         }

@@ -10,26 +10,26 @@ const NAMED: usize = 20;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditVerdict {
-    /// The last block of the chain, or the last one before the block that is broken.
+    /// The last verified block of the chain: if a block is broken, the one before it.
     pub head: Head,
-    /// When the log begins; rows from before are in no block.
+    /// Time of the first block; no block reports rows from before. `None` while the log is empty.
     pub began_at: Option<DateTime<Utc>>,
-    /// From when on every row of the ledger must be in a block.
+    /// From this time on every row of the ledger must be in a block.
     pub since: Option<DateTime<Utc>>,
     pub acts: u64,
     pub agreeing: AgreeingRows,
-    /// Logged rows that are gone, since a later block says that they were deleted.
+    /// Number of logged rows that are gone because they were pruned, as a later block says.
     pub pruned: u64,
     pub broken: Option<BrokenBlock>,
-    /// Where log and ledger differ; the first twenty.
+    /// In words, where log and ledger differ; only the first 20.
     pub disagreements: Vec<String>,
 }
 
-/// Rows that agree with the log, by table.
+/// Number of rows that agree with the log, by table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct AgreeingRows {
     pub transitions: u64,
-    /// With their outcome and the digest of their bytes.
+    /// Records whose outcome and digest of bytes agree, too.
     pub inbox: u64,
     pub acts: u64,
     pub registry_events: u64,
@@ -43,7 +43,8 @@ impl AuditVerdict {
 
 pub(super) struct LogVerification {
     pub(super) verdict: AuditVerdict,
-    /// Logged rows that are not there, by run or record: the last block that has one, and how many.
+    /// Logged rows that their table lacks, by run or record: number of the last block that reports one, and how many
+    /// rows.
     missing: BTreeMap<String, (i64, u64)>,
 }
 
@@ -68,14 +69,15 @@ impl LogVerification {
         }
     }
 
-    /// A row of this run or record is not there; a later block may still explain that.
+    /// Notes that block `seq` reports a row of this run or record that its table lacks; a later block may still explain
+    /// it.
     pub(super) fn miss(&mut self, key: &str, seq: i64) {
         let (last, rows) = self.missing.entry(key.to_owned()).or_insert((seq, 0));
         *last = seq;
         *rows += 1;
     }
 
-    /// A block that says what was deleted explains rows that are missing, of blocks before it.
+    /// Counts missing rows as pruned if this block says that the rows of their run or record were deleted.
     pub(super) fn forgive(&mut self, body: &AuditActs) {
         let pruned = body.acts.iter().filter(|act| act.act == ActKind::LedgerPruned);
         for removed in pruned.filter_map(|act| act.removed.as_ref()) {

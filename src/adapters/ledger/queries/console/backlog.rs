@@ -1,4 +1,4 @@
-//! Who holds what, and how much waits.
+//! For the console: which workers hold leases and shards, and how many records and runs wait.
 
 use crate::adapters::ledger::columns::Readable;
 use crate::adapters::ledger::{Error, Ledger};
@@ -23,10 +23,10 @@ pub struct LeaseRow {
 
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct ShardOwner {
-    /// The relay's worker; none where nobody holds these.
+    /// The relay's worker; `None` if nobody holds these shards.
     pub owner: Option<String>,
     pub shards: Vec<i16>,
-    /// The earliest of their ends.
+    /// When the first of these shards' leases ends.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -39,7 +39,7 @@ pub struct Leases {
 
 #[derive(Debug, Clone, Default, sqlx_macros::FromRow)]
 pub struct Backlog {
-    /// How many wait, up to [`Ledger::MOST_COUNTED`] and one more.
+    /// How many wait; counting stops at [`Ledger::MOST_COUNTED`] plus one.
     pub waiting: i64,
     pub oldest: Option<DateTime<Utc>>,
 }
@@ -54,11 +54,11 @@ struct OutboxBacklog {
 #[derive(Debug, Clone)]
 pub struct Depth {
     pub queued: Backlog,
-    /// Records that the relay has still to send, by kind.
+    /// Unsent records of the outbox, by kind.
     pub outbox: BTreeMap<String, Backlog>,
-    /// Bundles that are cleared and not yet published, by the time of their last change.
+    /// Runs in `PUBLISH_PENDING`; their age counts from their last change.
     pub publications: Backlog,
-    /// Announcements that the registry has not answered, by when its answer is due.
+    /// Announcements that the registry has not answered; their age counts from when its answer is due.
     pub answers: Backlog,
     pub now: DateTime<Utc>,
 }

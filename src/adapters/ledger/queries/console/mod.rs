@@ -1,7 +1,7 @@
-//! What the console shows.
+//! Queries of the console.
 //!
-//! Guarantees: every statement is bounded in rows and in time, and finds its way by an index. Never: writes, which the
-//! server itself refuses on these connections; takes a connection that the loops need.
+//! Guarantees: every statement is bounded in rows and time, and uses an index. Never: writes (the server refuses writes
+//! on these connections); takes a connection that a worker's loops need.
 
 mod backlog;
 mod runs;
@@ -13,13 +13,13 @@ use crate::adapters::ledger::{Error, Ledger};
 use sqlx::postgres::PgPoolOptions;
 use std::time::Duration;
 
-/// Readers wait for each other, never the loops for them.
+/// Console requests wait for one of these; the worker's loops use other connections.
 const CONNECTIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(3);
 const STATEMENT_TIMEOUT_MS: u32 = 3_000;
 
 impl Ledger {
-    /// The same ledger on a few read-only connections of its own, opened by their first use.
+    /// A handle with a few read-only connections of its own, opened at first use.
     pub fn for_the_console(&self) -> Result<Self, Error> {
         let options = Self::options(&self.settings)?.application_name("model-factory-console").options([
             ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),

@@ -1,4 +1,4 @@
-//! Runs, newest first: by state, by id, by their first request; page by page, by key.
+//! Pages of runs, newest first, filtered by state, id or first request; a cursor names where the next page begins.
 
 use crate::adapters::ledger::columns::Readable;
 use crate::adapters::ledger::row::select_run;
@@ -10,17 +10,17 @@ use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
 use std::collections::BTreeMap;
 
-/// Runs that one search by text looks through before it asks whether to go on.
+/// A search by text reads at most this many runs, then asks the person whether to go on.
 const LOOKED_THROUGH: usize = 5_000;
 const BATCH: i64 = 500;
 
-/// A part of a list that only grows at its new end; `K` is the key that the list is ordered by.
+/// Which part of a list to read; `K` is the key that orders the list. New rows appear only at the newest end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PagePart<K> {
     Newest,
-    /// The newest of those before this one.
+    /// The newest rows among those before this key.
     OlderThan(K),
-    /// The oldest of those after this one.
+    /// The oldest rows among those after this key.
     NewerThan(K),
 }
 
@@ -32,9 +32,9 @@ pub struct RunCursor {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SearchBy {
-    /// Run id or the id of any request, from its beginning.
+    /// Beginning of the run id, or of the id of any request of the run.
     Id,
-    /// The platform run of the first request, anywhere in it.
+    /// Any part of the first request's `platform_run_id`.
     PlatformRun,
     Requester,
     Scope,
@@ -57,7 +57,7 @@ pub struct RunRow {
     pub reason_code: Option<String>,
     pub progress: Readable<EventProgress>,
     pub request_id: String,
-    /// The first request; none where its record does not read back.
+    /// The first request; empty if its stored record cannot be read.
     pub request: Readable<TrainBuildRequest>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -73,9 +73,9 @@ struct StateCount {
 pub struct RunPage {
     pub rows: Vec<RunRow>,
     pub newer: Option<RunCursor>,
-    /// There are, or may be, older ones than this.
+    /// Where older runs continue; `None` if there are none.
     pub older: Option<RunCursor>,
-    /// The search stopped after so many runs; older ones were not looked at yet.
+    /// The search stopped after this many runs and has not looked at older ones; `None` if it looked at all.
     pub stopped_after: Option<usize>,
     pub now: DateTime<Utc>,
 }
@@ -89,7 +89,7 @@ impl RunRow {
         let Some(request) = self.request.get() else { return false };
         let found = |within: &str| within.to_lowercase().contains(&text.to_lowercase());
         match by {
-            // The statement itself looked for it.
+            // The SQL statement has compared the id already.
             SearchBy::Id => true,
             SearchBy::PlatformRun => found(&request.platform_run_id),
             SearchBy::Requester => found(&request.requester_principal),
@@ -99,14 +99,14 @@ impl RunRow {
 }
 
 impl Ledger {
-    /// A page of runs. What is admitted meanwhile moves no run from one page to another.
+    /// Reads a page of runs. Runs that are admitted meanwhile do not move other runs from one page to another.
     pub async fn run_page(&self, query: &RunQuery) -> Result<RunPage, Error> {
         let now = self.clock().await?;
         let (mut rows, stopped) = self.some_runs(query).await?;
         let more = rows.len() > query.limit;
         let ascending = matches!(query.part, PagePart::NewerThan(_));
         if ascending && !more && stopped.is_none() {
-            // All that is newer fits: then it is the newest page, and that one may hold more.
+            // All newer runs fit on one page: show the newest page instead, which may hold older runs, too.
             let newest = RunQuery { part: PagePart::Newest, ..query.clone() };
             return Box::pin(self.run_page(&newest)).await;
         }
@@ -126,7 +126,8 @@ impl Ledger {
         Ok(RunPage { rows, newer, older, stopped_after, now })
     }
 
-    /// One more run than `limit` shows that there are more; the cursor says where a search stopped before its end.
+    /// Reads up to `limit` + 1 runs, so that the caller sees whether there are more; the cursor says where a search
+    /// stopped early.
     async fn some_runs(&self, query: &RunQuery) -> Result<(Vec<RunRow>, Option<RunCursor>), Error> {
         let wanted = query.limit + 1;
         let Some((by, text)) = query.search.as_ref().filter(|(by, _)| *by != SearchBy::Id) else {
@@ -168,17 +169,17 @@ impl Ledger {
             PagePart::NewerThan(cursor) => (Some(cursor), ">", "ASC"),
         };
         if let Some(RunCursor { created_at, run_id }) = cursor {
-            // The first condition is for the index, the second for runs of the same instant.
+            // The first condition lets Postgres use the index; the second orders runs of the same instant.
             sql.push(format!(" AND r.created_at {side}= ")).push_bind(*created_at);
             sql.push(format!(" AND (r.created_at, r.run_id) {side} (")).push_bind(*created_at);
             sql.push(", ").push_bind(run_id.clone()).push(")");
         }
         sql.push(format!(" ORDER BY r.created_at {order}, r.run_id {order} LIMIT ")).push_bind(limit);
-        // Planned for these very values: a rare state wants another plan than a common one.
+        // Not prepared, so that Postgres plans for these values: a rare state needs another plan than a common one.
         Ok(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?)
     }
 
-    /// Runs by state, each counted up to [`Self::MOST_COUNTED`] and one more.
+    /// Counts runs by state; each count stops at [`Self::MOST_COUNTED`] plus one.
     pub async fn counts_by_state(&self) -> Result<BTreeMap<&'static str, i64>, Error> {
         let rows: Vec<StateCount> = sqlx::query_as(
             "SELECT s.state::text,
@@ -192,19 +193,19 @@ impl Ledger {
     }
 }
 
-/// Finds runs by the beginning of their id or of any request's. Comparisons, not a pattern: `_` and `%` mean themselves.
+/// Finds runs by the beginning of a run id or request id. Compares text, so that `_` and `%` have no special meaning.
 fn by_id(query: &mut QueryBuilder<Postgres>, text: &str) {
     let digits = text.strip_prefix("tr_").filter(|digits| {
         digits.len() <= 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     });
     query.push(" AND r.run_id IN (");
     if let Some(digits) = digits {
-        // Ids of this form stand in the same order in every collation.
+        // Ids of this form sort the same in every collation.
         query.push("SELECT s.run_id FROM runs s WHERE s.run_id BETWEEN ").push_bind(format!("tr_{digits:0<32}"));
         query.push(" AND ").push_bind(format!("tr_{digits:f<32}"));
         query.push(" AND starts_with(s.run_id, ").push_bind(text.to_owned()).push(") UNION ALL ");
     }
     query.push("SELECT p.run_id FROM requests p WHERE p.request_id ~>=~ ").push_bind(text.to_owned());
-    // Above every character that a request id may have.
+    // U+007F sorts above every character that a request id may have.
     query.push(" AND p.request_id ~<~ ").push_bind(format!("{text}\u{7f}")).push(")");
 }

@@ -1,5 +1,5 @@
-//! Both ends of the pipe to the trainer's child processes: what they say to each other, how the worker supervises them,
-//! what confines them, and what they do; the built-in booster, and commands that operators register.
+//! Both ends of the pipe to the trainer's child processes: the protocol, how the worker supervises a child, what
+//! confines it, and what it does; the built-in booster, and commands that operators register.
 //!
 //! Guarantees: a child has no credentials, dies with its worker and at its limits; the same plan and rows give the same
 //! model bytes on any number of threads. Never: lets a crash of the child become a crash of the worker.

@@ -1,4 +1,5 @@
-//! Fitting, scoring with what was fitted, and parity vectors: rows at the edges of a model's splits with their scores.
+//! Fits models, scores rows with them, and derives parity vectors: rows at the edges of a model's splits with their
+//! scores.
 //!
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
@@ -19,7 +20,7 @@ use hessboost::prelude::*;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-/// All rows of a table as the booster reads them. It shares the table's values.
+/// All rows of a table as the booster reads them. The matrix shares the table's values; it holds no copy.
 pub struct Matrix {
     rows: DMatrix,
     features: Vec<Feature>,
@@ -27,9 +28,9 @@ pub struct Matrix {
 
 #[derive(Debug, Clone, Copy)]
 pub struct FittingWindow<'a> {
-    /// Numbers of the rows to fit on.
+    /// Row numbers to fit on.
     pub train: &'a [usize],
-    /// Numbers of the rows for early stopping; empty for none.
+    /// Row numbers for early stopping; empty means that the fit does not stop early.
     pub validation: &'a [usize],
 }
 
@@ -37,8 +38,8 @@ pub struct Fitted {
     model: BoostedModel,
 }
 
-/// A thread that cannot be started (EAGAIN) and memory that cannot be mapped (ENOMEM) mean that the job has reached its
-/// limit: those get a code of their own.
+/// Turns an error of the booster into a failure. EAGAIN (a thread cannot start) and ENOMEM (memory cannot be mapped)
+/// mean that the job has reached its limits: these become `TRAINER_OUT_OF_MEMORY`, all others `TRAINER_FAILED`.
 fn failed(error: impl std::fmt::Display) -> Failure {
     const NO_ROOM: [&str; 2] = ["(os error 11)", "(os error 12)"];
     let message = error.to_string();
@@ -53,13 +54,13 @@ fn as_numbers(labels: &[bool]) -> Vec<f32> {
 }
 
 impl Matrix {
-    /// The categories of the table must be encoded already.
+    /// Takes the features and labels of a table whose categories are encoded already.
     pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
         let Self { rows, features } = Self::unlabelled(&table.features, table.rows(), features)?;
         Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features })
     }
 
-    /// For scoring only.
+    /// Takes features without labels; such a matrix can be scored, not fitted.
     pub fn unlabelled(values: &Features, count: usize, features: &[Feature]) -> Result<Self, Failure> {
         let types: Vec<FeatureType> = features
             .iter()
@@ -79,7 +80,7 @@ impl Matrix {
     }
 }
 
-/// Fits; calls `on_round` with the number of trees so far.
+/// Fits a model; calls `on_round` after each round with the number of trees so far.
 pub fn fit(
     matrix: &Matrix,
     rows: FittingWindow<'_>,
@@ -111,7 +112,7 @@ pub fn fit(
     Ok(Fitted { model })
 }
 
-/// Fits to these labels, one for each row of `train`, instead of the table's; without early stopping.
+/// Fits to `labels`, one for each row of `train`, in place of the table's own labels; does not stop early.
 pub fn fit_to_labels(
     matrix: &Matrix,
     train: &[usize],
@@ -175,7 +176,8 @@ fn checked(scores: Vec<f32>) -> Result<Vec<f32>, Failure> {
 }
 
 impl Fitted {
-    /// Reads a model of an earlier bundle, and the codes of its categories. An error says why it cannot be scored.
+    /// Reads the model of an earlier bundle, and its codes of categories. The error says why the model cannot be
+    /// scored.
     pub fn open(xgboost_json: &[u8], features: &[Feature]) -> Result<(Self, Vec<FeatureCategories>), String> {
         let categories = xgboost_json::categories(xgboost_json, features)?;
         let fitted = Self::read(xgboost_json).map_err(|failure| failure.message)?;
@@ -186,24 +188,24 @@ impl Fitted {
         Ok(Self { model: BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)? })
     }
 
-    /// Trees in the model; early stopping removes those after the best round.
+    /// The number of trees in the model; early stopping has removed those after the best round.
     pub fn rounds(&self) -> u32 {
         self.model.num_trees() as u32
     }
 
-    /// Probabilities of fraud, 0 to 1, for rows of values one after the other. NaN is a missing value; a category is its
-    /// code.
+    /// Returns a probability of fraud, 0 to 1, for each row of `values`, which holds the rows one after the other. NaN
+    /// is a missing value; a category is given as its code.
     pub fn score_rows(&self, values: &[f32]) -> Result<Vec<f32>, Failure> {
         checked(self.model.predict_rows(values, Iterations::Best).map_err(failed)?.into_vec())
     }
 
-    /// Probabilities of fraud, 0 to 1, for the rows of these numbers, in their order.
+    /// Returns a probability of fraud, 0 to 1, for each row number in `rows`, in the same order.
     pub fn score(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<f32>, Failure> {
         checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
     }
 
-    /// Splits and gain of every feature in the model, and its SHAP values averaged over these rows: at most
-    /// `SHAP_ROWS` of them, evenly spaced.
+    /// Returns for each feature its number of splits, its total gain, and its SHAP values averaged over `rows`; if
+    /// there are more than `SHAP_ROWS`, over so many of them, evenly spaced.
     pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
         const SHAP_ROWS: usize = 2_000;
         let rows: Vec<usize> = rows.iter().copied().step_by(rows.len().div_ceil(SHAP_ROWS).max(1)).collect();
@@ -231,15 +233,15 @@ impl Fitted {
         Ok(effects.collect())
     }
 
-    /// Encodes the model with the names and types of its inputs and the codes of its categories.
+    /// Encodes the model as XGBoost JSON with the names and types of its inputs and the codes of its categories.
     pub fn xgboost_json(&self, features: &[Feature], categories: &[FeatureCategories]) -> Result<Vec<u8>, Failure> {
         let bytes = self.model.encode(ModelFormat::XgboostJson).map_err(failed)?;
         xgboost_json::complete(&bytes, features, categories).map_err(failed)
     }
 }
 
-/// Derives the rows from a model in XGBoost JSON, and scores them with the model read from that text, not with the one in
-/// memory.
+/// Derives rows from a model in XGBoost JSON, and scores them. It reads the model from these bytes, not from the fit in
+/// memory, so that the scores hold for the file.
 pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Result<ParityVectors, Failure> {
     let unreadable =
         |why: String| Failure::new(FailureCode::TrainerFailed, format!("the model that was written: {why}"));
@@ -251,13 +253,13 @@ pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Res
     Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, vectors))
 }
 
-/// Scores the rows with this model; an error names the first score that differs.
+/// Scores the rows of the parity vectors with the model; the error describes the first score that differs.
 pub fn check_parity(model: &[u8], features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
     let model = Fitted::read(model).map_err(|failure| failure.message)?;
     compare_scores(&model, features, parity)
 }
 
-/// [`check_parity`] for a model that is already read.
+/// The same as [`check_parity`], for a model that is already read.
 pub fn compare_scores(model: &Fitted, features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
     let scores = model.score_rows(&parity.inputs(features)?).map_err(|failure| failure.message)?;
     parity.first_difference(&scores).map_or(Ok(()), Err)

@@ -1,14 +1,14 @@
-//! What the model file holds besides trees: names and types of the inputs, so that XGBoost refuses columns in another
-//! order, and the codes of categories.
+//! Completes a model file: adds the names and types of the inputs, so that XGBoost refuses columns in another order,
+//! and the codes of categories.
 //!
 //! The file holds categories twice: in the form of XGBoost 3.1 and newer, which then encodes the categories of a data
-//! frame by itself, and as JSON text in the attribute `categories`, for every other reader. A code is the index of its
-//! value there; null and every other value are missing (NaN).
+//! frame by itself, and as JSON text in the attribute `categories`, for every other reader. The code of a value is its
+//! index in that list; null and unlisted values are missing (NaN).
 
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use serde_json::{Value, json};
 
-/// Adds inputs and categories to a model in XGBoost JSON.
+/// Adds the names and types of the inputs and the categories to a model in XGBoost JSON.
 pub(super) fn complete(
     model: &[u8],
     features: &[Feature],
@@ -39,8 +39,8 @@ pub(super) fn complete(
     serde_json::to_vec(&document).map_err(|error| error.to_string())
 }
 
-/// The codes of categories in a model of ours. It is an error where the model names other inputs than `features`; a model
-/// without names is taken to have those.
+/// Reads the codes of categories from a model that Model Factory wrote. Fails if the model names inputs other than
+/// `features`; if the model names no inputs, it is taken to have exactly these.
 pub(super) fn categories(model: &[u8], features: &[Feature]) -> Result<Vec<FeatureCategories>, String> {
     let document: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
     let learner = &document["learner"];
@@ -55,7 +55,7 @@ pub(super) fn categories(model: &[u8], features: &[Feature]) -> Result<Vec<Featu
     }
 }
 
-/// XGBoost's container of categories: the values of each feature, and where they begin in the list of all.
+/// Builds XGBoost's container of categories: the values of each feature, and where they begin in the list of all.
 fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
     /// XGBoost's tag for an array of 64-bit integers.
     const I64_ARRAY: u8 = 15;
@@ -82,8 +82,8 @@ fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
     json!({"enc": encodings, "feature_segments": segments, "sorted_idx": sorted})
 }
 
-/// The texts as UTF-8 in signed bytes, one after the other, with the offsets at which they begin and end. A numeric
-/// feature has no values.
+/// Encodes texts as UTF-8 in signed bytes, one after the other, with the offsets at which they begin and end. A numeric
+/// feature has no values, and gives empty lists.
 fn texts(values: &[CategoryValue]) -> Value {
     if values.is_empty() {
         return json!({"offsets": [], "values": []});

@@ -1,8 +1,8 @@
-//! The steps before and after a registered command.
+//! The steps of Model Factory before and after a registered command runs.
 //!
-//! Before: what it may know is written into its folder. Never: a label of the test window. After: its model and scores are
-//! foreign, and are checked before they are used. Labels are read again from the data files, whose digests are checked again:
-//! a command that got out of its sandbox and changed a file would be found out.
+//! Before: writes into the command's folder what the command may know. Never: a label of the test window. After: checks
+//! the command's model and scores, which are foreign, before they are used. Checks the data files' digests and reads
+//! the labels from them again, in case the command got out of its sandbox and changed a file.
 
 use super::assign::{Assigned, assign};
 use super::evaluate::evaluate;
@@ -66,7 +66,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks model and scores, measures, and writes all of it into the job directory.
+/// Checks the command's model and scores, measures the scores, and writes the results into the job directory.
 pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let plan = &job.plan;
@@ -79,7 +79,7 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores).map_err(broken)?;
     report("evaluate", 0.5, "measuring");
-    // Only the command knows its model: there are no trees to count and no effects of features to compute.
+    // Only the command can read its model: the evaluation has no number of trees and no effects of features.
     let evaluation = evaluate(&table, &assigned, &scores, &job)?;
     let Assigned { assignment, categories, .. } = assigned;
     let parity = parity_of_scores(&table, &assignment.test, &scores, plan, &model, categories);
@@ -91,8 +91,8 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Parity vectors from rows of the test window and the scores that the command gave them. Its model is foreign and is not
-/// run, so that no other rows can be scored.
+/// Makes parity vectors from up to 64 rows of the test window with the scores that the command gave them. Model Factory
+/// does not run the command's model, so it can score no other rows.
 fn parity_of_scores(
     table: &Table,
     rows: &[usize],
@@ -117,8 +117,8 @@ fn parity_of_scores(
     ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, vectors)
 }
 
-/// Reads the model that `result.json` names. It must be of the format that is stated there, and the registration must
-/// allow it.
+/// Reads the model that `result.json` names. Fails unless the file has the format that `result.json` states, and the
+/// registration allows that format.
 fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     const RESULT_CAP: u64 = 64 * 1024;
     let spec = CommandSpec::read(job_dir).map_err(broken)?;
@@ -138,7 +138,7 @@ fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     Ok((format, bytes))
 }
 
-/// Reads the scores of these rows, in their order. Every row must have exactly one.
+/// Reads the command's scores of these rows, in the order of `rows`. Fails unless each row has exactly one score.
 fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>, Failure> {
     let path = regular_file(work, TrainerResult::SCORES, u64::MAX)?;
     let reading = || read_scores(&path, rows.len());
@@ -166,8 +166,8 @@ fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>,
     Ok(scores)
 }
 
-/// The path of a regular file in the command's folder: an error for links, pipes, devices, and files of more than `cap`
-/// bytes.
+/// Returns the path of a regular file in the command's folder. Fails for links, pipes, devices, files with a second
+/// hard link, and files of more than `cap` bytes.
 fn regular_file(work: &Path, name: &str, cap: u64) -> Result<PathBuf, Failure> {
     use std::os::unix::fs::MetadataExt as _;
     let refuse = |why: String| broken(format!("the command's {name}: {why}"));

@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub(super) struct Earlier {
     role: EarlierRole,
-    /// The model's file, unchanged.
+    /// The bytes of the model's file, as the earlier bundle holds them.
     pub(super) bytes: Vec<u8>,
     fitted: Fitted,
     rows: Matrix,
@@ -20,8 +20,8 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Reads a model. The table's categories must not be encoded yet: the codes of this run have none for a value that only
-    /// the model knows.
+    /// Reads the model of a bundle and encodes `rows` for it. The table's categories must not be encoded yet: this
+    /// run's codes lack values that only the earlier model knows.
     pub(super) fn open(
         job_dir: &Path,
         role: EarlierRole,
@@ -51,7 +51,7 @@ impl Earlier {
         self.fitted.rounds()
     }
 
-    /// Scores of the test window, in the order of its rows.
+    /// Scores the test window; the scores are in the order of its rows.
     pub(super) fn scores(&self) -> Result<Vec<f32>, Failure> {
         let rows: Vec<usize> = (0..self.count).collect();
         let what = format!("the {}'s model", self.role);

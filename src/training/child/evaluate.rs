@@ -1,4 +1,4 @@
-//! The evaluation of a model by the test window: metrics, and the comparison with the champion.
+//! Evaluates a model on the test window: metrics, and the comparison with the champion.
 
 use super::assign::Assigned;
 use super::job::report;
@@ -8,8 +8,8 @@ use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
 use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 
-/// Computes what the profile asks for from these scores of the test window; where there is a champion, also how far its
-/// metrics are from these. It leaves out trees and effects of features: the caller, which knows the model, adds them.
+/// Computes the metrics that the profile asks for from the scores of the test window and, if there is a champion, the
+/// differences to its metrics. Leaves the number of trees and the features' effects for the caller to add.
 pub(super) fn evaluate(
     table: &Table,
     assigned: &Assigned,
@@ -24,7 +24,7 @@ pub(super) fn evaluate(
     let at = table.event_time.as_deref();
     let days: Vec<i64> = rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect();
     let of_rows = |ids: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ids[row]).collect() };
-    // Metrics by day and card need a time.
+    // Card metrics count per day, so they need event times.
     let cards = table.entities.first().filter(|_| at.is_some()).map(|column| of_rows(&column.ids));
     let of_test = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
     let bootstrap = plan.evaluation.bootstrap.as_ref();

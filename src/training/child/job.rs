@@ -1,4 +1,4 @@
-//! The job directory, read and written by a child; and progress, printed for the worker.
+//! Reads and writes the job directory from inside a child process, and prints progress for the worker.
 
 use crate::adapters::dataset::{file_columns, read_table, room_mib};
 use crate::clock;
@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Reads the job, and limits this process as it says.
+/// Reads the job and applies its limits to this process; fails if `worker` is gone.
 pub(super) fn begin(job_dir: &Path, worker: i32) -> Result<ChildJob, Failure> {
     let job: ChildJob = read_job(job_dir)?;
     limit_this_process(&job.limits, worker).map_err(broken)?;
@@ -29,12 +29,12 @@ pub(super) fn write(job_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Fail
     fs::write(job_dir.join(name), bytes).map_err(|error| broken(format!("cannot write {name}: {error}")))
 }
 
-/// `TRAINER_FAILED`: the job, its files or the trainer's output are not as they must be.
+/// Makes a `TRAINER_FAILED`: the job, its files or the trainer's output are not as they must be.
 pub(super) fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::TrainerFailed, error.to_string())
 }
 
-/// Decodes a foreign file. One that makes the decoder panic is a failure with this code.
+/// Decodes a foreign file with `read`. If the decoder panics, returns a failure with `code`.
 pub(super) fn decode<T>(
     what: &str,
     code: FailureCode,
@@ -44,12 +44,12 @@ pub(super) fn decode<T>(
         .unwrap_or_else(|_| Err(Failure::new(code, format!("{what} made the decoder panic"))))
 }
 
-/// Reads the rows of every file. They must fit into the memory that the job allows.
+/// Reads the rows of every data file. Fails if they would need more memory than the job allows.
 pub(super) fn read_rows(job: &ChildJob) -> Result<Table, Failure> {
     let ChildJob { plan, files, .. } = job;
     let rows = plan.files.iter().map(|file| file.rows).sum();
     let (needed, available) = (room_mib(rows, &plan.columns, &plan.features), job.limits.memory_mib);
-    // Rows that exceed the profile's own limit are the data's fault: `read_table` refuses them with another code.
+    // If the job has the profile's full limit, rows that exceed it are the data's fault: `read_table` refuses them.
     if needed > u64::from(available) && available < plan.limits.memory_mib {
         let message = format!("the rows take {needed} MiB, and there are {available} MiB for the trainer");
         return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
@@ -59,8 +59,8 @@ pub(super) fn read_rows(job: &ChildJob) -> Result<Table, Failure> {
     decode("a data file", FailureCode::DatasetInvalid, reading)
 }
 
-/// Writes the columns that every file declares; the worker, which needs them for lineage, opens no data file. Where a file
-/// cannot be read it writes nothing: [`read_rows`] says why.
+/// Writes the columns that each data file declares: the worker needs them for lineage, and opens no data file itself.
+/// If a file cannot be read, writes nothing and succeeds, since [`read_rows`] then fails with the reason.
 pub(super) fn write_columns(job_dir: &Path, job: &ChildJob) -> Result<(), Failure> {
     let invalid = |why: String| Failure::new(FailureCode::DatasetInvalid, why);
     let reading = || job.files.iter().map(|file| file_columns(file).map_err(invalid)).collect();
@@ -68,7 +68,7 @@ pub(super) fn write_columns(job_dir: &Path, job: &ChildJob) -> Result<(), Failur
     columns.map_or(Ok(()), |columns| write(job_dir, COLUMNS_FILE, &document_bytes(&columns)))
 }
 
-/// Prints one line. Where nobody reads it, the child goes on.
+/// Prints one line of progress for the worker; ignores an error, so that the child goes on if nobody reads.
 pub(super) fn report(step: &str, fraction: f64, message: &str) {
     let at_unix_micros = u64::try_from(clock::since_epoch().as_micros()).ok();
     let progress = ChildProgress { step: step.to_owned(), fraction, message: message.to_owned(), at_unix_micros };

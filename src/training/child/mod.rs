@@ -1,4 +1,4 @@
-//! The child's end: read, check, fit, score, measure, write.
+//! What runs inside the child process: read, check, fit, score, measure, write.
 //!
 //! A child knows only what its job directory holds, and leaves everything there, `result.json` last. Never: opens a
 //! socket, reads the environment.
@@ -17,8 +17,8 @@ use crate::training::sandbox::watch_command;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs a step of the job. `worker` is the id of the process that started this one. The exit status says whether
-/// `result.json` was written; that file says how the step ended.
+/// Runs one step of the job. `worker` is the process id of the worker that started this child. The exit status says
+/// whether `result.json` was written; that file says how the step ended.
 pub fn main(step: ChildStep, job_dir: &Path, worker: i32) -> ExitCode {
     let work: fn(&Path, i32) -> Result<(), Failure> = match step {
         ChildStep::Train => train::train,

@@ -1,4 +1,4 @@
-//! The step of `score`: scores a file of rows with the model of a bundle, a batch at a time. Never: fits, measures, reads
+//! The step `Score`: scores a file of rows with the model of a bundle, a batch at a time. Never: fits, measures, reads
 //! a label.
 
 use super::job::{broken, decode, read_job, report, write};
@@ -29,7 +29,7 @@ pub(super) fn score(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write(job_dir, ScoringResult::FILE, &document_bytes(&scored))
 }
 
-/// A model that gives the scores of its bundle's parity vectors.
+/// A model that was checked to give the scores of its bundle's parity vectors.
 struct VerifiedModel<'a> {
     job: &'a ScoringJob,
     fitted: Fitted,
@@ -43,7 +43,8 @@ impl<'a> VerifiedModel<'a> {
         compare_scores(&fitted, &job.features, &job.parity)
             .map_err(|why| unusable(format!("its scores are not those of its parity vectors: {why}")))?;
         if codes.is_empty() {
-            // The model of a registered command need not hold the codes; the command got them with its job.
+            // The model of a registered command may lack the codes, as the command got them with its job: take the
+            // bundle's.
             codes.clone_from(&job.parity.categories);
         }
         Ok(Self { job, fitted, codes })
@@ -79,8 +80,8 @@ impl<'a> VerifiedModel<'a> {
         features.filter(|(_, of)| of.kind == FeatureKind::Categorical).map(|(index, of)| (index, of.name.as_str()))
     }
 
-    /// A value that the model does not know counts as missing. Numbers where the model knows texts mean a wrong column,
-    /// and fail.
+    /// Fails if a column holds numbers and the model learned from texts, or the other way round: it is the wrong
+    /// column. A single unknown value is no failure; it counts as missing.
     fn check_kinds(&self, read: &Features) -> Result<(), Failure> {
         let kind = |value: &CategoryValue| match value {
             CategoryValue::Number(_) => "numbers",
@@ -99,7 +100,7 @@ impl<'a> VerifiedModel<'a> {
         Ok(())
     }
 
-    /// Counts the values that the file has and the model does not know.
+    /// Adds to `counts`, for each feature, the number of rows whose value the model does not know.
     fn count_unknown(&self, read: &Features, inputs: &Features, rows: usize, counts: &mut BTreeMap<String, u64>) {
         for (index, name) in self.categorical() {
             let lost = |&row: &usize| inputs.value(row, index).is_nan() && !read.value(row, index).is_nan();

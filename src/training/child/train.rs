@@ -1,5 +1,5 @@
-//! The steps without a registered command: fit the built-in booster, or recheck the model of an earlier bundle on this run's
-//! test window. Everything happens in one process.
+//! The steps without a registered command: fit the built-in booster, or score an earlier bundle's model on this run's
+//! test window. Each step runs in one process.
 
 use super::assign::{Assigned, assign, write_leakage_report};
 use super::evaluate::evaluate;
@@ -51,7 +51,7 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The inputs of the fit and of the canary's fit.
+/// What the fit of the model and the fits of the canary share.
 struct Fitting<'a> {
     matrix: Matrix,
     assignment: &'a Assignment,
@@ -60,7 +60,8 @@ struct Fitting<'a> {
 }
 
 impl Fitting<'_> {
-    /// Fits to shuffled labels where the plan has that canary, and adds what came of it to the leakage report.
+    /// If the plan asks for the shuffled-label canary, fits to shuffled labels and returns the leakage report with the
+    /// result added; else `None`.
     fn try_shuffled_labels(
         &self,
         table: &Table,

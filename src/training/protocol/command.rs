@@ -15,22 +15,22 @@ use std::path::{Path, PathBuf};
 pub struct TrainerRegistration {
     /// The program, by its absolute path.
     pub program: PathBuf,
-    /// Its arguments. Those that are absolute paths of files are pinned, and the command may read them.
+    /// Arguments of the program. Those that are absolute paths of files are pinned, and the command may read them.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// `PATH` in its environment.
+    /// The value of `PATH` in the command's environment.
     #[serde(default = "TrainerRegistration::default_path")]
     pub path: String,
-    /// Files and folders that it may read, besides the system's libraries and the program's own folder.
+    /// Files and folders that the command may read, besides the system's libraries and the program's own folder.
     #[serde(default)]
     pub read: Vec<PathBuf>,
-    /// Folders that it may write to, besides its own.
+    /// Folders that the command may write to, besides its work folder.
     #[serde(default)]
     pub write: Vec<PathBuf>,
-    /// Whether it may use TCP: a cluster's workers talk to each other.
+    /// Whether the command may use TCP, as the workers of a cluster must to talk to each other.
     #[serde(default)]
     pub network: bool,
-    /// Whether its model may be a pickle, which runs code when it is loaded.
+    /// Whether the command's model may be a pickle, which runs code when it is loaded.
     #[serde(default)]
     pub allow_pickle: bool,
 }
@@ -42,7 +42,7 @@ impl TrainerRegistration {
         "/usr/local/bin:/usr/bin:/bin".to_owned()
     }
 
-    /// Hashes program and scripts, so that a plan can say what trained.
+    /// Hashes the program and scripts, so that a plan can state exactly what trained the model.
     pub fn pin(&self) -> io::Result<PinnedCommand> {
         let registration = serde_json::to_value(self).map_err(io::Error::other)?;
         let script = |path: &str| Ok((path.to_owned(), digest_of(Path::new(path))?));
@@ -58,7 +58,7 @@ impl TrainerRegistration {
         self.arguments.iter().map(String::as_str).filter(|text| text.starts_with('/') && Path::new(text).is_file())
     }
 
-    /// An error says why a worker cannot offer this command.
+    /// Checks the name and registration; the error says why a worker cannot offer this command.
     pub fn check(&self, name: &str) -> Result<(), String> {
         let first = name.starts_with(|c: char| c.is_ascii_lowercase());
         let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
@@ -74,7 +74,8 @@ impl TrainerRegistration {
     }
 }
 
-/// The name and registration of the command that a plan names.
+/// Returns the name and registration of the command that a plan names; `TRAINING_PROFILE_INVALID` if this worker has
+/// none.
 pub fn registered<'a>(
     algorithm: &'a ProcessAlgorithm,
     commands: &'a TrainerRegistrations,
@@ -99,12 +100,12 @@ pub fn digest_of(path: &Path) -> io::Result<Digest> {
     }
 }
 
-/// `command.json` in the job directory: which command its watcher starts, and under which limits.
+/// `command.json` in the job directory: which command the watcher starts, and under which limits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandSpec {
     pub registration: TrainerRegistration,
-    /// Digests that program and scripts must have.
+    /// Digests that the program and the scripts must have when the watcher starts.
     pub pinned: PinnedCommand,
     pub limits: Limits,
 }
@@ -116,17 +117,17 @@ impl CommandSpec {
         Ok(serde_json::from_slice(&std::fs::read(job_dir.join(Self::FILE))?)?)
     }
 
-    /// The command's working folder: the only folder of the job that it can reach.
+    /// The command's work folder: the only folder of the job that the command can reach.
     pub fn work(job_dir: &Path) -> PathBuf {
         job_dir.join("work")
     }
 }
 
-/// `accepted.json` in the job directory: what Model Factory accepted of the command's result.
+/// `accepted.json` in the job directory: the command's model as Model Factory accepted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptedModel {
-    /// The model's file is named by its format.
+    /// Also gives the name of the model's file in the job directory.
     pub format: ModelFormat,
 }
 

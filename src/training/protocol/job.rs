@@ -1,4 +1,4 @@
-//! The job directory: `job.json` of a job that trains and of one that only scores, and the names of the other files.
+//! The job directory: `job.json` of a job that trains and of a job that only scores, and the names of the other files.
 
 use super::command::{CommandSpec, TrainerRegistrations, registered};
 use crate::domain::contract::{Feature, Limits, ParityVectors, ResolvedAlgorithm, TrainPlan};
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The model, as XGBoost JSON.
+/// The model as XGBoost JSON.
 pub const MODEL_FILE: &str = "model.json";
-/// Scores of the test window: `row_id`, `label`, `score`.
+/// Scores of the test window, with the columns `row_id`, `label`, `score`.
 pub const SCORES_FILE: &str = "scores.parquet";
 pub const EVALUATION_FILE: &str = "evaluation.json";
-/// The columns of each data file, in the plan's order.
+/// The columns of each data file, with the files in the plan's order.
 pub const COLUMNS_FILE: &str = "columns.json";
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
 
@@ -25,7 +25,7 @@ pub struct ChildJob {
     pub plan: TrainPlan,
     /// Data files, in the plan's order, already checked against their digests.
     pub files: Vec<PathBuf>,
-    /// The plan's limits, or less where this machine has less. No output of the child depends on them.
+    /// The plan's limits, lowered to what this machine has. No output of the child depends on them.
     pub limits: Limits,
     pub threads: u32,
 }
@@ -33,14 +33,14 @@ pub struct ChildJob {
 impl ChildJob {
     pub const FILE: &'static str = "job.json";
 
-    /// The file of an earlier bundle's model, which the worker checks against the plan's digest.
+    /// The path of an earlier bundle's model; the worker checks the file against the plan's digest.
     pub fn earlier_model(job_dir: &Path, role: EarlierRole) -> PathBuf {
         job_dir.join(format!("{role}_model.json"))
     }
 
-    /// Writes `job.json` into `job_dir`, where the data files are; for a registered command also its work folder and the
-    /// [`CommandSpec`] that watcher and `trainer-exec` read. Fails where the command is not registered as the plan pins
-    /// it, or a file cannot be written.
+    /// Writes `job.json` into `job_dir`, where the data files are; for a registered command also its work folder and
+    /// the [`CommandSpec`] that watcher and `trainer-exec` read. Fails if no command of the plan's name is registered,
+    /// or a file cannot be written.
     pub async fn write(&self, job_dir: &Path, commands: &TrainerRegistrations) -> Result<(), Failure> {
         let io =
             |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
@@ -58,32 +58,32 @@ impl ChildJob {
     }
 }
 
-/// `job.json` of a job that only scores. The model is in the same directory.
+/// `job.json` of a job that only scores; the model's file is in the same directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringJob {
     pub model_sha256: Digest,
-    /// The model's inputs, in this order.
+    /// The model's inputs, in the model's order.
     pub features: Vec<Feature>,
-    /// The child checks that the model gives these scores before it scores anything else.
+    /// Known scores: the child checks that the model gives them before it scores the file.
     pub parity: ParityVectors,
     pub file: PathBuf,
-    /// The source of row ids.
+    /// The column that row ids come from.
     pub ids: IdColumn,
-    /// Key-value metadata of the file of scores.
+    /// Key-value metadata that the file of scores gets.
     pub about: BTreeMap<String, String>,
-    /// Its bounds on rows and categories do not apply.
+    /// Memory and time limits of the child; the bounds on rows and categories do not apply.
     pub limits: Limits,
 }
 
-/// `scored.json`, which the child writes.
+/// `scored.json`, which the child writes when it has scored all rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringResult {
     pub rows: u64,
-    /// The column that gave the ids; none where a row's id is its number, from 0.
+    /// The column that gave the ids; `None` if a row's id is its number, from 0.
     pub id_column: Option<String>,
-    /// Per categorical feature the number of rows whose value the model does not know, and takes as missing.
+    /// For each categorical feature, the number of rows whose value the model does not know and takes as missing.
     pub unknown_categories: BTreeMap<String, u64>,
 }
 

@@ -1,7 +1,7 @@
 //! What worker and child write for each other: files in the job directory, and lines of progress on standard output.
 //!
-//! Guarantees: a document refuses fields that it does not know. Never: names a path outside the job directory, but for
-//! what an operator registers.
+//! Guarantees: reading a document fails if it has fields that are not known. Never: names a path outside the job
+//! directory, except for paths that an operator registers.
 
 mod command;
 mod job;

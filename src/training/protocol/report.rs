@@ -7,22 +7,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-/// One line. Members that it does not name are ignored: a registered command may print more.
+/// One line of progress. Unknown members are ignored, since a registered command may print more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChildProgress {
-    /// `read`, `check`, `fit`, `score`, `evaluate`; a registered command's own word.
+    /// `read`, `check`, `fit`, `score` or `evaluate`; a registered command uses names of its own.
     pub step: String,
     /// Share of the whole work, 0 to 1.
     pub fraction: f64,
     pub message: String,
-    /// When the child got there, in microseconds since 1970; a registered command need not give it.
+    /// When the child began this step, in microseconds since 1970; `None` if a registered command does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_unix_micros: Option<u64>,
 }
 
 impl ChildProgress {
-    /// Parses a line that may come from foreign code: cuts long texts and replaces control characters. None where the
-    /// line is no progress, or its fraction is outside 0 to 1.
+    /// Parses a line that may come from foreign code: cuts long texts and replaces control characters. `None` if the
+    /// line is not progress, or its fraction is outside 0 to 1.
     pub fn read(line: &[u8]) -> Option<Self> {
         const STEP_CAP: usize = 32;
         const MESSAGE_CAP: usize = 200;
@@ -46,15 +46,15 @@ impl ChildProgress {
     }
 }
 
-/// The child writes it last, so that its absence means that the child did not finish.
+/// The child writes this file last: if the file is absent, the child did not finish.
 const FILE: &str = "result.json";
-/// Bytes of a result; a larger one does not count.
+/// Bytes of a result file at most; a larger file is treated as absent.
 const CAP: u64 = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
 pub enum JobEnd {
-    /// Every file of the step is there.
+    /// The step succeeded, and all its files are there.
     Finished,
     Failed {
         code: String,
@@ -63,8 +63,8 @@ pub enum JobEnd {
 }
 
 impl JobEnd {
-    /// Writes the end of a step into its job directory, by a rename. The exit status says whether that worked, not how
-    /// the step ended.
+    /// Writes how a step ended into its job directory, atomically by a rename. The exit status says whether the write
+    /// worked, not how the step ended.
     pub fn write(ended: Result<(), Failure>, job_dir: &Path) -> ExitCode {
         let end = match ended {
             Ok(()) => Self::Finished,
@@ -76,7 +76,7 @@ impl JobEnd {
         if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// None where there is no result, or none that can be read.
+    /// Reads how the step ended; `None` if the file is absent, too large or not valid.
     pub fn read(job_dir: &Path) -> Option<Self> {
         let path = job_dir.join(FILE);
         let size = fs::metadata(&path).ok()?.len();
@@ -86,7 +86,7 @@ impl JobEnd {
         serde_json::from_slice(&fs::read(&path).ok()?).ok()
     }
 
-    /// Removes the result of the step before.
+    /// Removes the result of the step before, so that it is not taken for the next step's.
     pub fn remove(job_dir: &Path) -> io::Result<()> {
         match fs::remove_file(job_dir.join(FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! The steps of a job, and the format of the model that the last one leaves. A worker and a reproduction take the same
+//! The steps of a job, and the format of the model that the last step leaves. A worker and `reproduce` take the same
 //! steps.
 
 use super::command::AcceptedModel;
@@ -8,22 +8,22 @@ use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildStep {
-    /// Everything, with the built-in booster.
+    /// Reads, checks, fits the built-in booster, scores and measures.
     Train,
-    /// Read, check, and write what a registered command needs.
+    /// Reads and checks the data, and writes what a registered command needs.
     Prepare,
-    /// Start the registered command and watch it.
+    /// Starts the registered command and watches it.
     Command,
-    /// Check and measure what the command left.
+    /// Checks and measures what the command left.
     Measure,
-    /// Measure the model of an earlier bundle; fit nothing.
+    /// Measures the model of an earlier bundle on the test window; fits nothing.
     Recheck,
-    /// Score a file with the model of a bundle; measure nothing.
+    /// Scores a file with the model of a bundle; measures nothing.
     Score,
 }
 
 impl ChildStep {
-    /// The subcommand of the binary, which nobody calls by hand.
+    /// The binary's hidden subcommand for this step; only Model Factory itself calls it.
     pub fn subcommand(self) -> &'static str {
         match self {
             Self::Train => "trainer-child",
@@ -37,8 +37,8 @@ impl ChildStep {
 }
 
 /// The steps of a plan, each with the shares of the whole work at which it begins and ends. The built-in booster takes
-/// one child. A registered command runs between a child that writes what it needs and one that checks and measures what
-/// it left. An earlier bundle's model takes one child, which fits nothing.
+/// one child process. A registered command runs between a child that writes its input and a child that checks and
+/// measures its output. A baseline takes one child, which fits nothing.
 pub fn steps(plan: &TrainPlan) -> &'static [(ChildStep, f64, f64)] {
     match &plan.algorithm {
         _ if plan.baseline.is_some() => &[(ChildStep::Recheck, 0.0, 1.0)],
@@ -49,9 +49,9 @@ pub fn steps(plan: &TrainPlan) -> &'static [(ChildStep, f64, f64)] {
     }
 }
 
-/// The format of the model in a job directory after the last step.
+/// Reads the format of the model that the last step left in the job directory.
 pub async fn model_format(plan: &TrainPlan, job_dir: &Path) -> Result<ModelFormat, Failure> {
-    // A baseline is a model of the built-in booster: only those can be scored again.
+    // A baseline is always a model of the built-in booster, since only those can be scored again.
     let (None, ResolvedAlgorithm::Process(_)) = (&plan.baseline, &plan.algorithm) else {
         return Ok(ModelFormat::XgboostJson);
     };

@@ -1,4 +1,4 @@
-//! All processes below this one, and what they use.
+//! All processes below this one, and the processor time, memory and disk that they use.
 //!
 //! The watcher adopts the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so a daemon that forks twice, or
 //! leaves group and session, is still below it.
@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-/// What all descendants of the watcher use together.
+/// What all descendants of the watcher use in sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Usage {
     pub(super) processes: u64,
     pub(super) threads: u64,
-    /// Seconds of processor time, that of ended processes included.
+    /// Seconds of processor time, including that of ended processes.
     pub(super) cpu_seconds: u64,
-    /// Anonymous and shared memory in bytes; a page that several processes share counts for each.
+    /// Anonymous and shared memory in bytes; a page that several processes share is counted once for each of them.
     pub(super) memory: u64,
 }
 
@@ -28,7 +28,7 @@ fn living() -> Vec<Stat> {
     living_below(std::process::id() as i32)
 }
 
-/// Living descendants of a process, without zombies.
+/// Lists the living descendants of a process, without zombies.
 pub fn living_below(root: i32) -> Vec<Stat> {
     let mut by_parent: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
     // A process may end while it is read; that is no error.
@@ -66,7 +66,8 @@ pub(super) fn usage() -> Usage {
     total
 }
 
-/// [`Usage::memory`] with every shared page counted once. This takes the kernel much longer to answer.
+/// Measures the same memory as [`Usage::memory`], but counts a shared page once. The kernel takes much longer to
+/// answer.
 pub(super) fn proportional_memory() -> u64 {
     let of = |pid| {
         let maps = Process::new(pid).and_then(|process| process.smaps_rollup()).ok()?;
@@ -76,7 +77,7 @@ pub(super) fn proportional_memory() -> u64 {
     living().iter().filter_map(|stat| of(stat.pid)).sum()
 }
 
-/// Processes and threads of this process's user, whoever started them.
+/// Counts the threads of all processes of this process's user, whoever started them.
 pub(super) fn tasks_of_this_user() -> u64 {
     let user = nix::unistd::getuid().as_raw();
     let processes = all_processes().into_iter().flatten().flatten();
@@ -84,7 +85,7 @@ pub(super) fn tasks_of_this_user() -> u64 {
     ours.filter_map(|process| process.stat().ok()).map(|stat| stat.num_threads.max(1) as u64).sum()
 }
 
-/// Reaps zombies; says how `main` ended, if it is one of them.
+/// Reaps all zombies; returns how `main` ended if it was one of them.
 pub(super) fn reap(main: Pid) -> Option<WaitStatus> {
     let mut ended = None;
     loop {
@@ -99,8 +100,8 @@ pub(super) fn reap(main: Pid) -> Option<WaitStatus> {
     }
 }
 
-/// Ends every descendant: stops them all, so that none can start another in the meantime, then kills them. Returns how
-/// `main` ended, once none lives.
+/// Ends every descendant: first stops them all, so that none can start another in the meantime, then kills them.
+/// Returns how `main` ended, once no descendant lives.
 pub(super) fn end_all(main: Pid) -> Option<WaitStatus> {
     let mut stopped = BTreeSet::new();
     loop {
@@ -125,13 +126,13 @@ pub(super) fn end_all(main: Pid) -> Option<WaitStatus> {
 
 fn send(pids: &[i32], signal: Signal) {
     for pid in pids {
-        // A process that is gone by now is no error.
+        // A process may have ended by now; that error means nothing.
         let _ = kill(Pid::from_raw(*pid), signal);
     }
 }
 
-/// Bytes of a folder on the disk; every entry counts for a block at least. Stops counting above `enough`. Follows no
-/// links.
+/// Adds up the bytes that a folder takes on disk; each entry counts for a block at least. Returns early once the sum
+/// exceeds `enough`. Follows no links.
 pub(super) fn folder_size(folder: &Path, enough: u64) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     const BLOCK: u64 = 4_096;

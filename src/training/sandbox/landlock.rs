@@ -1,9 +1,10 @@
-//! Landlock: the kernel restricts what a registered command may touch; that needs no privilege.
+//! Landlock: the kernel restricts which files and sockets a registered command may use; that needs no privilege.
 //!
-//! Guarantees: a command writes only to its work folder, three null devices and the `write` folders of its registration. It
-//! reads only those, the system's paths, its program's folder, its scripts and the `read` paths of its registration. Where
-//! the kernel can ([`Enforcement`]), it also truncates no file elsewhere, signals no process outside, and uses no TCP unless
-//! its registration says `network`. Every process that the command starts inherits this.
+//! Guarantees: a command writes only to its work folder, three null devices and the `write` folders of its
+//! registration. It reads only those, the system's paths, its program's folder, its scripts and the `read` paths of its
+//! registration. If the kernel can ([`Enforcement`]), it also truncates no file elsewhere, signals no process outside,
+//! and uses no TCP unless its registration says `network`. Every process that the command starts inherits these
+//! restrictions.
 
 use crate::training::protocol::TrainerRegistration;
 use landlock::{
@@ -12,7 +13,7 @@ use landlock::{
 };
 use std::path::{Path, PathBuf};
 
-/// What this kernel can enforce.
+/// Which restrictions this kernel can enforce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Enforcement {
     /// Nothing: Linux before 5.13, or Landlock is switched off.
@@ -26,8 +27,8 @@ pub enum Enforcement {
 /// The newest version of Landlock that this release uses.
 const NEWEST: ABI = ABI::V6;
 
-/// Readable for every command: programs, libraries, and what they look up at their start; of `/etc` only files without
-/// secrets.
+/// Paths that every command may read: programs, libraries, and what they look up at their start; of `/etc` only files
+/// without secrets.
 const SYSTEM: &[&str] = &[
     "/bin",
     "/lib",
@@ -73,7 +74,7 @@ pub fn enforcement() -> Enforcement {
     }
 }
 
-/// What this kernel can enforce; an error where that is nothing and the operator does not allow it.
+/// Returns what this kernel can enforce; an error if that is nothing and `allow_unconfined` is false.
 pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static str> {
     match enforcement() {
         Enforcement::Nothing if !allow_unconfined => {
@@ -104,7 +105,7 @@ pub(super) fn restrict_files(registration: &TrainerRegistration, work: &Path) ->
     Ok(())
 }
 
-/// Adds a rule for a path; one that does not exist needs none.
+/// Allows `access` to a path and all below it; a path that does not exist is skipped.
 fn allow(
     ruleset: landlock::RulesetCreated,
     path: &Path,
@@ -115,8 +116,8 @@ fn allow(
     ruleset.add_rule(PathBeneath::new(opened, access))
 }
 
-/// The scripts among the arguments; the program's folder, as named and behind links; of a `bin` beside a `lib`, as in a
-/// Python environment, the folder that holds both.
+/// The scripts among the arguments; the program's folder, both as named and with links resolved; if that is a `bin`
+/// beside a `lib`, as in a Python environment, also the folder that holds both.
 fn own_folders(registration: &TrainerRegistration) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = registration.scripts().map(PathBuf::from).collect();
     let programs = [Some(registration.program.clone()), registration.program.canonicalize().ok()];

@@ -1,4 +1,4 @@
-//! Limits that the kernel enforces: on one process, and on processes and threads of a command by a control group.
+//! Limits that the kernel enforces: rlimits on one process, and a control group's limit on the tasks of a command.
 
 use crate::domain::contract::Limits;
 use nix::sys::prctl;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 pub(super) const MIB: u64 = 1024 * 1024;
-/// Seconds between SIGXCPU and SIGKILL.
+/// Seconds from SIGXCPU to SIGKILL.
 pub(super) const GRACE_SECONDS: u64 = 5;
-/// Threads for each process that the profile allows.
+/// Threads that a command may have for each process that the profile allows.
 pub(super) const THREADS_PER_PROCESS: u64 = 32;
 
-/// Limits a child of ours: it dies with the worker, writes no core dump, and gets at most the plan's memory and processor
-/// time. Files need no limit: their size follows from rows and rounds, which are bounded. `worker` is the process that
-/// started this one; where that is gone already, the signal of its death would never come, and this is an error.
+/// Limits this child of the worker: it dies with the worker, writes no core dump, and gets at most the plan's memory
+/// and processor time. Files need no limit: their size follows from rows and rounds, which are bounded. Fails if
+/// `worker`, which started this process, is gone already: the signal of its death would then never come.
 pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     die_with_parent()?;
     if getppid() != Pid::from_raw(worker) {
@@ -29,12 +29,12 @@ pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     limit(Resource::RLIMIT_CORE, 0)
 }
 
-/// The kernel kills this process when its parent ends.
+/// Asks the kernel to kill this process when its parent ends.
 pub(super) fn die_with_parent() -> Result<(), String> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| format!("cannot bind to the parent's life: {error}"))
 }
 
-/// Sets soft and hard limit to `value`, or to this process's own hard limit where that is less.
+/// Sets the soft and hard limit to `value`, or to this process's own hard limit if that is less.
 pub(super) fn limit(resource: Resource, value: u64) -> Result<(), String> {
     let error = |error| format!("{resource:?}: {error}");
     let (_, hard_limit) = getrlimit(resource).map_err(error)?;
@@ -42,22 +42,22 @@ pub(super) fn limit(resource: Resource, value: u64) -> Result<(), String> {
     setrlimit(resource, value, value).map_err(error)
 }
 
-/// The kernel sends SIGXCPU at the limit and SIGKILL after [`GRACE_SECONDS`]; with equal limits it would only kill, and
-/// nobody would know why.
+/// Limits processor time: the kernel sends SIGXCPU at the limit and SIGKILL after [`GRACE_SECONDS`]. With equal limits
+/// it would only send SIGKILL, and nobody would know why.
 pub(super) fn limit_processor(seconds: u64) -> Result<(), String> {
     setrlimit(Resource::RLIMIT_CPU, seconds, seconds + GRACE_SECONDS)
         .map_err(|error| format!("{:?}: {error}", Resource::RLIMIT_CPU))
 }
 
-/// The control group of one command; the drop removes it, if it is empty by then.
+/// The control group of one command; dropping it removes the group if no process is left in it.
 pub(super) struct PidsGroup(PathBuf);
 
 impl PidsGroup {
-    /// None where this process may not make groups, which is usual for a worker that is not root.
+    /// Makes a group of at most `tasks` tasks. `None` if this process may not make groups, as is usual without root.
     pub(super) fn create(tasks: u64) -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let folder = parent(&groups)?.join(format!("model-factory-{}", std::process::id()));
-        // An earlier process with this id may have left a group behind.
+        // An earlier process with this process id may have left a group behind.
         let _ = fs::remove_dir(&folder);
         fs::create_dir(&folder).ok()?;
         let group = Self(folder);
@@ -69,7 +69,7 @@ impl PidsGroup {
         &self.0
     }
 
-    /// Moves this process, and every process that it will start, into a group.
+    /// Moves this process into a group; processes that it starts later inherit the group.
     pub(super) fn join(group: &Path) -> io::Result<()> {
         fs::write(group.join("cgroup.procs"), std::process::id().to_string())
     }
@@ -77,12 +77,13 @@ impl PidsGroup {
 
 impl Drop for PidsGroup {
     fn drop(&mut self) {
-        // A group that cannot be removed costs nothing.
+        // A group that cannot be removed does no harm.
         let _ = fs::remove_dir(&self.0);
     }
 }
 
-/// The folder of this process's group in the hierarchy that counts processes; version 1 before version 2.
+/// Finds the folder of this process's group in the hierarchy that counts processes; version 1 of cgroups before version
+/// 2.
 fn parent(groups: &str) -> Option<PathBuf> {
     let of = |wanted: &str, mount: &str| {
         groups.lines().find_map(|line| {

@@ -1,5 +1,5 @@
-//! What confines child processes: limits of the kernel for every child; for a registered command also Landlock, a control
-//! group, and a watcher that stands between it and the worker.
+//! What confines child processes: limits of the kernel for every child; for a registered command also Landlock, a
+//! control group, and a watcher process between the command and the worker.
 //!
 //! ```text
 //! worker ─ trainer-watch (watcher: counts, kills) ─ trainer-exec (confines itself) ═ exec ═ the command ─ what it starts

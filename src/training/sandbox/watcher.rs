@@ -21,9 +21,9 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// Milliseconds between two checks of the command.
+/// Milliseconds between two checks of the command's usage.
 const CHECK_EVERY_MS: u16 = 50;
-/// Every so many checks the watcher measures the folder, too.
+/// The watcher measures the folder's size at every so many checks, since that takes longer.
 const CHECKS_PER_FOLDER: u32 = 6;
 
 /// Runs the command of this job directory and writes how it ended. The exit status says whether that was written.
@@ -52,7 +52,7 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let ended = watched.wait(&spec.limits, &signals);
     let killed = end_all(main);
     judge(ended?.or(killed), &spec.limits)?;
-    // The command may have written since the last check.
+    // The command may have written to its folder since the last check.
     watched.check_folder(&spec.limits)
 }
 
@@ -60,7 +60,7 @@ fn failed(message: String) -> Failure {
     Failure::new(FailureCode::TrainerFailed, message)
 }
 
-/// Program and scripts must have the digests that the plan pins.
+/// Checks that the program and the scripts have the digests that the plan pins.
 fn check_pins(spec: &CommandSpec) -> Result<(), Failure> {
     let pinned = &spec.pinned;
     let program = spec.registration.program.to_string_lossy().into_owned();
@@ -79,7 +79,7 @@ fn close_inherited(keep: &SignalFd) {
     let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|fd| *fd > 2 && *fd != keep.as_fd().as_raw_fd()) {
-        // The descriptor that listed the folder is closed already; its error means nothing.
+        // One descriptor listed the folder and is closed already: closing it again fails, and that is fine.
         let _ = nix::unistd::close(descriptor);
     }
 }
@@ -100,12 +100,13 @@ struct WatchedCommand {
     main: Pid,
     worker: Pid,
     work: PathBuf,
-    /// Bytes of the folder before the command began.
+    /// Bytes in the work folder before the command began.
     initial_size: u64,
 }
 
 impl WatchedCommand {
-    /// Waits until the command ends and says how; an error where it exceeds a limit, or the worker stops it or is gone.
+    /// Waits until the command ends, and returns how. Fails if it exceeds a limit, the worker stops it, or the worker
+    /// is gone.
     fn wait(&self, limits: &Limits, signals: &SignalFd) -> Result<Option<WaitStatus>, Failure> {
         for check in 0_u32.. {
             let mut events = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -160,7 +161,7 @@ fn check_usage(limits: &Limits) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Judges how the command itself ended.
+/// Decides from the command's exit status or signal whether the step failed, and with which code.
 fn judge(status: Option<WaitStatus>, limits: &Limits) -> Result<(), Failure> {
     match status {
         Some(WaitStatus::Exited(_, 0)) => Ok(()),
@@ -172,7 +173,7 @@ fn judge(status: Option<WaitStatus>, limits: &Limits) -> Result<(), Failure> {
             let message = format!("the command used up its {} seconds of processor time", limits.cpu_seconds);
             Err(Failure::new(FailureCode::TrainerTimeout, message))
         }
-        // The watcher did not send it: the kernel kills what takes too much memory.
+        // The watcher did not send this SIGKILL: most likely the kernel did, for want of memory.
         Some(WaitStatus::Signaled(_, Signal::SIGKILL, _)) => {
             let message = "the command was killed from outside, as by the kernel for memory".to_owned();
             Err(Failure::new(FailureCode::TrainerOutOfMemory, message))

@@ -1,7 +1,8 @@
-//! The worker's end: starts a child, reads its progress, measures it, and ends it at its limit or when the worker says so.
+//! The worker's side: starts a child, reads its progress, measures it, and ends it at its limit or when the worker
+//! stops it.
 //!
-//! Guarantees: whatever the child does, [`run()`] returns within the wall time and a grace period; a child that is dropped
-//! is asked to end. Never: reads more of a child's output than its bounds allow.
+//! Guarantees: whatever the child does, [`run()`] returns within the wall time and a grace period; if the future is
+//! dropped, the child is sent SIGTERM. Never: keeps more of a child's output than its bounds allow.
 
 mod output;
 mod process;

@@ -1,16 +1,16 @@
 //! What a child process writes: progress on its standard output, reasons on its standard error.
 //!
-//! Guarantees: a child may write as much as it likes and is never blocked by it; what is kept is bounded.
+//! Guarantees: a child may write any amount and never blocks on a full pipe; what is kept of it is bounded.
 
 use crate::training::protocol::ChildProgress;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-/// Bytes that are kept of the standard error.
+/// Bytes kept from the end of the standard error.
 const ERROR_TAIL: usize = 4 * 1024;
-/// Bytes of a line; a longer one is no progress.
+/// Bytes of a line of progress at most; a longer line is skipped.
 const LINE_CAP: usize = 4 * 1024;
 
-/// Reads lines of progress from a stream and skips other lines.
+/// Reads lines of progress from a stream and skips all other lines.
 pub(super) struct ProgressLines<R> {
     stream: BufReader<R>,
     line: Vec<u8>,
@@ -22,7 +22,7 @@ impl<R: AsyncRead + Unpin> ProgressLines<R> {
         Self { stream: BufReader::new(stream), line: Vec::new(), too_long: false }
     }
 
-    /// The next progress; none once the stream has ended. Cancel-safe: a dropped future loses no bytes.
+    /// Returns the next progress; `None` once the stream has ended. Cancel-safe: a dropped future loses no bytes.
     pub(super) async fn next(&mut self) -> Option<ChildProgress> {
         loop {
             let chunk = match self.stream.fill_buf().await {

@@ -1,4 +1,4 @@
-//! How a child process is started, and how its process group is ended.
+//! How a child process starts, and how its process group is ended.
 
 use crate::training::protocol::ChildStep;
 use nix::sys::signal::{Signal, killpg};
@@ -8,26 +8,26 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// A step of a job, as a subcommand of a `model-factory` binary.
+/// A step of a job, to be run as a subcommand of a `model-factory` binary.
 #[derive(Debug, Clone)]
 pub struct TrainerCommand {
-    /// A `model-factory` binary. It gets the name of the step, the job directory and this process's id.
+    /// A `model-factory` binary. Its arguments are the name of the step, the job directory and this process's id.
     pub program: PathBuf,
     pub(super) step: ChildStep,
 }
 
 impl TrainerCommand {
-    /// The binary that runs now, for [`ChildStep::Train`].
+    /// The command that runs [`ChildStep::Train`] with the binary of this process.
     pub fn this_binary() -> std::io::Result<Self> {
         Ok(Self::binary(std::env::current_exe()?))
     }
 
-    /// This binary, for [`ChildStep::Train`].
+    /// The command that runs [`ChildStep::Train`] with the binary at `program`.
     pub fn binary(program: PathBuf) -> Self {
         Self { program, step: ChildStep::Train }
     }
 
-    /// The same binary for another step.
+    /// The command that runs another step with the same binary.
     #[must_use]
     pub fn to(&self, step: ChildStep) -> Self {
         Self { program: self.program.clone(), step }
@@ -50,11 +50,11 @@ impl TrainerCommand {
     }
 }
 
-/// How long a child may take to end after SIGTERM. The watcher of a registered command ends the command first; a
-/// watcher that is killed before would leave the command running.
+/// How long a child may take to end after SIGTERM. The watcher of a registered command ends the command first; if it
+/// were killed before that, the command would go on running.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// Sends SIGTERM when it is dropped, so that a future that is dropped ends its child, too.
+/// A child's process group. Dropping it sends SIGTERM, so that a dropped future ends its child, too.
 pub(super) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
@@ -68,12 +68,12 @@ impl ProcessGroup {
 
     fn send(&self, signal: Signal) {
         if let Some(pid) = self.0 {
-            // A group that has ended by itself is no error.
+            // A group that has ended by itself gives an error here, which means nothing.
             let _ = killpg(pid, signal);
         }
     }
 
-    /// Sends SIGTERM, waits for [`GRACE`], and sends SIGKILL.
+    /// Sends SIGTERM to the group, waits up to [`GRACE`] for the child, and then sends SIGKILL.
     pub(super) async fn end(&mut self, child: &mut Child) -> std::io::Result<()> {
         self.send(Signal::SIGTERM);
         if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
@@ -84,7 +84,7 @@ impl ProcessGroup {
         Ok(())
     }
 
-    /// Kills what a child that has ended left behind in its group.
+    /// Kills all processes that are left in the group after the child has ended.
     pub(super) fn kill(&mut self) {
         self.send(Signal::SIGKILL);
         self.0 = None;

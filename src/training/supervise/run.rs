@@ -1,4 +1,4 @@
-//! One child, from its start to its end, and what its end means for its run.
+//! Runs one child from its start to its end, and says what its end means for its run.
 
 use super::output::{ProgressLines, tail};
 use super::process::{ProcessGroup, TrainerCommand};
@@ -12,15 +12,15 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// The child could not be started or supervised.
+/// The child could not be started or supervised; the job itself has not failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the trainer could not be run: {0}")]
 pub struct Error(#[from] std::io::Error);
 
-/// How long to read what an ended child wrote last; some orphan may hold the pipe open.
+/// How long to read what an ended child wrote last; a process that it left behind may hold the pipe open.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
-/// Runs the child over a job directory until it ends, `stop` resolves, or the wall time is over.
+/// Runs one step over a job directory until the child ends, `stop` resolves, or the wall time is over.
 pub async fn run(
     command: &TrainerCommand,
     job_dir: &Path,
@@ -76,14 +76,14 @@ pub async fn run(
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// Every result is in the job directory.
+    /// Every result of the step is in the job directory.
     Finished,
     Failed(Failure),
-    /// The worker stopped it.
+    /// `stop` resolved, and the worker ended the child.
     Stopped,
 }
 
-/// Judges exit status, signal and `result.json`; `stderr` is the tail of the child's standard error.
+/// Decides from exit status, signal and `result.json` how a child ended; `stderr` is the tail of its standard error.
 pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> Exit {
     let failed = |code, message: String| Exit::Failed(Failure::new(code, message));
     match JobEnd::read(job_dir) {
@@ -103,7 +103,7 @@ pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr:
         return failed(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {stderr}"));
     }
     match status.signal() {
-        // The worker did not send it: the kernel kills what takes too much memory.
+        // The worker did not send this SIGKILL: most likely the kernel did, for want of memory.
         Some(signal) if signal == Signal::SIGKILL as i32 => {
             failed(FailureCode::TrainerOutOfMemory, "the trainer was killed from outside, as by the kernel".to_owned())
         }
@@ -115,7 +115,8 @@ pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr:
     }
 }
 
-/// A registered command explains itself on its standard error, if anywhere; its memory runs out in many words.
+/// Makes the failure of a registered command: adds its standard error to the message, and looks there for the many ways
+/// in which runtimes say that they ran out of memory.
 fn judge_command(code: FailureCode, message: String, stderr: &str) -> Exit {
     const OUT_OF_MEMORY: [&str; 6] = [
         "Cannot allocate memory",

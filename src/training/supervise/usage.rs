@@ -1,4 +1,4 @@
-//! How much memory there is for a trainer, and what child processes use with every process below them.
+//! How much memory a trainer may have, and how much memory and processor time child processes use.
 
 use crate::clock;
 use crate::telemetry::metrics;
@@ -10,11 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Kept for the worker itself.
+/// Memory that is kept for the worker itself.
 const RESERVE_MIB: u64 = 256;
 
-/// MiB for a trainer: the tightest limit of this process's control groups or the machine's memory, whichever is less,
-/// without what the worker needs. None where the system says neither.
+/// Returns the MiB for a trainer: the machine's memory or the tightest limit of this process's control groups,
+/// whichever is less, minus `RESERVE_MIB`. `None` if the system tells neither.
 pub fn available_memory_mib() -> Option<u32> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of_machine(&text));
@@ -24,8 +24,8 @@ pub fn available_memory_mib() -> Option<u32> {
     Some(u32::try_from(mib).unwrap_or(u32::MAX))
 }
 
-/// Files that may hold a limit: those of the process's group and of the groups around it, for both versions of control
-/// groups. Inside a container the group's path may be the host's, while its files are at the mount's root.
+/// Lists the files that may hold a memory limit: those of the process's group and its ancestors, for both versions of
+/// cgroups. Inside a container the group's path may be the host's, while its files are at the mount's root.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -47,12 +47,12 @@ fn total_of_machine(meminfo: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What all child processes of this process use together.
+/// What all child processes of this process, and all processes below them, use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChildrenUsage {
-    /// Resident memory now; a page that several processes share counts for each.
+    /// Resident memory now; a page that several processes share is counted once for each of them.
     pub resident_bytes: u64,
-    /// Processor time so far, that of ended processes included. One that ended a moment ago may be missing.
+    /// Processor time so far, including that of ended processes. A process that ended a moment ago may be missing.
     pub cpu_seconds: u64,
 }
 
@@ -72,7 +72,7 @@ impl ChildrenUsage {
     }
 }
 
-/// Samples the resident memory of a child; the most of all samples goes into the metrics when it is dropped.
+/// Samples the resident memory of a child; when dropped, records the largest sample as a metric.
 pub(super) struct PeakMemory {
     pid: Option<i32>,
     peak: u64,
@@ -85,7 +85,7 @@ impl PeakMemory {
         Self { pid: pid.map(Pid::as_raw), peak: 0, next: clock::now(), pause: Duration::from_millis(20) }
     }
 
-    /// Waits until a sample is due (after 20 ms, then twice as long each time up to a second) and takes it.
+    /// Waits until a sample is due (after 20 ms, then after a pause that doubles up to a second) and takes it.
     /// Cancel-safe.
     pub(super) async fn sample(&mut self) {
         tokio::time::sleep_until(self.next.into()).await;

@@ -1,8 +1,8 @@
 //! Clients of object stores, for the two rooms that use them: evidence and dataset.
 //!
-//! Guarantees: one client reads one bucket or container of one service; a redirect is an error, since a reference
-//! names the location that is read; retries are few and short, since the caller tries again.
-//! Never: guesses credentials of another account, follows a redirect.
+//! Guarantees: one client reads one bucket or container of one service; a redirect is an error, since the reference
+//! must name the location that is read; retries are few and short, since the caller tries again. Never: guesses
+//! credentials of another account, follows a redirect.
 
 use crate::secret::Secret;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -23,46 +23,46 @@ pub struct Services<'a> {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Settings {
-    /// URL; without it, Amazon's own.
+    /// Endpoint URL; `None` means Amazon's own.
     pub endpoint: Option<String>,
     pub region: Option<String>,
-    /// Access key id; without it, the platform's own credentials are used.
+    /// Access key id; `None` means the platform's own credentials.
     pub access_key_id: Option<String>,
     pub secret_access_key_file: Option<PathBuf>,
-    /// Whether plain HTTP is allowed, as for a test server.
+    /// Whether plain HTTP is allowed, for example to a test server.
     pub allow_http: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GcsSettings {
-    /// Endpoint URL; without it, Google's own.
+    /// Endpoint URL; `None` means Google's own.
     pub endpoint: Option<String>,
-    /// File with a service account's key; without it, the platform's own credentials are used.
+    /// File with a service account's key; `None` means the platform's own credentials.
     pub service_account_file: Option<PathBuf>,
-    /// Sends no credentials, as for public buckets and test servers.
+    /// Whether requests carry no credentials, as for public buckets and test servers.
     pub anonymous: bool,
-    /// Whether plain HTTP is allowed, as for a test server.
+    /// Whether plain HTTP is allowed, for example to a test server.
     pub allow_http: bool,
 }
 
-/// How we reach Azure Blob Storage. A bucket of `az://` is a container of this account.
+/// Settings of Azure Blob Storage. The bucket of an `az://` reference is a container of this account.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AzureSettings {
-    /// Storage account; needed for `az://`.
+    /// Storage account; required for `az://`.
     pub account: Option<String>,
-    /// Endpoint URL; without it, the account's own.
+    /// Endpoint URL; `None` means the account's own.
     pub endpoint: Option<String>,
-    /// File with an access key of the account; without it, the platform's own credentials are used.
+    /// File with an access key of the account; `None` means the platform's own credentials.
     pub access_key_file: Option<PathBuf>,
-    /// Sends no credentials, as for public containers and test servers.
+    /// Whether requests carry no credentials, as for public containers and test servers.
     pub anonymous: bool,
-    /// Whether plain HTTP is allowed, as for a test server.
+    /// Whether plain HTTP is allowed, for example to a test server.
     pub allow_http: bool,
 }
 
-/// A client for one bucket or container of the scheme's service.
+/// Opens a client for one bucket or container of the service that the scheme names.
 pub fn open(services: Services<'_>, scheme: &str, bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
     is_built_in(scheme)?;
     #[cfg(feature = "gcp")]
@@ -76,7 +76,7 @@ pub fn open(services: Services<'_>, scheme: &str, bucket: &str) -> Result<Arc<dy
     Ok(Arc::new(s3(services.s3, bucket)?))
 }
 
-/// Fails where this build has no client for the scheme, and says how to build one that has.
+/// Fails if this build has no client for the scheme; the error says which feature to build with.
 pub fn is_built_in(scheme: &str) -> Result<(), String> {
     match scheme {
         "s3" => Ok(()),
@@ -88,7 +88,7 @@ pub fn is_built_in(scheme: &str) -> Result<(), String> {
     }
 }
 
-/// A client for one bucket of an S3 service.
+/// Opens a client for one bucket of an S3 service.
 pub fn s3(settings: &S3Settings, bucket: &str) -> Result<AmazonS3, String> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
@@ -144,12 +144,13 @@ fn azure(settings: &AzureSettings, container: &str) -> Result<Arc<dyn ObjectStor
     Ok(Arc::new(builder.with_allow_http(settings.allow_http).build().map_err(|error| error.to_string())?))
 }
 
-/// HTTP that follows no redirect. The library's own connector follows them wherever they lead.
+/// HTTP that follows no redirect: the library's own connector would follow redirects to any host.
 #[derive(Debug)]
 struct Direct;
 
 impl HttpConnector for Direct {
-    /// Only `allow_http` of the options counts. Clients set it themselves where a platform hands out credentials.
+    /// Uses only `allow_http` of the options. Clients set the option themselves if the platform hands out credentials
+    /// over HTTP.
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let plain = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|value| value == "true");
         let client = reqwest::Client::builder()
@@ -158,7 +159,7 @@ impl HttpConnector for Direct {
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_mins(2))
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            // The bytes that are hashed must be the bytes that are stored.
+            // No compression: the bytes that are hashed must be the bytes that are stored.
             .no_gzip()
             .no_brotli()
             .no_zstd()
@@ -169,12 +170,12 @@ impl HttpConnector for Direct {
     }
 }
 
-/// Retries bridge a hiccup. While a service is away for longer, the run waits in the queue.
+/// Retries bridge short failures. During a longer outage the caller gives up, and the run waits in the queue.
 fn retries() -> RetryConfig {
     RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(20), backoff: BackoffConfig::default() }
 }
 
-/// A key or token from its file. Unlike a password, it neither begins nor ends with a space.
+/// Reads a key or token from its file. White space at both ends is removed, as it is never part of a key.
 fn secret(key: &str, path: &Path) -> Result<String, String> {
     let secret = Secret::from_file(path).map_err(|why| format!("{key}: {why}"))?;
     Ok(secret.reveal().trim().to_owned())

@@ -1,4 +1,4 @@
-//! The policy's decision on one message: a grant, or the broken rule.
+//! Decides on one message by the policy: returns a grant, or the rule that the message breaks.
 
 use super::{Policy, Principal, RequesterCommand};
 use crate::domain::contract::{Message, Rejection, SignedEnvelope};
@@ -8,8 +8,8 @@ use crate::domain::run::FailureCode;
 const REQUESTER: &str = "/requester_principal";
 
 impl Policy {
-    /// Decides on a message from this topic, in this envelope where it is signed. The signature is checked first: a
-    /// requester that is not proven learns nothing of its rights.
+    /// Decides on a message from this topic; `envelope` is `Some` if it is signed. Checks the signature before the
+    /// requester's rights, so that a refusal tells an unproven requester nothing about them.
     pub fn decide(
         &self,
         topic: &str,
@@ -39,7 +39,7 @@ impl Policy {
             Message::Cancel(_) => (RequesterCommand::Cancel, "cancel runs"),
             Message::PublishRetry(_) => (RequesterCommand::PublishRetry, "have bundles announced again"),
         };
-        // The ledger checks under the run's lock whether the grant covers the run.
+        // The ledger checks under the run's lock whether the grant allows this command on this run.
         if principal.commands.contains(&command.0) {
             Ok(&principal.grant)
         } else {
@@ -49,7 +49,7 @@ impl Policy {
 }
 
 impl Principal {
-    /// Where the policy has keys, there must be a signature; where there is a signature, it must hold.
+    /// If the policy has keys of the principal, the message must be signed; if it is signed, a signature must verify.
     fn check_signature(&self, name: &str, envelope: Option<&SignedEnvelope>) -> Result<(), String> {
         match envelope {
             None if self.keys.is_empty() => Ok(()),
@@ -69,7 +69,7 @@ impl Principal {
     }
 }
 
-/// A name in quotes, capped.
+/// The name in quotes, cut to 200 characters.
 fn shown(name: &str) -> String {
     const CAP: usize = 200;
     let capped: String = name.chars().take(CAP).collect();
@@ -120,7 +120,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
         .unwrap()
     }
 
-    /// Code and pointer of the refusal; none where the policy grants the message.
+    /// Code and pointer of the refusal; `None` if the policy grants the message.
     fn decided(policy: &Policy, topic: &str, value: &[u8]) -> Option<(&'static str, String)> {
         let OpenedMessage { message, wrapping } =
             open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
@@ -212,7 +212,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
             assert_eq!(decided(&policy, "t", &second.seal(value.as_bytes())), None, "either key will do");
             assert_eq!(decided(&policy, "t", value.as_bytes()), refused, "unsigned");
             assert_eq!(decided(&policy, "t", &foreign.seal(value.as_bytes())), refused, "a key of nobody's");
-            // The same signature over other bytes, and over the same meaning in another spelling.
+            // The same signature with other bytes: other content, and the same content with other white space.
             for other in [value.replace("mf-policy-v0", "mf-policy-v1"), value.replace("\":", "\": ")] {
                 assert_ne!(other, value);
                 let mut forged: Value = serde_json::from_slice(&sealed).unwrap();
@@ -220,7 +220,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
                 forged["payload"] = payload["payload"].clone();
                 assert_eq!(decided(&policy, "t", forged.to_string().as_bytes()), refused, "{curve}");
             }
-            // In a CloudEvent, whose attributes nobody signs; and over one.
+            // Signed data in an unsigned CloudEvent, and a signed CloudEvent.
             let event = |data: &[u8]| {
                 let data: Value = serde_json::from_slice(data).unwrap();
                 let kind = "io.modelfactory.train_build_request";
@@ -230,10 +230,10 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
             assert_eq!(decided(&policy, "t", &own.seal(event(value.as_bytes()).as_bytes())), None);
             assert_eq!(decided(&policy, "t", event(&foreign.seal(value.as_bytes())).as_bytes()), refused);
             assert_eq!(decided(&policy, "t", event(value.as_bytes()).as_bytes()), refused, "unsigned");
-            // A signature that is there and cannot be checked.
+            // A signature by a principal of whom the policy has no key.
             let keyless = request("risk", "baseline_train", "production/fraud/primary", false).to_string();
             assert_eq!(decided(&policy, "t", &own.seal(keyless.as_bytes())), refused);
-            // One that does not hold beside one that does.
+            // A foreign signature beside a valid one.
             let mut both: Value = serde_json::from_slice(&sealed).unwrap();
             let foreign: Value = serde_json::from_slice(&foreign.seal(value.as_bytes())).unwrap();
             let own_signature = both["signatures"][0].clone();

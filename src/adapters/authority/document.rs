@@ -1,4 +1,4 @@
-//! The policy's file, and everything that is wrong with it at once.
+//! Reads the policy's file, and reports all errors in it at once.
 
 use super::{Policy, Principal, RequesterCommand};
 use crate::adapters::signing::RequesterKey;
@@ -62,7 +62,7 @@ struct May {
 }
 
 impl Policy {
-    /// Reads YAML. `key_file` gives the text of a key's file by the path that the policy has.
+    /// Reads YAML. `key_file` returns the text of a key's file, given the path in the policy.
     pub fn read(bytes: &[u8], key_file: impl Fn(&str) -> Result<String, String>) -> Result<Self, InvalidPolicy> {
         let document: PolicyDocument = read_yaml_all(SchemaName::RequesterPolicy, bytes).map_err(InvalidPolicy)?;
         let mut principals = BTreeMap::new();

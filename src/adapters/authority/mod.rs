@@ -1,6 +1,6 @@
-//! Who may ask for what: the operator's policy, and its decision on one message.
+//! The operator's policy: who may ask for what, and the decision on one message.
 //!
-//! Guarantees: under a policy, everything is refused that it does not allow; a refusal names the broken rule and
+//! Guarantees: under a policy, everything that it does not allow is refused; a refusal names the broken rule and
 //! nothing else of the policy; no decision rests on a header. Never: opens a file, reads a clock, counts runs (the
 //! ledger does that within the admission).
 
@@ -20,23 +20,23 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthoritySettings {
-    /// File with the policy; without it, everybody may ask for everything.
+    /// File with the policy; `None` allows everybody everything.
     pub policy: Option<PathBuf>,
 }
 
-/// The policy, read and checked as a whole.
+/// A policy that was read and found valid.
 #[derive(Debug, Clone)]
 pub struct Policy {
     principals: BTreeMap<String, Arc<Principal>>,
     digest: Digest,
 }
 
-/// What requesters with the same rights may do.
+/// The rights of a principal.
 #[derive(Debug)]
 struct Principal {
-    /// None is any.
+    /// Topics from which the principal may send; `None` allows any.
     topics: Option<BTreeSet<String>>,
-    /// Where there are any, one of them must sign each request.
+    /// If not empty, one of these keys must sign each request.
     keys: Vec<RequesterKey>,
     commands: BTreeSet<RequesterCommand>,
     grant: Grant,

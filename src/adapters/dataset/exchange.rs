@@ -1,4 +1,4 @@
-//! Rows to a registered trainer command and scores back, as Parquet files.
+//! Exchanges Parquet files with a registered trainer command: rows out, scores in.
 //!
 //! The scores come from foreign code: only the trainer's child process decodes them.
 
@@ -24,15 +24,15 @@ const ROW_GROUP: usize = 4 * BATCH_ROWS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelColumn {
-    /// For rows to train on.
+    /// Written: for rows to train on.
     Given,
-    /// For rows to score.
+    /// Left out: for rows to score.
     Withheld,
 }
 
-/// Writes these rows of the table in this order. Columns: `row_id`; `event_time` (microseconds, UTC) where the data
-/// has time; `label` where it is given; the features as 32-bit floats, where null is missing and a category is its
-/// code.
+/// Writes these rows of the table in this order. Columns: `row_id`; `event_time` (microseconds, UTC) if the data has
+/// it; `label` if it is given; the features as 32-bit floats, where null means missing, and a category is written as
+/// its code.
 pub fn write_rows(
     path: &Path,
     table: &Table,
@@ -41,7 +41,7 @@ pub fn write_rows(
     labels: LabelColumn,
 ) -> Result<(), ParquetError> {
     let mut writer = None;
-    // An empty file still has its columns.
+    // A file without rows still has its columns.
     let empty: [&[usize]; 1] = [&[]];
     let batches: Vec<&[usize]> = if rows.is_empty() { empty.to_vec() } else { rows.chunks(BATCH_ROWS).collect() };
     for rows in batches {
@@ -87,8 +87,8 @@ fn batch(
     Ok(RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())?)
 }
 
-/// Reads `row_id` and `score` of the file that a command wrote, which must have `expected` rows. A score is a number
-/// from 0 to 1, kept as a 32-bit float.
+/// Reads `row_id` and `score` from the file that a command wrote. An error unless the file has `expected` rows and
+/// every score, kept as a 32-bit float, is a number from 0 to 1.
 pub fn read_scores(path: &Path, expected: usize) -> Result<(RowIds, Vec<f32>), Failure> {
     read(path, expected)
         .map_err(|why| Failure::new(FailureCode::TrainerFailed, format!("the command's scores.parquet: {why}")))

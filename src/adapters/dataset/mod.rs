@@ -1,8 +1,8 @@
-//! Inputs by reference: allow-listed, fetched once, digests checked on the bytes that are used; Parquet in, columns
-//! out.
+//! Inputs by reference: an allow-list says what may be opened; digests are checked on the copy that is used; Parquet
+//! files are decoded to columns.
 //!
-//! Guarantees: nothing outside the allow-list is opened, whatever links and dots say; a file that is handed on has
-//! the digest that the manifest pins. Never: looks for the newest; decodes a data file outside the trainer's child
+//! Guarantees: nothing outside the allow-list is opened, whatever links and dots say; a file that is handed on has the
+//! digest that the manifest pins. Never: looks for the newest version; decodes a data file outside the trainer's child
 //! process.
 
 mod exchange;
@@ -25,17 +25,17 @@ use std::path::PathBuf;
 /// Why a reference could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// It is outside the allow-list, or a link leads out of it.
+    /// The reference is outside the allow-list, or a link leads out of it.
     #[error("{reference} may not be opened: {why}")]
     NotAllowed { reference: String, why: String },
     #[error("{reference} was not found")]
     NotFound { reference: String },
-    /// A passing error of the disk or the object store: try again.
+    /// An error of the disk or object store that passes by itself: try again.
     #[error("{reference} could not be read: {why}")]
     Unavailable { reference: String, why: String },
     #[error("{reference} has more than {limit} bytes")]
     TooLarge { reference: String, limit: u64 },
-    /// Size or digest is not what the manifest pins.
+    /// Size or digest differs from the manifest.
     #[error("{reference}: expected {expected}, found {found}")]
     DigestMismatch { reference: String, expected: String, found: String },
 }
@@ -57,11 +57,11 @@ impl InputError {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputSettings {
-    /// Folder where relative references start; without it, they are refused.
+    /// Folder at which relative references start; `None` refuses them.
     pub root: Option<PathBuf>,
     /// Prefixes of references that may be opened: `file:///data`, `s3://bucket/prefix`, `gs://…`, `az://…`.
     pub allow: Vec<String>,
-    /// Bytes of the largest manifest or profile.
+    /// Upper bound on the size of a manifest or profile, in bytes.
     pub max_document_bytes: u64,
     pub s3: S3Settings,
     pub gcs: GcsSettings,
@@ -83,10 +83,10 @@ impl Default for InputSettings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum InputSettingsError {
-    /// The folder does not exist, or cannot be entered.
+    /// The folder does not exist or cannot be read.
     #[error("[inputs] {key}: {folder} cannot be used: {error}")]
     Folder { key: &'static str, folder: PathBuf, error: std::io::Error },
-    /// A prefix that is malformed, or that this build cannot read.
+    /// A prefix is malformed, or this build has no client for its scheme.
     #[error("[inputs] allow: {0}")]
     Prefix(String),
 }

@@ -1,4 +1,4 @@
-//! Scores out: those that the evaluation used, row by row, so that anybody can check it; and those of the command
+//! Writes scores: those that the evaluation used, row by row, so that anybody can check them; and those of the command
 //! `score`.
 
 use crate::modelling::{RowIds, Table};
@@ -27,10 +27,10 @@ pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) 
     Ok(())
 }
 
-/// Rows that wait in memory until they are written.
+/// Rows that are kept in memory before they are written.
 const ROW_GROUP: usize = 128 * 1024;
 
-/// Writes the columns `row_id` and `score` (probability of fraud), some rows at a time.
+/// Writes the columns `row_id` and `score` (probability of fraud) batch by batch.
 pub struct ScoreWriter {
     path: PathBuf,
     about: BTreeMap<String, String>,
@@ -38,12 +38,12 @@ pub struct ScoreWriter {
 }
 
 impl ScoreWriter {
-    /// `about` becomes the file's metadata.
+    /// `about` is written into the file's key-value metadata.
     pub fn new(path: PathBuf, about: BTreeMap<String, String>) -> Self {
         Self { path, about, writer: None }
     }
 
-    /// Appends rows. All ids of a file must be of one kind, numbers or text.
+    /// Appends rows. The ids of a file must be all numbers or all text.
     pub fn write(&mut self, row_ids: RowIds, scores: Vec<f32>) -> Result<(), ParquetError> {
         let row_id: ArrayRef = match row_ids {
             RowIds::Numbers(ids) => Arc::new(Int64Array::from(ids)),
@@ -64,7 +64,7 @@ impl ScoreWriter {
         writer.write(&batch)
     }
 
-    /// Ends the file and syncs it to the disk.
+    /// Ends the file and syncs it to disk.
     pub fn finish(mut self) -> Result<(), ParquetError> {
         if self.writer.is_none() {
             // A file without rows still has its columns.

@@ -1,7 +1,7 @@
-//! Write-once documents and artifacts on an object store: local disk or S3.
+//! Write-once documents and files in an object store: local disk or S3.
 //!
-//! Guarantees: a name never changes its bytes; what `put` returned reads back with that digest and, on local disk,
-//! is synced. Never: overwrites, deletes, looks for the newest.
+//! Guarantees: the bytes under a name never change; what `put` stored was read back with its digest and, on local disk,
+//! is synced. Never: overwrites, deletes, looks for the newest version.
 
 pub mod layout;
 mod store;
@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A passing error: try again later.
+    /// An error that passes by itself: try again later.
     #[error("the evidence store is not available: {0}")]
     Unavailable(String),
-    /// The set-up is wrong: the address, the rights, or the store is not write-once.
+    /// The URL or the rights are wrong, or the store is not write-once: a person has to change something.
     #[error("the evidence store is not usable: {0}")]
     Unusable(String),
 }
@@ -31,7 +31,7 @@ pub enum PutError {
     Store(#[from] Error),
 }
 
-/// Why the bytes that the ledger names cannot be read.
+/// Why the evidence that the ledger names cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("the ledger names a place that evidence cannot have")]
@@ -40,7 +40,7 @@ pub enum ReadError {
     Missing,
     #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
     TooLarge { bytes: u64, max_bytes: u64 },
-    /// The bytes are not those whose digest the ledger has.
+    /// The bytes have another digest than the ledger has stored.
     #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
     Changed { expected: Digest, found: Digest },
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Put if absent, read back, compare.
+//! The evidence store: put if absent, read back, compare.
 
 use super::{Error, EvidencePath, EvidenceSettings, PutError, ReadError};
 use crate::adapters::objects::s3;
@@ -12,12 +12,12 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, Pu
 use std::path::Path;
 use std::sync::Arc;
 
-/// A put that succeeded: the bytes were read back.
+/// Result of a successful put: the bytes were read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Put {
     pub digest: Digest,
     pub bytes: u64,
-    /// False where the same bytes had the name before.
+    /// False if the same bytes were stored under this name before.
     pub created: bool,
 }
 
@@ -29,7 +29,7 @@ pub struct EvidenceStore {
 }
 
 impl EvidenceStore {
-    /// Opens the store. On local disk, creates the folder where it does not exist.
+    /// Opens the store. On local disk, creates the folder if it does not exist.
     pub fn open(settings: &EvidenceSettings) -> Result<Self, Error> {
         let unusable = |why: String| Error::Unusable(format!("[evidence] url {:?}: {why}", settings.url));
         let url = settings.url.trim_end_matches('/').to_owned();
@@ -53,8 +53,8 @@ impl EvidenceStore {
         Self { store, prefix, url }
     }
 
-    /// Proves that the store is write-once: it must refuse a second put under the same name. Some services ignore
-    /// the condition silently, and a later put would overwrite evidence.
+    /// Proves that the store is write-once: it must refuse a second put under the same name. Some services ignore the
+    /// condition silently, so that a later put would overwrite evidence.
     pub async fn self_test(&self) -> Result<(), Error> {
         let probe = self.probe();
         match self.create(&probe, Bytes::from_static(b"first")).await {
@@ -71,7 +71,7 @@ impl EvidenceStore {
         }
     }
 
-    /// Whether the store replies, and still has the object that [`Self::self_test`] put.
+    /// Checks that the store replies and still has the object that [`Self::self_test`] put.
     pub async fn check(&self) -> Result<(), Error> {
         match self.store.head(&self.probe()).await {
             Ok(_) => Ok(()),
@@ -86,7 +86,7 @@ impl EvidenceStore {
         self.prefix.clone().join("_write_once_probe")
     }
 
-    /// Puts bytes under a free name, or finds the same bytes there; reads them back in both cases.
+    /// Stores bytes under a free name, or accepts the same bytes if the name is taken; reads them back in both cases.
     pub async fn put(&self, path: &EvidencePath, bytes: Bytes) -> Result<Put, PutError> {
         let injected = |error: Injected| Error::Unavailable(error.to_string());
         failpoint("put.before").map_err(injected)?;
@@ -95,7 +95,7 @@ impl EvidenceStore {
         let size = bytes.len() as u64;
         let created = match self.create(&at, bytes).await {
             Ok(()) => true,
-            // Both 409 (two conditional puts at once) and 412 (the name is taken) mean that somebody's bytes are there.
+            // 409 (two conditional puts at once) and 412 (the name is taken) both mean that the name has bytes by now.
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => false,
             Err(error) => return Err(Error::from(error).into()),
         };
@@ -115,7 +115,7 @@ impl EvidenceStore {
         self.put(path, Bytes::from(bytes)).await
     }
 
-    /// The bytes under a name, or none. More than `max_bytes` are an error.
+    /// Reads the bytes under a name; `None` if there are none, an error if there are more than `max_bytes`.
     pub async fn find(&self, path: &EvidencePath, max_bytes: u64) -> Result<Option<Bytes>, Error> {
         let bytes = self.read(&self.object(path)).await?;
         match bytes {
@@ -126,7 +126,7 @@ impl EvidenceStore {
         }
     }
 
-    /// The bytes that the ledger names, checked by the digest that it has of them.
+    /// Reads evidence by its reference, and checks the digest; an error above `max_bytes`.
     pub async fn read_verified(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, ReadError> {
         let path = EvidencePath::of(at.reference.split('/')).map_err(|_| ReadError::NoPath)?;
         let found = match self.store.get(&self.object(&path)).await {

@@ -1,7 +1,8 @@
-//! The consumers: a member of a group, whose offsets are stored when the caller says so; and a reader outside any group.
+//! The consumers: a member of a group, which stores an offset only when told to; and a reader outside any group.
 //!
-//! Guarantees: after a rebalance, a record that was read before it stores no offset, even if this member got the partition
-//! back: another member may have stored a later offset in between. Whoever holds the partition now gets the record again.
+//! Guarantees: a record that was read before a rebalance stores no offset, even if this member got the partition back:
+//! another member may have stored a later offset in between. The current holder of the partition reads the record
+//! again.
 
 use super::lag::{LOOK_EVERY_MS, Lag};
 use super::membership::Membership;
@@ -20,20 +21,21 @@ use tracing::{debug, info};
 pub struct Inbox {
     consumer: StreamConsumer<Membership>,
     group: String,
-    /// Records that came while the member was idle.
+    /// Records that arrived during `idle`; the next batch begins with them.
     waiting: VecDeque<Inbound>,
     paused: bool,
 }
 
 impl Inbox {
-    /// Joins the group. A group that never committed needs `from`. Once it has committed, a partition that is new
-    /// to it starts at the beginning, and an offset that is gone is an error, never a silent jump.
+    /// Joins the group on the topic of requests. A group that has never committed needs `from`; afterwards a partition
+    /// without a committed offset starts at its beginning, and a committed offset that the topic no longer holds is an
+    /// error.
     pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Error> {
         Self::join(settings.clone(), settings.topics.requests.clone()).await
     }
 
-    /// Joins a group of its own on the registry's topic. A group that never committed starts with the oldest
-    /// event: an event that is read again changes nothing.
+    /// Joins a group of its own on the registry's topic. If this group has never committed, it starts with the oldest
+    /// event: events that are applied twice change nothing.
     pub async fn subscribe_to_registry(settings: &KafkaSettings) -> Result<Self, Error> {
         let group_id = format!("{}-registry", settings.group_id);
         let own = KafkaSettings { group_id, from: Some(StartAt::Earliest), ..settings.clone() };
@@ -73,12 +75,12 @@ impl Inbox {
         &self.group
     }
 
-    /// Waits up to `patience` for a first record, then takes what else is there, up to `most`.
+    /// Waits up to `patience` for a first record, then adds records that are there already, up to `most`.
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Error> {
         const LINGER: Duration = Duration::from_millis(5);
         self.resume();
         let rebalances = self.consumer.context().rebalances();
-        // The others come again to whoever holds their partition now.
+        // Records read before the last rebalance are dropped: the partition's current holder reads them again.
         self.waiting.retain(|record| record.assignment == rebalances);
         let mut batch: Vec<Inbound> = Vec::new();
         while batch.len() < most {
@@ -90,15 +92,15 @@ impl Inbox {
             match tokio::time::timeout(wait, self.consumer.recv()).await {
                 Ok(Ok(message)) => batch.push(Inbound::read(&message, self.consumer.context().rebalances())),
                 Ok(Err(error)) if batch.is_empty() => return Err(self.error(&error)),
-                // The batch in hand comes first; an error that lasts comes again.
+                // First return the records at hand; an error that lasts is reported by the next call.
                 Ok(Err(_)) | Err(_) => break,
             }
         }
         Ok(batch)
     }
 
-    /// Keeps the membership alive for this long without handing records out. Fetching stops until the next batch
-    /// is wanted, so that few records wait however often this is called.
+    /// Stays in the group for this long without returning records. Fetching is paused until the next batch, so that few
+    /// records pile up in `waiting` however often this is called.
     pub async fn idle(&mut self, pause: Duration) {
         self.pause();
         let until = tokio::time::sleep(pause);
@@ -110,7 +112,7 @@ impl Inbox {
                     Ok(message) => {
                         let record = Inbound::read(&message, self.consumer.context().rebalances());
                         self.waiting.push_back(record);
-                        // Its partition was assigned after the pause.
+                        // This partition was assigned after the pause and is not paused yet.
                         self.pause();
                     }
                     Err(error) => debug!(%error, "while idle"),
@@ -136,7 +138,7 @@ impl Inbox {
         }
     }
 
-    /// Lets the offsets of these records be committed, except of those that were read before the last rebalance.
+    /// Stores these records' offsets for the next commit, except for records that were read before the last rebalance.
     pub fn settle<'a>(&self, records: impl IntoIterator<Item = &'a Inbound>) -> Result<(), Error> {
         let rebalances = self.consumer.context().rebalances();
         let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
@@ -160,7 +162,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// Commits what is settled and leaves the group, within ten seconds: a silent broker must not hold up the shutdown.
+    /// Commits the stored offsets and leaves the group. Takes at most ten seconds, so that a silent broker holds up no
+    /// shutdown.
     pub async fn close(self) {
         const BOUND: Duration = Duration::from_secs(10);
         let leaving = spawn_blocking(move || {
@@ -190,13 +193,13 @@ impl Inbox {
     }
 }
 
-/// A reader of one topic that commits nothing.
+/// Reads one topic outside any group and commits nothing.
 pub struct Follower {
     consumer: StreamConsumer<BrokerContext>,
 }
 
 impl Follower {
-    /// Starts at the present end of every partition.
+    /// Starts at the current end of every partition.
     pub async fn at_end(settings: &KafkaSettings, topic: &str) -> Result<Self, Error> {
         let (settings, topic) = (settings.clone(), topic.to_owned());
         blocking(move || {
@@ -220,7 +223,7 @@ impl Follower {
         .await
     }
 
-    /// The next record, or none within `patience`.
+    /// The next record; `None` if none arrives within `patience`.
     pub async fn next(&self, patience: Duration) -> Result<Option<Inbound>, Error> {
         match tokio::time::timeout(patience, self.consumer.recv()).await {
             Ok(Ok(message)) => Ok(Some(Inbound::read(&message, 0))),

@@ -1,5 +1,5 @@
-//! How far the group is behind on the partitions that a member holds. The numbers come from the client library's
-//! statistics: it asks the brokers where each partition ends, also while it fetches nothing.
+//! How many records the group is behind on the partitions that this member holds. The numbers come from the client
+//! library's statistics, which ask brokers for the end of each partition even while nothing is fetched.
 
 use rdkafka::TopicPartitionList;
 use rdkafka::statistics::{self, Statistics};
@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type HeldPartition = (String, i32);
 
-/// The unsettled records of each partition that the member holds, where they are known; cheap to clone.
+/// Unsettled records of each partition that the member holds; `None` until the first statistics. Clones share the
+/// numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Lag(Arc<Mutex<BTreeMap<HeldPartition, Option<i64>>>>);
 
@@ -20,7 +21,7 @@ impl Lag {
         self.held().iter().filter_map(|((topic, partition), lag)| Some((topic.clone(), *partition, (*lag)?))).collect()
     }
 
-    /// The member holds these partitions and no other.
+    /// Says that the member now holds exactly these partitions.
     pub(super) fn assign(&self, partitions: &TopicPartitionList) {
         let held = partitions.elements().iter().map(|e| ((e.topic().to_owned(), e.partition()), None)).collect();
         *self.held() = held;
@@ -42,7 +43,8 @@ impl Lag {
     }
 }
 
-/// Counted from the settled offset, or from the committed one while nothing was settled here.
+/// Records behind the settled offset or, if this member has settled nothing yet, behind the committed one; `None` if
+/// both are unknown.
 fn behind(partition: &statistics::Partition) -> Option<i64> {
     [partition.consumer_lag_stored, partition.consumer_lag].into_iter().find(|lag| *lag >= 0)
 }

@@ -1,4 +1,4 @@
-//! What happens to a member while its group shares the partitions anew.
+//! What a member of the group does when a rebalance gives it partitions or takes them away.
 
 use super::lag::Lag;
 use super::query::{REQUEST, committed_of_member};
@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tracing::{error, info, warn};
 
 pub(super) struct Membership {
-    /// Every rebalance takes all partitions away before it gives some back.
+    /// Number of rebalances so far. Every rebalance revokes all partitions before it assigns any.
     rebalances: AtomicU64,
-    /// Where the group's first members start a partition that the group never committed. A later member starts
-    /// such a partition at its beginning: it is new, or has had no record.
+    /// Where a partition without a committed offset starts in the member's first assignment. In later assignments such
+    /// a partition starts at its beginning: it is new, or has had no record.
     from: StartAt,
     begun: AtomicBool,
     pub(super) brokers: BrokerContext,
@@ -36,7 +36,7 @@ impl Membership {
         self.rebalances.load(Ordering::SeqCst)
     }
 
-    /// Start offsets of those partitions that the group never committed.
+    /// Start offsets of the assigned partitions for which the group has never committed one.
     fn starts(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
         let mut starts = TopicPartitionList::new();
         for element in committed_of_member(consumer, assigned)?.elements() {
@@ -55,7 +55,8 @@ impl Membership {
         Ok(starts)
     }
 
-    /// Takes the partitions, and commits at once where they start: the next member then needs no `from`.
+    /// Takes the assigned partitions. If some have no committed offset, commits where they start: a later member needs
+    /// no `from`.
     fn take(&self, consumer: &BaseConsumer<Self>, assigned: &mut TopicPartitionList) -> KafkaResult<()> {
         let starts = self.starts(consumer, assigned).unwrap_or_else(|error| {
             warn!(%error, "where the group stands could not be asked; the client library asks again");
@@ -92,7 +93,7 @@ impl ClientContext for Membership {
     }
 }
 
-/// librdkafka calls this only while the consumer is polled for a record, so never while offsets are settled.
+/// librdkafka calls this only while the consumer is polled for records, so never while offsets are settled.
 impl ConsumerContext for Membership {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         self.rebalances.fetch_add(1, Ordering::SeqCst);

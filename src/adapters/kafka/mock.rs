@@ -1,6 +1,6 @@
-//! librdkafka's own broker inside the process: for `demo`, `dev`, and tests where no other is at hand.
+//! librdkafka's mock broker inside this process: for `demo`, `dev`, and tests that have no other broker.
 //!
-//! It keeps at most 5 MiB a partition and forgets everything when the process ends.
+//! The broker keeps at most 5 MiB per partition, and loses everything when the process ends.
 
 use super::Error;
 use super::settings::TopicNames;
@@ -11,7 +11,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 const ONLY: i32 = 1;
 
-/// A broker that lives as long as this value.
+/// The mock broker; dropping this value stops it.
 pub struct MockBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
@@ -31,13 +31,13 @@ impl MockBroker {
         self.cluster.broker_down(ONLY).map_err(|error| Error::Fatal(error.to_string()))
     }
 
-    /// Accepts connections again, with all its records.
+    /// Accepts connections again; the records from before are still there.
     pub fn come_back(&self) -> Result<(), Error> {
         self.cluster.broker_up(ONLY).map_err(|error| Error::Fatal(error.to_string()))
     }
 
-    /// Replies to the next produce request as a broker does that has lost what the producer sent before. An
-    /// idempotent producer cannot go on after that.
+    /// Makes the broker reply to the next produce request as if it had lost the producer's earlier records. An
+    /// idempotent producer cannot continue after that.
     pub fn forget_a_producer(&self) {
         let forgot = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
         self.cluster.request_errors(RDKafkaApiKey::Produce, &[forgot]);

@@ -1,8 +1,8 @@
-//! Kafka: librdkafka stays in this room.
+//! Kafka. No other room uses librdkafka.
 //!
-//! Guarantees: messages come out owned; an offset is stored only when the caller says that its record is
-//! settled; a record counts as sent only by its own delivery report; every client has the same TLS and SASL.
-//! Never: creates a topic in production; settles a record by itself.
+//! Guarantees: records are returned as owned values; an offset is stored only when the caller settles its record; a
+//! record counts as sent only by its own delivery report; every client uses the same TLS and SASL settings. Never:
+//! creates a topic in production; settles a record by itself.
 
 mod inbox;
 mod lag;
@@ -31,24 +31,24 @@ use std::collections::BTreeMap;
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
-    /// A passing error: try again.
+    /// The error passes by itself: try again.
     #[error("Kafka is not available: {0}")]
     Unavailable(String),
-    /// The broker refuses us, or we refuse the broker, until somebody changes something.
+    /// The broker refuses this client, or TLS refuses the broker, until a person changes something.
     #[error("{0}")]
     Denied(BrokerDenial),
     #[error(transparent)]
     Security(#[from] SecurityError),
-    /// The set-up is wrong until somebody changes something.
+    /// The configuration or the topics are wrong until a person changes something.
     #[error("{0}")]
     Setup(String),
-    /// The client cannot go on: make a new one.
+    /// The client is broken for good: make a new one.
     #[error("the Kafka client failed: {0}")]
     Fatal(String),
 }
 
 impl Error {
-    /// The error's kind as one word, from a closed set.
+    /// The error's variant as one word, for a span's attribute.
     pub fn kind(&self) -> &'static str {
         self.into()
     }
@@ -68,11 +68,11 @@ pub struct Inbound {
     pub partition: i32,
     pub offset: i64,
     pub key: Option<Vec<u8>>,
-    /// Empty where the record has none.
+    /// Empty if the record has no value.
     pub value: Vec<u8>,
-    /// Those whose value is UTF-8; of several with one name, the last.
+    /// Headers whose value is UTF-8; if several have the same name, the last one.
     pub headers: BTreeMap<String, String>,
-    /// How many rebalances the member had seen when it read the record; 0 outside a group.
+    /// Number of rebalances that the member had seen when it read the record; 0 outside a group.
     assignment: u64,
 }
 

@@ -17,7 +17,7 @@ pub struct Record<'a> {
     pub headers: &'a [(String, Vec<u8>)],
 }
 
-/// A producer; cheap to clone.
+/// A producer; clones share it.
 #[derive(Clone)]
 pub struct Outlet {
     producer: FutureProducer<BrokerContext>,
@@ -25,7 +25,7 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Makes the producer; connects to no broker yet.
+    /// Creates the producer without connecting to a broker.
     pub fn open(settings: &KafkaSettings) -> Result<Self, Error> {
         let brokers = settings.context();
         let producer =
@@ -33,7 +33,7 @@ impl Outlet {
         Ok(Self { producer, brokers })
     }
 
-    /// Sends the record and waits for its own delivery report: partition and offset.
+    /// Sends the record and waits for its delivery report; returns partition and offset.
     pub async fn send(&self, record: Record<'_>) -> Result<(i32, i64), Error> {
         const QUEUE: Duration = Duration::from_secs(10);
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
@@ -50,7 +50,7 @@ impl Outlet {
         }
     }
 
-    /// Waits for the records in flight, ten seconds at the most.
+    /// Waits for the records in flight, at most ten seconds.
     pub async fn close(self) {
         const BOUND: Duration = Duration::from_secs(10);
         let flushing = spawn_blocking(move || {

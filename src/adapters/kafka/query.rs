@@ -1,5 +1,5 @@
-//! Queries to the brokers. The client library's own calls block, and a broker's refusal comes out of them as a
-//! time-out. Here they run on a thread that may block, and a refusal is returned as one.
+//! Queries to the brokers. The client library's calls block, and report a refused connection as a time-out. These
+//! functions call it on a thread that may block, and return a refusal as such.
 
 use super::Error;
 use super::security::BrokerContext;
@@ -13,19 +13,19 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
-/// Patience of one call; the client handles its events for `EVENTS` before and after it.
+/// Time limit of one call to the client library; before and after it, the client handles events for up to `EVENTS`.
 const CALL: Duration = Duration::from_millis(500);
 const EVENTS: Duration = Duration::from_millis(20);
-/// One of several brokers may refuse for so long before another one replies.
+/// A refusal by one broker counts only after this time, since another broker may still reply.
 const SETTLING: Duration = Duration::from_secs(2);
 
 pub(super) const REQUEST: Duration = Duration::from_secs(10);
-/// A broker that has just started, or taken over a group, first loads the offsets: it is asked again, after a pause.
+/// How long to ask again while a broker still loads the group's offsets: it has just started, or taken over the group.
 const LOADING: Duration = Duration::from_secs(30);
 const LOADING_TRIES: u32 = 120;
 const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
-/// A consumer that never joins its group.
+/// A consumer that joins no group.
 pub(super) type QueryClient = BaseConsumer<BrokerContext>;
 
 impl KafkaSettings {
@@ -33,12 +33,12 @@ impl KafkaSettings {
         self.client()?.create_with_context(self.context()).map_err(|error| Error::setup(&error))
     }
 
-    /// The same, for queries about the group of these settings.
+    /// A client for queries about the group of these settings.
     pub(super) fn group_client(&self) -> Result<QueryClient, Error> {
         self.consumer("error")?.create_with_context(self.context()).map_err(|error| Error::setup(&error))
     }
 
-    /// Fails with `by_token` under OAUTHBEARER, since the client library gives an admin client no token.
+    /// Fails with the message `by_token` under OAUTHBEARER, since the client library gives an admin client no token.
     pub(super) fn admin_client(&self, by_token: &str) -> Result<AdminClient<BrokerContext>, Error> {
         if self.security.by_token() {
             return Err(Error::Setup(by_token.to_owned()));
@@ -53,8 +53,8 @@ pub(super) async fn blocking<T: Send + 'static>(
     spawn_blocking(calls).await.map_err(|error| Error::Fatal(error.to_string()))?
 }
 
-/// Repeats `call` until it succeeds, for `patience` at the most. The client gets a token, and notices that a broker
-/// refuses us, only while it handles its events.
+/// Repeats `call` until it succeeds, for at most `patience`. Between calls the client handles its events: only then
+/// does it get a token, or notice that a broker refuses it.
 pub(super) fn query<T>(
     client: &QueryClient,
     patience: Duration,
@@ -62,7 +62,7 @@ pub(super) fn query<T>(
 ) -> Result<T, Error> {
     let stopwatch = Stopwatch::start();
     loop {
-        // Nothing is assigned, so that no record can come.
+        // No partition is assigned, so that no record can be lost here.
         while client.poll(EVENTS).is_some() {}
         let error = match call(client, CALL) {
             Ok(reply) => return Ok(reply),
@@ -80,7 +80,7 @@ pub(super) fn query<T>(
     }
 }
 
-/// All partitions of a topic; none where the topic does not exist.
+/// All partitions of a topic; empty if the topic does not exist.
 pub(super) fn partitions(metadata: &Metadata, topic: &str) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for found in metadata.topics().iter().filter(|found| found.name() == topic) {
@@ -102,7 +102,7 @@ pub(super) fn committed(client: &QueryClient, list: &TopicPartitionList) -> Resu
     query(client, LOADING, |client, patience| fetch(client, list, patience))
 }
 
-/// The same from a member's own client, whose events nobody handles meanwhile.
+/// Reads the group's committed offsets with a member's own client, without handling that client's events.
 pub(super) fn committed_of_member<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     list: &TopicPartitionList,
@@ -116,7 +116,7 @@ pub(super) fn committed_of_member<C: ConsumerContext>(
     }
 }
 
-/// One request. Where the broker is still loading, the error comes after a pause.
+/// Asks once. If the broker is still loading offsets, pauses before it returns the error.
 fn fetch<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     list: &TopicPartitionList,

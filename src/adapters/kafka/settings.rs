@@ -1,4 +1,4 @@
-//! Broker, group, topics, and the librdkafka properties that our guarantees rest on.
+//! Settings of brokers, group and topics, and the librdkafka properties that the worker's guarantees rest on.
 
 use super::Error;
 use super::security::{BrokerContext, SecuritySettings, is_ours};
@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 pub struct KafkaSettings {
     pub brokers: String,
     pub group_id: String,
-    /// Where a group starts that has never committed; without it, such a group is an error.
+    /// Where a group that has never committed starts; `None` makes such a group an error.
     pub from: Option<StartAt>,
     pub topics: TopicNames,
-    /// Bytes of the largest value that is sent; set it below `max.message.bytes` of every topic. A dead letter with a
-    /// larger original carries its topic, partition and offset instead of its bytes.
+    /// Largest value that is sent, in bytes; set it below `max.message.bytes` of every topic. If the original of a dead
+    /// letter is larger, the dead letter carries the original's topic, partition and offset instead.
     pub max_value_bytes: u32,
     pub security: SecuritySettings,
-    /// Further librdkafka properties, except those that our guarantees rest on and those of TLS and SASL.
+    /// Further librdkafka properties, except reserved ones and those of TLS and SASL.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -40,25 +40,25 @@ impl Default for KafkaSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartAt {
-    /// With the oldest record.
+    /// Starts with the oldest record.
     Earliest,
-    /// With the next record.
+    /// Starts with the next record that is written.
     Latest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicNames {
-    /// In: requests and commands.
+    /// Input: requests and commands.
     pub requests: String,
-    /// Out: what happens to requests and runs.
+    /// Output: events about requests and runs.
     pub lifecycle: String,
-    /// Out: bundles for the registry.
+    /// Output: publications of bundles, for the registry.
     pub publications: String,
     pub dead_letters: String,
-    /// In: the registry's events about bundles, read only with `publish.confirm = "registry"`.
+    /// Input: the registry's events about bundles; read only with `publish.confirm = "registry"`.
     pub registry_lifecycle: String,
-    /// Out, where lineage is enabled: OpenLineage events.
+    /// Output: OpenLineage events; written only if lineage is enabled.
     pub lineage: String,
 }
 
@@ -80,7 +80,7 @@ impl TopicNames {
         [&self.requests, &self.lifecycle, &self.publications, &self.dead_letters]
     }
 
-    /// Our four and the registry's.
+    /// The worker's four topics, and the registry's.
     pub fn with_registry(&self) -> [&str; 5] {
         let [requests, lifecycle, publications, dead_letters, registry, _] = self.with_optional();
         [requests, lifecycle, publications, dead_letters, registry]
@@ -91,7 +91,8 @@ impl TopicNames {
         [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle, &self.lineage]
     }
 
-    /// The topics that a worker needs, by whether it reads the registry's topic and emits lineage.
+    /// The topics that a worker needs: the four that every worker has, and those of the registry and of lineage if
+    /// used.
     pub fn needed(&self, reads_registry: bool, emits_lineage: bool) -> Vec<&str> {
         let registry = reads_registry.then_some(self.registry_lifecycle.as_str());
         let lineage = emits_lineage.then_some(self.lineage.as_str());
@@ -99,7 +100,7 @@ impl TopicNames {
     }
 }
 
-/// Properties that an operator may not change: each guarantee rests on one of them.
+/// Properties that an operator may not set: a guarantee of the worker rests on each.
 const OURS: [&str; 12] = [
     "bootstrap.servers",
     "group.id",
@@ -116,14 +117,14 @@ const OURS: [&str; 12] = [
 ];
 
 impl KafkaSettings {
-    /// Whether an operator may not set this librdkafka property: a guarantee of the worker rests on it.
+    /// Whether an operator may not set this librdkafka property, because a guarantee of the worker rests on it.
     pub fn reserves(property: &str) -> bool {
         OURS.contains(&property)
     }
 
     pub(super) fn client(&self) -> Result<ClientConfig, Error> {
         let mut config = ClientConfig::new();
-        // librdkafka logs that a listener hangs up at this level only, and that is how its protocol is known.
+        // At Info and above, librdkafka logs that a listener hangs up, from which a wrong protocol is recognised.
         config.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in &self.properties {
             if Self::reserves(name) {
@@ -143,7 +144,7 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// Whether settings fit, files can be read and this build has the protocol. Connects to no broker.
+    /// Checks that the settings agree, files can be read, and this build supports the protocol. Connects to no broker.
     pub fn check(&self) -> Result<(), Error> {
         self.client().map(|_| ())
     }
@@ -152,7 +153,7 @@ impl KafkaSettings {
         self.security.context(&self.brokers)
     }
 
-    /// `reset` says what happens where no offset is committed: `error`, `earliest` or `latest`.
+    /// `reset` is what happens if there is no committed offset: `error`, `earliest` or `latest`.
     pub(super) fn consumer(&self, reset: &str) -> Result<ClientConfig, Error> {
         let mut config = self.client()?;
         config
@@ -165,7 +166,8 @@ impl KafkaSettings {
             .set("partition.assignment.strategy", "range")
             .set("allow.auto.create.topics", "false")
             .set("queued.max.messages.kbytes", "16384")
-            // A few batches empty a full queue; the default would wait for a second.
+            // How long fetching rests after the queue was full. The default is a second, but a few batches empty the
+            // queue.
             .set("fetch.queue.backoff.ms", "20");
         Ok(config)
     }
@@ -176,8 +178,8 @@ impl KafkaSettings {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
-            // Shorter than the relay's hold on its shards: when the relay loses them, its records in flight are
-            // either delivered or never will be.
+            // Shorter than the lease on a shard of the outbox: when a relay loses a shard, its records in flight are
+            // delivered or never will be.
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "5");
         Ok(config)

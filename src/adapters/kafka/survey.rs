@@ -1,5 +1,5 @@
-//! What brokers, topics and a group look like, for a check of the set-up; whether a broker replies, for the worker's
-//! readiness. Never: joins the group, commits, creates.
+//! Reads the state of brokers, topics and a group for `doctor`, and checks for readiness whether a broker replies.
+//! Never: joins the group, commits, creates topics.
 
 use super::Error;
 use super::query::{QueryClient, blocking, committed, partitions, query};
@@ -23,18 +23,18 @@ pub struct Cluster {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicShape {
     pub partitions: usize,
-    /// Partitions without a leader: nobody can read or write them.
+    /// Partitions without a leader: they can be neither read nor written.
     pub leaderless: usize,
     pub replicas: usize,
 }
 
 pub type TopicSettings = BTreeMap<String, String>;
 
-/// One partition: which offsets the log holds, and where the group stands.
+/// A partition: which offsets its log holds, and the group's committed offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupPosition {
     pub partition: i32,
-    /// The next offset that the group reads; none where it never committed.
+    /// The next offset that the group reads; `None` if it has never committed one.
     pub committed: Option<i64>,
     pub begin: i64,
     pub end: i64,
@@ -47,12 +47,12 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Connects to no broker yet.
+    /// Does not connect to a broker yet.
     pub fn new(settings: &'a KafkaSettings) -> Self {
         Self { settings }
     }
 
-    /// Brokers and topics. Fetches the whole list, since a query for one topic by its name may create it.
+    /// Reads brokers and topics. Fetches all topics, since a query for one topic by its name may create it.
     pub async fn cluster(&self) -> Result<Cluster, Error> {
         let settings = self.settings.clone();
         blocking(move || {
@@ -65,7 +65,7 @@ impl<'a> Survey<'a> {
         .await
     }
 
-    /// The settings of these topics, which must be there.
+    /// Reads the broker's settings of these topics; an error if one does not exist.
     pub async fn topic_settings(&self, names: &[&str]) -> Result<BTreeMap<String, TopicSettings>, Error> {
         let admin = self.settings.admin_client("settings of topics cannot be read with OAUTHBEARER")?;
         let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
@@ -82,7 +82,7 @@ impl<'a> Survey<'a> {
         Ok(found)
     }
 
-    /// Where a group stands on each partition of a topic; empty where the topic does not exist.
+    /// Reads a group's position on each partition of a topic; empty if the topic does not exist.
     pub async fn positions(&self, group: &str, topic: &str) -> Result<Vec<GroupPosition>, Error> {
         let settings = KafkaSettings { group_id: group.to_owned(), ..self.settings.clone() };
         let topic = topic.to_owned();
@@ -119,7 +119,7 @@ fn shape(topic: &MetadataTopic) -> TopicShape {
     }
 }
 
-/// A client that reads no records; cheap to clone.
+/// Checks whether a broker replies. Reads no records; clones share the client.
 #[derive(Clone)]
 pub struct BrokerProbe {
     client: Arc<QueryClient>,
@@ -127,16 +127,16 @@ pub struct BrokerProbe {
 }
 
 impl BrokerProbe {
-    /// Makes the client; connects to no broker yet.
+    /// Creates the client without connecting to a broker.
     pub fn open(settings: &KafkaSettings) -> Result<Self, Error> {
-        // A query for a topic by name must not create it.
+        // A query for a topic by its name must not create the topic.
         let mut config = settings.client()?;
         config.set("allow.auto.create.topics", "false");
         let client = config.create_with_context(settings.context()).map_err(|error| Error::setup(&error))?;
         Ok(Self { client: Arc::new(client), topic: settings.topics.lifecycle.clone() })
     }
 
-    /// Queries one topic, which takes a broker's reply, within two seconds.
+    /// Asks a broker about one topic; fails if there is no reply within two seconds.
     pub async fn check(&self) -> Result<(), Error> {
         const BOUND: Duration = Duration::from_secs(2);
         let Self { client, topic } = self.clone();

@@ -1,4 +1,4 @@
-//! Whether the worker's topics exist; for development and tests, their creation.
+//! Checks that the worker's topics exist; creates them for development and tests.
 
 use super::Error;
 use super::query::{REQUEST, blocking, query};
@@ -13,15 +13,15 @@ use std::time::Duration;
 pub struct Topics;
 
 impl KafkaSettings {
-    /// Bytes of the largest record that is sent, headers and framing included: what a topic has to accept.
+    /// Largest record that is sent, in bytes, with headers and framing: a topic has to accept this size.
     pub fn largest_record(&self) -> u64 {
         const OVERHEAD: u64 = 16 * 1024;
         u64::from(self.max_value_bytes) + OVERHEAD
     }
 
-    /// The command that creates this topic on so many brokers.
+    /// The shell command that creates this topic on a cluster of this many brokers.
     pub fn create_command(&self, topic: &str, brokers: usize) -> String {
-        /// A broker's default of `max.message.bytes`.
+        /// Kafka's default of `max.message.bytes`.
         const BY_DEFAULT: u64 = 1_048_588;
         let largest = self.largest_record();
         let size = if largest > BY_DEFAULT { format!(" --config max.message.bytes={largest}") } else { String::new() };
@@ -35,7 +35,7 @@ impl KafkaSettings {
 }
 
 impl Topics {
-    /// Fails with the commands to run when one of these topics is missing. Fetches the whole list, since a query for
+    /// Fails if one of these topics is missing, with the commands that create it. Fetches all topics, since a query for
     /// one topic by its name may create it.
     pub async fn check(settings: &KafkaSettings, names: &[&str]) -> Result<(), Error> {
         let settings = settings.clone();

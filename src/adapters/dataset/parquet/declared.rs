@@ -1,5 +1,5 @@
-//! What a file declares in its footer: rows and sizes, checked before memory is allocated for them; columns, for lineage
-//! events.
+//! What a Parquet footer declares: rows and sizes, checked before memory is allocated for them; columns, reported in
+//! lineage events.
 
 use super::pages::check_pages;
 use crate::domain::contract::{ColumnRoles, Feature, Limits};
@@ -16,11 +16,11 @@ use std::path::Path;
 
 pub(super) type Batches = ParquetRecordBatchReader;
 
-/// Rows decoded at a time: few enough that a batch of a hundred columns stays in a core's cache.
+/// Rows that are decoded at a time: few enough that a batch of 100 columns stays in a core's cache.
 const BATCH_ROWS: usize = 8 * 1024;
-/// Columns of a file at the most, used or not.
+/// Upper bound on the columns of a file, whether they are used or not.
 const MAX_COLUMNS: usize = 10_000;
-/// A file with 10,000 columns and ten row groups has a footer of 20 MB.
+/// Upper bound on a footer. For comparison: 10,000 columns in ten row groups need 20 MB.
 const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
@@ -28,7 +28,7 @@ pub(super) fn invalid(why: String) -> Failure {
     Failure::new(FailureCode::DatasetInvalid, why)
 }
 
-/// The sum of the counts, if the rows and the memory that they need are within the limits.
+/// Sums the row counts; an error if the rows, or the memory that they need, exceed the limits.
 pub(super) fn check_rows(
     counts: impl Iterator<Item = u64>,
     roles: &ColumnRoles,
@@ -47,7 +47,7 @@ pub(super) fn check_rows(
     usize::try_from(total).map_err(|error| error.to_string())
 }
 
-/// Memory that so many rows take as columns, in MiB; known before any row is read.
+/// Memory that this many rows need as columns, in MiB (rounded down); known before any row is read.
 pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
     let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
     let times = times.into_iter().flatten().count();
@@ -86,7 +86,8 @@ impl Declared {
         self.builder.schema().fields().iter().any(|field| field.name() == name)
     }
 
-    /// Opens the named columns, if the file declares exactly `rows` and its sizes are within the limits.
+    /// Opens the named columns; an error unless the file declares exactly `rows` rows and its sizes are within the
+    /// limits.
     pub(super) fn open(self, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
         let Self { builder, pages } = self;
         let fields = builder.schema().fields();
@@ -116,7 +117,7 @@ impl Declared {
     }
 }
 
-/// Checks the last eight bytes of the file: the footer's length, then the magic.
+/// Checks the file's last eight bytes: the length of the footer, then the magic `PAR1`.
 fn check_footer(file: &mut File) -> Result<(), String> {
     let mut end = [0; 8];
     file.seek(SeekFrom::End(-8)).and_then(|_| file.read_exact(&mut end)).map_err(|_| "it is no Parquet file")?;
@@ -157,7 +158,7 @@ fn check_sizes(metadata: &ParquetMetaData, mask: &ProjectionMask, rows: u64, lim
     if in_groups == rows { Ok(()) } else { Err(format!("its row groups hold {in_groups} rows, it says {rows}")) }
 }
 
-/// Characters of a column's name at the most, since it goes into events.
+/// Column names are cut to this many characters, since they go into events.
 const NAME_CAP: usize = 256;
 
 /// Every column at the root of the file, used or not, in the file's order.
@@ -181,7 +182,7 @@ fn kind(field: &Type) -> String {
         None => {}
     }
     match about.converted_type() {
-        // Old writers declare this instead of a logical type.
+        // Older writers declare a converted type instead of a logical type.
         ConvertedType::UTF8 => "string".to_owned(),
         ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS => "timestamp".to_owned(),
         ConvertedType::NONE if field.is_primitive() => field.get_physical_type().to_string().to_lowercase(),
@@ -204,7 +205,7 @@ fn named(logical: &LogicalType) -> Option<&'static str> {
         LogicalType::Float16 => "float16",
         LogicalType::List => "list",
         LogicalType::Map => "map",
-        // For a type of a later version, the converted or physical type says enough.
+        // For logical types added later, the converted or physical type is reported.
         _ => return None,
     })
 }

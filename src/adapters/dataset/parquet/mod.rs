@@ -1,7 +1,7 @@
-//! Parquet in, columns out. Runs only in the trainer's child process: a hostile file may make a decoder panic or
-//! allocate without bound, and must not take the worker with it.
+//! Decodes Parquet files to columns. Runs only in the trainer's child process: a hostile file may make a decoder panic
+//! or allocate without bound, and must not take the worker down.
 //!
-//! Guarantees: only the named columns are decoded, a batch of rows at a time; a file that declares more than the
+//! Guarantees: only the named columns are decoded, one batch of rows at a time; a file that declares more than the
 //! profile allows is refused before memory is allocated for it.
 
 mod declared;

@@ -1,5 +1,5 @@
-//! Batches of rows to columns: the table to train on, from all files of a data set; and rows that are only scored, a batch
-//! at a time, so that a file of any length takes the same memory. Both decode features in one way.
+//! Decodes batches of rows: all files of a data set to one table for training; or one file batch by batch for scoring,
+//! so that a file of any length needs the same memory. Both decode features in the same way.
 
 use super::declared::{Batches, Declared, check_rows, invalid};
 use super::numbers::Slots;
@@ -11,8 +11,8 @@ use crate::modelling::{EntityColumn, Features, IdColumn, RowIds, Table};
 use arrow_array::{Array, RecordBatch};
 use std::path::{Path, PathBuf};
 
-/// Reads the columns of these files that a role or a feature names. Each file comes with the rows that the manifest
-/// pins; `limits` bounds rows and memory.
+/// Reads those columns of these files that a role or a feature names. Each file comes with the number of rows that the
+/// manifest pins; `limits` bounds rows and memory.
 pub fn read_table(
     files: &[(PathBuf, u64)],
     roles: &ColumnRoles,
@@ -55,7 +55,7 @@ struct TableReader<'a> {
 
 impl<'a> TableReader<'a> {
     fn new(roles: &'a ColumnRoles, features: &'a [Feature], rows: usize) -> Self {
-        // The count is within the profile's bounds, so that it may size the columns.
+        // `check_rows` has bounded the count, so that it may size the columns.
         let column = |role: &Option<String>| role.as_ref().map(|_| Vec::with_capacity(rows));
         Self {
             roles,
@@ -115,7 +115,7 @@ impl<'a> TableReader<'a> {
     }
 }
 
-/// The rows of a file, in its order. Only the features and the ids are decoded.
+/// The rows of one file, in order, of which only features and ids are decoded.
 pub struct RowsToScore<'a> {
     batches: Batches,
     features: &'a [Feature],
@@ -125,15 +125,16 @@ pub struct RowsToScore<'a> {
 }
 
 pub struct RowBatch {
-    /// Where the file has no ids, the rows' numbers from 0.
+    /// Ids of the rows; if the file has no ids, row numbers counted from 0.
     pub row_ids: RowIds,
-    /// Features of this batch alone: each batch has its own vocabulary, so a category's number means nothing in another.
+    /// Features of this batch alone: each batch has its own vocabulary, so a category's code means nothing in another
+    /// batch.
     pub features: Features,
     pub rows: usize,
 }
 
 impl<'a> RowsToScore<'a> {
-    /// Opens a file that has all of these features. Of `limits`, only the memory counts.
+    /// Opens a file; an error unless it has all of these features. Of `limits`, only the memory limit applies.
     pub fn open(path: &Path, features: &'a [Feature], ids: &IdColumn, limits: &Limits) -> Result<Self, Failure> {
         let file = Declared::read(path).map_err(invalid)?;
         let id_column = (ids.required || file.has(&ids.name)).then(|| ids.name.clone());
@@ -148,7 +149,7 @@ impl<'a> RowsToScore<'a> {
         self.rows
     }
 
-    /// The column with the ids; none where rows go by their numbers.
+    /// Name of the column with the ids; `None` if row numbers are used.
     pub fn id_column(&self) -> Option<&str> {
         self.id_column.as_deref()
     }
@@ -182,7 +183,7 @@ impl<'a> RowsToScore<'a> {
     }
 }
 
-/// The features of the rows that were appended so far.
+/// Collects the features of the rows that are appended.
 pub(super) struct FeatureRows<'a> {
     features: &'a [Feature],
     values: Vec<f32>,
@@ -196,7 +197,7 @@ impl<'a> FeatureRows<'a> {
         Self { features, values: Vec::with_capacity(rows * features.len()), categories }
     }
 
-    /// Appends the rows of a batch. Errors count rows from `first`, the number of the batch's first row.
+    /// Appends a batch. `first` is the number of the batch's first row in the table; errors name rows by it.
     pub(super) fn append(&mut self, batch: &RecordBatch, first: usize) -> Result<(), String> {
         let (width, start) = (self.features.len(), self.values.len());
         self.values.resize(start + batch.num_rows() * width, f32::NAN);
@@ -226,7 +227,7 @@ pub(super) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b dyn A
     batch.column_by_name(name).ok_or_else(|| format!("there is no column {name:?}")).map(AsRef::as_ref)
 }
 
-/// Adds the column's name to an error.
+/// Prefixes an error with the column's name.
 pub(super) fn named(name: &str) -> impl FnOnce(String) -> String + use<> {
     let name = name.to_owned();
     move |why| format!("column {name:?}: {why}")

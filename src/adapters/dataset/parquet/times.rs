@@ -1,4 +1,4 @@
-//! Times as microseconds since 1970-01-01T00:00:00Z. A timestamp without a zone is read as UTC.
+//! Decodes times to microseconds since 1970-01-01T00:00:00Z. A timestamp without a zone is read as UTC.
 
 use super::numbers::value_indexes;
 use crate::modelling::Table;
@@ -9,7 +9,7 @@ use arrow_array::types::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-/// Null, or a time out of range, is an error.
+/// Decodes a column of times. Null, or a time out of range, is an error.
 pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, micros) in instants(array)?.into_iter().enumerate() {
@@ -18,7 +18,7 @@ pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String
     Ok(())
 }
 
-/// When labels became known. Nobody reports a good payment, so that it may have no time; a fraud must have one.
+/// Decodes the times at which labels became known. A legitimate payment may have none; a fraud without one is an error.
 pub(super) fn observed_times(array: &dyn Array, labels: &[bool], into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, (micros, fraud)) in instants(array)?.into_iter().zip(labels).enumerate() {

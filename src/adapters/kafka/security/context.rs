@@ -1,5 +1,5 @@
-//! What every client of librdkafka calls back into: errors, log lines, and requests for a token, which comes from the file
-//! that an identity provider's agent keeps fresh.
+//! Callbacks of every librdkafka client: errors, log lines, and requests for a token, which is read from a file that
+//! the identity provider's agent renews.
 
 use super::denial::{BrokerDenial, cause_of_certificate};
 use crate::adapters::kafka::Error;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
-/// The context of every client; its clones share the last refusal.
+/// The callback context of a client; clones share the last refusal.
 #[derive(Clone)]
 pub(in crate::adapters::kafka) struct BrokerContext {
     brokers: String,
@@ -30,8 +30,8 @@ pub(in crate::adapters::kafka) struct BrokerContext {
 
 type LastDenial = Option<(Instant, BrokerDenial)>;
 
-/// A refusal that was not repeated for so long is over: the client library connects anew at least every ten
-/// seconds, and repeats an error every thirty.
+/// A refusal that is older than this counts as over: the client library reconnects at least every ten seconds, and
+/// repeats an error every thirty.
 const REPEATED_WITHIN: Duration = Duration::from_secs(45);
 
 impl BrokerContext {
@@ -39,7 +39,7 @@ impl BrokerContext {
         Self { brokers: brokers.to_owned(), ca_file, token_file, denied: Arc::default() }
     }
 
-    /// Names why a certificate does not verify, which takes a connection of its own to the brokers.
+    /// Replaces an unspecific certificate refusal by its cause, for which it opens another connection to the brokers.
     pub(in crate::adapters::kafka) fn with_cause(&self, denial: BrokerDenial) -> BrokerDenial {
         match (&denial, &self.ca_file) {
             (BrokerDenial::Certificate(_), Some(ca_file)) => {
@@ -61,8 +61,8 @@ impl BrokerContext {
         denied.as_ref().filter(|(at, _)| clock::now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
     }
 
-    /// A call's error, with the refusal that it follows from: a time-out alone says too little. Only a certain
-    /// refusal counts, since a broker that restarts looks for a moment as if it spoke another protocol.
+    /// Text of a call's error with the refusal behind it, since the call itself only times out. Ignores uncertain
+    /// refusals: a broker that restarts looks for a moment as if it spoke another protocol.
     pub(in crate::adapters::kafka) fn explain(&self, error: &KafkaError) -> String {
         self.denied()
             .filter(BrokerDenial::is_certain)
@@ -74,7 +74,7 @@ impl BrokerContext {
             metrics::KAFKA_DENIALS.count(());
         }
         let mut denied = self.last_denial();
-        // While there is no new token, the client shows the old one again and is refused: the cause is the token.
+        // While the file has no new token, the client shows the old one and is refused: report the token as the cause.
         let denial = match (denied.take(), denial) {
             (Some((_, token @ BrokerDenial::Token(_))), BrokerDenial::Credentials(_)) => token,
             (_, denial) => denial,
@@ -90,7 +90,7 @@ impl BrokerContext {
 impl ClientContext for BrokerContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
-    /// A listener that hangs up causes a log line and no error.
+    /// Also looks for refusals in log lines: librdkafka reports a listener that hangs up only there.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         let is_error = matches!(
             level,
@@ -132,19 +132,19 @@ impl ClientContext for BrokerContext {
 
 impl ConsumerContext for BrokerContext {}
 
-/// A token counts as valid for no longer than this, so that a new one in the file is soon in use: the client
-/// library reads the file again after four fifths of it.
+/// A token counts as valid for at most this long, so that a renewed file is soon used: the client library asks for the
+/// token again after four fifths of its validity.
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// What the client library needs of a token. The broker checks the rest.
+/// The claims of a token that the client library needs. The broker checks the others.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// Seconds since 1970.
+    /// Expiry, in seconds since 1970.
     exp: f64,
 }
 
-/// The token that the file holds now. The broker checks its signature.
+/// Reads the token that the file holds now; an error if it has expired. Does not check the signature: the broker does.
 pub(super) fn read_token(path: &Path) -> Result<OAuthToken, String> {
     let token = Secret::from_file(path)?;
     let token = token.reveal().trim();

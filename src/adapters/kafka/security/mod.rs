@@ -1,8 +1,8 @@
-//! TLS and SASL to the brokers: one place that every client gets them from.
+//! TLS and SASL to the brokers, for every client.
 //!
-//! Guarantees: a certificate is always verified, and the host's name with it unless the configuration says
-//! otherwise, which each start logs; a password travels in the clear only to loopback, and only where that is
-//! allowed. A build without TLS refuses a configuration that needs it. Never: prints a secret.
+//! Guarantees: a certificate is always verified, and its host name, too, unless the configuration turns that off, which
+//! each start logs; a password is sent without TLS only to loopback, and only if the configuration allows it. A build
+//! without TLS refuses a configuration that needs it. Never: prints a secret.
 
 mod context;
 mod denial;

@@ -1,4 +1,4 @@
-//! The properties of librdkafka that the settings come to.
+//! Translates `[kafka.security]` into properties of librdkafka.
 
 use super::context::{BrokerContext, read_token};
 use super::settings::{Mechanism, Protocol, SecurityError, SecuritySettings};
@@ -6,7 +6,7 @@ use crate::secret::Secret;
 use rdkafka::ClientConfig;
 use std::path::PathBuf;
 
-/// Properties of TLS that cannot weaken it.
+/// TLS properties that an operator may set, since they cannot weaken the protection.
 const HARMLESS: [&str; 4] = ["ssl.cipher.suites", "ssl.crl.location", "ssl.curves.list", "ssl.sigalgs.list"];
 
 /// Whether only `[kafka.security]` may set this property of librdkafka.
@@ -16,12 +16,13 @@ pub(in crate::adapters::kafka) fn is_ours(property: &str) -> bool {
 }
 
 impl SecuritySettings {
-    /// Whether the settings are complete and this build can honour them, with all problems at once. Reads the files.
+    /// Checks that the settings are complete and supported by this build; reports all problems at once. Reads the
+    /// files.
     pub fn check(&self, brokers: &str) -> Result<(), SecurityError> {
         self.properties(brokers).map(|_| ())
     }
 
-    /// What weakens the protection, to be logged at each start.
+    /// Settings that weaken the protection, as sentences to be logged at each start.
     pub fn warnings(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
         if self.allow_any_host_name {
@@ -67,7 +68,7 @@ impl SecuritySettings {
         if problems.is_empty() { Ok(set) } else { Err(SecurityError::Settings(problems)) }
     }
 
-    /// Settings without effect, and credentials that would travel in the clear.
+    /// Finds settings that have no effect, and credentials that would be sent without TLS.
     fn contradictions(&self, brokers: &str) -> Vec<String> {
         let mut problems = Vec::new();
         let tls_only = [
@@ -109,7 +110,7 @@ impl SecuritySettings {
         let names = if self.allow_any_host_name { "none" } else { "https" };
         set.push(("ssl.endpoint.identification.algorithm", names.to_owned()));
         if self.ca_file.is_none() {
-            // The usual places of the system's authorities.
+            // `probe` searches the usual places for the system's certificate authorities.
             set.push(("ssl.ca.location", "probe".to_owned()));
         }
         let mut file = |key: &str, property: &'static str, path: &PathBuf| match std::fs::File::open(path) {

@@ -5,30 +5,30 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use strum::IntoStaticStr;
 
-/// `[kafka.security]`: how we trust the brokers, and how they know us.
+/// `[kafka.security]`: how this client verifies the brokers, and how it authenticates itself.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecuritySettings {
     pub protocol: Protocol,
-    /// How we prove who we are; only where the protocol has SASL.
+    /// SASL mechanism; set only if the protocol has SASL.
     pub mechanism: Option<Mechanism>,
     pub username: Option<String>,
     pub password: Option<Secret>,
-    /// File that holds the password and nothing else.
+    /// File that holds only the password.
     pub password_file: Option<PathBuf>,
-    /// File that holds the token for OAUTHBEARER, a JWT; it is read again before the token in use expires.
+    /// File with the token (a JWT) for OAUTHBEARER; read again before the token in use expires.
     pub token_file: Option<PathBuf>,
-    /// Certificates (PEM) of the authorities that may sign a broker's certificate; without it, the system's.
+    /// File of PEM certificates: authorities trusted for the brokers' certificates. `None` means those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Our own certificate chain (PEM), for brokers that want one.
+    /// File with the client's certificate chain (PEM), for brokers that require one.
     pub certificate_file: Option<PathBuf>,
-    /// Its private key (PEM).
+    /// File with the client certificate's private key (PEM).
     pub key_file: Option<PathBuf>,
     pub key_password: Option<Secret>,
     pub key_password_file: Option<PathBuf>,
-    /// Whether a broker's certificate may name another host than the one that we connect to.
+    /// Whether a broker's certificate may name another host than the one that the client connects to.
     pub allow_any_host_name: bool,
-    /// Whether `sasl_plaintext` may be used, and then only to brokers on loopback.
+    /// Whether the protocol `sasl_plaintext` may be used; even then only to brokers on loopback.
     pub allow_sasl_plaintext: bool,
 }
 
@@ -62,7 +62,7 @@ pub enum Mechanism {
     #[serde(rename = "PLAIN")]
     #[strum(serialize = "PLAIN")]
     Plain,
-    /// Name and password; the broker knows only a hash of it.
+    /// Name and password; the broker stores only a hash of the password.
     #[serde(rename = "SCRAM-SHA-256")]
     #[strum(serialize = "SCRAM-SHA-256")]
     ScramSha256,
@@ -82,13 +82,13 @@ impl Mechanism {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecurityError {
-    /// This build has no TLS; the protocol that needs it.
+    /// This protocol needs TLS, and the build has none. Holds the protocol's name.
     #[error(
         "[kafka.security] protocol = \"{0}\" needs a build with TLS, and this one was made without: build it without \
          `--no-default-features`, or with `--features tls`"
     )]
     NotBuilt(&'static str),
-    /// Settings that do not go together, or files that cannot be read; all of them.
+    /// All settings that contradict each other, and files that cannot be read.
     #[error("[kafka.security] {}", .0.join("; [kafka.security] "))]
     Settings(Vec<String>),
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// A worker that is being put together.
+/// A worker before it runs: what its loops share, and the loops that were spawned so far.
 pub(super) struct Assembly {
     pub(super) name: String,
     pub(super) ledger: Ledger,
@@ -36,12 +36,13 @@ pub(super) struct Assembly {
     watchdog: Watchdog,
     readiness: Readiness,
     scrapers: Scrapers,
-    /// The runner's store, where there is a runner.
+    /// The evidence store that the runner opened; `None` without the runner's role.
     store: Option<EvidenceStore>,
 }
 
 impl Assembly {
-    /// Fails where Postgres or Kafka cannot be reached, or lack a table or a topic that the worker needs.
+    /// Reads keys and documents, connects to Postgres and Kafka. Fails if one of them cannot be reached, or lacks a
+    /// table or topic that the worker needs.
     pub(super) async fn check(config: Config, name: String) -> anyhow::Result<Self> {
         let boundaries = config.ownership_boundaries()?;
         config.kafka.check()?;
@@ -77,7 +78,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Spawns every slot, and maintenance beside them.
+    /// Opens the runner, and spawns a loop for each slot and one for maintenance.
     pub(super) async fn spawn_runner(&mut self) -> anyhow::Result<()> {
         let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
         let runner = Arc::new(runner);
@@ -104,7 +105,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Spawns the relay, and the listener where publications are confirmed by the registry.
+    /// Spawns the relay and, if `[publish] confirm` is `registry`, the listener to the registry's topic.
     pub(super) async fn spawn_relay(&mut self) -> anyhow::Result<()> {
         let relay = Relay::new(&self.config.kafka, self.ledger.clone(), self.boundaries.clone(), self.name.clone())?;
         let (stopped, heartbeat) = (self.loops.stop_relay(), self.watchdog.of("relay"));
@@ -136,7 +137,7 @@ impl Assembly {
             draining: self.loops.stop(),
             scrapers: self.scrapers.clone(),
         };
-        // A worker that does not run shows what others left.
+        // Without the runner's role the console still shows evidence of other workers' runs.
         let store = match &self.store {
             Some(store) => Ok(store.clone()),
             None => EvidenceStore::open(&self.config.evidence).map_err(|error| error.to_string()),
@@ -145,7 +146,7 @@ impl Assembly {
         http::serve(self.config.worker.http, page, health, console.router(), ended).await
     }
 
-    /// Shows the lag of the partitions that a consumer still holds when somebody asks.
+    /// Has each scrape of `/metrics` set the consumer's lag, in records, of the partitions that it holds by then.
     fn show_lag(&mut self, lag: Lag) {
         self.scrapers.add_transient(move || {
             for (topic, partition, records) in lag.known() {

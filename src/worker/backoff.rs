@@ -1,4 +1,4 @@
-//! Waiting between tries. Only this file names the crate `backoff`, so that it can be swapped here.
+//! Delays between tries. Only this file names the crate `backoff`, so that another crate can replace it.
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Backoff(ExponentialBackoff);
 
 impl Backoff {
-    /// Delays that start around `first` and never exceed `cap`; they never run out.
+    /// The delays start around `first` and never exceed `cap`. No try is the last one.
     pub fn between(first: Duration, cap: Duration) -> Self {
         Self(ExponentialBackoff {
             current_interval: first,
@@ -23,7 +23,7 @@ impl Backoff {
         self.0.next_backoff().unwrap_or(self.0.max_interval).min(self.0.max_interval)
     }
 
-    /// After a success: the next delay is a short one again.
+    /// Call this after a success: the next delay is around `first` again.
     pub fn reset(&mut self) {
         self.0.reset();
     }

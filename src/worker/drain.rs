@@ -1,8 +1,8 @@
 //! The end of a worker: which loop stops when, and how long each may take.
 //!
-//! At once no loop takes new work. The run in hand may go on until `[worker] drain_seconds` are over; then it is given
-//! back. The relay works until the runners have ended, so that it sends the events of what they did. Never: waits
-//! without a bound.
+//! When the drain begins, no loop takes new work. A run in hand may go on for `[worker] drain_seconds`; then the worker
+//! gives it back to the queue. The relay works until the runners have ended, so that it sends their last events. Never:
+//! waits without a bound.
 
 use crate::adapters::ledger::Ledger;
 use crate::clock;
@@ -13,12 +13,12 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info};
 
-/// How long loops may take to give back what they hold.
+/// How long loops may take to give back their runs; loops that take longer are abandoned.
 const GIVE_BACK: Duration = Duration::from_secs(15);
-/// How long a worker that abandoned work waits for the ledger at its end.
+/// Bound on each call to the ledger after the loops: to release the leases of abandoned work, to close connections.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Loops that show or send what the others do, and end after them.
+/// Loops that send or measure what the other loops do, and stop after them.
 const TO_THE_END: [&str; 2] = ["relay", "gauges"];
 
 /// The loops of a worker, and the signals that end them.
@@ -53,17 +53,17 @@ impl Loops {
         }
     }
 
-    /// Turns true when no new work is to be taken.
+    /// Turns true when the drain begins: from then on a loop takes no new work.
     pub(super) fn stop(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
     }
 
-    /// Turns true when work in hand is to be given back.
+    /// Turns true when the time for the runs in hand is over: a slot then gives its run back.
     pub(super) fn give_back(&self) -> watch::Receiver<bool> {
         self.give_back.subscribe()
     }
 
-    /// Turns true when every loop but those of [`TO_THE_END`] has ended, or has to give back what it holds.
+    /// Stops the loops of [`TO_THE_END`]: turns true when all other loops have ended, or when `give_back` does.
     pub(super) fn stop_relay(&self) -> watch::Receiver<bool> {
         self.stop_relay.subscribe()
     }
@@ -77,8 +77,8 @@ impl Loops {
         self.names.insert(task.id(), name);
     }
 
-    /// Waits for `shutdown`, or for a loop that ends by itself; then has the others end. `finish` bounds the run in
-    /// hand.
+    /// Waits until `shutdown` turns true or a loop ends by itself, then drains all loops. A run in hand may go on for
+    /// `finish`. The error is that of the first loop that failed, or [`Abandoned`].
     pub(super) async fn supervise(
         mut self,
         finish: Duration,
@@ -125,7 +125,7 @@ impl Loops {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Forgets a loop that ended, and gives the error: its own, or that it ended while the worker works.
+    /// Forgets a loop that ended, and returns its error. A loop that ends before the drain is an error by itself.
     fn ended(
         &mut self,
         ended: Result<(Id, anyhow::Result<()>), tokio::task::JoinError>,
@@ -144,8 +144,8 @@ impl Loops {
     }
 }
 
-/// Gives back runs whose work did not stop in time, without counting the attempt; the fence keeps that work from writing
-/// anything more. If even this fails, the leases expire.
+/// Gives back the runs of abandoned work, without counting their attempts; the fence refuses whatever that work still
+/// writes. If the ledger does not answer, the leases expire by themselves.
 pub(super) async fn release_leases(ledger: &Ledger, worker: &str) {
     match tokio::time::timeout(LAST_WORDS, ledger.release_all(worker)).await {
         Ok(Ok(released)) => info!(?released, "gave back what did not stop in time"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When a loop must have turned; none while it may rest.
+/// When a loop must have turned; `None` while it may wait without bound.
 type Due = Arc<Mutex<Option<Instant>>>;
 
 /// Knows the loops of a process and which of them are late; cheap to clone.
@@ -17,7 +17,7 @@ pub struct Watchdog {
     loops: Arc<Mutex<BTreeMap<String, Due>>>,
 }
 
-/// What a loop calls when it turns. A loop that drops it is never late again. Nobody watches the default one.
+/// What a loop calls at each turn. Once it is dropped, the loop is never late again. The default one is not watched.
 #[derive(Default)]
 pub struct Heartbeat {
     bound: Duration,
@@ -25,7 +25,7 @@ pub struct Heartbeat {
 }
 
 impl Watchdog {
-    /// A loop is late if its turn takes longer than `bound` and what it announced on top.
+    /// A loop is late if a turn takes longer than `bound` plus the time that the loop announced with `may_take`.
     pub fn new(bound: Duration) -> Self {
         Self { bound, loops: Arc::default() }
     }
@@ -63,7 +63,7 @@ impl Heartbeat {
         self.may_take(Duration::ZERO);
     }
 
-    /// The loop turned. Its next turn may take so much longer than the bound.
+    /// The loop turned. It announces that its next turn may take the bound and `longer` on top.
     pub fn may_take(&self, longer: Duration) {
         *lock(&self.due) = Some(clock::now() + longer + self.bound);
     }

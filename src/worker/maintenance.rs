@@ -6,9 +6,9 @@
 //! loop of its own, since counting ended runs may take long and no rescue may wait for that.
 //!
 //! Guarantees: a run of a dead worker is queued again within `lease_seconds`, one scan and its pause, also while every
-//! slot of this worker is busy; a row that the ledger refuses, or a step that fails, holds up neither the other steps nor the loop. Any
-//! number of workers may scan at once: each step locks the row and looks again before it writes.
-//! Never: ends the worker; changes what was published; sets a gauge to what was not read.
+//! slot of this worker is busy; a row that the ledger refuses holds up neither the other steps nor the loop. Any number
+//! of workers may scan at once: each step locks the row and looks again before it writes.
+//! Never: ends the worker; changes what was published; sets a gauge to a value that was not read.
 
 use crate::adapters::evidence::{EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::{self, Announced, Coordinates, Ledger};
@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 const SCAN_EVERY: Duration = Duration::from_millis(250);
 /// Pause after a scan that the ledger refused or did not answer.
 const TROUBLE: Duration = Duration::from_secs(2);
-/// Rows that one step takes in one scan at the most.
+/// Most rows that one step takes in one scan.
 const LIMIT: usize = 16;
 
 pub struct Maintenance {
@@ -56,7 +56,7 @@ impl Maintenance {
         while !*shutdown.borrow() {
             heartbeat.turned();
             let pause = match self.scan_once(&heartbeat).await {
-                // A step that took all that it may has more to do.
+                // A step that took `LIMIT` rows may have left others.
                 Ok(LIMIT..) => continue,
                 Ok(_) => SCAN_EVERY,
                 Err(error) => {
@@ -64,13 +64,13 @@ impl Maintenance {
                     TROUBLE
                 }
             };
-            // Only the wait is cut short: a database future must never be.
+            // A shutdown cuts only this wait short: a database future must never be dropped.
             let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
         }
     }
 
-    /// Takes every step once, and gives the most rows that one of them took. A step whose row the ledger refuses does
-    /// not hold up the others; its error comes in the end. A ledger that is away ends the scan.
+    /// Takes every step once, and returns the largest number of rows that a step took. If the ledger refuses a row, the
+    /// other steps go on and the error is returned at the end. If the ledger is away, the scan ends at once.
     pub async fn scan_once(&self, heartbeat: &Heartbeat) -> Result<usize, ledger::Error> {
         let (mut most, mut refused) = (0, None);
         for &step in MaintenanceStep::VARIANTS {
@@ -112,7 +112,7 @@ impl Maintenance {
                 let runs = ledger.take_open_receipts(limit).await?;
                 for run_id in &runs {
                     match self.write_receipt(run_id).await {
-                        // A row that does not read back holds up no other.
+                        // A row that the ledger cannot read back must not hold up the other receipts.
                         Err(ledger::Error::Refused(why)) => error!(run.id = %run_id, why, "no receipt can be made"),
                         written => written?,
                     }
@@ -123,9 +123,9 @@ impl Maintenance {
         })
     }
 
-    /// Writes the receipt of a publication. Where a bundle was announced is known only when its run is PUBLISHED and
-    /// nobody holds it any more, so any worker may write it: its bytes follow from the ledger alone. One that cannot be
-    /// written now is tried again after the length of a lease.
+    /// Writes the receipt of a publication from the ledger alone. The announcement's coordinates are known only when
+    /// the run is PUBLISHED and no worker holds it, so any worker may write the receipt. If the store is away, a scan
+    /// tries again after `lease_seconds`.
     async fn write_receipt(&self, run_id: &RunId) -> Result<(), ledger::Error> {
         let announced = self.ledger.announced(run_id).await?;
         let path = RunFolder::new(&announced.platform_run_id, run_id).publish_receipt();
@@ -161,11 +161,12 @@ fn receipt(announced: Announced) -> PublishReceipt {
 }
 
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// Counting ended runs takes longer with the years. It may take at most this part of the time: one in so many.
+/// Counting ended runs takes longer as they pile up. Counts begin at least this many times the last duration apart, so
+/// that counting takes 1 % of the time at most.
 const SHARE: u32 = 100;
 
-/// Sets the gauges of the ledger until `stopped` turns true; every worker sets the same values. While the ledger is away
-/// they keep what was read last, and `model_factory_ledger_surveyed_timestamp_seconds` says since when.
+/// Sets the gauges of the ledger until `stopped` turns true; every worker sets the same values. While the ledger is
+/// away they keep them, and `model_factory_ledger_surveyed_timestamp_seconds` shows when they were read last.
 pub(super) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool>) {
     let mut since_counted: Option<(Stopwatch, Duration)> = None;
     let mut is_away = false;
@@ -184,7 +185,7 @@ pub(super) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool
         match outcome {
             Ok(()) if std::mem::take(&mut is_away) => info!("the ledger's gauges are read again"),
             Ok(()) => {}
-            // One line is enough: the timestamp shows the rest.
+            // The first failure was logged; the timestamp shows how old the gauges are.
             Err(_) if is_away => {}
             Err(error) => {
                 is_away = true;
@@ -192,7 +193,7 @@ pub(super) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool
             }
         }
         let pause = GAUGES_EVERY.saturating_sub(turn.elapsed());
-        // Only the wait is cut short: a database future must never be.
+        // A shutdown cuts only this wait short: a database future must never be dropped.
         let _ = tokio::time::timeout(pause, stopped.wait_for(|stop| *stop)).await;
     }
     ledger.close().await;

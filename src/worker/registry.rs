@@ -1,4 +1,4 @@
-//! What the registry says about our bundles: its topic → ledger.
+//! Reads the registry's topic, and applies what it says about our bundles to the ledger.
 //!
 //! Guarantees: an offset moves only after the ledger has committed what an event led to, so that a replay of
 //! the topic changes nothing; while the ledger is away nothing is settled. The topic is the registry's: a record
@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 pub enum RegistryError {
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// Only a failpoint gives this one.
+    /// Only a failpoint returns this one: while the ledger is away, the outcome is `Waiting`.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
 }
@@ -30,7 +30,7 @@ pub enum RegistryError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryOutcome {
     Idle,
-    /// These were applied, and their offsets are stored.
+    /// One reply a record. The ledger has committed them, and the offsets of their records are stored.
     Applied(Vec<RegistryReply>),
     /// The ledger is away; the records in hand are kept for the next turn.
     Waiting,
@@ -43,7 +43,7 @@ pub struct RegistryListener {
     in_hand: VecDeque<Inbound>,
 }
 
-/// Records of one turn at the most; a registry sends few.
+/// Most records that one turn takes; a registry sends few.
 const BATCH: usize = 100;
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -52,7 +52,7 @@ impl RegistryListener {
         Self { inbox, ledger, worker, in_hand: VecDeque::new() }
     }
 
-    /// Listens until `shutdown` turns true, then leaves the group with what is settled.
+    /// Listens until `shutdown` turns true, then commits the settled offsets and leaves the consumer group.
     pub async fn run(mut self, shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) -> Result<(), RegistryError> {
         let mut backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
         let ended = loop {
@@ -89,7 +89,7 @@ impl RegistryListener {
                     applied.push(what);
                     done.push(record);
                 }
-                // An unknown commit is resolved by applying the same event again: its id is there then.
+                // After a COMMIT without a reply the same event is applied again: the ledger recognises its id.
                 Err(error) => {
                     warn!(fault = %error, "nothing more is settled until the ledger answers");
                     self.in_hand.push_front(record);
@@ -108,13 +108,14 @@ impl RegistryListener {
         })
     }
 
-    /// Commits what is settled and leaves the group.
+    /// Commits the settled offsets and leaves the consumer group.
     pub async fn close(self) {
         self.inbox.close().await;
     }
 }
 
-/// Only a ledger that is away is an error: the same record must be applied again then.
+/// Applies one record. It fails only if the ledger is away: then the same record must be applied again. A record that
+/// is no event, or that the ledger refuses, is logged and passed over.
 async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<RegistryReply, ledger::Error> {
     let event = match RegistryEvent::read(&record.value) {
         Ok(event) => event,

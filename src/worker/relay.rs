@@ -35,7 +35,7 @@ pub enum RelayError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayOutcome {
     Idle,
-    /// So many records were acknowledged and marked.
+    /// Number of records that the broker acknowledged and the ledger marked as sent.
     Sent(usize),
 }
 
@@ -46,23 +46,23 @@ pub struct Relay {
     boundaries: OwnershipBoundaries,
     name: String,
     shards: Vec<Shard>,
-    /// When the shards were last taken or renewed.
+    /// Time since the shards were last taken or renewed; `None` if the next turn must take them.
     shards_at: Option<Stopwatch>,
-    /// Since when lineage is left alone.
+    /// Time since the topic of lineage refused a record; `None` while lineage is sent.
     lineage_rests: Option<Stopwatch>,
 }
 
-/// Records in flight at the most, of the outbox and of lineage each.
+/// Most records in flight: so many of the outbox, and as many of lineage.
 const IN_FLIGHT: i64 = 500;
-/// Turns of a relay that ends; the last events of the runs need fewer.
+/// Most turns of a relay after `shutdown`; the last events of the runs need fewer.
 const LAST_TURNS: u32 = 16;
-/// How long lineage is left alone after its topic refused a record.
+/// How long the relay sends no lineage after the topic of lineage refused a record.
 const LINEAGE_RESTS: Duration = Duration::from_mins(1);
-/// A third of the shards' lease.
+/// A third of the lease on shards, so that two renewals may fail.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 impl Relay {
-    /// `name` is unique among relays.
+    /// `name` owns the leases on shards; it must be unique among relays.
     pub fn new(
         settings: &KafkaSettings,
         ledger: Ledger,
@@ -82,7 +82,8 @@ impl Relay {
         })
     }
 
-    /// Sends until `shutdown` turns true, then what the other loops left in their last turns, and releases its shards.
+    /// Sends until `shutdown` turns true, then sends what the other loops left in their last turns, in at most
+    /// `LAST_TURNS` turns, and releases its shards.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) -> Result<(), RelayError> {
         let mut pace = RelayPace::default();
         while !*shutdown.borrow() {
@@ -127,7 +128,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Sends the first unsent record of every stream, and marks what was acknowledged.
+    /// Sends the first unsent record of every stream (such as a run, whose events must stay in order), and marks the
+    /// acknowledged ones as sent.
     pub async fn relay_once(&mut self) -> Result<RelayOutcome, RelayError> {
         self.hold_shards().await?;
         let mut rows = self.ledger.unsent(&self.shards, IN_FLIGHT, i64::from(self.settings.max_value_bytes)).await?;
@@ -144,7 +146,7 @@ impl Relay {
         failpoint("relay.read").map_err(ledger::Error::from)?;
         let reports = {
             let mut sending = pin!(join_all(rows.iter().map(|row| self.send(row))));
-            // Polled once, everything is with the client library and nothing is acknowledged.
+            // After one poll the client library has all records, and none is acknowledged yet.
             let at_once = (&mut sending).now_or_never();
             failpoint("relay.produced").map_err(ledger::Error::from)?;
             match at_once {
@@ -160,17 +162,17 @@ impl Relay {
                 Ok(Some(acknowledged)) => sent.push(acknowledged),
                 Ok(None) => {}
                 Err(error) if row.kind == OutboxKind::Lineage && !matches!(error, kafka::Error::Fatal(_)) => {
-                    // Its topic may be gone or closed to us, and nothing else may wait for it.
+                    // The topic of lineage may be missing or forbidden; nothing else may wait for it.
                     warn!(fault = %error, "lineage events wait for a minute");
                     self.lineage_rests = Some(Stopwatch::start());
                 }
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        // What was acknowledged is marked even where others failed: it must not be sent again for them.
+        // Acknowledged records are marked even if others failed, so that they are not sent again.
         let marked = if sent.is_empty() { 0 } else { self.ledger.mark_sent(&self.name, &sent).await? };
         if marked < sent.len() {
-            // Another relay holds these shards by now: take them again before anything else is sent.
+            // Another relay holds some of these shards by now: the next turn takes shards before it sends.
             self.shards_at = None;
         }
         match first_error {
@@ -180,7 +182,7 @@ impl Relay {
                 Ok(RelayOutcome::Sent(marked))
             }
             Some(error) => Err(error.into()),
-            // Only lineage was there to send, and it rests.
+            // Only lineage was there to send, and its topic refused it.
             None if sent.is_empty() && self.lineage_rests.is_some() => Ok(RelayOutcome::Idle),
             None => Ok(RelayOutcome::Sent(marked)),
         }
@@ -196,7 +198,7 @@ impl Relay {
         }
     }
 
-    /// Waits for what is in flight and gives the shards back.
+    /// Waits for records in flight, and releases the shards.
     pub async fn close(self) {
         self.outlet.close().await;
         if let Err(error) = self.ledger.release_shards(&self.name).await {
@@ -218,7 +220,7 @@ impl Relay {
             OutboxKind::Publication if !self.boundaries.gives_to_mf("bundle_publication") => {
                 Err(RelayError::Ownership("bundle_publication"))
             }
-            // Lineage describes the work and is no output of it: the document gives it to nobody.
+            // The document lists outputs. Lineage describes the work and is none, so the document does not list it.
             OutboxKind::Publication | OutboxKind::Lifecycle | OutboxKind::DeadLetter | OutboxKind::Lineage => Ok(()),
         }
     }
@@ -255,7 +257,8 @@ fn topic_of(kind: OutboxKind, topics: &TopicNames) -> &str {
 
 type Headers<'row> = Cow<'row, [(String, Vec<u8>)]>;
 
-/// The span of a record that is sent, and its headers. If the span is recorded, the header `traceparent` names it, so that it is the parent of every consumer's span.
+/// The span of a record that is sent, and the headers of that record. If the span is recorded, the header `traceparent`
+/// names it, so that it is the parent of every consumer's span.
 fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers<'row>) {
     let header = |name: &str| {
         let (_, value) = row.headers.iter().find(|(header, _)| header == name)?;
@@ -273,12 +276,12 @@ fn traced<'row>(row: &'row OutboxRow, topic: &str) -> (Option<OpenSpan>, Headers
     (span, Cow::Owned(headers))
 }
 
-/// How long the relay waits after a turn: not at all while there is something to send, longer and longer while there is
-/// nothing, and longer still in trouble.
+/// How long the relay waits after a turn: not at all if it sent something, from 20 ms up to `IDLE_CAP` if there was
+/// nothing to send, from 200 ms up to 10 s after errors.
 struct RelayPace {
     idle: Backoff,
     trouble: Backoff,
-    /// Whether the last turn was no error.
+    /// Whether the last turn succeeded.
     well: bool,
 }
 

@@ -34,10 +34,10 @@ impl Role {
     }
 }
 
-/// `host-pid-start`, for leases, events and metrics: no other worker, living or dead, has this name.
+/// The name `host-pid-start` (start in milliseconds) for leases, events and metrics. No other worker ever has it.
 pub fn unique_name() -> anyhow::Result<String> {
     let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
-    // A restarted container has the same host and pid.
+    // A restarted container has the same host and pid as before; the time tells them apart.
     let name = format!("{host}-{}-{}", std::process::id(), clock::since_epoch().as_millis());
     ensure!(name.len() <= 200, "the host name is too long for a worker's name");
     Ok(name)
@@ -88,8 +88,8 @@ pub async fn run(
     ended
 }
 
-/// A thread that wakes the runtime once a second, so that a loop that blocks its thread does not stop the others; it
-/// ends when this is dropped.
+/// A thread that wakes the runtime once a second, so that a loop that blocks its thread does not stop the others. The
+/// thread ends when this value is dropped.
 ///
 /// Only one thread of tokio's runtime waits for sockets and timers at a time. If exactly one task becomes ready there,
 /// that thread runs the task itself and wakes no other. If the task then blocks, nobody waits for sockets and timers any

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// What health checks, metrics and console read of a worker.
+/// The state of a worker that health checks, metrics and console read.
 #[derive(Clone)]
 pub struct Health {
     pub readiness: Readiness,

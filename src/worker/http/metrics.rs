@@ -12,7 +12,7 @@ use procfs::process::Process;
 use std::time::Duration;
 use tokio::task::JoinError;
 
-/// A histogram keeps every value until it is summed up. This is how often that happens where nobody scrapes.
+/// How often histograms are summed up if nobody scrapes. Until then a histogram keeps every value in memory.
 const SUM_UP_EVERY: Duration = Duration::from_secs(30);
 
 /// The page in Prometheus' text format.
@@ -33,7 +33,7 @@ async fn render(page: MetricsPage, health: Health) -> Result<String, JoinError> 
     }
     metrics::DRAINING.set((), yes_or_no(*health.draining.borrow()));
     tokio::task::spawn_blocking(move || {
-        // Nothing depends on these metrics: where they cannot be read, they are missing on the page.
+        // Nothing depends on these metrics: if they cannot be read, the page lacks them.
         let _ = measure_process();
         health.scrapers.lasting.iter().for_each(|scrape| scrape());
         page.render(|| health.scrapers.transient.iter().for_each(|scrape| scrape()))
@@ -41,7 +41,7 @@ async fn render(page: MetricsPage, health: Health) -> Result<String, JoinError> 
     .await
 }
 
-/// Sums histograms up for as long as it is polled.
+/// Sums the histograms up every `SUM_UP_EVERY`, and never returns.
 pub(super) async fn sum_up(page: MetricsPage) {
     loop {
         tokio::time::sleep(SUM_UP_EVERY).await;

@@ -24,7 +24,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The address with the port that was bound, where the configuration leaves it open.
+    /// The address that the server listens on; if `[worker] http` has port 0, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -36,7 +36,7 @@ pub enum IntakeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntakeOutcome {
     Idle,
-    /// These outcomes are durable, and the offsets of their records are stored.
+    /// One outcome a record. The ledger has committed them, and the offsets of their records are stored.
     Admitted(Vec<Outcome>),
     /// The ledger is away; the batch is kept for the next turn.
     Waiting,
@@ -51,17 +51,18 @@ pub struct Intake {
     next: Batch,
 }
 
-/// Records, the outcomes of those that were decided on before, and the parsed others.
+/// Records that are decided on together. A record that the ledger decided on before has its outcome in `recalled`; the
+/// others are parsed into `arrivals`.
 #[derive(Default)]
 struct Batch {
     records: Vec<Inbound>,
     recalled: Vec<Option<Outcome>>,
     arrivals: Vec<Arrival>,
-    /// One for each arrival, if traces are recorded; they end when the offsets are settled.
+    /// One for each arrival; `None` if traces are not recorded. A span ends when the offsets are settled.
     spans: Vec<Option<OpenSpan>>,
 }
 
-/// Records that are decided on in one transaction at the most.
+/// Most records that one transaction decides on.
 pub(crate) const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -71,7 +72,7 @@ impl Intake {
         Self { inbox, ledger, screening: Arc::new(screening.into()), worker, in_hand, next }
     }
 
-    /// Works until `shutdown` turns true, then leaves the group with what is settled.
+    /// Admits until `shutdown` turns true, then commits the settled offsets and leaves the consumer group.
     pub async fn run(mut self, shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) -> Result<(), IntakeError> {
         let mut backoff = Backoff::between(Duration::from_millis(200), Duration::from_secs(10));
         let mut waiting = false;
@@ -116,7 +117,7 @@ impl Intake {
         failpoint("intake.polled").map_err(ledger::Error::from)?;
         let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
         let decided = if self.next.records.is_empty() {
-            // Only what is there already: this batch must not wait for the next. An error comes again.
+            // Takes only records that are there already: this batch must not wait. An error comes again.
             let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.screening));
             let (decided, next) = tokio::join!(deciding, taking);
             self.next = next.unwrap_or_default();
@@ -126,7 +127,7 @@ impl Intake {
         };
         let outcomes = match decided {
             Ok(outcomes) => outcomes,
-            // An unknown commit is resolved by admitting the same batch again: what was decided stays so.
+            // After a COMMIT without a reply the same batch is admitted again: outcomes that were committed stay.
             Err(
                 error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_)),
             ) => {
@@ -148,13 +149,13 @@ impl Intake {
         Ok(IntakeOutcome::Admitted(outcomes))
     }
 
-    /// Commits what is settled and leaves the group.
+    /// Commits the settled offsets and leaves the consumer group.
     pub async fn close(self) {
         self.inbox.close().await;
     }
 }
 
-/// Takes a batch and parses what is new of it, away from the threads that other work is polled on.
+/// Takes a batch. Parses the records that the ledger has not decided on, on a thread for blocking work.
 async fn take(
     inbox: &mut Inbox,
     patience: Duration,
@@ -166,7 +167,7 @@ async fn take(
         return Ok(Batch::default());
     }
     let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
-    // A ledger that is away gives its error again when it has to decide.
+    // If the ledger is away, all records count as new; the decision then fails with the same error.
     let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
     let (screening, group) = (Arc::clone(screening), inbox.group().to_owned());
     let parsing = tokio::task::spawn_blocking(move || {
@@ -184,7 +185,7 @@ async fn take(
     Ok(parsing.await.expect("parsing does not panic and is not cancelled"))
 }
 
-/// One outcome for each record of a batch.
+/// One outcome for each record of a batch: the recalled one, or what the ledger decides now.
 async fn decide(ledger: &Ledger, batch: &Batch, worker: &str) -> Result<Vec<Outcome>, ledger::Error> {
     let decided = if batch.arrivals.is_empty() { Vec::new() } else { ledger.admit(&batch.arrivals, worker).await? };
     let mut decided = decided.into_iter();
@@ -197,7 +198,7 @@ fn coordinates(record: &Inbound) -> Coordinates {
 }
 
 fn source(record: &Inbound) -> SourceRecord {
-    // A CloudEvent in binary mode has its trace context under `ce_`, where the client adds none of its own.
+    // A CloudEvent in binary mode may carry its trace context as `ce_traceparent`; a plain `traceparent` wins.
     let prefix = if record.headers.contains_key("traceparent") { "" } else { "ce_" };
     let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).map(String::as_str);
     SourceRecord {

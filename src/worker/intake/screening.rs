@@ -1,6 +1,6 @@
-//! Screening: what a record that the ledger does not know yet is, and whether it may come in.
+//! Judges a record that the ledger does not know yet: what message it holds, and whether it may be admitted.
 //!
-//! Order: bytes and shape, then who requests and whether the policy allows it, then where links of its references lead.
+//! Order: bytes and shape, then the requester and the policy, then where symbolic links of the references lead.
 //! A requester whom the policy refuses learns nothing about files.
 
 use crate::adapters::authority::Policy;
@@ -20,7 +20,7 @@ pub struct Screening {
     policy: Option<Policy>,
 }
 
-/// Screens the records of one batch, and looks at each link once.
+/// Screens the records of one batch, and looks at the disk once for each reference.
 #[derive(Debug)]
 pub struct BatchScreening<'a> {
     screening: &'a Screening,
@@ -28,24 +28,24 @@ pub struct BatchScreening<'a> {
 }
 
 impl Screening {
-    /// Without a policy everybody may request.
+    /// Without a policy everybody may ask for everything.
     pub fn new(inputs: &Inputs, policy: Option<Policy>) -> Self {
         Self { allow: inputs.allow_list(), links: inputs.links(), policy }
     }
 
-    /// The same, but a requester needs a rule of this policy.
+    /// Replaces the policy. With `None` everybody may ask for everything.
     #[must_use]
     pub fn with_policy(self, policy: Option<Policy>) -> Self {
         Self { policy, ..self }
     }
 
-    /// What is known about links is forgotten with the batch, since they may change.
+    /// Begins the screening of one batch. What it finds out about links ends with the batch, since links may change.
     pub fn of_batch(&self) -> BatchScreening<'_> {
         BatchScreening { screening: self, leads_out: HashMap::new() }
     }
 }
 
-/// Screening that looks at the text of references alone.
+/// Screening without a policy, which judges references by their text and does not look at the disk.
 impl From<AllowList> for Screening {
     fn from(allow: AllowList) -> Self {
         Self { allow, links: Links::default(), policy: None }
@@ -53,7 +53,7 @@ impl From<AllowList> for Screening {
 }
 
 impl BatchScreening<'_> {
-    /// The record as the ledger takes it. If its headers have no trace context, the one in the event counts.
+    /// Judges a record for the ledger. If its headers carry no trace context, that of its CloudEvent is used.
     pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
         let OpenedMessage { message, wrapping } = open(&record.value, &self.screening.allow);
         let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);
@@ -63,7 +63,8 @@ impl BatchScreening<'_> {
         Arrival::judged(record, judged, grant).at(wrapping.pointer)
     }
 
-    /// What this value on this topic is, or why it is refused; and what the policy grants its requester.
+    /// Parses and judges a value from this topic: the message or why it is refused, and what the policy grants the
+    /// requester. The grant is `None` without a policy and after a refusal.
     pub fn judge(&mut self, topic: &str, value: &[u8]) -> (Result<Message, Rejection>, Option<Grant>) {
         let OpenedMessage { message, wrapping } = open(value, &self.screening.allow);
         self.screen(topic, message, &wrapping)
@@ -98,7 +99,7 @@ impl BatchScreening<'_> {
         }
     }
 
-    /// The first reference of a request that leads out through a link.
+    /// The first reference of a request that a link leads out of the allowed folders, and its JSON pointer.
     fn link_out<'r>(&mut self, request: &'r TrainBuildRequest) -> Option<(String, &'r Reference)> {
         request.references().find(|(_, reference)| {
             if let Some(&known) = self.leads_out.get(reference) {

@@ -10,8 +10,8 @@ use crate::domain::trace_context::TraceContext;
 use crate::telemetry::{OpenSpan, Received, process_span};
 use tracing::info;
 
-/// Begins the record's span, and gives the context that is the parent of all that follows from the record. If the span
-/// is not recorded, that is the requester's own context.
+/// Begins the record's span. Also returns the trace context that is the parent of all that follows from the record:
+/// the span's or, if the span is not recorded, the requester's.
 pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option<TraceContext>, Option<OpenSpan>) {
     let requester = arrival.requested_under();
     let received_record = Received {
@@ -36,7 +36,7 @@ pub(super) fn begin(record: &Inbound, group: &str, arrival: &Arrival) -> (Option
     (context, span)
 }
 
-/// Records in the span and logs what became of the record.
+/// Records the outcome in the span, and logs it with the coordinates of the record.
 pub(super) fn end(record: &Inbound, outcome: &Outcome, span: Option<&OpenSpan>) {
     let kind = outcome.kind().as_str();
     let code = outcome.code().map(FailureCode::as_str);

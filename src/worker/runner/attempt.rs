@@ -1,5 +1,5 @@
-//! One attempt at a run: the value whose methods are the stages. [`RunAttempt::carry`] tells the story of a run: six stages
-//! in order; then the step in the ledger follows from their end.
+//! One attempt at a run: the value whose methods are the stages. [`RunAttempt::carry`] runs the six stages in order;
+//! then `settle` writes the step that follows from their end into the ledger.
 
 use super::evidence::RunEvidence;
 use super::lease::Guard;
@@ -24,7 +24,7 @@ pub(super) struct RunAttempt<'a> {
     pub(super) guard: Guard<'a>,
     pub(super) evidence: RunEvidence<'a>,
     pub(super) started_at: DateTime<Utc>,
-    /// Known once the attempt trains.
+    /// The trainer's limits and threads on this worker; unset until the attempt trains.
     pub(super) granted: OnceLock<GrantedLimits>,
 }
 
@@ -45,10 +45,10 @@ impl<'a> RunAttempt<'a> {
         }
     }
 
-    /// Works by the mode of the lease and settles the run. Only a ledger that is away is an error.
+    /// Runs the stages that the lease's mode asks for, and settles the run. Fails only with an error of the ledger.
     pub(super) async fn run(self) -> Result<RunnerOutcome, ledger::Error> {
         let ended = match self.lease.mode {
-            // On the heap: the story of a run is a large future.
+            // On the heap, since this future is large.
             ExecutionMode::Full => Box::pin(self.carry()).await,
             ExecutionMode::PublishOnly => PUBLISH_AGAIN.around(self.publish_again()).await,
             ExecutionMode::None => Err(Interrupted::Lost),
@@ -73,7 +73,7 @@ impl<'a> RunAttempt<'a> {
         PUBLISH.around(self.publish(&resolved, &report, &gated, &packed)).await
     }
 
-    /// Has the ledger take the step that follows from the attempt's end.
+    /// Writes the step that follows from the attempt's end into the ledger.
     async fn settle(&self, ended: Result<State, Interrupted>) -> Result<RunnerOutcome, ledger::Error> {
         let run_id = self.lease.run_id.clone();
         if let Err(interrupted) = &ended {
@@ -131,8 +131,8 @@ impl<'a> RunAttempt<'a> {
         }
     }
 
-    /// Closes the evidence of a run that reached its verdict: pack, attempt, `_COMPLETE`. `ended_with` is `PASS` or
-    /// `GATE_FAIL`.
+    /// Writes the last documents of a run that reached its verdict: the list of its evidence, the attempt's record, and
+    /// `_COMPLETE`. `ended_with` is `PASS` or `GATE_FAIL`.
     pub(super) async fn complete(&self, ended_with: &str) -> Result<(), Interrupted> {
         let evidence = &self.evidence;
         let pack = EvidencePack {

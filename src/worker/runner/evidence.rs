@@ -1,6 +1,6 @@
 //! The documents of one run: put into the evidence store, read back, and named by their role.
 //!
-//! Guarantees: bytes that stand in the store are never replaced; what differs from them is an error of the run.
+//! Guarantees: bytes that stand in the store are never replaced; if a document comes out different, the run fails.
 
 use super::outcome::Interrupted;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Writes and finds documents; remembers a reference by role to each, for the ledger's steps.
+/// Writes and reads documents, and remembers a reference to each by its role; the next step in the ledger names them.
 pub(super) struct RunEvidence<'a> {
     store: &'a EvidenceStore,
     pub(super) folder: RunFolder,
@@ -41,7 +41,7 @@ impl<'a> RunEvidence<'a> {
         self.bytes(role, path, Bytes::from(document_bytes(document)), on_drift).await
     }
 
-    /// Puts bytes by the rule of [`Self::document`].
+    /// Puts bytes. If other bytes are there already, the run fails with `on_drift`.
     pub(super) async fn bytes(
         &self,
         role: &str,
@@ -53,7 +53,7 @@ impl<'a> RunEvidence<'a> {
         Ok(StoredDocument { at: self.remember(role, path, put.digest), bytes })
     }
 
-    /// Puts a file of the job directory by the rule of [`Self::document`].
+    /// Puts a file of the job directory. If other bytes are there already, the run fails with `on_drift`.
     pub(super) async fn file(
         &self,
         role: &str,
@@ -65,8 +65,8 @@ impl<'a> RunEvidence<'a> {
         Ok(self.remember(role, path, put.digest))
     }
 
-    /// Reads a document that an earlier attempt may have left. If it is there, its reference is remembered, so that
-    /// what a run names as its evidence does not depend on which attempt wrote it.
+    /// Reads a document that an earlier attempt may have left; `None` if there is none. Its reference is remembered, so
+    /// that the evidence that a run names does not depend on which attempt wrote it.
     pub(super) async fn left(&self, role: &str, path: &EvidencePath) -> Result<Option<StoredDocument>, Interrupted> {
         let Some(bytes) = self.find(path).await? else { return Ok(None) };
         Ok(Some(StoredDocument { at: self.remember(role, path, Digest::of(&bytes)), bytes }))

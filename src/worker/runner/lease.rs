@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::{error, warn};
 
-/// Has one lease renewed until it is dropped.
+/// Has one lease renewed while this value lives, and says whether the attempt may go on.
 pub(super) struct Guard<'a> {
     renewer: &'a Renewer,
     lease: &'a Lease,
@@ -66,12 +66,12 @@ impl<'a> Guard<'a> {
         Self { renewer, lease, stop: renewer.hold(lease), give_back, heartbeat }
     }
 
-    /// The work that follows is bounded by so many seconds; the watchdog does not call the slot stuck before that.
+    /// Announces work that may take `seconds`: the watchdog does not report the slot as stuck before that.
     pub(super) fn may_take(&self, seconds: u32) {
         self.heartbeat.may_take(SLOW_STAGE.max(Duration::from_secs(u64::from(seconds))));
     }
 
-    /// An error says why the attempt must not take its next step.
+    /// Fails if the attempt must stop before its next step; the error is the reason.
     pub(super) fn check(&self) -> Result<(), Interrupted> {
         self.heartbeat.may_take(SLOW_STAGE);
         match *self.stop.borrow() {
@@ -82,7 +82,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Resolves when [`Self::check`] would give an error.
+    /// Resolves when [`Self::check`] would fail.
     pub(super) async fn stopped(&self) {
         let (mut stop, mut give_back) = (self.stop.clone(), self.give_back.clone());
         tokio::select! {
@@ -107,7 +107,7 @@ enum StopSignal {
     Cancelled,
 }
 
-/// Run and fence: no other lease has both.
+/// Run and fence, which together name one lease.
 type LeaseKey = (RunId, i64);
 
 enum RenewerCommand {
@@ -128,7 +128,7 @@ impl HeldLease {
     }
 }
 
-/// The thread that renews the leases of one worker; it ends when this is dropped.
+/// The thread that renews the leases of one worker; it ends when this value is dropped.
 pub struct Renewer {
     commands: mpsc::UnboundedSender<RenewerCommand>,
 }
@@ -150,7 +150,7 @@ impl Renewer {
         Ok(Self { commands })
     }
 
-    /// Has this lease renewed until it is let go. If the thread is gone, the lease counts as lost at once.
+    /// Has the thread renew this lease until `let_go`. If the thread has ended, the lease counts as lost at once.
     fn hold(&self, lease: &Lease) -> watch::Receiver<StopSignal> {
         let (signal, stop) = watch::channel(StopSignal::Go);
         let held = HeldLease { stop_at: lease.stop_at, signal };
@@ -162,7 +162,7 @@ impl Renewer {
     }
 
     fn let_go(&self, lease: &Lease) {
-        // A thread that has ended renews nothing either.
+        // If the thread has ended, it renews nothing, and there is nothing to let go.
         let _ = self.commands.send(RenewerCommand::LetGo((lease.run_id.clone(), lease.fence)));
     }
 }
@@ -187,7 +187,7 @@ impl RenewalLoop {
         Self { ledger, worker, held, let_go, next_renewal: clock::now(), in_flight: None, heartbeat }
     }
 
-    /// A third of the lease: two renewals may fail.
+    /// Time between renewals: a third of the lease, so that two may fail.
     fn interval(&self) -> Duration {
         self.ledger.lease_length() / 3
     }
@@ -197,24 +197,24 @@ impl RenewalLoop {
             let first_end = self.held.values().map(|held| held.stop_at).min();
             match first_end {
                 Some(_) => self.heartbeat.may_take(self.interval()),
-                // Without a lease there is nothing to renew.
+                // Without a lease nothing is due, so the loop may wait without bound.
                 None => self.heartbeat.rests(),
             }
             tokio::select! {
-                // Commands first: a lease that was let go is no lost one.
+                // Commands come first: a lease that was let go must not be reported as lost.
                 biased;
                 command = commands.recv() => match command {
                     Some(command) => self.apply(command),
                     None => break,
                 },
                 (keys, reply) = reply(&mut self.in_flight) => self.apply_reply(&keys, reply),
-                // Before the windows are looked at: a worker that slept through its lease hears so from the ledger.
+                // Before the windows: a worker that stood still past its lease learns from the ledger that it is lost.
                 () = sleep_until(self.next_renewal.into()), if self.in_flight.is_none() && first_end.is_some() => self.send_renewal(),
                 () = sleep_until(first_end.unwrap_or_else(clock::now).into()), if first_end.is_some() => self.close_windows(),
             }
         }
         if let Some((_, reply)) = self.in_flight.take() {
-            // Nobody waits for it any more, but a database future is never dropped.
+            // Nobody needs the reply any more, but a database future is never dropped.
             let _ = reply.await;
         }
         self.ledger.close().await;
@@ -228,7 +228,7 @@ impl RenewalLoop {
                 self.held.insert(key, held);
             }
             RenewerCommand::LetGo(key) => {
-                // A lease whose window has closed before stays a lost one.
+                // A lease whose window has closed was removed before, and stays lost.
                 if self.held.remove(&key).is_some() {
                     self.let_go.push(key);
                 }
@@ -270,7 +270,7 @@ impl RenewalLoop {
         };
         for (key, renewal) in keys.iter().zip(renewals) {
             if renewal == Renewal::Lost {
-                // A lease that was let go in the meantime is not in the ledger either, and nobody lost it.
+                // The ledger also misses a lease that was let go in the meantime; that one was not lost.
                 if !self.let_go.contains(key) {
                     metrics::STALE_WRITES.count(StaleWrite::Heartbeat);
                 }

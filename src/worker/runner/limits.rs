@@ -1,6 +1,6 @@
 //! Limits of a trainer on this worker: what its profile asks for, under the operator's and the machine's bounds.
 //!
-//! They differ between machines, so they are never part of the plan or of another document that must be the same on each.
+//! These limits differ between machines, so no document that must be the same everywhere, such as the plan, has them.
 
 use crate::domain::contract::{GrantedLimits, Limits};
 use crate::domain::run::{Failure, FailureCode};
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 #[derive(Debug, Clone, Copy)]
 pub struct Ceiling {
     pub wall_seconds: u32,
-    /// The operator's bound, or what the machine has where that is less.
+    /// The operator's bound, or the machine's memory if that is less.
     pub memory_mib: u32,
     pub cpu_seconds: u32,
     /// Largest file that the trainer may write.
@@ -33,8 +33,8 @@ impl Ceiling {
 }
 
 impl GrantedLimits {
-    /// Adds to the failure's message where the trainer had less than its profile asks for: then a higher limit in
-    /// the profile does not help.
+    /// Adds to the failure's message each limit that this worker granted below the profile's: a higher limit in the
+    /// profile would not help.
     pub(super) fn explain(&self, profile: &Limits, mut failure: Failure) -> Failure {
         let granted = &self.limits;
         let wall = ("wall_seconds", granted.wall_seconds, profile.wall_seconds);

@@ -17,17 +17,17 @@ use tracing::warn;
 const MAX_COLUMNS_BYTES: u64 = 4 * 1024 * 1024;
 
 impl RunAttempt<'_> {
-    /// Emits what the plan will read.
+    /// Emits the datasets that the plan will read; does nothing if lineage is off.
     pub(super) async fn emit_resolved(&self, resolved: &Resolved) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
         self.emit_lineage(DatasetsKnown::Resolved, DatasetIo::of(&resolved.plan, &[], places)).await
     }
 
-    /// Emits what was read, with the columns that the child found in the files.
+    /// Emits the datasets that were read, with the columns that the child found in their files.
     pub(super) async fn emit_read(&self, resolved: &Resolved, job_dir: &Path) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
         let path = job_dir.join(COLUMNS_FILE);
-        // Without the file the child did not get that far.
+        // The file is missing if the child ended before it read the data.
         let Ok(about) = tokio::fs::metadata(&path).await else { return Ok(()) };
         let io = if about.len() > MAX_COLUMNS_BYTES {
             DatasetIo::without_columns(&resolved.plan, places)
@@ -51,7 +51,7 @@ impl RunAttempt<'_> {
         }
     }
 
-    /// What the run read and wrote and how it was judged, for the step of its verdict.
+    /// What the run read and wrote and how it was judged, for the step of its verdict; `None` if lineage is off.
     pub(super) fn dataset_io(
         &self,
         resolved: &Resolved,

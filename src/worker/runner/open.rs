@@ -20,7 +20,7 @@ pub struct Runner {
     pub ledger: Ledger,
     pub store: EvidenceStore,
     pub inputs: Inputs,
-    /// Where inputs and evidence lie, in OpenLineage's terms; none where lineage is off.
+    /// Where inputs and evidence lie, in OpenLineage's terms; `None` if lineage is off.
     pub lineage: Option<DatasetLocations>,
     pub boundaries: OwnershipBoundaries,
     pub renewer: Renewer,
@@ -40,12 +40,12 @@ pub struct Runner {
     pub worker: String,
 }
 
-/// The target of lines that belong to no run; a line of the runner itself names its run.
+/// Log target of the lines at the start. They belong to no run; lines with the runner's own target name one.
 const AT_START: &str = "model_factory::worker";
 
 impl Runner {
-    /// Opens the evidence store and the inputs, and starts the renewer. Fails where the store is not write-once, a
-    /// registered trainer command is missing, or this kernel cannot confine one and the configuration insists on it.
+    /// Opens the evidence store and the inputs, and starts the renewer. Fails if the store is not write-once, or if a
+    /// registered trainer command is missing or cannot be confined by this kernel and must be.
     pub async fn open(config: &Config, ledger: Ledger, worker: String, watchdog: &Watchdog) -> anyhow::Result<Self> {
         let store = EvidenceStore::open(&config.evidence)?;
         store.self_test().await.context("the evidence store is not fit ([evidence])")?;
@@ -95,7 +95,7 @@ impl Runner {
     }
 }
 
-/// Every registered trainer command is there, and this kernel keeps it in its folder.
+/// Fails if a registered trainer command is missing, or if this kernel cannot confine it and must.
 fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
     for (name, registration) in &settings.commands {
         registration.check(name).map_err(anyhow::Error::msg)?;

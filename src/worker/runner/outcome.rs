@@ -32,7 +32,7 @@ pub(super) enum Interrupted {
 }
 
 impl Interrupted {
-    /// Records the reason in the span of the work in hand.
+    /// Records the reason in the current span.
     pub(super) fn record(&self) {
         match self {
             Self::Failed(failure) => telemetry::record_failure(failure.code.as_str()),

@@ -26,14 +26,14 @@ impl Default for ProgressRate {
     }
 }
 
-/// Factor by which the pause between events grows with each one.
+/// Factor by which the pause between events grows after each event.
 const GROWTH: f64 = 1.1;
 const MOST_EVENTS: u32 = 100;
 
-/// Takes the trainer's lines. [`ProgressReports::run`] ends when it is dropped.
+/// Takes the trainer's progress. [`ProgressReports::run`] ends when this value is dropped.
 pub(super) struct ProgressSender(watch::Sender<Option<EventProgress>>);
 
-/// Only the latest progress waits here to be reported.
+/// Holds only the latest progress; an older one that was not reported in time is dropped.
 pub(super) struct ProgressReports(watch::Receiver<Option<EventProgress>>);
 
 pub(super) fn progress_channel() -> (ProgressSender, ProgressReports) {
@@ -62,7 +62,7 @@ impl ProgressReports {
                 Ok(_) => {}
                 Err(error) => warn!(fault = %error, "progress could not be written down"),
             }
-            // The attempt that drops the sender does not wait for this pause.
+            // The pause ends early when the attempt drops the sender.
             let mut closed = self.0.clone();
             let gone = async move { while closed.changed().await.is_ok() {} };
             let _ = tokio::time::timeout(rate.report_every, gone).await;

@@ -33,7 +33,7 @@ impl Runner {
                     UNAVAILABLE
                 }
             };
-            // Only the wait is cut short: a database future must never be.
+            // A shutdown cuts only this wait short: a database future must never be dropped.
             let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
         }
     }
@@ -57,7 +57,7 @@ impl Runner {
             run.id = %lease.run_id,
             run.key = %lease.run_key,
             run.fence = lease.fence,
-            // The bridge takes an unsigned number for a text.
+            // The bridge to OpenTelemetry would export an unsigned number as text.
             run.attempt = i64::from(lease.attempt),
             run.mode = %lease.mode,
         );

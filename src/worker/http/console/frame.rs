@@ -32,18 +32,18 @@ pub(super) enum Here {
 /// Whether a page reloads by itself.
 #[derive(Debug, Clone)]
 pub(super) enum Live {
-    /// It does; the link pauses it.
+    /// Reloads every `REFRESH` seconds; the link leads to the page that does not.
     On(String),
-    /// It does not; the link resumes it.
+    /// Does not reload; the link leads to the page that does.
     Off(String),
-    /// It does until what it needs is back.
+    /// Reloads until the ledger or the store answers again.
     UntilItIsBack,
-    /// It does not: nothing on it changes.
+    /// Never reloads, since nothing on the page changes.
     Never,
 }
 
 impl Live {
-    /// For a page whose address has no other parameters.
+    /// The switch of a page whose address has no other parameters; `quiet` says that the page does not reload.
     pub(super) fn of(path: &str, quiet: bool) -> Self {
         if quiet { Self::Off(path.to_owned()) } else { Self::On(format!("{path}?live=off")) }
     }

@@ -1,7 +1,7 @@
 //! The console at `/`: ledger, evidence store and this worker's own loops, as pages for people.
 //!
 //! Guarantees: works without scripts and loads nothing from elsewhere; every value is escaped, every list bounded;
-//! answers with a page that says so where Postgres or the store is away. Never: changes anything; reads evidence that
+//! if Postgres or the store is away, answers with a page that says so. Never: changes anything; reads evidence that
 //! the ledger does not name.
 
 mod dead_letters;

@@ -1,4 +1,4 @@
-//! The query of an address. Whatever it cannot mean is refused, never guessed.
+//! Reads the query of an address. An unknown or malformed parameter is refused, never ignored.
 
 use super::words::kept;
 use crate::adapters::ledger::{PagePart, RunCursor, RunQuery, SearchBy};
@@ -16,7 +16,7 @@ const LONGEST: usize = 200;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadQuery(pub(super) String);
 
-/// Parameters by name, each at most once and known; an empty one counts as absent.
+/// Reads the parameters by name. Refuses unknown and repeated ones; an empty one counts as absent.
 fn parameters(raw: &str, known: &[&str]) -> Result<BTreeMap<String, String>, BadQuery> {
     let mut found = BTreeMap::new();
     for (name, value) in parse(raw.as_bytes()) {
@@ -39,7 +39,7 @@ fn quiet(parameters: &BTreeMap<String, String>) -> Result<bool, BadQuery> {
     }
 }
 
-/// The part of a list that is older or newer than an entry, whose key `read` parses.
+/// The part of a list that `older` or `newer` asks for, the newest without either. `read` parses an entry's key.
 fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<PagePart<K>, BadQuery> {
     let no_key = |name: &str, text: &str| {
         BadQuery(format!("{name} is no place in this list: {text:?}. Follow the links of a page."))
@@ -53,7 +53,7 @@ fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<
     }
 }
 
-/// For pages without parameters of their own: whether they do not reload.
+/// Whether the query says `live=off`; refuses every other parameter.
 pub(super) fn read_quiet(raw: &str) -> Result<bool, BadQuery> {
     quiet(&parameters(raw, &["live"])?)
 }
@@ -72,7 +72,7 @@ pub(super) struct RunsQuery {
     pub(super) quiet: bool,
 }
 
-/// What a text may be searched in, with its names in the address and on the page.
+/// The fields that can be searched, each with its name in the address and its label on the page.
 pub(super) const SEARCHES: [(SearchBy, &str, &str); 4] = [
     (SearchBy::Id, "id", "run or request id"),
     (SearchBy::PlatformRun, "platform_run", "platform run"),

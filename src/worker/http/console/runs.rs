@@ -40,7 +40,7 @@ pub(super) fn runs(view: &RunsView, worker: &str) -> Markup {
     page(&frame, &content)
 }
 
-/// One link a state, with the number of its runs.
+/// A link for each state, with the number of runs in that state.
 fn states(view: &RunsView) -> Markup {
     let all: i64 = view.counts.values().sum();
     let over = view.counts.values().any(|count| *count > Ledger::MOST_COUNTED);

@@ -25,14 +25,14 @@ use axum::routing::get;
 use maud::Markup;
 use std::sync::Arc;
 
-/// Requests of a run on its page.
+/// Most requests of a run that its page shows.
 const REQUESTS: i64 = 100;
-/// Dead letters on a page.
+/// Most dead letters on a page.
 const LETTERS: usize = 50;
 
 const ICON: &str = include_str!("console.svg");
 
-/// Policy for pages; documents have a stricter one.
+/// Content-Security-Policy of pages; evidence documents have a stricter one.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
                       base-uri 'none'";
 
@@ -77,7 +77,7 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-/// Runs a query to its end even where the reader has gone: a query that is dropped half-way poisons its connection.
+/// Runs a query to its end even if the browser disconnects: a query that is dropped half-way poisons its connection.
 async fn uncancelled<T, E>(query: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Trouble>
 where
     T: Send + 'static,
@@ -181,7 +181,7 @@ async fn list_workers(State(console): Shared, RawQuery(raw): RawQuery) -> Render
     Ok(shown(&workers(&found.await?, quiet, &worker)))
 }
 
-/// Shows this worker's own state even where the ledger is away.
+/// Shows this worker's own state even if the ledger is away.
 async fn show_health(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let (late, draining) = (console.health.watchdog.late(), *console.health.draining.borrow());

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SANDBOX: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 
 pub struct Console {
-    /// On connections of its own, which cannot write.
+    /// The ledger on connections of its own, which cannot write.
     pub(super) ledger: Ledger,
     /// The store, or why it could not be opened.
     pub(super) store: Result<EvidenceStore, String>,
@@ -34,7 +34,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// `store` may say why there is none: the pages then show that in place of evidence.
+    /// If `store` is an error, the pages show its text in place of evidence.
     pub fn new(
         ledger: &Ledger,
         store: Result<EvidenceStore, String>,
@@ -58,7 +58,7 @@ impl Console {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("it does not read back: {error}"))
     }
 
-    /// A document by its role, as it is. The headers have the browser save it and run nothing of it.
+    /// The document with this role, its bytes unchanged. The headers make the browser save it and run nothing of it.
     pub(super) async fn download(&self, run: &RunRecord, role: &str) -> Result<Response, Trouble> {
         let named = run.refs.get(role);
         let at = named.ok_or_else(|| {

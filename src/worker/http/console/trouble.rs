@@ -1,4 +1,4 @@
-//! The page for what cannot be shown: why, and what to do.
+//! The page in place of one that cannot be shown: it says why, and what to do.
 
 use super::frame::{Here, Live, PageFrame, page};
 use super::query::BadQuery;
@@ -18,7 +18,7 @@ pub(super) enum Trouble {
     NotAllowed,
     /// Ledger or store is not available now.
     Away(String),
-    /// Ledger or store holds what does not read back.
+    /// Ledger or store holds something that cannot be read back.
     Broken(String),
 }
 

@@ -5,7 +5,7 @@ use crate::domain::run::{FailureCode, State};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
-/// Characters of a text that a page shows.
+/// Most characters of a text that a page shows.
 const LONGEST: usize = 2_000;
 
 /// A state as a word; its colour carries no further meaning.
@@ -83,7 +83,7 @@ pub(super) fn prose(text: &str) -> Markup {
     }
 }
 
-/// What a failure code means and asks of people; nothing where it is not one of this release.
+/// What a failure code means and asks of people; empty if this release does not know the code.
 pub(super) fn guidance(code: &str) -> Markup {
     let Ok(code) = code.parse::<FailureCode>() else { return html! {} };
     let text = code.guidance();
@@ -105,7 +105,7 @@ pub(super) fn progress(of: &EventProgress) -> Markup {
     }
 }
 
-/// A count with thousands apart; `most` with a plus where it is larger.
+/// A count with commas between thousands; a count over `most` is shown as `most` with a plus.
 pub(super) fn counted(count: i64, most: i64) -> String {
     let digits = count.min(most).to_string();
     let mut apart = String::new();
@@ -131,7 +131,7 @@ pub(super) fn run_href(run_id: &str, quiet: bool) -> String {
     format!("/runs/{}{}", segment(run_id), kept(quiet))
 }
 
-/// The query that keeps the next page from reloading too.
+/// The query of a link: if this page does not reload, `live=off` keeps the next one from reloading, too.
 pub(super) fn kept(quiet: bool) -> &'static str {
     if quiet { "?live=off" } else { "" }
 }

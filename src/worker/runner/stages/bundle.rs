@@ -12,7 +12,7 @@ use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::outcome::Interrupted;
 use bytes::Bytes;
 
-/// A bundle as it stands in the store, with the signature beside its files.
+/// A bundle as it stands in the store. `signature` is the file beside it; `None` if the bundle is not signed.
 pub struct Packed {
     pub bundle: Bundle,
     pub signature: Option<BundleArtifact>,
@@ -62,8 +62,8 @@ impl RunAttempt<'_> {
         Ok(Packed { bundle, signature })
     }
 
-    /// Signs every file, where there is a key. If the key was changed since an earlier attempt signed, the bytes differ,
-    /// and the run fails.
+    /// Signs all files with the worker's key; `None` without a key. If an earlier attempt signed with another key, the
+    /// bytes of the signature differ, and the run fails.
     async fn sign(&self, bundle: &Bundle) -> Result<Option<BundleArtifact>, Interrupted> {
         let Some(key) = &self.runner.signing else { return Ok(None) };
         let files = bundle.files.iter().map(|file| (file.path.to_owned(), Digest::of(&file.bytes))).collect();
@@ -75,7 +75,7 @@ impl RunAttempt<'_> {
     }
 }
 
-/// The model's format, by the name that it is stored under.
+/// The model's format, by the name of its file in the store.
 pub(super) fn stored_format(model: &EvidenceRef) -> Result<ModelFormat, Failure> {
     ModelFormat::of_stored(&model.reference).ok_or_else(|| {
         let message = format!("{} is no name that a model is stored by", model.reference);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub struct Gated {
     pub receipt: GateReceipt,
     pub stored: StoredDocument,
-    /// Whether the bundle may be announced; the ledger decides whether a requester allows it.
+    /// Whether gate and intent allow to announce the bundle; whether a request allows it, the ledger decides.
     pub is_eligible: bool,
 }
 
@@ -27,7 +27,7 @@ impl Gated {
 impl RunAttempt<'_> {
     pub async fn gate(&self, resolved: &Resolved, report: &Reported) -> Result<Gated, Interrupted> {
         let (evidence, folder) = (&self.evidence, &self.evidence.folder);
-        // The copies that this run keeps of what it read.
+        // The copies of manifests and profiles that this run keeps.
         let inputs = evidence.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
         let lease = self.lease;
         let receipt = modelling::gate(&lease.run_id, &report.report, &report.stored.at, &resolved.governance, inputs)?;
@@ -61,8 +61,8 @@ impl RunAttempt<'_> {
         self.advance(&[step]).await
     }
 
-    /// Puts the page for people. It decides nothing, so one that an earlier attempt put stays, even if another release
-    /// of ours would draw it in another way.
+    /// Puts the evaluation report as an HTML page. Nothing depends on the page, so a page of an earlier attempt stays,
+    /// even if this release would draw it in another way.
     async fn put_report_page(
         &self,
         resolved: &Resolved,

@@ -80,7 +80,7 @@ impl StageFrame {
     }
 }
 
-/// What failed, as a failure of the run with this code.
+/// Turns an error into a failure of the run with this code.
 fn failed<E: Display>(code: FailureCode) -> impl FnOnce(E) -> Failure {
     move |error| Failure::new(code, error.to_string())
 }

@@ -47,7 +47,7 @@ impl RunAttempt<'_> {
         self.advance(&steps).await
     }
 
-    /// Publish-only: verifies what the run left and announces it. Nothing here can train: there is no job.
+    /// The only stage of publish-only mode: verifies the bundle that the run left in the store, and announces it again.
     pub async fn publish_again(&self) -> Result<State, Interrupted> {
         let StoredRun { plan, eval_report, gate_receipt, packed } = self.reread().await?;
         self.guard.check()?;
@@ -98,7 +98,8 @@ impl RunAttempt<'_> {
         Ok(StoredRun { plan: parsed_plan, eval_report: report.at, gate_receipt: receipt.at, packed })
     }
 
-    /// The signature that the ledger names. It is not made again: the key may be another one by now.
+    /// The signature that the ledger names, since the key may be another one by now. `None` if it names none and
+    /// unsigned bundles are allowed.
     async fn known_signature(&self) -> Result<Option<BundleArtifact>, Interrupted> {
         if self.runner.allow_unsigned && !self.lease.refs.contains_key(SIGNATURE_ROLE) {
             return Ok(None);

@@ -63,7 +63,7 @@ impl RunAttempt<'_> {
         Ok(Resolved { plan, stored, governance })
     }
 
-    /// Each manifest once, in the order of their references.
+    /// Fetches each manifest once, in the order of their references.
     async fn fetch_manifests(&self) -> Result<Vec<Fetched>, Interrupted> {
         let references: BTreeSet<&Reference> = self.lease.request.dataset_manifest_refs.iter().collect();
         let mut manifests = Vec::with_capacity(references.len());
@@ -75,8 +75,8 @@ impl RunAttempt<'_> {
         Ok(manifests)
     }
 
-    /// Fails with `invalid` if the document is too large, since it will be so the next time; with `unresolved` if
-    /// another try may succeed.
+    /// Fetches a document. Fails with `invalid` if it is too large, since another try would find it so again, and with
+    /// `unresolved` if another try may succeed.
     async fn fetch(
         &self,
         reference: &Reference,
@@ -114,7 +114,7 @@ impl RunAttempt<'_> {
         Ok(fetched)
     }
 
-    /// Keeps a copy of what was read: a later attempt that reads other bytes fails.
+    /// Puts a copy of a fetched document into the evidence. A later attempt that fetches other bytes fails.
     async fn keep(&self, name: &str, fetched: &Fetched) -> Result<(), Interrupted> {
         let path = self.evidence.folder.input(name);
         let bytes = Bytes::from(fetched.bytes.clone());
@@ -123,7 +123,8 @@ impl RunAttempt<'_> {
         Ok(())
     }
 
-    /// The operator's commands as they are now. One that cannot be read is left out: only the runs that name it fail.
+    /// The registered trainer commands with the digests of their files now. A command that cannot be read is left out,
+    /// so that only runs that name it fail.
     fn pinned_commands(&self) -> BTreeMap<String, PinnedCommand> {
         let pin = |(name, registration): (&String, &TrainerRegistration)| match registration.pin() {
             Ok(pinned) => Some((name.clone(), pinned)),
@@ -135,7 +136,7 @@ impl RunAttempt<'_> {
         self.runner.commands.iter().filter_map(pin).collect()
     }
 
-    /// Every file that the manifests name must be inside the allow-list.
+    /// Fails if a manifest names a file outside of the allow-list.
     fn check_references(&self, manifests: &[Fetched]) -> Result<(), Failure> {
         let allow = self.runner.inputs.allow_list();
         for fetched in manifests {

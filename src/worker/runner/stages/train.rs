@@ -25,7 +25,7 @@ pub struct TrainingResults {
     pub model: EvidenceRef,
     pub scores: EvidenceRef,
     pub leakage_report: EvidenceRef,
-    /// Whether an earlier attempt had left them.
+    /// Whether an earlier attempt left these results, so that this one did not train.
     pub reused: bool,
 }
 
@@ -40,7 +40,7 @@ impl RunAttempt<'_> {
         }
         let job_dir = self.job_dir()?;
         let granted = self.grant(&resolved.plan);
-        // A fit that is granted hours has data to match.
+        // A trainer that may run for hours has data that take as long to fetch.
         self.guard.may_take(granted.limits.wall_seconds);
         self.prepare(job_dir.path(), resolved, granted).await?;
         self.guard.check()?;
@@ -60,7 +60,7 @@ impl RunAttempt<'_> {
         verified(&self.evidence, record).await
     }
 
-    /// Removed when it is dropped.
+    /// Makes the job directory; it is removed when the value is dropped.
     fn job_dir(&self) -> Result<TempDir, Failure> {
         let scratch = &self.runner.scratch;
         let prefix = format!("{}-{}-", self.lease.run_id, self.lease.fence);
@@ -127,7 +127,7 @@ impl RunAttempt<'_> {
         })
     }
 
-    /// Runs one child after the other, as the plan's steps ask for.
+    /// Runs one child process after the other, one for each step of the plan.
     async fn fit(
         &self,
         job_dir: &Path,
@@ -210,7 +210,7 @@ async fn verified(evidence: &RunEvidence<'_>, record: TrainingRecord) -> Result<
     let folder = &evidence.folder;
     let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
     let leakage_report = folder.leakage_report();
-    // Its role is remembered; the bundle stage reads it by that.
+    // This remembers the reference under its role, where the bundle stage looks for it.
     evidence.verified("parity_vectors", &folder.model(ParityVectors::FILE), record.parity_vectors, on_drift).await?;
     Ok(TrainingResults {
         model: evidence

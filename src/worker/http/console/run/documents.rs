@@ -51,7 +51,7 @@ pub(super) fn inputs(request: &TrainBuildRequest, plan: &FoundDocument<TrainPlan
     }
 }
 
-/// The document by `show`, or why there is none.
+/// Renders the document with `show`, or says why there is none.
 fn shown<T>(document: &FoundDocument<T>, name: &str, show: impl Fn(&T) -> Markup) -> Markup {
     match document {
         Ok(Some(document)) => show(document),

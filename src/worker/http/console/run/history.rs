@@ -62,7 +62,7 @@ struct ClaimSpan<'a> {
     fence: i64,
     worker: &'a str,
     began: DateTime<Utc>,
-    /// End, the step that ended it, and that step's reason.
+    /// When it ended, by which step, and the code of that step's reason; `None` while the worker holds the run.
     ended: Option<(DateTime<Utc>, &'a str, Option<&'a str>)>,
 }
 

@@ -1,4 +1,4 @@
-//! The page: its headline, and what it shows in which order.
+//! The headline of a run's page, and the order of its sections.
 
 use super::{RunView, documents, history, requests};
 use crate::domain::run::State;

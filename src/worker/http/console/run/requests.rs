@@ -8,10 +8,10 @@ use crate::worker::http::console::words::{badge, capped, instant, run_href};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-/// Differing fields that are shown of each near miss.
+/// Most differing fields that the page shows of a near miss.
 const FIELDS: usize = 20;
 
-/// Shows what `runs explain` prints.
+/// Shows what `runs explain` prints: why each request joined the run, and the near misses.
 pub(super) fn requests(view: &RunView) -> Markup {
     let RunView { run, requests, .. } = view;
     const HEADINGS: [TableHeading<'static>; 5] =

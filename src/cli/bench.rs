@@ -38,10 +38,10 @@ pub(super) struct Args {
 enum BenchCommand {
     /// Admit records, then measure the time from a published request to its readable event.
     Admission {
-        /// New requests.
+        /// Number of new requests.
         #[arg(long, default_value_t = 50_000)]
         requests: usize,
-        /// Tenants.
+        /// Number of tenants.
         #[arg(long, default_value_t = 50)]
         tenants: usize,
         /// Requests a second while latency is measured.
@@ -55,28 +55,28 @@ enum BenchCommand {
     },
     /// Claim from a long queue, then take runs through their states without training.
     Lifecycle {
-        /// Runs in the queue.
+        /// Number of runs in the queue.
         #[arg(long, default_value_t = 200_000)]
         queued: usize,
-        /// Tenants.
+        /// Number of tenants.
         #[arg(long, default_value_t = 50)]
         tenants: usize,
-        /// Claims, one after the other.
+        /// Number of claims, one after the other.
         #[arg(long, default_value_t = 2_000)]
         claims: usize,
-        /// Runs that go through their states.
+        /// Number of runs that go through their states.
         #[arg(long, default_value_t = 4_000)]
         lives: usize,
-        /// Workers at once.
+        /// Number of workers that do so at the same time.
         #[arg(long, default_value_t = 4)]
         workers: usize,
     },
     /// Send events from the outbox; of each run at most one is unacknowledged.
     Relay {
-        /// Runs.
+        /// Number of runs.
         #[arg(long, default_value_t = 1_000)]
         runs: usize,
-        /// Events of each run.
+        /// Number of events of each run.
         #[arg(long, default_value_t = 20)]
         events: usize,
         #[command(flatten)]
@@ -84,7 +84,7 @@ enum BenchCommand {
     },
     /// Compute every metric and curve of a window of scores, then with slices and with intervals. Needs no database.
     Metrics {
-        /// Rows of the window.
+        /// Number of rows of the window.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
         /// How often each part is timed.
@@ -99,13 +99,13 @@ enum BenchCommand {
     },
     /// Run the trainer's child over a file, from its bytes to the written scores, beside the bare fit.
     Training {
-        /// Rows; the model is fitted on four fifths of them.
+        /// Number of rows; the model is fitted on four fifths of them.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
-        /// Numeric features.
+        /// Number of features, all numeric.
         #[arg(long, default_value_t = 30)]
         features: usize,
-        /// Trees.
+        /// Number of trees.
         #[arg(long, default_value_t = 100)]
         trees: u32,
         /// Depth of a tree.
@@ -157,7 +157,7 @@ impl Args {
                 if latency_seconds > 0 {
                     let (kafka, _mock, _) = broker.open("latency").await?;
                     let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
-                    // A database of its own: nothing else waits in its outbox.
+                    // A new database, so that nothing else waits in the outbox.
                     measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
                 }
                 (format!("{on}; {name}"), measured)
@@ -180,7 +180,7 @@ impl Args {
     }
 }
 
-/// The database, and its description for the report.
+/// Starts the database. Also returns its description for the report.
 async fn start_database(doing: impl Fn(&str)) -> anyhow::Result<(BenchDatabase, String)> {
     doing("starting Postgres");
     let database = BenchDatabase::start().await?;
@@ -215,7 +215,8 @@ fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Re
 }
 
 impl Broker {
-    /// Settings with topics that only this benchmark uses; the in-process broker lives as long as the value.
+    /// Settings with topics that only this benchmark uses, the in-process broker (`None` with `--brokers`), and the
+    /// broker's description for the report. The in-process broker ends when its value is dropped.
     async fn open(&self, purpose: &str) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {
         let id = std::process::id();
         let topic = |name: &str| format!("mf-bench-{id}-{purpose}-{name}");

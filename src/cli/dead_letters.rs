@@ -193,7 +193,7 @@ async fn replay(
     Ok(())
 }
 
-/// The act of the audit log before the record is sent again.
+/// The act that the audit log gets before the record is sent again.
 fn replay_requested(actor: &str, why: &str, source: &Coordinates, original: &Original) -> AuditAct {
     let subject = ActSubject { record: Some(source.to_string()), ..ActSubject::default() };
     let actor = Actor::new(ActorKind::Operator, actor);

@@ -34,7 +34,7 @@ pub(super) struct Args {
     threads: u32,
 }
 
-/// What the worker sends to its topics, and what was read of it.
+/// Readers of the worker's topics, and what they have read so far.
 struct Observed {
     lifecycle: Follower,
     publication: Follower,
@@ -64,7 +64,7 @@ impl Args {
     }
 }
 
-/// Removes what an earlier demo left, and nothing else: a folder that is not a demo's stays.
+/// Removes what an earlier demo left. Fails if the folder holds anything else.
 fn clear(folder: &Path) -> anyhow::Result<()> {
     if !folder.exists() {
         return Ok(());

@@ -16,7 +16,7 @@ pub(super) async fn connect_to_current(config: &Config) -> anyhow::Result<Ledger
     Ok(ledger)
 }
 
-/// The run with this id, or the one that the request with this id belongs to.
+/// The run with this id, or the one that the request with this id belongs to; `None` if the ledger knows neither.
 pub(super) async fn find_run(ledger: &Ledger, id: &str) -> anyhow::Result<Option<RunRecord>> {
     Ok(match id.parse::<RunId>() {
         Ok(run_id) => ledger.run(&run_id).await?,
@@ -24,7 +24,7 @@ pub(super) async fn find_run(ledger: &Ledger, id: &str) -> anyhow::Result<Option
     })
 }
 
-/// The same, where the command can do nothing without the run.
+/// The run with this id, or the one that the request with this id belongs to. Fails if the ledger knows neither.
 pub(super) async fn require_run(ledger: &Ledger, id: &str) -> anyhow::Result<RunRecord> {
     find_run(ledger, id).await?.with_context(|| format!("the ledger knows no run or request {id:?}"))
 }

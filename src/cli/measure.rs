@@ -40,7 +40,8 @@ struct ScoredWindow {
     seed: u64,
 }
 
-/// The window's metrics, and their differences from the champion's where it has scores of one.
+/// The window's metrics and, in `champion`, their differences from the champion's; `None` if the window has no scores
+/// of a champion.
 #[derive(Serialize)]
 struct WindowMetrics {
     #[serde(flatten)]

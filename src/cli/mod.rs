@@ -90,7 +90,7 @@ enum CommandLine {
     /// Scores a file with the model of a bundle; started by `score`.
     #[command(hide = true)]
     TrainerScore(ChildArgs),
-    /// Confines itself and becomes a registered trainer command; started by the process that watches.
+    /// Confines itself and becomes a registered trainer command; started by `trainer-watch`.
     #[command(hide = true)]
     TrainerExec {
         /// The job directory.
@@ -132,7 +132,7 @@ impl Cli {
         let config = || loaded().map(|loaded| loaded.config);
         match self.command {
             CommandLine::Config(args) => args.run(&loaded()?),
-            // A check that hangs is among the findings.
+            // A check that hangs is reported as a finding; its thread must not hold up the end.
             CommandLine::Doctor(args) => abandoning(args.run(config()?)),
             CommandLine::Completions(args) => args.run(Self::command()),
             CommandLine::Man(args) => args.run(Self::command()),
@@ -173,7 +173,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Runs the command to its end, and leaves behind what it has given up: that must not hold up the end.
+/// Runs the command to its end, and does not wait for tasks and threads that the command has given up.
 fn abandoning(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let ended = runtime.block_on(command);

@@ -30,10 +30,10 @@ impl Output {
 
 /// Spaces before every column.
 const GAP: u16 = 2;
-/// Characters of a cell that a terminal shows, at most.
+/// Most characters of a cell that a terminal shows.
 const WIDEST: u16 = 60;
 
-/// Columns of the terminal that standard output is; none where it is a file or a pipe.
+/// Width of the terminal on standard output, in characters; `None` if that is a file or a pipe.
 pub(super) fn terminal_width() -> Option<u16> {
     let terminal = console::Term::stdout();
     let size = if terminal.features().is_attended() { terminal.size_checked() } else { None };
@@ -77,7 +77,6 @@ fn laid_out<const COLUMNS: usize>(
     table.trim_fmt()
 }
 
-/// Prints each item as a line of JSON.
 pub(super) fn json_lines<T: Serialize>(out: &mut dyn Write, items: &[T]) -> io::Result<()> {
     for item in items {
         serde_json::to_writer(&mut *out, item)?;

@@ -17,7 +17,7 @@ impl Narrator {
         Self { bar }
     }
 
-    /// Shows the current step; nothing where there is no terminal.
+    /// Shows the current step on a terminal; prints nothing elsewhere.
     pub(super) fn doing(&self, what: &str) {
         if !self.bar.is_hidden() {
             self.bar.set_message(what.to_owned());
@@ -39,7 +39,7 @@ impl Narrator {
     }
 }
 
-/// A bar for one piece of work; nothing where there is no terminal.
+/// A bar for one piece of work on a terminal; nothing elsewhere.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {

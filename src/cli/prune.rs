@@ -19,7 +19,8 @@ use std::time::Duration;
   model-factory prune --older-than 90d --dry-run
   model-factory prune --older-than 90d --output json")]
 pub(super) struct Args {
-    /// Delete what is older than this, for example 90d: at least a day, and longer than the request topic keeps records.
+    /// Delete what is older than this, for example 90d: at least a day, and longer than the request topic keeps
+    /// records.
     #[arg(long, value_parser = humantime::parse_duration)]
     older_than: Duration,
     /// Only count; delete nothing.

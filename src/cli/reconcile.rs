@@ -24,7 +24,7 @@ Examples:
   model-factory reconcile platform_20260301 --output json
   model-factory reconcile platform_20260301 --dry-run")]
 pub(super) struct Args {
-    /// The platform run.
+    /// Id of the platform run.
     platform_run_id: String,
     /// Only print; write no document.
     #[arg(long)]

@@ -22,10 +22,10 @@ use std::process::{Command, ExitCode};
 pub(super) struct Args {
     /// Run id, request id, or the folder of a run or a bundle.
     what: String,
-    /// Where to write it; `-` is standard output. Without it `RUN_ID.html` in this folder.
+    /// File to write the page to, `-` for standard output; by default `RUN_ID.html` in this folder.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Show it in the desktop's browser.
+    /// Show the page in the desktop's browser.
     #[arg(long)]
     open: bool,
 }
@@ -72,7 +72,7 @@ async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8
     Ok((run.run_id.to_string(), page.to_vec()))
 }
 
-/// The run's id and its page: read from a run's folder, made anew from a bundle's documents.
+/// The run's id and its page: read from the folder of a run, or made anew from the documents of a bundle.
 fn from_folder(folder: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     let read = |name: &str| {
         let path = folder.join(name);

@@ -37,10 +37,10 @@ pub(super) struct Args {
     file: PathBuf,
     #[command(flatten)]
     expected: ExpectedArgs,
-    /// Column with the rows' ids; without it the one of the training data, where the file has it.
+    /// Column with the rows' ids; by default that of the training data, if the file has it.
     #[arg(long, value_name = "COLUMN")]
     row_id: Option<String>,
-    /// Where the scores go; without it beside the file, as `NAME.scores.parquet`.
+    /// File to write the scores to; by default `NAME.scores.parquet` beside the rows.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Replace the file that is there.

@@ -34,10 +34,10 @@ pub(super) struct Args {
 /// What the caller knows of a bundle from elsewhere, and it must match.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExpectedArgs {
-    /// Public key (PEM, curve P-256) that must have signed it.
+    /// Public key (PEM, curve P-256) that must have signed the bundle.
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
-    /// Id that it must have, as its publication states it.
+    /// Id that the bundle must have, as its publication states it.
     #[arg(long, value_name = "SHA256")]
     bundle_id: Option<Digest>,
 }

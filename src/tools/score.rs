@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use tempfile::{TempDir, TempPath};
 
 pub struct BundleScorer {
-    /// How the trainer's child process is started.
     pub trainer: TrainerCommand,
     /// Limits of the child; its limit on rows is not used.
     pub limits: Limits,
@@ -32,7 +31,7 @@ pub struct ScoreOrder {
     pub expected: Expected,
     /// The Parquet file with the rows.
     pub file: PathBuf,
-    /// Column with the rows' ids; without it the one of the training data, where the file has it.
+    /// Column with the rows' ids; `None` means that of the training data, if the file has it.
     pub row_id: Option<String>,
     pub out: PathBuf,
     /// Whether an existing file may be replaced.

@@ -38,7 +38,6 @@ impl Watchdog {
         heartbeat
     }
 
-    /// Names of the loops that are late.
     pub fn late(&self) -> Vec<String> {
         self.late_at(clock::now())
     }

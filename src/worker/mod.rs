@@ -1,7 +1,7 @@
 //! The worker: its loops, and what builds, watches and drains them.
 //!
-//! [`run()`] checks what the configuration names, spawns the loops of the worker's roles (`assembly`), serves HTTP beside
-//! them, and drains (`drain`). ARCHITECTURE.md lists the loops with their roles.
+//! [`run()`] checks what the configuration names, spawns the loops of the worker's roles (`assembly`), serves HTTP
+//! beside them, and drains (`drain`). ARCHITECTURE.md lists the loops with their roles.
 
 pub mod backoff;
 pub mod http;

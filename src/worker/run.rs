@@ -43,9 +43,9 @@ pub fn unique_name() -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// Runs a worker of this name until `shutdown` turns true, then drains it: no new work, the run in hand finished or given
-/// back, offsets of what was admitted committed. A loop that ends by itself ends the worker with an error.
-/// `on_listening` gets the console's address as soon as it answers.
+/// Runs a worker of this name until `shutdown` turns true, then drains it: the worker takes no new work, finishes or
+/// gives back the runs in hand, and commits the offsets of admitted records. A loop that ends by itself ends the worker
+/// with an error. `on_listening` gets the console's address as soon as the console answers.
 pub async fn run(
     config: Config,
     roles: BTreeSet<Role>,
@@ -92,8 +92,8 @@ pub async fn run(
 /// thread ends when this value is dropped.
 ///
 /// Only one thread of tokio's runtime waits for sockets and timers at a time. If exactly one task becomes ready there,
-/// that thread runs the task itself and wakes no other. If the task then blocks, nobody waits for sockets and timers any
-/// more: every loop stands still, and `/livez` does not answer. Any task that is spawned from outside wakes another
+/// that thread runs the task itself and wakes no other. If the task then blocks, no thread waits for sockets and timers
+/// any more: every loop stands still, and `/livez` does not answer. Any task that is spawned from outside wakes another
 /// thread, which takes over.
 struct RuntimeWaker {
     _end: Sender<()>,

@@ -33,7 +33,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Follow the chain from its first block, compute every digest again, and compare the log with the ledger. Names
-    /// the first block that does not fit; exit status 1 where there is one, and where log and ledger disagree.
+    /// the first block that does not fit. Exit status 1 if there is one, or if log and ledger disagree.
     Verify(verify::Args),
     /// Write the log as lines of JSON, a block each. The last line says where the chain stands: keep it elsewhere.
     Export(ExportArgs),
@@ -50,13 +50,13 @@ impl Args {
 
 #[derive(Debug, clap::Args)]
 struct ExportArgs {
-    /// First block.
+    /// Number of the first block to write.
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     from: i64,
     /// Only blocks with acts on this run; the chain between them is left out.
     #[arg(long, value_name = "RUN_ID")]
     run: Option<RunId>,
-    /// Where to write; standard output without it.
+    /// File to write to; by default standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

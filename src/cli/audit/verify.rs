@@ -92,7 +92,7 @@ struct CheckedExport {
     blocks: u64,
     /// Number of the block before the first one; its digest is taken on trust.
     behind: i64,
-    /// The run that the export is limited to; then each block was checked alone.
+    /// The run that the export is limited to: each block was then checked alone. `None` if it has the whole chain.
     run_id: Option<RunId>,
     broken: Option<String>,
 }

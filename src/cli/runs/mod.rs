@@ -110,7 +110,7 @@ impl Args {
 }
 
 impl ActArgs {
-    /// Exit status 1 where the ledger refuses.
+    /// Has the ledger carry out the command, and prints the outcome. Exit status 1 if the ledger refuses.
     async fn run(
         self,
         out: &mut dyn Write,

@@ -77,7 +77,7 @@ pub(super) async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, 
     Ok(())
 }
 
-/// Why requests are one run, why similar requests are not, and what the run's last failure requires.
+/// Prints why requests are one run, why similar requests are not, and what the run's last failure asks of people.
 pub(super) async fn explain(
     out: &mut dyn Write,
     ledger: &Ledger,

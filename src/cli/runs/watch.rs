@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// Exit status 1 where the run ends badly, and where it has not ended in time.
+    /// Watches until the run is decided. Exit status 1 if the run ended badly; an error if it is not decided in time.
     pub(super) async fn run(self, out: &mut dyn Write, ledger: &Ledger, output: Output) -> anyhow::Result<ExitCode> {
         let run_id = require_run(ledger, &self.id).await?.run_id;
         let mut screen = Screen::new(out, output);
@@ -56,8 +56,8 @@ impl Args {
     }
 }
 
-/// Whether the run ended well; none while something may still happen by itself. A run stays in PASS only where no
-/// request allows publication: else the transaction that passes it also requests its publication.
+/// Whether the run ended well; `None` while something may still happen by itself. A run stays in PASS only if no
+/// request allows publication: otherwise the transaction that passes the run also requests its publication.
 fn outcome(run: &RunRecord) -> Option<bool> {
     let code: Option<FailureCode> = run.reason_code.as_deref().and_then(|code| code.parse().ok());
     match run.state {
@@ -68,7 +68,7 @@ fn outcome(run: &RunRecord) -> Option<bool> {
     }
 }
 
-/// Prints above a moving line on a terminal, line by line elsewhere.
+/// Prints a line for each step and progress; on a terminal the progress is one moving line below the steps.
 struct Screen<'a> {
     out: &'a mut dyn Write,
     output: Output,

@@ -20,14 +20,15 @@ pub(super) struct CheckedRequest {
     pub(super) pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
-    /// Whether the gate's verdict decides it; else a publication does.
+    /// Whether the gate's verdict decides the request; otherwise its publication does.
     #[serde(skip)]
     pub(super) ends_at_gate: bool,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
 
-/// One request a line where the file is not one JSON value but some line of it is; else the whole file is one.
+/// Splits a file into requests. If the file is not one JSON value but some line of it is, each line is a request;
+/// otherwise the whole file is one.
 pub(super) fn requests(bytes: Vec<u8>) -> Vec<Vec<u8>> {
     let is_json = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
     let lines: Vec<&[u8]> =

@@ -63,7 +63,7 @@ impl Args {
                 let bytes = key.as_ref().map(|key| key.seal(&bytes)).unwrap_or(bytes);
                 let mut request = check(bytes, &config.kafka.topics.requests, &mut batch);
                 if let (Some(_), Some(pointer)) = (&key, &mut request.pointer) {
-                    // The pointer leads into the file, not into the envelope that was made of it.
+                    // The pointer leads into the file's request, not into the signed envelope around it.
                     *pointer = pointer.strip_prefix("/payload").unwrap_or(pointer).to_owned();
                 }
                 checked.push(request);
@@ -77,7 +77,7 @@ impl Args {
         self.send(config, &checked, &mut out).await
     }
 
-    /// A worker's own checks. A dry run opens no input: where none is configured, it takes references as they are.
+    /// The checks of a worker. A dry run that has neither root nor allowed prefixes does not check references.
     fn screening(&self, config: &Config) -> anyhow::Result<Screening> {
         let policy = config.policy()?;
         if self.dry_run && config.inputs.root.is_none() && config.inputs.allow.is_empty() {
@@ -161,7 +161,7 @@ async fn follow(
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether the request succeeded; none while it is open. A pass is final only where nothing is to be published.
+/// Whether the request succeeded; `None` while it is open. A pass is final only if nothing is to be published.
 fn verdict(event: &RunLifecycleEvent, ends_at_gate: bool) -> Option<bool> {
     match event.event_type {
         EventType::PublishPublished => Some(true),

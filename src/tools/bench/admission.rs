@@ -106,11 +106,12 @@ async fn drain(
 #[derive(Debug, Clone)]
 pub struct LatencySpec {
     pub requests: usize,
-    /// Requests a second.
+    /// Requests that are published in a second.
     pub rate: u32,
 }
 
-/// Publishes at a steady rate beside intake and relay, and reads the events.
+/// Measures the time from a published request to its readable event: publishes at a steady rate while intake and relay
+/// run, and reads the events.
 pub async fn latency(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -168,13 +169,13 @@ fn request_id(index: usize) -> String {
 }
 
 async fn publish_one(outlet: &Outlet, topic: &str, index: usize) -> Result<(), BenchError> {
-    // Meanings that no other measurement uses.
+    // Counted down from the top: no other measurement uses these meanings, so each request is a new run.
     let value = request(&request_id(index), usize::MAX - index, 10);
     outlet.send(Record { topic, key: None, value: &value, headers: &[] }).await?;
     Ok(())
 }
 
-/// The request of the next `request.admitted`.
+/// Reads up to the next event `request.admitted`, and returns the id of its request.
 async fn next_admitted(follower: &Follower) -> Result<String, BenchError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     loop {

@@ -83,7 +83,7 @@ impl BenchDatabase {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
-    /// Runs the work on a ledger of its own, and adds the cost to the database to its figures.
+    /// Runs the work on a ledger of its own, and adds to its figures what it cost the database.
     pub(super) async fn costing<F>(&self, work: impl FnOnce(Ledger) -> F) -> Result<Figures, BenchError>
     where
         F: Future<Output = Result<Figures, BenchError>>,
@@ -103,7 +103,7 @@ impl BenchDatabase {
     }
 
     async fn read(&self) -> Result<CostCounters, BenchError> {
-        /// Connections that have just ended still report their counters.
+        /// Time for connections that have just ended to report their counters.
         const SETTLE: Duration = Duration::from_millis(300);
         tokio::time::sleep(SETTLE).await;
         let mut connection = self.connect().await?;
@@ -116,8 +116,8 @@ impl BenchDatabase {
         Ok(CostCounters { commits, wal_bytes })
     }
 
-    /// The ceiling: inserts up to `most` rows of each of these tables again by plain SQL, `batch` rows of the first table
-    /// a transaction, into copies with the same indexes and checks but without foreign keys.
+    /// The ceiling: inserts up to `most` rows of each of these tables again by plain SQL, `batch` rows of the first
+    /// table a transaction, into copies with the same indexes and checks but without foreign keys.
     pub(super) async fn ceiling(
         &self,
         tables: &[&str],

@@ -6,7 +6,7 @@ use crate::domain::contract::AllowList;
 use crate::domain::run::Outcome;
 use serde_json::json;
 
-/// The record's value. Requests with the same `meaning` are one run.
+/// The value of a request's record. Requests with the same `meaning` are one run.
 pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u8> {
     json!({
         "schema_version": "learning.mf_train_build_request.v0",
@@ -52,7 +52,7 @@ pub(super) async fn admit_all(
     Ok(())
 }
 
-/// An error where a record had another outcome than the measured one.
+/// Fails if a record had another outcome than the measurement is about.
 pub(super) fn expect(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> Result<(), BenchError> {
     match outcomes.iter().find(|outcome| !wanted(outcome)) {
         Some(other) => Err(BenchError::Wrong(format!("a record became {other:?}"))),

@@ -8,15 +8,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     pub name: String,
-    /// What `count` counts.
+    /// What `count` counts, for example `request`.
     pub unit: &'static str,
     pub count: u64,
-    /// Over the time of the work itself.
+    /// `count` over the time of the work itself, without its preparation.
     pub per_second: f64,
-    /// What one latency spans.
+    /// What one latency spans, for example `batch of up to 1000`.
     pub latency_of: String,
     pub latency_ms: LatencyMs,
-    /// Cost to the database, where it was measured.
+    /// Cost to the database; `None` if it was not measured.
     pub cost: Option<Cost>,
     /// Resident memory of this process at the end, in MiB.
     pub resident_mib: u64,

@@ -15,7 +15,7 @@ pub struct MetricsSpec {
     pub laps: usize,
     /// Replicates of the bootstrap; 0 leaves it out.
     pub replicates: u32,
-    /// Of the bootstrap.
+    /// Threads of the bootstrap.
     pub threads: u32,
 }
 

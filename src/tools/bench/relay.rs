@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 #[derive(Debug, Clone)]
 pub struct RelaySpec {
     pub runs: usize,
-    /// Of each run; the relay sends them one after the other.
+    /// Events of each run; the relay sends them one after the other.
     pub events: usize,
 }
 

@@ -21,7 +21,7 @@ const DATA: &str = "0.parquet";
 #[derive(Debug, Clone)]
 pub struct TrainingSpec {
     pub wide: WideSpec,
-    /// Of the fit.
+    /// Threads of the fit.
     pub threads: u32,
     /// How often each part is timed, at least once.
     pub laps: usize,
@@ -31,9 +31,9 @@ pub struct TrainingSpec {
 pub struct TrainingFigures {
     pub rows: usize,
     pub features: usize,
-    /// Of the model.
+    /// Trees that the model has.
     pub trees: u32,
-    /// Of the fit.
+    /// Threads of the fit.
     pub threads: u32,
     /// How often each part was timed; times are medians.
     pub laps: usize,
@@ -41,9 +41,9 @@ pub struct TrainingFigures {
     pub fetch_seconds: f64,
     /// The child from start to end: read, split, check, fit, score, evaluate, write.
     pub child_seconds: f64,
-    /// The fit alone.
+    /// The same fit in this process, without reading, evaluating and writing.
     pub fit_seconds: f64,
-    /// Fetch and child over the fit alone.
+    /// `fetch_seconds` plus `child_seconds`, divided by `fit_seconds`.
     pub ratio: f64,
     /// The used feature columns as 32-bit floats, in MiB.
     pub columns_mib: f64,

@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Broker and database end when this is dropped. Evidence and inputs stay in the folder.
+/// A running broker and database, with evidence and inputs in a folder. Broker and database end when this value is
+/// dropped; the folder stays.
 pub struct Environment {
-    /// The configuration of a worker in this environment.
     pub config: Config,
     pub inputs: DemoInputs,
     pub folder: PathBuf,

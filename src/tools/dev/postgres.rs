@@ -31,7 +31,7 @@ fn failed(what: impl std::fmt::Display) -> PostgresError {
 
 struct Host {
     binaries: PathBuf,
-    /// The user that the server runs as; none for the user of this process.
+    /// The user that the server runs as; `None` for the user of this process.
     user: Option<User>,
 }
 

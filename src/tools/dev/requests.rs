@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone)]
 pub struct DemoRequest {
     pub name: &'static str,
-    /// None where the bytes are no request.
+    /// `None` if the bytes are no request.
     pub request_id: Option<&'static str>,
     pub bytes: Vec<u8>,
     pub fate: Fate,
@@ -16,17 +16,17 @@ pub struct DemoRequest {
 /// The expected outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// Its run is published.
+    /// The message's run is published.
     Published,
-    /// It is the same request again.
+    /// The message repeats an earlier request, with the same id.
     DuplicateRequest,
-    /// It means the same as an earlier one.
+    /// The message has a new id, and means the same as an earlier request.
     DuplicateRun,
-    /// It reuses an id with other content.
+    /// The message reuses an id with other content.
     Conflict,
-    /// It goes to the dead letters with this code.
+    /// The message goes to the dead letters with this code.
     Rejected(FailureCode),
-    /// Its run fails with this code.
+    /// The message's run fails with this code.
     Fails(FailureCode),
 }
 

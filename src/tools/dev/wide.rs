@@ -1,5 +1,5 @@
 //! Wide synthetic rows for benchmarks, of any number of rows and features. They are written in batches, so that memory
-//! does not grow with them.
+//! does not grow with the number of rows.
 
 use crate::domain::contract::DatasetManifest;
 use crate::domain::identity::{Digest, document_bytes};
@@ -20,11 +20,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct WideSpec {
     pub rows: usize,
-    /// The label depends on the first eight.
+    /// Number of features; the label depends on the first eight.
     pub features: usize,
-    /// Of the training profile.
+    /// Number of trees that the training profile asks for.
     pub trees: u32,
-    /// Of each tree.
+    /// Depth of each tree.
     pub depth: u32,
 }
 

@@ -51,7 +51,7 @@ fn unreachable(error: &Error) -> Finding {
     Finding::red("brokers", error.to_string(), advice)
 }
 
-/// The registry's topic only has to exist: its settings are the registry's affair.
+/// Judges one topic. The registry's topic only has to exist: its settings are the registry's affair.
 fn topic(
     kafka: &KafkaSettings,
     cluster: &Cluster,

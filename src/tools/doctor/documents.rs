@@ -45,7 +45,7 @@ fn policy(config: &Config) -> Finding {
     }
 }
 
-/// Whether the receiver answers, where one is set. Never red: a worker works without it.
+/// Whether the receiver of traces answers; empty if none is set. Never red, since a worker works without it.
 pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
     match telemetry::check_receiver(settings) {
         None => Vec::new(),

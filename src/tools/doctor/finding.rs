@@ -37,7 +37,7 @@ impl Finding {
     }
 }
 
-/// The worst light; green where there is no finding.
+/// The worst light; green if there is no finding.
 pub fn worst(findings: &[Finding]) -> Light {
     findings.iter().map(|finding| finding.light).max().unwrap_or(Light::Green)
 }

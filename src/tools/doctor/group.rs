@@ -5,7 +5,8 @@ use super::finding::Finding;
 use crate::adapters::kafka::{GroupPosition, KafkaSettings, StartAt, Survey};
 use crate::config::Config;
 
-/// The group's offsets on the requests, and on the registry's topic where publications wait for its confirmation.
+/// Judges the offsets of the consumer group on the request topic and, if the registry confirms publications, on the
+/// registry's topic.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let kafka = &config.kafka;
     let mut findings = vec![position(kafka, &kafka.group_id, &kafka.topics.requests, kafka.from).await];

@@ -42,7 +42,7 @@ fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
     }
 }
 
-/// Judges the free disk: every slot's trainer may fill its limit.
+/// Judges the free disk space: the trainer of every slot may write a file up to its limit.
 fn room(check: &str, free_mib: u64, needed_mib: u64) -> Finding {
     const LEAST_MIB: u64 = 256;
     if free_mib < LEAST_MIB.min(needed_mib) {

@@ -1,4 +1,4 @@
-//! The bundle built again, part by part beside the one that is there.
+//! Builds a bundle again, and compares it part by part with the one that is there.
 
 use super::Rebuilder;
 use super::fetch::{self, unresolved};
@@ -17,17 +17,17 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reproduction {
     pub identical: bool,
-    /// In the order in which they depend on each other.
+    /// The parts in the order in which they depend on each other.
     pub parts: Vec<ComparedPart>,
 }
 
-/// One part of the bundle, as it is and as it came out.
+/// One part of a bundle, compared with the same part of the bundle built again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComparedPart {
     pub part: &'static str,
-    /// Digest of the bundle's bytes.
+    /// Digest of the part in the bundle.
     pub expected: Digest,
-    /// Digest of the new bytes.
+    /// Digest of the part that was built again.
     pub found: Digest,
 }
 

@@ -7,7 +7,7 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
 use std::collections::BTreeMap;
 
-/// The documents as they are now; each has the digest that the plan pins.
+/// The documents that the plan names, each with the digest that the plan pins.
 pub(super) struct FetchedDocuments {
     manifests: Vec<Fetched>,
     training_profile: Fetched,
@@ -99,7 +99,7 @@ pub(super) fn plan(
         governance_profile: &documents.governance_profile,
         ownership_boundaries_sha256: plan.ownership_boundaries_sha256,
         commands,
-        // A bundle was trained: there is no baseline.
+        // Only a regression check has a baseline, and it makes no bundle.
         baseline: None,
         champion: documents.champion.as_ref(),
         // The attempt's start is not known. It was not before this instant, or the labels would have been refused.

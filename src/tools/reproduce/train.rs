@@ -12,8 +12,8 @@ use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The plan's command by its name, pinned as it is here; empty for the built-in booster. An error where it is not
-/// registered, is not the one that the plan pins, or cannot be confined.
+/// The command that trained, by its name, with the digests that it has here; empty for the built-in booster. Fails if
+/// the command is not registered, is not the one that the plan pins, or cannot be confined and must be.
 pub(super) fn checked_command(
     plan: &TrainPlan,
     commands: &TrainerRegistrations,

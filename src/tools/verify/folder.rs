@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Every file's bytes by its name.
+/// The bytes of every file of a bundle, by the file's name.
 pub(super) struct Folder(BTreeMap<String, Vec<u8>>);
 
 /// Files of a bundle that `bundle.json` does not list.
 const UNLISTED: [&str; 2] = [BundleManifest::FILE, SIGNATURE_FILE];
 
-/// Bounds on what is read into memory.
+/// Most bytes of one file, and most files, that are read into memory.
 const MAX_BYTES: u64 = 1 << 30;
 const MAX_FILES: usize = 1_000;
 
@@ -45,7 +45,7 @@ impl Folder {
         self.0.get(name).map(Vec::as_slice)
     }
 
-    /// Moves a file's bytes out; empty where there is no such file.
+    /// Moves a file's bytes out; empty if there is no such file.
     pub(super) fn take(&mut self, name: &str) -> Vec<u8> {
         self.0.remove(name).unwrap_or_default()
     }
@@ -63,7 +63,7 @@ impl Folder {
         read_json(schema, self.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
     }
 
-    /// Digests of all but the signature.
+    /// Digests of all files but the signature, by their names.
     pub(super) fn digests(&self) -> BTreeMap<String, Digest> {
         let signed = self.0.iter().filter(|(name, _)| *name != SIGNATURE_FILE);
         signed.map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect()
@@ -100,10 +100,10 @@ impl Folder {
     }
 }
 
-/// What a link that holds says of itself, or why it is broken.
+/// The result of the check of a link: what was checked, or why the link is broken.
 pub(super) type Holds = Result<String, BrokenLink>;
 
-/// A bundle whose files are what `bundle.json` says.
+/// A bundle whose files have the digests that `bundle.json` lists.
 pub(super) struct ReadBundle<'a> {
     pub(super) folder: &'a Folder,
     pub(super) manifest: BundleManifest,
@@ -140,7 +140,7 @@ impl<'a> ReadBundle<'a> {
     }
 }
 
-/// The model: exactly one file of the folder must be one.
+/// The model and its format. Exactly one file of the folder must be a model.
 fn model_of(folder: &Folder) -> Result<(ModelFormat, &[u8]), BrokenLink> {
     let mut found = ModelFormat::ALL.iter().filter_map(|&format| Some((format, folder.find(format.file_name())?)));
     match (found.next(), found.next()) {

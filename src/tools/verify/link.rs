@@ -1,4 +1,4 @@
-//! The links of the chain, and what was found of each.
+//! The links of the chain from request to signature, and the result of their check.
 
 use crate::domain::identity::{Digest, RunId};
 use serde::Serialize;
@@ -9,9 +9,9 @@ use std::fmt;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Link {
-    /// `bundle.json` itself, and the bundle's id.
+    /// `bundle.json` fits its schema, and the bundle has the expected id.
     Bundle,
-    /// Every file that it lists and no other, byte for byte.
+    /// The folder holds every file that `bundle.json` lists and no other, byte for byte.
     Files,
     /// The request's meaning hashes to the run's key and id.
     Request,
@@ -53,19 +53,19 @@ pub struct BrokenLink {
 pub struct Verification {
     /// Whether every link holds.
     pub intact: bool,
-    /// The id computed from the files, not the one that somebody states.
+    /// The id as computed from the files, not as somebody states it; `None` if the files are broken.
     pub bundle_id: Option<Digest>,
     pub bundle_version: Option<String>,
-    /// The run that built it, as `bundle.json` says.
+    /// The run that built the bundle, as `bundle.json` says; `None` if that file cannot be read.
     pub run_id: Option<RunId>,
     /// Links that hold, in order.
     pub checked: Vec<CheckedLink>,
-    /// The first one that does not.
+    /// The first link that does not hold; `None` if every link holds.
     pub broken: Option<BrokenLink>,
 }
 
 impl Link {
-    /// An error at this link unless `holds`.
+    /// Fails at this link unless `holds`.
     pub(super) fn must(self, holds: bool, why: impl FnOnce() -> String) -> Result<(), BrokenLink> {
         if holds { Ok(()) } else { Err(self.broken(why())) }
     }

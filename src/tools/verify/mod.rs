@@ -36,9 +36,9 @@ const LINKS: [(Link, Check); 9] = [
 /// What the caller knows of a bundle from elsewhere.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
-    /// The key that must have signed it.
+    /// The key that must have signed the bundle; `None` leaves open who signed.
     pub public_key: Option<PublicKey>,
-    /// Its id, as its publication says.
+    /// The id that the bundle must have, as its publication says; `None` accepts any.
     pub bundle_id: Option<Digest>,
 }
 

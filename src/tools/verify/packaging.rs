@@ -1,5 +1,5 @@
-//! Checks that the files for other tools (provenance, descriptions, parity vectors, signature) agree with the bundle's own
-//! documents. Each check is one [`Link`].
+//! Checks that the files for other tools (provenance, descriptions, parity vectors, signature) agree with the bundle's
+//! own documents. Each check is one [`Link`].
 
 use super::folder::{Folder, Holds, ReadBundle};
 use super::link::Link;

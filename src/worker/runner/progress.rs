@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Shortest pauses of the reports.
 #[derive(Debug, Clone, Copy)]
 pub struct ProgressRate {
-    /// Between two statements to the ledger.
+    /// Shortest pause between two statements to the ledger.
     pub report_every: Duration,
-    /// Between two events, and before the first.
+    /// Pause before the first event and after it; each later pause is longer by `GROWTH`.
     pub event_every: Duration,
 }
 

@@ -4,11 +4,11 @@ use super::payments::Payment;
 use std::collections::HashMap;
 
 const DAY: i64 = 86_400;
-/// Labels need a week to be known, so a terminal's risk ends a week before the payment.
+/// Seconds until a label is known. A terminal's risk counts only payments that are older than this.
 const LABEL_DELAY: i64 = 7 * DAY;
 const WINDOWS: [i64; 3] = [1, 7, 30];
 
-/// Names, in column order.
+/// Names of the features, in column order.
 pub const FEATURES: [&str; 15] = [
     "amount",
     "during_weekend",

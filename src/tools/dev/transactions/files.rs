@@ -22,21 +22,20 @@ use std::sync::Arc;
 const PLATFORM_RUN: &str = "platform_20260316T000000Z";
 const LABEL_DELAY_DAYS: i64 = 7;
 
-/// Relative references to the files.
+/// References to the files, relative to their folder.
 #[derive(Debug, Clone)]
 pub struct DemoInputs {
     /// The platform run of the manifests.
     pub platform_run_id: String,
-    /// Of the dataset without a leak.
+    /// Manifest of the dataset without a leak.
     pub manifest: String,
-    /// Of the same dataset with features of some rows computed after the payment.
+    /// Manifest of the same dataset, with features of some rows computed after the payment.
     pub leaky_manifest: String,
     pub training_profile: String,
-    /// With a gate that a good model passes.
+    /// Profile with a gate that a good model passes.
     pub governance_profile: String,
-    /// With a gate that no honest model passes.
+    /// Profile with a gate that no honest model passes.
     pub strict_governance_profile: String,
-    /// Number of payments in the dataset.
     pub payments: usize,
 }
 
@@ -119,7 +118,7 @@ fn parquet_bytes(
     Ok(writer.into_inner()?)
 }
 
-/// None for some terminals; independent of fraud.
+/// The category of a terminal, independent of fraud; `None` for every tenth terminal.
 fn merchant_category(terminal: u32) -> Option<&'static str> {
     const CATEGORIES: [&str; 9] =
         ["grocery", "fuel", "café", "travel", "electronics", "fashion", "pharmacy", "games", "jewellery"];
@@ -163,7 +162,7 @@ fn manifest_of(
     }))
 }
 
-/// Five weeks to train on after two to fill the windows, one to stop early on, one of delay, one to test.
+/// The weeks: two to fill the features' windows, five to train, one to stop early, one of delay, one to test.
 fn training_profile(spec: &TransactionSpec) -> String {
     let day = |n: i64| -> String {
         let at: DateTime<Utc> = spec.start + TimeDelta::days(n);

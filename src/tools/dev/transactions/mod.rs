@@ -23,9 +23,7 @@ pub struct TransactionSpec {
     pub start: DateTime<Utc>,
     /// A customer pays at terminals at most this far away, on a grid of 100 by 100.
     pub radius: f64,
-    /// Terminals that become compromised each day.
     pub terminals_compromised_per_day: u32,
-    /// Cards that become compromised each day.
     pub cards_compromised_per_day: u32,
 }
 

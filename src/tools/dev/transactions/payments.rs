@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Times are whole seconds and amounts whole cents, so that no rounding of floats decides anything.
+/// A card payment. Times are whole seconds and amounts whole cents, so that no rounding of floats decides anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// Seconds since the start.
+    /// Seconds since midnight of the first day.
     pub at: i64,
     pub customer: u32,
     pub terminal: u32,
@@ -32,7 +32,7 @@ struct Customer {
     terminals: Vec<u32>,
 }
 
-/// All payments, by time.
+/// Generates all payments, sorted by time.
 pub fn payments(spec: &TransactionSpec) -> Vec<Payment> {
     let mut rng = ChaCha8Rng::seed_from_u64(spec.seed);
     let customers = population(spec, &mut rng);
@@ -75,7 +75,7 @@ fn population(spec: &TransactionSpec, rng: &mut ChaCha8Rng) -> Vec<Customer> {
         .collect()
 }
 
-/// Normal around noon; a draw outside of the day is repeated.
+/// Draws the second of the day of a payment: normal around noon; a draw outside of the day is repeated.
 fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     let noon: Normal<f64> = Normal::new(43_200.0, 20_000.0).expect("a positive deviation");
     loop {
@@ -86,7 +86,8 @@ fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     }
 }
 
-/// Normal around the customer's mean, with half of it as deviation; a negative draw is replaced by a uniform one.
+/// Draws an amount in cents: normal around the customer's mean, with half of it as deviation. A negative draw is
+/// replaced by a uniform one up to twice the mean.
 fn amount(habits: &Customer, rng: &mut ChaCha8Rng) -> i64 {
     let usual: Normal<f64> = Normal::new(habits.mean_cents, habits.mean_cents / 2.0).expect("a positive deviation");
     let cents = usual.sample(rng);

@@ -7,9 +7,9 @@ use chrono::DateTime;
 use std::collections::BTreeMap;
 use url::form_urlencoded::{Serializer, parse};
 
-/// Runs on a page.
+/// Most runs on a page.
 pub(super) const RUNS: usize = 50;
-/// Characters of a search, at most.
+/// Most characters of a search.
 const LONGEST: usize = 200;
 
 /// What is wrong with an address, as a sentence for its reader.

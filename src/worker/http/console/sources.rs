@@ -1,5 +1,5 @@
-//! What the pages are made from: the ledger, this worker, and documents of runs. A document is shown only if the run's row
-//! in the ledger names it and its bytes have the digest in that row.
+//! What the pages are made from: the ledger, this worker, and documents of runs. A document is shown only if the run's
+//! row in the ledger names it and its bytes have the digest in that row.
 
 use super::run::FoundDocument;
 use super::trouble::Trouble;
@@ -28,7 +28,6 @@ pub struct Console {
     pub(super) ledger: Ledger,
     /// The store, or why it could not be opened.
     pub(super) store: Result<EvidenceStore, String>,
-    /// The loops and needs of this worker.
     pub(super) health: Health,
     pub(super) worker: String,
 }

@@ -1,9 +1,9 @@
-//! The file `model.sig`: a Sigstore bundle with a DSSE envelope over an in-toto statement that names every
-//! file with its digest.
+//! The file `model.sig`: a Sigstore bundle with a DSSE envelope around an in-toto statement, which names every file of
+//! the bundle with its digest.
 //!
 //! Formats: OpenSSF Model Signing 1.0 (predicate `https://model_signing/signature/v1.0`), Sigstore bundle
-//! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). Resources are sorted by
-//! their names; the subject's digest is SHA-256 over their digests' bytes in that order.
+//! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). The statement's resources are
+//! sorted by name; the digest of its subject is SHA-256 over the bytes of the resources' digests in that order.
 
 use super::key::{PrivateKey, PublicKey, pre_authentication};
 use crate::domain::identity::{Digest, Hasher, canonical_json, document_bytes};
@@ -28,7 +28,7 @@ pub enum SignatureError {
     OtherKey { found: String, expected: Digest },
     #[error("the key did not sign this statement")]
     Invalid,
-    /// Names the first file, sorted by name, that only the signature or only the bundle has, or whose digests differ.
+    /// Names the first file, in order of names, that only one side has (signature or bundle), or whose digests differ.
     #[error("it signs other files: {0}")]
     OtherFiles(String),
 }
@@ -97,7 +97,7 @@ struct Resource {
 }
 
 impl PrivateKey {
-    /// Signs these files under the name of the bundle; `ignored` is the name of the signature's own file.
+    /// Signs these files of the bundle `name`. `ignored` is the file name of the signature, which it does not cover.
     pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Vec<u8> {
         let payload = canonical_json(&statement(name, files, ignored)).into_bytes();
         let signature: DerSignature = self.0.sign(&pre_authentication(PAYLOAD_TYPE, &payload));
@@ -140,7 +140,7 @@ fn root<'a>(digests: impl Iterator<Item = &'a Digest>) -> Digest {
     hasher.finish()
 }
 
-/// Checks that this key signed exactly these files.
+/// Checks that this key signed exactly these files with these digests.
 pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
     let (bundle, payload) = open(signature)?;
     let (found, expected) = (bundle.verification_material.public_key.hint, key.hint());
@@ -156,7 +156,7 @@ pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest
     compare(&payload, files)
 }
 
-/// Checks that a signature names exactly these files; it may be of any key.
+/// Checks that a signature names exactly these files with these digests; does not check by which key it was made.
 pub fn check_files(signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
     let (_, payload) = open(signature)?;
     compare(&payload, files)
@@ -223,7 +223,7 @@ mod tests {
         let mut more = files();
         more.insert("extra".to_owned(), Digest::of(b"extra"));
         assert_eq!(verify(&public, &signature, &more), Err(SignatureError::OtherFiles("extra".to_owned())));
-        // The key's own hint, but a statement that it did not sign.
+        // A statement that the key did not sign, under the key's own hint.
         let mut forged: Value = serde_json::from_slice(&signature).unwrap();
         let payload = canonical_json(&statement("bundle", &more, "model.sig"));
         forged["dsseEnvelope"]["payload"] = json!(BASE64.encode(payload));

@@ -1,4 +1,4 @@
-//! Keys, from PEM and to PEM, and the bytes that a DSSE signature covers.
+//! Reads and writes keys as PEM; builds the bytes that a DSSE signature covers.
 
 use crate::domain::identity::Digest;
 use crate::secret::Secret;
@@ -8,7 +8,7 @@ use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::fmt;
 
-/// Why a key cannot be used; the text shows nothing of the key.
+/// Why a key cannot be used; the text reveals nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("no private key on the curve P-256 (PEM, PKCS#8 or SEC 1, without a password and nothing before it)")]
@@ -19,7 +19,7 @@ pub enum KeyError {
     NoRequesterKey,
 }
 
-/// Signs bundles: ECDSA on P-256.
+/// Private ECDSA key on P-256 that signs bundles.
 #[derive(Clone)]
 pub struct PrivateKey(pub(super) SigningKey);
 
@@ -33,7 +33,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PrivateKey {
-    /// Reads PEM, PKCS#8 or SEC 1.
+    /// Reads PEM: PKCS#8 or SEC 1, without a password.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let secret = SecretKey::from_pem(pem).map_err(|_| KeyError::NoPrivateKey)?;
         Ok(Self(SigningKey::from(secret)))
@@ -43,7 +43,7 @@ impl PrivateKey {
         Self(SigningKey::generate())
     }
 
-    /// PEM, PKCS#8.
+    /// Writes PEM (PKCS#8).
     pub fn to_pem(&self) -> Secret {
         let pem = SecretKey::from(&self.0).to_pkcs8_pem(LineEnding::LF).expect("a key on a named curve has a PEM form");
         Secret::new((*pem).clone())
@@ -55,7 +55,7 @@ impl PrivateKey {
 }
 
 impl PublicKey {
-    /// Reads PEM, `SubjectPublicKeyInfo`.
+    /// Reads PEM (`SubjectPublicKeyInfo`).
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         VerifyingKey::from_public_key_pem(pem).map(Self).map_err(|_| KeyError::NoPublicKey)
     }
@@ -64,13 +64,13 @@ impl PublicKey {
         self.0.to_public_key_pem(LineEnding::LF).expect("a key on a named curve has a PEM form")
     }
 
-    /// SHA-256 of the PEM text: a signature names its key by it.
+    /// SHA-256 of the key's PEM text, by which a signature names the key.
     pub fn hint(&self) -> Digest {
         Digest::of(self.to_pem().as_bytes())
     }
 }
 
-/// The pre-authentication encoding: type and payload, each after its length
+/// DSSE's pre-authentication encoding of type and payload, each preceded by its length
 /// (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>).
 pub(super) fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());

@@ -12,14 +12,14 @@ use p256::ecdsa::signature::{Signer as _, Verifier as _};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequesterKey {
-    /// Ed25519; signatures of 64 bytes.
+    /// Ed25519; a signature has 64 bytes.
     Ed25519(VerifyingKey),
-    /// ECDSA on P-256 with SHA-256; signatures in DER.
+    /// ECDSA on P-256 with SHA-256; a signature is DER.
     P256(PublicKey),
 }
 
 impl RequesterKey {
-    /// Reads PEM, `SubjectPublicKeyInfo`.
+    /// Reads PEM (`SubjectPublicKeyInfo`). Weak Ed25519 keys are refused.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         match VerifyingKey::from_public_key_pem(pem) {
             Ok(key) if key.is_weak() => Err(KeyError::NoRequesterKey),
@@ -35,7 +35,7 @@ impl RequesterKey {
         }
     }
 
-    /// Whether this key signed a request of these bytes.
+    /// Whether `signature` is this key's signature over a request of these bytes.
     pub fn verifies(&self, request: &[u8], signature: &[u8]) -> bool {
         let signed = pre_authentication(SIGNED_REQUEST_TYPE, request);
         match self {
@@ -55,7 +55,7 @@ pub enum RequesterPrivateKey {
 }
 
 impl RequesterPrivateKey {
-    /// Reads PEM: PKCS#8, or SEC 1 for P-256.
+    /// Reads PEM: PKCS#8, or SEC 1 for a P-256 key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         match SigningKey::from_pkcs8_pem(pem) {
             Ok(key) => Ok(Self::Ed25519(key)),
@@ -70,7 +70,7 @@ impl RequesterPrivateKey {
         }
     }
 
-    /// The value of a record: the request in a signed envelope.
+    /// The value of a record with this request in a signed envelope.
     pub fn seal(&self, request: &[u8]) -> Vec<u8> {
         let signed = pre_authentication(SIGNED_REQUEST_TYPE, request);
         let signature = match self {

@@ -1,30 +1,30 @@
-//! A block: the acts of one transaction as text, chained to the block before; and the lines of an export, which are
-//! blocks.
+//! A block: the acts of one transaction as text, chained to the block before. Also the lines of an export of the audit
+//! log.
 
 use crate::domain::contract::{AuditAct, AuditActs, Head};
 use crate::domain::identity::{Digest, Hasher, RunId, canonical_text};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Keeps these digests apart from all others of this software.
+/// First line of the hashed text, so that a block's digest never equals another kind of digest of this product.
 const DOMAIN: &str = "mf.audit_block.v1";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
-    /// 1, 2, 3… without holes.
+    /// Number of the block: 1, 2, 3… without holes.
     pub seq: i64,
-    /// When its transaction began.
+    /// When the block's transaction began.
     #[serde(serialize_with = "write_micros")]
     pub at: DateTime<Utc>,
-    /// Of the block before.
+    /// Digest of the block before.
     pub previous: Digest,
     pub digest: Digest,
-    /// The acts, as the text that is hashed.
+    /// The acts as canonical JSON: the text that is hashed.
     pub body: String,
 }
 
-/// The block that does not fit, and why.
+/// The first block of a chain that is not as it must be, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("block {seq}: {why}")]
 pub struct BrokenBlock {
@@ -34,7 +34,7 @@ pub struct BrokenBlock {
 
 impl Block {
     pub fn text(by: &str, acts: &[AuditAct]) -> String {
-        /// [`AuditActs`] that are not owned.
+        /// [`AuditActs`] by reference, to serialise acts without cloning them.
         #[derive(Serialize)]
         struct BorrowedActs<'a> {
             acts: &'a [AuditAct],
@@ -49,7 +49,7 @@ impl Block {
         Self { seq, at, previous: head.digest, digest, body }
     }
 
-    /// The digest of everything else in the block.
+    /// Computes the digest from the other fields.
     pub fn computed(&self) -> Digest {
         digest(self.seq, self.at, &self.previous, &self.body)
     }
@@ -58,8 +58,8 @@ impl Block {
         serde_json::from_str(&self.body)
     }
 
-    /// Reads the acts if they agree with the block's own digest: all that can be checked where the blocks around it
-    /// are left out.
+    /// Reads the acts if they match the block's own digest. Nothing more can be checked without the neighbouring
+    /// blocks.
     pub fn intact(&self) -> Result<AuditActs, BrokenBlock> {
         let broken = |why: String| BrokenBlock { seq: self.seq, why };
         let computed = self.computed();
@@ -69,14 +69,14 @@ impl Block {
         self.read().map_err(|error| broken(format!("its acts do not read: {error}")))
     }
 
-    /// What the next block names as its predecessor.
+    /// Number and digest of this block, to which the next block is chained.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, digest: self.digest }
     }
 }
 
-/// SHA-256 over four lines (domain, number, time, digest of the block before) and the text. No line holds a line
-/// break, so that two different blocks never give the same bytes.
+/// SHA-256 over four lines (domain, number, time, digest of the block before) and the text. The lines contain no line
+/// breaks, so that two different blocks never give the same bytes.
 fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest {
     let mut hasher = Hasher::new();
     hasher.update(format!("{DOMAIN}\n{seq}\n{}\n{previous}\n", micros(&at)).as_bytes());
@@ -84,7 +84,7 @@ fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest 
     hasher.finish()
 }
 
-/// A time as it is hashed: with microseconds.
+/// The time as text for the digest, with microseconds.
 fn micros(at: &DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -93,7 +93,7 @@ fn write_micros<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::O
     serializer.serialize_str(&micros(at))
 }
 
-/// A line of an export: one for each block, and a last one.
+/// A line of an export: one per block, then one ending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
@@ -101,7 +101,7 @@ pub enum Line {
     Ending(Ending),
 }
 
-/// The last line of an export, to be kept elsewhere.
+/// The last line of an export. Kept elsewhere, it can prove later that the log was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ending {
@@ -109,7 +109,7 @@ pub struct Ending {
     /// Number of the first requested block.
     pub from: i64,
     pub blocks: u64,
-    /// Where only the blocks of one run were exported.
+    /// Set if only the blocks of this run were exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
 }
@@ -129,7 +129,8 @@ mod tests {
         assert_eq!(block.computed(), block.digest);
     }
 
-    /// Fields are declared in the order of their names: the schema's examples, and this one with all of them.
+    /// The digest assumes that fields are declared in order of their names: checks the schema's examples, and a value
+    /// with all fields.
     #[test]
     fn a_text_is_canonical_whatever_it_holds() {
         let schema: serde_json::Value = serde_json::from_str(schema_text(SchemaName::AuditActs)).unwrap();

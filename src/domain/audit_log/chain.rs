@@ -1,13 +1,13 @@
-//! Follows a chain block by block, up to the first block that does not fit.
+//! Follows a chain block by block, up to the first block that is not as it must be.
 
 use super::{Block, BrokenBlock};
 use crate::domain::contract::{AuditActs, Head};
 
-/// How far a chain was followed.
+/// A chain as far as it was followed.
 #[derive(Debug, Clone)]
 pub struct Chain {
     head: Head,
-    /// A head kept elsewhere: the chain must pass it.
+    /// A head that was kept elsewhere: the chain must contain this block.
     anchor: Option<Head>,
 }
 
@@ -16,7 +16,7 @@ impl Chain {
         Self { head: Head::start(), anchor }
     }
 
-    /// Starts behind a block that is taken on trust.
+    /// Starts after a block that is trusted without a check.
     pub fn behind(head: Head, anchor: Option<Head>) -> Self {
         Self { head, anchor }
     }
@@ -25,7 +25,7 @@ impl Chain {
         self.head
     }
 
-    /// Checks the next block and reads its acts.
+    /// Checks that this is the next block, and reads its acts.
     pub fn follow(&mut self, block: &Block) -> Result<AuditActs, BrokenBlock> {
         let broken = |why: String| BrokenBlock { seq: block.seq, why };
         if block.seq != self.head.seq + 1 {
@@ -42,7 +42,7 @@ impl Chain {
         Ok(body)
     }
 
-    /// Checks that the chain is as long as its anchor says, once there are no more blocks.
+    /// To be called after the last block: fails if the chain ends before its anchor.
     pub fn end(&self) -> Result<Head, BrokenBlock> {
         match self.anchor {
             Some(anchor) if anchor.seq > self.head.seq => Err(BrokenBlock {

@@ -1,8 +1,8 @@
-//! The audit log as values: blocks that hold acts, the chain that binds the blocks; and the reconciliation of a
-//! platform run. The acts themselves are a document (`contract`).
+//! The audit log as values: blocks that hold acts, and the chain that binds them; the reconciliation of a platform run.
+//! The acts are documents of `contract`.
 //!
-//! Guarantees: a block's digest follows from its number, time, text and predecessor alone, and anybody can compute
-//! it again (docs/audit-log.md). Never: reads a clock, a file or a database; says that an act was right.
+//! Guarantees: the digest of a block depends only on its number, time, text and predecessor, and anybody can recompute
+//! it (docs/audit-log.md). Never: reads a clock, a file or a database; says that an act was right.
 
 mod block;
 mod chain;

@@ -1,4 +1,4 @@
-//! Reconciles a platform run: counts what the ledger holds of its runs, and finds what does not add up.
+//! Reconciles a platform run: counts what the ledger holds about its runs, and finds contradictions.
 
 use crate::domain::contract::{
     Anomaly, AnomalyCode, EventRefs, Head, IntentKind, ReconciledRun, Reconciliation, ReconciliationCounters,
@@ -6,29 +6,29 @@ use crate::domain::contract::{
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State};
 
-/// A run as the ledger holds it, with what is counted about it.
+/// A run as the ledger holds it, with counts of its rows.
 #[derive(Debug, Clone)]
 pub struct RunFacts {
     pub run_id: RunId,
     pub state: State,
     pub execution_mode: ExecutionMode,
-    /// Code of its last reason.
+    /// Failure code of the last step; `None` if the step had none.
     pub reason: Option<FailureCode>,
     pub intent_kind: IntentKind,
     pub publish_allowed: bool,
     pub refs: EventRefs,
     pub requests: u64,
-    /// The state that its last step led to; none before the first step, or once its history was pruned.
+    /// State after the last stored step; `None` before the first step, and after the history was pruned.
     pub last_step: Option<State>,
     pub admission_emitted: bool,
-    /// Number of announcements that the broker acknowledged.
+    /// Number of publications that the broker acknowledged.
     pub announcements: u64,
-    /// Number of different contents among the announcements.
+    /// Number of different values among these publications; more than one is an anomaly.
     pub contents: u64,
 }
 
 impl RunFacts {
-    /// The gate's decision; none where it has not decided.
+    /// Whether the run passed the gate; `None` if the gate has not decided.
     fn gate(&self) -> Option<bool> {
         match (self.state, self.execution_mode) {
             (State::Pass | State::PublishPending | State::Published, _)
@@ -65,8 +65,8 @@ impl RunFacts {
 }
 
 impl Reconciliation {
-    /// Counts over all runs. The ledger keeps records that repeat or contradict a request apart from the runs, so their
-    /// numbers come beside.
+    /// Sums up all runs. Records that repeat or contradict a request belong to no run, so that their numbers are passed
+    /// separately.
     pub fn of(platform_run_id: &str, as_of: Head, mut facts: Vec<RunFacts>, repeated: u64, conflicting: u64) -> Self {
         facts.sort_by(|a, b| a.run_id.cmp(&b.run_id));
         let count = |holds: &dyn Fn(&RunFacts) -> bool| facts.iter().filter(|run| holds(run)).count() as u64;

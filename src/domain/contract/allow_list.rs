@@ -1,9 +1,9 @@
-//! The locations that may be opened.
+//! Which references may be opened.
 
 use super::reference::{Location, Reference, ReferenceError, broken, clean, is_bucket};
 
-/// A prefix ends at a path boundary: `s3://a/b` allows `s3://a/b/c`,
-/// not `s3://a/bc`. Relative references are allowed where a root is configured.
+/// Prefixes of references that may be opened. A prefix ends at a path boundary: `s3://a/b` allows `s3://a/b/c`, not
+/// `s3://a/bc`. Relative references are allowed if a root is configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllowList {
     prefixes: Vec<String>,
@@ -11,20 +11,20 @@ pub struct AllowList {
 }
 
 impl AllowList {
-    /// A list of `file:///dir`, `s3://bucket/prefix`, …; `relative` says whether a root is configured.
+    /// Builds a list from `file:///dir`, `s3://bucket/prefix`, …; `relative` says whether a root is configured.
     pub fn new(prefixes: impl IntoIterator<Item = String>, relative: bool) -> Self {
         let prefixes = prefixes.into_iter().map(|p| p.trim_end_matches('/').to_owned()).collect();
         Self { prefixes, relative }
     }
 
-    /// Allows every reference, for checks that open nothing.
+    /// A list that allows every reference, for checks that open nothing.
     pub fn everything() -> Self {
-        // A slash follows each of these prefixes in every reference of its scheme.
+        // In every reference, one of these prefixes is followed by a slash.
         Self::new(["file:", "s3:", "gs:", "az:"].map(str::to_owned), true)
     }
 
-    /// Reads what an operator wrote. Refuses a prefix that would allow more than it seems to: an unknown scheme, a
-    /// bucket without a name, all of the disk, and what no reference may contain.
+    /// Reads prefixes that an operator wrote. Refuses a prefix that would allow more than it seems to (an unknown
+    /// scheme, a bucket without a name, the whole disk), and one that no valid reference can begin with.
     pub fn read(prefixes: &[String], relative: bool) -> Result<Self, ReferenceError> {
         for prefix in prefixes {
             check_prefix(prefix).map_err(|error| ReferenceError { rule: format!("{prefix:?}: {error}") })?;
@@ -45,7 +45,7 @@ impl AllowList {
     }
 }
 
-/// A slash at the end makes no difference.
+/// Checks a prefix; a slash at its end makes no difference.
 fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
     clean(prefix)?;
     let segments = |path: &str| match path.strip_suffix('/').unwrap_or(path) {
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Texts that look like references, made of pieces that have led out of folders in other software.
+    /// Texts that look like references, built of pieces that have led out of folders in other software.
     fn spelling() -> impl Strategy<Value = String> {
         let root = prop::sample::select(vec![
             "",
@@ -209,10 +209,10 @@ mod tests {
         })
     }
 
-    /// Whether a client that follows the WHATWG's rules for URLs would stay inside the allowed folders.
+    /// Whether a client that follows the WHATWG's URL rules would stay inside the allowed folders.
     fn leads_inside(text: &str) -> bool {
         let Ok(url) = url::Url::parse(text) else {
-            // Not a URL: a path below the root, and only downwards.
+            // Not a URL: a relative path that only leads downwards.
             return Path::new(text).components().all(|part| matches!(part, Component::Normal(_)));
         };
         let bare = url.username().is_empty()

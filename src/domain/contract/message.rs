@@ -1,4 +1,4 @@
-//! A message from the request topic, checked and typed; or why it is refused, and for whom.
+//! A typed message of the request topic that matches its schema; or why it is rejected, and whose it is.
 
 use super::TrainBuildRequest;
 use crate::domain::identity::RunId;
@@ -15,8 +15,8 @@ pub enum Message {
     Cancel(CommandMessage),
 }
 
-/// A `CancelRequest`, which asks to stop a run, or a `PublishRetryRequest`, which asks to announce its bundle again without
-/// training. `schema_version` says which one it is.
+/// A `CancelRequest`, which asks to stop a run, or a `PublishRetryRequest`, which asks to announce its bundle again
+/// without training. `schema_version` says which one it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandMessage {
@@ -40,7 +40,7 @@ impl Message {
         }
     }
 
-    /// As the message claims; a signature may prove it.
+    /// The requester as the message claims; only a signature proves it.
     pub fn requester_principal(&self) -> &str {
         match self {
             Self::Train(request) => &request.requester_principal,
@@ -48,7 +48,7 @@ impl Message {
         }
     }
 
-    /// The type of a `CloudEvent` that carries this message.
+    /// Type that a `CloudEvent` must have to carry this message.
     pub fn event_type(&self) -> &'static str {
         match self {
             Self::Train(_) => "io.modelfactory.train_build_request",
@@ -67,27 +67,27 @@ impl Message {
     }
 }
 
-/// A message that is refused. Intake rejects it once, as a dead letter, and settles its record.
+/// Why a message is rejected. Intake rejects it once, with a dead letter, and settles its record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} at {pointer:?}: {message}")]
 pub struct Rejection {
     pub code: FailureCode,
-    /// JSON pointer, empty for the whole message.
+    /// JSON pointer to the wrong field; empty for the whole message.
     pub pointer: String,
-    /// The rule that it breaks, for people; foreign text in it is escaped and capped.
+    /// The rule that is broken, for people; text from the message is escaped and capped.
     pub message: String,
     pub ids: RejectedIds,
 }
 
 impl Rejection {
-    /// The same for a message inside a record's value: `outer` is the JSON pointer to the message.
+    /// Prefixes the pointer: `outer` is the JSON pointer to the message within the record's value.
     #[must_use]
     pub fn within(self, outer: &str) -> Self {
         Self { pointer: format!("{outer}{}", self.pointer), ..self }
     }
 }
 
-/// Ids of a refused message, as far as they are well-formed.
+/// Ids of a rejected message; `None` if an id is missing or malformed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RejectedIds {
     pub request_id: Option<String>,
@@ -105,7 +105,7 @@ impl RejectedIds {
     }
 }
 
-/// Code, pointer and rule: a rejection before its ids are known.
+/// Code, pointer and rule of a rejection whose ids are not known yet.
 pub(super) type Refused = (FailureCode, String, String);
 
 pub(super) fn whole(code: FailureCode, rule: impl Into<String>) -> Refused {

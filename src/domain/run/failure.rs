@@ -1,22 +1,22 @@
-//! The closed list of what can go wrong with a request or a run.
+//! The closed list of failures of requests and runs.
 
 use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 
-/// The part of the work that a code belongs to.
+/// Part of the work in which a failure occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCategory {
     Request,
-    /// Two messages contradict each other.
+    /// A message contradicts an earlier one.
     Conflict,
-    /// The documents that the request refers to.
+    /// A document that the request refers to cannot be used.
     Resolution,
-    /// The rows.
+    /// The rows of the data cannot be used.
     Data,
-    /// The trainer and its worker.
+    /// The trainer or the worker around it failed.
     Execution,
     Evidence,
     /// A document exists already with other bytes.
@@ -25,17 +25,18 @@ pub enum FailureCategory {
     Publish,
 }
 
-/// Whether the same work may succeed when it is tried again.
+/// Whether a worker tries the run again by itself.
 enum Retry {
-    /// The same request would fail again.
+    /// Never: the same work would fail again.
     Never,
-    /// Worth a bounded number of automatic retries with backoff.
+    /// A bounded number of times, with backoff.
     Bounded,
 }
 
 macro_rules! failure_codes {
     ($($variant:ident => $category:ident, $retry:ident, $meaning:literal;)+) => {
-        /// Why a request was refused or a run failed. The names are part of the contract. In the order of their categories.
+        /// Why a request was refused or a run failed. Names are part of the contract; the order is that of the
+        /// categories.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumMessage, IntoStaticStr, VariantArray, Serialize,
             Deserialize,
@@ -135,23 +136,23 @@ named!(FailureCode, "{:?} is not a failure code");
 named!(FailureCategory, "{:?} is not a failure category");
 
 impl FailureCode {
-    /// What happened, in a sentence.
+    /// Says in a sentence what the code means.
     pub fn meaning(self) -> &'static str {
         self.get_message().expect("every code has its sentence")
     }
 
-    /// Whether a worker may try the run again without being asked to.
+    /// Whether a worker may try the run again without being asked.
     pub fn is_retryable(self) -> bool {
         matches!(self.retry(), Retry::Bounded)
     }
 }
 
-/// The run is bad: the code, and what happened in this case. It ends the attempt, never the worker.
+/// Ends an attempt of a run, never the worker: a code, and what happened in this case.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Failure {
     pub code: FailureCode,
-    /// What happened, for people: where, what was found, what was expected.
+    /// For people: where it happened, what was found, what was expected.
     pub message: String,
 }
 

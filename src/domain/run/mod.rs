@@ -1,7 +1,7 @@
-//! The life of a run: its states, the transitions between them, and the codes of what goes wrong.
+//! The life of a run: its states, the transitions between them, failure codes.
 //!
-//! Guarantees: `apply` is total; final states absorb; every failure code has one category, one retry class and
-//! its guidance for people. Never: knows how a state is stored or announced.
+//! Guarantees: `apply` is total; nothing leaves a final state but an operator's `Reopen` and a later `RequestPublish`;
+//! every failure code has a category, a retry class and guidance. Never: knows how a state is stored or announced.
 
 mod failure;
 mod guidance;

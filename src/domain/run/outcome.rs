@@ -1,4 +1,4 @@
-//! What becomes of a record of the request topic, and of the registry's topic; and what a record of the outbox is.
+//! What becomes of a record of the request topic or the registry's topic; which kinds of records the outbox has.
 
 use super::failure::FailureCode;
 use crate::domain::identity::RunId;
@@ -6,7 +6,7 @@ use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-/// What becomes of a record of the request topic: exactly one per record, for ever.
+/// What becomes of a record of the request topic: each record has exactly one outcome, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum_discriminants(
@@ -16,20 +16,20 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
     doc = "An outcome by its name."
 )]
 pub enum Outcome {
-    /// A new meaning: a run was created.
+    /// The first request with this meaning: a run was created.
     Admitted { run_id: RunId },
-    /// The same request id with the same payload; also a redelivery of a record that was handled before. The run is
-    /// that of the first request.
+    /// The same request id with the same payload, or a record that was read before. `run_id` is the run of the first
+    /// request.
     DuplicateRequest { run_id: RunId },
-    /// Another request id with the same meaning.
+    /// A new request id with the meaning of an earlier request: it joins that run.
     DuplicateRun { run_id: RunId },
-    /// The same request id with another payload. The first request and its run stand; `differs` holds JSON pointers.
+    /// The same request id with another payload. The first request and its run stay; `differs` holds JSON pointers.
     Conflict { run_id: RunId, differs: Vec<String> },
-    /// The message is bad.
+    /// The message is malformed or not allowed.
     Rejected { code: FailureCode },
     /// The run was stopped, or its bundle will be announced again.
     CommandApplied { run_id: RunId },
-    /// The run is unknown, or stands where the command does not apply.
+    /// The run is unknown, or its state does not allow the command.
     CommandRejected { code: FailureCode },
 }
 
@@ -51,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// The code of the dead letter, where the outcome is one.
+    /// The failure code of the record's dead letter; `None` if the outcome has none.
     pub fn code(&self) -> Option<FailureCode> {
         match self {
             Self::Conflict { .. } => Some(FailureCode::RequestIdPayloadMismatch),
@@ -69,34 +69,34 @@ impl Outcome {
 #[strum(serialize_all = "snake_case")]
 pub enum RegistryReply {
     Published,
-    /// The bundle is confirmed, and its announcement is not marked as sent yet: the mark will make the run PUBLISHED.
+    /// The bundle is confirmed before its announcement is marked as sent: the mark will make the run PUBLISHED.
     Remembered,
-    /// The run waits for an operator, with the registry's reason.
+    /// The registry rejected the bundle: the run waits for an operator, with the registry's reason.
     Rejected,
-    /// The event was applied before.
+    /// This event was applied before.
     Repeated,
-    /// The run is PUBLISHED already, or the bundle was confirmed before it was rejected.
+    /// Too late to matter: the run is PUBLISHED, or the bundle was confirmed before this rejection.
     Late,
     /// No bundle was announced under this reference and scope.
     Unknown,
-    /// The event is about something else than an announced bundle.
+    /// The event is not about an announced bundle.
     Other,
-    /// The record is no event by its schema.
+    /// The record does not match the event's schema.
     Malformed,
-    /// The ledger refuses to apply it: a defect, or a row made by hand.
+    /// The ledger refuses to apply the event: a defect, or a row written by hand.
     Refused,
 }
 
 named!(RegistryReply, "{:?} is not a registry reply");
 
-/// What a record of the outbox is; decides its topic.
+/// Kind of an outbox record; decides its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutboxKind {
     Lifecycle,
     Publication,
     DeadLetter,
-    /// An OpenLineage `RunEvent`; in a table of its own.
+    /// An OpenLineage `RunEvent`; kept in a table of its own.
     Lineage,
 }
 

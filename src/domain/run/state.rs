@@ -1,40 +1,40 @@
-//! States, transitions, and the one function that says which are legal.
+//! States, transitions, and the one function that says which transitions are legal.
 
 use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
-/// Where a run stands. `PUBLISHED` is final; so is `FAIL` unless an operator opens it again with a reason;
-/// `PASS` is final where publication is not allowed.
+/// State of a run. `PUBLISHED` is final; so is `FAIL` unless an operator reopens the run with a reason; `PASS` is final
+/// unless a request allows publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    /// Admitted, waiting for a worker.
+    /// Admitted and waiting for a worker.
     Queued,
-    /// A worker holds the lease; the execution mode says what for.
+    /// A worker holds the lease; the execution mode says for what.
     Running,
-    /// Trained and measured; the evaluation report is in the evidence store.
+    /// Model trained and measured; the evaluation report is in the evidence store.
     EvalReady,
     Pass,
-    /// The run ended without a usable model, or the gate failed.
+    /// The run ended without a usable model, or did not pass the gate.
     Fail,
-    /// Cleared for publication; the broker has not acknowledged it yet, or the registry has not confirmed it where its
-    /// reply is required.
+    /// May be published; the broker has not acknowledged the publication yet or, if the registry's reply is required,
+    /// the registry has not confirmed it.
     PublishPending,
-    /// The broker acknowledged the publication, and the registry confirmed it where its reply is required.
+    /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     Published,
 }
 
-/// What a worker does with the run that it holds.
+/// What the worker that holds the run does with it; `None` if no worker holds the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionMode {
     None,
-    /// Resolve, train, evaluate, gate, bundle, publish.
+    /// All stages: resolve, train, evaluate, gate, bundle, publish.
     Full,
-    /// Verify and announce the bundle that exists; never train.
+    /// Verifies the existing bundle and announces it; never trains.
     PublishOnly,
 }
 
@@ -43,26 +43,26 @@ pub enum ExecutionMode {
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Transition {
     Start,
-    /// The evaluation report is durable.
+    /// The evaluation report is in the evidence store.
     FinishEvaluation,
     PassGate,
     FailGate,
-    /// A final failure, with its code.
+    /// The run ends with a failure code.
     Fail,
-    /// Back to the queue: the lease was lost, the failure is retryable, the worker handed the run back, or an operator
-    /// took it.
+    /// Back to the queue: the lease was lost, the failure is retryable, the worker gave the run back, or an operator
+    /// took it away.
     Requeue,
-    /// An operator opens a failed run again, after what made it fail was mended.
+    /// An operator puts a failed run back into the queue, after the cause was mended.
     Reopen,
     Cancel,
-    /// Publication is allowed: by the run's own request, or by a later one of the same meaning.
+    /// Publication is allowed, by the run's first request or by a later one with the same meaning.
     RequestPublish,
-    /// A worker takes a pending publication.
+    /// A worker takes a waiting publication.
     StartPublish,
-    /// The publication was verified and is in the outbox again; or it could not be sent, was not acknowledged or
-    /// confirmed in time, or was rejected.
+    /// Back to waiting: the bundle was verified and is in the outbox again; or the publication could not be sent, was
+    /// not acknowledged or confirmed in time, or was rejected.
     DeferPublish,
-    /// The broker acknowledged the publication, and the registry confirmed it where its reply is required.
+    /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     Publish,
 }
 
@@ -74,10 +74,10 @@ pub struct IllegalTransition {
     pub transition: Transition,
 }
 
-/// The state and mode after `transition`, or why there is none.
+/// State and mode after `transition`; an error if the transition is not legal.
 ///
-/// The worker still holds a run that waits for its verdict, so the mode stays `FULL` until the run passes or fails.
-/// Receipt and bundle are durable before it passes, so nobody needs to hold it afterwards.
+/// While a run waits for the gate, its worker still holds it, so the mode stays `FULL` until the run passes or fails.
+/// Receipt and bundle are stored before the run passes, so that no worker needs to hold it afterwards.
 pub fn apply(
     state: State,
     mode: ExecutionMode,

@@ -1,4 +1,4 @@
-//! `AuditActs`, the text of one block of the audit log: what was done, by whom, to what, why, and by which evidence.
+//! `AuditActs`, the text of one block of the audit log: who did what, to what, why, and by which evidence.
 
 use crate::domain::contract::{EventReason, EventRefs, EventType};
 use crate::domain::identity::{Digest, RunId};
@@ -14,35 +14,35 @@ use strum::{Display, IntoStaticStr, VariantArray};
 #[serde(deny_unknown_fields)]
 pub struct AuditActs {
     pub acts: Vec<AuditAct>,
-    /// The process that appended them.
+    /// The process that appended these acts.
     pub by: String,
 }
 
-/// One act. It and its parts declare their fields in the order of the fields' names, since that is how canonical
-/// text is written.
+/// One act. This type and its parts declare fields in alphabetical order, since canonical text is written in the order
+/// of declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditAct {
     pub act: ActKind,
     pub actor: Actor,
-    /// The step of the run, where the act is one.
+    /// The step of the run that this act is; `None` if the act is no step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<StateChange>,
-    /// The documents that it rests on, by role.
+    /// Documents that the act rests on, by role.
     #[serde(default, skip_serializing_if = "EventRefs::is_empty")]
     pub evidence: EventRefs,
-    /// With `ledger.migrated`.
+    /// Versions that were applied; only with `ledger.migrated`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<i64>,
-    /// The final outcome of a record; with the one act that settles the record.
+    /// Outcome of a record of the request topic; only in the one act that decides the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ActReason>,
-    /// Why it was requested and not done.
+    /// Why a command was refused; `None` if it was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<FailureCode>,
-    /// With `ledger.pruned`.
+    /// What was deleted; only with `ledger.pruned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<PrunedRows>,
     pub subject: ActSubject,
@@ -65,7 +65,7 @@ impl AuditAct {
     }
 }
 
-/// What was done. An act that also emits an event has the event's name.
+/// Kind of an act. If the act also emits an event, both have the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 pub enum ActKind {
@@ -97,34 +97,34 @@ pub enum ActKind {
     PublishPublished,
     #[strum(serialize = "publish.exhausted")]
     PublishExhausted,
-    /// A requester or operator wants a run stopped.
+    /// A requester or operator asks to stop a run.
     #[strum(serialize = "cancel.requested")]
     CancelRequested,
-    /// A requester or operator wants a bundle announced again.
+    /// A requester or operator asks to announce a bundle again.
     #[strum(serialize = "publish.retry_requested")]
     PublishRetryRequested,
-    /// An operator takes a run from its worker, or opens it again.
+    /// An operator takes a run from its worker, or reopens it.
     #[strum(serialize = "requeue.requested")]
     RequeueRequested,
     /// The registry replied whether it holds a bundle.
     #[strum(serialize = "registry.answered")]
     RegistryAnswered,
-    /// The receipt of a publication is in the evidence store.
+    /// The receipt of a publication was written to the evidence store.
     #[strum(serialize = "publish.receipt_written")]
     PublishReceiptWritten,
-    /// There can be no receipt of a publication.
+    /// A publication can have no receipt.
     #[strum(serialize = "publish.receipt_refused")]
     PublishReceiptRefused,
-    /// An operator is about to send a refused record again.
+    /// An operator is about to send a rejected record again.
     #[strum(serialize = "dead_letter.replay_requested")]
     DeadLetterReplayRequested,
-    /// The broker acknowledged a refused record that was sent again.
+    /// The broker acknowledged a rejected record that an operator sent again.
     #[strum(serialize = "dead_letter.replayed")]
     DeadLetterReplayed,
-    /// The schema was brought to a release.
+    /// Migrations were applied.
     #[strum(serialize = "ledger.migrated")]
     LedgerMigrated,
-    /// Old history was deleted.
+    /// Old rows were deleted.
     #[strum(serialize = "ledger.pruned")]
     LedgerPruned,
 }
@@ -132,7 +132,7 @@ pub enum ActKind {
 named!(ActKind, "{:?} is no act of this release");
 
 impl ActKind {
-    /// The act of an event; none for `run.progress`, which decides nothing.
+    /// The act of an event; `None` for `run.progress`, which is no act.
     pub fn of(event: EventType) -> Option<Self> {
         event.as_str().parse().ok()
     }
@@ -143,7 +143,7 @@ impl ActKind {
 pub enum ActorKind {
     /// The `requester_principal` of a message.
     Requester,
-    /// A worker on its own account.
+    /// A worker, without being asked by anyone.
     Worker,
     Operator,
     Registry,
@@ -153,7 +153,7 @@ pub enum ActorKind {
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     pub kind: ActorKind,
-    /// As the actor gave it; nobody has verified it.
+    /// The name as the actor gave it; it is not verified.
     pub name: String,
 }
 
@@ -163,22 +163,22 @@ impl Actor {
     }
 }
 
-/// What the act was done to; what does not apply is left out. Records are named topic/partition/offset.
+/// What an act was done to; fields that do not apply are `None`. A record is written as topic/partition/offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActSubject {
-    /// The record that the broker acknowledged.
+    /// The record of the publication that the broker acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform_run_id: Option<String>,
-    /// The record that led to the act.
+    /// The record of the request topic that led to the act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// The registry's event that led to the act.
+    /// Id of the registry's event that led to the act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_event_id: Option<String>,
-    /// The request or command that led to the act, else the run's first request.
+    /// Id of the request or command that led to the act; otherwise that of the run's first request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,12 +190,12 @@ pub struct ActSubject {
 pub struct ActReason {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<FailureCode>,
-    /// Capped as the messages of events are.
+    /// Capped like the messages of events.
     pub message: String,
 }
 
 impl ActReason {
-    /// A reason in an actor's own words.
+    /// A reason without a code, in an actor's own words.
     pub fn said(message: &str) -> Self {
         Self { code: None, message: EventReason::capped(message.to_owned()) }
     }
@@ -208,12 +208,12 @@ impl ActReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateChange {
-    /// Full attempts so far.
+    /// Number of full attempts so far.
     pub attempt: i32,
     pub execution_mode: ExecutionMode,
     pub fence: i64,
     pub from: State,
-    /// Number of the run's event about this step.
+    /// Number of the event that reports this step, within the run.
     pub seq: i64,
     pub to: State,
     pub transition: Transition,
@@ -223,25 +223,25 @@ pub struct StateChange {
 #[serde(deny_unknown_fields)]
 pub struct PrunedRows {
     pub before: DateTime<Utc>,
-    /// Number of records of the request topic.
+    /// Number of deleted records of the request topic.
     pub inbox: u64,
-    /// Number of sent events and dead letters.
+    /// Number of deleted sent events and dead letters.
     pub outbox: u64,
-    /// The records of the request topic, as topic/partition/offset.
+    /// The deleted records of the request topic, as topic/partition/offset.
     pub records: Vec<String>,
-    /// Number of events of the registry.
+    /// Number of deleted events of the registry.
     pub registry_events: u64,
     /// Runs whose steps were deleted.
     pub run_ids: Vec<String>,
-    /// Number of steps of runs.
+    /// Number of deleted steps.
     pub transitions: u64,
 }
 
-/// The last block of a chain: all that is needed to notice that a block before it was changed.
+/// Number and digest of a chain's last block. Whoever keeps it can notice later that a block up to it was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// 0 of a chain without blocks.
+    /// 0 for a chain without blocks.
     pub seq: i64,
     pub digest: Digest,
 }

@@ -1,5 +1,5 @@
-//! `BundleManifest`, the bundle's `bundle.json`: what is in the folder, what made it, what it needs; and `ParityVectors`,
-//! which lie in the folder.
+//! `BundleManifest`, the bundle's `bundle.json`: its files, what they were made of and what they need; and
+//! `ParityVectors`, a file of the bundle.
 
 use super::resolved_train_plan::{PinnedDocument, PinnedFile, PinnedManifest};
 use crate::domain::contract::{BundleArtifact, Compatibility, Feature, Revisions, TargetScope};
@@ -7,7 +7,8 @@ use crate::domain::identity::{Digest, RunId, RunKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names every other file of the folder. The bundle's id is computed over it, so it cannot hold that id.
+/// Names the files of the bundle with their digests. Cannot hold the bundle's id, since that is computed over this
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleManifest {
@@ -16,10 +17,10 @@ pub struct BundleManifest {
     pub run_key: RunKey,
     pub target_scope: TargetScope,
     pub compatibility: Compatibility,
-    /// The model's inputs, in this order.
+    /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
     pub lineage: BundleLineage,
-    /// Every other file, but the signature.
+    /// Every file of the bundle but this one and the signature.
     pub files: Vec<BundleArtifact>,
 }
 
@@ -39,8 +40,8 @@ impl BundleManifest {
     pub const FILE: &'static str = "bundle.json";
 }
 
-/// Rows with the exact scores that the model gives them, so that whoever serves the model can prove that serving equals
-/// training.
+/// Rows with the exact scores that the model gives them. With these, whoever serves the model can prove that serving
+/// computes the same as training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParityVectors {
@@ -48,9 +49,9 @@ pub struct ParityVectors {
     pub run_id: RunId,
     pub model_sha256: Digest,
     pub origin: ParityOrigin,
-    /// Names of the features, in the order of the values.
+    /// Names of the features, in the order of each vector's values.
     pub features: Vec<String>,
-    /// The values that the model knows of its categorical features; it reads every other value as missing.
+    /// The values of each categorical feature that the model knows; it treats other values as missing.
     pub categories: Vec<FeatureCategories>,
     pub vectors: Vec<ParityVector>,
 }
@@ -63,10 +64,10 @@ impl ParityVectors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParityOrigin {
-    /// Model Factory made the rows from the model, and scored them with it.
+    /// Model Factory derived the rows from the model and scored them with the model.
     Model,
-    /// Rows of the test window with the scores that a registered command returned: Model Factory does not run
-    /// its model.
+    /// Rows of the test window with the scores that a registered command returned, since Model Factory cannot run its
+    /// model.
     Trainer,
 }
 
@@ -74,29 +75,29 @@ pub enum ParityOrigin {
 #[serde(deny_unknown_fields)]
 pub struct ParityVector {
     pub case: ParityCase,
-    /// One value per feature; null is missing.
+    /// One value for each feature; null means missing.
     pub values: Vec<Option<ParityValue>>,
-    /// Probability of fraud, a 32-bit float written so that every reader gets its exact value.
+    /// Probability of fraud: a 32-bit float, written so that every reader gets the exact value.
     pub score: f32,
-    /// The same float as 8 hex digits.
+    /// The bits of `score`, as 8 hex digits.
     pub score_bits: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParityCase {
-    /// Every feature at the middle one of its thresholds.
+    /// Every feature at the median of its split thresholds.
     Middle,
     AllMissing,
-    /// Every number as small as a 32-bit float can be.
+    /// Every number at the least 32-bit float.
     Lowest,
-    /// Every number as large.
+    /// Every number at the greatest 32-bit float.
     Highest,
     Zero,
     OneMissing,
-    /// One feature exactly at a threshold of a split.
+    /// One feature exactly at a split threshold.
     AtThreshold,
-    /// One feature at the number right below a threshold.
+    /// One feature at the greatest number below a split threshold.
     BelowThreshold,
     /// One feature with a category that the model knows.
     KnownCategory,
@@ -105,12 +106,12 @@ pub enum ParityCase {
     TestRow,
 }
 
-/// A value as a caller of the model has it.
+/// The value of a feature as a caller passes it to the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ParityValue {
     Integer(i64),
-    /// Exact as a 32-bit float.
+    /// A number that a 32-bit float holds exactly.
     Number(f32),
     Text(String),
 }
@@ -128,14 +129,14 @@ impl From<&CategoryValue> for ParityValue {
 #[serde(deny_unknown_fields)]
 pub struct FeatureCategories {
     pub feature: String,
-    /// A value's code is its index here.
+    /// The code of a value is its index in this list.
     pub values: Vec<CategoryValue>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CategoryValue {
-    /// An integer; a boolean is 0 or 1.
+    /// An integer; booleans are 0 and 1.
     Number(i64),
     Text(String),
 }

@@ -1,4 +1,4 @@
-//! `DatasetManifest`: the immutable description of a dataset. The Offline Feature Plane writes it, Model Factory reads
+//! `DatasetManifest`: the immutable description of a data set. The Offline Feature Plane writes it, Model Factory reads
 //! it.
 
 use crate::domain::identity::Digest;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
     pub schema_version: String,
-    /// The same id never comes with two fingerprints.
+    /// Id of the manifest; two manifests with different fingerprints never have the same id.
     pub dataset_manifest_id: String,
-    /// The maker's own fingerprint of the content, at least 8 characters.
+    /// Fingerprint of the content by the manifest's writer; at least 8 characters.
     pub dataset_fingerprint: String,
     pub platform_run_id: String,
-    /// The stream positions that the data was replayed from.
+    /// Ranges of the streams from which the data was replayed.
     pub replay_basis: Vec<ReplayBasis>,
     pub label_basis: LabelBasis,
     pub feature_definition_set: FeatureSet,
     pub provenance: ManifestProvenance,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scenario_run_ids: Vec<String>,
-    /// The data files. A manifest without any cannot be trained on.
+    /// The data files. A manifest without files cannot be used for training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub materializations: Vec<Materialization>,
 }
@@ -35,7 +35,7 @@ impl DatasetManifest {
 pub struct ReplayBasis {
     pub topic: String,
     pub partition: u32,
-    /// For example `kafka_offset`.
+    /// What the offsets are, for example `kafka_offset`.
     pub offset_kind: String,
     pub start_offset: String,
     pub end_offset: String,
@@ -44,16 +44,16 @@ pub struct ReplayBasis {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelBasis {
-    /// No label holds anything that became known later.
+    /// Labels hold only what was known at this time.
     pub label_asof_utc: DateTime<Utc>,
-    /// Names the rule that turns reports into labels.
+    /// Name of the rule that turns fraud reports into labels.
     pub resolution_rule: String,
-    /// Days after an event before its label counts as settled.
+    /// Days after an event until its label counts as settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maturity_days: Option<u32>,
 }
 
-/// What a training profile expects of the labels. Anything is accepted for a field that it leaves out.
+/// What a training profile expects of the labels; `None` accepts any value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedLabels {
@@ -61,13 +61,13 @@ pub struct ExpectedLabels {
     pub label_asof_utc: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution_rule: Option<String>,
-    /// Days after an event before its label counts as settled.
+    /// Days after an event until its label counts as settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maturity_days: Option<u32>,
 }
 
 impl ExpectedLabels {
-    /// The first field that differs from what is expected, with what was found and what is expected.
+    /// The first field that differs from what is expected: its name, what was found, what was expected.
     pub fn disagreement(&self, found: &LabelBasis) -> Option<(&'static str, String, String)> {
         let differs = |name, found: Option<String>, expected: Option<String>| {
             let expected = expected.filter(|expected| found.as_ref() != Some(expected))?;
@@ -113,17 +113,17 @@ pub struct Materialization {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnRoles {
-    /// When the payment happened. Without it only a random split is possible.
+    /// Column with the time of the payment. Without it only a random split is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
     pub label: String,
     pub row_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_observed_time: Option<String>,
-    /// The instant that the features were computed as of.
+    /// Column with the time as of which the features were computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_time: Option<String>,
-    /// Customer, card, terminal…
+    /// Columns that identify a customer, card, terminal…
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `EvalReport`: what was measured on the test window, and how; and `LeakageReport`, which it rests on.
+//! `EvalReport`: what was measured on the test window, and how; and `LeakageReport`, a document that it refers to.
 
 use super::resolved_train_plan::{Shares, Windows};
 use crate::domain::contract::{EvidenceRef, Revisions};
@@ -7,16 +7,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Holds no clock value: the same plan gives the same bytes.
+/// Holds no clock value, so that the same plan gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalReport {
     pub schema_version: String,
-    /// Follows from the run and the digest of its model.
+    /// Derived from the run's id and the digest of the model.
     pub eval_report_id: String,
     pub run_id: RunId,
     pub dataset_manifest_refs: Vec<String>,
-    /// What the gate will decide on these metrics.
+    /// What the gate will decide by these metrics.
     pub gate_decision: Decision,
     pub metrics: EvalMetrics,
     pub provenance: EvalProvenance,
@@ -29,34 +29,34 @@ impl EvalReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Decision {
-    /// Every condition of the gate holds.
+    /// Every condition of the gate is met.
     Pass,
     Fail,
 }
 
-/// What was measured, with the settings that decide how.
+/// The metrics, with the settings by which they were computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalMetrics {
-    /// On the whole test window.
+    /// Metrics on the whole test window.
     pub scores: Metrics,
     /// One entry per threshold of the training profile.
     pub confusion: Vec<Confusion>,
     pub curves: Curves,
-    /// One entry per column that the training profile slices by.
+    /// One entry per column by which the training profile slices.
     pub slices: Vec<SlicedBy>,
     pub dataset: DatasetSummary,
-    /// The bounds of the governance profile, by the names of its thresholds.
+    /// Bounds of the governance profile, by the names of its thresholds.
     pub thresholds: BTreeMap<String, f64>,
     pub split: SettledSplit,
     pub seed: u64,
-    /// No label holds anything that became known later.
+    /// Labels hold only what was known at this time.
     pub label_asof_utc: DateTime<Utc>,
-    /// Trees in the model; null where a registered command fitted it.
+    /// Number of trees in the model; null if a registered command fitted it.
     pub rounds: Option<u32>,
-    /// Empty where a registered command fitted the model.
+    /// Empty if a registered command fitted the model.
     pub features: Vec<FeatureEffect>,
-    /// The model's metrics less the champion's on the same rows; left out where there is no champion.
+    /// The model's metrics minus those of the champion on the same rows; `None` if the profile names no champion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<Differences>,
 }
@@ -66,59 +66,59 @@ pub struct EvalMetrics {
 pub struct EvalProvenance {
     pub resolved_train_plan: EvidenceRef,
     pub model: EvidenceRef,
-    /// The scores that the metrics were computed from.
+    /// The scores from which the metrics were computed.
     pub scores: EvidenceRef,
     pub leakage_report: EvidenceRef,
     pub revisions: Revisions,
 }
 
-/// By name, for example `auc_roc` or `precision_at_100`.
+/// Values by the metric's name, for example `auc_roc` or `precision_at_100`.
 pub type Metrics = BTreeMap<String, MetricValue>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricValue {
-    /// Null where the metric is undefined.
+    /// Null if the metric is undefined.
     pub value: Option<f64>,
     pub undefined_because: Option<String>,
-    /// Left out where no interval was asked for, or the metric is undefined.
+    /// `None` if no interval was asked for, or the metric is undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }
 
-/// A percentile interval from resampled windows.
+/// Percentile interval over resampled test windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
-    /// Share of the replicates between the bounds.
+    /// Share of the replicates that lie between the bounds.
     pub confidence: f64,
-    /// Replicates in which the metric is defined; the bounds are taken from these.
+    /// Number of replicates in which the metric is defined; the bounds are taken from these.
     pub replicates: u32,
 }
 
-/// By the name of the metric.
+/// Differences by the metric's name.
 pub type Differences = BTreeMap<String, Difference>;
 
-/// A metric of a candidate and of a champion on the same rows.
+/// One metric of a candidate and of a champion, measured on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Difference {
     pub champion: Option<f64>,
     pub candidate: Option<f64>,
-    /// The candidate's value less the champion's; null where one of them is.
+    /// The candidate's value minus the champion's; null if either is undefined.
     pub difference: Option<f64>,
     pub undefined_because: Option<String>,
-    /// From replicates that draw the same rows for both models; null for metrics per day, and where the
-    /// difference is undefined.
+    /// Taken from replicates in which both models get the same rows; null for metrics per day, and if the difference is
+    /// undefined.
     pub interval: Option<Interval>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confusion {
-    /// Score from which a payment is flagged; a payment with exactly this score is flagged.
+    /// A payment is flagged if its score is at least this.
     pub threshold: f64,
     pub true_positives: u64,
     pub false_positives: u64,
@@ -126,15 +126,15 @@ pub struct Confusion {
     pub false_negatives: u64,
 }
 
-/// Curves with no more points than the profile's `curve_points`, for people to look at.
+/// Curves for people to look at; each has at most `curve_points` points, as the profile says.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curves {
-    /// From no payment flagged to all; empty where there is only one class.
+    /// Points from no payment flagged to all flagged; empty if all rows are of one class.
     pub roc: Vec<RocPoint>,
-    /// From no payment flagged to all; empty where there are no frauds.
+    /// Points from no payment flagged to all flagged; empty if there are no frauds.
     pub precision_recall: Vec<PrecisionRecallPoint>,
-    /// Bins that hold rows, ascending.
+    /// Bins that have rows, ascending.
     pub calibration: Vec<CalibrationBin>,
     /// Bins of equal width, ascending.
     pub score_histogram: Vec<HistogramBin>,
@@ -145,7 +145,7 @@ pub struct Curves {
 pub struct RocPoint {
     pub false_positive_rate: f64,
     pub true_positive_rate: f64,
-    /// Score from which a payment is flagged; null where none is.
+    /// A payment is flagged if its score is at least this; null at the point where none is flagged.
     pub threshold: Option<f64>,
 }
 
@@ -153,18 +153,18 @@ pub struct RocPoint {
 #[serde(deny_unknown_fields)]
 pub struct PrecisionRecallPoint {
     pub recall: f64,
-    /// 1 where nothing is flagged, as scikit-learn has it.
+    /// 1 if no payment is flagged, as in scikit-learn.
     pub precision: f64,
-    /// Score from which a payment is flagged; null where none is.
+    /// A payment is flagged if its score is at least this; null at the point where none is flagged.
     pub threshold: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationBin {
-    /// Outside the bin, but 0 is in the first one.
+    /// Exclusive lower bound; the first bin includes 0.
     pub low: f64,
-    /// Inside the bin.
+    /// Inclusive upper bound.
     pub high: f64,
     pub rows: u64,
     pub mean_score: f64,
@@ -174,29 +174,29 @@ pub struct CalibrationBin {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistogramBin {
-    /// Inside the bin.
+    /// Inclusive lower bound.
     pub low: f64,
-    /// Outside the bin, but 1 is in the last one.
+    /// Exclusive upper bound; the last bin includes 1.
     pub high: f64,
-    /// Frauds.
+    /// Number of frauds.
     pub positives: u64,
-    /// Good payments.
+    /// Number of legitimate payments.
     pub negatives: u64,
 }
 
-/// The test window by the values of one column.
+/// Metrics of the test window by the values of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlicedBy {
     pub column: String,
-    /// Ranges ascending, or values with the most rows first; then missing values, then the rest.
+    /// Ranges ascending, or values by descending number of rows; then missing values, then all other values.
     pub slices: Vec<Slice>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slice {
-    /// The value or the range.
+    /// The value or the range, as text.
     pub slice: String,
     pub rows: u64,
     pub positives: u64,
@@ -206,11 +206,11 @@ pub struct Slice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSummary {
-    /// Rows in the files.
+    /// Rows in all files.
     pub rows: u64,
     /// Rows outside every window.
     pub unused_rows: u64,
-    /// Rows of the test window that belong to entities already known as fraud.
+    /// Rows left out of the test window, since they belong to entities already known as fraud.
     pub excluded_rows: u64,
     pub train: WindowSummary,
     pub validation: Option<WindowSummary>,
@@ -224,12 +224,12 @@ pub struct WindowSummary {
     pub positives: u64,
 }
 
-/// A split whose boundaries are all known: the plan gives them, or they follow from the rows.
+/// A split with all boundaries known: the plan gives them, or they were computed from the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum SettledSplit {
     TimeBased(Windows),
-    /// A seeded draw of each class.
+    /// A seeded random draw from each class.
     StratifiedRandom(Shares),
 }
 
@@ -247,22 +247,22 @@ impl SettledSplit {
 pub struct FeatureEffect {
     pub feature: String,
     pub splits: u64,
-    /// Loss reduction of these splits, summed.
+    /// Summed loss reduction of the splits on this feature.
     pub total_gain: f64,
-    /// Mean size of its contribution to the log-odds of a row of the test window (SHAP value: Lundberg et
-    /// al., "Consistent Individualized Feature Attribution for Tree Ensembles", 2018).
+    /// Mean absolute SHAP value over the test window, in log-odds (Lundberg et al., "Consistent Individualized Feature
+    /// Attribution for Tree Ensembles", 2018).
     pub mean_abs_shap: f64,
-    /// Mean of its contribution; above 0 where it makes fraud likelier.
+    /// Mean SHAP value over the test window; above 0 if the feature makes fraud likelier.
     pub mean_shap: f64,
 }
 
-/// What the leakage rules looked at, and which rows break them.
+/// Which leakage rules were checked, and which rows violate them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakageReport {
     pub schema_version: String,
     pub clean: bool,
-    /// Every rule that applies, in a fixed order.
+    /// Every rule that applies to the data, in a fixed order.
     pub rules: Vec<LeakageRule>,
 }
 
@@ -283,7 +283,7 @@ impl LeakageReport {
         Self::of(self.rules)
     }
 
-    /// The violated rules in one sentence.
+    /// The violated rules in one sentence; empty if there are none.
     pub fn message(&self) -> String {
         let broken: Vec<String> = self
             .rules
@@ -299,9 +299,9 @@ impl LeakageReport {
 #[serde(deny_unknown_fields)]
 pub struct LeakageRule {
     pub rule: String,
-    /// Rows (or columns, or entities) looked at.
+    /// Number of rows, columns or entities that were checked.
     pub checked: u64,
     pub violations: u64,
-    /// Up to ten of these: row ids, or names.
+    /// Up to ten violations: row ids, or names of columns or entities.
     pub witnesses: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `GateReceipt`: the verdict on a model, condition by condition.
+//! `GateReceipt`: the gate's verdict on a model, condition by condition.
 
 use super::eval_report::{Decision, Interval};
 use crate::domain::contract::{BundleRef, EvidenceRef, ThresholdBasis};
@@ -14,14 +14,14 @@ pub struct GateReceipt {
     pub decision: Decision,
     pub thresholds: Vec<ThresholdVerdict>,
     pub min_positives: PositivesVerdict,
-    /// Left out where the profile asks for no comparison.
+    /// `None` if the profile asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionVerdict>,
-    /// Names of the conditions that do not hold.
+    /// Names of the conditions that are not met.
     pub failed: Vec<String>,
     /// Every document that the verdict rests on, by role.
     pub looked_at: BTreeMap<String, EvidenceRef>,
-    /// Of the governance profile.
+    /// Id of the governance profile.
     pub policy_id: String,
     pub policy_revision: String,
 }
@@ -29,12 +29,12 @@ pub struct GateReceipt {
 impl GateReceipt {
     pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
 
-    /// Number of conditions, those that hold included.
+    /// Number of conditions, including those that are met.
     pub fn conditions(&self) -> usize {
         self.thresholds.len() + 1 + self.champion.as_ref().map_or(0, |champion| champion.differences.len())
     }
 
-    /// The conditions that do not hold in one sentence, those on a champion with their names.
+    /// The conditions that are not met, in one sentence; those on a champion with their names.
     pub fn failure_message(&self) -> String {
         let mut reasons: Vec<String> = self.thresholds.iter().filter(|v| !v.holds).map(|v| v.reason.clone()).collect();
         if !self.min_positives.holds {
@@ -50,16 +50,16 @@ impl GateReceipt {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdVerdict {
-    /// Name as in the profile, for example `min_auc_roc`.
+    /// Name of the threshold in the profile, for example `min_auc_roc`.
     pub threshold: String,
     pub metric: String,
     pub direction: Direction,
     pub bound: f64,
     pub on: ThresholdBasis,
-    /// The measured value; null is undefined and never holds.
+    /// The measured value; null if it is undefined: then the condition is not met.
     pub value: Option<f64>,
     pub interval: Option<Interval>,
-    /// What was compared with the bound: the value or one end of the interval; null never holds.
+    /// The number that was compared with the bound: the value, or one end of its interval. Null is never enough.
     pub compared: Option<f64>,
     pub holds: bool,
     pub reason: String,
@@ -74,7 +74,7 @@ pub enum Direction {
     Max,
 }
 
-/// Whether the test window holds enough frauds to trust the metrics.
+/// Whether the test window has enough frauds to trust the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PositivesVerdict {
@@ -87,7 +87,7 @@ pub struct PositivesVerdict {
 #[serde(deny_unknown_fields)]
 pub struct ChampionVerdict {
     pub bundle: BundleRef,
-    /// Share of the paired replicates that an interval holds.
+    /// Share of the paired replicates that lie within an interval.
     pub confidence: f64,
     pub differences: Vec<DifferenceVerdict>,
 }
@@ -95,26 +95,26 @@ pub struct ChampionVerdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DifferenceVerdict {
-    /// Name as in the profile.
+    /// Name of the threshold in the profile.
     pub threshold: String,
     pub metric: String,
     pub direction: Direction,
-    /// On the candidate's value less the champion's.
+    /// Bound on the candidate's value minus the champion's.
     pub bound: f64,
     pub on: ThresholdBasis,
     pub champion: Option<f64>,
     pub candidate: Option<f64>,
-    /// The candidate's value less the champion's; null never holds.
+    /// The candidate's value minus the champion's; null if it is undefined: then the condition is not met.
     pub difference: Option<f64>,
     pub interval: Option<Interval>,
-    /// What was compared with the bound: the difference or one end of the interval; null never holds.
+    /// The number that was compared with the bound: the difference, or one end of its interval. Null is never enough.
     pub compared: Option<f64>,
     pub holds: bool,
     pub reason: String,
 }
 
 impl DifferenceVerdict {
-    /// Its name among the conditions of the gate.
+    /// Name of this condition in `failed`.
     pub fn name(&self) -> String {
         format!("champion.{}", self.threshold)
     }

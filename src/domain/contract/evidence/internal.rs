@@ -1,5 +1,5 @@
 //! Documents that only Model Factory reads, and that have no schema: the records of an attempt and of its training, the
-//! evidence pack, and the marker that closes a run's evidence.
+//! evidence pack, and the marker that is written last.
 
 use super::eval_report::{
     Confusion, Curves, DatasetSummary, Differences, FeatureEffect, Metrics, SettledSplit, SlicedBy,
@@ -9,7 +9,7 @@ use crate::domain::identity::{Digest, RunId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// `attempts/<fence>.json`: when and where an attempt began and ended. The only document with clock values.
+/// `attempts/<fence>.json`: where and when an attempt ran. The only document with clock values.
 #[derive(Serialize)]
 pub struct AttemptRecord<'a> {
     pub schema_version: &'static str,
@@ -22,7 +22,7 @@ pub struct AttemptRecord<'a> {
     pub ended_at_utc: DateTime<Utc>,
     /// `PASS` or a failure code.
     pub ended_with: &'a str,
-    /// Left out where the attempt ended before its trainer started.
+    /// `None` if the attempt ended before its trainer started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trainer: Option<&'a GrantedLimits>,
 }
@@ -31,15 +31,16 @@ impl AttemptRecord<'_> {
     pub const SCHEMA_VERSION: &'static str = "learning.attempt_record.v0";
 }
 
-/// What an attempt's trainer may use: what its profile asks for, under the bounds of operator and machine.
+/// Resources that an attempt's trainer may use: those that its profile asks for, within the bounds of operator and
+/// machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantedLimits {
     pub limits: Limits,
     pub threads: u32,
 }
 
-/// `model/training_record.json`: pins what the trainer left, so that a later attempt need not train again. It is written
-/// after the files that it names: where it stands, the trainer's work is done.
+/// `model/training_record.json`: digests of the trainer's files, so that a later attempt need not train again. It is
+/// written after these files: if it exists, the trainer's work is done.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecord {
@@ -58,7 +59,7 @@ impl TrainingRecord {
     pub const FILE: &'static str = "training_record.json";
 }
 
-/// What the trainer's child process measured. It holds no clock value and no path. Its fields are those of
+/// What the trainer's child process measured; no clock values, no paths. The fields mean the same as in
 /// [`super::eval_report::EvalMetrics`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +88,7 @@ impl EvidencePack<'_> {
     pub const SCHEMA_VERSION: &'static str = "learning.evidence_pack.v0";
 }
 
-/// `_COMPLETE`, the last document of a run.
+/// `_COMPLETE`: the last document that a run writes.
 #[derive(Serialize)]
 pub struct CompleteMarker<'a> {
     pub evidence_pack: &'a EvidenceRef,

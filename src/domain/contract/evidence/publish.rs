@@ -1,19 +1,18 @@
-//! `PublishEligibility`: whether the run's bundle may be published at all; and `PublishReceipt`: where it was announced,
-//! and who confirmed it.
+//! `PublishEligibility`: whether the run's bundle may ever be published; and `PublishReceipt`: where the bundle was
+//! announced, and who confirmed it.
 
 use crate::domain::contract::{BundlePublication, EvidenceRef};
 use crate::domain::identity::{Digest, RunId};
 use serde::{Deserialize, Serialize};
 
-/// Whether a requester allows publication is not in here: a later request may change that, and evidence
-/// does not change.
+/// Does not say whether a requester allows publication: a later request may change that, and evidence never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishEligibility {
     pub schema_version: String,
     pub run_id: RunId,
     pub eligibility: Eligibility,
-    /// `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`; empty where the bundle is eligible.
+    /// `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`; empty if the bundle is eligible.
     pub reasons: Vec<String>,
     pub gate_receipt: EvidenceRef,
 }
@@ -29,7 +28,7 @@ pub enum Eligibility {
     Ineligible,
 }
 
-/// `publish/publish_receipt.json`. Nothing in it depends on who writes it, or when.
+/// `publish/publish_receipt.json`. Its bytes do not depend on who writes it, or when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishReceipt {
@@ -40,9 +39,9 @@ pub struct PublishReceipt {
     /// Folder of the bundle in the evidence store.
     pub bundle_ref: String,
     pub bundle_digest: Digest,
-    /// `environment/mode/bundle_slot[/tenant_id]`; the record's key.
+    /// `environment/mode/bundle_slot[/tenant_id]`; also the Kafka key of the publication.
     pub scope_key: String,
-    /// The announcement as the broker acknowledged it.
+    /// The record of the publication, as the broker acknowledged it.
     pub record: AnnouncedRecord,
     pub confirmed: Confirmation,
 }
@@ -71,7 +70,7 @@ pub struct AnnouncedRecord {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
-    /// Its `ce_id`.
+    /// Header `ce_id` of the publication.
     pub event_id: String,
     pub sha256: Digest,
 }
@@ -79,8 +78,8 @@ pub struct AnnouncedRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Confirmation {
-    /// The broker acknowledged the record.
+    /// The broker acknowledged the record; the registry's reply was not required.
     Broker,
-    /// The registry holds the bundle, as this event of it says.
+    /// The registry holds the bundle, as its event with this id says.
     Registry { registry_event_id: String },
 }

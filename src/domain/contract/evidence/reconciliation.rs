@@ -1,4 +1,4 @@
-//! `Reconciliation`: what a platform run came to, counted from the ledger, and what does not add up.
+//! `Reconciliation`: what became of a platform run's requests, counted in the ledger, and what is contradictory.
 
 use super::audit_acts::Head;
 use crate::domain::identity::RunId;
@@ -7,18 +7,18 @@ use crate::domain::run::{FailureCode, State};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 
-/// `reconciliation/<sha256>.json`. Nothing in it depends on who writes it, or when.
+/// `reconciliation/<sha256>.json`. Its bytes do not depend on who writes it, or when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reconciliation {
     pub schema_version: String,
     pub platform_run_id: String,
-    /// The last block of the audit log that was counted.
+    /// The last block of the audit log at the time of counting.
     pub as_of: Head,
     pub counters: ReconciliationCounters,
-    /// Sorted by id.
+    /// Sorted by run id.
     pub runs: Vec<ReconciledRun>,
-    /// In the order of the runs.
+    /// In the order of `runs`.
     pub anomalies: Vec<Anomaly>,
 }
 
@@ -29,24 +29,24 @@ impl Reconciliation {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReconciliationCounters {
-    /// Admitted runs: one a meaning, however many requests ask for it.
+    /// Number of runs: requests with the same meaning share one.
     pub train_requested: u64,
-    /// Runs with an evaluation report: their model was trained, or taken from a bundle, and measured.
+    /// Runs with an evaluation report: a model was trained, or taken from a bundle, and measured.
     pub train_completed: u64,
     pub eval_pass: u64,
     pub eval_fail: u64,
     pub bundle_published: u64,
-    /// Runs that failed before their gate.
+    /// Runs that failed before the gate decided.
     pub run_failed: u64,
     pub run_open: u64,
     pub requests_accepted: u64,
     /// Accepted request ids beyond the first of each run.
     pub requests_joined: u64,
-    /// Records that brought a known request id with its content again.
+    /// Records that repeated a known request id with the same content.
     pub requests_repeated: u64,
-    /// Records that brought a known request id with other content.
+    /// Records that used a known request id with other content.
     pub requests_conflicting: u64,
-    /// Announcements that the broker acknowledged, beyond the first of each run.
+    /// Publications that the broker acknowledged, beyond the first of each run.
     pub announcements_repeated: u64,
 }
 
@@ -55,7 +55,7 @@ pub struct ReconciliationCounters {
 pub struct ReconciledRun {
     pub run_id: RunId,
     pub state: State,
-    /// Code of its last reason.
+    /// Failure code of the last step; `None` if the step had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<FailureCode>,
 }
@@ -68,7 +68,7 @@ pub struct Anomaly {
     pub meaning: String,
 }
 
-/// What does not add up, with a sentence for people.
+/// A contradiction between the ledger's rows, with a sentence for people.
 #[derive(
     Debug,
     Clone,

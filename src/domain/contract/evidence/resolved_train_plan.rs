@@ -1,4 +1,4 @@
-//! `TrainPlan`: everything that decides what the model will be, written out.
+//! `TrainPlan`: everything that decides what the model will be, with every parameter written out.
 
 use crate::domain::contract::{
     ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, Revisions,
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The digest of this document is the `run_config_digest` of the bundle. Holds no clock value.
+/// Digest of this document is the bundle's `run_config_digest`. Holds no clock value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainPlan {
@@ -28,7 +28,7 @@ pub struct TrainPlan {
     pub files: Vec<PinnedFile>,
     pub columns: ColumnRoles,
     pub feature_definition_set: FeatureSet,
-    /// The model's inputs, in this order.
+    /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
     pub label_basis: LabelBasis,
     pub split: PlannedSplit,
@@ -36,12 +36,12 @@ pub struct TrainPlan {
     pub algorithm: ResolvedAlgorithm,
     pub leakage: LeakageSpec,
     pub evaluation: EvaluationSpec,
-    /// As the profile asks for them; what a worker allows is no part of a plan.
+    /// Limits that the profile asks for; what a worker allows is not part of a plan.
     pub limits: Limits,
-    /// The bundle that a `regression_check` measures; then nothing is fitted.
+    /// The bundle that a `regression_check` measures instead of fitting a model; otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<PinnedBundle>,
-    /// What the model is compared with, where the governance profile asks for it.
+    /// The bundle that the model is compared with; `None` if the governance profile asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<PlannedChampion>,
     pub revisions: Revisions,
@@ -50,7 +50,7 @@ pub struct TrainPlan {
 impl TrainPlan {
     pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
 
-    /// The part of the request that the run key is computed from.
+    /// The part of the request from which the run key is computed.
     pub fn meaning(&self) -> RunMeaning {
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
@@ -96,30 +96,30 @@ pub struct PinnedFile {
     pub rows: u64,
 }
 
-/// Which rows are for what, as far as it can be known before a row is read.
+/// How rows are split, as far as it can be known before a row is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum PlannedSplit {
     TimeBased(Windows),
-    /// Windows by their lengths, one after the other; the last one ends right after the last event in the rows.
+    /// Windows of given lengths, one after the other; the last one ends right after the last event in the rows.
     DaysBeforeLastEvent(WindowDays),
-    /// Windows by their shares of the rows in the order of time.
+    /// Windows with given shares of the rows, in order of event time.
     SharesOfTime(TimeShares),
-    /// A seeded draw of each class.
+    /// A seeded random draw from each class.
     StratifiedRandom(Shares),
 }
 
-/// Windows with their boundaries as instants.
+/// Windows whose boundaries are instants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
     pub train: TimeWindow,
     pub validation: Option<TimeWindow>,
     pub test: TimeWindow,
-    /// Least gap between the last row that is learned from and the test window.
+    /// Least number of days between the last training or validation row and the start of the test window.
     pub delay_days: u32,
-    /// Entity column. A member that was seen as fraud before the test window, and known as such
-    /// `delay_days` before its start, leaves the test window.
+    /// Entity column. An entity is left out of the test window if it had a fraud before that window, and the fraud was
+    /// known in time: by the window's start or, without observed times, `delay_days` before it.
     pub exclude_known_entity: Option<String>,
 }
 
@@ -129,7 +129,7 @@ pub struct WindowDays {
     pub train_days: u32,
     pub validation_days: Option<u32>,
     pub test_days: u32,
-    /// Gap before the test window.
+    /// Days between the last training or validation row and the test window.
     pub delay_days: u32,
     /// As in [`Windows`].
     pub exclude_known_entity: Option<String>,
@@ -139,13 +139,13 @@ pub struct WindowDays {
 #[serde(deny_unknown_fields)]
 pub struct TimeShares {
     pub shares: Shares,
-    /// Gap before the test window.
+    /// Days between the last training or validation row and the test window.
     pub delay_days: u32,
     /// As in [`Windows`].
     pub exclude_known_entity: Option<String>,
 }
 
-/// Shares of the rows, together at most 1.
+/// Shares of the rows; their sum is at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
@@ -160,7 +160,7 @@ impl Shares {
     }
 }
 
-/// What to fit, with every parameter written out.
+/// Which algorithm to fit, with every parameter written out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ResolvedAlgorithm {
@@ -171,7 +171,7 @@ pub enum ResolvedAlgorithm {
 
 impl ResolvedAlgorithm {
     pub const HESSBOOST: &'static str = "hessboost";
-    /// Stands before the name of a registered command.
+    /// Prefix of the id of a registered command.
     pub const PROCESS: &'static str = "process:";
 
     /// `hessboost` or `process:<name>`.
@@ -194,27 +194,27 @@ pub struct BuiltInAlgorithm {
 #[serde(deny_unknown_fields)]
 pub struct ProcessAlgorithm {
     pub id: String,
-    /// As the profile gives them; only the command knows what they mean.
+    /// Parameters from the profile; only the command knows their meaning.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// What the name stood for when the plan was made.
+    /// The registration and program behind the name when the plan was made.
     pub command: PinnedCommand,
 }
 
-/// Evidence of what trained; a worker refuses to start a command that differs.
+/// Digests of the command that trains; a worker refuses to start a command that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedCommand {
     pub registration_sha256: Digest,
     pub program_sha256: Digest,
-    /// Digests of the files among its arguments, such as a script, by argument.
+    /// Digests of the files that its arguments name, such as a script, by argument.
     pub files: BTreeMap<String, Digest>,
 }
 
-/// Gradient-boosted trees, by XGBoost's parameter names.
+/// Parameters of gradient-boosted trees, with XGBoost's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoostParameters {
-    /// A fit starts from the share of frauds among the rows.
+    /// Objective. A fit starts from the share of frauds among the rows.
     pub objective: BoostObjective,
     pub tree_method: BoostTreeMethod,
     pub eval_metric: BoostEvalMetric,
@@ -226,7 +226,7 @@ pub struct BoostParameters {
     pub subsample: f64,
     /// Share of columns per tree.
     pub colsample_bytree: f64,
-    /// Least sum of hessians in a leaf.
+    /// Least sum of hessians (second derivatives of the loss) in a leaf.
     pub min_child_weight: f64,
     /// L2 regularisation.
     pub lambda: f64,
@@ -234,11 +234,11 @@ pub struct BoostParameters {
     pub alpha: f64,
     /// Least loss reduction of a split.
     pub gamma: f64,
-    /// Histogram bins per feature.
+    /// Upper bound on the histogram bins of a feature.
     pub max_bin: u32,
-    /// Weight of frauds against the rest.
+    /// Weight of a fraud relative to a legitimate payment.
     pub scale_pos_weight: f64,
-    /// Rounds without improvement on the validation window before stopping; 0 never stops.
+    /// Stops after this many rounds without improvement on the validation window; 0 never stops early.
     pub early_stopping_rounds: u32,
     /// Share of columns per level of a tree.
     pub colsample_bylevel: f64,
@@ -257,8 +257,8 @@ pub enum BoostObjective {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoostTreeMethod {
-    /// Over histograms of at most `max_bin` bins; a category is a bin of its own. Splits on up to 4
-    /// categories are one against the rest, above that by at most 64 categories a side.
+    /// Splits over histograms of at most `max_bin` bins; each category is a bin. A feature with up to 4 categories is
+    /// split one against the rest; above that, one side has at most 64 categories.
     #[default]
     Hist,
 }
@@ -295,7 +295,7 @@ impl Default for BoostParameters {
 }
 
 impl BoostParameters {
-    /// Refuses the first parameter that is out of its range, by name.
+    /// Returns an error that names the first parameter out of its range.
     pub fn check(&self) -> Result<(), String> {
         let share = |value: f64| value > 0.0 && value <= 1.0;
         let weight = |value: f64| value.is_finite() && value >= 0.0;
@@ -322,39 +322,39 @@ impl BoostParameters {
     }
 }
 
-/// A bundle of an earlier run with what pins it.
+/// A bundle of an earlier run, with the digests that pin it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedBundle {
-    /// Names its `bundle.json`.
+    /// Reference of its `bundle.json`.
     #[serde(rename = "ref")]
     pub reference: String,
     pub sha256: Digest,
     pub run_id: RunId,
     pub model: PinnedModel,
-    /// The model's inputs, in this order.
+    /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
-    /// First instant after everything that the model learned from; null for data without time.
+    /// Time right after the last row that the model was trained on; null for data without event time.
     pub learned_before: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedModel {
-    /// Beside its `bundle.json`.
+    /// Reference of the model, in the folder of `bundle.json`.
     #[serde(rename = "ref")]
     pub reference: String,
     pub sha256: Digest,
     pub bytes: u64,
 }
 
-/// What a new model is compared with, and in which metrics.
+/// The bundle that a new model is compared with, and by which metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedChampion {
     pub bundle: PinnedBundle,
-    /// In the profile's order.
+    /// Metrics, in the profile's order.
     pub metrics: Vec<String>,
-    /// Share of the paired replicates that the interval of a difference holds.
+    /// Share of the paired replicates that lie within the interval of a difference.
     pub confidence: f64,
 }

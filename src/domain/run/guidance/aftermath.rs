@@ -1,43 +1,43 @@
-//! The shape of a guidance, and what a failure can leave behind.
+//! What a failure code tells people, and what a failure can leave behind.
 
 use Aftermath::{Command, Contradiction, Deferred, Ended, NotStarted, Parked, Refused, RefusedForNow, Reopenable};
 use Aftermath::{Requeued, Stands};
 
-/// What a code means, in sentences for people.
+/// Sentences for people about one failure code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guidance {
-    /// The stage, and what the worker saw there.
+    /// In which stage the failure occurs, and what the worker saw.
     pub happened: &'static str,
-    /// What the code may leave behind, the usual first.
+    /// In which state the run or record may be left, the most usual first.
     pub leaves: &'static [Aftermath],
-    /// What the sender of the request does next.
+    /// What the sender of the request should do next.
     pub requester: &'static str,
-    /// What the people who run the workers do next.
+    /// What the operators of the workers should do next.
     pub operator: &'static str,
 }
 
-/// What a code leaves behind, and whether sending the same request again helps.
+/// In which state a failure leaves run or record, and whether the same request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aftermath {
-    /// A dead letter; the record itself is at fault.
+    /// A dead letter, and no run: the record itself is wrong.
     Refused,
-    /// A dead letter; something around the record is at fault, and may change.
+    /// A dead letter: the record is refused until something around it changes.
     RefusedForNow,
-    /// A dead letter beside the run of an earlier request.
+    /// A dead letter that contradicts an earlier request, whose run stays as it is.
     Contradiction,
     Command,
-    /// No process works.
+    /// No worker starts.
     NotStarted,
     Requeued,
-    /// The publication is tried again.
+    /// A worker will announce the bundle again.
     Deferred,
-    /// FAIL for good.
+    /// FAIL; no operator can reopen the run.
     Ended,
-    /// FAIL until an operator opens the run again.
+    /// FAIL; an operator can reopen the run.
     Reopenable,
     /// The publication waits until somebody asks for it again.
     Parked,
-    /// PUBLISHED all the same.
+    /// The run stays PUBLISHED; only the code is stored.
     Stands,
 }
 

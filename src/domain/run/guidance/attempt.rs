@@ -1,4 +1,4 @@
-//! Guidance for the failure codes of an attempt: what the request refers to, the rows, the trainer, the bound on attempts.
+//! Guidance for the failure codes of an attempt: references of the request, rows, trainer, bound on attempts.
 
 use super::Aftermath::{Deferred, Ended, Reopenable, Requeued};
 use super::Guidance;
@@ -6,12 +6,12 @@ use super::Guidance;
 const READABLE: &str = "Look whether the store answers and the worker's key may read there. After the bound: mend it, \
                         then `runs requeue`.";
 
-/// Something that could not be read when the run was resolved or its job prepared.
+/// Guidance for something that could not be read while the run was resolved or its job prepared.
 const fn unresolved(happened: &'static str, requester: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Requeued], requester, operator: READABLE }
 }
 
-/// Something that was read, and does not do.
+/// Guidance for something that was read but cannot be used.
 const fn invalid(happened: &'static str, requester: &'static str, operator: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended], requester, operator }
 }

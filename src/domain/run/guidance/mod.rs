@@ -1,7 +1,7 @@
-//! What each failure code means for people: what happened, what is left, and who does what next.
+//! What each failure code means for people: what happened, what is left behind, who does what next.
 //!
-//! Guarantees: every code has its text; a new code without one does not compile. Never: decides anything; what a
-//! code brings about is decided where it is handled.
+//! Guarantees: a code without text does not compile. Never: decides anything; the effect of a code is decided where the
+//! failure is handled.
 
 mod aftermath;
 mod attempt;

@@ -1,4 +1,5 @@
-//! Guidance for the failure codes of intake: messages, who may send them, and what contradicts an earlier one.
+//! Guidance for intake's failure codes: malformed messages, senders without the right, contradictions with earlier
+//! messages.
 
 use super::Aftermath::{Command, Contradiction, Ended, NotStarted, Refused, RefusedForNow};
 use super::Guidance;
@@ -8,7 +9,7 @@ const NO_ID: &str =
 const ID_KNOWN: &str =
     "Nothing: `request.rejected` tells the requester the pointer and the rule, wherever an id can be read.";
 
-/// A field of a request, as intake reads it.
+/// Guidance for a field of a request that intake refuses.
 const fn field(happened: &'static str, requester: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Refused], requester, operator: ID_KNOWN }
 }

@@ -1,4 +1,4 @@
-//! Guidance for the failure codes of documents that are written once, of the gate and of publication.
+//! Guidance for the failure codes of write-once documents, of the gate and of publication.
 
 use super::Aftermath::{Command, Deferred, Ended, Parked, Requeued, Stands};
 use super::Guidance;
@@ -11,12 +11,12 @@ const RESTORE: &str = "Find out who wrote into the store. Where the run is parke
                        that the ledger pins, then `runs retry-publish`.";
 const ANOTHER_REVISION: &str = "Tell the operator; where the run has failed, ask under another `config_revision`.";
 
-/// Drift that only the work on a verdict can meet.
+/// Guidance for a document with other bytes than before, where only work towards the verdict can find it.
 const fn before_the_verdict(happened: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended], requester: ANOTHER_REVISION, operator: OTHER_BYTES }
 }
 
-/// Drift that a publication may meet as well, long after the verdict.
+/// Guidance for a document with other bytes than before, which a publication may also find, long after the verdict.
 const fn before_or_after(happened: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended, Parked], requester: ANOTHER_REVISION, operator: RESTORE }
 }

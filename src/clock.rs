@@ -1,27 +1,27 @@
-//! The only file that asks the time.
+//! The only file that reads the time.
 //!
-//! Guarantees: durations, bounds and leases go by the monotonic clock, which nobody can set. Never: orders what
-//! the ledger holds, which the database's clock does; serves `domain` and `modelling`, which know no clock.
+//! Guarantees: durations, bounds and leases use the monotonic clock, which nobody can set. Never: orders rows of the
+//! ledger (the database's clock does); is used by `domain` and `modelling`, which have no clock.
 #![expect(clippy::disallowed_methods, reason = "this is the file that asks the time")]
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// Now, by the monotonic clock.
+/// The current time of the monotonic clock.
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Now, by the system's wall clock: it may be wrong, and it may jump.
+/// The current time of the system's wall clock, which may be wrong and may jump.
 pub fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// Time since 1970 by the system's wall clock; zero where that is set to an earlier time.
+/// Time since 1970 by the system's wall clock; zero if the clock is set before 1970.
 pub fn since_epoch() -> Duration {
     system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Measures how long something takes, by the monotonic clock.
+/// Measures a duration with the monotonic clock.
 #[derive(Debug)]
 pub struct Stopwatch(Instant);
 

@@ -9,15 +9,15 @@
 //!                                 └──→ relay → lifecycle, publications, dead letters
 //! ```
 //!
-//! Invariants, of presence and of absence:
+//! Invariants: what always happens, and what never does.
 //! - A Kafka offset moves only after the ledger has committed what became of the record.
-//! - Every write to a run that is open carries its fence; a lost lease writes nothing.
-//! - Every event is inserted by the transaction whose change it tells; only the relay produces.
-//! - Every act that decides something is told in the audit log by the transaction that does it.
+//! - Every write to an open run names its fence; a worker that lost its lease writes nothing.
+//! - Every event is inserted by the transaction whose change it reports; only the relay produces to Kafka.
+//! - Every act that decides something is appended to the audit log by the transaction that does it.
 //! - Evidence is write-once; a name never changes its bytes.
-//! - The pure rooms (`domain`, `modelling`) know no clock, file, socket or chance.
-//! - Where there is a policy, nothing comes in that it does not allow; no decision rests on a header.
-//! - A bundle is signed last, over every other file of it.
+//! - The pure rooms (`domain`, `modelling`) use no clock, file, socket or random source.
+//! - Under a policy, only what it allows is admitted; no decision rests on a header.
+//! - A bundle is signed last, over all its other files.
 //! - Data files are only ever decoded in the trainer's child process.
 
 pub mod domain;

@@ -1,7 +1,7 @@
-//! Secrets: text that is never printed, from the configuration or from a file.
+//! Secrets: text from the configuration or a file that is never printed.
 //!
-//! Guarantees: neither `Debug` nor an error shows one. A file is read each time that a client needs it, so that a new
-//! client gets the file's present text.
+//! Guarantees: neither `Debug` nor an error shows a secret. A client that is created reads the file again, so that it
+//! uses the file's current text.
 
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -18,7 +18,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text of a file, without the line breaks that editors add at its end; a password may end with a space. An
+    /// Reads a secret from a file, without line breaks at the end, which editors add; spaces at the end are kept. An
     /// empty file is an error.
     pub fn from_file(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
@@ -33,7 +33,7 @@ impl Secret {
     }
 }
 
-/// Serializes as `(secret)`.
+/// Serialises as the text `(secret)`.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(SHOWN)

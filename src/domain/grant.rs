@@ -1,31 +1,31 @@
-//! What a requester may ask for, as rules over scopes, tenants, intents and the right to publish.
+//! What a requester may ask for: rules over scopes, tenants, intents and the right to publish.
 
 use super::contract::{IntentKind, TargetScope, TrainBuildRequest};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What the policy gives to one requester; cheap to clone.
+/// What the policy allows one requester; clones share the rules.
 #[derive(Debug, Clone)]
 pub struct Grant {
     rules: Arc<[Rule]>,
     quota: Quota,
 }
 
-/// How many new runs one requester may have; none is no bound.
+/// How many new runs a requester may have; `None` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
-    /// Runs queued or in work at one time.
+    /// Runs that are queued or worked on at one time.
     pub in_flight: Option<u32>,
-    /// Runs admitted within 24 hours.
+    /// Runs that were admitted within the last 24 hours.
     pub per_day: Option<u32>,
 }
 
-/// A request is allowed where one rule allows all of it.
+/// A request is allowed if a single rule allows all of it.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub intents: Vec<IntentKind>,
-    /// Each holds the leading parts of `environment/mode/bundle_slot`, at least the first; `*` is any.
+    /// Each entry holds the first one to three parts of `environment/mode/bundle_slot`; `*` matches any part.
     pub scopes: Vec<Vec<String>>,
     pub tenants: Tenants,
     pub publish: bool,
@@ -33,10 +33,10 @@ pub struct Rule {
 
 #[derive(Debug, Clone)]
 pub enum Tenants {
-    /// Only bundles without a tenant.
+    /// Only scopes without a tenant.
     None,
     These(Vec<String>),
-    /// With any tenant, and without one.
+    /// Scopes with any tenant, and scopes without one.
     Any,
 }
 
@@ -64,13 +64,13 @@ impl Grant {
         self.quota
     }
 
-    /// Whether a command may change a run of this scope; `publishes` where the command emits its publication again.
+    /// Whether a command may change a run of this scope; `publishes` says that the command announces the bundle again.
     pub fn covers(&self, scope: &TargetScope, publishes: bool) -> bool {
         self.rules.iter().any(|rule| rule.covers(scope) && rule.covers_tenant(scope) && (rule.publish || !publishes))
     }
 
-    /// Fails with what no rule allows, the first in the order intent, scope, tenant, publication: its pointer into the
-    /// message, and the broken rule in words.
+    /// Fails if no rule allows the whole request. Returns the first obstacle, in the order intent, scope, tenant,
+    /// publication: JSON pointer into the message, and the broken rule in words.
     pub fn check(&self, request: &TrainBuildRequest) -> Result<(), (&'static str, String)> {
         let scope = &request.target_scope;
         let mut left: Vec<&Rule> = self.rules.iter().collect();

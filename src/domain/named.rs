@@ -1,13 +1,13 @@
-//! Enums that carry only a name: the name on the wire and in the ledger, and back.
+//! Enums whose variants are only names: to and from the name on the wire and in the ledger.
 //!
 //! `strum` derives the names ([`strum::Display`], [`strum::IntoStaticStr`], [`strum::VariantArray`]); [`named`] adds
-//! what each of these enums is asked for.
+//! constants and conversions.
 
-/// Gives an enum `ALL`, `as_str` and [`std::str::FromStr`]. The text says what a name is that is none of them.
+/// Gives an enum `ALL`, `as_str` and [`std::str::FromStr`]. `$error` formats the error for an unknown name.
 macro_rules! named {
     ($type:ident, $error:literal) => {
         impl $type {
-            /// Every value, as declared.
+            /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
             /// The name on the wire and in the ledger.

@@ -1,4 +1,4 @@
-//! The one armed point of this process; debug builds only.
+//! The one armed failpoint of this process; debug builds only.
 
 use super::{Injected, POINTS};
 use nix::sys::signal::{Signal, kill};
@@ -9,36 +9,36 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What happens when the process first comes to the armed point.
+/// What happens when the process reaches the armed failpoint for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailpointAction {
     Kill,
     /// The failpoint returns an error.
     Error,
-    /// Every connection to the database breaks.
+    /// Every connection to the database is closed.
     Cut,
-    /// The thread never comes back.
+    /// The thread stops for ever.
     Stall,
 }
 
-/// `[fault]` of the configuration.
+/// Section `[fault]` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailpointSettings {
-    /// One of [`POINTS`].
+    /// Name of the failpoint, one of [`POINTS`].
     pub point: String,
     pub action: FailpointAction,
-    /// File that the failpoint writes before the action.
+    /// File that the failpoint writes before it acts, so that a test sees that it was reached.
     pub mark: PathBuf,
-    /// `cut` breaks the connections to this port.
+    /// Port of the database: `cut` closes the connections to it.
     pub database_port: u16,
 }
 
 static ARMED: OnceLock<FailpointSettings> = OnceLock::new();
 static FIRED: AtomicBool = AtomicBool::new(false);
 
-/// Arms one point of this process. An unknown name is an error: the test would wait in vain.
+/// Arms one failpoint of this process. An unknown name is an error, since the test would wait for it in vain.
 pub fn arm(settings: FailpointSettings) -> Result<(), String> {
     if !POINTS.contains(&settings.point.as_str()) {
         return Err(format!("[fault] there is no point {:?}", settings.point));
@@ -66,12 +66,12 @@ pub(super) fn fire(point: &'static str) -> Result<(), Injected> {
     Ok(())
 }
 
-/// Breaks every socket that is connected to this port.
+/// Closes every socket that is connected to this port.
 fn cut(port: u16) {
     let folder = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open {
-        // The database of a test is on IPv4 loopback; any other socket is no `SockaddrIn`.
+        // A test's database listens on IPv4 loopback; any other socket is no `SockaddrIn`.
         if getpeername::<SockaddrIn>(descriptor).is_ok_and(|peer| peer.port() == port) {
             let _ = shutdown(descriptor, Shutdown::Both);
         }

@@ -1,7 +1,7 @@
-//! Places in the code where a test lets this process die, an error come back, or its database connections break.
+//! Places in the code where a test lets this process die, return an error, or lose its database connections.
 //!
-//! Every place where a crash would matter has a name; the test suite goes through all of them. Never: does anything in
-//! a release build, or twice in one process.
+//! Every place where a crash matters has a name; the test suite goes through all of them. Never: acts in a release
+//! build, or twice in one process.
 
 #[cfg(debug_assertions)]
 mod armed;
@@ -11,7 +11,7 @@ mod points;
 pub use armed::{FailpointAction, FailpointSettings, arm};
 pub use points::{Injected, POINTS};
 
-/// Does what a test armed this point with; otherwise nothing.
+/// Acts if a test armed this failpoint; otherwise does nothing.
 #[cfg_attr(not(debug_assertions), expect(clippy::unnecessary_wraps, reason = "a release has no armed points"))]
 #[inline]
 pub fn failpoint(point: &'static str) -> Result<(), Injected> {

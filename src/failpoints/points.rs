@@ -1,6 +1,6 @@
-//! The names of all failpoints.
+//! Names of all failpoints.
 
-/// In the order of a record's and a run's life.
+/// Ordered as a record and its run pass them.
 pub const POINTS: &[&str] = &[
     "intake.polled",
     "admit.begun",
@@ -53,7 +53,7 @@ pub const POINTS: &[&str] = &[
     "shutdown.drained",
 ];
 
-/// The error that a test asked for.
+/// The error that a failpoint returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a fault was injected at {0}")]
 pub struct Injected(pub &'static str);

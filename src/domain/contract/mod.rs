@@ -1,12 +1,12 @@
-//! What may cross the wire: schemas, typed messages and documents, and `parse` as the only way in.
+//! What crosses the wire: schemas, typed messages and documents, and `parse`, the only way in.
 //!
-//! The folders mirror `schemas/`: a file holds the types of a message or document, and is named as its schema. The schema
-//! describes every field; a comment here says what the schema and the name do not. A document's `schema_version` is always
-//! the `SCHEMA_VERSION` of its type: the only one that this release writes or reads.
+//! The folders mirror `schemas/`: a file holds the types of a message or document, and is named after its schema. The
+//! schema describes every field; comments say only what schema and name do not. The `schema_version` of a document is
+//! always `SCHEMA_VERSION` of its type, the only one that this release reads or writes.
 //!
-//! Guarantees: a value of these types came through its schema (or Model Factory made it, and a test checks it
-//! against the schema); a bad message becomes a [`Rejection`] with code, JSON pointer and rule.
-//! Never: opens a reference, asks a clock, decides on a header.
+//! Guarantees: a value of these types was checked against its schema, or Model Factory made it and a test checks it; a
+//! wrong message becomes a [`Rejection`] with code, JSON pointer and rule. Never: opens a reference, reads a clock,
+//! decides by a header.
 
 mod allow_list;
 mod evidence;

@@ -1,7 +1,7 @@
-//! The only way in: a record's value becomes a typed message or a rejection.
+//! The only way in: turns a record's value into a typed message or a rejection.
 //!
-//! The schema is the authority on shape; this file adds what a schema cannot say (bytes, trimming,
-//! references) and turns the first error, in the order of [`FIELDS`], into a rejection.
+//! The schema decides about shape; this file adds what a schema cannot say (bytes, trimming, references), and turns the
+//! first error, in the order of [`FIELDS`], into a rejection.
 
 use super::message::{Refused, whole};
 use super::schema::{all_errors, excerpt};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 const MAX_STRING_BYTES: usize = 4 * 1024;
 
-/// Fields in the order in which they are judged, each with the code of its absence and of any other error.
+/// Fields in the order in which errors are reported, each with its code if it is missing and its code for other errors.
 const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     use FailureCode as C;
     [
@@ -43,22 +43,22 @@ pub struct OpenedMessage {
     pub wrapping: Wrapping,
 }
 
-/// Parses a record's value: plain JSON, or a structured `CloudEvent` or a DSSE envelope around it, or both,
-/// either around the other. Signatures are not checked here.
+/// Parses a record's value: plain JSON, or JSON inside a structured `CloudEvent`, a DSSE envelope, or one within the
+/// other. Does not check signatures.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
     open(bytes, allow).message
 }
 
-/// The same with what the message came in.
+/// Parses a record's value like [`parse`], and also returns what the message was wrapped in.
 pub fn open(bytes: &[u8], allow: &AllowList) -> OpenedMessage {
     let mut seen = Seen::default();
     let message = read(bytes, Some(allow), &mut seen).map_err(|refused| seen.rejection(refused));
     OpenedMessage { message, wrapping: seen.wrapping }
 }
 
-/// Reads a training request that was accepted before. The allow-list and the attributes of an event were checked
-/// then, and the allow-list is checked again when a reference is opened: a list that the operator has changed since
-/// must not make the request unreadable.
+/// Reads a training request that was accepted before. Does not check the allow-list or an event's attributes again: if
+/// the operator has changed the list since, the request must stay readable, and the list is checked when a reference is
+/// opened.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
     let mut seen = Seen::default();
     let request = read(bytes, None, &mut seen).and_then(|message| match message {
@@ -70,7 +70,7 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
     request.map_err(|refused| seen.rejection(refused))
 }
 
-/// The attributes of the event around a message that was accepted before; none where it came without one.
+/// The attributes of the event around a message that was accepted before; `None` if there is no event around it.
 pub fn event_around(bytes: &[u8]) -> Option<CloudEventAttributes> {
     let mut seen = Seen::default();
     read(bytes, None, &mut seen).ok()?;
@@ -113,7 +113,7 @@ fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut 
     }
 }
 
-/// Text that a message must not hold. The pointer is built on the way out, since few messages are untidy.
+/// An error in a text of a message. The pointer is built only when an error is passed up, since errors are rare.
 struct Untidy {
     pointer: String,
     rule: String,
@@ -125,7 +125,8 @@ impl Untidy {
     }
 }
 
-/// Trims every text and drops members that are empty then: they count as missing. The parser bounds the depth.
+/// Trims every text and removes members that are empty afterwards: they count as missing. The parser has bounded the
+/// depth.
 fn trim_members(members: &mut Map<String, Value>) -> Result<(), Untidy> {
     for (key, value) in members.iter_mut() {
         trim(value).map_err(|untidy| untidy.within(key))?;
@@ -259,7 +260,7 @@ mod tests {
             let mut message = base();
             message[field.0] = value;
             if let Err(rejection) = parse(message.to_string().as_bytes(), &AllowList::new([], true)) {
-                // The base's own references are outside this allow-list, and NUL is not JSON here.
+                // The unchanged references are outside this allow-list, and strict JSON refuses NUL characters.
                 let elsewhere = [FailureCode::RefNotAllowed, FailureCode::MessageNotJson];
                 prop_assert!(field_of(&rejection.pointer) == field.0 || elsewhere.contains(&rejection.code));
                 prop_assert!(rejection.message.len() <= 2000 && !rejection.message.contains(char::is_control));

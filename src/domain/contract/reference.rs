@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Names one object: `file:///…`, `s3://bucket/key`, `gs://…`, `az://…`, or a path relative to the configured root.
-/// It keeps the text as it was sent (trimmed), since the text is part of the run's identity.
+/// Keeps the text as it was sent (trimmed), since the text is part of the run's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reference {
@@ -22,7 +22,7 @@ pub enum Location {
         /// `s3`, `gs` or `az`.
         scheme: String,
         bucket: String,
-        /// Key, no leading slash.
+        /// Key without a leading slash.
         key: String,
     },
 }
@@ -62,7 +62,7 @@ impl Reference {
         Ok(Self { text: text.to_owned(), location })
     }
 
-    /// As it was sent, trimmed.
+    /// The text as it was sent, trimmed.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -79,8 +79,8 @@ pub(super) fn is_bucket(text: &str) -> bool {
         && !text.starts_with('.')
 }
 
-/// Refuses characters with a special meaning anywhere. Nothing is decoded or expanded later, so the text that was
-/// checked is the text that is opened.
+/// Refuses characters that have a special meaning anywhere. Nothing is decoded or expanded later, so that the text that
+/// was checked is the text that is opened.
 pub(super) fn clean(text: &str) -> Result<(), ReferenceError> {
     if text.is_empty() {
         return broken("a reference must not be empty");
@@ -94,7 +94,7 @@ pub(super) fn clean(text: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-/// Refuses a path that leads elsewhere than downwards.
+/// Refuses a path that names a folder, or that has empty, `.` or `..` segments.
 pub(super) fn segments(path: &str) -> Result<(), ReferenceError> {
     if path.is_empty() || path.ends_with('/') {
         return broken("a reference must name one object, not a folder");
@@ -109,7 +109,7 @@ pub(super) fn segments(path: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-/// Refuses a path whose object may be another one tomorrow.
+/// Refuses an alias such as `latest`, whose object may change.
 fn pinned(path: &str) -> Result<String, ReferenceError> {
     segments(path)?;
     let last = path.rsplit('/').next().unwrap_or(path);

@@ -1,4 +1,4 @@
-//! The schemas that ship inside the binary, and documents read through them.
+//! The schemas embedded in the program, and reading documents through them.
 
 use super::parse_strict;
 use crate::domain::named::named;
@@ -11,7 +11,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 macro_rules! schemas {
     ($($variant:ident => $folder:literal, $name:literal;)+) => {
-        /// A schema that ships inside the binary, by the name of its file.
+        /// A schema that is embedded in the program; its name is that of its file.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
         pub enum SchemaName {
             $(#[strum(serialize = $name)] $variant,)+
@@ -71,11 +71,11 @@ impl SchemaName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at {pointer:?}: {rule}")]
 pub struct DocumentError {
-    /// JSON pointer; empty for the whole document.
+    /// JSON pointer to the wrong field; empty for the whole document.
     pub pointer: String,
-    /// The rule that it breaks, for people.
+    /// The broken rule, for people.
     pub rule: String,
-    /// Whether the schema requires something that is absent.
+    /// Whether the schema requires a field that is missing.
     pub missing: bool,
 }
 
@@ -89,7 +89,7 @@ impl DocumentError {
     }
 }
 
-/// Levels of nesting in a document at the most.
+/// Upper bound on the nesting of a document.
 const MAX_DEPTH: usize = 64;
 
 fn compile(text: &str) -> Validator {
@@ -101,34 +101,34 @@ fn compile(text: &str) -> Validator {
         .expect("shipped schemas compile")
 }
 
-/// Checks a value against a schema. The error is the first in the schema's own order.
+/// Checks a value against a schema; returns the first error in the schema's order.
 pub fn check(schema: SchemaName, value: &Value) -> Result<(), DocumentError> {
     all_errors(schema, value).into_iter().next().map_or(Ok(()), Err)
 }
 
 pub(super) fn all_errors(schema: SchemaName, value: &Value) -> Vec<DocumentError> {
     let validator = schema.validator();
-    // A yes or no is several times faster than the list of errors.
+    // The check for yes or no is several times faster than listing the errors.
     if validator.is_valid(value) {
         return Vec::new();
     }
     validator.iter_errors(value).map(|error| explain(&error)).collect()
 }
 
-/// Reads strict JSON bytes as a document of this schema.
+/// Reads strict JSON as a document of this schema.
 pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
     let value = parse_strict(bytes, MAX_DEPTH).map_err(|error| DocumentError::whole(error.message))?;
     check(schema, &value)?;
     serde_json::from_value(value).map_err(|error| DocumentError::whole(error.to_string()))
 }
 
-/// Reads YAML (of which JSON is a part) as a document of this schema. The reader refuses repeated keys and
-/// bounds aliases, depth and size.
+/// Reads YAML (which includes JSON) as a document of this schema. The reader refuses repeated keys, and bounds aliases,
+/// depth and size.
 pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
     read_yaml_all(schema, bytes).map_err(|mut errors| errors.swap_remove(0))
 }
 
-/// The same for a document that its author mends in one go: every error at once, at least one.
+/// Reads YAML like [`read_yaml`], but returns all errors, so that an author can mend them at once; at least one.
 pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, Vec<DocumentError>> {
     let whole = |rule: String| vec![DocumentError::whole(rule)];
     let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| whole(error.to_string()))?;
@@ -159,7 +159,7 @@ fn explain(error: &ValidationError<'_>) -> DocumentError {
     DocumentError { pointer, rule, missing }
 }
 
-/// Foreign text, escaped and capped, fit for logs and events.
+/// Text from a message, escaped and cut to 200 characters, for logs and events.
 pub(super) fn excerpt(text: &str) -> String {
     const CAP: usize = 200;
     let escaped: String = text

@@ -1,6 +1,6 @@
 //! Strict JSON, so that all readers of the same bytes see the same request.
 //!
-//! `serde_json` keeps the last of two equal keys without a word. Here a repeated key is an error at any depth; keys are
+//! `serde_json` silently keeps the last of two equal keys. This parser refuses a repeated key at any depth; keys are
 //! compared after unescaping.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -10,12 +10,12 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StrictJsonError {
-    /// What is wrong, with line and column where the parser knows them.
+    /// What is wrong, with line and column if the parser knows them.
     pub message: String,
 }
 
-/// Parses one JSON value: UTF-8 without byte order mark, no NUL in any text, no repeated key at any
-/// depth, at most `max_depth` levels of nesting, nothing after the value.
+/// Parses one JSON value. Refuses a byte order mark, text that is not UTF-8, NUL in a text, a repeated key at any
+/// depth, more than `max_depth` levels of nesting, and anything after the value.
 pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, StrictJsonError> {
     let refuse = |message: String| StrictJsonError { message };
     let text = std::str::from_utf8(bytes).map_err(|error| refuse(format!("not UTF-8: {error}")))?;

@@ -1,4 +1,4 @@
-//! What Model Factory and a registered trainer command exchange, as files in the command's work folder.
+//! The files that Model Factory and a registered trainer command exchange in the command's work folder.
 
 use super::{Feature, FeatureCategories, Limits};
 use crate::domain::identity::RunId;
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// `job.json`: what the command reads.
+/// `job.json`: written by Model Factory, read by the command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerJob {
     pub schema_version: String,
     pub run_id: RunId,
     pub parameters: BTreeMap<String, Value>,
-    /// The model's inputs, in this order.
+    /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
-    /// What the codes of the categorical inputs stand for.
+    /// Values of the categorical inputs; a value's code is its index.
     pub categories: Vec<FeatureCategories>,
     pub seed: u64,
     pub threads: u32,
     pub files: JobFiles,
     pub rows: JobRows,
-    /// The worker ends the command at these.
+    /// The worker ends the command when it exceeds one of these.
     pub limits: Limits,
 }
 
@@ -30,12 +30,12 @@ impl TrainerJob {
     pub const FILE: &'static str = "job.json";
 }
 
-/// Parquet files beside the job, by what they are for.
+/// Names of Parquet files in the work folder, by purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobFiles {
     pub train: String,
-    /// Rows to stop or tune on.
+    /// Rows for early stopping or tuning; `None` if the plan has no validation window.
     pub validation: Option<String>,
     /// Rows to score, without labels.
     pub score: String,
@@ -55,7 +55,7 @@ pub struct JobRows {
     pub score: u64,
 }
 
-/// `result.json`: what the command leaves.
+/// `result.json`: written by the command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerResult {
@@ -72,20 +72,20 @@ impl TrainerResult {
 #[serde(deny_unknown_fields)]
 pub struct SavedModel {
     pub format: ModelFormat,
-    /// Below the work folder.
+    /// Path below the work folder.
     pub path: String,
 }
 
-/// How a model is saved. What follows from it for files, serving and MLflow stands in `modelling`.
+/// File format of a model. `modelling` says what follows from it for files, serving and MLflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum ModelFormat {
-    /// XGBoost's own JSON, which the built-in booster writes too.
+    /// XGBoost's JSON; the built-in booster writes it, too.
     XgboostJson,
-    /// scikit-learn objects as skops writes them: a zip of a schema and arrays, no code.
+    /// scikit-learn objects as skops writes them: a zip of a schema and arrays, without code.
     Skops,
     Onnx,
-    /// Python's pickle: runs code when it is loaded.
+    /// Python's pickle, which runs code when it is loaded.
     Pickle,
 }

@@ -1,6 +1,6 @@
-//! What a message comes in: a `CloudEvent`, a signed envelope, or both, either around the other.
+//! What a message is wrapped in: a `CloudEvent`, a signed envelope, or one within the other.
 //!
-//! A message has at most one of each, so it is unwrapped at most twice.
+//! A message has at most one of each, so that it is unwrapped at most twice.
 
 use super::message::{Refused, whole};
 use super::messages::EventData;
@@ -9,36 +9,36 @@ use super::{CloudEventAttributes, DocumentError, Message, RejectedIds, Rejection
 use crate::domain::run::FailureCode;
 use serde_json::{Map, Value};
 
-/// Levels of nesting in a message.
+/// Upper bound on the nesting of a message.
 const MAX_DEPTH: usize = 32;
 
-/// What a record's value wraps its message in, whether the message is refused or not.
+/// What a record's value wraps its message in; known even if the message is rejected.
 #[derive(Debug, Clone, Default)]
 pub struct Wrapping {
     pub event: Option<CloudEventAttributes>,
     pub envelope: Option<SignedEnvelope>,
-    /// JSON pointer to the message. Base64 counts as one step: `/data_base64`, `/data/payload`.
+    /// JSON pointer to the message. Decoding base64 counts as one step: `/data_base64`, `/data/payload`.
     pub pointer: String,
 }
 
-/// What is known of a record so far; a rejection keeps it.
+/// What is known of a record so far; a rejection takes its ids from here.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) ids: RejectedIds,
     pub(super) wrapping: Wrapping,
-    /// JSON pointer to the event, once there is one.
+    /// JSON pointer to the event; `None` while no event was found.
     event_pointer: Option<String>,
 }
 
 impl Seen {
-    /// The rejection of what is being read; its pointer starts at the record's value.
+    /// The rejection of what is being read, with the pointer extended to start at the record's value.
     pub(super) fn rejection(&mut self, (code, pointer, message): Refused) -> Rejection {
         let ids = std::mem::take(&mut self.ids);
         Rejection { code, pointer, message, ids }.within(&self.wrapping.pointer)
     }
 
-    /// Takes a message out of what is around it. Attributes of an event are judged only if `is_judged`: not in a
-    /// message that was accepted before.
+    /// Takes a message out of its event and envelope. Checks an event's attributes only if `is_judged`, which is false
+    /// for a message that was accepted before.
     pub(super) fn unwrap(&mut self, bytes: &[u8], is_judged: bool) -> Result<Map<String, Value>, Refused> {
         let mut message = object(bytes)?;
         loop {
@@ -52,7 +52,7 @@ impl Seen {
         }
     }
 
-    /// Refuses an event whose type is not its message's.
+    /// Refuses an event whose type is not that of its message.
     pub(super) fn check_type(&mut self, message: &Message) -> Result<(), Refused> {
         let (Some(event), Some(pointer)) = (&self.wrapping.event, &self.event_pointer) else { return Ok(()) };
         if event.event_type == message.event_type() {
@@ -76,7 +76,7 @@ impl Seen {
             },
         });
         if let Ok((_, message)) = &inside {
-            // A bad attribute is reported under the request's id, too.
+            // If an attribute is wrong, the rejection still carries the request's id.
             self.ids = RejectedIds::of(message);
         }
         self.wrapping.event = if is_judged { Some(attributes.map_err(refused)?) } else { attributes.ok() };

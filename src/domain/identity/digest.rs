@@ -17,7 +17,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Takes the 32 bytes that the ledger stores.
+    /// Reads 32 bytes, as the ledger stores them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidDigest> {
         bytes.try_into().map(Self).map_err(|_| InvalidDigest)
     }

@@ -1,8 +1,8 @@
-//! Names that follow from content alone: canonical JSON, digests, the run key and the run id.
+//! Identifiers that depend only on content: canonical JSON, digests, run key and run id.
 //!
-//! Guarantees: the same meaning gives the same bytes on every machine, and the bytes equal those of
-//! the platform's existing implementation (proven by the golden vectors).
-//! Never: reads a clock, the environment or a file; validates text (that is `contract`'s work).
+//! Guarantees: the same meaning gives the same bytes on every machine, equal to those of the platform's existing
+//! implementation (proven by the golden vectors). Never: reads a clock, the environment or a file; validates text
+//! (`contract` does).
 
 mod canonical;
 mod digest;

@@ -1,25 +1,25 @@
-//! Near misses: requests that look alike and are not the same run.
+//! Near misses: requests that look alike but are not the same run.
 
 use super::{Digest, RunMeaning, recipe_digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Equal for meanings that differ only in white space, case or Unicode form (order never matters). Identity itself
-/// folds nothing: `Team-A` and `team-a` are two runs, and `near_misses` of the event names the other one.
+/// Equal for meanings that differ only in white space, case, Unicode form or order. The run key ignores only order:
+/// `Team-A` and `team-a` are two runs, and `near_misses` of the admission event names the other one.
 pub fn near_key(meaning: &RunMeaning) -> Digest {
     let mut value = json!(meaning);
     fold(&mut value, &Likeness::ALL);
     recipe_digest("mf.train_run_near_key.v1", &value)
 }
 
-/// A difference between two texts that look alike.
+/// A way in which two texts that look alike can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likeness {
     WhiteSpace,
     Case,
-    /// Composed and decomposed, or compatible characters.
+    /// Composed or decomposed characters, or compatibility characters.
     UnicodeForm,
 }
 
@@ -37,8 +37,8 @@ impl Likeness {
     }
 }
 
-/// The smallest set of kinds of difference (white space, case, Unicode form) to ignore for the values to be equal; empty
-/// where they are equal, `None` where they differ even so.
+/// The smallest set of likenesses (white space, case, Unicode form) that must be ignored for the values to be equal.
+/// Empty if they are equal as they are; `None` if they differ otherwise, too.
 pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     let mut subsets: Vec<Vec<Likeness>> = (0..8_usize)
         .map(|mask| Likeness::ALL.into_iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, l)| l).collect())
@@ -54,7 +54,7 @@ pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     })
 }
 
-/// Folds every text. The Unicode form goes first and last, since a change of case can decompose a character again.
+/// Folds every text. Folds the Unicode form first and last, since changing case can decompose a character again.
 fn fold(value: &mut Value, kinds: &[Likeness]) {
     match value {
         Value::String(text) => {

@@ -1,4 +1,4 @@
-//! What makes two requests the same run, and the ids that follow from it: the run's own, and its UUID in OpenLineage.
+//! What makes two requests the same run; the run id, and the run's UUID in OpenLineage, which are derived from that.
 
 use super::{Digest, canonical_json};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -8,18 +8,18 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::{Builder, Uuid};
 
-/// The part of a request that its run key is computed from: what is built, from what, under which pinned revisions.
-/// The requester, the request id and the permission to publish are not in it.
+/// The part of a request from which its run key is computed: what is built, from what, under which pinned revisions.
+/// Leaves out the requester, the request id and the permission to publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunMeaning {
     pub intent_kind: String,
     pub platform_run_id: String,
-    /// A set: order and repetition carry no meaning.
+    /// A set, since order and repetition have no meaning.
     pub dataset_manifest_refs: BTreeSet<String>,
     pub training_config_ref: String,
     pub governance_profile_ref: String,
-    /// Only the keys that are present.
+    /// Only the parts that are set.
     pub target_scope: BTreeMap<String, String>,
     pub policy_revision: String,
     pub config_revision: String,
@@ -30,28 +30,28 @@ pub struct RunMeaning {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunKey(Digest);
 
-/// `tr_` and 32 hex digits, derived from the run's key.
+/// `tr_` and 32 hex digits, derived from the run key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RunId(String);
 
-/// `sha256(C({"payload": payload, "recipe": recipe}))`: every derived identity has this form, so that
-/// two recipes can never collide.
+/// `sha256(C({"payload": payload, "recipe": recipe}))`, where C is canonical JSON. Every derived identifier has this
+/// form, so that two recipes never give the same digest.
 pub fn recipe_digest(recipe: &str, payload: &Value) -> Digest {
     Digest::of(recipe_text(recipe, payload).as_bytes())
 }
 
-/// The text that [`recipe_digest`] hashes. Written around the payload, which may be large.
+/// The text that [`recipe_digest`] hashes, built without copying the payload, which may be large.
 fn recipe_text(recipe: &str, payload: &Value) -> String {
     format!(r#"{{"payload":{},"recipe":{}}}"#, canonical_json(payload), canonical_json(&json!(recipe)))
 }
 
-/// Digest over a whole request without its `request_id`: tells a redelivery from a conflict.
+/// Digest over a request without its `request_id`: distinguishes a repeated request from a conflict.
 pub fn payload_digest(request_without_id: &Value) -> Digest {
     recipe_digest("mf.request_payload.v1", request_without_id)
 }
 
 impl RunMeaning {
-    /// The text that is hashed; `runs explain` prints it.
+    /// The text whose digest is the run key; `runs explain` prints it.
     pub fn canonical(&self) -> String {
         recipe_text(RunKey::RECIPE, &json!(self))
     }
@@ -64,7 +64,7 @@ impl RunKey {
         Self(Digest::of(meaning.canonical().as_bytes()))
     }
 
-    /// Takes the digest that the ledger stores.
+    /// Wraps a digest that the ledger stores.
     pub fn from_digest(digest: Digest) -> Self {
         Self(digest)
     }
@@ -129,13 +129,13 @@ impl<'de> Deserialize<'de> for RunId {
     }
 }
 
-/// The UUID of a run in OpenLineage, the same for every attempt on every machine: the first 16 bytes of the digest with the recipe
-/// `mf.lineage_run_id.v1`, with the bits of version 8 (RFC 9562) set.
+/// The UUID of a run in OpenLineage, the same for every attempt on every machine: the first 16 bytes of the digest with
+/// recipe `mf.lineage_run_id.v1`, with the bits of version 8 (RFC 9562) set.
 pub fn lineage_run_id(run_key: &RunKey) -> Uuid {
     uuid_of(recipe_digest("mf.lineage_run_id.v1", &json!({"train_run_key": run_key.to_string()})))
 }
 
-/// The UUID of a platform run: its own id where that is a UUID, else derived in the same way with the recipe
+/// The UUID of a platform run: its id if that is a UUID; otherwise derived like [`lineage_run_id`], with the recipe
 /// `mf.lineage_platform_run_id.v1`.
 pub fn lineage_platform_run_id(platform_run_id: &str) -> Uuid {
     let derived =

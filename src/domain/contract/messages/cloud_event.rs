@@ -1,7 +1,7 @@
 //! A message inside a structured `CloudEvent`: the event's attributes, and its `data`.
 //!
-//! Format: `CloudEvents` 1.0.2 in its JSON event format. The shape of a record's value makes it an event; a header
-//! never does. In binary mode the attributes are headers, and the value is the message itself.
+//! Format: `CloudEvents` 1.0.2 in its JSON event format. Only the shape of a record's value makes it an event, never a
+//! header. In binary mode the attributes are headers, and the value is the message itself.
 
 use crate::domain::contract::schema::all_errors;
 use crate::domain::contract::{DocumentError, SchemaName};
@@ -11,14 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The attributes of an event. None of them is part of the request's meaning.
+/// Attributes of an event. None of them is part of the request's meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CloudEventAttributes {
     pub id: String,
     pub source: String,
     #[serde(rename = "type")]
     pub event_type: String,
-    /// None where the event has no valid one.
+    /// `None` if the event has no valid trace context.
     #[serde(skip)]
     pub trace: Option<TraceContext>,
 }
@@ -28,21 +28,22 @@ pub(in crate::domain::contract) enum EventData {
     Bytes(Vec<u8>),
 }
 
-/// Longest attribute in bytes, as for any text in a message.
+/// Upper bound on an attribute, in bytes; the same as for any text in a message.
 const MAX_ATTRIBUTE_BYTES: usize = 4 * 1024;
 const NO_OBJECT: &str = "a CloudEvent must carry the request as a JSON object in data";
 
 impl CloudEventAttributes {
-    /// Whether a message is an event: no request, command or envelope has this field.
+    /// Whether a message is an event: requests, commands and envelopes have no field `specversion`.
     pub(in crate::domain::contract) fn is_one(message: &Map<String, Value>) -> bool {
         message.contains_key("specversion")
     }
 
-    /// The attributes, or the rule that they break; and the data, which can be read in either case.
+    /// Returns the attributes, or the rule that they break; and the data, which is returned even if the attributes are
+    /// wrong.
     pub(in crate::domain::contract) fn open(
         mut event: Map<String, Value>,
     ) -> (Result<Self, DocumentError>, Result<EventData, DocumentError>) {
-        // In CloudEvents null means unset.
+        // In CloudEvents, null means that a member is not set.
         event.retain(|_, member| !member.is_null());
         let value = Value::Object(event);
         (attributes(&value), data(value))
@@ -82,7 +83,7 @@ fn attributes(event: &Value) -> Result<CloudEventAttributes, DocumentError> {
     })
 }
 
-/// The characters that the type String of `CloudEvents` excludes.
+/// Characters that the type String of `CloudEvents` excludes.
 fn is_no_text(c: char) -> bool {
     c.is_control() || ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
 }
@@ -121,7 +122,7 @@ mod tests {
         json!({"specversion": "1.0", "id": "1", "source": "/t", "type": "io.modelfactory.train_build_request", "data": data})
     }
 
-    /// In `data`, in `data_base64`, or in an envelope within or around.
+    /// Puts a value into `data`, into `data_base64`, or into an envelope, in the order of `how`.
     fn wrap(mut value: Value, how: &str) -> Vec<u8> {
         for way in how.chars() {
             value = match way {
@@ -188,7 +189,7 @@ mod tests {
                     prop_assert_eq!(bare, request);
                 }
                 Ok(other) => prop_assert!(false, "{other:?}"),
-                // NUL is no JSON here.
+                // Strict JSON refuses NUL characters.
                 Err(refused) if refused.code == FailureCode::MessageNotJson => {}
                 Err(refused) => {
                     let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));

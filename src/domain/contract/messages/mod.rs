@@ -1,4 +1,4 @@
-//! Records on the topics, in files named as their schemas.
+//! Messages on the topics; each file is named after its schema.
 
 mod cloud_event;
 mod publication;

@@ -1,5 +1,5 @@
-//! `BundlePublication`: the announcement of a bundle to the registry. And `RegistryEvent`: what the registry announces on its
-//! own lifecycle topic, as far as publications go.
+//! `BundlePublication`, which announces a bundle to the registry; and `RegistryEvent`, which the registry writes to its
+//! own lifecycle topic, as far as it concerns publications.
 
 use super::run_lifecycle::EvidenceRef;
 use crate::domain::contract::schema::excerpt;
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct Compatibility {
     pub feature_set_id: String,
     pub feature_set_version: String,
-    /// Stands for the order, names and types of the inputs.
+    /// Version of the order, names and types of the inputs.
     pub input_contract_version: String,
-    /// For example `xgboost-json`.
+    /// Capabilities such as `xgboost-json`.
     pub required_capabilities: Vec<String>,
 }
 
@@ -32,19 +32,19 @@ pub struct PublicationProvenance {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleArtifact {
-    /// Relative to the folder of the bundle.
+    /// Path relative to the folder of the bundle.
     pub path: String,
     pub sha256: Digest,
     pub bytes: u64,
     pub media_type: String,
 }
 
-/// Idempotent for the registry by `(bundle_id, bundle_version)`.
+/// Announces a bundle. The registry treats a second one with the same `(bundle_id, bundle_version)` as a repetition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundlePublication {
     pub schema_version: String,
-    /// Digest over the canonical list of (path, digest).
+    /// Digest over the canonical list of paths and digests.
     pub bundle_id: Digest,
     pub bundle_version: String,
     pub run_id: RunId,
@@ -65,26 +65,26 @@ impl BundlePublication {
     pub const SCHEMA_VERSION: &'static str = "learning.bundle_publication.v0";
 }
 
-/// The topic is the registry's: events other than the two of [`RegistryVerdict`] pass by.
+/// An event of the registry's topic. Model Factory ignores events other than the two of [`RegistryVerdict`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryEvent {
-    /// Chosen by the registry: the same for the same event, however often it is sent.
+    /// Chosen by the registry; an event that is sent again keeps its id.
     pub registry_event_id: String,
     pub event_type: String,
     /// `environment/mode/bundle_slot[/tenant_id]`.
     pub scope_key: String,
-    /// Folder of the bundle in the evidence store, as the publication names it.
+    /// Folder of the bundle in the evidence store, as the publication named it.
     pub bundle_ref: String,
     pub actor: String,
     pub ts_utc: DateTime<Utc>,
     pub evidence_refs: Vec<EvidenceRef>,
-    /// Of a rejection.
+    /// Why the bundle was rejected; `None` for other events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What the registry decides about an announced bundle.
+/// What the registry decided about an announced bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryVerdict {
     Published,
@@ -96,7 +96,7 @@ impl RegistryEvent {
         read_json(SchemaName::RegistryLifecycle, bytes)
     }
 
-    /// None where the event is about something else.
+    /// `None` if the event is about something else.
     pub fn verdict(&self) -> Option<RegistryVerdict> {
         match self.event_type.as_str() {
             "BUNDLE_PUBLISHED" => Some(RegistryVerdict::Published),
@@ -105,7 +105,7 @@ impl RegistryEvent {
         }
     }
 
-    /// The event in a sentence for people; the registry's own words escaped and capped.
+    /// The event in a sentence for people; text of the registry is escaped and capped.
     pub fn sentence(&self) -> String {
         let (actor, id) = (excerpt(&self.actor), &self.registry_event_id);
         match &self.reason {

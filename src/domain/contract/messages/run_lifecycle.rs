@@ -1,4 +1,4 @@
-//! `RunLifecycleEvent`: what the lifecycle topic says about a run.
+//! `RunLifecycleEvent`: an event about a run or request on the lifecycle topic.
 
 use super::train_build_request::{IntentKind, Revisions, TargetScope};
 use crate::domain::identity::{Digest, RunId, RunKey, recipe_digest};
@@ -10,25 +10,25 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use strum::{Display, IntoStaticStr, VariantArray};
 
-/// One event. What is not known (of a rejection without a readable request, for example) is null.
+/// One event. Unknown fields are null, for example those of a request that was rejected because it could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunLifecycleEvent {
     pub schema_version: String,
-    /// The same transition has the same id, so that a redelivery is recognisable; also `ce_id`.
+    /// Derived from run, number and type, so that consumers recognise a record that is sent again; also header `ce_id`.
     pub event_id: String,
     pub event_type: EventType,
     pub run_id: Option<RunId>,
     pub run_key: Option<RunKey>,
-    /// 1, 2, 3… without holes within the run, or within the request where there is no run.
+    /// 1, 2, 3… without holes within the run; within the rejected record if there is no run.
     pub seq: u64,
     pub state: Option<State>,
     pub execution_mode: Option<ExecutionMode>,
-    /// Full attempts so far.
+    /// Number of full attempts so far.
     pub attempt: u32,
-    /// By the database's clock.
+    /// Time by the database's clock.
     pub occurred_at_utc: DateTime<Utc>,
-    /// The first request of the run, or the request that was just handled.
+    /// The request that was just handled; otherwise the run's first request.
     pub request_id: Option<String>,
     pub platform_run_id: Option<String>,
     pub intent_kind: Option<IntentKind>,
@@ -36,13 +36,13 @@ pub struct RunLifecycleEvent {
     pub reason: Option<EventReason>,
     pub refs: EventRefs,
     pub provenance: Option<Revisions>,
-    /// With `request.deduplicated`.
+    /// Only with `request.deduplicated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deduplication: Option<Deduplication>,
-    /// With `request.admitted`: runs that differ only in white space, case or Unicode form.
+    /// Only with `request.admitted`: runs whose requests differ only in white space, case or Unicode form.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near_misses: Vec<RunId>,
-    /// With `run.progress`.
+    /// Only with `run.progress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<EventProgress>,
     pub worker: String,
@@ -52,30 +52,30 @@ impl RunLifecycleEvent {
     pub const SCHEMA_VERSION: &'static str = "learning.mf_run_lifecycle.v0";
 }
 
-/// What happened. `ce_type` is `io.modelfactory.` and this name.
+/// Type of an event. Header `ce_type` is `io.modelfactory.` followed by this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 pub enum EventType {
     /// A request with a new meaning was admitted.
     #[strum(serialize = "request.admitted")]
     RequestAdmitted,
-    /// A request joined the run of the same meaning, or came again.
+    /// A request joined the run of an earlier one with the same meaning, or the same request came again.
     #[strum(serialize = "request.deduplicated")]
     RequestDeduplicated,
-    /// A message was refused; a dead letter holds it.
+    /// A message was rejected; a dead letter holds it.
     #[strum(serialize = "request.rejected")]
     RequestRejected,
     #[strum(serialize = "run.started")]
     RunStarted,
     #[strum(serialize = "run.progress")]
     RunProgress,
-    /// The evaluation report is durable.
+    /// The evaluation report is in the evidence store.
     #[strum(serialize = "run.eval_ready")]
     RunEvalReady,
-    /// Every condition of the gate holds.
+    /// Every condition of the gate is met.
     #[strum(serialize = "run.gate_passed")]
     RunGatePassed,
-    /// A condition of the gate does not hold.
+    /// A condition of the gate is not met.
     #[strum(serialize = "run.gate_failed")]
     RunGateFailed,
     #[strum(serialize = "run.failed")]
@@ -91,10 +91,10 @@ pub enum EventType {
     /// A worker took the publication up again.
     #[strum(serialize = "publish.retry_started")]
     PublishRetryStarted,
-    /// The broker acknowledged the publication, and the registry confirmed it where its reply is required.
+    /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     #[strum(serialize = "publish.published")]
     PublishPublished,
-    /// No worker tries to publish again: no further attempt can help, or the bound is reached.
+    /// No worker tries to publish again: it could not help, or the attempts are used up.
     #[strum(serialize = "publish.exhausted")]
     PublishExhausted,
 }
@@ -106,7 +106,7 @@ named!(EventType, "{:?} is no event type of this release");
 pub struct EventReason {
     pub code: FailureCode,
     pub category: FailureCategory,
-    /// What happened, for people; capped.
+    /// What happened, for people; at most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
     pub retryable: bool,
 }
@@ -119,7 +119,7 @@ impl EventReason {
         Self { code, category: code.category(), message, retryable: code.is_retryable() }
     }
 
-    /// Cuts a text to [`Self::MESSAGE_CAP`], at a character, and marks the cut with an ellipsis.
+    /// Cuts a text to [`Self::MESSAGE_CAP`] bytes between two characters, and marks the cut with an ellipsis.
     pub fn capped(mut message: String) -> String {
         if message.len() > Self::MESSAGE_CAP {
             message.truncate(message.floor_char_boundary(Self::MESSAGE_CAP - 3));
@@ -129,7 +129,7 @@ impl EventReason {
     }
 }
 
-/// A document or artifact of the run, by location and content.
+/// A document or file of the run: where it is stored, and its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceRef {
@@ -139,42 +139,42 @@ pub struct EvidenceRef {
     pub sha256: Digest,
 }
 
-/// Evidence by role (`resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …).
+/// Evidence by role: `resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …
 pub type EventRefs = BTreeMap<String, EvidenceRef>;
 
-/// Why a request joined a run that was there.
+/// Why a request joined an existing run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deduplication {
     pub because: SameAs,
     pub first_request_id: String,
-    /// JSON pointers to the fields that make two requests the same run; all of them are equal.
+    /// JSON pointers to the fields that identify a run; both requests have equal values in all of them.
     pub compared: Vec<String>,
-    /// JSON pointers to the fields that differ without effect.
+    /// JSON pointers to the fields that differ but do not identify a run.
     pub ignored_differences: Vec<String>,
 }
 
-/// What a duplicate has in common with the first request.
+/// What a request has in common with the run's first request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SameAs {
-    /// The same request id with the same content.
+    /// The same request id and the same content.
     Request,
-    /// Another request id with the same meaning.
+    /// Another request id, and the same meaning.
     Meaning,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventProgress {
-    /// `read`, `check`, `fit`, `score`, `evaluate`; a registered command's own word.
+    /// `read`, `check`, `fit`, `score`, `evaluate`, or a word of a registered command.
     pub step: String,
-    /// Share of the whole work, 0 to 100.
+    /// Share of the whole work, in percent from 0 to 100.
     pub percent: u8,
     pub message: String,
 }
 
-/// Deterministic event id: `evt_` and 32 hex digits over stream (run or request), number and type.
+/// Event id: `evt_` and 32 hex digits of a digest over stream (run or rejected record), number and type.
 pub fn event_id(stream: &str, seq: u64, event_type: EventType) -> String {
     let digest =
         recipe_digest("mf.event_id.v1", &json!({"event_type": event_type.as_str(), "seq": seq, "stream": stream}));

@@ -1,7 +1,7 @@
-//! `SignedEnvelope`: a request inside a DSSE envelope, with the signatures over its bytes.
+//! `SignedEnvelope`: a request inside a DSSE envelope, with signatures over its bytes.
 //!
-//! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Opening an envelope
-//! proves nothing: `adapters::signing` checks the signatures.
+//! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Opening an envelope does
+//! not check its signatures: `adapters::signing` does.
 
 use crate::domain::contract::schema::all_errors;
 use crate::domain::contract::{DocumentError, SchemaName};
@@ -10,19 +10,19 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, engine};
 use serde_json::{Map, Value, json};
 
-/// The payload type of a signed request, so that no other kind of signed document can stand in for one.
+/// DSSE payload type of a signed request, so that another kind of signed document cannot be taken for a request.
 pub const SIGNED_REQUEST_TYPE: &str = "application/vnd.modelfactory.request+json";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEnvelope {
-    /// The bytes of the request, exactly as they were signed.
+    /// The request's bytes, exactly as they were signed.
     pub payload: Vec<u8>,
-    /// One to four. Nothing that is signed says which key made them.
+    /// One to four signatures. Which key made each is not signed, so that the envelope's key ids are ignored.
     pub signatures: Vec<Vec<u8>>,
 }
 
 impl SignedEnvelope {
-    /// Whether a message that is no `CloudEvent` is an envelope: no request and no command has this field.
+    /// Whether a message that is no `CloudEvent` is an envelope: requests and commands have no field `payloadType`.
     pub(in crate::domain::contract) fn is_one(message: &Map<String, Value>) -> bool {
         message.contains_key("payloadType")
     }
@@ -45,7 +45,7 @@ impl SignedEnvelope {
         })
     }
 
-    /// The bytes of a record that carries this payload under one signature.
+    /// The value of a record with this payload and one signature.
     pub fn seal(payload: &[u8], signature: &[u8], key_id: &str) -> Vec<u8> {
         let encode = |bytes: &[u8]| engine::general_purpose::STANDARD.encode(bytes);
         let envelope = json!({
@@ -57,7 +57,7 @@ impl SignedEnvelope {
     }
 }
 
-/// DSSE allows both alphabets, with padding or without.
+/// Decodes base64. DSSE allows the standard and the URL-safe alphabet, with or without padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
     const ANY: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

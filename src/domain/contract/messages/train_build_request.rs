@@ -1,5 +1,5 @@
-//! `TrainBuildRequest`: asks to build a bundle. And why requests share a run, or look alike and do not: `runs explain`
-//! prints it, and the console shows it.
+//! `TrainBuildRequest`, which asks to build a bundle. Also why requests share a run, or look alike and do not: printed
+//! by `runs explain` and shown on the console.
 
 use crate::domain::contract::Reference;
 use crate::domain::identity::{Digest, Likeness, RunKey, RunMeaning, likeness, payload_digest};
@@ -13,20 +13,20 @@ use strum::{IntoStaticStr, VariantArray};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum IntentKind {
-    /// Train, evaluate, gate; publish if allowed.
+    /// Trains, evaluates and gates; publishes if allowed.
     BaselineTrain,
-    /// The same over data of the past.
+    /// The same as `BaselineTrain`, over data of the past.
     BackfillRetrain,
-    /// Train, evaluate and gate, never publish.
+    /// Trains, evaluates and gates; never publishes.
     CandidateEval,
-    /// Evaluate an earlier bundle on these manifests; no training, never publish.
+    /// Evaluates an earlier bundle on these manifests; never trains or publishes.
     RegressionCheck,
 }
 
 named!(IntentKind, "{:?} is not an intent kind");
 
 impl IntentKind {
-    /// Whether a model is fitted, and packed where the gate lets it through.
+    /// Whether a run fits a model and, if the gate passes, builds a bundle of it.
     pub fn trains(self) -> bool {
         match self {
             Self::BaselineTrain | Self::BackfillRetrain | Self::CandidateEval => true,
@@ -34,7 +34,7 @@ impl IntentKind {
         }
     }
 
-    /// Whether a bundle of this kind of run may ever be published.
+    /// Whether a bundle of such a run may ever be published.
     pub fn is_publishable(self) -> bool {
         match self {
             Self::BaselineTrain | Self::BackfillRetrain => true,
@@ -52,19 +52,19 @@ pub struct TargetScope {
     pub mode: String,
     /// For example `primary`.
     pub bundle_slot: String,
-    /// Only where tenants have their own bundles.
+    /// Set only if each tenant has bundles of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
 }
 
 impl TargetScope {
-    /// `environment/mode/bundle_slot[/tenant_id]`: the key of publications.
+    /// `environment/mode/bundle_slot[/tenant_id]`: the Kafka key of publications.
     pub fn scope_key(&self) -> String {
         let parts = [&self.environment, &self.mode, &self.bundle_slot].into_iter().chain(&self.tenant_id);
         parts.map(String::as_str).collect::<Vec<_>>().join("/")
     }
 
-    /// The keys that are present, as the run key takes them.
+    /// The parts that are set, by their names, as the run key contains them.
     pub fn parts(&self) -> BTreeMap<String, String> {
         let three = [("environment", &self.environment), ("mode", &self.mode), ("bundle_slot", &self.bundle_slot)];
         let tenant = self.tenant_id.as_ref().map(|tenant| ("tenant_id", tenant));
@@ -72,7 +72,7 @@ impl TargetScope {
     }
 }
 
-/// What a request pins besides documents.
+/// Revisions that a request pins, in addition to documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revisions {
@@ -86,15 +86,15 @@ pub struct Revisions {
 #[serde(deny_unknown_fields)]
 pub struct TrainBuildRequest {
     pub schema_version: String,
-    /// Chosen by the requester; the same id with other content is a conflict.
+    /// Chosen by the requester. A second request with the same id and other content is a conflict.
     pub request_id: String,
     pub intent_kind: IntentKind,
     pub platform_run_id: String,
-    /// As sent, at least one. Order and repetition carry no meaning.
+    /// As sent, at least one. Order and repetition have no meaning.
     pub dataset_manifest_refs: Vec<Reference>,
     pub training_config_ref: Reference,
     pub governance_profile_ref: Reference,
-    /// As the message claims; a signature may prove it.
+    /// The requester as the message claims; only a signature proves it.
     pub requester_principal: String,
     pub target_scope: TargetScope,
     pub policy_revision: String,
@@ -107,7 +107,7 @@ pub struct TrainBuildRequest {
 impl TrainBuildRequest {
     pub const SCHEMA_VERSION: &'static str = "learning.mf_train_build_request.v0";
 
-    /// JSON pointers to the fields that make two requests the same run.
+    /// JSON pointers to the fields that identify a run: requests with equal values in all of them share one.
     pub const IDENTITY: [&'static str; 9] = [
         "/config_revision",
         "/dataset_manifest_refs",
@@ -120,7 +120,7 @@ impl TrainBuildRequest {
         "/training_config_ref",
     ];
 
-    /// JSON pointers to the fields in which two normalised requests differ.
+    /// JSON pointers to the top-level fields in which two normalised requests differ.
     pub fn differences(first: &Value, second: &Value) -> Vec<String> {
         let names: BTreeSet<&String> =
             [first, second].into_iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
@@ -128,7 +128,7 @@ impl TrainBuildRequest {
         names.into_iter().filter(differs).map(|name| format!("/{name}")).collect()
     }
 
-    /// The part that the run key is computed from.
+    /// The part of the request from which the run key is computed.
     pub fn meaning(&self) -> RunMeaning {
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
@@ -151,7 +151,7 @@ impl TrainBuildRequest {
         }
     }
 
-    /// Every reference in it, with its JSON pointer.
+    /// Every reference in the request, with its JSON pointer.
     pub fn references(&self) -> impl Iterator<Item = (String, &Reference)> {
         let manifests = self.dataset_manifest_refs.iter().enumerate();
         let profiles = [
@@ -169,7 +169,7 @@ impl TrainBuildRequest {
         serde_json::to_value(self).expect("a request serialises")
     }
 
-    /// Covers everything but `request_id`: tells a redelivery from a conflict.
+    /// Digest over everything but `request_id`: distinguishes a repeated request from a conflict.
     pub fn payload_digest(&self) -> Digest {
         let mut value = self.normalised();
         value.as_object_mut().expect("a request is an object").remove("request_id");
@@ -181,24 +181,25 @@ impl TrainBuildRequest {
 pub struct Joined {
     pub request_id: String,
     pub because: &'static str,
-    /// JSON pointers to the fields in which it differs from the run's first request without effect.
+    /// JSON pointers to the fields in which this request differs from the run's first one without effect.
     pub ignored_differences: Vec<String>,
 }
 
-/// A field in which two requests differ that look alike: `here` is its value in the run that is explained, `there` in the
-/// other one.
+/// A field in which two requests differ that look alike: `here` is its value in the run that is explained, `there` in
+/// the other run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Apart {
     /// JSON pointer.
     pub pointer: String,
-    /// The kinds of difference (white space, case, Unicode form), where nothing else differs; `None` where something does.
+    /// The only ways in which the values differ (white space, case, Unicode form); `None` if they also differ
+    /// otherwise.
     pub only_in: Option<Vec<Likeness>>,
     pub here: Value,
     pub there: Value,
 }
 
 impl Joined {
-    /// Why `request` belongs to the run that was made for `first`.
+    /// Why `request` belongs to the run that was created for `first`.
     pub fn to(first: &TrainBuildRequest, request: &TrainBuildRequest) -> Self {
         let is_first = request.request_id == first.request_id;
         Self {

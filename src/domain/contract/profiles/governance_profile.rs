@@ -10,19 +10,19 @@ pub struct GovernanceProfile {
     pub policy_id: String,
     pub revision: String,
     pub controls: Controls,
-    /// By `min_<metric>` or `max_<metric>`.
+    /// Thresholds by `min_<metric>` or `max_<metric>`.
     pub eval_thresholds: BTreeMap<String, ThresholdSpec>,
-    /// For thresholds that do not say themselves what they are compared with.
+    /// What thresholds without an `on` of their own are compared with.
     #[serde(default)]
     pub on: ThresholdBasis,
     #[serde(default)]
     pub min_positives: u64,
-    /// The bundle that the model is compared with, on the same rows.
+    /// The bundle that the model is compared with on the same rows; `None` asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionSpec>,
 }
 
-/// A bundle of an earlier run, by location and digest of its `bundle.json`, which pins every other file.
+/// A bundle of an earlier run: location and digest of its `bundle.json`, which pins every other file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleRef {
@@ -35,18 +35,19 @@ pub struct BundleRef {
 #[serde(deny_unknown_fields)]
 pub struct ChampionSpec {
     pub bundle_ref: BundleRef,
-    /// Bounds on the candidate's value less the champion's, by `min_<metric>` or `max_<metric>`.
+    /// Bounds on the candidate's value minus the champion's, by `min_<metric>` or `max_<metric>`.
     pub eval_differences: BTreeMap<String, ThresholdSpec>,
-    /// For thresholds that do not say themselves what they are compared with.
+    /// What bounds without an `on` of their own are compared with.
     #[serde(default = "ChampionSpec::default_on")]
     pub on: ThresholdBasis,
-    /// Share of the paired replicates that the interval of a difference holds.
+    /// Share of the paired replicates that lie within the interval of a difference.
     #[serde(default = "ChampionSpec::default_confidence")]
     pub confidence: f64,
 }
 
 impl ChampionSpec {
-    /// On one window a difference of two models is mostly chance: its confidence bound says more than its value.
+    /// A difference of two models on one window is mostly chance, so that its confidence bound says more than its
+    /// value.
     fn default_on() -> ThresholdBasis {
         ThresholdBasis::ConfidenceBound
     }
@@ -59,16 +60,16 @@ impl ChampionSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Controls {
-    /// Must be true: publication needs a PASS.
+    /// Must be true: only a model with verdict PASS is published.
     pub require_pass_gate: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ThresholdSpec {
-    /// Compared as the profile's `on` says.
+    /// A bound, compared with what the profile's `on` says.
     Bound(f64),
-    /// Says for itself how it is compared.
+    /// A bound that says itself what it is compared with.
     Judged(JudgedBound),
 }
 
@@ -80,7 +81,7 @@ impl ThresholdSpec {
         }
     }
 
-    /// What the bound is compared with; `otherwise` is the profile's own rule.
+    /// What the bound is compared with; `otherwise` is the `on` of the profile.
     pub fn basis(&self, otherwise: ThresholdBasis) -> ThresholdBasis {
         match self {
             Self::Bound(_) => otherwise,
@@ -101,7 +102,6 @@ pub struct JudgedBound {
 pub enum ThresholdBasis {
     #[default]
     Point,
-    /// The end of its confidence interval where the metric is worst: the lower one for `min_`, the upper
-    /// one for `max_`.
+    /// The worse end of the metric's confidence interval: the lower end for `min_`, the upper end for `max_`.
     ConfidenceBound,
 }

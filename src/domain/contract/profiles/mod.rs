@@ -1,5 +1,5 @@
-//! Documents that people write for Model Factory, one file a document, named as its schema. YAML or JSON, unknown
-//! keys refused.
+//! Documents that people write for Model Factory, as YAML or JSON; each file is named after its schema. Unknown keys
+//! are errors.
 
 mod governance_profile;
 mod ownership_boundaries;

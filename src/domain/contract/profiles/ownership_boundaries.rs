@@ -1,11 +1,11 @@
-//! `OwnershipBoundaries`: who owns which outputs on the platform.
+//! `OwnershipBoundaries`: which owner emits which outputs on the platform.
 
 use crate::domain::contract::{DocumentError, SchemaName, read_yaml};
 use crate::domain::identity::Digest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The document, checked: it gives `eval_report` and `bundle_publication` to the owner `mf`.
+/// The checked document: it gives `eval_report` and `bundle_publication` to the owner `mf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnershipBoundaries {
     outputs: Vec<String>,
@@ -26,7 +26,7 @@ const SHIPPED: &str = include_str!("../../../../schemas/profiles/ownership_bound
 const REQUIRED: [&str; 2] = ["eval_report", "bundle_publication"];
 
 impl OwnershipBoundaries {
-    /// Ships inside the binary.
+    /// The document that is embedded in the program.
     pub fn shipped() -> Self {
         Self::read(SHIPPED.as_bytes()).expect("the shipped document gives Model Factory its outputs")
     }
@@ -44,7 +44,7 @@ impl OwnershipBoundaries {
                 ));
             }
         }
-        // One owner emits a kind of output: a document that gives it to two leaves open which one.
+        // Each kind of output has one owner: a document that gives it to two owners is ambiguous.
         let others = document.owners.iter().filter(|(name, _)| *name != "mf");
         for (name, other) in others {
             if let Some(twice) = other.outputs.iter().find(|output| mf.outputs.contains(output)) {

@@ -1,5 +1,5 @@
-//! `TrainingProfile`: how to train and measure. The schema gives the ranges; what needs the columns of a plan is
-//! checked when the plan is made.
+//! `TrainingProfile`: how to train and measure. The schema bounds each value; rules that need the columns of the data
+//! are checked when the plan is made.
 
 use super::governance_profile::BundleRef;
 use crate::domain::contract::{ExpectedLabels, FeatureSet};
@@ -16,7 +16,7 @@ pub struct TrainingProfile {
     pub expected_manifest_schema_version: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_label_basis: Option<ExpectedLabels>,
-    /// The model's inputs, in this order.
+    /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
     pub algorithm: Algorithm,
     pub split: SplitSpec,
@@ -27,7 +27,7 @@ pub struct TrainingProfile {
     pub evaluation: EvaluationSpec,
     #[serde(default)]
     pub limits: Limits,
-    /// The bundle that a `regression_check` evaluates.
+    /// The bundle that a `regression_check` evaluates; otherwise unused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_bundle_ref: Option<BundleRef>,
 }
@@ -45,7 +45,7 @@ pub struct Feature {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
-    /// A number; null is missing.
+    /// A number; null means missing.
     Numeric,
     Categorical,
 }
@@ -53,19 +53,19 @@ pub enum FeatureKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Monotone {
-    /// The score never falls as the feature rises.
+    /// The score never falls while the feature rises.
     Increasing,
-    /// The score never rises as the feature rises.
+    /// The score never rises while the feature rises.
     Decreasing,
 }
 
-/// What to fit. A profile may leave parameters out; the plan writes every one out.
+/// The algorithm to fit. A profile may leave parameters out; the plan holds all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Algorithm {
-    /// `hessboost` (built in) or `process:<name>`.
+    /// `hessboost` (built in) or `process:<name>` (a registered command).
     pub id: String,
-    /// By name; the algorithm checks them.
+    /// Parameters by name; the algorithm checks them.
     #[serde(default)]
     pub parameters: BTreeMap<String, serde_json::Value>,
 }
@@ -73,24 +73,24 @@ pub struct Algorithm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitSpec {
-    /// Windows of event time, all given in the same way.
+    /// Windows of event time; all must be given in the same way.
     TimeBased {
         train: WindowSpec,
         /// Rows for early stopping.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<WindowSpec>,
         test: WindowSpec,
-        /// Least days between the last row that is learned from and the first one measured on:
-        /// labels need this long to become known.
+        /// Least number of days between the last training or validation row and the first test row: labels take this
+        /// long to become known.
         delay_days: u32,
-        /// Where windows given in days end; [`Anchor::LabelMaturity`] if it is left out.
+        /// Where windows given in days end; `None` means [`Anchor::LabelMaturity`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<Anchor>,
-        /// Entity column whose members, seen as fraud before the test window, leave the test window.
+        /// Entity column: an entity known as fraud before the test window is left out of that window.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exclude_known_entity: Option<String>,
     },
-    /// For data without time: a seeded draw of each class.
+    /// For data without event time: a seeded random draw from each class.
     StratifiedRandom {
         train: ShareSpec,
         /// Rows for early stopping.
@@ -104,13 +104,13 @@ pub enum SplitSpec {
 #[serde(untagged)]
 pub enum WindowSpec {
     Dates(TimeWindow),
-    /// Train, validation, delay and test follow each other and end at the anchor.
+    /// Windows of given lengths: train, validation, delay and test follow each other and end at the anchor.
     Days(DaysSpec),
-    /// Of the rows in the order of time.
+    /// A share of the rows, in order of event time.
     Share(ShareSpec),
 }
 
-/// A half-open window of event time: `start` is in, `end` is not.
+/// A half-open window of event time: `start` is included, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeWindow {
@@ -119,7 +119,7 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// Whether an instant, in microseconds since 1970, is in the window.
+    /// Whether the window includes an instant, given in microseconds since 1970.
     pub fn contains(&self, at: i64) -> bool {
         (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&at)
     }
@@ -135,15 +135,15 @@ pub struct DaysSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareSpec {
-    /// Above 0, below 1.
+    /// Above 0 and below 1.
     pub fraction: f64,
 }
 
-/// Where windows given in days end.
+/// Time at which windows given in days end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Anchor {
-    /// When the labels of the manifest are mature: its label as-of less its maturity.
+    /// When the manifest's labels are settled: `label_asof_utc` minus `maturity_days`.
     #[default]
     LabelMaturity,
     /// Right after the last event in the data.
@@ -158,20 +158,20 @@ pub struct SeedPolicy {
     pub base_seed: u64,
 }
 
-/// What counts as leakage beyond the rules that always hold.
+/// Optional leakage rules, in addition to those that always apply.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakageSpec {
-    /// Entity columns that may not occur on both sides of the split.
+    /// Entity columns of which no member may be on both sides of the split.
     #[serde(default)]
     pub disjoint_entities: Vec<String>,
-    /// Lets rows of equal content stand in two windows: some payments repeat to the cent.
+    /// Whether two windows may hold rows of equal content: some payments repeat to the cent.
     #[serde(default)]
     pub allow_repeated_content: bool,
-    /// Most ROC AUC, in either direction, that one feature may reach by itself.
+    /// Greatest ROC AUC, in either direction, that a single feature may reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_single_feature_auc: Option<f64>,
-    /// Fits on labels in random order; nothing can be learned from them.
+    /// Fits models on shuffled labels, from which nothing can be learned: a good score means a leak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffled_label_canary: Option<CanarySpec>,
 }
@@ -179,10 +179,10 @@ pub struct LeakageSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanarySpec {
-    /// Number of fits, each with an order of its own.
+    /// Number of fits, each with labels in another order.
     pub fits: u32,
     pub rounds: u32,
-    /// Most that their mean ROC AUC on the test window may lie above one half.
+    /// By how much the mean ROC AUC of the fits on the test window may exceed 0.5.
     pub max_above_chance: f64,
 }
 
@@ -191,19 +191,19 @@ pub struct CanarySpec {
 pub struct EvaluationSpec {
     /// The `k` of `precision_at_<k>`, `recall_at_<k>` and `card_precision_at_<k>`.
     pub k: Vec<u32>,
-    /// False positive rates, the `p` of `recall_at_fpr_<p>`.
+    /// False positive rates: the `p` of `recall_at_fpr_<p>`.
     pub fpr: Vec<f64>,
-    /// Scores from which a payment counts as flagged, for confusion counts and the `t` of
+    /// Scores from which a payment counts as flagged, for confusion counts and as the `t` of
     /// `precision_at_threshold_<t>`, `recall_at_threshold_<t>` and `f1_at_threshold_<t>`.
     pub thresholds: Vec<f64>,
-    /// Bins of equal width for the calibration curve and `expected_calibration_error`.
+    /// Number of bins of equal width for the calibration curve and `expected_calibration_error`.
     pub calibration_bins: u32,
     pub histogram_bins: u32,
     pub curve_points: u32,
-    /// Without it metrics have no intervals.
+    /// `None` computes no intervals.
     pub bootstrap: Option<BootstrapSpec>,
     pub slices: Vec<SliceSpec>,
-    /// Of the test window.
+    /// Least number of rows of each class in the test window.
     pub min_rows_per_class: u32,
 }
 
@@ -223,17 +223,17 @@ impl Default for EvaluationSpec {
     }
 }
 
-/// Percentile intervals from resampled test windows, seeded by the plan's seed.
+/// Percentile intervals from resampled test windows; the plan's seed makes them reproducible.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootstrapSpec {
-    /// Number of times that the test window is drawn anew.
+    /// How many times the test window is resampled.
     pub replicates: u32,
-    /// Share of the replicates that an interval holds.
+    /// Share of the replicates that lie within an interval.
     pub confidence: f64,
-    /// Entity column whose members are drawn whole; single rows are drawn without it.
+    /// Entity column whose members are drawn with all their rows; `None` draws single rows.
     pub cluster: Option<String>,
-    /// Metrics that get an interval; empty means all but those per day.
+    /// Metrics that get an interval; if empty, all but those per day.
     pub metrics: Vec<String>,
 }
 
@@ -243,16 +243,16 @@ impl Default for BootstrapSpec {
     }
 }
 
-/// A column whose values are measured one by one.
+/// A column by whose values the metrics are computed separately.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceSpec {
     pub column: String,
-    /// Bounds between slices of a numeric feature, ascending; a slice holds its lower bound. Empty makes a slice of
-    /// every value.
+    /// Ascending bounds between slices of a numeric feature; a slice includes its lower bound. If empty, every value is
+    /// a slice.
     #[serde(default)]
     pub cuts: Vec<f64>,
-    /// Keeps the values with the most rows; the rest is one slice.
+    /// Only this many values, those with the most rows, are slices of their own; all others share one.
     #[serde(default = "SliceSpec::default_max_values")]
     pub max_values: u32,
 }
@@ -263,21 +263,21 @@ impl SliceSpec {
     }
 }
 
-/// Bounds on the trainer and its data; the operator's own bounds cap them.
+/// Limits on the trainer and its data; the operator's own limits may lower them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub wall_seconds: u32,
     pub memory_mib: u32,
-    /// Over all processes of the trainer.
+    /// Processor time of all processes of the trainer together.
     pub cpu_seconds: u32,
-    /// What a trainer command may write: the largest file, and all files together.
+    /// What a trainer command may write, in MiB: bounds the largest file, and all files together.
     pub file_mib: u32,
-    /// Of a trainer command at a time.
+    /// Processes that a trainer command may have at one time.
     pub processes: u32,
-    /// Over all files.
+    /// Rows of all data files together.
     pub max_rows: u64,
-    /// Of one categorical feature in the train window.
+    /// Categories of one categorical feature in the train window.
     pub max_categories: u32,
 }
 
@@ -286,7 +286,7 @@ impl Default for Limits {
         Self {
             wall_seconds: 3_600,
             memory_mib: 8_192,
-            // An hour on sixteen cores.
+            // One hour on 16 cores.
             cpu_seconds: 57_600,
             file_mib: 4_096,
             processes: 64,

@@ -1,8 +1,8 @@
-//! The stages as functions on values, in the order of a run: plan, data, leakage, metrics, gate, bundle; the report
-//! page and the lineage events that describe them.
+//! What the stages compute, as functions on values, in the order of a run: plan, data, leakage, metrics, gate, bundle;
+//! then the report page and the lineage events that describe them.
 //!
-//! Guarantees: the same values in give the same documents out, to the byte. Never: does input or
-//! output, reads a clock, draws a random number that its seed does not settle.
+//! Guarantees: the same input values give the same documents, to the byte. Never: does input or output, reads a clock,
+//! draws a random number except from a seed.
 
 mod bundle;
 mod data;

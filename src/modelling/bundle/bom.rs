@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub const BOM_FILE: &str = "bom.json";
 pub const BOM_VERSION: &str = "1.7";
 
-/// Lists the model, its data and documents, and the release that built it.
+/// Writes the bill of materials: the model, its data and documents, and the release that built it.
 pub fn bom(plan: &TrainPlan, report: &EvalReport, model: &Digest, format: ModelFormat) -> Value {
     let part = |at: String, name: &str, sha256: &Digest, version: Option<&str>, holds: Value| {
         let mut part = json!({"type": "data", "bom-ref": at, "name": name, "hashes": [hash(sha256)], "data": [holds]});

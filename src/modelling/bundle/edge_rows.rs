@@ -1,7 +1,7 @@
-//! Rows that try the edges of a model in XGBoost JSON.
+//! Rows that test a model in XGBoost JSON at the edges of its splits.
 //!
-//! The rows follow from the model alone: its own thresholds, the 32-bit numbers right below them, extremes, missing
-//! and unknown values. The same model gives the same rows.
+//! The rows follow from the model alone: its own thresholds, the 32-bit numbers right below them, extremes, missing and
+//! unknown values. The same model always gives the same rows.
 
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind, ParityCase, ParityValue};
 use serde_json::Value;
@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParityRow {
     pub case: ParityCase,
-    /// One value per feature; none is missing.
+    /// One value for each feature, in order; `None` is a missing value.
     pub values: Vec<Option<ParityValue>>,
 }
 
-/// The codes of a model's categories, and rows that try its edges.
+/// Reads the codes of a model's categories and makes rows at the edges of its splits. The error says what is wrong with
+/// the model's JSON.
 pub fn edge_rows(model: &[u8], features: &[Feature]) -> Result<(Vec<FeatureCategories>, Vec<ParityRow>), String> {
     let model: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
     let categories: Vec<FeatureCategories> = match model.pointer("/learner/attributes/categories") {
@@ -36,10 +37,10 @@ pub(super) fn known<'a>(categories: &'a [FeatureCategories], feature: &str) -> &
     categories.iter().find(|of| of.feature == feature).map_or(&[], |of| &of.values)
 }
 
-/// The most thresholds or categories of one feature that are tried.
+/// Thresholds or categories of one feature that get rows of their own, at most.
 const TRIED: usize = 4;
 
-/// The values to try for one feature.
+/// The values to put into one feature's column.
 struct Edges {
     middle: Option<ParityValue>,
     lowest: Option<ParityValue>,
@@ -109,10 +110,10 @@ fn unknown(known: &[CategoryValue]) -> ParityValue {
 }
 
 const MAX_ROWS: usize = 200;
-/// In all rows together.
+/// Values in all rows together: with many features there are fewer rows, but always room for 20.
 const MAX_VALUES: usize = 50_000;
 
-/// Features take turns, so that each has a row before any has a second one.
+/// Makes the rows. Features take turns, so that each has one row before any has a second.
 fn rows(mut edges: Vec<Edges>) -> Vec<ParityRow> {
     let room = (MAX_VALUES / edges.len().max(1)).clamp(20, MAX_ROWS);
     let all =
@@ -140,7 +141,7 @@ fn rows(mut edges: Vec<Edges>) -> Vec<ParityRow> {
     rows
 }
 
-/// Per feature its distinct thresholds, ascending. The left child takes values below the threshold.
+/// Collects for each feature its distinct thresholds, ascending. A value below the threshold goes to the left child.
 fn thresholds(model: &Value, features: usize) -> Result<BTreeMap<usize, Vec<f32>>, String> {
     let trees = model.pointer("/learner/gradient_booster/model/trees").and_then(Value::as_array);
     let mut found: BTreeMap<usize, Vec<f32>> = BTreeMap::new();

@@ -1,13 +1,14 @@
-//! What MLflow opens: the `MLmodel` file, and `input_example.json`, whose rows it shows to people who load the model.
+//! Two files for MLflow: `MLmodel`, and `input_example.json`, whose rows MLflow shows to people who load the model.
 //!
-//! Formats: MLflow's model description (YAML) with the flavour `python_function` and that of the model's format; a data frame
-//! as pandas writes it with `orient="split"`.
+//! Formats: MLflow's model description (YAML) with the flavour `python_function` and the flavour of the model's format;
+//! a data frame as pandas writes it with `orient="split"`.
 
 use crate::domain::contract::{Feature, ModelFormat, ParityCase, ParityVectors, TrainPlan};
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
-/// Has no time stamp; the model's uuid follows from its bytes.
+/// Writes `MLmodel`. The file has no time stamp, and derives the model's UUID from the model's bytes: same model, same
+/// file.
 pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> String {
     format!(
         "flavors:\n{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \
@@ -36,7 +37,7 @@ fn flavors(format: ModelFormat) -> String {
     }
 }
 
-/// The score is the second column of `predict_proba`.
+/// Writes the flavours of a scikit-learn model. The score is the second column of what `predict_proba` returns.
 fn sklearn(file: &str, serialization: &str) -> String {
     format!(
         "  python_function:\n    loader_module: mlflow.sklearn\n    model_path: {file}\n    predict_fn: predict_proba\n  \
@@ -44,7 +45,7 @@ fn sklearn(file: &str, serialization: &str) -> String {
     )
 }
 
-/// MLflow keeps a signature as JSON inside a YAML string. Models read features as f32.
+/// Writes the input columns as MLflow keeps them: JSON inside a YAML string. Models read features as 32-bit floats.
 fn inputs(features: &[Feature]) -> String {
     let columns: Vec<_> =
         features.iter().map(|feature| json!({"name": feature.name, "required": true, "type": "float"})).collect();
@@ -59,14 +60,15 @@ fn outputs(format: ModelFormat) -> String {
     json!([{"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": shape}}]).to_string()
 }
 
-/// A YAML single-quoted scalar, whose only escape is the doubled quote.
+/// Quotes a text for YAML with single quotes, where a doubled quote is the only escape.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 pub const EXAMPLE_FILE: &str = "input_example.json";
 
-/// Up to five ordinary rows of the parity vectors, as the model reads them: a category is its code.
+/// Takes up to five ordinary rows of the parity vectors as an example; a category is given as its code, as the model
+/// reads it.
 pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
     const ROWS: usize = 5;
     let ordinary = |case| match case {
@@ -82,7 +84,7 @@ pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
         | ParityCase::Zero
         | ParityCase::UnknownCategory => false,
     };
-    // Vectors always fit the features that they were written for; if they do not, the example is empty.
+    // Vectors always fit the features that they were written for; otherwise the example would be empty.
     let inputs = parity.inputs(features).unwrap_or_default();
     let rows = inputs.chunks_exact(features.len().max(1)).zip(&parity.vectors);
     let shown = rows.filter(|(_, vector)| ordinary(vector.case)).take(ROWS);

@@ -1,6 +1,6 @@
 //! The deployable bundle: a folder that XGBoost, MLflow and supply-chain tools open, and its announcement.
 //!
-//! Guarantees: the same evidence gives the same bytes and the same id on any machine.
+//! Guarantees: the same evidence gives the same bytes and the same bundle id on any machine.
 
 mod bom;
 mod edge_rows;

@@ -1,11 +1,11 @@
-//! The file formats of models, with what each means for the file, for serving and for MLflow.
+//! The file formats of models: their file names, and what serving and MLflow need to load them.
 
 use crate::domain::contract::ModelFormat;
 
 impl ModelFormat {
     pub const ALL: &[Self] = &[Self::XgboostJson, Self::Skops, Self::Onnx, Self::Pickle];
 
-    /// The format of a stored model, by its file name.
+    /// Tells the format of a stored model by its file name; `None` for a name that no format has.
     pub fn of_stored(reference: &str) -> Option<Self> {
         let name = reference.rsplit('/').next()?;
         Self::ALL.iter().copied().find(|format| format.file_name() == name)
@@ -20,7 +20,7 @@ impl ModelFormat {
         }
     }
 
-    /// The capability that serving must offer to load it.
+    /// The capability that a serving system must offer to load the model.
     pub fn capability(self) -> &'static str {
         match self {
             Self::XgboostJson => "xgboost-json",
@@ -38,7 +38,7 @@ impl ModelFormat {
         }
     }
 
-    /// Whether loading may run code from the file.
+    /// Whether loading a model of this format may run code from its file.
     pub fn runs_code(self) -> bool {
         match self {
             Self::Pickle => true,
@@ -46,15 +46,15 @@ impl ModelFormat {
         }
     }
 
-    /// The error says why these bytes cannot be a model of this format.
+    /// Checks what can be checked without loading; the error says why these bytes cannot be a model of this format.
     pub fn check(self, bytes: &[u8]) -> Result<(), &'static str> {
-        /// What a zip of skops has and other zips have not.
+        /// The name of a file that a zip of skops holds and other zips do not.
         const SCHEMA: &[u8] = b"schema.json";
         let holds = match self {
             Self::XgboostJson => serde_json::from_slice::<serde_json::Value>(bytes)
                 .is_ok_and(|document| document.get("learner").is_some_and(serde_json::Value::is_object)),
             Self::Skops => bytes.starts_with(b"PK\x03\x04") && bytes.windows(SCHEMA.len()).any(|part| part == SCHEMA),
-            // ONNX has no magic number; only other formats can be ruled out.
+            // ONNX has no magic number, so the check can only rule out other formats.
             Self::Onnx => !bytes.is_empty() && !is_pickle(bytes) && !bytes.starts_with(b"PK"),
             Self::Pickle => !bytes.is_empty(),
         };
@@ -66,7 +66,7 @@ impl ModelFormat {
     }
 }
 
-/// Pickle's protocol 2 and later begin with their number.
+/// Whether the bytes are a pickle of protocol 2 or later: these begin with 0x80 and the protocol's number.
 fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
 }

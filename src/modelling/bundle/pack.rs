@@ -1,4 +1,4 @@
-//! Packs the deployable bundle: a folder that real tools open, named by its content; and writes its announcement.
+//! Packs the deployable bundle, a folder named by its content, and writes its announcement.
 
 use super::bom::{BOM_FILE, bom};
 use super::mlmodel::{EXAMPLE_FILE, input_example, mlmodel};
@@ -11,13 +11,14 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, canonical_json, document_bytes, recipe_digest};
 use serde_json::json;
 
-/// The signature's name in the folder. It signs every other file, so no list of files holds it.
+/// The signature's file name in the folder. The signature covers every other file, so that no list of files can hold
+/// it.
 pub const SIGNATURE_FILE: &str = "model.sig";
 
-/// A file to be written into the folder.
+/// A file that goes into the bundle's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleFile {
-    /// Relative to the folder.
+    /// The path relative to the bundle's folder.
     pub path: &'static str,
     pub media_type: &'static str,
     pub bytes: Vec<u8>,
@@ -34,7 +35,8 @@ impl BundleFile {
     }
 }
 
-/// `sha256` over the canonical JSON of `[[path, digest], …]`, sorted by path, of every file but the signature.
+/// Computes a bundle's id: `sha256` over the canonical JSON of `[[path, digest], …]`, sorted by path, of every file
+/// except the signature.
 pub fn bundle_id(artifacts: &[BundleArtifact]) -> Digest {
     let mut entries: Vec<(&str, Digest)> = artifacts
         .iter()
@@ -45,7 +47,8 @@ pub fn bundle_id(artifacts: &[BundleArtifact]) -> Digest {
     Digest::of(canonical_json(&json!(entries)).as_bytes())
 }
 
-/// `v0-` and 12 hex digits of the digest of (bundle id, policy revision, config revision).
+/// Computes a bundle's version: `v0-` and the first 12 hex digits of a digest of bundle id, policy revision and config
+/// revision.
 pub fn bundle_version(bundle_id: &Digest, revisions: &Revisions) -> String {
     let payload = json!({
         "bundle_id": bundle_id,
@@ -59,14 +62,14 @@ pub fn bundle_version(bundle_id: &Digest, revisions: &Revisions) -> String {
 pub struct Bundle {
     pub bundle_id: Digest,
     pub bundle_version: String,
-    /// The manifest; also the first of the files.
+    /// The content of `bundle.json`, which is also the first of `files`.
     pub manifest: BundleManifest,
-    /// Every file, `bundle.json` first.
+    /// Every file except the signature, `bundle.json` first and the others sorted by path.
     pub files: Vec<BundleFile>,
 }
 
-/// The evidence that a bundle is packed from. Documents go in with the bytes that stand in the evidence store; the
-/// files for people and for other tools are written from what the documents say.
+/// The evidence that a bundle is packed from, as values and as bytes. The bundle holds the bytes exactly as the
+/// evidence store has them; the files for people and other tools are written from the values.
 #[derive(Debug, Clone, Copy)]
 pub struct BundleEvidence<'a> {
     pub plan: (&'a TrainPlan, &'a [u8]),
@@ -76,7 +79,7 @@ pub struct BundleEvidence<'a> {
     pub model: (ModelFormat, &'a [u8]),
 }
 
-/// Packs a bundle. It depends on no clock, host or chance: the same evidence gives the same id on any machine.
+/// Packs a bundle. The result depends on no clock, host or chance: the same evidence gives the same id on any machine.
 pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     const JSON: &str = "application/json";
     let BundleEvidence {
@@ -138,7 +141,7 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     Bundle { bundle_id, bundle_version: bundle_version(&bundle_id, &plan.revisions), manifest, files }
 }
 
-/// The announcement of a bundle. All its files must already be under `bundle_ref` in the evidence store.
+/// Writes the announcement of a bundle. The caller must have stored all its files under `bundle_ref` already.
 pub fn publication(
     plan: &TrainPlan,
     bundle: &Bundle,

@@ -1,4 +1,4 @@
-//! Writes parity vectors and compares scores with them.
+//! Makes parity vectors (rows with known scores) and compares scores with them.
 
 use super::edge_rows::{ParityRow, known};
 use crate::domain::contract::{
@@ -7,7 +7,7 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, RunId};
 
 impl ParityVectors {
-    /// Keeps the order of `scored`.
+    /// Makes vectors from rows and their scores, in the order of `scored`.
     pub fn new(
         run_id: &RunId,
         model: &[u8],
@@ -33,7 +33,8 @@ impl ParityVectors {
         }
     }
 
-    /// The rows as the model reads them: 32-bit floats, row by row. NaN is missing, a category is its code.
+    /// Returns the rows as the model reads them: 32-bit floats, row by row; NaN is missing, a category is its code.
+    /// Fails if `features` are not those of the vectors.
     pub fn inputs(&self, features: &[Feature]) -> Result<Vec<f32>, String> {
         let names = features.iter().map(|feature| feature.name.as_str());
         if !names.eq(self.features.iter().map(String::as_str)) {
@@ -42,10 +43,10 @@ impl ParityVectors {
         inputs(features, &self.categories, self.vectors.iter().map(|vector| vector.values.as_slice()))
     }
 
-    /// Describes the first vector whose score differs from `scores`. Scores that Model Factory computed must agree bit
-    /// for bit, also with their `score_bits`; those of a registered command's own library within 1e-6.
+    /// Describes the first vector whose score differs from `scores`; `None` if all agree. Scores that Model Factory
+    /// computed must agree bit for bit, also with `score_bits`; scores from a registered command's library within 1e-6.
     pub fn first_difference(&self, scores: &[f32]) -> Option<String> {
-        /// Two libraries add up the same leaves, each with its own exponential function.
+        /// Two libraries add up the same leaves, but each has its own exponential function.
         const NEAR: f32 = 1e-6;
         if scores.len() != self.vectors.len() {
             return Some(format!("{} vectors and {} scores", self.vectors.len(), scores.len()));
@@ -62,12 +63,12 @@ impl ParityVectors {
     }
 }
 
-/// The 32 bits as hex digits.
+/// Writes the 32 bits of a score as hex digits.
 fn bits(score: f32) -> String {
     format!("{:08x}", score.to_bits())
 }
 
-/// Rows as the model reads them: see [`ParityVectors::inputs`].
+/// Converts rows to what the model reads, as [`ParityVectors::inputs`] says.
 pub fn inputs<'a>(
     features: &[Feature],
     categories: &[FeatureCategories],

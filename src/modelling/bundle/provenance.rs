@@ -1,4 +1,4 @@
-//! `provenance.intoto.json`: who built what from what, for supply-chain tools.
+//! `provenance.intoto.json`: what was built by whom from which inputs, for supply-chain tools.
 //!
 //! Formats: in-toto Statement v1 (<https://in-toto.io/Statement/v1>) with SLSA provenance v1
 //! (<https://slsa.dev/spec/v1.0/provenance>). It has no clock value and no host; the attempt records hold the
@@ -43,7 +43,7 @@ pub fn provenance(plan: &TrainPlan, files: impl Iterator<Item = BundleArtifact>)
     })
 }
 
-/// The part of the request that the run key is computed from.
+/// Returns the part of the request that the run key is computed from.
 pub fn external_parameters(plan: &TrainPlan) -> Value {
     json!(plan.meaning())
 }
@@ -58,7 +58,7 @@ pub fn dependencies(plan: &TrainPlan) -> Vec<Value> {
         .chain(data)
         .map(|(role, reference, sha256)| {
             let mut dependency = json!({"name": reference, "digest": digest(sha256), "annotations": {"role": role}});
-            // A reference below the worker's own root is no URI.
+            // A reference relative to the worker's root folder is not a URI.
             if reference.contains("://") {
                 dependency["uri"] = json!(reference);
             }

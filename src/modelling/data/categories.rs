@@ -1,19 +1,19 @@
-//! Codes of categorical features, which a scorer can repeat.
+//! Gives the values of categorical features codes that a scorer elsewhere can reproduce.
 //!
-//! A feature's codes number its values in the train window, sorted: numbers by size, text by code point. A value
-//! that occurs only in other windows has no code and counts as missing, as it would in production.
+//! A feature's codes number its values in the train window, sorted: numbers by size, text by code point. A value that
+//! occurs only in other windows has no code and counts as missing, as an unknown value would in production.
 
 use super::table::{Features, Table};
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use crate::domain::run::{Failure, FailureCode};
 use std::collections::HashMap;
 
-/// The most distinct values of one categorical feature that reading allows. Their numbers must be exact as 32-bit
-/// floats.
+/// Distinct values that one categorical feature may have when files are read. A value is stored as its number in a
+/// 32-bit float, which must be exact.
 pub const MAX_VALUES_READ: usize = 1 << 20;
 
-/// Recodes every categorical feature by its values in the rows `train`. More than `max` values of one feature are
-/// `DATASET_INVALID`.
+/// Recodes every categorical feature by its values in the rows `train`. Fails with `DATASET_INVALID` if a feature has
+/// more than `max` values there.
 pub fn encode_categories(
     table: &mut Table,
     train: &[usize],
@@ -53,15 +53,16 @@ pub fn encode_categories(
     Ok(encoded)
 }
 
-/// Encodes rows for the model of an earlier bundle: its inputs in its order, categories by its own codes.
+/// Encodes rows for the model of an earlier bundle: the model's inputs in the model's order, categories by the model's
+/// codes.
 pub struct Encoding<'a> {
-    /// Per input its index among the given features, and the codes of a categorical one.
+    /// For each input of the model: its index among the given features, and the codes if it is categorical.
     columns: Vec<(usize, Option<HashMap<&'a CategoryValue, f32>>)>,
 }
 
 impl<'a> Encoding<'a> {
-    /// For a model with `inputs` and `codes`, and rows with the features `given`. The error names the input that
-    /// is missing.
+    /// Prepares for a model with `inputs` and `codes`, and rows with the features `given`. The error names an input
+    /// that is not given, or has no codes.
     pub fn new(given: &[Feature], inputs: &[Feature], codes: &'a [FeatureCategories]) -> Result<Self, String> {
         let mut columns = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -83,8 +84,8 @@ impl<'a> Encoding<'a> {
         Ok(Self { columns })
     }
 
-    /// The rows as the model reads them; a value without a code is missing. `given` must not be recoded by
-    /// [`encode_categories`] yet, which forgets values.
+    /// Returns the rows as the model reads them; a value without a code is missing. Call this before
+    /// [`encode_categories`], which drops values outside the train window from `given`.
     pub fn encode(&self, given: &Features, rows: impl ExactSizeIterator<Item = usize>) -> Features {
         let renumbers: Vec<(usize, Option<Vec<f32>>)> = self
             .columns

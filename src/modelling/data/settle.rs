@@ -1,12 +1,12 @@
-//! Settles the windows of a split: from the plan to instants.
+//! Settles the windows of a split: turns what the plan says into instants.
 
 use super::table::Table;
 use crate::domain::contract::{PlannedSplit, SettledSplit, Shares, TimeShares, TimeWindow, WindowDays, Windows};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Settles the boundaries that the plan leaves to the rows. Rows without event times, or too few of them, are
-/// `DATASET_INVALID`.
+/// Settles the window boundaries that the plan leaves to the rows. Fails with `DATASET_INVALID` if rows lack event
+/// times or are too few.
 pub fn settle(plan: &PlannedSplit, table: &Table) -> Result<SettledSplit, Failure> {
     let invalid = |why: &str| Failure::new(FailureCode::DatasetInvalid, format!("split: {why}"));
     let times = || table.event_time.as_deref().ok_or_else(|| invalid("a split by time needs event times"));
@@ -30,7 +30,8 @@ fn instant(micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros)
 }
 
-/// Windows without gaps but for the delay; the test window ends at `end`. None before the first date.
+/// Returns windows one after the other, with only the delay as a gap; the test window ends at `end`. `None` if a window
+/// would begin before the first date that there is.
 pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> {
     let before = |at: DateTime<Utc>, days: u32| at.checked_sub_signed(TimeDelta::days(i64::from(days)));
     let test = TimeWindow { start: before(end, days.test_days)?, end };
@@ -45,8 +46,9 @@ pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> 
     Some(Windows { train, validation, test, delay_days, exclude_known_entity })
 }
 
-/// The test window holds the last rows. The other shares reach back to a first row; the rows from there to the start of
-/// the delay are divided between train and validation in the ratio of their shares. Rows of one instant stay together.
+/// Returns windows by shares of the rows. The test window holds the last rows. The rows that the other shares leave out
+/// are the oldest. What lies between them and the delay is divided between train and validation in the ratio of their
+/// shares. Rows of one instant stay together.
 fn windows_of_shares(times: &[i64], plan: &TimeShares) -> Option<Windows> {
     let Shares { train, validation, test } = plan.shares;
     let mut times = times.to_vec();

@@ -1,4 +1,4 @@
-//! Cuts the rows of a window into slices by the values of a column.
+//! Cuts the rows of a window into slices, by the values of a column.
 
 use super::table::{EntityColumn, Table};
 use crate::domain::contract::{CategoryValue, Feature, SliceSpec};
@@ -9,7 +9,8 @@ use std::hash::Hash;
 const MISSING: &str = "missing";
 const OTHER: &str = "other";
 
-/// One slicing per spec, in order. A spec whose column the table lacks is skipped; a resolved plan names none.
+/// Makes one slicing for each spec, in order. Skips a spec whose column the table lacks; a resolved plan has no such
+/// spec.
 pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[SliceSpec]) -> Vec<Slicing> {
     let cut = |spec: &SliceSpec| {
         let (names, slice_of) = if let Some(entity) = table.entities.iter().find(|entity| entity.name == spec.column) {
@@ -30,7 +31,8 @@ pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[Sl
 
 type Cut = (Vec<String>, Vec<u32>);
 
-/// A table keeps no values of entities, so the first row of the window that holds an entity names it.
+/// Cuts by an entity column. A table keeps no entity values, so a slice is named by the first row of the window that
+/// holds the entity.
 fn by_entity(table: &Table, entity: &EntityColumn, rows: &[usize], max_values: u32) -> Cut {
     let mut first: HashMap<u32, usize> = HashMap::new();
     for &row in rows {
@@ -54,7 +56,7 @@ fn by_category(values: impl Iterator<Item = f32>, vocabulary: &[CategoryValue], 
     by_value(values.map(key), name, max_values)
 }
 
-/// An integer that sorts as its float does (see [`f32::total_cmp`]).
+/// Maps a float to an integer that sorts in the order of [`f32::total_cmp`].
 fn sortable(value: f32) -> i32 {
     let bits = value.to_bits() as i32;
     bits ^ (((bits >> 31) as u32) >> 1) as i32
@@ -64,8 +66,8 @@ fn from_sortable(key: i32) -> f32 {
     f32::from_bits((key ^ (((key >> 31) as u32) >> 1) as i32) as u32)
 }
 
-/// One slice for each of the `max_values` most frequent values, ties by their own order; then one for missing
-/// values, then one for the rest.
+/// Makes a slice for each of the `max_values` most frequent values (equally frequent ones by value); then, if there are
+/// any, a slice for missing values and a slice for all other values.
 fn by_value<K: Copy + Eq + Hash + Ord>(
     keys: impl Iterator<Item = Option<K>>,
     name: impl Fn(K) -> String,
@@ -90,7 +92,7 @@ fn by_value<K: Copy + Eq + Hash + Ord>(
     (names, slice_of.collect())
 }
 
-/// Half-open ranges: a slice includes its lower bound.
+/// Cuts numbers into half-open ranges: a slice includes its lower bound. Missing values get a slice of their own.
 fn by_range(values: impl Iterator<Item = f32>, cuts: &[f64]) -> Cut {
     let mut names = Vec::with_capacity(cuts.len() + 2);
     names.extend(cuts.first().map(|first| format!("< {first}")));

@@ -7,14 +7,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
 
-/// Row numbers per window, ascending.
+/// Row numbers of each window, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {
     pub train: Vec<usize>,
-    /// Rows for early stopping; empty where the plan has no validation window.
+    /// Rows for early stopping; empty if the plan has no validation window.
     pub validation: Vec<usize>,
     pub test: Vec<usize>,
-    /// Rows of the test window that belong to entities already known as fraud.
+    /// How many rows left the test window because their entity was already known as fraud.
     pub excluded: usize,
     pub unused: usize,
 }
@@ -26,9 +26,9 @@ pub fn split(table: &Table, settled: &SettledSplit, seed: u64) -> Assignment {
     }
 }
 
-/// Assigns by event time. With `exclude_known_entity`, an entity leaves the test window if a fraud of it since
-/// the start of the train window was known when the test window starts: its card would be blocked by then. Known
-/// means observed by then where the data says when, otherwise older than the delay.
+/// Assigns rows by event time. With `exclude_known_entity`, the test window has no rows of an entity whose fraud, since
+/// the start of the train window, was known when the test window starts: the card would be blocked by then. A fraud is
+/// known if its label was observed by then or, for data without that time, if it is older than the delay.
 fn by_time(table: &Table, windows: &Windows) -> Assignment {
     let times = table.event_time.as_deref().unwrap_or_default();
     let known = known_entities(table, times, windows);
@@ -67,7 +67,8 @@ fn known_entities<'a>(table: &'a Table, times: &[i64], windows: &Windows) -> Opt
     Some((&column.ids, known))
 }
 
-/// Shuffles each class (Fisher and Yates) and divides it by the shares.
+/// Shuffles each class (Fisher and Yates) and divides it by the shares, so that each window has the same rate of
+/// frauds.
 fn by_chance(table: &Table, shares: Shares, seed: u64) -> Assignment {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut assignment = Assignment::default();
@@ -145,7 +146,7 @@ mod tests {
             [(0, false, 1), (6, true, 2), (7, true, 3), (14, false, 1), (14, true, 2), (20, false, 3), (21, true, 1)];
         let table = table(&rows);
         let found = split(&table, &settle(&plan, &table).unwrap(), 0);
-        // Card 2 was seen in training; card 3 within the delay, when its label was not known yet.
+        // Card 2 was a known fraud; card 3 became one within the delay, so that its label was not known yet.
         assert_eq!(
             found,
             Assignment { train: vec![0, 1], validation: vec![], test: vec![3, 5], excluded: 1, unused: 2 }

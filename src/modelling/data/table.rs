@@ -1,48 +1,49 @@
-//! The rows that a run learns from and is measured on, as columns. Their features are laid out once, as the booster reads
+//! The rows that a run learns from and is measured on, as columns. The features lie in memory as the booster reads
 //! them.
 //!
-//! Guarantees: values of features are stored once, row by row, and lent to the code that fits or scores; a categorical feature
-//! holds numbers that stand for values. Never: copies a column of features.
+//! Guarantees: feature values are stored once, row by row, and lent to the code that fits or scores; a categorical
+//! feature holds numbers that stand for its values. Never: copies a column of features.
 
 use crate::domain::contract::CategoryValue;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// All rows of all files, in file order. Every column has the same length.
+/// All rows of all files, in the order of the files. Every column has the same length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// Microseconds since 1970-01-01T00:00:00Z; none for data without time.
+    /// Microseconds since 1970-01-01T00:00:00Z; `None` for data without event times.
     pub event_time: Option<Vec<i64>>,
     pub label: Vec<bool>,
     pub row_id: RowIds,
-    /// When the label became known, in microseconds; [`Self::NEVER`] for a good payment that nobody examined.
+    /// When the label became known, in microseconds since 1970; [`Self::NEVER`] for a good payment that nobody
+    /// examined.
     pub label_observed_time: Option<Vec<i64>>,
-    /// The instant as of which the features were computed, in microseconds.
+    /// The instant as of which a row's features were computed, in microseconds since 1970.
     pub feature_time: Option<Vec<i64>>,
-    /// Entity columns, in the manifest's order.
+    /// Entity columns, in the order of the manifest.
     pub entities: Vec<EntityColumn>,
-    /// The features, in the plan's order.
+    /// The features, in the order of the plan.
     pub features: Features,
 }
 
-/// Ids of rows in the type of the file's column.
+/// Ids of rows, in the type that the file's column has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowIds {
     Numbers(Vec<i64>),
     Texts(Vec<String>),
 }
 
-/// The column with the ids of rows that are only scored.
+/// The column that gives the ids of rows which are only scored.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdColumn {
     pub name: String,
-    /// Whether a file without the column is refused; otherwise row numbers are the ids.
+    /// Whether a file without this column is refused; if not, the row numbers become the ids.
     pub required: bool,
 }
 
-/// A column of entities. Equal values have equal numbers, from 0 in the order of first appearance.
+/// A column of entities, such as cards. Equal values have equal numbers, from 0 in the order of first appearance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityColumn {
     pub name: String,
@@ -50,7 +51,7 @@ pub struct EntityColumn {
 }
 
 impl Table {
-    /// Stands for no time; sorts before every other.
+    /// A time that stands for "never"; it sorts before every real time.
     pub const NEVER: i64 = i64::MIN;
 
     pub fn rows(&self) -> usize {
@@ -60,7 +61,7 @@ impl Table {
 
 #[cfg(test)]
 impl Table {
-    /// Good payments with these features, numbered from 0; without times and entities.
+    /// A table of good payments with these features and ids from 0; without times and entities.
     pub(crate) fn of_good(rows: usize, features: Features) -> Self {
         Self {
             event_time: None,
@@ -98,29 +99,29 @@ impl fmt::Display for RowId<'_> {
     }
 }
 
-/// A column of a data file, as the file's footer declares it.
+/// A column of a data file, as the footer of the file declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileColumn {
     pub name: String,
-    /// What it holds, in Parquet's words and in lower case: the logical type where there is one (`string`,
-    /// `timestamp`, `uint8`), else the physical one (`int64`, `double`).
+    /// The column's type in Parquet's words and in lower case: the logical type if there is one (`string`, `timestamp`,
+    /// `uint8`), else the physical type (`int64`, `double`).
     #[serde(rename = "type")]
     pub kind: String,
 }
 
-/// All features of all rows; NaN is missing.
+/// All features of all rows; NaN is a missing value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     width: usize,
     values: Arc<Vec<f32>>,
-    /// Per feature: for a categorical one the values that its numbers stand for.
+    /// For each feature the values that its numbers stand for; `None` for a numeric feature.
     vocabularies: Vec<Option<Vec<CategoryValue>>>,
 }
 
 impl Features {
-    /// `values` are those of `width` features, row by row. `vocabularies` has an entry per feature: none for a
-    /// numeric one, else the values that the numbers 0, 1, 2… stand for.
+    /// `values` holds the values of `width` features, row by row. `vocabularies` has an entry for each feature: `None`
+    /// if it is numeric, else the values that the numbers 0, 1, 2… stand for.
     pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<CategoryValue>>>) -> Self {
         assert_eq!(vocabularies.len(), width, "a vocabulary or none per feature");
         assert!(values.len().is_multiple_of(width.max(1)), "whole rows");
@@ -143,18 +144,18 @@ impl Features {
         self.values[feature.min(self.values.len())..].iter().step_by(self.width.max(1)).copied()
     }
 
-    /// The values that the numbers of a categorical feature stand for; none for a numeric one.
+    /// The values that the numbers of a categorical feature stand for; `None` for a numeric feature.
     pub fn vocabulary(&self, feature: usize) -> Option<&[CategoryValue]> {
         self.vocabularies.get(feature)?.as_deref()
     }
 
-    /// The values row by row, without a copy.
+    /// Lends out the values, row by row, without a copy.
     pub fn shared(&self) -> Arc<Vec<f32>> {
         Arc::clone(&self.values)
     }
 
-    /// Gives a categorical feature another vocabulary: `renumber` maps every number in use to the new one or to
-    /// NaN. Copies all values if they are lent out.
+    /// Gives a categorical feature another vocabulary: `renumber` maps every number in use to its new number or to NaN.
+    /// Copies all values if they are lent out at the time.
     pub(super) fn recode(&mut self, feature: usize, renumber: &[f32], vocabulary: Vec<CategoryValue>) {
         let values = Arc::make_mut(&mut self.values);
         for value in values[feature..].iter_mut().step_by(self.width) {

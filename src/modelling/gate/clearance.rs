@@ -1,4 +1,4 @@
-//! What a verdict allows: whether a bundle may be published, and the last checks before its announcement leaves.
+//! What a verdict allows: whether a bundle may be published, and the last checks before its announcement is sent.
 
 use crate::domain::contract::{
     BundlePublication, Decision, Eligibility, EvalReport, EvidenceRef, GateReceipt, IntentKind, PublishEligibility,
@@ -7,7 +7,7 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{Failure, FailureCode};
 
-/// The reasons against publication, `GATE_FAIL` and `INTENT_NOT_PUBLISHABLE`; empty where it is allowed.
+/// Lists the reasons against publication, `GATE_FAIL` and `INTENT_NOT_PUBLISHABLE`; an empty list allows it.
 pub(super) fn ineligible_because(receipt: &GateReceipt, intent: IntentKind) -> Vec<String> {
     let mut reasons = Vec::new();
     if receipt.decision == Decision::Fail {
@@ -19,8 +19,8 @@ pub(super) fn ineligible_because(receipt: &GateReceipt, intent: IntentKind) -> V
     reasons
 }
 
-/// Whether a requester allows publication is not in this document: a later request may change that, evidence never
-/// changes.
+/// Writes whether gate and intent allow publication. Whether the requester allows it is left out: a later request may
+/// change that, and evidence never changes.
 pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: IntentKind) -> PublishEligibility {
     let reasons = ineligible_because(receipt, intent);
     PublishEligibility {
@@ -39,13 +39,13 @@ pub struct StoredVerdict<'a> {
     pub intent: IntentKind,
     pub plan: Digest,
     pub model: Digest,
-    /// With the digest of its bytes.
+    /// The report, and the digest of its bytes.
     pub report: (&'a EvalReport, Digest),
     pub receipt: &'a GateReceipt,
 }
 
-/// Checks that report and receipt are about this plan and model, that both give the same decision, and that it is
-/// a PASS of a run that may be published.
+/// Checks that report and receipt are about this plan and model, that both give the same decision, and that the
+/// decision is PASS and the intent is publishable.
 pub fn clear_for_publication(verdict: &StoredVerdict<'_>) -> Result<(), Failure> {
     let StoredVerdict { run_id, intent, plan, model, report: (report, report_digest), receipt } = *verdict;
     let fail = |code, message: String| Err(Failure::new(code, message));
@@ -73,8 +73,8 @@ pub fn clear_for_publication(verdict: &StoredVerdict<'_>) -> Result<(), Failure>
     }
 }
 
-/// Checks an announcement against its schema, and against every earlier one of the same run: a run announces one
-/// bundle, always with the same content.
+/// Checks an announcement against its schema, and against every earlier announcement of the same run: a run announces
+/// one bundle, always with the same content; other content is `PUBLISH_CONFLICT`.
 pub fn clear_announcement(publication: &BundlePublication, earlier: &[BundlePublication]) -> Result<(), Failure> {
     let value = serde_json::to_value(publication).expect("publications have string keys and finite numbers");
     check(SchemaName::BundlePublication, &value).map_err(|error| {

@@ -9,7 +9,8 @@ use crate::domain::identity::{Digest, RunId, recipe_digest};
 use crate::domain::run::{Failure, FailureCode};
 use serde_json::json;
 
-/// The report on what the trainer's child process measured, with the decision that the thresholds give.
+/// Writes the report on what the trainer's child process measured, with the decision that the profile's thresholds
+/// give.
 pub fn report(
     plan: &TrainPlan,
     evaluation: Evaluation,
@@ -41,14 +42,14 @@ pub fn report(
     })
 }
 
-/// Derived from run and model: `er_` and 32 hex digits.
+/// Derives a report's id from run and model: `er_` and 32 hex digits.
 pub fn eval_report_id(run_id: &RunId, model: &Digest) -> String {
     let digest = recipe_digest("mf.eval_report_id.v1", &json!({"model": model, "run_id": run_id}));
     format!("er_{}", &digest.to_string()[..32])
 }
 
-/// Judges a stored report again and writes the receipt. A report whose own decision is not the one that its metrics
-/// give is `GATE_DECISION_MISMATCH`. `inputs` are the request's documents and data by role.
+/// Judges a stored report again and writes the receipt. Fails with `GATE_DECISION_MISMATCH` if the report's decision is
+/// not the one that its metrics give. `inputs` are the request's documents and data files by role.
 pub fn gate(
     run_id: &RunId,
     report: &EvalReport,

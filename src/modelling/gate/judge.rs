@@ -1,4 +1,4 @@
-//! Judges what was measured by a governance profile: thresholds over metrics, and over differences to the model in use.
+//! Judges metrics by a governance profile: thresholds on metrics, and on their differences to the champion's.
 
 use super::thresholds::{Comparison, Threshold};
 use crate::domain::contract::{
@@ -12,12 +12,12 @@ pub(super) struct GateVerdict {
     pub(super) decision: Decision,
     pub(super) thresholds: Vec<ThresholdVerdict>,
     pub(super) positives: PositivesVerdict,
-    /// None where the profile names no champion.
+    /// `None` if the profile names no champion.
     pub(super) champion: Option<ChampionVerdict>,
 }
 
-/// PASS only if every threshold holds, the test window has enough frauds, and the model is as good as the champion
-/// where the profile names one. A profile that cannot be read is `GOVERNANCE_PROFILE_INVALID`.
+/// Decides PASS if every threshold holds, the test window has enough frauds, and every condition on the champion holds;
+/// else FAIL. Fails with `GOVERNANCE_PROFILE_INVALID` if a threshold cannot be read.
 pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Result<GateVerdict, Failure> {
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
@@ -33,7 +33,8 @@ pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Resul
     Ok(GateVerdict { decision, thresholds: verdicts, positives, champion })
 }
 
-/// A difference that was not measured never holds.
+/// Judges the conditions on the champion. A difference that was not measured does not hold; the error says which
+/// condition cannot be read.
 fn judge_differences(spec: &ChampionSpec, measured: Option<&Differences>) -> Result<ChampionVerdict, String> {
     let thresholds = Threshold::of_differences(spec)?;
     if thresholds.is_empty() {

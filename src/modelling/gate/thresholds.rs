@@ -1,13 +1,13 @@
-//! Thresholds of a governance profile, and how each is compared with what was measured.
+//! Thresholds of a governance profile, and how each is compared with the metrics.
 
 use crate::domain::contract::{
     ChampionSpec, Direction, GovernanceProfile, Interval, Metrics, ThresholdBasis, ThresholdSpec, ThresholdVerdict,
 };
 
-/// A bound on a metric, or on its difference to the champion's.
+/// A bound on a metric, or on the difference between a metric and the champion's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Threshold {
-    /// Name as in the profile, for example `min_auc_roc`.
+    /// The name in the profile, for example `min_auc_roc`.
     pub name: String,
     pub metric: String,
     pub direction: Direction,
@@ -24,14 +24,14 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Nothing was measured, so the bound does not hold.
+    /// A comparison without a measured value: the bound does not hold.
     pub(super) fn nothing(reason: String) -> Self {
         Self { value: None, interval: None, compared: None, holds: false, reason }
     }
 }
 
 impl Threshold {
-    /// The thresholds of a profile in its order. The error names the one that cannot be read.
+    /// Reads the thresholds of a profile, in its order. The error names the threshold that cannot be read.
     pub fn all_of(profile: &GovernanceProfile) -> Result<Vec<Self>, String> {
         if profile.eval_thresholds.is_empty() {
             return Err("eval_thresholds is empty: a gate that checks nothing cannot pass".to_owned());
@@ -39,7 +39,7 @@ impl Threshold {
         profile.eval_thresholds.iter().map(|(name, spec)| Self::read(name, spec, profile.on)).collect()
     }
 
-    /// The same for the thresholds on differences to the champion.
+    /// Reads the thresholds on differences to the champion. The error names the threshold that cannot be read.
     pub fn of_differences(spec: &ChampionSpec) -> Result<Vec<Self>, String> {
         spec.eval_differences.iter().map(|(name, bound)| Self::read(name, bound, spec.on)).collect()
     }
@@ -59,8 +59,8 @@ impl Threshold {
         Ok(Self { name: name.to_owned(), metric: metric.to_owned(), direction, bound, on })
     }
 
-    /// A metric that is missing, null or not a number never holds. Where the profile judges by the confidence bound,
-    /// neither does a metric without an interval.
+    /// Compares the metric with the bound. A metric that is missing, null or not a number does not hold; nor does one
+    /// without an interval if the threshold is on the confidence bound.
     pub fn judge(&self, metrics: &Metrics) -> ThresholdVerdict {
         let Comparison { value, interval, compared, holds, reason } = match metrics.get(&self.metric) {
             Some(metric) => {
@@ -84,8 +84,8 @@ impl Threshold {
         }
     }
 
-    /// Compares a metric's value or a difference, which `what` names in the reason. `undefined_because` says why there
-    /// is no value, where that is known.
+    /// Compares a metric's value, or a difference, with the bound; `what` names it in the reason. `undefined_because`
+    /// says why there is no value, if that is known.
     pub(super) fn compare(
         &self,
         what: &str,

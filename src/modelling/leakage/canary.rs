@@ -1,5 +1,5 @@
-//! The canary: nothing can be learned from labels in random order. A model that finds frauds all the same has
-//! seen their labels in another way.
+//! The canary: a model that learns from labels in random order can find no frauds. If it finds them all the same, it
+//! has seen their labels in another way.
 
 use super::features::area_below;
 use super::rows::rule;
@@ -9,9 +9,9 @@ use crate::modelling::data::{Assignment, Table};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// Shuffles the labels of the train window, lets `fit` learn from them, and compares its scores of the test
-/// window with the true labels there. A single fit may do well by chance: its scores may follow a feature in which
-/// frauds differ from good payments. The mean ROC AUC of several fits may not.
+/// Shuffles the labels of the train window, lets `fit` learn from them, and compares the resulting scores of the test
+/// window with the true labels there. One fit may do well by chance, if its scores follow a feature in which frauds
+/// differ; so the rule judges the mean ROC AUC of several fits.
 pub fn canary(
     table: &Table,
     assignment: &Assignment,

@@ -1,14 +1,14 @@
-//! Rules over features. A witness is the name of the feature that breaks the rule.
+//! Rules about features. A witness is the name of a feature that breaks the rule.
 
 use super::rows::rule;
 use crate::domain::contract::{Feature, LeakageRule, TrainPlan};
 use crate::modelling::data::{Assignment, Table};
 
-/// A probe looks at no more rows of each class, evenly spaced over the window. The size of a class does not move
-/// the area under a ROC curve, and with so many rows its standard error is below 0.002.
+/// Rows of each class that a rule looks at, evenly spaced over the window. The number of rows of a class does not shift
+/// the area under a ROC curve; with this many, its standard error is below 0.002.
 const PROBED_PER_CLASS: usize = 50_000;
 
-/// No feature is the label, an id or a time.
+/// Rule: no feature is the label, an id, an entity or a time column.
 pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
     let roles = &plan.columns;
     let mut forbidden = vec![&roles.label, &roles.row_id];
@@ -20,8 +20,8 @@ pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
     rule("role_column_among_features", plan.features.len(), names.filter(|name| forbidden.contains(name)).cloned())
 }
 
-/// No feature alone separates frauds from good payments with a ROC AUC above `limit`, in either direction. A
-/// numeric feature is judged on the train window, with missing values at the end that gives the larger area. A
+/// Rule: no feature alone separates frauds from good payments with a ROC AUC above `limit`, in either direction. A
+/// numeric feature is judged on the train window, its missing values put at the end that gives the larger area. A
 /// category is scored by its share of frauds in the train window and judged on the test window.
 pub(super) fn single_feature_separates(
     table: &Table,
@@ -63,7 +63,7 @@ fn probed(table: &Table, rows: &[usize]) -> Vec<usize> {
     probed
 }
 
-/// Share of frauds per category; a missing value gets the share of all rows.
+/// The share of frauds in each category; a missing value gets the share in all rows.
 struct FraudShares {
     of_code: Vec<f32>,
     of_all: f32,
@@ -92,14 +92,14 @@ impl FraudShares {
     }
 }
 
-/// Area under the ROC curve of the values or of their opposites, whichever is larger: at least one half. One half
-/// where a class is missing.
+/// Area under the ROC curve of the values or of their negatives, whichever is larger: 0.5 to 1; 0.5 if a class is
+/// missing.
 pub(super) fn area(values: impl Iterator<Item = (f32, bool)>) -> f64 {
     let below = area_below(values);
     below.max(1.0 - below)
 }
 
-/// Probability that a fraud's value lies above a good payment's; ties count half.
+/// Probability that a fraud's value is above a good payment's, where ties count half; 0.5 if a class is missing.
 pub(super) fn area_below(values: impl Iterator<Item = (f32, bool)>) -> f64 {
     let mut values: Vec<(f32, bool)> = values.collect();
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));

@@ -1,7 +1,7 @@
-//! Leakage, checked on the rows themselves: does any row hold what nobody could know at its time?
+//! Checks the rows themselves for leakage: does any row hold what nobody could know at its time?
 //!
-//! The report leaves out a rule that the data cannot answer (no such column, no time) or that the profile does
-//! not ask for. It lists every other rule with how much the rule checked.
+//! The report leaves out a rule that the data cannot answer (no such column, no time) or that the profile does not ask
+//! for. For every other rule it says how much the rule checked.
 
 mod canary;
 mod features;
@@ -13,7 +13,7 @@ use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
 use crate::domain::contract::{LeakageReport, SettledSplit, TrainPlan};
 
-/// Checks every rule over the rows of the three windows.
+/// Checks every rule on the rows of the three windows.
 pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {

@@ -1,4 +1,4 @@
-//! Rules over rows. A witness is the id of the row that breaks the rule.
+//! Rules about rows. A witness is the id of a row that breaks the rule.
 
 use crate::domain::contract::{LabelBasis, LeakageRule, SettledSplit, Windows};
 use crate::modelling::data::{Assignment, Table};
@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 const MOST_WITNESSES: usize = 10;
 
-/// Counts every witness and keeps the first [`MOST_WITNESSES`]. `checked` is the number of rows (or columns, or
-/// entities) that the rule looked at.
+/// Counts every witness and keeps the first [`MOST_WITNESSES`]. `checked` is how many rows, columns or entities the
+/// rule looked at.
 pub(super) fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = String>) -> LeakageRule {
     let mut found =
         LeakageRule { rule: name.to_owned(), checked: checked as u64, violations: 0, witnesses: Vec::new() };
@@ -30,7 +30,8 @@ fn shown(table: &Table, row: usize) -> String {
     table.row_id.show(row).to_string()
 }
 
-/// No event, label or feature is later than it could be known.
+/// Rules: no event is later than the labels' as-of time or than labels are mature, no label is observed after the as-of
+/// time, and no feature is computed after its event. A rule without its column is left out.
 pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis) -> Vec<LeakageRule> {
     let asof = labels.label_asof_utc.timestamp_micros();
     let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
@@ -52,7 +53,7 @@ pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis)
     rules
 }
 
-/// Rows of train and validation lie at least the delay before the first row of the test window.
+/// Rule: rows of train and validation lie at least the delay before the first row of the test window.
 pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows: &Windows) -> Option<LeakageRule> {
     let at = table.event_time.as_deref()?;
     let delay = TimeDelta::days(i64::from(windows.delay_days)).num_microseconds().unwrap_or(i64::MAX);
@@ -62,7 +63,7 @@ pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows:
     Some(rule("train_not_before_test", learned().count(), late.map(|&row| shown(table, row))))
 }
 
-/// No row of the test window lies before the end of what an earlier bundle's model learned from.
+/// Rule: no row of the test window lies before the end of the data that an earlier bundle's model learned from.
 pub(super) fn learned_from(
     table: &Table,
     assignment: &Assignment,
@@ -76,20 +77,20 @@ pub(super) fn learned_from(
     Some(rule(&title, assignment.test.len(), early.map(|&row| shown(table, row))))
 }
 
-/// No id occurs twice in the three windows; the witness is the later row in the files.
+/// Rule: no id occurs twice in the three windows; the witness is the later of the two rows in the files.
 pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule {
     let mut order: Vec<usize> = used(assignment).collect();
-    // Ids mostly rise with the rows, and sorting what is sorted costs one pass; hashing costs more.
+    // Ids mostly rise with the rows, and sorting sorted ids takes one pass; hashing would take longer.
     order.sort_unstable_by_key(|&row| (table.row_id.show(row), row));
     let twice = order.windows(2).filter(|pair| table.row_id.show(pair[0]) == table.row_id.show(pair[1]));
     rule("row_used_twice", order.len(), twice.map(|pair| shown(table, pair[1])))
 }
 
-/// No row of one window has the features, entities and label of a row of another window.
+/// Rule: no row of one window has the same features, entities and label as a row of another window.
 ///
-/// Windows of time share no instant. There the rule ignores the time, and so finds an event that was delivered
-/// again with a new time and id. A random split compares the time as well. Hashes only find candidates: the rule
-/// compares rows value by value, so a collision is no violation.
+/// Windows of time share no instant: for them the rule ignores the event time, and so finds an event that was delivered
+/// again with a new time and id. A random split compares the time as well. Hashes only find candidates: the rule then
+/// compares the rows value by value, so that a collision is no violation.
 pub(super) fn same_content_in_two_windows(
     table: &Table,
     assignment: &Assignment,
@@ -111,7 +112,7 @@ pub(super) fn same_content_in_two_windows(
         if group.first().map(|first| first.1) == group.last().map(|last| last.1) {
             continue;
         }
-        // The first row of each content under this hash; nearly always there is one content.
+        // The first row of each distinct content with this hash; nearly always there is one content.
         let mut firsts: Vec<(u8, usize)> = Vec::new();
         for &(_, window, row) in group {
             let row = row as usize;
@@ -126,7 +127,7 @@ pub(super) fn same_content_in_two_windows(
     rule("same_content_in_two_windows", hashed.len(), repeated.into_iter().map(|row| shown(table, row)))
 }
 
-/// What two rows have in common when only their ids differ.
+/// Compares rows by everything except their ids; by the time only if `at` is given.
 struct RowContent<'a> {
     table: &'a Table,
     at: Option<&'a [i64]>,
@@ -160,7 +161,7 @@ impl RowContent<'_> {
     }
 }
 
-/// No entity of train or validation is in the test window; the witness is its first row there.
+/// Rule: no entity of train or validation occurs in the test window; the witness is the entity's first row there.
 pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name: &str) -> LeakageRule {
     let title = format!("entity_on_both_sides:{name}");
     let Some(column) = table.entities.iter().find(|column| column.name == name) else {

@@ -1,4 +1,5 @@
-//! The datasets that a run reads and writes, as far as a step of it knows them, and the verdicts of the gate on one.
+//! The datasets that a run reads and writes, as far as its present step knows them, and the gate's verdicts on its
+//! scores.
 
 use super::event::{DatasetFacets, InputDataset, InputFacets, OutputDataset, OutputFacets};
 use super::facets::{
@@ -12,7 +13,7 @@ use crate::domain::contract::{
 use crate::domain::identity::Digest;
 use crate::modelling::data::FileColumn;
 
-/// Inputs and outputs; both grow as a run goes on.
+/// The input and output datasets of a run; both lists grow as the run goes on.
 #[derive(Debug, Clone, Default)]
 pub struct DatasetIo {
     pub(super) inputs: Vec<InputDataset>,
@@ -24,24 +25,24 @@ pub struct DatasetIo {
 /// A file or bundle that a run wrote into the evidence store.
 #[derive(Debug, Clone)]
 pub struct WrittenDataset<'a> {
-    /// Below the store: a file, or the folder of a bundle.
+    /// The path below the evidence store: a file, or the folder of a bundle.
     pub path: &'a str,
-    /// SHA-256 of the file; where the dataset is a bundle, the bundle's id.
+    /// SHA-256 of the file; if the dataset is a bundle, the bundle's id.
     pub sha256: Digest,
-    /// Its version, where it has one besides its digest.
+    /// The dataset's version; `None` if its digest is its only version.
     pub version: Option<&'a str>,
     /// `model`, `scores`, `eval_report` or `bundle`.
     pub role: &'static str,
-    /// Only for a table.
+    /// `None` for anything but a table.
     pub rows: Option<u64>,
-    /// None where the size is not at hand.
+    /// `None` if the size is not at hand.
     pub bytes: Option<u64>,
     pub files: u64,
 }
 
 impl DatasetIo {
-    /// What a plan reads: the data files, and the models of earlier bundles. `columns` are those found in each file,
-    /// in the plan's order; empty before any file was opened.
+    /// Collects what a plan reads: the data files, and the models of earlier bundles. `columns` holds the columns of
+    /// each file, in the plan's order; it is empty before any file was opened.
     pub fn of(plan: &TrainPlan, columns: &[Vec<FileColumn>], locations: &DatasetLocations) -> Self {
         let data = plan.files.iter().enumerate().map(|(index, file)| {
             let schema = columns.get(index).map(|columns| Schema::of(columns).into());
@@ -60,13 +61,14 @@ impl DatasetIo {
         }
     }
 
-    /// The same for files with more columns than an event can hold: the event counts the files without them.
+    /// Collects what a plan reads without the files' columns, for files with more columns than an event can hold; the
+    /// event says how many files lack them.
     pub fn without_columns(plan: &TrainPlan, locations: &DatasetLocations) -> Self {
         let omitted = Some(Omitted { schemas: plan.files.len() as u64, ..Omitted::default() });
         Self { omitted, ..Self::of(plan, &[], locations) }
     }
 
-    /// Adds the verdicts of the gate as an input: the gate reads the scores of the test window and judges them.
+    /// Adds the scores of the test window as an input, with the verdicts that the gate gave on them.
     #[must_use]
     pub fn judged(
         mut self,
@@ -112,7 +114,8 @@ impl DatasetType {
     const MODEL: Self = Self { dataset_type: "MODEL", sub_type: None };
 }
 
-/// A plan holds references that were parsed before. One that does not parse keeps its text as a relative path.
+/// Names an input by its reference. A plan's references were parsed before; one that fails to parse is taken as a
+/// relative path.
 fn input_name(reference: &str, locations: &DatasetLocations) -> DatasetName {
     let as_text = || Location::Relative(reference.to_owned());
     locations.input(&Reference::parse(reference).map_or_else(|_| as_text(), |parsed| parsed.location().clone()))
@@ -141,7 +144,7 @@ fn facets(content: ContentFacet, dataset_type: DatasetType, schema: Option<Facet
     DatasetFacets { version: version.into(), dataset_type: dataset_type.into(), content: content.into(), schema }
 }
 
-/// One assertion per condition of the receipt, by the name that the receipt's `failed` uses.
+/// Makes one assertion for each condition of the receipt, under the name that the receipt's `failed` uses.
 pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     let thresholds = receipt.thresholds.iter().map(|verdict| {
         let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
@@ -167,7 +170,7 @@ pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     thresholds.chain([enough]).chain(champion).collect()
 }
 
-/// OpenLineage's severity: a condition that does not hold stops the bundle.
+/// OpenLineage's severity of a condition which stops the bundle if it does not hold.
 const BLOCKS: &str = "error";
 
 struct Bound {

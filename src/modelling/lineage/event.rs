@@ -1,4 +1,4 @@
-//! `RunEvent` of OpenLineage 2-0-2.
+//! OpenLineage's `RunEvent`, version 2-0-2, as Rust types.
 
 use super::facets::{
     ContentFacet, DataQualityAssertions, DatasetType, ErrorMessage, Facet, InputStatistics, JobName, JobType, OurRun,
@@ -24,7 +24,7 @@ pub enum RunState {
     Complete,
     /// The run failed before its verdict.
     Fail,
-    /// Somebody cancelled it.
+    /// Somebody cancelled the run.
     Abort,
 }
 
@@ -33,7 +33,7 @@ impl RunState {
         self.into()
     }
 
-    /// Whether no event may follow.
+    /// Whether this state ends a run, so that no further event may follow.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Complete | Self::Fail | Self::Abort)
     }

@@ -1,4 +1,4 @@
-//! Facets: OpenLineage's own with the version of their schema, and two of ours.
+//! Facets: those of OpenLineage, each with the version of its schema, and two of Model Factory's own.
 #![expect(clippy::struct_field_names, reason = "facets have the fields of their schemas")]
 
 use crate::domain::contract::PinnedManifest;
@@ -7,15 +7,15 @@ use crate::domain::run::State;
 use crate::modelling::data::FileColumn;
 use serde::Serialize;
 
-/// Who emits the events: this release of Model Factory.
+/// OpenLineage's name for the program that emits the events: this release of Model Factory.
 pub const PRODUCER: &str = concat!("https://modelfactory.dev/model-factory/", env!("CARGO_PKG_VERSION"));
 
-/// The content of a facet, bound to the schema that it is written to.
+/// The content of a facet, bound to the schema that the content follows.
 pub trait FacetBody {
     const SCHEMA_URL: &'static str;
 }
 
-/// A facet as it is serialized: its body beside producer and schema.
+/// A facet as it is serialized: its content beside `_producer` and `_schemaURL`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facet<B> {
     #[serde(rename = "_producer")]
@@ -104,7 +104,7 @@ facets! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
     pub name: String,
-    /// Parquet's type; left out where it is not known.
+    /// The column's type in Parquet's words; `None`, and then left out, if it is not known.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -115,7 +115,7 @@ impl Schema {
         Self { fields: columns.iter().map(column).collect() }
     }
 
-    /// The columns of `scores.parquet`. Ids are numbers or text, as in the data.
+    /// The columns of `scores.parquet`. The type of `row_id` is left out: ids are numbers or text, as in the data.
     pub fn of_scores() -> Self {
         let columns = [("row_id", None), ("label", Some("boolean")), ("score", Some("float"))];
         let column =
@@ -133,34 +133,34 @@ pub struct ParentRun {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobName {
     pub namespace: String,
-    /// Unique in the namespace.
+    /// Unique within the namespace.
     pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmissionPattern {
-    /// `EVENT_BASED`: an event per step of the run.
+    /// `EVENT_BASED`: every step of a run emits an event.
     pub event_trigger: &'static str,
-    /// `ACCUMULATIVE`: a reader merges the events of a run.
+    /// `ACCUMULATIVE`: a reader must merge the events of a run to see the whole run.
     pub event_content_mode: &'static str,
 }
 
-/// One condition of the gate with its verdict.
+/// One condition of the gate, and whether it holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assertion {
-    /// The kind of condition, `<metric>_min` for example.
+    /// The kind of condition, for example `<metric>_min`.
     pub assertion: String,
     pub success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<&'static str>,
     pub severity: &'static str,
-    /// As in the gate's receipt.
+    /// The condition's name in the gate's receipt.
     pub name: String,
     pub description: String,
     pub expected: String,
-    /// What was compared with the bound; left out where there is no number.
+    /// The value that was compared with the bound; `None`, and then left out, if there is no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
 }
@@ -192,21 +192,21 @@ impl FacetBody for OurRun {
     const SCHEMA_URL: &'static str = "https://modelfactory.dev/schemas/lineage/lineage_run_facet.v0.json";
 }
 
-/// Counts of what did not fit into an event.
+/// Counts of what was left out because the event would have been too large.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Omitted {
-    /// Inputs without their columns.
+    /// Inputs that lack their columns.
     pub schemas: u64,
     pub inputs: u64,
     pub manifests: u64,
 }
 
-/// `modelFactory_content`: the bytes that a dataset stands for.
+/// `modelFactory_content`: the digest and the role of the bytes that a dataset stands for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContentFacet {
-    /// SHA-256 of the file; where the dataset is a bundle, the bundle's id.
+    /// SHA-256 of the file; if the dataset is a bundle, the bundle's id.
     pub sha256: Digest,
-    /// What the dataset is to the run: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report`, `bundle`.
+    /// What the run uses the dataset as: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report` or `bundle`.
     pub role: &'static str,
 }
 

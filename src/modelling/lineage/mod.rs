@@ -1,7 +1,7 @@
 //! OpenLineage events: what a run reads and writes, for tools that draw graphs of it.
 //!
-//! Guarantees: the same step gives the same bytes; every attempt at a run has the same UUID; an event is never larger
-//! than its bound, and names what it leaves out. Never: decides anything, asks a clock, opens a file. The ownership
+//! Guarantees: the same step gives the same bytes; all attempts at a run share one UUID; an event is shortened until it
+//! fits its bound, and counts what it leaves out. Never: decides anything, asks a clock, opens a file. The ownership
 //! boundaries do not apply to an event, since it only describes a run.
 
 mod dataset_io;

@@ -1,4 +1,4 @@
-//! OpenLineage's names of datasets: a namespace for the store, a name within it.
+//! OpenLineage's names of datasets: a namespace for the store, and a name within the store.
 
 use crate::domain::contract::Location;
 use serde::Serialize;
@@ -10,12 +10,12 @@ pub struct DatasetName {
     pub name: String,
 }
 
-/// Where this worker's inputs and evidence lie: what turns a reference into a dataset's name.
+/// Where this worker's inputs and evidence lie; needed to turn a reference into a dataset's name.
 #[derive(Debug, Clone)]
 pub struct DatasetLocations {
-    /// Folder that relative references start from.
+    /// The folder that relative references start from; `None` if the worker has none.
     pub root: Option<String>,
-    /// Storage account of `az://` references.
+    /// The storage account of `az://` references; `None` gives the name `unknown`.
     pub azure_account: Option<String>,
     /// The evidence store: `file:///folder` or `s3://bucket/prefix`.
     pub evidence: String,
@@ -39,7 +39,7 @@ impl DatasetLocations {
         }
     }
 
-    /// `path` is relative to the evidence store.
+    /// Names a dataset in the evidence store; `path` is relative to the store.
     pub fn evidence(&self, path: &str) -> DatasetName {
         let store = self.evidence.trim_end_matches('/');
         match store.split_once("://") {

@@ -1,4 +1,5 @@
-//! Writes a step of a run as an OpenLineage event, and shortens one that is too large; it counts what it leaves out.
+//! Writes a step of a run as an OpenLineage event; shortens an event that is too large, and counts what that leaves
+//! out.
 
 use super::dataset_io::DatasetIo;
 use super::event::{EventJob, EventRun, JobFacets, RunEvent, RunFacets, RunState, SCHEMA_URL};
@@ -16,9 +17,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LineageSettings {
-    /// Must be the same for every worker on a ledger. Where it is on, the lineage topic must exist.
+    /// Whether runs emit events. Must be the same for all workers of a ledger; if true, the lineage topic must exist.
     pub enabled: bool,
-    /// Namespace of the jobs: who schedules them.
+    /// OpenLineage's namespace of the jobs: it tells who schedules them.
     pub namespace: String,
 }
 
@@ -34,23 +35,23 @@ pub struct EventWriter {
     max_bytes: usize,
 }
 
-/// A run at the step that an event describes.
+/// The state of a run at the step that an event describes.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
     pub run_id: &'a RunId,
     pub run_key: RunKey,
     pub request: &'a TrainBuildRequest,
-    /// The ledger's state when the event is written.
+    /// The run's state in the ledger when the event is written.
     pub state: State,
-    /// Attempts begun so far, this one included.
+    /// How many attempts have begun so far, including this one.
     pub attempt: u32,
-    /// The failure or cause, where the step has one.
+    /// Why the step was taken: a failure or another cause; `None` if the step has no cause.
     pub reason: Option<&'a EventReason>,
     pub at: DateTime<Utc>,
 }
 
 impl Moment<'_> {
-    /// The run's UUID and the key of its events; derived from the run key.
+    /// The run's UUID, derived from the run key; also the Kafka key of its events.
     pub fn run_uuid(&self) -> Uuid {
         lineage_run_id(&self.run_key)
     }
@@ -76,7 +77,7 @@ impl Moment<'_> {
 }
 
 impl EventWriter {
-    /// `max_bytes` bounds every event.
+    /// Makes a writer that shortens events whose JSON is larger than `max_bytes`.
     pub fn new(settings: &LineageSettings, max_bytes: u32) -> Self {
         Self { namespace: settings.namespace.clone(), max_bytes: max_bytes as usize }
     }
@@ -110,7 +111,7 @@ impl EventWriter {
         fit(event, self.max_bytes)
     }
 
-    /// OpenLineage's job is what repeats: here a kind of build for a scope.
+    /// Names the job, which in OpenLineage is what repeats: builds of one intent for one scope.
     fn job(&self, request: &TrainBuildRequest) -> EventJob {
         let name = format!("{}.{}", request.target_scope.scope_key(), request.intent_kind.as_str());
         let job_type = JobType {
@@ -133,8 +134,9 @@ impl EventWriter {
     }
 }
 
-/// The event as JSON of at most `max_bytes`. First it loses the columns, then half of its inputs and manifests at a
-/// time. The gate's verdicts are the last input and so go last.
+/// Writes the event as JSON of at most `max_bytes`. To fit, it drops first all columns, then half of the inputs and
+/// manifests at a time. The gate's verdicts are the last input and so are dropped last. If nothing is left to drop, the
+/// event is larger.
 pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
     loop {
         let bytes = serde_json::to_vec(&event).expect("events have string keys and finite numbers");
@@ -144,7 +146,7 @@ pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
     }
 }
 
-/// False where nothing is left to leave out.
+/// Drops a part of the event; returns false if nothing is left to drop.
 fn shorten(event: &mut RunEvent) -> bool {
     let ours = &mut event.run.facets.ours.body;
     let omitted = ours.omitted.get_or_insert_with(Omitted::default);

@@ -1,9 +1,9 @@
 //! Percentile intervals from resampled windows (Efron, "Bootstrap Methods: Another Look at the Jackknife",
 //! Annals of Statistics, 1979).
 //!
-//! A replicate draws as many rows (or clusters) as there are, with replacement. It has a stream of random
-//! numbers of its own, so the same seed gives the same intervals on any number of threads. A draw is a weight
-//! per row of the sorted scores, so a replicate costs one pass and no sort.
+//! A replicate draws as many rows (or clusters) as the window has, with replacement. Each replicate has its own stream
+//! of random numbers, so that the same seed gives the same intervals on any number of threads. The draw gives each row
+//! of the sorted scores a weight, so that a replicate costs one pass and no sort.
 
 use super::kind::MetricKind;
 use super::order::{RankedScores, ScoreCounts};
@@ -18,14 +18,15 @@ use std::thread;
 #[derive(Debug, Clone, Copy)]
 pub struct Resampling<'a> {
     pub spec: &'a BootstrapSpec,
-    /// The cluster of each row, drawn as a whole; none draws rows.
+    /// The cluster of each row; clusters are drawn as a whole. `None` draws single rows.
     pub clusters: Option<&'a [u32]>,
     pub seed: u64,
-    /// The result does not depend on their number.
+    /// The number of threads; the result does not depend on it.
     pub threads: u32,
 }
 
-/// The members that a replicate draws, rows or clusters, and the member at each position of the sorted scores.
+/// What a replicate draws: members, which are rows or clusters, and the member at each position of the sorted scores.
+/// Without `member_at`, each position is its own member.
 struct Draw {
     members: usize,
     member_at: Option<Vec<u32>>,
@@ -36,7 +37,7 @@ impl Draw {
         let Some(clusters) = clusters else {
             return Self { members: order.rows().len(), member_at: None };
         };
-        // Only clusters that have rows may be drawn; members number them in the order of the data.
+        // Only clusters that have rows may be drawn; members number these clusters in the order of the data.
         let mut number: Vec<Option<u32>> = vec![None; clusters.iter().max().map_or(0, |&max| max as usize + 1)];
         let mut members = 0;
         for &cluster in clusters {
@@ -49,18 +50,18 @@ impl Draw {
         Self { members: members as usize, member_at: Some(member_at) }
     }
 
-    /// Draws as many members as there are; `weights` then holds how often each was drawn.
+    /// Draws `members` members with replacement; `weights` then holds how often each member was drawn.
     fn weights(&self, random: &mut ChaCha8Rng, weights: &mut [u32]) {
         weights.fill(0);
         for _ in 0..self.members {
-            // A 64-bit number scaled to the range, with a bias below one in a trillion. Written out here, since
-            // reports must not change with a library's algorithm.
+            // Scales a 64-bit number to the range, with a bias below one in a trillion. It is written out here since
+            // reports must not change when a library changes its algorithm.
             let drawn = (u128::from(random.next_u64()) * self.members as u128) >> 64;
             weights[drawn as usize] += 1;
         }
     }
 
-    /// The same members for another order of the same rows: one draw then gives both models the same rows.
+    /// Gives the same members to another order of the same rows, so that one draw takes the same rows for both models.
     fn over(&self, own: &RankedScores, other: &RankedScores) -> Self {
         let mut member_of = vec![0; own.rows().len()];
         for (position, &row) in own.rows().iter().enumerate() {
@@ -78,7 +79,7 @@ impl Draw {
     }
 }
 
-/// An interval per metric; none for a metric that is undefined in most replicates.
+/// Returns an interval for each metric; `None` for a metric that is undefined in most replicates.
 pub(super) fn intervals(
     order: &RankedScores,
     kinds: &[MetricKind],
@@ -87,9 +88,9 @@ pub(super) fn intervals(
     of_windows(&[(order, Draw::of(order, resampling.clusters))], kinds, resampling)
 }
 
-/// An interval per metric for its difference, `own` less `other`. Every replicate draws the same rows for both
-/// (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). None where the difference is undefined in
-/// most replicates.
+/// Returns an interval for the difference in each metric, `own` less `other`. Each replicate draws the same rows for
+/// both (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). `None` if the difference is undefined in most
+/// replicates.
 pub(super) fn paired_intervals(
     own: &RankedScores,
     other: &RankedScores,
@@ -121,8 +122,8 @@ fn of_windows(
     (0..kinds.len()).map(interval).collect()
 }
 
-/// Per replicate the metrics of the first window, less those of the second where there is one. All draws must
-/// have the same members.
+/// Returns, for each replicate, the metrics of the first window, less those of the second if there are two. All draws
+/// must have the same members.
 fn replicates(
     windows: &[(&RankedScores, Draw)],
     kinds: &[MetricKind],
@@ -158,7 +159,7 @@ fn replicates(
     })
 }
 
-/// The metric of the first counts, less that of the second where there are two.
+/// The metric of the first counts, less the metric of the second if there are two; `None` if one is undefined.
 fn difference(kind: MetricKind, drawn: &[ScoreCounts<'_>]) -> Option<f64> {
     let mut values = drawn.iter().map(|counts| kind.of(counts).and_then(|metric| metric.value));
     let own = values.next().flatten()?;
@@ -168,7 +169,8 @@ fn difference(kind: MetricKind, drawn: &[ScoreCounts<'_>]) -> Option<f64> {
     }
 }
 
-/// `share` is 0 to 1. Interpolates linearly between the nearest ranks, as `numpy.percentile` does.
+/// Returns the value at `share`, 0 to 1, of the sorted values; interpolates between the nearest ranks as
+/// `numpy.percentile` does.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let below = at.floor() as usize;
@@ -219,7 +221,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Weights over sorted scores give what sorting the drawn rows anew gives.
+        /// Counting weights over the sorted scores must give the same metrics as sorting the drawn rows anew.
         #[test]
         fn a_replicate_is_the_measure_of_the_drawn_rows(
             rows in prop::collection::vec((0_u8..12, any::<bool>(), 0_u32..6), 1..60),

@@ -1,24 +1,24 @@
 //! Card precision: what a team that can check `k` cards a day would find.
 //!
-//! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), section "Top-k
-//! metrics" of chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`. On each day a card has the
-//! highest of its scores, and is compromised if one of its payments is a fraud. The `k` cards with the highest scores are
-//! checked; the day's precision is the number of compromised ones among them, divided by `k`. A card that was found is
-//! left out of later days. The metric is the mean over days. Equal scores, which pandas ranks in no promised order, are
-//! ranked here by the order in which the cards appear in the data.
+//! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), section "Top-k metrics" of
+//! chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`. On each day a card's score is the
+//! highest score of its payments, and the card is compromised if one of its payments is a fraud. The team checks the
+//! `k` cards with the highest scores; the day's precision is the number of compromised cards among them, divided by
+//! `k`. A compromised card that was found is left out of later days. The metric is the mean over the days. Cards with
+//! equal scores, whose order pandas does not promise, rank here in the order in which they appear in the data.
 
 use super::order::{NO_ROWS, ScoredRows, defined, undefined};
 use crate::domain::contract::MetricValue;
 use std::collections::BTreeMap;
 
-/// A card on one day.
+/// A card on one day, which the team may check.
 struct Candidate {
     card: u32,
     score: f64,
     compromised: bool,
 }
 
-/// The cards of every day, highest score first; computed once for all `k`.
+/// The cards of every day, highest score first; sorted once and used for every `k`.
 pub(super) struct CardDays {
     days: Vec<Vec<Candidate>>,
     cards: usize,
@@ -50,15 +50,15 @@ impl CardDays {
             for candidate in &pool {
                 index_of[candidate.card as usize] = NOT_SEEN;
             }
-            // A stable sort keeps the order of appearance among equals.
+            // A stable sort keeps cards with equal scores in the order of their appearance.
             pool.sort_by(|a, b| b.score.total_cmp(&a.score));
             days.push(pool);
         }
         Self { days, cards: count }
     }
 
-    /// Mean over days of the share of compromised cards among the `k` with the highest score that were
-    /// not found before.
+    /// Returns the mean over days of the share of compromised cards among the `k` cards with the highest scores that
+    /// were not found on an earlier day; undefined without rows.
     pub(super) fn precision_at(&self, k: u32) -> MetricValue {
         if self.days.is_empty() {
             return undefined(NO_ROWS);

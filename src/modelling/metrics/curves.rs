@@ -1,4 +1,4 @@
-//! Curves with a bounded number of points, to be drawn.
+//! Curves with a bounded number of points, for drawing.
 
 use super::order::ScoreCounts;
 use super::probability::{border, calibration};
@@ -39,7 +39,8 @@ fn precision_recall(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<PrecisionReca
     thin(points.collect(), at_most, |point| (point.recall, point.precision))
 }
 
-/// (threshold, flagged frauds, flagged good payments): first no threshold, then from the highest score down.
+/// Returns (threshold, flagged frauds, flagged good payments): first no threshold, where nothing is flagged, then each
+/// score from the highest down.
 fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)> {
     let below = counts.steps().scan((0, 0), |(hits, alarms), step| {
         *hits += step.frauds;
@@ -49,8 +50,8 @@ fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, u64, 
     std::iter::once((None, 0, 0)).chain(below)
 }
 
-/// At most `at_most` of the points, evenly along the curve, whose length is the sum of widths and heights. The
-/// first and the last point stay.
+/// Keeps at most `at_most` of the points, evenly spaced along the curve, whose length is the sum of all horizontal and
+/// vertical steps. Always keeps the first and the last point.
 fn thin<T: Copy>(points: Vec<T>, at_most: u32, xy: impl Fn(&T) -> (f64, f64)) -> Vec<T> {
     if points.len() <= at_most as usize {
         return points;
@@ -60,7 +61,7 @@ fn thin<T: Copy>(points: Vec<T>, at_most: u32, xy: impl Fn(&T) -> (f64, f64)) ->
         (ax - bx).abs() + (ay - by).abs()
     };
     let total: f64 = points.windows(2).map(|pair| length(&pair[0], &pair[1])).sum();
-    // First and last point stay anyway; the points between share the rest.
+    // The first and the last point stay in any case; the points between share the rest.
     let stride = total / f64::from(at_most.saturating_sub(2).max(1));
     let (mut kept, mut walked, mut next) = (vec![points[0]], 0.0, stride);
     let inner = points.len() - 1;

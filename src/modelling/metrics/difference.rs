@@ -1,12 +1,12 @@
-//! Two models on the same rows: the metrics of one less those of the other.
+//! Compares two models on the same rows: the metrics of the one less those of the other.
 
 use super::bootstrap::{self, Resampling};
 use super::kind::{MetricKind, RankedWindow};
 use super::order::{RankedScores, ScoredRows};
 use crate::domain::contract::{Difference, Differences, EvaluationSpec};
 
-/// The differences in the metrics `names`; names that `spec` does not ask for are left out. `champion` holds a
-/// score for each row of `candidate`.
+/// Returns the difference, candidate less champion, in each of the metrics `names`; leaves out names that `spec` does
+/// not ask for. `champion` holds a score for each row of `candidate`.
 pub fn differences(
     candidate: &ScoredRows<'_>,
     champion: &[f64],
@@ -91,11 +91,11 @@ mod tests {
         differences(&window, &rows.champion, &wanted, &spec(), &resampling)
     }
 
-    /// The slow way: writes the drawn rows out, measures each model by itself and subtracts. It shares no weights
-    /// and no order with the code under test.
+    /// Computes the interval the slow way: writes the drawn rows out, measures each model by itself and subtracts. It
+    /// shares neither weights nor sorted order with the code under test.
     fn by_hand(rows: &Rows, metric: &str, clusters: Option<&[u32]>) -> (f64, f64) {
         let count = rows.labels.len();
-        // Members are positions in the candidate's order of scores, or clusters in the order of the data.
+        // Members are positions in the candidate's order of scores or, if given, clusters in the order of the data.
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by(|&a, &b| rows.candidate[b].total_cmp(&rows.candidate[a]).then(a.cmp(&b)));
         let groups: Vec<Vec<usize>> = match clusters {
@@ -130,7 +130,7 @@ mod tests {
             found.push(value(&rows.candidate) - value(&rows.champion));
         }
         found.sort_by(f64::total_cmp);
-        // Of 101 values the 5th and 95th percentile are values themselves.
+        // The 5th and the 95th percentile of 101 values are values themselves: no interpolation.
         (found[5], found[95])
     }
 

@@ -1,4 +1,4 @@
-//! Measures everything that a profile asks for, on the whole window and on parts of it by the values of a column.
+//! Measures what a profile asks for, on the whole window and on slices of it by the values of a column.
 
 use super::bootstrap::{self, Resampling};
 use super::curves::curves;
@@ -13,11 +13,11 @@ pub struct Measured {
     pub scores: Metrics,
     pub confusion: Vec<Confusion>,
     pub curves: Curves,
-    /// Parts of the window by the values of columns.
+    /// The metrics of slices, for each column that the profile names.
     pub slices: Vec<SlicedBy>,
 }
 
-/// Measures a window; metrics get intervals only with `resampling`.
+/// Measures a window; metrics get intervals only if `resampling` is given.
 pub fn measure(
     scored: &ScoredRows<'_>,
     spec: &EvaluationSpec,
@@ -40,7 +40,7 @@ pub fn measure(
     }
 }
 
-/// An empty list of metrics in the profile asks for all of them.
+/// Adds intervals to the metrics that the profile names for them; an empty list means all metrics but those per day.
 fn add_intervals(scores: &mut Metrics, order: &RankedScores, kinds: &[MetricKind], resampling: &Resampling<'_>) {
     let names = &resampling.spec.metrics;
     let is_wanted = |kind: &MetricKind| !kind.is_per_day() && (names.is_empty() || names.contains(&kind.name()));
@@ -52,16 +52,16 @@ fn add_intervals(scores: &mut Metrics, order: &RankedScores, kinds: &[MetricKind
     }
 }
 
-/// A column cut into slices: their names in the order of the report, and the slice of every row.
+/// A column cut into slices: their names in the order of the report, and for each row the number of its slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slicing {
     pub column: String,
     pub names: Vec<String>,
-    /// Per row an index into the names.
+    /// For each row, an index into `names`.
     pub slice_of: Vec<u32>,
 }
 
-/// The rows of one slice, from the highest score down.
+/// The counts of one slice by score, from the highest score down.
 #[derive(Default)]
 struct SliceRows {
     levels: Vec<Level>,
@@ -112,7 +112,7 @@ mod tests {
         curves: Whole,
     }
 
-    /// Every point, nothing thinned.
+    /// The curves with every point, none left out.
     #[derive(Deserialize)]
     struct Whole {
         roc: Vec<(f64, f64)>,
@@ -144,7 +144,7 @@ mod tests {
         found.len() == expected.len() && found.iter().zip(expected).all(same)
     }
 
-    /// Fixtures are written by `tests/interop/metric_fixtures.py` with scikit-learn.
+    /// `tests/interop/metric_fixtures.py` wrote the fixtures with scikit-learn.
     #[test]
     fn metrics_and_curves_equal_scikit_learn() {
         let fixtures: Vec<Fixture> =
@@ -184,7 +184,7 @@ mod tests {
         let labels = [true, true, false, false];
         let scored = ScoredRows { scores: &[0.9, 0.5, 0.5, 0.1], labels: &labels, days: &[0; 4], cards: None };
         let found = measure(&scored, &with_k(2), None, &[]).scores;
-        // One certain hit, and one of two equal rows, of which half are frauds.
+        // One certain hit, and one row out of a tie of two, of which half are frauds.
         assert_eq!(found["precision_at_2"].value, Some(0.75));
         assert_eq!(found["recall_at_2"].value, Some(0.75));
     }

@@ -1,6 +1,6 @@
-//! Metrics of a binary classifier on the test window, as scikit-learn defines them, ties included.
+//! Metrics of a binary classifier on the test window, as scikit-learn defines them, also for equal scores.
 //!
-//! A metric that is undefined is null with a reason; it can never pass a gate.
+//! A metric that is undefined is null with a reason; a null metric never passes a gate.
 
 mod bootstrap;
 mod cards;

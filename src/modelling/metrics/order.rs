@@ -1,20 +1,21 @@
-//! The test window with the scores of one model, sorted once; how many frauds and good payments have each score; and how a
+//! The test window sorted once by one model's scores; how many frauds and good payments have each score; and how a
 //! metric's value is written.
 //!
-//! Every metric but those per day is a function of how many frauds and good payments have each score, so a resampled window
-//! is counted anew and never sorted anew.
+//! Every metric except those per day is a function of how many frauds and good payments have each score. So a resampled
+//! window is counted again, but never sorted again.
 
 use crate::domain::contract::MetricValue;
 
-/// Scores of the test window with what is needed to judge them; all slices have the same length.
+/// Scores of the test window with what is needed to measure them; all slices have the same length.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoredRows<'a> {
     /// Probability of fraud, 0 to 1.
     pub scores: &'a [f64],
     pub labels: &'a [bool],
-    /// UTC day of the payment since 1970, for metrics per day.
+    /// The payment's day in UTC, counted from 1970-01-01; for metrics per day.
     pub days: &'a [i64],
-    /// The card (or whatever the first entity column holds) as a number; none without entity columns.
+    /// The card (or whatever the first entity column holds) as a number; `None` if there is no entity column or no
+    /// event time.
     pub cards: Option<&'a [u32]>,
 }
 
@@ -30,27 +31,27 @@ pub(super) fn undefined(why: impl Into<String>) -> MetricValue {
     MetricValue { value: None, undefined_because: Some(why.into()), interval: None }
 }
 
-/// A distinct score with its log losses.
+/// A distinct score, and the log losses of payments that have it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Level {
     pub(super) score: f64,
-    /// `-ln p` of a fraud and of a good payment with this score.
+    /// `-ln p` for a fraud with this score p; `loss_of_good` is `-ln (1 - p)`.
     pub(super) loss_of_fraud: f64,
     pub(super) loss_of_good: f64,
 }
 
 impl Level {
-    /// For the losses the probability is clipped to `[eps, 1 - eps]` with the eps of f64, as in scikit-learn.
+    /// Clips the probability for the losses to `[eps, 1 - eps]`, with eps that of f64, as scikit-learn does.
     fn of(score: f64) -> Self {
         let p = score.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
         Self { score, loss_of_fraud: -p.ln(), loss_of_good: -(1.0 - p).ln() }
     }
 }
 
-/// Rows from the highest score down; equal scores share a level.
+/// Rows sorted from the highest score down; rows with equal scores share a level.
 pub(super) struct RankedScores {
     levels: Vec<Level>,
-    /// Where in `rows` each level ends.
+    /// For each level, the index in `rows` just after the last row of the level.
     ends: Vec<usize>,
     /// Row numbers from the highest score down.
     rows: Vec<u32>,
@@ -60,7 +61,7 @@ pub(super) struct RankedScores {
 impl RankedScores {
     pub(super) fn new(scores: &[f64], labels: &[bool]) -> Self {
         let mut sorted: Vec<(f64, u32)> = scores.iter().copied().zip(0..).collect();
-        // Ties keep the order of the data, so that a resampled window does not depend on the sort.
+        // Rows with equal scores keep the order of the data, so that a resampled window does not depend on the sort.
         sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let (mut levels, mut ends): (Vec<Level>, Vec<usize>) = (Vec::new(), Vec::new());
         for (position, &(score, _)) in sorted.iter().enumerate() {
@@ -82,7 +83,6 @@ impl RankedScores {
         &self.rows
     }
 
-    /// Counts every row once.
     pub(super) fn counts(&self) -> ScoreCounts<'_> {
         let mut counts = self.no_counts();
         self.recount(&mut counts, |_| 1);
@@ -94,7 +94,7 @@ impl RankedScores {
         ScoreCounts { levels: &self.levels, frauds: none(), good: none(), total_frauds: 0, total_good: 0 }
     }
 
-    /// Counts anew: the row at a position counts `weight(position)` times.
+    /// Counts again into `counts`: the row at a position counts `weight(position)` times.
     pub(super) fn recount(&self, counts: &mut ScoreCounts<'_>, weight: impl Fn(usize) -> u32) {
         let mut start = 0;
         (counts.total_frauds, counts.total_good) = (0, 0);
@@ -126,7 +126,7 @@ impl RankedScores {
     }
 }
 
-/// Frauds and good payments at each level.
+/// The numbers of frauds and of good payments at each level.
 pub(super) struct ScoreCounts<'a> {
     levels: &'a [Level],
     frauds: Vec<u32>,
@@ -135,7 +135,7 @@ pub(super) struct ScoreCounts<'a> {
     total_good: u64,
 }
 
-/// A level with its counts, which may be zero.
+/// A level with its counts; both may be zero in a resampled window.
 #[derive(Clone, Copy)]
 pub(super) struct LevelCounts {
     pub(super) level: Level,
@@ -162,7 +162,7 @@ impl<'a> ScoreCounts<'a> {
         self.total_frauds + self.total_good
     }
 
-    /// From the highest score down.
+    /// The levels with their counts, from the highest score down.
     pub(super) fn steps(&self) -> impl Iterator<Item = LevelCounts> {
         self.levels.iter().zip(&self.frauds).zip(&self.good).map(|((&level, &frauds), &good)| LevelCounts {
             level,
@@ -171,7 +171,7 @@ impl<'a> ScoreCounts<'a> {
         })
     }
 
-    /// Frauds and good payments with at least this score.
+    /// Counts the frauds and the good payments whose score is at least `threshold`.
     pub(super) fn flagged(&self, threshold: f64) -> (u64, u64) {
         let above = self.levels.partition_point(|level| level.score >= threshold);
         let sum = |counts: &[u32]| counts[..above].iter().map(|&count| u64::from(count)).sum();

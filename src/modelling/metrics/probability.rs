@@ -3,12 +3,12 @@
 use super::order::{Level, NO_ROWS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{CalibrationBin, MetricValue};
 
-/// Mean of `-ln p(label)`.
+/// Mean over rows of `-ln p`, where p is the probability that the score gives to the row's label.
 pub(super) fn log_loss(counts: &ScoreCounts<'_>) -> MetricValue {
     mean(counts, |level, frauds, good| frauds * level.loss_of_fraud + good * level.loss_of_good)
 }
 
-/// Mean squared distance from the label.
+/// Mean over rows of the squared distance between score and label (1 for a fraud, 0 else).
 pub(super) fn brier_score(counts: &ScoreCounts<'_>) -> MetricValue {
     mean(counts, |level, frauds, good| {
         let (miss, alarm) = (1.0 - level.score, level.score);
@@ -24,13 +24,13 @@ fn mean(counts: &ScoreCounts<'_>, of: impl Fn(Level, f64, f64) -> f64) -> Metric
     defined(sum / counts.rows() as f64)
 }
 
-/// The lower border of a bin of equal width between 0 and 1, bit for bit that of `numpy.linspace`.
+/// The lower border of one of `bins` bins of equal width between 0 and 1, equal to `numpy.linspace` bit for bit.
 pub(super) fn border(bin: u32, bins: u32) -> f64 {
     if bin == bins { 1.0 } else { f64::from(bin) * (1.0 / f64::from(bins)) }
 }
 
-/// The bins of equal width that hold rows, ascending. As in scikit-learn's `calibration_curve` with
-/// `strategy="uniform"`, a score on a border belongs to the bin below.
+/// Returns the bins of equal width that hold rows, ascending. As in scikit-learn's `calibration_curve` with
+/// `strategy="uniform"`, a score on a border belongs to the lower bin.
 pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<CalibrationBin> {
     let mut found: Vec<(u32, u64, u64, f64)> = Vec::new();
     let mut bin = bins.saturating_sub(1);
@@ -61,7 +61,7 @@ pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<Calibratio
     found.iter().rev().map(bin).collect()
 }
 
-/// Mean over rows of the distance between the mean score and the share of frauds of their bin.
+/// Mean over rows of the distance between the mean score and the share of frauds in the row's bin.
 ///
 /// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015,
 /// over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.

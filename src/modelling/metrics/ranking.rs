@@ -1,5 +1,6 @@
-//! Metrics of the order of scores, and of flagging every payment from a score on. Equal scores count together, so the order
-//! within a tie does not matter. Zero divided by zero is undefined here; scikit-learn warns and gives 0.
+//! Metrics of the order of scores, and of flagging each payment whose score reaches a threshold. Equal scores count
+//! together, so that the order within a tie does not matter. Zero divided by zero is undefined here; scikit-learn warns
+//! and returns 0.
 
 use super::order::{NO_FRAUDS, ONE_CLASS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{Confusion, MetricValue};
@@ -8,13 +9,13 @@ fn has_both(counts: &ScoreCounts<'_>) -> bool {
     counts.frauds() > 0 && counts.good() > 0
 }
 
-/// Area under the ROC curve: the chance that a fraud scores above a good payment, ties half.
+/// Area under the ROC curve: the probability that a fraud scores above a good payment, where ties count half.
 pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     if !has_both(counts) {
         return undefined(ONE_CLASS);
     }
     let mut above = 0_u64;
-    // Twice the area, in whole pairs, is an integer and so exact.
+    // Twice the area, counted in pairs, is an integer and so has no rounding error.
     let mut doubled: u128 = 0;
     for step in counts.steps() {
         doubled += u128::from(step.good) * u128::from(2 * above + step.frauds);
@@ -23,7 +24,7 @@ pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     defined(doubled as f64 / (2.0 * counts.frauds() as f64 * counts.good() as f64))
 }
 
-/// Sum over thresholds of precision times the increase in recall.
+/// Sum over thresholds, from the highest down, of the precision times the increase in recall.
 pub(super) fn average_precision(counts: &ScoreCounts<'_>) -> MetricValue {
     if counts.frauds() == 0 {
         return undefined(NO_FRAUDS);
@@ -49,8 +50,8 @@ pub(super) fn ks_statistic(counts: &ScoreCounts<'_>) -> MetricValue {
     defined(rates.map(|(alarms, recall)| (recall - alarms).abs()).fold(0.0, f64::max))
 }
 
-/// The largest recall of any threshold that flags at most `rate` of the good payments. Nothing is interpolated
-/// between the scores that occur.
+/// The largest recall of all thresholds that flag at most `rate` of the good payments; 0 if none does. Does not
+/// interpolate between the scores that occur.
 pub(super) fn recall_at_fpr(counts: &ScoreCounts<'_>, rate: f64) -> MetricValue {
     if !has_both(counts) {
         return undefined(ONE_CLASS);
@@ -58,7 +59,7 @@ pub(super) fn recall_at_fpr(counts: &ScoreCounts<'_>, rate: f64) -> MetricValue 
     defined(rates(counts).take_while(|(alarms, _)| *alarms <= rate).last().map_or(0.0, |(_, recall)| recall))
 }
 
-/// False and true positive rate at each threshold, from the highest down.
+/// The false and the true positive rate at each score as threshold, from the highest down.
 fn rates(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (f64, f64)> {
     let totals = (counts.good() as f64, counts.frauds() as f64);
     counts.steps().scan((0_u64, 0_u64), move |(alarms, hits), step| {
@@ -68,7 +69,8 @@ fn rates(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// Share of frauds among the `k` highest scores; a tie at rank `k` counts by its share of frauds.
+/// Share of frauds among the `k` highest scores; of a tie at rank `k`, its share of frauds counts. Undefined below `k`
+/// rows.
 pub(super) fn precision_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / f64::from(k)))
 }
@@ -95,7 +97,7 @@ fn hits_at(counts: &ScoreCounts<'_>, k: u32) -> Result<f64, String> {
     Err(format!("there are fewer than {k} rows"))
 }
 
-/// A payment with exactly the score `threshold` is flagged.
+/// Counts hits and errors at a threshold; a payment whose score equals the threshold is flagged.
 pub(super) fn confusion(counts: &ScoreCounts<'_>, threshold: f64) -> Confusion {
     let (true_positives, false_positives) = counts.flagged(threshold);
     Confusion {

@@ -1,4 +1,5 @@
-//! The documents that a plan is made from: each as the worker fetched it, read against its schema and the request.
+//! The documents that a plan is made from, as the worker fetched them; reads each and checks it against its schema and
+//! the request.
 
 use crate::domain::contract::{
     DatasetManifest, FeatureKind, GovernanceProfile, PinnedCommand, SchemaName, TrainBuildRequest, TrainingProfile,
@@ -13,20 +14,20 @@ use std::fmt::Display;
 
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    /// As the request names it.
+    /// The reference by which the request, or a profile, names the document.
     pub reference: String,
     pub bytes: Vec<u8>,
     pub sha256: Digest,
 }
 
 impl Fetched {
-    /// The failure of a run whose document cannot be used.
+    /// Makes the failure of a run whose document cannot be used; the message begins with the document's reference.
     pub(super) fn invalid(&self, code: FailureCode, why: impl Display) -> Failure {
         Failure::new(code, format!("{}: {why}", self.reference))
     }
 }
 
-/// The documents of an earlier bundle that are needed before its model is.
+/// The documents of an earlier bundle that the plan needs; the bundle's model is fetched later.
 #[derive(Debug, Clone)]
 pub struct FetchedBundle {
     pub manifest: Fetched,
@@ -35,19 +36,19 @@ pub struct FetchedBundle {
 
 #[derive(Debug, Clone)]
 pub struct Sources<'a> {
-    /// The request that created the run.
+    /// The request that created the run; later requests may have joined the run.
     pub request: &'a TrainBuildRequest,
-    /// Sorted by reference, without repeats.
+    /// Sorted by reference; no reference occurs twice.
     pub manifests: &'a [Fetched],
     pub training_profile: &'a Fetched,
     pub governance_profile: &'a Fetched,
     pub ownership_boundaries_sha256: Digest,
     pub commands: &'a BTreeMap<String, PinnedCommand>,
-    /// The bundle that a regression check measures; none for other intents.
+    /// The bundle that a regression check measures; `None` for other intents.
     pub baseline: Option<&'a FetchedBundle>,
-    /// None where the governance profile names no champion.
+    /// `None` if the governance profile names no champion.
     pub champion: Option<&'a FetchedBundle>,
-    /// When the attempt started. Labels as of a later instant cannot be known.
+    /// When the attempt started; labels as of a later instant are an error, since nobody can know them.
     pub started_at: DateTime<Utc>,
 }
 

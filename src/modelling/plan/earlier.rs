@@ -1,8 +1,8 @@
-//! Bundles of earlier runs: the baseline that a regression check measures, the champion that a new model
-//! is compared with.
+//! Bundles of earlier runs: the baseline, which a regression check measures, and the champion, with which a new model
+//! is compared.
 //!
-//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and through that by the digest of
-//! every file; a bundle that does not fit the run's data ends the run before a row is read.
+//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and so by the digest of every file that it lists;
+//! a bundle that does not fit the run's data ends the run before a row is read.
 
 use super::documents::{Fetched, FetchedBundle, Sources, fail, parse_governance_profile, parse_training_profile};
 use crate::domain::contract::{
@@ -14,18 +14,18 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::gate::Threshold;
 use chrono::{DateTime, Utc};
 
-/// The use of an earlier bundle in a run. Its name stands in file names and messages.
+/// What a run uses an earlier bundle for. The variant's name, in lower case, is used in file names and messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum EarlierRole {
-    /// A regression check measures it.
+    /// The bundle that a regression check measures.
     Baseline,
-    /// The new model is compared with it.
+    /// The bundle that a new model is compared with.
     Champion,
 }
 
 impl EarlierRole {
-    /// The failure code of a bundle that cannot be used: the profile that names the bundle has to change.
+    /// The failure code if the bundle cannot be used: the profile that names the bundle has to change.
     pub fn unusable(self) -> FailureCode {
         match self {
             Self::Baseline => FailureCode::TrainingProfileInvalid,
@@ -34,8 +34,8 @@ impl EarlierRole {
     }
 }
 
-/// The bundles that must be fetched before a plan can be made: the baseline of a regression check, and the champion
-/// where the governance profile names one.
+/// Lists the bundles that must be fetched before a plan can be made: the baseline of a regression check, and the
+/// champion if the governance profile names one.
 pub fn named_bundles(
     intent: IntentKind,
     training_profile: &Fetched,
@@ -55,7 +55,7 @@ pub fn named_bundles(
     Ok(named)
 }
 
-/// Reference and digest of the evaluation report that a fetched `bundle.json` lists.
+/// Returns reference and digest of the evaluation report that a fetched `bundle.json` lists.
 pub fn eval_report_of(role: EarlierRole, manifest: &Fetched) -> Result<(Reference, Digest), Failure> {
     let read = read_manifest(role, manifest)?;
     let file = file_of(role, manifest, &read, "eval_report.json")?;
@@ -91,7 +91,7 @@ pub(super) fn plan_champion(
     Ok(Some(PlannedChampion { bundle, metrics, confidence: spec.confidence }))
 }
 
-/// Pins a bundle. Its model must be in XGBoost's format, and its inputs must be features of this profile.
+/// Pins a bundle. Fails unless its model is in XGBoost's format and its inputs are features of this profile.
 fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProfile) -> Result<PinnedBundle, Failure> {
     let reference = &fetched.manifest.reference;
     let manifest = read_manifest(role, &fetched.manifest)?;
@@ -134,7 +134,7 @@ fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProf
     })
 }
 
-/// The first instant after everything that the model learned from; none for data without time.
+/// Returns the end of the data that the model learned from; `None` for data without event times.
 fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
     let SettledSplit::TimeBased(windows) = split else { return None };
     Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
@@ -161,7 +161,7 @@ fn file_of<'a>(
     })
 }
 
-/// The reference of a file in the same folder. A path that leaves the folder does not parse as a reference.
+/// Returns the reference of a file beside the manifest. Fails for a path that leaves the folder, which is no reference.
 fn beside(role: EarlierRole, manifest: &Fetched, path: &str) -> Result<Reference, Failure> {
     let folder = manifest.reference.rsplit_once('/').map_or("", |(folder, _)| folder);
     let reference = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };

@@ -1,10 +1,10 @@
-//! Checks that the metrics, slices and intervals of a profile can be measured on the columns of the data.
+//! Checks that the data has the columns for the metrics, slices and intervals that a profile asks for.
 
 use crate::domain::contract::{BootstrapSpec, ColumnRoles, DocumentError, EvaluationSpec, Feature, SliceSpec};
 use crate::modelling::metrics::MetricKind;
 use std::collections::BTreeSet;
 
-/// The error has the pointer to the first entry of the profile that cannot be measured.
+/// Checks an evaluation's spec; the error points to the first entry of the profile that cannot be measured.
 pub(super) fn measurable(
     spec: &EvaluationSpec,
     features: &[Feature],

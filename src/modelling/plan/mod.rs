@@ -1,7 +1,7 @@
-//! From a request and its documents to the resolved train plan.
+//! Turns a request and its documents into the resolved train plan.
 //!
-//! Guarantees: everything that decides what the model will be is in the plan; documents that do not fit together end
-//! the run before a row is read.
+//! Guarantees: everything that decides what the model will be is in the plan; if documents do not fit together, the run
+//! ends before a row is read.
 
 mod checks;
 mod documents;

@@ -1,4 +1,4 @@
-//! Turns the split of a profile into the split of a plan: boundaries become instants wherever that needs no row.
+//! Turns the split of a profile into the split of a plan: window boundaries become instants if that needs no rows.
 
 use crate::domain::contract::{
     Anchor, ColumnRoles, DaysSpec, LabelBasis, PlannedSplit, ShareSpec, Shares, SplitSpec, TimeShares, TimeWindow,
@@ -107,7 +107,7 @@ fn dates(
 }
 
 fn shares(train: ShareSpec, validation: Option<ShareSpec>, test: ShareSpec) -> Result<Shares, Failure> {
-    /// The error that a sum of decimal fractions may have.
+    /// How far a sum of decimal fractions may exceed 1 by rounding.
     const ROUNDING: f64 = 1e-9;
     let inside = |share: ShareSpec| share.fraction > 0.0 && share.fraction < 1.0;
     if !(inside(train) && inside(test) && validation.is_none_or(inside)) {

@@ -1,4 +1,4 @@
-//! Resolves a request into a train plan, with every check that needs no rows.
+//! Resolves a request into a train plan, with every check that can be made without rows.
 
 use super::checks::{check_feature_sets, check_labels, check_leakage, pin_files};
 use super::documents::{Fetched, Sources, read_governance_profile, read_manifests, read_training_profile};
@@ -14,7 +14,7 @@ use crate::domain::run::{Failure, FailureCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The failure says which documents do not fit together, and why.
+/// Makes the plan; the failure says which documents do not fit together, and why.
 pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let request = sources.request;
     let manifests = read_manifests(sources)?;
@@ -74,8 +74,8 @@ fn pin(fetched: &Fetched, policy_id: &str, revision: &str) -> PinnedDocument {
     }
 }
 
-/// `fixed` takes the base seed. `per_run` derives the seed from base seed and run key: two runs differ, the same
-/// run does not.
+/// Chooses the seed. `fixed` takes the base seed; `per_run` derives the seed from base seed and run key, so that two
+/// runs have different seeds and all attempts at one run have the same.
 fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
     match policy.recipe.as_str() {
         "fixed" => Ok(policy.base_seed),
@@ -83,7 +83,7 @@ fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
             let digest = recipe_digest("mf.seed.v1", &json!({"base_seed": policy.base_seed, "train_run_key": run_key}));
             let mut bytes = [0; 8];
             bytes.copy_from_slice(&digest.as_bytes()[..8]);
-            // XGBoost's own seed parameter is a signed 64-bit integer.
+            // XGBoost's own seed is a signed 64-bit integer, so the seed gets 63 bits.
             Ok(u64::from_be_bytes(bytes) >> 1)
         }
         other => {
@@ -120,7 +120,7 @@ pub(super) fn resolve_algorithm(
     Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters }))
 }
 
-/// The columns that a command's files have besides the features.
+/// The columns, besides the features, that Model Factory writes into the files for a command.
 const COLUMNS_OF_OURS: [&str; 3] = ["row_id", "event_time", "label"];
 
 fn resolve_process(

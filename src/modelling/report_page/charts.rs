@@ -1,4 +1,4 @@
-//! The curves of a report as plots, and the importance of its features.
+//! Draws the curves of a report as plots, and the importance of its features as a table.
 
 use super::html_table::{TableHeading, html_table};
 use super::number::{count, number, percent};
@@ -6,7 +6,7 @@ use super::plot::{Axis, Plot, at};
 use crate::domain::contract::{CalibrationBin, Confusion, EvalReport, FeatureEffect, HistogramBin, Metrics};
 use maud::{Markup, html};
 
-/// ROC, precision and recall, calibration and scores as inline SVG.
+/// Draws the ROC, precision-recall and calibration curves and the scores' histogram as inline SVG.
 pub fn curve_plots(report: &EvalReport) -> Markup {
     let metrics = &report.metrics;
     html! {
@@ -22,7 +22,7 @@ pub fn curve_plots(report: &EvalReport) -> Markup {
     }
 }
 
-/// A plot with its caption, or a sentence that says why there is none.
+/// Shows a plot with its caption; without a plot, a sentence with the reason `missing`.
 fn plotted(name: &str, caption: &str, drawn: Option<&Markup>, missing: &str) -> Markup {
     html! {
         figure {
@@ -100,7 +100,7 @@ fn precision_recall(report: &EvalReport) -> Markup {
     plotted("Precision and recall", &caption, drawn.as_ref(), "there are no frauds")
 }
 
-/// The share of frauds per bin; columns behind show the rows of each bin on a logarithmic scale.
+/// Draws the share of frauds in each bin; columns behind the curve show the bins' rows on a logarithmic scale.
 fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     let error = value_of(metrics, "expected_calibration_error");
     let plot = Plot {
@@ -110,7 +110,7 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
         y: Axis::share("Share of frauds"),
     };
     let most = bins.iter().map(|bin| bin.rows).max().unwrap_or(1) as f64;
-    // A third of the height for the fullest bin.
+    // The bin with the most rows takes a third of the plot's height.
     let height = |rows: u64| 0.33 * (1.0 + rows as f64).ln() / (1.0 + most).ln();
     let drawing = html! {
         @for bin in bins {
@@ -137,7 +137,7 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     plotted("Calibration", &caption, drawn.as_ref(), "there are no rows")
 }
 
-/// Shares of each class per bin, logarithmic: frauds are rare, and most scores are low.
+/// Draws the share of each class in each bin, on a logarithmic scale, since frauds are rare and most scores are low.
 fn histogram(bins: &[HistogramBin]) -> Markup {
     let frauds: u64 = bins.iter().map(|bin| bin.positives).sum();
     let good: u64 = bins.iter().map(|bin| bin.negatives).sum();
@@ -173,7 +173,7 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
     plotted("Scores", caption, drawn.as_ref(), "there are no rows")
 }
 
-/// The features with the largest mean SHAP values, at most 20.
+/// Lists the features with the largest mean absolute SHAP values, at most 20.
 pub(super) fn importance(effects: &[FeatureEffect]) -> Markup {
     const SHOWN: usize = 20;
     const HEADINGS: [TableHeading<'static>; 6] =

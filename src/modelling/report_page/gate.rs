@@ -5,7 +5,7 @@ use super::number::{bound, bounds, count, number, percent};
 use crate::domain::contract::{ChampionVerdict, Decision, Direction, GateReceipt, Interval, ThresholdBasis};
 use maud::{Markup, html};
 
-/// The decision and the conditions that do not hold, in one sentence.
+/// Writes the decision, and the conditions that do not hold, as one sentence.
 pub fn verdict_line(receipt: &GateReceipt) -> Markup {
     let checks = receipt.conditions();
     html! {
@@ -22,7 +22,7 @@ pub fn verdict_line(receipt: &GateReceipt) -> Markup {
     }
 }
 
-/// Every condition, broken ones first.
+/// Lists every condition of the gate, those that do not hold first.
 pub fn gate_table(receipt: &GateReceipt) -> Markup {
     let mut verdicts: Vec<_> = receipt.thresholds.iter().collect();
     verdicts.sort_by_key(|verdict| verdict.holds);
@@ -53,7 +53,7 @@ pub fn gate_table(receipt: &GateReceipt) -> Markup {
     }
 }
 
-/// The differences to the champion, broken conditions first.
+/// Lists the conditions on differences to the champion, those that do not hold first.
 fn differences(champion: &ChampionVerdict) -> Markup {
     const TITLES: [&str; 6] =
         ["Condition", "Champion", "This model", "Difference required", "Difference found", "Verdict"];
@@ -91,7 +91,7 @@ fn required(direction: Direction, limit: f64, on: ThresholdBasis) -> Markup {
     }
 }
 
-/// The value that was compared with the bound, else the reason why none was.
+/// Shows the value that was compared with the bound; if none was, the reason.
 fn found(value: Option<f64>, reason: &str, interval: Option<&Interval>) -> Markup {
     html! {
         @match value { Some(value) => (number(value)), None => (reason) }

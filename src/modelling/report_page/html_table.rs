@@ -1,12 +1,12 @@
-//! The one way to write a table in HTML, for the report and for the console.
+//! Writes HTML tables; the report page and the console use no other way.
 
 use maud::{Markup, html};
 
 /// A column's title, and the CSS class of its heading; an empty class writes none.
 pub type TableHeading<'a> = (&'a str, &'a str);
 
-/// A table of the CSS class `class` in a box that scrolls sideways on narrow screens. `rows` are its `tr` elements.
-/// Without headings the table has no head.
+/// Writes a table with the CSS class `class` in a box that scrolls sideways on narrow screens. `rows` are the `tr`
+/// elements of its body. Without headings the table has no head.
 pub fn html_table(class: &str, headings: &[TableHeading<'_>], rows: &Markup) -> Markup {
     html! {
         div.scroll {

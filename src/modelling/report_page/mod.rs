@@ -1,4 +1,4 @@
-//! `report.html`: one file for people who decide about a model.
+//! `report.html`: one HTML file for people who decide about a model.
 //!
 //! Guarantees: the same documents give the same bytes; no script, nothing loaded from elsewhere, every
 //! value escaped. Never: computes a metric or a verdict; it shows what the documents say.
@@ -21,10 +21,11 @@ use crate::domain::contract::SettledSplit;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use number::{count, instant, percent};
 
-/// The browser loads nothing and runs nothing, even if a value should slip through the escaping.
+/// The page's Content-Security-Policy: the browser loads and runs nothing, even if a value should slip through
+/// escaping.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// Also for other pages that show the same parts.
+/// The page's style sheet; the console's pages that show the same tables and plots use it, too.
 pub const REPORT_STYLE: &str = include_str!("style.css");
 
 pub fn report_page(sources: &ReportSources<'_>) -> String {

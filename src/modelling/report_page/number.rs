@@ -1,9 +1,9 @@
-//! Writes numbers for people: as many digits as matter, thousands apart.
+//! Writes numbers for people: with as many digits as matter, and a comma between thousands.
 
 use crate::domain::contract::Interval;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// A metric or parameter: four decimals, two significant digits below 0.001, none from 1,000 on.
+/// Writes a metric or parameter: four decimals, two significant digits below 0.001, no decimals from 1,000 on.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
@@ -19,7 +19,7 @@ pub(super) fn number(value: f64) -> String {
     signed(&format!("{value:.decimals$}"))
 }
 
-/// A bound with all the digits that its profile gives.
+/// Writes a bound with all the digits that the profile gives.
 pub(super) fn bound(value: f64) -> String {
     signed(&value.to_string())
 }
@@ -28,7 +28,7 @@ pub(super) fn bounds(interval: &Interval) -> String {
     format!("{} to {}", number(interval.low), number(interval.high))
 }
 
-/// A share (0 to 1) in per cent, with at most three decimals.
+/// Writes a share, 0 to 1, in per cent with at most three decimals.
 pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     let decimals = match value.abs() {
@@ -40,7 +40,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{}\u{202f}%", signed(&format!("{value:.decimals$}")))
 }
 
-/// With a comma between thousands.
+/// Writes a number with a comma between thousands.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut apart = String::new();
@@ -53,7 +53,7 @@ pub(super) fn count(value: u64) -> String {
     apart
 }
 
-/// In UTC, without the time of day where it is midnight.
+/// Writes an instant in UTC, without the time of day if it is midnight.
 pub(super) fn instant(at: DateTime<Utc>) -> String {
     if at.timestamp_micros().rem_euclid(86_400_000_000) == 0 {
         at.date_naive().to_string()
@@ -62,7 +62,7 @@ pub(super) fn instant(at: DateTime<Utc>) -> String {
     }
 }
 
-/// Replaces the hyphen by the minus sign, which is as wide as a plus.
+/// Replaces each hyphen by the minus sign, which is as wide as a plus.
 fn signed(text: &str) -> String {
     text.replace('-', "\u{2212}")
 }

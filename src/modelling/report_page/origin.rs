@@ -1,4 +1,5 @@
-//! What the model was made from: data windows as a table and on a time line, what was asked, every input and document.
+//! Shows what the model was made from: data windows as a table and on a time line, the request, every input and
+//! document.
 
 use super::html_table::{TableHeading, html_table};
 use super::number::{count, instant, percent};
@@ -15,13 +16,13 @@ pub struct ReportSources<'a> {
     pub plan: &'a TrainPlan,
     pub report: &'a EvalReport,
     pub receipt: &'a GateReceipt,
-    /// Where the receipt stands; none before it is stored.
+    /// Where the receipt is stored; `None` before it is stored.
     pub receipt_at: Option<&'a EvidenceRef>,
 }
 
 struct WindowRow<'a> {
     name: &'a str,
-    /// None where rows were drawn by chance.
+    /// `None` if the rows were drawn by chance.
     window: Option<TimeWindow>,
     summary: WindowSummary,
 }
@@ -78,7 +79,7 @@ fn table(rows: &[WindowRow<'_>]) -> Markup {
     html_table("", &HEADINGS, &rows)
 }
 
-/// Positions are in per cent of the width, so that text keeps its size on any screen.
+/// Draws the windows on a time line. Positions are in per cent of the width, so that text keeps its size on any screen.
 fn time_line(rows: &[WindowRow<'_>]) -> Markup {
     const ROW: usize = 40;
     let start = rows.iter().filter_map(|row| Some(row.window?.start)).min().unwrap_or_default();
@@ -144,7 +145,7 @@ pub(super) fn request(plan: &TrainPlan) -> Markup {
     html_table("stack", &[], &html! { @for (name, value) in pairs { tr { th scope="row" { (name) } td { (value) } } } })
 }
 
-/// Every input and document with its reference and digest.
+/// Lists every input and document with its reference and digest.
 pub(super) fn lineage(sources: &ReportSources<'_>) -> Markup {
     let plan = sources.plan;
     let provenance = &sources.report.provenance;

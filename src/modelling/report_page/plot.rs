@@ -1,8 +1,8 @@
-//! A plot with two axes as inline SVG. Lengths are in the units of its view box.
+//! A plot with two axes as inline SVG. All lengths are in units of the SVG's view box.
 
 use maud::{Markup, html};
 
-/// An axis from `low` to `high`, with ticks as (value, text).
+/// An axis from `low` to `high`, with ticks as pairs of value and text.
 pub(super) struct Axis {
     pub(super) label: String,
     pub(super) low: f64,
@@ -11,14 +11,14 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From 0 to 1, a tick every 0.2.
+    /// An axis from 0 to 1 with a tick at every 0.2.
     pub(super) fn share(label: &str) -> Self {
         let ticks =
             [0, 20, 40, 60, 80, 100].map(|part| (f64::from(part) / 100.0, format!("{:.1}", f64::from(part) / 100.0)));
         Self { label: label.to_owned(), low: 0.0, high: 1.0, ticks: ticks.to_vec() }
     }
 
-    /// 0 at `low`, 1 at `high`.
+    /// Where a value lies on the axis: 0 at `low`, 1 at `high`.
     fn position(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
@@ -26,7 +26,7 @@ impl Axis {
 
 pub(super) struct Plot {
     pub(super) title: String,
-    /// Unique on the page.
+    /// The id of the plot's title element; unique on the page.
     pub(super) id: &'static str,
     pub(super) x: Axis,
     pub(super) y: Axis,
@@ -39,29 +39,29 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 44.0;
 
-/// Writes a length: one decimal is finer than a screen.
+/// Writes a length with one decimal, which is finer than a screen's pixel.
 pub(super) fn at(length: f64) -> String {
     format!("{length:.1}")
 }
 
 impl Plot {
-    /// From the left edge.
+    /// The distance of a value from the left edge.
     pub(super) fn x(&self, value: f64) -> f64 {
         LEFT + (WIDTH - LEFT - RIGHT) * self.x.position(value)
     }
 
-    /// From the top edge.
+    /// The distance of a value from the top edge.
     pub(super) fn y(&self, value: f64) -> f64 {
         HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * self.y.position(value)
     }
 
-    /// The attribute `points` of a polyline.
+    /// The attribute `points` of a polyline through these values.
     pub(super) fn line(&self, points: impl IntoIterator<Item = (f64, f64)>) -> String {
         let point = |(x, y)| format!("{},{}", at(self.x(x)), at(self.y(y)));
         points.into_iter().map(point).collect::<Vec<_>>().join(" ")
     }
 
-    /// The whole SVG: axes, grid and labels around `drawing`, and the title that a screen reader reads out.
+    /// Returns the whole SVG: axes, grid and labels around `drawing`, and a title for screen readers.
     pub(super) fn around(&self, drawing: &Markup) -> Markup {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         let middle = f64::midpoint(TOP, bottom);

@@ -21,7 +21,6 @@ pub struct Legend {
 
 #[derive(Debug, Clone)]
 pub enum Values {
-    /// Each value with its meaning.
     Closed(Vec<(&'static str, &'static str)>),
     /// Every failure code, and the given further values.
     Codes(&'static [&'static str]),

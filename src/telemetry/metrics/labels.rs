@@ -27,7 +27,6 @@ impl DocumentedLabel for Stage {
     const NAME: &'static str = "stage";
 }
 
-/// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum StageEnd {

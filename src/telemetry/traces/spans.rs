@@ -25,7 +25,7 @@ pub(super) static RECORDING: OnceLock<Recording> = OnceLock::new();
 
 pub fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
     let link_after = Duration::from_secs(u64::from(settings.link_after_seconds));
-    // A second call has no effect.
+    // A second call to `set` has no effect.
     let _ = RECORDING.set(Recording { tracer, link_after });
 }
 

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The model as XGBoost JSON.
 pub const MODEL_FILE: &str = "model.json";
 /// Scores of the test window, with the columns `row_id`, `label`, `score`.
 pub const SCORES_FILE: &str = "scores.parquet";

@@ -15,7 +15,7 @@ pub struct ChildProgress {
     /// Share of the whole work, 0 to 1.
     pub fraction: f64,
     pub message: String,
-    /// When the child began this step, in microseconds since 1970; `None` if a registered command does not say.
+    /// When the child got to this point, in microseconds since 1970; `None` if a registered command does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_unix_micros: Option<u64>,
 }

@@ -13,7 +13,6 @@ use landlock::{
 };
 use std::path::{Path, PathBuf};
 
-/// Which restrictions this kernel can enforce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Enforcement {
     /// Nothing: Linux before 5.13, or Landlock is switched off.

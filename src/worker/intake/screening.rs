@@ -53,7 +53,7 @@ impl From<AllowList> for Screening {
 }
 
 impl BatchScreening<'_> {
-    /// Judges a record for the ledger. If its headers carry no trace context, that of its CloudEvent is used.
+    /// Judges a record for the ledger. If its headers carry no trace context, that of its `CloudEvent` is used.
     pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
         let OpenedMessage { message, wrapping } = open(&record.value, &self.screening.allow);
         let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);

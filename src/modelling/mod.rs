@@ -28,5 +28,5 @@ pub use leakage::{canary, leakage};
 pub use plan::{EarlierRole, Fetched, FetchedBundle, Sources, eval_report_of, named_bundles, resolve};
 pub use report_page::{
     REPORT_STYLE, ReportSources, TableHeading, curve_plots, gate_table, html_table, metrics_table, report_page,
-    verdict_line,
+    thousands, verdict_line,
 };

@@ -1,7 +1,7 @@
 //! Draws the curves of a report as plots, and the importance of its features as a table.
 
 use super::html_table::{TableHeading, html_table};
-use super::number::{count, number, percent};
+use super::number::{number, percent, thousands};
 use super::plot::{Axis, Plot, at};
 use crate::domain::contract::{CalibrationBin, Confusion, EvalReport, FeatureEffect, HistogramBin, Metrics};
 use maud::{Markup, html};
@@ -116,11 +116,11 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
         @for bin in bins {
             @let (left, right, top) = (plot.x(bin.low) + 1.0, plot.x(bin.high) - 1.0, plot.y(height(bin.rows)));
             rect.rows x=(at(left)) y=(at(top)) width=(at(right - left)) height=(at(plot.y(0.0) - top)) {
-                title { (count(bin.rows)) " rows" }
+                title { (thousands(bin.rows)) " rows" }
             }
             @if bins.len() <= 12 {
                 text.small x=(at(f64::midpoint(left, right))) y=(at(plot.y(0.0) - 4.0)) text-anchor="middle" {
-                    (count(bin.rows))
+                    (thousands(bin.rows))
                 }
             }
         }
@@ -128,7 +128,7 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
         polyline.curve points=(plot.line(bins.iter().map(|bin| (bin.mean_score, bin.fraud_rate)))) {}
         @for bin in bins {
             circle.point cx=(at(plot.x(bin.mean_score))) cy=(at(plot.y(bin.fraud_rate))) r="3.5" {
-                title { (percent(bin.fraud_rate)) " frauds among " (count(bin.rows)) " rows with mean score " (number(bin.mean_score)) }
+                title { (percent(bin.fraud_rate)) " frauds among " (thousands(bin.rows)) " rows with mean score " (number(bin.mean_score)) }
             }
         }
     };
@@ -156,7 +156,7 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
         html! {
             @if of > 0 {
                 rect class=(class) x=(at(left)) y=(at(top)) width=(at(plot.x(high) - left)) height=(at(plot.y(floor) - top)) {
-                    title { (count(of)) " of " (count(whole)) " " (name) }
+                    title { (thousands(of)) " of " (thousands(whole)) " " (name) }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The verdict in a sentence, and the conditions of the gate as tables.
 
 use super::html_table::html_table;
-use super::number::{bound, bounds, count, number, percent};
+use super::number::{bound, bounds, number, percent, thousands};
 use crate::domain::contract::{ChampionVerdict, Decision, Direction, GateReceipt, Interval, ThresholdBasis};
 use maud::{Markup, html};
 
@@ -38,8 +38,8 @@ pub fn gate_table(receipt: &GateReceipt) -> Markup {
         }
         tr {
             th scope="row" { "frauds in the test window" }
-            td { "at least " (count(positives.required)) }
-            td { (count(positives.found)) }
+            td { "at least " (thousands(positives.required)) }
+            td { (thousands(positives.found)) }
             td { (holds(positives.holds)) }
         }
     };

@@ -1,7 +1,7 @@
 //! Shows the metrics as tables: on the test window, at chosen thresholds, by slice.
 
 use super::html_table::{TableHeading, html_table};
-use super::number::{bound, bounds, count, number, percent};
+use super::number::{bound, bounds, number, percent, thousands};
 use crate::domain::contract::{EvalMetrics, EvalReport, MetricValue, SlicedBy, TrainPlan};
 use maud::{Markup, html};
 
@@ -44,7 +44,7 @@ pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
         (html_table("metrics", &headings, &rows))
         @if let Some(interval) = resampled {
             p.note {
-                "Intervals are percentiles of " (count(u64::from(interval.replicates)))
+                "Intervals are percentiles of " (thousands(u64::from(interval.replicates)))
                 " test windows drawn anew from this one, "
                 @if let Some(cluster) = cluster { "all payments of a " code { (cluster) } " together" }
                 @else { "payment by payment" }
@@ -90,7 +90,7 @@ pub(super) fn confusion(metrics: &EvalMetrics) -> Markup {
             tr {
                 th scope="row" { (bound(c.threshold)) }
                 @for n in [c.true_positives, c.false_negatives, c.false_positives, c.true_negatives] {
-                    td.right { (count(n)) }
+                    td.right { (thousands(n)) }
                 }
                 @for name in ["precision", "recall", "f1"] {
                     td.right { (value(metrics.scores.get(&format!("{name}_at_threshold_{}", c.threshold)))) }
@@ -119,8 +119,8 @@ pub(super) fn slices(columns: &[SlicedBy]) -> Markup {
             @for slice in &column.slices {
                 tr {
                     th.tight scope="row" { (slice.slice) }
-                    td.right { (count(slice.rows)) }
-                    td.right { (count(slice.positives)) }
+                    td.right { (thousands(slice.rows)) }
+                    td.right { (thousands(slice.positives)) }
                     td.right { (percent(slice.positives as f64 / slice.rows.max(1) as f64)) }
                     @for (name, _) in OF_SLICES { td.right { (value(slice.scores.get(name))) } }
                 }

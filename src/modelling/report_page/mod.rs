@@ -15,11 +15,12 @@ pub use charts::curve_plots;
 pub use gate::{gate_table, verdict_line};
 pub use html_table::{TableHeading, html_table};
 pub use metrics::metrics_table;
+pub use number::thousands;
 pub use origin::ReportSources;
 
 use crate::domain::contract::SettledSplit;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use number::{count, instant, percent};
+use number::{instant, percent};
 
 /// The page's Content-Security-Policy: the browser loads and runs nothing, even if a value should slip through
 /// escaping.
@@ -83,7 +84,7 @@ fn heading(sources: &ReportSources<'_>) -> Markup {
             h1 { (sources.report.run_id) }
             (verdict_line(sources.receipt))
             p.lead {
-                "Measured on " strong { (count(test.rows)) } " payments with " strong { (count(test.positives)) }
+                "Measured on " strong { (thousands(test.rows)) } " payments with " strong { (thousands(test.positives)) }
                 " frauds (" (rate) ")"
                 @match &sources.report.metrics.split {
                     SettledSplit::TimeBased(windows) => {

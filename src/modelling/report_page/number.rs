@@ -41,7 +41,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// Writes a number with a comma between thousands.
-pub(super) fn count(value: u64) -> String {
+pub fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut apart = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(shown, ["0", "0.9245", "1.0000", "12346", "0.00052", "0.0010", "−0.5000"]);
         let shown = [0.0, 0.018_469, 0.5, 0.000_91, 1.0].map(|share| percent(share).replace('\u{202f}', " "));
         assert_eq!(shown, ["0 %", "1.8 %", "50 %", "0.091 %", "100 %"]);
-        assert_eq!([0, 999, 1_000, 12_345_678].map(count), ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([0, 999, 1_000, 12_345_678].map(thousands), ["0", "999", "1,000", "12,345,678"]);
     }
 }

@@ -2,7 +2,7 @@
 //! document.
 
 use super::html_table::{TableHeading, html_table};
-use super::number::{count, instant, percent};
+use super::number::{instant, percent, thousands};
 use crate::domain::contract::{
     EvalMetrics, EvalReport, EvidenceRef, GateReceipt, ResolvedAlgorithm, SettledSplit, TimeWindow, TrainPlan,
     WindowSummary,
@@ -43,9 +43,9 @@ pub(super) fn data(plan: &TrainPlan, metrics: &EvalMetrics) -> Markup {
         @if windows.is_some() { (time_line(&rows)) }
         (table(&rows))
         p.note {
-            (count(dataset.rows)) " rows in the files; " (count(dataset.unused_rows)) " lie outside every window"
+            (thousands(dataset.rows)) " rows in the files; " (thousands(dataset.unused_rows)) " lie outside every window"
             @if let Some(entity) = windows.and_then(|windows| windows.exclude_known_entity.as_ref()) {
-                "; " (count(dataset.excluded_rows)) " left the test window because their " code { (entity) }
+                "; " (thousands(dataset.excluded_rows)) " left the test window because their " code { (entity) }
                 " was known as fraud by then"
             }
             ". "
@@ -70,8 +70,8 @@ fn table(rows: &[WindowRow<'_>]) -> Markup {
                 th scope="row" { (row.name) }
                 td.tight { @if let Some(window) = row.window { (instant(window.start)) } }
                 td.tight { @if let Some(window) = row.window { (instant(window.end)) } }
-                td.right { (count(row.summary.rows)) }
-                td.right { (count(row.summary.positives)) }
+                td.right { (thousands(row.summary.rows)) }
+                td.right { (thousands(row.summary.positives)) }
                 td.right { (percent(row.summary.positives as f64 / row.summary.rows.max(1) as f64)) }
             }
         }
@@ -97,7 +97,7 @@ fn time_line(rows: &[WindowRow<'_>]) -> Markup {
                 rect class=(if row.name == "Test" { "fraud" } else { "span" }) x=(format!("{left:.2}%"))
                     width=(format!("{:.2}%", (right - left).max(0.5))) y=(index * ROW + 20) height="12" rx="3" {}
                 text x="0" y=(index * ROW + 14) {
-                    tspan.strong { (row.name) } " · " (count(row.summary.rows)) " rows in " (days) " days"
+                    tspan.strong { (row.name) } " · " (thousands(row.summary.rows)) " rows in " (days) " days"
                 }
             }
             text x="0" y=(height - 4) { (instant(start)) }

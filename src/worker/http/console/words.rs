@@ -2,6 +2,7 @@
 
 use crate::domain::contract::EventProgress;
 use crate::domain::run::{FailureCode, State};
+use crate::modelling::thousands;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
@@ -107,18 +108,8 @@ pub(super) fn progress(of: &EventProgress) -> Markup {
 
 /// A count with commas between thousands; a count over `most` is shown as `most` with a plus.
 pub(super) fn counted(count: i64, most: i64) -> String {
-    let digits = count.min(most).to_string();
-    let mut apart = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
-    if count > most {
-        apart.push('+');
-    }
-    apart
+    let plus = if count > most { "+" } else { "" };
+    format!("{}{plus}", thousands(count.min(most).unsigned_abs()))
 }
 
 /// A text percent-encoded as one segment of a path.

@@ -9,6 +9,7 @@
 mod adapters;
 mod checker;
 mod cli;
+mod hostile;
 mod modelling;
 mod negative_paths;
 mod support;

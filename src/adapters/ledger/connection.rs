@@ -1,18 +1,19 @@
 //! The handle on the ledger: connection pools. The server ends statements, waits for locks and idle transactions that
-//! take too long.
+//! take too long; if the server falls silent, [`session`](super::session) ends them.
 
 use super::error::Error;
+use super::session::{Connections, Session};
 use super::settings::{LedgerSettings, PublishSettings};
 use super::setup::connect_options;
 use crate::modelling::lineage::{EventWriter, LineageSettings};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Clones share the same connections.
 #[derive(Clone)]
 pub struct Ledger {
-    pub(super) pool: PgPool,
+    pub(super) pool: Connections,
     pub(super) settings: LedgerSettings,
     pub(super) publish: PublishSettings,
     /// Writes OpenLineage events; `None` if lineage is off.
@@ -27,7 +28,8 @@ impl Ledger {
     pub async fn connect(settings: &LedgerSettings) -> Result<Self, Error> {
         let options = Self::options(settings)?;
         let server = format!("{}:{}", options.get_host(), options.get_port());
-        let pool = Self::pool(settings.max_connections).connect_with(options).await.map_err(|error| {
+        let pool = Self::pool(settings.max_connections, options, settings.statement_timeout_ms);
+        pool.acquire().await.map_err(|error| {
             let is_silent = matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_));
             match Error::from(error) {
                 Error::Unavailable(why) if is_silent => Error::Unavailable(format!(
@@ -54,12 +56,18 @@ impl Ledger {
 
     /// A handle with one connection of its own, opened at first use: for a thread with a runtime of its own.
     pub fn on_one_connection(&self) -> Result<Self, Error> {
-        let pool = Self::pool(1).connect_lazy_with(Self::options(&self.settings)?);
+        let pool = Self::pool(1, Self::options(&self.settings)?, self.settings.statement_timeout_ms);
         Ok(Self { pool, ..self.clone() })
     }
 
-    fn pool(connections: u32) -> PgPoolOptions {
-        PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10))
+    fn pool(connections: u32, options: PgConnectOptions, statement_timeout_ms: u32) -> Connections {
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(10));
+        Connections::new(pool, options, Self::bound(statement_timeout_ms))
+    }
+
+    /// The longest wait for the server's answer to a statement: a little longer than the server may take.
+    pub(super) fn bound(statement_timeout_ms: u32) -> Duration {
+        Duration::from_millis(u64::from(statement_timeout_ms)) + Duration::from_secs(5)
     }
 
     pub(super) fn options(settings: &LedgerSettings) -> Result<PgConnectOptions, Error> {
@@ -67,6 +75,11 @@ impl Ledger {
             ("statement_timeout", settings.statement_timeout_ms.to_string()),
             ("lock_timeout", settings.lock_timeout_ms.to_string()),
             ("idle_in_transaction_session_timeout", "30000".to_owned()),
+            // With these the server, too, finds out that this process is gone, and frees its locks.
+            ("tcp_keepalives_idle", "10".to_owned()),
+            ("tcp_keepalives_interval", "5".to_owned()),
+            ("tcp_keepalives_count", "3".to_owned()),
+            ("tcp_user_timeout", "25000".to_owned()),
             ("timezone", "UTC".to_owned()),
         ]);
         Ok(options)
@@ -87,10 +100,12 @@ impl Ledger {
     }
 
     /// Begins a read-only transaction in which all statements see the same state, and which no statement timeout ends.
-    pub(super) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *transaction).await?;
-        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
+    pub(super) async fn snapshot(&self) -> Result<Session, Error> {
+        /// No statement works on so many rows that the first of them takes longer.
+        const BOUND: Duration = Duration::from_hours(1);
+        let mut transaction = self.pool.begin().await?.bounded_by(BOUND);
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut transaction).await?;
+        sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut transaction).await?;
         Ok(transaction)
     }
 }

@@ -2,11 +2,11 @@
 
 use super::error::Error;
 use super::outbox::{LineageEffects, OutboxDraft, insert_lineage, insert_outbox};
+use crate::adapters::ledger::session::Session;
 use crate::domain::contract::{ActSubject, Actor, AuditAct, EventReason, EventRefs, StateChange};
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, Transition};
 use crate::telemetry::metrics::{self, Requeued, RunEnd};
-use sqlx::PgConnection;
 
 #[derive(Debug, Default)]
 pub(super) struct Effects {
@@ -53,7 +53,7 @@ impl Cause {
 
 impl Effects {
     /// Inserts everything but the audit log's acts, with one statement for each table.
-    pub(super) async fn insert(&self, connection: &mut PgConnection, worker: &str) -> Result<(), Error> {
+    pub(super) async fn insert(&self, connection: &mut Session, worker: &str) -> Result<(), Error> {
         insert_transitions(connection, &self.transitions, worker).await?;
         insert_commands(connection, &self.commands).await?;
         insert_outbox(connection, &self.outbox).await?;
@@ -82,11 +82,7 @@ impl Effects {
     }
 }
 
-async fn insert_transitions(
-    connection: &mut PgConnection,
-    drafts: &[TransitionDraft],
-    worker: &str,
-) -> Result<(), Error> {
+async fn insert_transitions(connection: &mut Session, drafts: &[TransitionDraft], worker: &str) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());
     }
@@ -118,7 +114,7 @@ async fn insert_transitions(
 }
 
 /// Inserts rows in the order of `drafts`.
-async fn insert_commands(connection: &mut PgConnection, drafts: &[CommandDraft]) -> Result<(), Error> {
+async fn insert_commands(connection: &mut Session, drafts: &[CommandDraft]) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());
     }

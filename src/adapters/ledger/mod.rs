@@ -61,6 +61,7 @@ mod receipts;
 mod registry;
 mod row;
 mod runs;
+mod session;
 mod settings;
 mod setup;
 mod transaction;

@@ -10,12 +10,12 @@ use super::error::unreadable;
 use super::row::LockedRun;
 use super::transaction::Transaction;
 use super::{Error, Ledger};
+use crate::adapters::ledger::session::Session;
 use crate::domain::contract::{
     ActKind, ActReason, ActSubject, Actor, ActorKind, BundlePublication, EventReason, RegistryEvent, RegistryVerdict,
 };
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, RegistryReply, State, Transition, apply};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
 impl Ledger {
@@ -103,7 +103,7 @@ fn run_of(bundle_ref: &str) -> Option<RunId> {
 }
 
 /// Whether the outbox ever held a publication of this bundle for this run and scope. Locks the run's publications.
-async fn was_announced(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
+async fn was_announced(connection: &mut Session, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let values: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id FOR UPDATE",
     )
@@ -121,7 +121,7 @@ async fn was_announced(connection: &mut PgConnection, run_id: &RunId, event: &Re
 }
 
 /// Inserts the event; false if an event of this id was inserted before.
-async fn insert_event(connection: &mut PgConnection, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
+async fn insert_event(connection: &mut Session, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let done = sqlx::query(
         "INSERT INTO registry_events (registry_event_id, run_id, event_type, event, received_at)
          VALUES ($1, $2, $3, $4, now()) ON CONFLICT DO NOTHING",
@@ -135,7 +135,7 @@ async fn insert_event(connection: &mut PgConnection, run_id: &RunId, event: &Reg
     Ok(done.rows_affected() == 1)
 }
 
-async fn is_being_sent(connection: &mut PgConnection, run_id: &RunId) -> Result<bool, Error> {
+async fn is_being_sent(connection: &mut Session, run_id: &RunId) -> Result<bool, Error> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' AND sent_at IS NULL
                                              AND withdrawn_at IS NULL)",
@@ -145,7 +145,7 @@ async fn is_being_sent(connection: &mut PgConnection, run_id: &RunId) -> Result<
     .await?)
 }
 
-async fn withdraw_unsent(connection: &mut PgConnection, run_id: &RunId) -> Result<(), Error> {
+async fn withdraw_unsent(connection: &mut Session, run_id: &RunId) -> Result<(), Error> {
     sqlx::query(
         "UPDATE outbox SET withdrawn_at = now()
          WHERE stream = $1 AND kind = 'PUBLICATION' AND sent_at IS NULL AND withdrawn_at IS NULL",

@@ -3,11 +3,11 @@
 
 use super::columns::{Coordinates, StoredRequest, StoredTrace};
 use super::error::{Error, unreadable};
+use crate::adapters::ledger::session::Session;
 use crate::domain::contract::{EventReason, EventRefs, StateChange};
 use crate::domain::identity::{RunId, RunKey};
 use crate::domain::run::{ExecutionMode, FailureCode, IllegalTransition, State, Transition, apply};
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 #[derive(Debug, Clone, PartialEq, sqlx_macros::FromRow)]
 pub(super) struct LockedRun {
@@ -120,7 +120,7 @@ impl LockedRun {
 /// Writes rows back in one statement, only those whose fence has not moved since it was read; returns how many were
 /// written. With `lease_seconds`, rows that have an owner get a new lease.
 pub(super) async fn save_all(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     runs: &[&LockedRun],
     lease_seconds: Option<u32>,
 ) -> Result<u64, Error> {

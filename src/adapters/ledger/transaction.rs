@@ -16,12 +16,12 @@ use super::effects::{Cause, Effects, TransitionDraft};
 use super::error::{commit_error, committed, unreadable};
 use super::outbox::{LineageEffects, NewEvent, lifecycle_draft};
 use super::row::{LockedRun, save_all, select_run};
+use super::session::Session;
 use super::{Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, AuditAct, EventReason, StateChange};
 use crate::domain::run::{IllegalTransition, Transition};
 use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Postgres};
 
 pub(super) struct Transaction<'a> {
     pub(super) ledger: &'a Ledger,
@@ -30,7 +30,7 @@ pub(super) struct Transaction<'a> {
     /// When the transaction began, by the database's clock: the time of everything that it writes.
     pub(super) at: DateTime<Utc>,
     pub(super) effects: Effects,
-    inner: sqlx::Transaction<'static, Postgres>,
+    inner: Session,
 }
 
 /// The fence has moved, or the row is gone: another worker has the run, and this transaction must write nothing.
@@ -63,14 +63,14 @@ pub(super) enum Precondition<'a> {
 impl Ledger {
     pub(super) async fn begin<'a>(&'a self, worker: &'a str) -> Result<Transaction<'a>, Error> {
         let mut inner = self.pool.begin().await?;
-        let at = sqlx::query_scalar("SELECT now()").fetch_one(&mut *inner).await?;
+        let at = sqlx::query_scalar("SELECT now()").fetch_one(&mut inner).await?;
         let effects = Effects { lineage: LineageEffects::new(self.lineage.clone()), ..Effects::default() };
         Ok(Transaction { ledger: self, worker, at, effects, inner })
     }
 }
 
 impl Transaction<'_> {
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
+    pub(super) fn connection(&mut self) -> &mut Session {
         &mut self.inner
     }
 
@@ -106,7 +106,7 @@ impl Transaction<'_> {
             ))
             .bind(run_id),
         };
-        Ok(query.fetch_optional(&mut *self.inner).await?)
+        Ok(query.fetch_optional(&mut self.inner).await?)
     }
 
     /// Locks a run that another row refers to; an error if the run does not exist.

@@ -12,6 +12,7 @@ mod postgres;
 mod registry;
 mod relay;
 mod runs;
+mod silence;
 mod worker;
 mod world;
 
@@ -30,5 +31,6 @@ pub use postgres::{
 pub use registry::{confirm_publications, confirmed_by_registry, registry_event};
 pub use relay::RunningRelay;
 pub use runs::{act, claim, fail_one, fails};
+pub use silence::SilentWay;
 pub use worker::{Worker, WorkerCommand};
 pub use world::{World, request, turn, unwatched};

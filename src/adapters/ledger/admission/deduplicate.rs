@@ -5,12 +5,12 @@ use super::{Admission, Arrival, KnownRequest};
 use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
 use crate::domain::contract::{CommandMessage, EventRefs, Message, TrainBuildRequest};
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{ExecutionMode, Outcome, State};
 use crate::domain::trace_context::TraceContext;
-use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -297,10 +297,7 @@ impl<'a> Admission<'a> {
 }
 
 /// Reads the outcome of the record at each of these coordinates; `None` if the record was not decided yet.
-async fn outcomes_at(
-    connection: &mut PgConnection,
-    coordinates: &[&Coordinates],
-) -> Result<Vec<Option<Outcome>>, Error> {
+async fn outcomes_at(connection: &mut Session, coordinates: &[&Coordinates]) -> Result<Vec<Option<Outcome>>, Error> {
     let rows: Vec<EarlierOutcome> = sqlx::query_as(
         r#"SELECT c.line, i.outcome FROM inbox i
            JOIN UNNEST($1::text[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS c (topic, partition, position, line)

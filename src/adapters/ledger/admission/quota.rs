@@ -5,10 +5,10 @@
 
 use super::Admission;
 use crate::adapters::ledger::Error;
+use crate::adapters::ledger::session::Session;
 use crate::domain::contract::Message;
 use crate::domain::grant::Quota;
 use crate::domain::run::{FailureCode, Outcome};
-use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ impl Admission<'_> {
 }
 
 /// Waits for other admissions of the same requesters, then counts the runs of each requester.
-async fn used(connection: &mut PgConnection, principals: &BTreeSet<&str>) -> Result<BTreeMap<String, Used>, Error> {
+async fn used(connection: &mut Session, principals: &BTreeSet<&str>) -> Result<BTreeMap<String, Used>, Error> {
     let names: Vec<&str> = principals.iter().copied().collect();
     // Advisory locks on two numbers cannot collide with those on one number, which partitions use.
     sqlx::query(
@@ -104,11 +104,7 @@ async fn used(connection: &mut PgConnection, principals: &BTreeSet<&str>) -> Res
     Ok(rows.into_iter().map(|used| (used.name.clone(), used)).collect())
 }
 
-async fn known(
-    connection: &mut PgConnection,
-    statement: &'static str,
-    ids: Vec<&str>,
-) -> Result<BTreeSet<String>, Error> {
+async fn known(connection: &mut Session, statement: &'static str, ids: Vec<&str>) -> Result<BTreeSet<String>, Error> {
     let found: Vec<String> = sqlx::query_scalar(statement).bind(ids).fetch_all(connection).await?;
     Ok(found.into_iter().collect())
 }

@@ -5,13 +5,13 @@
 //! commits, without holes. Never: takes another lock while it holds the log's lock, so that whoever holds the log's
 //! lock never waits.
 
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::audit_log::Block;
 use crate::domain::contract::{AuditAct, Head};
 use crate::domain::identity::Digest;
 use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 /// Key of the advisory lock that a transaction takes before it reads the last block and appends its own.
 const HEAD_LOCK: i64 = 0x6d66_6175_6469_7400;
@@ -64,7 +64,7 @@ impl Ledger {
     }
 }
 
-pub(super) async fn page(connection: &mut PgConnection, behind: i64, upto: i64) -> Result<Vec<Block>, Error> {
+pub(super) async fn page(connection: &mut Session, behind: i64, upto: i64) -> Result<Vec<Block>, Error> {
     let rows: Vec<BlockRow> = sqlx::query_as(
         "SELECT seq, at, body, previous, digest FROM audit_log WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
     )
@@ -77,7 +77,7 @@ pub(super) async fn page(connection: &mut PgConnection, behind: i64, upto: i64) 
     Ok(rows.into_iter().map(block).collect())
 }
 
-pub async fn head(connection: &mut PgConnection) -> Result<Head, Error> {
+pub async fn head(connection: &mut Session) -> Result<Head, Error> {
     let last: Option<HeadRow> = sqlx::query_as("SELECT seq, digest FROM audit_log ORDER BY seq DESC LIMIT 1")
         .fetch_optional(connection)
         .await?;
@@ -92,7 +92,7 @@ struct HeadNow {
 }
 
 /// Appends one block with these acts; does nothing if there are none.
-pub async fn append(connection: &mut PgConnection, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
+pub async fn append(connection: &mut Session, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
     if acts.is_empty() {
         return Ok(());
     }

@@ -7,11 +7,11 @@
 //! the bytes of every record that they came from, and every command. Never: touches a run that has not ended, or a
 //! record with an unsent dead letter or event; waits for a row that somebody has locked.
 
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, PrunedRows};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ impl Ledger {
 }
 
 async fn prune_runs(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     pruning: &Pruning,
     after: &OldRun,
 ) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
@@ -189,7 +189,7 @@ async fn prune_runs(
 
 /// Deletes some records that made no run, with the dead letters and events about them.
 async fn prune_records(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     pruning: &Pruning,
     after: &OldRecord,
 ) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
@@ -223,7 +223,7 @@ async fn prune_records(
     Ok((pruned, next, act))
 }
 
-async fn delete_records(connection: &mut PgConnection, dry_run: bool, rows: &[OldRecord]) -> Result<u64, Error> {
+async fn delete_records(connection: &mut Session, dry_run: bool, rows: &[OldRecord]) -> Result<u64, Error> {
     if dry_run {
         return Ok(rows.len() as u64);
     }
@@ -240,7 +240,7 @@ async fn delete_records(connection: &mut PgConnection, dry_run: bool, rows: &[Ol
 }
 
 async fn gone(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     dry_run: bool,
     [count, delete]: [&'static str; 2],
     whose: &[String],

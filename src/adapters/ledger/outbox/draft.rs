@@ -2,12 +2,12 @@
 //! and W3C trace context.
 
 use crate::adapters::ledger::row::LockedRun;
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Coordinates, Error};
 use crate::domain::identity::RunId;
 use crate::domain::run::OutboxKind;
 use crate::domain::trace_context::TraceContext;
 use chrono::{DateTime, SecondsFormat, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct OutboxDraft {
 }
 
 /// Inserts rows in the order of `drafts`, so that ids ascend within each stream.
-pub async fn insert_outbox(connection: &mut PgConnection, drafts: &[OutboxDraft]) -> Result<(), Error> {
+pub async fn insert_outbox(connection: &mut Session, drafts: &[OutboxDraft]) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());
     }

@@ -6,11 +6,11 @@
 use super::draft::{CloudEventHeaders, StoredHeaders};
 use crate::adapters::ledger::Error;
 use crate::adapters::ledger::row::LockedRun;
+use crate::adapters::ledger::session::Session;
 use crate::domain::contract::EventReason;
 use crate::domain::run::Transition;
 use crate::modelling::lineage::{DatasetIo, EventWriter, Moment, RunState};
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ fn draft(
 }
 
 /// Inserts in the order of `drafts`. A row whose event id exists already is left as it is.
-pub async fn insert_lineage(connection: &mut PgConnection, drafts: &[LineageDraft]) -> Result<(), Error> {
+pub async fn insert_lineage(connection: &mut Session, drafts: &[LineageDraft]) -> Result<(), Error> {
     if drafts.is_empty() {
         return Ok(());
     }

@@ -2,12 +2,12 @@
 
 use crate::adapters::ledger::audit_log::head;
 use crate::adapters::ledger::columns::StoredRequest;
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::audit_log::RunFacts;
 use crate::domain::contract::{EventRefs, Reconciliation};
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State};
-use sqlx::PgConnection;
 
 macro_rules! select_facts {
     ($rest:literal) => {
@@ -78,7 +78,7 @@ impl Ledger {
             select_facts!("WHERE r.platform_run_id IS NULL AND $1 <> ''"),
         ] {
             let rows: Vec<FactsRow> =
-                sqlx::query_as(statement).bind(platform_run_id).fetch_all(&mut *transaction).await?;
+                sqlx::query_as(statement).bind(platform_run_id).fetch_all(&mut transaction).await?;
             facts.extend(rows.into_iter().filter_map(|row| row.of(platform_run_id)));
         }
         if facts.is_empty() {
@@ -94,7 +94,7 @@ impl Ledger {
 
 /// Counts records of one outcome that made no run. The statement repeats the index's list of outcomes, so that it can
 /// use the index.
-async fn count_records(connection: &mut PgConnection, outcome: &str, run_ids: &[&str]) -> Result<u64, Error> {
+async fn count_records(connection: &mut Session, outcome: &str, run_ids: &[&str]) -> Result<u64, Error> {
     let records: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM inbox
          WHERE outcome ->> 'outcome' IN ('REJECTED', 'CONFLICT', 'DUPLICATE_REQUEST') AND outcome ->> 'outcome' = $1

@@ -32,7 +32,7 @@ impl Ledger {
             Migration::new(version, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
         };
         let migrator = Migrator::with_migrations(Vec::from(MIGRATIONS.map(migration)));
-        migrator.run(&self.pool).await.map_err(|error| Error::Refused(error.to_string()))?;
+        migrator.run(self.pool.unbounded()).await.map_err(|error| Error::Refused(error.to_string()))?;
         let after = self.applied().await?;
         let new: Vec<i64> = after.iter().copied().filter(|version| !before.contains(version)).collect();
         // The log's first act lists all migrations so far. If whoever applied them died before the act, the next caller

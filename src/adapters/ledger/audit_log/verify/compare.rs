@@ -1,12 +1,12 @@
 //! Compares the acts of some blocks, row by row, with the ledger's tables.
 
 use super::verdict::LogVerification;
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Coordinates, Error, RunCommand};
 use crate::domain::audit_log::Block;
 use crate::domain::contract::{ActKind, AuditAct, AuditActs};
 use crate::domain::run::FailureCode;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 #[derive(Default)]
 pub(super) struct LoggedActs<'a> {
@@ -49,7 +49,7 @@ impl<'a> LoggedActs<'a> {
     /// Looks up every logged row. A later block may still explain a missing row: pruning logs what it deletes.
     pub(super) async fn compare(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         verification: &mut LogVerification,
     ) -> Result<(), Error> {
         self.steps(connection, verification).await?;
@@ -58,7 +58,7 @@ impl<'a> LoggedActs<'a> {
         self.registry_replies(connection, verification).await
     }
 
-    async fn steps(&self, connection: &mut PgConnection, verification: &mut LogVerification) -> Result<(), Error> {
+    async fn steps(&self, connection: &mut Session, verification: &mut LogVerification) -> Result<(), Error> {
         let steps: Vec<_> =
             self.acts.iter().filter_map(|logged| logged.act.change.as_ref().map(|change| (*logged, change))).collect();
         let why = |logged: &LoggedAct<'a>| logged.act.reason.as_ref();
@@ -104,7 +104,7 @@ impl<'a> LoggedActs<'a> {
         Ok(())
     }
 
-    async fn records(&self, connection: &mut PgConnection, verification: &mut LogVerification) -> Result<(), Error> {
+    async fn records(&self, connection: &mut Session, verification: &mut LogVerification) -> Result<(), Error> {
         let settled = |logged: &LoggedAct<'a>| {
             let outcome = logged.act.outcome.as_deref()?;
             let at: Coordinates = logged.act.subject.record.as_deref()?.parse().ok()?;
@@ -146,7 +146,7 @@ impl<'a> LoggedActs<'a> {
         Ok(())
     }
 
-    async fn commands(&self, connection: &mut PgConnection, verification: &mut LogVerification) -> Result<(), Error> {
+    async fn commands(&self, connection: &mut Session, verification: &mut LogVerification) -> Result<(), Error> {
         let commands: Vec<_> =
             self.acts.iter().filter_map(|logged| Some((*logged, RunCommand::of(logged.act.act)?.as_str()))).collect();
         let lines: Vec<i64> = sqlx::query_scalar(
@@ -185,7 +185,7 @@ impl<'a> LoggedActs<'a> {
     /// Counts only replies that still exist: pruning deletes replies together with the history of their run.
     async fn registry_replies(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         verification: &mut LogVerification,
     ) -> Result<(), Error> {
         let replies = self.acts.iter().filter(|logged| logged.act.act == ActKind::RegistryAnswered);

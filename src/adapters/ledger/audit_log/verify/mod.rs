@@ -12,11 +12,11 @@ pub use verdict::AuditVerdict;
 use super::blocks::{head, page};
 use crate::adapters::ledger::connection::Ledger;
 use crate::adapters::ledger::error::Error;
+use crate::adapters::ledger::session::Session;
 use crate::domain::audit_log::Chain;
 use crate::domain::contract::Head;
 use chrono::{DateTime, Utc};
 use compare::LoggedActs;
-use sqlx::PgConnection;
 use verdict::LogVerification;
 
 impl Ledger {
@@ -36,7 +36,7 @@ impl Ledger {
 }
 
 async fn verify(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     anchor: Option<Head>,
     since: Option<DateTime<Utc>>,
     progress: &mut impl FnMut(i64, i64),

@@ -2,11 +2,11 @@
 
 use super::verdict::LogVerification;
 use crate::adapters::ledger::audit_log::blocks::page;
+use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, RunCommand};
 use crate::domain::contract::ActKind;
 use chrono::SecondsFormat;
 use futures::TryStreamExt as _;
-use sqlx::PgConnection;
 use std::collections::HashSet;
 
 /// A table, how its rows are counted, and how they are named: with the same names as `logged_keys` builds from the log.
@@ -45,7 +45,7 @@ const TABLES: [CheckedTable; 4] = [
 ];
 
 /// Looks for rows that no block reports, at or after the time from which every row must be in a block.
-pub(super) async fn look(connection: &mut PgConnection, verification: &mut LogVerification) -> Result<(), Error> {
+pub(super) async fn look(connection: &mut Session, verification: &mut LogVerification) -> Result<(), Error> {
     let Some(since) = verification.verdict.since else { return Ok(()) };
     let agreeing = verification.verdict.agreeing;
     let logged = [agreeing.transitions, agreeing.inbox, agreeing.acts, agreeing.registry_events];
@@ -71,7 +71,7 @@ pub(super) async fn look(connection: &mut PgConnection, verification: &mut LogVe
     Ok(())
 }
 
-async fn logged_keys(connection: &mut PgConnection, last: i64) -> Result<HashSet<String>, Error> {
+async fn logged_keys(connection: &mut Session, last: i64) -> Result<HashSet<String>, Error> {
     let mut keys = HashSet::new();
     let mut behind = 0;
     loop {

@@ -9,6 +9,7 @@ mod runs;
 pub use backlog::{Backlog, Depth, LeaseRow, Leases, ShardOwner};
 pub use runs::{PagePart, RunCursor, RunPage, RunQuery, RunRow, SearchBy};
 
+use crate::adapters::ledger::session::Connections;
 use crate::adapters::ledger::{Error, Ledger};
 use sqlx::postgres::PgPoolOptions;
 use std::time::Duration;
@@ -26,6 +27,6 @@ impl Ledger {
             ("default_transaction_read_only", "on".to_owned()),
         ]);
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
-        Ok(Self { pool: pool.connect_lazy_with(options), ..self.clone() })
+        Ok(Self { pool: Connections::new(pool, options, Self::bound(STATEMENT_TIMEOUT_MS)), ..self.clone() })
     }
 }

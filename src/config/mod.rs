@@ -5,6 +5,7 @@
 //! Never: prints a secret.
 
 mod check;
+mod console;
 mod known;
 mod layers;
 mod settings;
@@ -12,6 +13,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use console::ConsoleAt;
 pub use layers::Loaded;
 pub use settings::{Config, TrainerSettings, WorkerSettings};
 pub use show::ShownSetting;

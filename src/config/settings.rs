@@ -1,7 +1,7 @@
 //! The tables of the configuration, and the files that they name. Most tables are defined in the module that uses them;
 //! this file has the rest.
 
-use super::ConfigError;
+use super::{ConfigError, ConsoleAt};
 use crate::adapters::authority::{AuthoritySettings, Policy};
 use crate::adapters::dataset::InputSettings;
 use crate::adapters::evidence::EvidenceSettings;
@@ -76,8 +76,11 @@ impl Config {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
-    /// Address that health checks, metrics and the console listen on.
+    /// Address of health checks and metrics, and of the console unless `console` says otherwise.
     pub http: SocketAddr,
+    pub console: ConsoleAt,
+    /// Names, separated by commas, by which browsers may call the console, beside `localhost` and addresses in digits.
+    pub console_hosts: String,
     pub log_format: LogFormat,
     /// Filter of `tracing`, for example `info,model_factory=debug`.
     pub log: String,
@@ -95,6 +98,8 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            console: ConsoleAt::default(),
+            console_hosts: String::new(),
             log_format: LogFormat::Pretty,
             log: "info".to_owned(),
             ownership_boundaries: None,

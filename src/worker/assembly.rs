@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::domain::contract::OwnershipBoundaries;
 use crate::telemetry::metrics::{self, MetricsPage, Partition};
 use crate::training::ChildrenUsage;
-use crate::worker::http::console::Console;
+use crate::worker::http::console::{Console, KnownHosts};
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use std::sync::Arc;
@@ -143,7 +143,9 @@ impl Assembly {
             None => EvidenceStore::open(&self.config.evidence).map_err(|error| error.to_string()),
         };
         let console = Console::new(&self.ledger, store, health.clone(), self.name.clone())?;
-        http::serve(self.config.worker.http, page, health, console.router(), ended).await
+        let settings = &self.config.worker;
+        let pages = console.router(KnownHosts::read(&settings.console_hosts));
+        http::serve(settings.http, settings.console, page, health, pages, ended).await
     }
 
     /// Has each scrape of `/metrics` set the consumer's lag, in records, of the partitions that it holds by then.

@@ -7,7 +7,7 @@ pub mod layout;
 mod store;
 
 pub use layout::{EvidencePath, InvalidPath, RunFolder};
-pub use store::{EvidenceStore, Put};
+pub use store::{EvidenceParts, EvidenceStore, Put};
 
 use crate::adapters::objects::S3Settings;
 use crate::domain::identity::Digest;

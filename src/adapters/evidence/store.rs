@@ -3,12 +3,13 @@
 use super::{Error, EvidencePath, EvidenceSettings, PutError, ReadError};
 use crate::adapters::objects::s3;
 use crate::domain::contract::EvidenceRef;
-use crate::domain::identity::Digest;
+use crate::domain::identity::{Digest, Hasher};
 use crate::failpoints::{Injected, failpoint};
 use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{Error as StoreError, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,13 @@ pub struct EvidenceStore {
     store: Arc<dyn ObjectStore>,
     prefix: ObjectPath,
     url: String,
+}
+
+/// Evidence that is read part by part.
+pub struct EvidenceParts {
+    /// Length of all parts together.
+    pub bytes: u64,
+    pub parts: BoxStream<'static, Result<Bytes, ReadError>>,
 }
 
 impl EvidenceStore {
@@ -128,18 +136,29 @@ impl EvidenceStore {
 
     /// Reads evidence by its reference, and checks the digest; an error above `max_bytes`.
     pub async fn read_verified(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, ReadError> {
-        let path = EvidencePath::of(at.reference.split('/')).map_err(|_| ReadError::NoPath)?;
-        let found = match self.store.get(&self.object(&path)).await {
-            Ok(found) if found.meta.size > max_bytes => {
-                return Err(ReadError::TooLarge { bytes: found.meta.size, max_bytes });
-            }
-            Ok(found) => found.bytes().await.map_err(Error::from)?,
-            Err(StoreError::NotFound { .. }) => return Err(ReadError::Missing),
-            Err(error) => return Err(Error::from(error).into()),
-        };
+        let found = self.get(at, max_bytes).await?.bytes().await.map_err(Error::from)?;
         match Digest::of(&found) {
             digest if digest == at.sha256 => Ok(found),
             digest => Err(ReadError::Changed { expected: at.sha256, found: digest }),
+        }
+    }
+
+    /// Opens evidence by its reference, to be read part by part; an error above `max_bytes`. Reads it once to check the
+    /// digest, and checks it again while the parts are read: if it changed meanwhile, the end is an error.
+    pub async fn open_verified(&self, at: &EvidenceRef, max_bytes: u64) -> Result<EvidenceParts, ReadError> {
+        let checked = verified_parts(self.get(at, max_bytes).await?.into_stream(), at.sha256);
+        checked.try_for_each(|_| std::future::ready(Ok(()))).await?;
+        let found = self.get(at, max_bytes).await?;
+        Ok(EvidenceParts { bytes: found.meta.size, parts: verified_parts(found.into_stream(), at.sha256) })
+    }
+
+    async fn get(&self, at: &EvidenceRef, max_bytes: u64) -> Result<GetResult, ReadError> {
+        let path = EvidencePath::of(at.reference.split('/')).map_err(|_| ReadError::NoPath)?;
+        match self.store.get(&self.object(&path)).await {
+            Ok(found) if found.meta.size > max_bytes => Err(ReadError::TooLarge { bytes: found.meta.size, max_bytes }),
+            Ok(found) => Ok(found),
+            Err(StoreError::NotFound { .. }) => Err(ReadError::Missing),
+            Err(error) => Err(Error::from(error).into()),
         }
     }
 
@@ -163,6 +182,24 @@ impl EvidenceStore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The same parts; if their digest is another, an error after the last one.
+fn verified_parts(
+    parts: BoxStream<'static, Result<Bytes, StoreError>>,
+    expected: Digest,
+) -> BoxStream<'static, Result<Bytes, ReadError>> {
+    let next = move |(mut parts, mut hasher): (BoxStream<'static, Result<Bytes, StoreError>>, Hasher)| async move {
+        if let Some(part) = parts.try_next().await.map_err(Error::from)? {
+            hasher.update(&part);
+            return Ok(Some((part, (parts, hasher))));
+        }
+        match hasher.finish() {
+            found if found == expected => Ok(None),
+            found => Err(ReadError::Changed { expected, found }),
+        }
+    };
+    stream::try_unfold((parts, Hasher::new()), next).boxed()
 }
 
 #[cfg(test)]

@@ -1,17 +1,22 @@
 //! HTTP for whoever operates a worker: health checks, metrics, and the console's pages.
 //!
-//! Never: changes anything; listens beyond loopback unless configured.
+//! Guarantees: no caller holds more than a few connections, and none for long. Never: changes anything; listens beyond
+//! loopback unless configured.
 
 pub mod console;
 
+mod connections;
 mod health;
 mod metrics;
 
 pub use health::{Health, Readiness, Scrapers};
 
+use crate::config::ConsoleAt;
 use crate::telemetry::metrics::MetricsPage;
 use axum::routing::get;
 use axum::{Extension, Router};
+use connections::FewConnections;
+use futures::future::join_all;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -20,49 +25,83 @@ use tokio::task::JoinHandle;
 
 pub struct Server {
     address: SocketAddr,
-    task: JoinHandle<()>,
+    console: Option<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// The address that the server listens on; if `[worker] http` has port 0, with the port that the system chose.
+    /// Where health checks and metrics are; if `[worker] http` has port 0, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// Where the console is; `None` if it is off.
+    pub fn console(&self) -> Option<SocketAddr> {
+        self.console
+    }
+
     /// Waits for the server's end, at most two seconds: an open connection must not hold up a shutdown.
     pub async fn ended(self) {
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.task).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), join_all(self.tasks)).await;
     }
 }
 
-/// Serves `/livez`, `/readyz`, `/metrics` and the console's `pages` until `stopped`.
+/// Serves `/livez`, `/readyz` and `/metrics` on `address`, and the console's `pages` where `console` says, until
+/// `stopped`.
 pub async fn serve(
     address: SocketAddr,
+    console: ConsoleAt,
     page: MetricsPage,
     health: Health,
     pages: Router,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Server> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| anyhow::anyhow!("cannot listen on {address} ([worker] http): {error}"))?;
+    let listener = listen(address, "http").await?;
+    let own = match console {
+        ConsoleAt::Own(address) => Some(listen(address, "console").await?),
+        ConsoleAt::WithHttp | ConsoleAt::Off => None,
+    };
     let address = listener.local_addr()?;
-    let router = Router::new()
+    let mut router = Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .layer(Extension(page.clone()))
-        .with_state(health)
-        .merge(pages);
+        .with_state(health);
+    let mut server = Server { address, console: None, tasks: Vec::new() };
+    match own {
+        Some(own) => {
+            server.console = Some(own.local_addr()?);
+            server.tasks.push(spawn(until(stopped.clone(), own, pages)));
+        }
+        None if console == ConsoleAt::WithHttp => {
+            server.console = Some(address);
+            router = router.merge(pages);
+        }
+        None => {}
+    }
+    server.tasks.push(spawn(async move {
+        tokio::select! {
+            () = until(stopped, listener, router) => {}
+            () = metrics::sum_up(page) => {}
+        }
+    }));
+    Ok(server)
+}
+
+async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let failed = |error| anyhow::anyhow!("cannot listen on {address} ([worker] {key}): {error}");
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+async fn until(mut stopped: watch::Receiver<bool>, listener: TcpListener, router: Router) {
     let end = async move {
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    #[expect(clippy::disallowed_methods, reason = "the server lives beside the loops")]
-    let task = tokio::spawn(async move {
-        tokio::select! {
-            _ = axum::serve(listener, router).with_graceful_shutdown(end) => {}
-            () = metrics::sum_up(page) => {}
-        }
-    });
-    Ok(Server { address, task })
+    let _ = axum::serve(FewConnections::on(listener), router).with_graceful_shutdown(end).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server lives beside the loops")]
+fn spawn(server: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(server)
 }

@@ -2,4 +2,5 @@
 //! asserts that the good one is admitted, run, announced and published in the usual time, that memory stays bounded,
 //! and what the attacker gets. docs/security.md has the same table for readers.
 
+mod callers;
 mod connections;

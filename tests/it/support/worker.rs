@@ -103,16 +103,24 @@ impl Worker {
         eventually(text, BOUND, || ready(self.log().contains(text).then_some(()))).await;
     }
 
-    /// Status and body of a path; the body is a text where it is not JSON. None until the worker listens.
-    pub fn get(&self, path: &str) -> Option<(u16, Value)> {
-        let address = self.log().lines().find_map(|line| {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where health checks, metrics and the console are; None until the worker listens.
+    pub fn address(&self) -> Option<String> {
+        self.log().lines().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             Some(line.get("http")?.as_str()?.to_owned())
-        })?;
-        let mut stream = TcpStream::connect(address).ok()?;
+        })
+    }
+
+    /// Status and body of a path; the body is a text where it is not JSON. None until the worker listens.
+    pub fn get(&self, path: &str) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(self.address()?).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n").as_bytes())
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
             .ok()?;
         let mut response = String::new();
         stream.read_to_string(&mut response).ok()?;

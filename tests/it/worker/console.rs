@@ -8,7 +8,7 @@ use model_factory::domain::contract::{SchemaName, schema_text};
 use model_factory::domain::identity::{Digest, RunId};
 use model_factory::domain::run::{Outcome, State};
 use model_factory::modelling::lineage::LineageSettings;
-use model_factory::worker::http::console::Console;
+use model_factory::worker::http::console::{Console, KnownHosts};
 use model_factory::worker::http::{Health, Readiness, Scrapers};
 use model_factory::worker::liveness::Watchdog;
 use serde_json::{Value, json};
@@ -54,13 +54,13 @@ impl Site {
         let console = Console::new(&ledger, Ok(store.clone()), health, "worker-1".to_owned()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, console.router()).await });
+        tokio::spawn(async move { axum::serve(listener, console.router(KnownHosts::default())).await });
         Self { database, ledger, store, folder, address, _draining: draining }
     }
 
     async fn send(&self, method: &str, path: &str) -> Response {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut response = Vec::new();
         stream.read_to_end(&mut response).await.unwrap();

@@ -7,6 +7,7 @@
 mod dead_letters;
 mod frame;
 mod health;
+mod hosts;
 mod query;
 mod run;
 mod runs;
@@ -16,4 +17,5 @@ mod trouble;
 mod words;
 mod workers;
 
+pub use hosts::KnownHosts;
 pub use sources::Console;

@@ -3,6 +3,7 @@
 use super::dead_letters::{SHOWN_BYTES, dead_letter, dead_letters};
 use super::frame::STYLE;
 use super::health::{HealthView, health};
+use super::hosts::{KnownHosts, check_host};
 use super::query::{RunsQuery, read_dead_letters, read_quiet};
 use super::run::{EVENTS, RunView, run};
 use super::runs::{RunsView, runs};
@@ -19,7 +20,7 @@ use axum::http::header::{
     X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use maud::Markup;
@@ -41,7 +42,8 @@ type Segments<T> = Result<Path<T>, PathRejection>;
 type Rendered = Result<Response, Trouble>;
 
 impl Console {
-    pub fn router(self) -> Router {
+    /// The pages, for requests that call the console by a known name.
+    pub fn router(self, hosts: KnownHosts) -> Router {
         Router::new()
             .route("/", get(list_runs))
             .route("/runs/{run_id}", get(show_run))
@@ -54,6 +56,7 @@ impl Console {
             .route("/console.svg", get(icon))
             .method_not_allowed_fallback(async || Trouble::NotAllowed)
             .fallback(nowhere)
+            .layer(from_fn_with_state(Arc::new(hosts), check_host))
             .layer(map_response(guarded))
             .with_state(Arc::new(self))
     }

@@ -3,20 +3,26 @@
 
 use super::run::FoundDocument;
 use super::trouble::Trouble;
-use crate::adapters::evidence::{Error, EvidenceStore, ReadError};
+use crate::adapters::evidence::{Error, EvidenceParts, EvidenceStore, ReadError};
 use crate::adapters::ledger::{self, Ledger, RunRecord};
-use crate::domain::contract::EvidenceRef;
 use crate::worker::http::Health;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::body::Body;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Bytes of the largest document that a page shows.
 const MAX_SHOWN: u64 = 8 << 20;
 /// Bytes of the largest document that is downloaded.
 const MAX_DOWNLOAD: u64 = 64 << 20;
+/// Most downloads at one time.
+const DOWNLOADS: usize = 2;
+/// How long the digest of a download may take to check, before its first byte is sent.
+const CHECKED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a page waits for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Content-Security-Policy of an evidence document: the browser runs no script, loads nothing, and does not treat the
@@ -30,6 +36,8 @@ pub struct Console {
     pub(super) store: Result<EvidenceStore, String>,
     pub(super) health: Health,
     pub(super) worker: String,
+    /// Places for downloads.
+    downloads: Arc<Semaphore>,
 }
 
 impl Console {
@@ -40,20 +48,14 @@ impl Console {
         health: Health,
         worker: String,
     ) -> Result<Self, ledger::Error> {
-        Ok(Self { ledger: ledger.for_the_console()?, store, health, worker })
-    }
-
-    async fn bytes(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, ReadError> {
-        let store = self.store.as_ref().map_err(|why| Error::Unusable(why.clone()))?;
-        match tokio::time::timeout(PATIENCE, store.read_verified(at, max_bytes)).await {
-            Ok(read) => read,
-            Err(_) => Err(Error::Unavailable(format!("no answer within {PATIENCE:?}")).into()),
-        }
+        let downloads = Arc::new(Semaphore::new(DOWNLOADS));
+        Ok(Self { ledger: ledger.for_the_console()?, store, health, worker, downloads })
     }
 
     pub(super) async fn document<T: DeserializeOwned>(&self, run: &RunRecord, role: &str) -> FoundDocument<T> {
         let Some(at) = run.refs.get(role) else { return Ok(None) };
-        let bytes = self.bytes(at, MAX_SHOWN).await.map_err(|why| why.to_string())?;
+        let reading = self.evidence()?.read_verified(at, MAX_SHOWN);
+        let bytes = in_time(reading, PATIENCE).await.map_err(|why| why.to_string())?;
         serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("it does not read back: {error}"))
     }
 
@@ -64,7 +66,9 @@ impl Console {
             let roles: Vec<&str> = run.refs.keys().map(String::as_str).collect();
             Trouble::NotThere(format!("This run has no evidence {role:?}; it has: {}.", roles.join(", ")))
         })?;
-        let bytes = self.bytes(at, MAX_DOWNLOAD).await?;
+        let place = Arc::clone(&self.downloads).try_acquire_owned().map_err(|_| Trouble::Busy)?;
+        let store = self.evidence().map_err(|why| ReadError::from(Error::Unusable(why)))?;
+        let EvidenceParts { bytes, parts } = in_time(store.open_verified(at, MAX_DOWNLOAD), CHECKED_WITHIN).await?;
         // A path of evidence cannot contain a quote.
         let name = at.reference.rsplit('/').next().unwrap_or(role);
         let kind = match name.rsplit('.').next() {
@@ -74,9 +78,24 @@ impl Console {
         };
         let headers = [
             (CONTENT_TYPE, kind.to_owned()),
+            (CONTENT_LENGTH, bytes.to_string()),
             (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
             (CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
         ];
-        Ok((headers, bytes).into_response())
+        // The place is free again when the body is sent, or its connection has ended.
+        let body = Body::from_stream(parts.inspect(move |_| _ = &place));
+        Ok((headers, body).into_response())
+    }
+
+    /// The store, or why it could not be opened.
+    fn evidence(&self) -> Result<&EvidenceStore, String> {
+        self.store.as_ref().map_err(Clone::clone)
+    }
+}
+
+async fn in_time<T>(reading: impl Future<Output = Result<T, ReadError>>, patience: Duration) -> Result<T, ReadError> {
+    match tokio::time::timeout(patience, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(Error::Unavailable(format!("no answer within {patience:?}")).into()),
     }
 }

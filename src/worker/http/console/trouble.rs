@@ -16,6 +16,10 @@ pub(super) enum Trouble {
     NotThere(String),
     /// The method is neither GET nor HEAD.
     NotAllowed,
+    /// The request calls the console by this name, which is not configured.
+    UnknownHost(String),
+    /// As many downloads as there may be at one time are under way.
+    Busy,
     /// Ledger or store is not available now.
     Away(String),
     /// Ledger or store holds something that cannot be read back.
@@ -70,6 +74,18 @@ impl IntoResponse for Trouble {
                 "The console only reads",
                 "It answers GET and HEAD.".to_owned(),
                 "What changes runs: model-factory runs cancel, requeue and retry-publish.",
+            ),
+            Self::UnknownHost(host) => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "The console has another name",
+                format!("This request calls it {host:?}."),
+                "Call it by its address in digits, or set `[worker] console_hosts` to the names that it has.",
+            ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Others are downloading",
+                "A worker sends two documents at one time.".to_owned(),
+                "Try again in a moment.",
             ),
             Self::Away(why) => (
                 StatusCode::SERVICE_UNAVAILABLE,

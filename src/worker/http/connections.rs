@@ -1,0 +1,170 @@
+//! Connections to the worker's own ports, few and short: whoever connects and says nothing, sends slowly or does not
+//! read, loses the connection and takes nothing from others.
+//!
+//! Guarantees: at most `MOST` connections at one time, at most `MOST_OF_A_PEER` from one address; a connection on which
+//! nothing moves for `STALL`, or that is older than `LIFE`, ends with an error.
+
+use axum::serve::Listener;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+const MOST: usize = 64;
+/// Less than `MOST`, so that health checks from elsewhere get through while one caller holds all that it can.
+const MOST_OF_A_PEER: usize = 32;
+/// Longer than any page takes: while a page is made, nothing moves on its connection.
+const STALL: Duration = Duration::from_secs(15);
+/// Enough for the largest document on a slow line.
+const LIFE: Duration = Duration::from_mins(5);
+
+/// A listener that closes connections above the bounds at once.
+pub(super) struct FewConnections {
+    listener: TcpListener,
+    open: OpenConnections,
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct OpenConnections(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A place among the open connections; dropping it frees the place.
+struct Place {
+    open: OpenConnections,
+    peer: IpAddr,
+}
+
+pub(super) struct ShortConnection {
+    stream: TcpStream,
+    born: Instant,
+    deadline: Pin<Box<Sleep>>,
+    _place: Place,
+}
+
+impl FewConnections {
+    pub(super) fn on(listener: TcpListener) -> Self {
+        Self { listener, open: OpenConnections::default() }
+    }
+}
+
+impl Listener for FewConnections {
+    type Io = ShortConnection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (ShortConnection, SocketAddr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            if let Some(place) = self.open.place_for(address.ip()) {
+                return (ShortConnection::new(stream, place), address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl OpenConnections {
+    /// `None` if there are as many connections as there may be.
+    fn place_for(&self, peer: IpAddr) -> Option<Place> {
+        let mut open = self.count();
+        let of_peer = open.get(&peer).copied().unwrap_or(0);
+        if of_peer >= MOST_OF_A_PEER || open.values().sum::<usize>() >= MOST {
+            return None;
+        }
+        open.insert(peer, of_peer + 1);
+        Some(Place { open: self.clone(), peer })
+    }
+
+    fn count(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.count();
+        match open.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(&self.peer)),
+        }
+    }
+}
+
+impl ShortConnection {
+    fn new(stream: TcpStream, place: Place) -> Self {
+        let born = Instant::now();
+        Self { stream, born, deadline: Box::pin(sleep_until(born + STALL)), _place: place }
+    }
+
+    /// Passes on what an operation on the stream came to; an error if it still waits and the time is over.
+    fn within<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if moved.is_ready() {
+            let deadline = (Instant::now() + STALL).min(self.born + LIFE);
+            self.deadline.as_mut().reset(deadline);
+            return moved;
+        }
+        self.deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for ShortConnection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let moved = Pin::new(&mut self.stream).poll_read(context, into);
+        self.within(context, moved)
+    }
+}
+
+impl AsyncWrite for ShortConnection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let moved = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.within(context, moved)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let moved = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.within(context, moved)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_leaves_places_for_others_and_a_place_comes_back() {
+        let open = OpenConnections::default();
+        let [greedy, other] = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
+        let mut held: Vec<Place> = (0..MOST_OF_A_PEER).map(|_| open.place_for(greedy).unwrap()).collect();
+        assert!(open.place_for(greedy).is_none());
+        let others: Vec<Place> = (MOST_OF_A_PEER..MOST).map(|_| open.place_for(other).unwrap()).collect();
+        assert!(open.place_for(IpAddr::from([10, 0, 0, 3])).is_none());
+        held.pop();
+        assert!(open.place_for(greedy).is_some());
+        drop((held, others));
+        assert!(open.count().is_empty());
+    }
+}

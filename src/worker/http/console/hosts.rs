@@ -1,0 +1,60 @@
+//! By which names the console may be called.
+
+use axum::extract::{Request, State};
+use axum::http::header::HOST;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::trouble::Trouble;
+
+/// The names under which browsers may call the console, beside `localhost` and addresses in digits. A page of another
+/// site whose name leads to this worker's address (DNS rebinding) calls it by that name, and gets nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownHosts(Vec<String>);
+
+impl KnownHosts {
+    /// Reads names that are separated by commas.
+    pub fn read(names: &str) -> Self {
+        Self(names.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect())
+    }
+
+    /// Whether the console may be called by this `Host` header, with or without a port.
+    pub fn knows(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => host.split_once(':').map_or(host, |(name, _)| name),
+        };
+        name.parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Lets a request pass if the host that it names is known.
+pub(super) async fn check_host(State(hosts): State<Arc<KnownHosts>>, request: Request, next: Next) -> Response {
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    match named.or_else(|| request.uri().host()) {
+        Some(host) if hosts.knows(host) => next.run(request).await,
+        other => Trouble::UnknownHost(other.unwrap_or_default().to_owned()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_is_known_by_addresses_and_by_configured_names() {
+        let hosts = KnownHosts::read("console.example, Other.Example");
+        for host in
+            ["localhost:8080", "127.0.0.1", "10.1.2.3:8080", "[::1]:8080", "console.example:443", "other.example"]
+        {
+            assert!(hosts.knows(host), "{host}");
+        }
+        for host in ["evil.example", "console.example.evil.example", "localhost.evil.example:8080", "", "[evil]:1"] {
+            assert!(!hosts.knows(host), "{host}");
+        }
+    }
+}

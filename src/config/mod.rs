@@ -5,7 +5,7 @@
 //! Never: prints a secret.
 
 mod check;
-mod console;
+mod console_at;
 mod known;
 mod layers;
 mod settings;
@@ -13,7 +13,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub use console::ConsoleAt;
+pub use console_at::ConsoleAt;
 pub use layers::Loaded;
 pub use settings::{Config, TrainerSettings, WorkerSettings};
 pub use show::ShownSetting;

@@ -9,7 +9,7 @@ const SAY_NOTHING: &[&str] = &["utils", "util", "common", "helper", "helpers", "
 const BEHIND_THEIR_ROOM: &[&str] = &["Args", "Error", "Settings"];
 
 /// What an implementation of somebody else's trait has to be called.
-const ASSOCIATED: &[&str] = &["Err", "Error", "Future", "Item", "Output", "Target", "Value"];
+const ASSOCIATED: &[&str] = &["Database", "Err", "Error", "Future", "Item", "Output", "Target", "Value"];
 
 /// Words of names that were given up, each with what is said now.
 const GONE: &[(&str, &str)] = &[

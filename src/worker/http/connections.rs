@@ -4,6 +4,7 @@
 //! Guarantees: at most `MOST` connections at one time, at most `MOST_OF_A_PEER` from one address; a connection on which
 //! nothing moves for `STALL`, or that is older than `LIFE`, ends with an error.
 
+use crate::clock;
 use axum::serve::Listener;
 use std::collections::HashMap;
 use std::io;
@@ -34,8 +35,8 @@ pub(super) struct FewConnections {
 #[derive(Clone, Default)]
 struct OpenConnections(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// A place among the open connections; dropping it frees the place.
-struct Place {
+/// Counts one open connection of an address. Dropping it ends the count.
+struct Counted {
     open: OpenConnections,
     peer: IpAddr,
 }
@@ -44,7 +45,7 @@ pub(super) struct ShortConnection {
     stream: TcpStream,
     born: Instant,
     deadline: Pin<Box<Sleep>>,
-    _place: Place,
+    _counted: Counted,
 }
 
 impl FewConnections {
@@ -60,8 +61,8 @@ impl Listener for FewConnections {
     async fn accept(&mut self) -> (ShortConnection, SocketAddr) {
         loop {
             let (stream, address) = Listener::accept(&mut self.listener).await;
-            if let Some(place) = self.open.place_for(address.ip()) {
-                return (ShortConnection::new(stream, place), address);
+            if let Some(counted) = self.open.count_in(address.ip()) {
+                return (ShortConnection::new(stream, counted), address);
             }
         }
     }
@@ -73,24 +74,24 @@ impl Listener for FewConnections {
 
 impl OpenConnections {
     /// `None` if there are as many connections as there may be.
-    fn place_for(&self, peer: IpAddr) -> Option<Place> {
-        let mut open = self.count();
+    fn count_in(&self, peer: IpAddr) -> Option<Counted> {
+        let mut open = self.counts();
         let of_peer = open.get(&peer).copied().unwrap_or(0);
         if of_peer >= MOST_OF_A_PEER || open.values().sum::<usize>() >= MOST {
             return None;
         }
         open.insert(peer, of_peer + 1);
-        Some(Place { open: self.clone(), peer })
+        Some(Counted { open: self.clone(), peer })
     }
 
-    fn count(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
-        let mut open = self.open.count();
+        let mut open = self.open.counts();
         match open.get_mut(&self.peer) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(open.remove(&self.peer)),
@@ -99,15 +100,15 @@ impl Drop for Place {
 }
 
 impl ShortConnection {
-    fn new(stream: TcpStream, place: Place) -> Self {
-        let born = Instant::now();
-        Self { stream, born, deadline: Box::pin(sleep_until(born + STALL)), _place: place }
+    fn new(stream: TcpStream, counted: Counted) -> Self {
+        let born = Instant::from_std(clock::now());
+        Self { stream, born, deadline: Box::pin(sleep_until(born + STALL)), _counted: counted }
     }
 
     /// Passes on what an operation on the stream came to; an error if it still waits and the time is over.
     fn within<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if moved.is_ready() {
-            let deadline = (Instant::now() + STALL).min(self.born + LIFE);
+            let deadline = (Instant::from_std(clock::now()) + STALL).min(self.born + LIFE);
             self.deadline.as_mut().reset(deadline);
             return moved;
         }
@@ -155,16 +156,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_leaves_places_for_others_and_a_place_comes_back() {
+    fn one_address_leaves_connections_for_others_and_a_closed_one_counts_no_more() {
         let open = OpenConnections::default();
         let [greedy, other] = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
-        let mut held: Vec<Place> = (0..MOST_OF_A_PEER).map(|_| open.place_for(greedy).unwrap()).collect();
-        assert!(open.place_for(greedy).is_none());
-        let others: Vec<Place> = (MOST_OF_A_PEER..MOST).map(|_| open.place_for(other).unwrap()).collect();
-        assert!(open.place_for(IpAddr::from([10, 0, 0, 3])).is_none());
+        let mut held: Vec<Counted> = (0..MOST_OF_A_PEER).map(|_| open.count_in(greedy).unwrap()).collect();
+        assert!(open.count_in(greedy).is_none());
+        let others: Vec<Counted> = (MOST_OF_A_PEER..MOST).map(|_| open.count_in(other).unwrap()).collect();
+        assert!(open.count_in(IpAddr::from([10, 0, 0, 3])).is_none());
         held.pop();
-        assert!(open.place_for(greedy).is_some());
+        assert!(open.count_in(greedy).is_some());
         drop((held, others));
-        assert!(open.count().is_empty());
+        assert!(open.counts().is_empty());
     }
 }

@@ -22,10 +22,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::info;
 
 pub struct Server {
     address: SocketAddr,
-    console: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -33,11 +33,6 @@ impl Server {
     /// Where health checks and metrics are; if `[worker] http` has port 0, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Where the console is; `None` if it is off.
-    pub fn console(&self) -> Option<SocketAddr> {
-        self.console
     }
 
     /// Waits for the server's end, at most two seconds: an open connection must not hold up a shutdown.
@@ -68,16 +63,13 @@ pub async fn serve(
         .route("/metrics", get(metrics::metrics))
         .layer(Extension(page.clone()))
         .with_state(health);
-    let mut server = Server { address, console: None, tasks: Vec::new() };
+    let mut server = Server { address, tasks: Vec::new() };
     match own {
         Some(own) => {
-            server.console = Some(own.local_addr()?);
+            info!(address = %own.local_addr()?, "the console listens");
             server.tasks.push(spawn(until(stopped.clone(), own, pages)));
         }
-        None if console == ConsoleAt::WithHttp => {
-            server.console = Some(address);
-            router = router.merge(pages);
-        }
+        None if console == ConsoleAt::WithHttp => router = router.merge(pages),
         None => {}
     }
     server.tasks.push(spawn(async move {

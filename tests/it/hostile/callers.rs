@@ -68,7 +68,7 @@ async fn connections_that_say_nothing_take_neither_descriptors_nor_health_checks
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_of_evidence_that_do_not_read_hold_two_places_and_little_memory() {
+async fn readers_of_evidence_that_do_not_read_get_two_downloads_and_little_memory() {
     const SIZE: usize = 48 << 20;
     let world = World::new().await;
     let run_id = admit_one(&world.ledger, "large").await;
@@ -90,7 +90,7 @@ async fn readers_of_evidence_that_do_not_read_hold_two_places_and_little_memory(
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
         readers.push(stream);
     }
-    // The status lines say who has a place; whoever has one does not read on.
+    // The status lines say who may download; whoever may does not read on.
     let mut statuses = Vec::new();
     for stream in &mut readers {
         let mut line = [0; 12];
@@ -104,7 +104,7 @@ async fn readers_of_evidence_that_do_not_read_hold_two_places_and_little_memory(
     assert!(grown < 48 << 10, "{grown} KiB more than before");
     assert_eq!(get(at, "127.0.0.2", "localhost", "/readyz").unwrap().0, 200);
     drop(readers);
-    eventually("a place for the next reader", BOUND, || {
+    eventually("a download for the next reader", BOUND, || {
         ready(get(at, "127.0.0.2", "localhost", &path).ok().filter(|(status, _)| *status == 200).map(drop))
     })
     .await;

@@ -118,7 +118,6 @@ impl Drop for Session {
             return;
         };
         let is_in_transaction = self.is_in_transaction;
-        #[expect(clippy::disallowed_methods, reason = "a connection goes back in the background, within a bound")]
         runtime.spawn(timeout(RETURNS_WITHIN, async move {
             let rolled_back = if is_in_transaction {
                 sqlx::query("ROLLBACK").execute(&mut *connection).await
@@ -162,13 +161,11 @@ impl<'c> Executor<'c> for &'c mut Session {
         };
         let answers = connection.fetch_many(query);
         let next = move |(mut answers, is_silent): (BoxStream<'e, _>, &'e mut bool)| async move {
-            match timeout(bound, answers.try_next()).await {
-                Ok(answer) => Ok(answer?.map(|answer| (answer, (answers, is_silent)))),
-                Err(_) => {
-                    *is_silent = true;
-                    Err(silence(bound))
-                }
-            }
+            let answered = timeout(bound, answers.try_next()).await.unwrap_or_else(|_| {
+                *is_silent = true;
+                Err(silence(bound))
+            });
+            Ok(answered?.map(|answer| (answer, (answers, is_silent))))
         };
         stream::try_unfold((answers, is_silent), next).boxed()
     }

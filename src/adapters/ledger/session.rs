@@ -119,16 +119,15 @@ impl Drop for Session {
         };
         let is_in_transaction = self.is_in_transaction;
         runtime.spawn(timeout(RETURNS_WITHIN, async move {
-            let rolled_back = if is_in_transaction {
-                sqlx::query("ROLLBACK").execute(&mut *connection).await
-            } else {
-                Ok(PgQueryResult::default())
-            };
-            match rolled_back {
-                // The same as what dropping it does, but here the time is bounded.
-                Ok(_) => connection.return_to_pool().await,
-                Err(_) => drop(connection.detach()),
+            if is_in_transaction {
+                // Whatever happens to the rollback, sqlx would wait without bound for the connection's answer.
+                connection.close_on_drop();
+                if sqlx::query("ROLLBACK").execute(&mut *connection).await.is_err() {
+                    return;
+                }
             }
+            // The same as what dropping it does, but here the time is bounded.
+            connection.return_to_pool().await;
         }));
     }
 }

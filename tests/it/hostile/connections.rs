@@ -54,7 +54,7 @@ async fn a_worker_whose_connections_fall_silent_goes_on_by_itself() {
     let mut worker = world
         .worker("worker")
         .roles("intake,relay")
-        .set("LEDGER__URL", &way.url(&as_worker(&world.config.ledger.url)))
+        .set("LEDGER__URL", way.url(&as_worker(&world.config.ledger.url)))
         .set("LEDGER__STATEMENT_TIMEOUT_MS", "1000")
         .start();
     world.send(&[revision("req-before", "c1").to_string().into_bytes()]).await;

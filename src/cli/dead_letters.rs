@@ -1,7 +1,7 @@
 //! `model-factory dead-letters`: lists refused records, shows why, sends them again.
 
 use super::ledger::{self, ActorArgs};
-use super::output::{Output, json_lines, print_table};
+use super::output::{Output, json_lines, print_table, stdout};
 use crate::adapters::kafka::{Outlet, Record};
 use crate::adapters::ledger::{Coordinates, DeadLetterRecord, Ledger, Original};
 use crate::config::Config;
@@ -78,7 +78,7 @@ struct ReplayArgs {
 impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::connect(&config).await?;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         match self.command {
             DeadLettersCommand::List { code, limit } => {
                 let letters = ledger.dead_letters(code, limit).await?;
@@ -111,7 +111,7 @@ async fn show(
 ) -> anyhow::Result<()> {
     let (letter, original) = ledger.dead_letter(source).await?.with_context(|| unknown(source))?;
     if raw {
-        return Ok(out.write_all(&original.value)?);
+        return Ok(io::stdout().write_all(&original.value)?);
     }
     let text = String::from_utf8_lossy(&original.value).escape_debug().to_string();
     if output == Output::Json {

@@ -1,6 +1,6 @@
 //! `model-factory demo`: takes the whole path once, for real, and checks every expectation.
 
-use super::output::json_lines;
+use super::output::{json_lines, stdout};
 use super::progress::Narrator;
 use super::{dead_letters, runs};
 use crate::adapters::kafka::{Follower, Inbound, Outlet, Record};
@@ -55,7 +55,7 @@ impl Args {
         let observed = play(&environment, &requests, &bar).await?;
         bar.finish();
         let ledger = Ledger::connect(&environment.config.ledger).await?;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         report(&mut out, &environment, &ledger, &observed).await?;
         let held = judge(&mut out, &ledger, &requests, &observed).await?;
         ledger.close().await;

@@ -1,5 +1,6 @@
 //! `model-factory dev`: keeps the demo's environment running, for trying things by hand.
 
+use super::output::stdout;
 use crate::config::Config;
 use crate::telemetry;
 use crate::tools::dev::Environment;
@@ -79,5 +80,5 @@ Ctrl-C ends it.
 
 fn print(line: &str) {
     // A closed pipe is no reason to end.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(stdout(), "{line}");
 }

@@ -2,6 +2,7 @@
 
 use super::output::{Output, terminal_width};
 use crate::config::Config;
+use crate::telemetry::plain;
 use crate::tools::doctor::{self, Finding, Light};
 use console::{Style, measure_text_width};
 use std::io::{self, Write};
@@ -25,7 +26,11 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let findings = doctor::examine(&config).await;
-        self.output.print(&findings, |out| print(out, &findings, terminal_width().map(usize::from)))?;
+        match self.output {
+            Output::Json => self.output.print(&findings, |_| Ok(()))?,
+            // Not by way of `Output`, which escapes colours.
+            Output::Table => print(&mut io::stdout().lock(), &findings, terminal_width().map(usize::from))?,
+        }
         let sound = doctor::worst(&findings) < Light::Red;
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -38,14 +43,16 @@ fn print(out: &mut dyn Write, findings: &[Finding], width: Option<usize>) -> io:
     // Two spaces, the light, two spaces, the name, two spaces.
     let indent = 2 + 6 + 2 + names + 2;
     for finding in findings {
-        let mut lines = wrap(&finding.found, width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20)));
+        let mut lines =
+            wrap(&plain(&finding.found), width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20)));
         let first = if lines.is_empty() { String::new() } else { lines.remove(0) };
-        writeln!(out, "  {}  {:<names$}  {first}", lamp(finding.light), finding.check)?;
+        writeln!(out, "  {}  {:<names$}  {first}", lamp(finding.light), plain(&finding.check))?;
         for line in lines {
             writeln!(out, "{:indent$}{line}", "")?;
         }
         for advice in &finding.advice {
-            writeln!(out, "{:10}→ {advice}", "")?;
+            let lines: Vec<String> = advice.lines().map(plain).collect();
+            writeln!(out, "{:10}→ {}", "", lines.join("\n"))?;
         }
     }
     let count = |light: Light| findings.iter().filter(|finding| finding.light == light).count();

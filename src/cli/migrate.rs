@@ -1,6 +1,7 @@
 //! `model-factory migrate`: brings the database to the schema of this release.
 
 use super::ledger::ActorArgs;
+use super::output::stdout;
 use crate::adapters::ledger::Ledger;
 use crate::config::Config;
 use std::io::Write as _;
@@ -19,7 +20,7 @@ impl Args {
         let ledger = Ledger::connect(&config.ledger).await?;
         let applied = ledger.migrate_by(&self.actor.name()).await?;
         ledger.close().await;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         match applied.as_slice() {
             [] => writeln!(out, "the database is up to date")?,
             versions => writeln!(out, "applied migrations: {versions:?}")?,

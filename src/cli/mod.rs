@@ -28,6 +28,7 @@ mod verify;
 mod worker;
 
 use crate::config::Loaded;
+use crate::telemetry::plain;
 use crate::training::{self, ChildStep};
 use crate::version;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -183,7 +184,7 @@ fn abandoning(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow
 
 #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("model-factory: {error:#}");
+    eprintln!("model-factory: {}", plain(&format!("{error:#}")).replace("\\n", "\n"));
 }
 
 #[cfg(test)]

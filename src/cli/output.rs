@@ -1,5 +1,6 @@
 //! What commands print: tables for people, or one JSON object a line for scripts.
 
+use crate::telemetry::{plain, plain_json};
 use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 use serde::Serialize;
@@ -20,11 +21,36 @@ impl Output {
         items: &[T],
         table: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         match self {
             Self::Json => json_lines(&mut out, items),
             Self::Table => table(&mut out),
         }
+    }
+}
+
+/// Standard output for text that may hold words of others: see [`PlainText`].
+pub(super) fn stdout() -> PlainText<io::StdoutLock<'static>> {
+    PlainText(io::stdout().lock())
+}
+
+/// Writes UTF-8 text and its line breaks; escapes every other character that a terminal would obey. Each piece that is
+/// written must end with a whole character.
+pub(super) struct PlainText<W>(W);
+
+impl<W: Write> Write for PlainText<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        for line in String::from_utf8_lossy(piece).split_inclusive('\n') {
+            match line.strip_suffix('\n') {
+                Some(line) => self.0.write_all(format!("{}\n", plain(line)).as_bytes())?,
+                None => self.0.write_all(plain(line).as_bytes())?,
+            }
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -77,10 +103,14 @@ fn laid_out<const COLUMNS: usize>(
     table.trim_fmt()
 }
 
+/// Prints one line of JSON an item. Characters that a terminal would obey are escaped as JSON escapes them.
 pub(super) fn json_lines<T: Serialize>(out: &mut dyn Write, items: &[T]) -> io::Result<()> {
     for item in items {
-        serde_json::to_writer(&mut *out, item)?;
-        writeln!(out)?;
+        let json = serde_json::to_string(item)?;
+        let mut line = String::with_capacity(json.len() + 1);
+        plain_json(&json, &mut line).map_err(io::Error::other)?;
+        line.push('\n');
+        out.write_all(line.as_bytes())?;
     }
     Ok(())
 }
@@ -88,6 +118,18 @@ pub(super) fn json_lines<T: Serialize>(out: &mut dyn Write, items: &[T]) -> io::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_in_text_and_json() {
+        let hostile = "\u{1b}]0;title\u{7}\u{9b}2J\u{202e}x\rü";
+        let (mut text, mut json) = (PlainText(Vec::new()), Vec::new());
+        writeln!(text, "a {hostile}\nb").unwrap();
+        assert_eq!(String::from_utf8(text.0).unwrap(), "a \\u{1b}]0;title\\u{7}\\u{9b}2J\\u{202e}x\\rü\nb\n");
+        json_lines(&mut json, &[hostile]).unwrap();
+        let line = String::from_utf8(json).unwrap();
+        assert!(line.trim_end().chars().all(|c| !c.is_control() && c != '\u{202e}'), "{line}");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), hostile);
+    }
 
     #[test]
     fn columns_line_up_and_long_cells_are_cut() {

@@ -1,5 +1,6 @@
 //! Progress on standard error: a spinner or a bar on a terminal, plain lines or nothing elsewhere.
 
+use crate::telemetry::plain;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write as _;
 use std::time::Duration;
@@ -20,7 +21,7 @@ impl Narrator {
     /// Shows the current step on a terminal; prints nothing elsewhere.
     pub(super) fn doing(&self, what: &str) {
         if !self.bar.is_hidden() {
-            self.bar.set_message(what.to_owned());
+            self.bar.set_message(plain(what));
         }
     }
 
@@ -28,9 +29,9 @@ impl Narrator {
     pub(super) fn done(&self, what: &str) {
         if self.bar.is_hidden() {
             // A closed pipe is no reason to end.
-            let _ = writeln!(std::io::stderr(), "  {what}");
+            let _ = writeln!(std::io::stderr(), "  {}", plain(what));
         } else {
-            self.bar.println(format!("  {what}"));
+            self.bar.println(format!("  {}", plain(what)));
         }
     }
 
@@ -53,7 +54,7 @@ impl Bar {
     /// Shows the share of the work that is done, from 0 to 1.
     pub(super) fn at(&self, fraction: f64, what: &str) {
         self.0.set_position((fraction.clamp(0.0, 1.0) * Self::LENGTH as f64) as u64);
-        self.0.set_message(what.to_owned());
+        self.0.set_message(plain(what));
     }
 
     pub(super) fn finish(&self) {

@@ -1,6 +1,6 @@
 //! `model-factory schema`: shows the schemas that ship in the binary, and checks documents.
 
-use super::output::print_table;
+use super::output::{print_table, stdout};
 use crate::domain::contract::{DocumentError, SchemaName, read_yaml, schema_text};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -40,7 +40,7 @@ enum SchemaCommand {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         match self.command {
             SchemaCommand::List => {
                 let mut rows = Vec::new();

@@ -7,9 +7,11 @@
 pub mod metrics;
 
 mod logs;
+mod plain_text;
 mod traces;
 
 pub use logs::LogFormat;
+pub use plain_text::{plain, plain_json};
 pub use traces::{
     ChildSpan, OpenSpan, Received, Sending, TelemetrySettings, check_receiver, process_span, record_attribute,
     record_failure, send_span, set_parent,

@@ -6,7 +6,7 @@ mod watch;
 pub(super) use show::list;
 
 use super::ledger::{self, ActorArgs, require_run};
-use super::output::{Output, json_lines};
+use super::output::{Output, json_lines, stdout};
 use crate::adapters::ledger::{CommandRequest, Ledger, RunCommand};
 use crate::config::Config;
 use crate::domain::run::State;
@@ -85,7 +85,7 @@ impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let ledger = ledger::connect(&config).await?;
         let ledger = ledger.emitting_lineage(&config.lineage, config.kafka.max_value_bytes);
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         let output = self.output;
         let mut code = ExitCode::SUCCESS;
         match self.command {

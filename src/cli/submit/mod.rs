@@ -2,7 +2,7 @@
 
 mod check;
 
-use super::output::Output;
+use super::output::{Output, stdout};
 use crate::adapters::dataset::Inputs;
 use crate::adapters::kafka::{Follower, Outlet, Record};
 use crate::adapters::signing::RequesterPrivateKey;
@@ -10,6 +10,7 @@ use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::contract::{AllowList, EventType, RunLifecycleEvent};
 use crate::domain::run::State;
+use crate::telemetry::plain;
 use crate::worker::intake::Screening;
 use anyhow::{Context as _, ensure};
 use check::{CheckedRequest, check, print, requests};
@@ -52,7 +53,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         config.ownership_boundaries()?;
         let screening = self.screening(config)?;
         let key = self.sign_with.as_ref().map(private_key).transpose()?;
@@ -82,7 +83,7 @@ impl Args {
         let policy = config.policy()?;
         if self.dry_run && config.inputs.root.is_none() && config.inputs.allow.is_empty() {
             let note = "references were not checked: neither [inputs] root nor [inputs] allow is set";
-            writeln!(std::io::stderr(), "model-factory: {note}")?;
+            writeln!(std::io::stderr(), "model-factory: {}", plain(&note))?;
             return Ok(Screening::from(AllowList::everything()).with_policy(policy));
         }
         Ok(Screening::new(&Inputs::open(&config.inputs)?, policy))

@@ -3,8 +3,8 @@
 //! Guarantees: an event is one line. In JSON, an event's field replaces a field of the same name in an enclosing span,
 //! and an inner span's field replaces an outer span's; `docs/logs.md` lists the names.
 
-use super::text::{capped, plain, plain_json};
 use crate::clock;
+use crate::telemetry::plain_text::{capped, plain, plain_json};
 use chrono::{DateTime, SecondsFormat, Utc};
 use opentelemetry::trace::TraceContextExt as _;
 use serde_json::{Map, Value};

@@ -3,7 +3,6 @@
 //! Guarantees: an event is one line, whatever text it carries; no control character or escape sequence gets through.
 
 mod lines;
-mod text;
 
 use lines::{JsonFields, JsonLines, PrettyFields};
 use serde::{Deserialize, Serialize};

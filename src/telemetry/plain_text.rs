@@ -1,6 +1,6 @@
-//! Makes text from outside safe for a log.
+//! Makes text from outside safe for logs and terminals.
 //!
-//! Guarantees: the result is bounded and has no line break, control character, escape sequence or character that
+//! Guarantees: the result has no line break, control character, escape sequence or character that
 //! reverses the direction of writing; a text that was cut ends with the length of the original in bytes.
 
 use std::fmt::{self, Write};
@@ -26,7 +26,7 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Escapes text for people: a character that is not plain becomes `\n` or `\u{202e}`.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_plain(c) { shown.push(c) } else { shown.extend(c.escape_debug()) }
@@ -36,7 +36,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Escapes JSON for machines: a character that is not plain becomes `\u202e`, so that a JSON parser reads the original
 /// and a terminal never sees it.
-pub(super) fn plain_json(json: &str, out: &mut impl Write) -> fmt::Result {
+pub fn plain_json(json: &str, out: &mut impl Write) -> fmt::Result {
     for c in json.chars() {
         if is_plain(c) {
             out.write_char(c)?;

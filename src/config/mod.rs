@@ -8,14 +8,14 @@ mod check;
 mod console_at;
 mod known;
 mod layers;
-mod settings;
+mod sections;
 mod show;
 #[cfg(test)]
 mod tests;
 
 pub use console_at::ConsoleAt;
 pub use layers::Loaded;
-pub use settings::{Config, TrainerSettings, WorkerSettings};
+pub use sections::{Config, TrainerSettings, WorkerSettings};
 pub use show::ShownSetting;
 
 use crate::adapters::authority::InvalidPolicy;

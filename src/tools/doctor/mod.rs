@@ -10,7 +10,7 @@ mod documents;
 mod finding;
 mod group;
 mod machine;
-mod storage;
+mod stores;
 
 pub use finding::{Finding, Light, worst};
 
@@ -28,8 +28,8 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         ("brokers", Box::pin(brokers::check(config))),
         ("group", Box::pin(group::check(config))),
         ("database", Box::pin(database::check(config))),
-        ("evidence store", Box::pin(storage::evidence(config))),
-        ("inputs", Box::pin(storage::inputs(config))),
+        ("evidence store", Box::pin(stores::evidence(config))),
+        ("inputs", Box::pin(stores::inputs(config))),
         ("documents", Box::pin(off_thread(config, documents::check))),
         ("traces", Box::pin(off_thread(&config.telemetry, documents::traces))),
         ("machine", Box::pin(off_thread(config, machine::check))),

@@ -1,6 +1,6 @@
 //! `/metrics`: what the loops counted, and gauges that are read at each scrape.
 
-use super::health::Health;
+use super::probes::Health;
 use crate::telemetry::metrics::{self, LoopLabel, MetricsPage, NeedLabel};
 use axum::Extension;
 use axum::extract::State;

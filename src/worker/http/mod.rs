@@ -6,10 +6,10 @@
 pub mod console;
 
 mod connections;
-mod health;
 mod metrics;
+mod probes;
 
-pub use health::{Health, Readiness, Scrapers};
+pub use probes::{Health, Readiness, Scrapers};
 
 use crate::config::ConsoleAt;
 use crate::telemetry::metrics::MetricsPage;
@@ -58,8 +58,8 @@ pub async fn serve(
     };
     let address = listener.local_addr()?;
     let mut router = Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
         .route("/metrics", get(metrics::metrics))
         .layer(Extension(page.clone()))
         .with_state(health);

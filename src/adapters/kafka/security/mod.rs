@@ -6,13 +6,13 @@
 
 mod context;
 mod denial;
-mod properties;
 mod settings;
 
 pub(super) use context::BrokerContext;
 pub use denial::BrokerDenial;
-pub(super) use properties::is_ours;
 pub use settings::{Mechanism, Protocol, SecurityError, SecuritySettings};
+pub(super) use tls_and_sasl::is_ours;
 
 #[cfg(test)]
 mod settings_test;
+mod tls_and_sasl;

@@ -2,14 +2,14 @@
 
 mod cloud_event;
 mod publication;
+mod registry_lifecycle;
 mod run_lifecycle;
 mod signed_request;
 mod train_build_request;
 
 pub use cloud_event::CloudEventAttributes;
-pub use publication::{
-    BundleArtifact, BundlePublication, Compatibility, PublicationProvenance, RegistryEvent, RegistryVerdict,
-};
+pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
+pub use registry_lifecycle::{RegistryEvent, RegistryVerdict};
 pub use run_lifecycle::{
     Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, RunLifecycleEvent, SameAs, event_id,
 };

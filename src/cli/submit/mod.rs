@@ -83,7 +83,7 @@ impl Args {
         let policy = config.policy()?;
         if self.dry_run && config.inputs.root.is_none() && config.inputs.allow.is_empty() {
             let note = "references were not checked: neither [inputs] root nor [inputs] allow is set";
-            writeln!(std::io::stderr(), "model-factory: {}", plain(&note))?;
+            writeln!(std::io::stderr(), "model-factory: {}", plain(note))?;
             return Ok(Screening::from(AllowList::everything()).with_policy(policy));
         }
         Ok(Screening::new(&Inputs::open(&config.inputs)?, policy))

@@ -7,6 +7,7 @@
 mod context;
 mod denial;
 mod settings;
+mod tls_and_sasl;
 
 pub(super) use context::BrokerContext;
 pub use denial::BrokerDenial;
@@ -15,4 +16,3 @@ pub(super) use tls_and_sasl::is_ours;
 
 #[cfg(test)]
 mod settings_test;
-mod tls_and_sasl;

@@ -1,8 +1,8 @@
-//! What the stages compute, as functions on values, in the order of a run: plan, data, leakage, metrics, gate, bundle;
-//! then the report page and the lineage events that describe them.
+//! Computes what the stages of a run need, as functions on values. The modules follow the order of a run: plan, data,
+//! leakage, metrics, gate, bundle. The report page and the lineage events then describe the results.
 //!
 //! Guarantees: the same input values give the same documents, to the byte. Never: does input or output, reads a clock,
-//! draws a random number except from a seed.
+//! or draws a random number without a seed.
 
 mod bundle;
 mod data;

@@ -1,6 +1,7 @@
 //! `bom.json`: the bundle as a bill of materials that supply-chain tools read.
 //!
-//! Format: CycloneDX 1.7, an ML-BOM. It has no serial number and no time stamp, which would change with every build.
+//! Format: CycloneDX 1.7, as an ML-BOM. The file has no serial number and no time stamp, since these would change with
+//! every build.
 
 use crate::domain::contract::{
     EvalReport, Feature, FeatureKind, MetricValue, ModelFormat, ResolvedAlgorithm, TrainPlan,
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 pub const BOM_FILE: &str = "bom.json";
 pub const BOM_VERSION: &str = "1.7";
 
-/// Writes the bill of materials: the model, its data and documents, and the release that built it.
+/// Builds the bill of materials. It lists the model, its data and documents, and the release that built the model.
 pub fn bom(plan: &TrainPlan, report: &EvalReport, model: &Digest, format: ModelFormat) -> Value {
     let part = |at: String, name: &str, sha256: &Digest, version: Option<&str>, holds: Value| {
         let mut part = json!({"type": "data", "bom-ref": at, "name": name, "hashes": [hash(sha256)], "data": [holds]});

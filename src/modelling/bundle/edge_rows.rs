@@ -1,7 +1,7 @@
-//! Rows that test a model in XGBoost JSON at the edges of its splits.
+//! Builds rows that test a model in XGBoost JSON at the edges of its splits.
 //!
-//! The rows follow from the model alone: its own thresholds, the 32-bit numbers right below them, extremes, missing and
-//! unknown values. The same model always gives the same rows.
+//! The rows depend on the model only. They hold its thresholds, the 32-bit numbers right below them, extremes, missing
+//! values and unknown categories. The same model always gives the same rows.
 
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind, ParityCase, ParityValue};
 use serde_json::Value;
@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParityRow {
     pub case: ParityCase,
-    /// One value for each feature, in order; `None` is a missing value.
+    /// One value for each feature, in the order of the model's features. `None` is a missing value.
     pub values: Vec<Option<ParityValue>>,
 }
 
-/// Reads the codes of a model's categories and makes rows at the edges of its splits. The error says what is wrong with
-/// the model's JSON.
+/// Returns the known values of each categorical feature, and rows at the edges of the model's splits. The error says
+/// what is wrong with the model's JSON.
 pub fn edge_rows(model: &[u8], features: &[Feature]) -> Result<(Vec<FeatureCategories>, Vec<ParityRow>), String> {
     let model: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
     let categories: Vec<FeatureCategories> = match model.pointer("/learner/attributes/categories") {
@@ -37,10 +37,10 @@ pub(super) fn known<'a>(categories: &'a [FeatureCategories], feature: &str) -> &
     categories.iter().find(|of| of.feature == feature).map_or(&[], |of| &of.values)
 }
 
-/// Thresholds or categories of one feature that get rows of their own, at most.
+/// At most this many thresholds or categories of one feature get rows of their own.
 const TRIED: usize = 4;
 
-/// The values to put into one feature's column.
+/// The values of one feature in the rows. `one_by_one` are tried in turn, while all other features have their `middle`.
 struct Edges {
     middle: Option<ParityValue>,
     lowest: Option<ParityValue>,
@@ -110,10 +110,10 @@ fn unknown(known: &[CategoryValue]) -> ParityValue {
 }
 
 const MAX_ROWS: usize = 200;
-/// Values in all rows together: with many features there are fewer rows, but always room for 20.
+/// The bound on values in all rows together. With more features there are fewer rows, but always room for 20 rows.
 const MAX_VALUES: usize = 50_000;
 
-/// Makes the rows. Features take turns, so that each has one row before any has a second.
+/// Builds the rows. Features take turns, so that each feature has one row before any feature has a second.
 fn rows(mut edges: Vec<Edges>) -> Vec<ParityRow> {
     let room = (MAX_VALUES / edges.len().max(1)).clamp(20, MAX_ROWS);
     let all =

@@ -1,4 +1,5 @@
-//! Two files for MLflow: `MLmodel`, and `input_example.json`, whose rows MLflow shows to people who load the model.
+//! Writes two files for MLflow: `MLmodel` describes the model, and `input_example.json` has rows that MLflow shows to
+//! people who load the model.
 //!
 //! Formats: MLflow's model description (YAML) with the flavour `python_function` and the flavour of the model's format;
 //! a data frame as pandas writes it with `orient="split"`.
@@ -7,8 +8,8 @@ use crate::domain::contract::{Feature, ModelFormat, ParityCase, ParityVectors, T
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
-/// Writes `MLmodel`. The file has no time stamp, and derives the model's UUID from the model's bytes: same model, same
-/// file.
+/// Writes `MLmodel`. The file has no time stamp, and the model's UUID in it is derived from the model's bytes. The same
+/// model thus gives the same file.
 pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> String {
     format!(
         "flavors:\n{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \
@@ -67,7 +68,7 @@ fn quoted(text: &str) -> String {
 
 pub const EXAMPLE_FILE: &str = "input_example.json";
 
-/// Takes up to five ordinary rows of the parity vectors as an example; a category is given as its code, as the model
+/// Returns up to five ordinary rows of the parity vectors as an example. A category is given as its code, as the model
 /// reads it.
 pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
     const ROWS: usize = 5;
@@ -84,7 +85,7 @@ pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
         | ParityCase::Zero
         | ParityCase::UnknownCategory => false,
     };
-    // Vectors always fit the features that they were written for; otherwise the example would be empty.
+    // Parity vectors always fit the features that they were written for. If they did not, the example would be empty.
     let inputs = parity.inputs(features).unwrap_or_default();
     let rows = inputs.chunks_exact(features.len().max(1)).zip(&parity.vectors);
     let shown = rows.filter(|(_, vector)| ordinary(vector.case)).take(ROWS);

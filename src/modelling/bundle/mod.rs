@@ -1,4 +1,5 @@
-//! The deployable bundle: a folder that XGBoost, MLflow and supply-chain tools open, and its announcement.
+//! Builds the deployable bundle and its announcement. The bundle is a folder that XGBoost, MLflow and supply-chain
+//! tools open.
 //!
 //! Guarantees: the same evidence gives the same bytes and the same bundle id on any machine.
 

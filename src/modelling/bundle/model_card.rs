@@ -1,4 +1,4 @@
-//! `model_card.md`: describes the model to people, using only what the evidence says.
+//! Writes `model_card.md`, which describes the model to people. Every statement in it comes from the evidence.
 
 use crate::domain::contract::{
     Decision, EvalReport, FeatureKind, GateReceipt, MetricValue, ModelFormat, SettledSplit, SlicedBy, TimeWindow,
@@ -18,7 +18,7 @@ pub struct CardSources<'a> {
     pub format: ModelFormat,
 }
 
-/// Writes the card in `CommonMark` with tables.
+/// Writes the card as `CommonMark` with tables.
 pub fn model_card(sources: &CardSources<'_>) -> String {
     let sections = [use_of(sources), data(sources), metrics(sources), gate(sources), limits(sources), lineage(sources)];
     let scope = sources.plan.target_scope.scope_key();
@@ -194,13 +194,13 @@ fn row(text: &mut String, cells: &[String]) {
     writeln!(text, "| {} |", cells.join(" | ")).expect("writing to a string");
 }
 
-/// Shows foreign text as code on one line; the text can end neither the code span nor the table's cell.
+/// Writes text from outside as a code span on one line. The text can end neither the span nor the table's cell.
 fn code(text: &str) -> String {
     let shown: String = text.chars().map(|c| if c.is_control() || c == '`' { '\u{fffd}' } else { c }).collect();
     format!("`{}`", shown.replace('|', "\\|"))
 }
 
-/// Shows foreign text with all punctuation escaped, so that none of it is read as markup.
+/// Writes text from outside with all punctuation escaped, so that Markdown reads none of it as markup.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for c in text.chars() {

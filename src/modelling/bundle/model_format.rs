@@ -1,11 +1,11 @@
-//! The file formats of models: their file names, and what serving and MLflow need to load them.
+//! Defines the file formats of models: the file name of each, and what MLflow and a serving system need to load it.
 
 use crate::domain::contract::ModelFormat;
 
 impl ModelFormat {
     pub const ALL: &[Self] = &[Self::XgboostJson, Self::Skops, Self::Onnx, Self::Pickle];
 
-    /// Tells the format of a stored model by its file name; `None` for a name that no format has.
+    /// Returns the format of a stored model by its file name, or `None` if no format has this file name.
     pub fn of_stored(reference: &str) -> Option<Self> {
         let name = reference.rsplit('/').next()?;
         Self::ALL.iter().copied().find(|format| format.file_name() == name)
@@ -20,7 +20,7 @@ impl ModelFormat {
         }
     }
 
-    /// The capability that a serving system must offer to load the model.
+    /// Returns the capability that a serving system must offer to load the model.
     pub fn capability(self) -> &'static str {
         match self {
             Self::XgboostJson => "xgboost-json",
@@ -38,7 +38,7 @@ impl ModelFormat {
         }
     }
 
-    /// Whether loading a model of this format may run code from its file.
+    /// Returns true if loading a model of this format may run code from its file.
     pub fn runs_code(self) -> bool {
         match self {
             Self::Pickle => true,
@@ -46,9 +46,10 @@ impl ModelFormat {
         }
     }
 
-    /// Checks what can be checked without loading; the error says why these bytes cannot be a model of this format.
+    /// Checks as far as possible, without loading the model, that the bytes are of this format. The error says why they
+    /// are not.
     pub fn check(self, bytes: &[u8]) -> Result<(), &'static str> {
-        /// The name of a file that a zip of skops holds and other zips do not.
+        /// A zip that skops wrote holds a file of this name. Other zips do not.
         const SCHEMA: &[u8] = b"schema.json";
         let holds = match self {
             Self::XgboostJson => serde_json::from_slice::<serde_json::Value>(bytes)
@@ -66,7 +67,7 @@ impl ModelFormat {
     }
 }
 
-/// Whether the bytes are a pickle of protocol 2 or later: these begin with 0x80 and the protocol's number.
+/// Returns true for a pickle of protocol 2 or later, which begins with the byte 0x80 and the protocol's number.
 fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
 }

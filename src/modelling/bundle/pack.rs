@@ -11,11 +11,11 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, canonical_json, document_bytes, recipe_digest};
 use serde_json::json;
 
-/// The signature's file name in the folder. The signature covers every other file, so that no list of files can hold
-/// it.
+/// The file name of the signature in the bundle's folder. The signature covers every other file, so no list of files
+/// can contain it.
 pub const SIGNATURE_FILE: &str = "model.sig";
 
-/// A file that goes into the bundle's folder.
+/// A file of the bundle, with its content in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleFile {
     /// The path relative to the bundle's folder.
@@ -35,8 +35,8 @@ impl BundleFile {
     }
 }
 
-/// Computes a bundle's id: `sha256` over the canonical JSON of `[[path, digest], …]`, sorted by path, of every file
-/// except the signature.
+/// Computes a bundle's id: the SHA-256 of the canonical JSON of `[[path, digest], …]`, sorted by path. Every file
+/// except the signature has an entry.
 pub fn bundle_id(artifacts: &[BundleArtifact]) -> Digest {
     let mut entries: Vec<(&str, Digest)> = artifacts
         .iter()
@@ -47,8 +47,8 @@ pub fn bundle_id(artifacts: &[BundleArtifact]) -> Digest {
     Digest::of(canonical_json(&json!(entries)).as_bytes())
 }
 
-/// Computes a bundle's version: `v0-` and the first 12 hex digits of a digest of bundle id, policy revision and config
-/// revision.
+/// Computes a bundle's version: `v0-` and 12 hex digits. The digits begin a digest of bundle id, policy revision and
+/// config revision.
 pub fn bundle_version(bundle_id: &Digest, revisions: &Revisions) -> String {
     let payload = json!({
         "bundle_id": bundle_id,
@@ -64,12 +64,12 @@ pub struct Bundle {
     pub bundle_version: String,
     /// The content of `bundle.json`, which is also the first of `files`.
     pub manifest: BundleManifest,
-    /// Every file except the signature, `bundle.json` first and the others sorted by path.
+    /// Every file except the signature. `bundle.json` comes first, then the others sorted by path.
     pub files: Vec<BundleFile>,
 }
 
-/// The evidence that a bundle is packed from, as values and as bytes. The bundle holds the bytes exactly as the
-/// evidence store has them; the files for people and other tools are written from the values.
+/// The evidence that a bundle is packed from, each document as a value and as bytes. The bundle holds the bytes exactly
+/// as the evidence store has them. Files for people and other tools are written from the values.
 #[derive(Debug, Clone, Copy)]
 pub struct BundleEvidence<'a> {
     pub plan: (&'a TrainPlan, &'a [u8]),
@@ -79,7 +79,8 @@ pub struct BundleEvidence<'a> {
     pub model: (ModelFormat, &'a [u8]),
 }
 
-/// Packs a bundle. The result depends on no clock, host or chance: the same evidence gives the same id on any machine.
+/// Packs a bundle. The result depends on no clock, host or random number: the same evidence gives the same id on any
+/// machine.
 pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     const JSON: &str = "application/json";
     let BundleEvidence {
@@ -141,7 +142,8 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     Bundle { bundle_id, bundle_version: bundle_version(&bundle_id, &plan.revisions), manifest, files }
 }
 
-/// Writes the announcement of a bundle. The caller must have stored all its files under `bundle_ref` already.
+/// Builds the announcement of a bundle. The caller must already have stored all of the bundle's files under
+/// `bundle_ref`.
 pub fn publication(
     plan: &TrainPlan,
     bundle: &Bundle,

@@ -1,4 +1,4 @@
-//! Makes parity vectors (rows with known scores) and compares scores with them.
+//! Builds parity vectors, which are rows with known scores, and compares a model's scores with them.
 
 use super::edge_rows::{ParityRow, known};
 use crate::domain::contract::{
@@ -7,7 +7,7 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, RunId};
 
 impl ParityVectors {
-    /// Makes vectors from rows and their scores, in the order of `scored`.
+    /// Builds one vector for each row and its score, in the order of `scored`.
     pub fn new(
         run_id: &RunId,
         model: &[u8],
@@ -33,8 +33,8 @@ impl ParityVectors {
         }
     }
 
-    /// Returns the rows as the model reads them: 32-bit floats, row by row; NaN is missing, a category is its code.
-    /// Fails if `features` are not those of the vectors.
+    /// Returns the rows as the model reads them: 32-bit floats, row by row. NaN is a missing value, and a category is
+    /// its code. Returns an error if `features` differ from the features of the vectors.
     pub fn inputs(&self, features: &[Feature]) -> Result<Vec<f32>, String> {
         let names = features.iter().map(|feature| feature.name.as_str());
         if !names.eq(self.features.iter().map(String::as_str)) {
@@ -44,9 +44,10 @@ impl ParityVectors {
     }
 
     /// Describes the first vector whose score differs from `scores`; `None` if all agree. Scores that Model Factory
-    /// computed must agree bit for bit, also with `score_bits`; scores from a registered command's library within 1e-6.
+    /// computed must agree bit for bit with `score` and `score_bits`. Scores from a registered command's library may
+    /// differ by 1e-6.
     pub fn first_difference(&self, scores: &[f32]) -> Option<String> {
-        /// Two libraries add up the same leaves, but each has its own exponential function.
+        /// The two libraries add up the same leaves, but each has its own exponential function.
         const NEAR: f32 = 1e-6;
         if scores.len() != self.vectors.len() {
             return Some(format!("{} vectors and {} scores", self.vectors.len(), scores.len()));
@@ -68,7 +69,7 @@ fn bits(score: f32) -> String {
     format!("{:08x}", score.to_bits())
 }
 
-/// Converts rows to what the model reads, as [`ParityVectors::inputs`] says.
+/// Converts rows to the 32-bit floats that the model reads, as [`ParityVectors::inputs`] describes.
 pub fn inputs<'a>(
     features: &[Feature],
     categories: &[FeatureCategories],

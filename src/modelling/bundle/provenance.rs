@@ -1,8 +1,8 @@
-//! `provenance.intoto.json`: what was built by whom from which inputs, for supply-chain tools.
+//! Writes `provenance.intoto.json`, which tells supply-chain tools who built the bundle from which inputs.
 //!
 //! Formats: in-toto Statement v1 (<https://in-toto.io/Statement/v1>) with SLSA provenance v1
-//! (<https://slsa.dev/spec/v1.0/provenance>). It has no clock value and no host; the attempt records hold the
-//! times of the build.
+//! (<https://slsa.dev/spec/v1.0/provenance>). The file has no time and no host name. The attempt records hold the times
+//! of the build.
 
 use crate::domain::contract::{BundleArtifact, ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::Digest;

@@ -1,4 +1,4 @@
-//! What a verdict allows: whether a bundle may be published, and the last checks before its announcement is sent.
+//! Decides what a verdict allows: whether a bundle may be published, and whether its announcement may be sent.
 
 use crate::domain::contract::{
     BundlePublication, Decision, Eligibility, EvalReport, EvidenceRef, GateReceipt, IntentKind, PublishEligibility,
@@ -7,7 +7,8 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{Failure, FailureCode};
 
-/// Lists the reasons against publication, `GATE_FAIL` and `INTENT_NOT_PUBLISHABLE`; an empty list allows it.
+/// Returns the reasons against publication: `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`, or both. An empty list allows
+/// publication.
 pub(super) fn ineligible_because(receipt: &GateReceipt, intent: IntentKind) -> Vec<String> {
     let mut reasons = Vec::new();
     if receipt.decision == Decision::Fail {
@@ -19,8 +20,8 @@ pub(super) fn ineligible_because(receipt: &GateReceipt, intent: IntentKind) -> V
     reasons
 }
 
-/// Writes whether gate and intent allow publication. Whether the requester allows it is left out: a later request may
-/// change that, and evidence never changes.
+/// Builds the document that says whether gate and intent allow publication. It does not say whether the requester may
+/// publish: a later request can change that, and evidence never changes.
 pub fn eligibility(receipt: &GateReceipt, receipt_ref: EvidenceRef, intent: IntentKind) -> PublishEligibility {
     let reasons = ineligible_because(receipt, intent);
     PublishEligibility {
@@ -39,13 +40,13 @@ pub struct StoredVerdict<'a> {
     pub intent: IntentKind,
     pub plan: Digest,
     pub model: Digest,
-    /// The report, and the digest of its bytes.
+    /// The evaluation report, and the digest of its bytes.
     pub report: (&'a EvalReport, Digest),
     pub receipt: &'a GateReceipt,
 }
 
-/// Checks that report and receipt are about this plan and model, that both give the same decision, and that the
-/// decision is PASS and the intent is publishable.
+/// Checks that report and receipt are about this plan and model, and that both give the decision PASS. Also checks that
+/// the intent is publishable. The failure code says which check did not hold.
 pub fn clear_for_publication(verdict: &StoredVerdict<'_>) -> Result<(), Failure> {
     let StoredVerdict { run_id, intent, plan, model, report: (report, report_digest), receipt } = *verdict;
     let fail = |code, message: String| Err(Failure::new(code, message));
@@ -73,8 +74,8 @@ pub fn clear_for_publication(verdict: &StoredVerdict<'_>) -> Result<(), Failure>
     }
 }
 
-/// Checks an announcement against its schema, and against every earlier announcement of the same run: a run announces
-/// one bundle, always with the same content; other content is `PUBLISH_CONFLICT`.
+/// Checks an announcement against its schema and against every earlier announcement of the run. A run announces one
+/// bundle, always with the same content. Other content is the failure `PUBLISH_CONFLICT`.
 pub fn clear_announcement(publication: &BundlePublication, earlier: &[BundlePublication]) -> Result<(), Failure> {
     let value = serde_json::to_value(publication).expect("publications have string keys and finite numbers");
     check(SchemaName::BundlePublication, &value).map_err(|error| {

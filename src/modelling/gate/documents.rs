@@ -1,4 +1,4 @@
-//! Writes the documents of the gate: the evaluation report and the receipt.
+//! Builds the documents of the gate: the evaluation report and the gate receipt.
 
 use super::judge::judge;
 use crate::domain::contract::{
@@ -9,8 +9,8 @@ use crate::domain::identity::{Digest, RunId, recipe_digest};
 use crate::domain::run::{Failure, FailureCode};
 use serde_json::json;
 
-/// Writes the report on what the trainer's child process measured, with the decision that the profile's thresholds
-/// give.
+/// Builds the evaluation report from what the trainer's child process measured. Its decision is PASS or FAIL by the
+/// profile's thresholds.
 pub fn report(
     plan: &TrainPlan,
     evaluation: Evaluation,
@@ -42,14 +42,14 @@ pub fn report(
     })
 }
 
-/// Derives a report's id from run and model: `er_` and 32 hex digits.
+/// Derives a report's id, `er_` and 32 hex digits, from the run and the model.
 pub fn eval_report_id(run_id: &RunId, model: &Digest) -> String {
     let digest = recipe_digest("mf.eval_report_id.v1", &json!({"model": model, "run_id": run_id}));
     format!("er_{}", &digest.to_string()[..32])
 }
 
-/// Judges a stored report again and writes the receipt. Fails with `GATE_DECISION_MISMATCH` if the report's decision is
-/// not the one that its metrics give. `inputs` are the request's documents and data files by role.
+/// Judges a stored report again and builds the receipt. `inputs` are the request's documents and data files by role.
+/// Returns the failure `GATE_DECISION_MISMATCH` if the report's metrics give another decision than the report states.
 pub fn gate(
     run_id: &RunId,
     report: &EvalReport,

@@ -1,4 +1,4 @@
-//! Judges metrics by a governance profile: thresholds on metrics, and on their differences to the champion's.
+//! Judges metrics by a governance profile: by thresholds on metrics, and by thresholds on differences to the champion.
 
 use super::thresholds::{Comparison, Threshold};
 use crate::domain::contract::{
@@ -16,8 +16,8 @@ pub(super) struct GateVerdict {
     pub(super) champion: Option<ChampionVerdict>,
 }
 
-/// Decides PASS if every threshold holds, the test window has enough frauds, and every condition on the champion holds;
-/// else FAIL. Fails with `GOVERNANCE_PROFILE_INVALID` if a threshold cannot be read.
+/// Returns PASS if every threshold holds, the test window has enough frauds, and every condition on the champion holds.
+/// Otherwise FAIL. Returns the error `GOVERNANCE_PROFILE_INVALID` if a threshold or a champion condition is invalid.
 pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Result<GateVerdict, Failure> {
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
@@ -33,8 +33,8 @@ pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Resul
     Ok(GateVerdict { decision, thresholds: verdicts, positives, champion })
 }
 
-/// Judges the conditions on the champion. A difference that was not measured does not hold; the error says which
-/// condition cannot be read.
+/// Judges the conditions on the champion. A difference that was not measured does not hold. The error names the invalid
+/// condition.
 fn judge_differences(spec: &ChampionSpec, measured: Option<&Differences>) -> Result<ChampionVerdict, String> {
     let thresholds = Threshold::of_differences(spec)?;
     if thresholds.is_empty() {

@@ -1,4 +1,4 @@
-//! The verdict: evaluation report, gate, and what may be published.
+//! Writes the evaluation report, decides PASS or FAIL, and says what may be published.
 
 mod clearance;
 mod documents;

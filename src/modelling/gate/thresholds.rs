@@ -1,10 +1,10 @@
-//! Thresholds of a governance profile, and how each is compared with the metrics.
+//! Reads the thresholds of a governance profile and compares each with the metrics.
 
 use crate::domain::contract::{
     ChampionSpec, Direction, GovernanceProfile, Interval, Metrics, ThresholdBasis, ThresholdSpec, ThresholdVerdict,
 };
 
-/// A bound on a metric, or on the difference between a metric and the champion's.
+/// A bound on a metric, or on the difference between a metric and the champion's metric of the same name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Threshold {
     /// The name in the profile, for example `min_auc_roc`.
@@ -24,14 +24,14 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// A comparison without a measured value: the bound does not hold.
+    /// Builds the comparison for a metric without a value. Its bound does not hold.
     pub(super) fn nothing(reason: String) -> Self {
         Self { value: None, interval: None, compared: None, holds: false, reason }
     }
 }
 
 impl Threshold {
-    /// Reads the thresholds of a profile, in its order. The error names the threshold that cannot be read.
+    /// Reads the thresholds of a profile, in the profile's order. The error names the invalid threshold.
     pub fn all_of(profile: &GovernanceProfile) -> Result<Vec<Self>, String> {
         if profile.eval_thresholds.is_empty() {
             return Err("eval_thresholds is empty: a gate that checks nothing cannot pass".to_owned());
@@ -39,7 +39,7 @@ impl Threshold {
         profile.eval_thresholds.iter().map(|(name, spec)| Self::read(name, spec, profile.on)).collect()
     }
 
-    /// Reads the thresholds on differences to the champion. The error names the threshold that cannot be read.
+    /// Reads the thresholds on differences to the champion. The error names the invalid threshold.
     pub fn of_differences(spec: &ChampionSpec) -> Result<Vec<Self>, String> {
         spec.eval_differences.iter().map(|(name, bound)| Self::read(name, bound, spec.on)).collect()
     }
@@ -59,8 +59,8 @@ impl Threshold {
         Ok(Self { name: name.to_owned(), metric: metric.to_owned(), direction, bound, on })
     }
 
-    /// Compares the metric with the bound. A metric that is missing, null or not a number does not hold; nor does one
-    /// without an interval if the threshold is on the confidence bound.
+    /// Compares the metric with the bound. The threshold does not hold if the metric is missing, null or not a number.
+    /// A threshold on the confidence bound does not hold if the metric has no interval.
     pub fn judge(&self, metrics: &Metrics) -> ThresholdVerdict {
         let Comparison { value, interval, compared, holds, reason } = match metrics.get(&self.metric) {
             Some(metric) => {
@@ -84,8 +84,8 @@ impl Threshold {
         }
     }
 
-    /// Compares a metric's value, or a difference, with the bound; `what` names it in the reason. `undefined_because`
-    /// says why there is no value, if that is known.
+    /// Compares a metric's value, or a difference, with the bound. `what` is the name of the metric in the reason.
+    /// `undefined_because` is the cause of a missing value, if the cause is known.
     pub(super) fn compare(
         &self,
         what: &str,

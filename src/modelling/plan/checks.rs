@@ -1,4 +1,4 @@
-//! Checks across documents: manifests and profile must agree on features, labels and columns.
+//! Checks that manifests and training profile agree on features, labels and columns.
 
 use super::documents::{Fetched, fail};
 use crate::domain::contract::{DatasetManifest, ExpectedLabels, LeakageSpec, PinnedFile, TrainingProfile};
@@ -60,7 +60,7 @@ pub(super) fn check_labels(
     Ok(())
 }
 
-/// Fails unless every entity that a leakage rule names is an entity column of every file.
+/// Returns a failure if a leakage rule names an entity that is not an entity column of every file.
 pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetManifest)]) -> Result<(), Failure> {
     for file in manifests.iter().flat_map(|(_, manifest)| &manifest.materializations) {
         if let Some(name) = spec.disjoint_entities.iter().find(|name| !file.columns.entities.contains(name)) {

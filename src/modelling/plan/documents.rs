@@ -1,5 +1,5 @@
-//! The documents that a plan is made from, as the worker fetched them; reads each and checks it against its schema and
-//! the request.
+//! Reads the documents that a plan is made from, as the worker fetched them. Each is checked against its schema and
+//! against the request.
 
 use crate::domain::contract::{
     DatasetManifest, FeatureKind, GovernanceProfile, PinnedCommand, SchemaName, TrainBuildRequest, TrainingProfile,
@@ -14,20 +14,20 @@ use std::fmt::Display;
 
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    /// The reference by which the request, or a profile, names the document.
+    /// The reference that the request or a profile gives for the document.
     pub reference: String,
     pub bytes: Vec<u8>,
     pub sha256: Digest,
 }
 
 impl Fetched {
-    /// Makes the failure of a run whose document cannot be used; the message begins with the document's reference.
+    /// Builds the failure of a run whose document cannot be used. The message begins with the document's reference.
     pub(super) fn invalid(&self, code: FailureCode, why: impl Display) -> Failure {
         Failure::new(code, format!("{}: {why}", self.reference))
     }
 }
 
-/// The documents of an earlier bundle that the plan needs; the bundle's model is fetched later.
+/// The documents of an earlier bundle that the plan needs. The bundle's model is fetched later, after the plan is made.
 #[derive(Debug, Clone)]
 pub struct FetchedBundle {
     pub manifest: Fetched,
@@ -48,7 +48,7 @@ pub struct Sources<'a> {
     pub baseline: Option<&'a FetchedBundle>,
     /// `None` if the governance profile names no champion.
     pub champion: Option<&'a FetchedBundle>,
-    /// When the attempt started; labels as of a later instant are an error, since nobody can know them.
+    /// When the attempt started. Labels as of a later instant are an error, since nobody can know them yet.
     pub started_at: DateTime<Utc>,
 }
 

@@ -1,8 +1,8 @@
-//! Bundles of earlier runs: the baseline, which a regression check measures, and the champion, with which a new model
-//! is compared.
+//! Pins bundles of earlier runs in the plan. A regression check measures the baseline bundle. A new model is compared
+//! with the champion bundle.
 //!
-//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and so by the digest of every file that it lists;
-//! a bundle that does not fit the run's data ends the run before a row is read.
+//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and so by the digest of every file in that
+//! manifest. A bundle that does not fit the run's data ends the run before a row is read.
 
 use super::documents::{Fetched, FetchedBundle, Sources, fail, parse_governance_profile, parse_training_profile};
 use crate::domain::contract::{
@@ -14,7 +14,7 @@ use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::gate::Threshold;
 use chrono::{DateTime, Utc};
 
-/// What a run uses an earlier bundle for. The variant's name, in lower case, is used in file names and messages.
+/// What a run uses an earlier bundle for. File names and messages contain the variant's name in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum EarlierRole {
@@ -25,7 +25,7 @@ pub enum EarlierRole {
 }
 
 impl EarlierRole {
-    /// The failure code if the bundle cannot be used: the profile that names the bundle has to change.
+    /// Returns the failure code for a bundle that cannot be used. It blames the profile that names the bundle.
     pub fn unusable(self) -> FailureCode {
         match self {
             Self::Baseline => FailureCode::TrainingProfileInvalid,
@@ -34,8 +34,8 @@ impl EarlierRole {
     }
 }
 
-/// Lists the bundles that must be fetched before a plan can be made: the baseline of a regression check, and the
-/// champion if the governance profile names one.
+/// Returns the bundles that must be fetched before a plan can be made. A regression check needs its baseline. Every run
+/// needs the champion if the governance profile names a champion.
 pub fn named_bundles(
     intent: IntentKind,
     training_profile: &Fetched,
@@ -55,7 +55,7 @@ pub fn named_bundles(
     Ok(named)
 }
 
-/// Returns reference and digest of the evaluation report that a fetched `bundle.json` lists.
+/// Returns the reference and the digest of the bundle's evaluation report, read from the fetched `bundle.json`.
 pub fn eval_report_of(role: EarlierRole, manifest: &Fetched) -> Result<(Reference, Digest), Failure> {
     let read = read_manifest(role, manifest)?;
     let file = file_of(role, manifest, &read, "eval_report.json")?;
@@ -91,7 +91,8 @@ pub(super) fn plan_champion(
     Ok(Some(PlannedChampion { bundle, metrics, confidence: spec.confidence }))
 }
 
-/// Pins a bundle. Fails unless its model is in XGBoost's format and its inputs are features of this profile.
+/// Pins a bundle. Returns a failure unless its model is in XGBoost's format and its inputs are features of this
+/// profile.
 fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProfile) -> Result<PinnedBundle, Failure> {
     let reference = &fetched.manifest.reference;
     let manifest = read_manifest(role, &fetched.manifest)?;
@@ -134,7 +135,7 @@ fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProf
     })
 }
 
-/// Returns the end of the data that the model learned from; `None` for data without event times.
+/// Returns the exclusive end of the event times that the model learned from. `None` if the split was not by time.
 fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
     let SettledSplit::TimeBased(windows) = split else { return None };
     Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
@@ -161,7 +162,7 @@ fn file_of<'a>(
     })
 }
 
-/// Returns the reference of a file beside the manifest. Fails for a path that leaves the folder, which is no reference.
+/// Returns the reference of a file in the manifest's folder. Returns a failure for a path that leaves this folder.
 fn beside(role: EarlierRole, manifest: &Fetched, path: &str) -> Result<Reference, Failure> {
     let folder = manifest.reference.rsplit_once('/').map_or("", |(folder, _)| folder);
     let reference = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };

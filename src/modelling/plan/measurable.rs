@@ -1,10 +1,10 @@
-//! Checks that the data has the columns for the metrics, slices and intervals that a profile asks for.
+//! Checks that the data has the columns for the metrics, slices and intervals that a training profile asks for.
 
 use crate::domain::contract::{BootstrapSpec, ColumnRoles, DocumentError, EvaluationSpec, Feature, SliceSpec};
 use crate::modelling::metrics::MetricKind;
 use std::collections::BTreeSet;
 
-/// Checks an evaluation's spec; the error points to the first entry of the profile that cannot be measured.
+/// Checks a profile's `evaluation` section. The error points to the first entry that cannot be measured.
 pub(super) fn measurable(
     spec: &EvaluationSpec,
     features: &[Feature],

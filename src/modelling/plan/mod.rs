@@ -1,7 +1,7 @@
 //! Turns a request and its documents into the resolved train plan.
 //!
-//! Guarantees: everything that decides what the model will be is in the plan; if documents do not fit together, the run
-//! ends before a row is read.
+//! Guarantees: everything that decides what the model will be is in the plan. If the documents do not fit together, the
+//! run ends before a row is read.
 
 mod checks;
 mod documents;

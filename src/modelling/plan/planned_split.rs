@@ -1,4 +1,4 @@
-//! Turns the split of a profile into the split of a plan: window boundaries become instants if that needs no rows.
+//! Turns the split of a profile into the split of a plan. Window boundaries become instants where that needs no rows.
 
 use crate::domain::contract::{
     Anchor, ColumnRoles, DaysSpec, LabelBasis, PlannedSplit, ShareSpec, Shares, SplitSpec, TimeShares, TimeWindow,
@@ -107,7 +107,7 @@ fn dates(
 }
 
 fn shares(train: ShareSpec, validation: Option<ShareSpec>, test: ShareSpec) -> Result<Shares, Failure> {
-    /// How far a sum of decimal fractions may exceed 1 by rounding.
+    /// How far rounding may raise a sum of decimal fractions above 1.
     const ROUNDING: f64 = 1e-9;
     let inside = |share: ShareSpec| share.fraction > 0.0 && share.fraction < 1.0;
     if !(inside(train) && inside(test) && validation.is_none_or(inside)) {

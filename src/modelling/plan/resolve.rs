@@ -1,4 +1,4 @@
-//! Resolves a request into a train plan, with every check that can be made without rows.
+//! Resolves a request into a train plan, and makes every check that needs no rows.
 
 use super::checks::{check_feature_sets, check_labels, check_leakage, pin_files};
 use super::documents::{Fetched, Sources, read_governance_profile, read_manifests, read_training_profile};
@@ -14,7 +14,7 @@ use crate::domain::run::{Failure, FailureCode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Makes the plan; the failure says which documents do not fit together, and why.
+/// Builds the plan. The failure says which documents do not fit together, and why.
 pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let request = sources.request;
     let manifests = read_manifests(sources)?;
@@ -74,8 +74,8 @@ fn pin(fetched: &Fetched, policy_id: &str, revision: &str) -> PinnedDocument {
     }
 }
 
-/// Chooses the seed. `fixed` takes the base seed; `per_run` derives the seed from base seed and run key, so that two
-/// runs have different seeds and all attempts at one run have the same.
+/// Chooses the seed. `fixed` takes the base seed. `per_run` derives the seed from base seed and run key: two runs have
+/// different seeds, and all attempts at one run have the same seed.
 fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
     match policy.recipe.as_str() {
         "fixed" => Ok(policy.base_seed),
@@ -120,7 +120,7 @@ pub(super) fn resolve_algorithm(
     Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters }))
 }
 
-/// The columns, besides the features, that Model Factory writes into the files for a command.
+/// The columns that Model Factory itself writes into a command's files. No feature may have one of these names.
 const COLUMNS_OF_OURS: [&str; 3] = ["row_id", "event_time", "label"];
 
 fn resolve_process(

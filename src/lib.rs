@@ -35,5 +35,6 @@ pub mod cli;
 
 pub mod clock;
 pub mod failpoints;
+pub mod guard;
 pub mod secret;
 pub mod version;

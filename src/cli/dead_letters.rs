@@ -111,6 +111,7 @@ async fn show(
 ) -> anyhow::Result<()> {
     let (letter, original) = ledger.dead_letter(source).await?.with_context(|| unknown(source))?;
     if raw {
+        ensure!(!letter.is_cut, cut(source));
         return Ok(io::stdout().write_all(&original.value)?);
     }
     let text = String::from_utf8_lossy(&original.value).escape_debug().to_string();
@@ -126,7 +127,11 @@ async fn show(
         let Guidance { requester, operator, .. } = code.guidance();
         writeln!(out, "\n  requester: {requester}\n  operator:  {operator}")?;
     }
-    Ok(writeln!(out, "\n{text}")?)
+    writeln!(out, "\n{text}")?;
+    if letter.is_cut {
+        writeln!(out, "\n  {}", cut(source))?;
+    }
+    Ok(())
 }
 
 async fn replay(
@@ -147,7 +152,8 @@ async fn replay(
     ensure!(sources.len() <= args.limit, "more than {} records; raise --limit if that is meant", args.limit);
     let mut originals = Vec::with_capacity(sources.len());
     for source in sources {
-        let (_, original) = ledger.dead_letter(&source).await?.with_context(|| unknown(&source))?;
+        let (letter, original) = ledger.dead_letter(&source).await?.with_context(|| unknown(&source))?;
+        ensure!(!letter.is_cut, cut(&source));
         originals.push((source, original));
     }
     if originals.is_empty() && output == Output::Table {
@@ -202,6 +208,15 @@ fn replay_requested(actor: &str, why: &str, source: &Coordinates, original: &Ori
     let bytes = EvidenceRef { reference: format!("ledger:{source}"), sha256: Digest::of(&original.value) };
     act.evidence.insert("request".to_owned(), bytes);
     act
+}
+
+/// Where the rest of a record is, of which the ledger keeps only the beginning.
+fn cut(source: &Coordinates) -> String {
+    let Coordinates { topic, partition, offset } = source;
+    format!(
+        "the ledger keeps only the beginning of {source}, so that it cannot be sent again from here; the topic has all \
+         of it: kcat -b BROKERS -C -t {topic} -p {partition} -o {offset} -c 1"
+    )
 }
 
 fn unknown(source: &Coordinates) -> String {

@@ -6,6 +6,7 @@
 pub mod audit_log;
 pub mod contract;
 pub mod grant;
+pub mod harmless;
 pub mod identity;
 mod named;
 pub mod run;

@@ -76,7 +76,7 @@ impl Maintenance {
         for &step in MaintenanceStep::VARIANTS {
             match self.take(step, heartbeat).await {
                 Ok(rows) => most = most.max(rows),
-                Err(error @ ledger::Error::Refused(_)) => refused = refused.or(Some(error)),
+                Err(error @ (ledger::Error::Refused(_) | ledger::Error::Unfit(_))) => refused = refused.or(Some(error)),
                 Err(error) => return Err(error),
             }
             heartbeat.turned();
@@ -113,7 +113,9 @@ impl Maintenance {
                 for run_id in &runs {
                     match self.write_receipt(run_id).await {
                         // A row that the ledger cannot read back must not hold up the other receipts.
-                        Err(ledger::Error::Refused(why)) => error!(run.id = %run_id, why, "no receipt can be made"),
+                        Err(ledger::Error::Refused(why) | ledger::Error::Unfit(why)) => {
+                            error!(run.id = %run_id, why, "no receipt can be made");
+                        }
                         written => written?,
                     }
                     heartbeat.turned();

@@ -7,9 +7,11 @@
 
 use crate::adapters::kafka::{self, Inbound, Inbox};
 use crate::adapters::ledger::{self, Ledger};
-use crate::domain::contract::RegistryEvent;
+use crate::domain::contract::{RegistryEvent, Rejection};
+use crate::domain::harmless::line;
 use crate::domain::run::RegistryReply;
 use crate::failpoints::failpoint;
+use crate::guard::{guarded, guarded_future};
 use crate::telemetry::metrics;
 use crate::worker::backoff::Backoff;
 use crate::worker::liveness::Heartbeat;
@@ -117,24 +119,37 @@ impl RegistryListener {
 /// Applies one record. It fails only if the ledger is away: then the same record must be applied again. A record that
 /// is no event, or that the ledger refuses, is logged and passed over.
 async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<RegistryReply, ledger::Error> {
-    let event = match RegistryEvent::read(&record.value) {
+    let event = match read(record) {
         Ok(event) => event,
-        Err(error) => {
-            warn!(kafka.partition = record.partition, kafka.offset = record.offset, fault = %error, "no event of a registry");
+        Err(why) => {
+            warn!(kafka.partition = record.partition, kafka.offset = record.offset, fault = why, "no event of a registry");
             return Ok(RegistryReply::Malformed);
         }
     };
     let Some(verdict) = event.verdict() else { return Ok(RegistryReply::Other) };
-    match ledger.apply_registry_reply(&event, verdict, worker).await {
-        Ok(reply) => Ok(reply),
-        Err(ledger::Error::Refused(why)) => {
-            error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");
-            Ok(RegistryReply::Refused)
-        }
-        Err(error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_))) => {
-            Err(error)
-        }
+    let refused = |why: String| {
+        error!(registry.event = event.registry_event_id, why, "the ledger refuses an event of the registry");
+        Ok(RegistryReply::Refused)
+    };
+    match guarded_future(ledger.apply_registry_reply(&event, verdict, worker)).await {
+        Ok(Ok(reply)) => Ok(reply),
+        Err(panicked) => refused(panicked.to_string()),
+        Ok(Err(ledger::Error::Refused(why) | ledger::Error::Unfit(why))) => refused(why),
+        Ok(Err(
+            error @ (ledger::Error::Unavailable(_)
+            | ledger::Error::TimedOut(_)
+            | ledger::Error::CommitUnknown(_)
+            | ledger::Error::Denied(_)),
+        )) => Err(error),
     }
+}
+
+fn read(record: &Inbound) -> Result<RegistryEvent, String> {
+    if let Some(cut) = &record.cut {
+        return Err(cut.rejection.to_string());
+    }
+    let event = guarded(|| RegistryEvent::read(&record.value)).map_err(|panicked| panicked.to_string())?;
+    event.map_err(|error| line(&error.to_string(), Rejection::MESSAGE_CAP))
 }
 
 /// The reply as the log writes it.

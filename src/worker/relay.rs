@@ -101,12 +101,16 @@ impl Relay {
                 Err(error @ RelayError::Kafka(_)) => warn!(fault = %error, "the outbox waits for Kafka"),
                 Err(
                     error @ RelayError::Ledger(
-                        ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_),
+                        ledger::Error::Unavailable(_)
+                        | ledger::Error::TimedOut(_)
+                        | ledger::Error::CommitUnknown(_)
+                        | ledger::Error::Denied(_),
                     ),
                 ) => warn!(fault = %error, "the relay waits for the ledger"),
-                Err(error @ (RelayError::Ledger(ledger::Error::Refused(_)) | RelayError::Ownership(_))) => {
-                    return Err(error);
-                }
+                Err(
+                    error @ (RelayError::Ledger(ledger::Error::Refused(_) | ledger::Error::Unfit(_))
+                    | RelayError::Ownership(_)),
+                ) => return Err(error),
             }
             if !pause.is_zero() {
                 let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;

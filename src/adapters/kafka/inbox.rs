@@ -9,7 +9,8 @@ use super::membership::Membership;
 use super::query::{QueryClient, REQUEST, blocking, has_committed, partitions, query};
 use super::security::BrokerContext;
 use super::settings::{KafkaSettings, StartAt};
-use super::{Error, Inbound};
+use super::inbound::{Inbound, PartBounds};
+use super::Error;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -17,6 +18,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info};
+
+/// A batch takes no further record once its records have this many bytes in all, as the client library unpacked them.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 pub struct Inbox {
     consumer: StreamConsumer<Membership>,
@@ -75,26 +79,32 @@ impl Inbox {
         &self.group
     }
 
-    /// Waits up to `patience` for a first record, then adds records that are there already, up to `most`.
+    /// Waits up to `patience` for a first record, then adds records that are there already, up to `most`, and until
+    /// their sum is [`BATCH_BYTES`].
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Error> {
         const LINGER: Duration = Duration::from_millis(5);
         self.resume();
         let rebalances = self.consumer.context().rebalances();
         // Records read before the last rebalance are dropped: the partition's current holder reads them again.
         self.waiting.retain(|record| record.assignment == rebalances);
-        let mut batch: Vec<Inbound> = Vec::new();
-        while batch.len() < most {
-            if let Some(record) = self.waiting.pop_front() {
-                batch.push(record);
-                continue;
-            }
-            let wait = if batch.is_empty() { patience } else { LINGER };
-            match tokio::time::timeout(wait, self.consumer.recv()).await {
-                Ok(Ok(message)) => batch.push(Inbound::read(&message, self.consumer.context().rebalances())),
-                Ok(Err(error)) if batch.is_empty() => return Err(self.error(&error)),
-                // First return the records at hand; an error that lasts is reported by the next call.
-                Ok(Err(_)) | Err(_) => break,
-            }
+        let (mut batch, mut bytes): (Vec<Inbound>, usize) = (Vec::new(), 0);
+        while batch.len() < most && bytes < BATCH_BYTES {
+            let record = if let Some(record) = self.waiting.pop_front() {
+                record
+            } else {
+                let wait = if batch.is_empty() { patience } else { LINGER };
+                match tokio::time::timeout(wait, self.consumer.recv()).await {
+                    Ok(Ok(message)) => {
+                        let rebalances = self.consumer.context().rebalances();
+                        Inbound::read(&message, rebalances, PartBounds::FOREIGN)
+                    }
+                    Ok(Err(error)) if batch.is_empty() => return Err(self.error(&error)),
+                    // First return the records at hand; an error that lasts is reported by the next call.
+                    Ok(Err(_)) | Err(_) => break,
+                }
+            };
+            bytes += record.unpacked_bytes();
+            batch.push(record);
         }
         Ok(batch)
     }
@@ -110,7 +120,8 @@ impl Inbox {
                 () = &mut until => return,
                 received = self.consumer.recv() => match received {
                     Ok(message) => {
-                        let record = Inbound::read(&message, self.consumer.context().rebalances());
+                        let rebalances = self.consumer.context().rebalances();
+                        let record = Inbound::read(&message, rebalances, PartBounds::FOREIGN);
                         self.waiting.push_back(record);
                         // This partition was assigned after the pause and is not paused yet.
                         self.pause();
@@ -226,7 +237,7 @@ impl Follower {
     /// The next record; `None` if none arrives within `patience`.
     pub async fn next(&self, patience: Duration) -> Result<Option<Inbound>, Error> {
         match tokio::time::timeout(patience, self.consumer.recv()).await {
-            Ok(Ok(message)) => Ok(Some(Inbound::read(&message, 0))),
+            Ok(Ok(message)) => Ok(Some(Inbound::read(&message, 0, PartBounds::OURS))),
             Ok(Err(error)) => Err(Error::Unavailable(self.consumer.context().explain(&error))),
             Err(_) => Ok(None),
         }

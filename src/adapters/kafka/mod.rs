@@ -1,9 +1,10 @@
 //! Kafka. No other room uses librdkafka.
 //!
-//! Guarantees: records are returned as owned values; an offset is stored only when the caller settles its record; a
+//! Guarantees: records are returned as owned values, each part of them bounded; an offset is stored only when the caller settles its record; a
 //! record counts as sent only by its own delivery report; every client uses the same TLS and SASL settings. Never:
 //! creates a topic in production; settles a record by itself.
 
+mod inbound;
 mod inbox;
 mod lag;
 mod membership;
@@ -15,6 +16,7 @@ mod settings;
 mod survey;
 mod topics;
 
+pub use inbound::Inbound;
 pub use inbox::{Follower, Inbox};
 pub use lag::Lag;
 pub use mock::MockBroker;
@@ -25,8 +27,6 @@ pub use survey::{BrokerProbe, Cluster, GroupPosition, Survey, TopicSettings, Top
 pub use topics::Topics;
 
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use std::collections::BTreeMap;
 
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -59,39 +59,5 @@ impl Error {
 
     fn unavailable(error: &KafkaError) -> Self {
         Self::Unavailable(error.to_string())
-    }
-}
-
-#[derive(Debug, Clone)]
-pub struct Inbound {
-    pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
-    pub key: Option<Vec<u8>>,
-    /// Empty if the record has no value.
-    pub value: Vec<u8>,
-    /// Headers whose value is UTF-8; if several have the same name, the last one.
-    pub headers: BTreeMap<String, String>,
-    /// Number of rebalances that the member had seen when it read the record; 0 outside a group.
-    assignment: u64,
-}
-
-impl Inbound {
-    fn read(message: &BorrowedMessage<'_>, assignment: u64) -> Self {
-        let mut headers = BTreeMap::new();
-        for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
-            if let Some(Ok(text)) = header.value.map(std::str::from_utf8) {
-                headers.insert(header.key.to_owned(), text.to_owned());
-            }
-        }
-        Self {
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            offset: message.offset(),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().unwrap_or_default().to_vec(),
-            headers,
-            assignment,
-        }
     }
 }

@@ -101,7 +101,7 @@ impl TopicNames {
 }
 
 /// Properties that an operator may not set: a guarantee of the worker rests on each.
-const OURS: [&str; 12] = [
+const OURS: [&str; 16] = [
     "bootstrap.servers",
     "group.id",
     "enable.auto.commit",
@@ -114,6 +114,10 @@ const OURS: [&str; 12] = [
     "acks",
     "partitioner",
     "allow.auto.create.topics",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "max.partition.fetch.bytes",
+    "receive.message.max.bytes",
 ];
 
 impl KafkaSettings {
@@ -165,7 +169,15 @@ impl KafkaSettings {
             .set("isolation.level", "read_committed")
             .set("partition.assignment.strategy", "range")
             .set("allow.auto.create.topics", "false")
+            // A compressed batch is unpacked as a whole, by a factor of a thousand where somebody means it. So a fetch
+            // is small: a broker returns about one batch that is larger than these bounds, and the next is fetched when
+            // the queue is below its own bound again.
+            .set("fetch.message.max.bytes", "262144")
+            .set("fetch.max.bytes", "1048576")
             .set("queued.max.messages.kbytes", "16384")
+            // Bounds what zstd may unpack to. A batch beyond it would never be returned, nor what stands behind it, so
+            // that it is as large as it can be: what is too large is refused record by record.
+            .set("receive.message.max.bytes", "2147483647")
             // How long fetching rests after the queue was full. The default is a second, but a few batches empty the
             // queue.
             .set("fetch.queue.backoff.ms", "20");

@@ -18,6 +18,13 @@ pub enum Error {
     /// The server refuses the login, or is not the server that it should be: a person has to change something first.
     #[error("{0}")]
     Denied(PostgresDenial),
+    /// The server ended a statement that took too long: it is slow for everybody, or what was brought is too much at once.
+    #[error("the ledger took too long: {0}")]
+    TimedOut(String),
+    /// The database cannot hold what a statement brings, or a row that it concerns cannot be read: whatever concerns
+    /// neither may be written.
+    #[error("the ledger cannot hold this: {0}")]
+    Unfit(String),
     /// A broken invariant, a missing migration, a rejected statement: a defect, or a wrong set-up.
     #[error("the ledger refused: {0}")]
     Refused(String),
@@ -54,6 +61,7 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::ColumnDecode { index, source } => {
                 unreadable(&index.trim_matches('"').replace('_', " "), source)
             }
+            sqlx::Error::Encode(_) => Self::Unfit(error.to_string()),
             _ => Self::Refused(error.to_string()),
         }
     }
@@ -69,6 +77,9 @@ fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
             Error::Denied(PostgresDenial::NoRule(database.message().to_owned()))
         }
         Some("28P01" | "28000") => Error::Denied(PostgresDenial::Credentials(database.message().to_owned())),
+        // The server cancels a statement because of its time limit, or because an administrator asks.
+        Some("57014") => Error::TimedOut(error.to_string()),
+        Some(code) if is_of_content(code) => Error::Unfit(error.to_string()),
         Some(code) if is_passing(code) => Error::Unavailable(error.to_string()),
         // Lasts, though it ends the session: the database does not exist, or this role may not connect to it.
         code if ends_the_session && !matches!(code, Some("3D000" | "42501")) => Error::Unavailable(error.to_string()),
@@ -85,6 +96,12 @@ fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
 }
 
+/// Whether an error with this SQLSTATE comes from the values of a statement. Classes: 21 cardinality, 22 data, 23
+/// constraints, 54 limits of the program.
+fn is_of_content(code: &str) -> bool {
+    ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
+}
+
 fn next_step(code: &str) -> Option<&'static str> {
     match code {
         // A table or column that does not exist.
@@ -99,7 +116,7 @@ fn next_step(code: &str) -> Option<&'static str> {
 
 /// The error for a stored value that cannot be read: a defect, or a row written by hand.
 pub(super) fn unreadable(what: &str, error: impl std::fmt::Display) -> Error {
-    Error::Refused(format!("the ledger holds an unreadable {what}: {error}"))
+    Error::Unfit(format!("it holds an unreadable {what}: {error}"))
 }
 
 /// Judges a failed COMMIT: refused if the database answers with an error; unknown if no answer came.

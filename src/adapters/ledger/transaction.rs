@@ -18,10 +18,15 @@ use super::outbox::{LineageEffects, NewEvent, lifecycle_draft};
 use super::row::{LockedRun, save_all, select_run};
 use super::session::Session;
 use super::{Error, Ledger};
-use crate::domain::contract::{ActKind, ActReason, Actor, ActorKind, AuditAct, EventReason, StateChange};
+use crate::domain::contract::{
+    ActKind, ActReason, Actor, ActorKind, AuditAct, EventReason, StateChange, without_many_inputs,
+};
 use crate::domain::run::{IllegalTransition, Transition};
 use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
+
+/// An act names at most this many inputs of its run, so that the acts of a full batch fit into a block of the audit log.
+const ACT_INPUTS: usize = 8;
 
 pub(super) struct Transaction<'a> {
     pub(super) ledger: &'a Ledger,
@@ -139,7 +144,7 @@ impl Transaction<'_> {
             let act = self.append(kind, Some(run));
             act.reason = event.reason.as_ref().map(|reason| ActReason::coded(reason.code, &reason.message));
             if change.is_some() {
-                act.evidence.extend(run.refs.clone());
+                act.evidence.extend(without_many_inputs(&run.refs, ACT_INPUTS));
             }
             act.change = change;
         }

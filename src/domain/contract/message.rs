@@ -1,6 +1,7 @@
 //! A typed message of the request topic that matches its schema; or why it is rejected, and whose it is.
 
 use super::TrainBuildRequest;
+use crate::domain::harmless::line;
 use crate::domain::identity::RunId;
 use crate::domain::run::FailureCode;
 use serde::{Deserialize, Serialize};
@@ -63,27 +64,36 @@ impl Message {
             Self::PublishRetry(_) | Self::Cancel(_) => None,
         };
         let ids = RejectedIds { request_id: Some(self.request_id().to_owned()), platform_run_id };
-        Rejection { code, pointer: pointer.to_owned(), message, ids }
+        Rejection::new(code, pointer, &message, ids)
     }
 }
 
-/// Why a message is rejected. Intake rejects it once, with a dead letter, and settles its record.
+/// Why a message is rejected. Intake rejects it once, with a dead letter, and settles its record. Made by
+/// [`Rejection::new`], which bounds its texts: they go into headers, events and the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} at {pointer:?}: {message}")]
 pub struct Rejection {
     pub code: FailureCode,
-    /// JSON pointer to the wrong field; empty for the whole message.
+    /// JSON pointer to the wrong field; empty for the whole message. A longer one is cut to [`Self::POINTER_CAP`] bytes.
     pub pointer: String,
-    /// The rule that is broken, for people; text from the message is escaped and capped.
+    /// The rule that is broken, for people; at most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
     pub ids: RejectedIds,
 }
 
 impl Rejection {
+    pub const POINTER_CAP: usize = 200;
+    pub const MESSAGE_CAP: usize = 1_024;
+
+    /// Escapes and cuts pointer and message: both may quote the sender.
+    pub fn new(code: FailureCode, pointer: &str, message: &str, ids: RejectedIds) -> Self {
+        Self { code, pointer: line(pointer, Self::POINTER_CAP), message: line(message, Self::MESSAGE_CAP), ids }
+    }
+
     /// Prefixes the pointer: `outer` is the JSON pointer to the message within the record's value.
     #[must_use]
     pub fn within(self, outer: &str) -> Self {
-        Self { pointer: format!("{outer}{}", self.pointer), ..self }
+        Self { pointer: line(&format!("{outer}{}", self.pointer), Self::POINTER_CAP), ..self }
     }
 }
 

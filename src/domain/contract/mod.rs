@@ -9,7 +9,9 @@
 //! decides by a header.
 
 mod allow_list;
+mod cut_record;
 mod evidence;
+mod first_error;
 mod message;
 mod messages;
 mod parse;
@@ -21,13 +23,14 @@ mod trainer;
 mod wrapping;
 
 pub use allow_list::AllowList;
+pub use cut_record::CutRecord;
 pub use evidence::*;
 pub use message::{CommandMessage, Message, RejectedIds, Rejection};
 pub use messages::{
     Apart, BundleArtifact, BundlePublication, CloudEventAttributes, Compatibility, Deduplication, EventProgress,
     EventReason, EventRefs, EventType, EvidenceRef, IntentKind, Joined, PublicationProvenance, RegistryEvent,
     RegistryVerdict, Revisions, RunLifecycleEvent, SIGNED_REQUEST_TYPE, SameAs, SignedEnvelope, TargetScope,
-    TrainBuildRequest, event_id,
+    TrainBuildRequest, event_id, without_many_inputs,
 };
 pub use parse::{MAX_MESSAGE_BYTES, OpenedMessage, event_around, open, parse, parse_accepted};
 pub use profiles::{

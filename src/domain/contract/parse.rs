@@ -4,7 +4,8 @@
 //! first error, in the order of [`FIELDS`], into a rejection.
 
 use super::message::{Refused, whole};
-use super::schema::{all_errors, excerpt};
+use super::first_error::first_error;
+use super::schema::excerpt;
 use super::wrapping::Seen;
 use super::{
     AllowList, CloudEventAttributes, CommandMessage, DocumentError, Message, Reference, RejectedIds, Rejection,
@@ -168,9 +169,7 @@ fn checked<T: DeserializeOwned>(
     allow: Option<&AllowList>,
 ) -> Result<T, Refused> {
     let value = Value::Object(message);
-    if let Some(error) =
-        all_errors(schema, &value).into_iter().min_by_key(|error| (rank(&error.pointer), error.pointer.clone()))
-    {
+    if let Some(error) = first_error(schema, &value, &FIELDS.map(|(name, ..)| name)) {
         let DocumentError { pointer, rule, missing } = error;
         return Err((code_at(&pointer, missing), pointer, rule));
     }
@@ -200,10 +199,6 @@ fn references(value: &Value) -> Vec<(String, &str)> {
 
 fn field_of(pointer: &str) -> &str {
     pointer.trim_start_matches('/').split('/').next().unwrap_or_default()
-}
-
-fn rank(pointer: &str) -> usize {
-    FIELDS.iter().position(|(name, ..)| *name == field_of(pointer)).unwrap_or(FIELDS.len())
 }
 
 fn code_at(pointer: &str, missing: bool) -> FailureCode {

@@ -1,6 +1,7 @@
 //! The schemas embedded in the program, and reading documents through them.
 
 use super::parse_strict;
+use crate::domain::harmless::line;
 use crate::domain::named::named;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, ValidationError, Validator};
@@ -61,7 +62,7 @@ schemas! {
 named!(SchemaName, "{:?} is not a schema");
 
 impl SchemaName {
-    fn validator(self) -> &'static Validator {
+    pub(super) fn validator(self) -> &'static Validator {
         const COUNT: usize = SchemaName::ALL.len();
         static VALIDATORS: [OnceLock<Validator>; COUNT] = [const { OnceLock::new() }; COUNT];
         VALIDATORS[self as usize].get_or_init(|| compile(schema_text(self)))
@@ -103,7 +104,7 @@ fn compile(text: &str) -> Validator {
 
 /// Checks a value against a schema; returns the first error in the schema's order.
 pub fn check(schema: SchemaName, value: &Value) -> Result<(), DocumentError> {
-    all_errors(schema, value).into_iter().next().map_or(Ok(()), Err)
+    schema.validator().validate(value).map_err(|error| explain(&error))
 }
 
 pub(super) fn all_errors(schema: SchemaName, value: &Value) -> Vec<DocumentError> {
@@ -138,7 +139,7 @@ pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> R
     }
 }
 
-fn explain(error: &ValidationError<'_>) -> DocumentError {
+pub(super) fn explain(error: &ValidationError<'_>) -> DocumentError {
     let at = error.instance_path().as_str().to_owned();
     let below = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
     let (pointer, rule, missing) = match error.kind() {
@@ -162,12 +163,10 @@ fn explain(error: &ValidationError<'_>) -> DocumentError {
 /// Text from a message, escaped and cut to 200 characters, for logs and events.
 pub(super) fn excerpt(text: &str) -> String {
     const CAP: usize = 200;
-    let escaped: String = text
-        .chars()
-        .take(CAP)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect();
-    if text.chars().nth(CAP).is_some() { format!("{escaped}…") } else { escaped }
+    match text.char_indices().nth(CAP) {
+        Some((end, _)) => format!("{}…", line(&text[..end], usize::MAX)),
+        None => line(text, usize::MAX),
+    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Seen {
     /// The rejection of what is being read, with the pointer extended to start at the record's value.
     pub(super) fn rejection(&mut self, (code, pointer, message): Refused) -> Rejection {
         let ids = std::mem::take(&mut self.ids);
-        Rejection { code, pointer, message, ids }.within(&self.wrapping.pointer)
+        Rejection::new(code, &pointer, &message, ids).within(&self.wrapping.pointer)
     }
 
     /// Takes a message out of its event and envelope. Checks an event's attributes only if `is_judged`, which is false

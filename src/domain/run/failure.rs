@@ -1,5 +1,6 @@
 //! The closed list of failures of requests and runs.
 
+use crate::domain::harmless::lines;
 use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
@@ -77,7 +78,7 @@ failure_codes! {
     ConfigRevisionMissing => Request, Never, "No configuration revision is pinned.";
     CodeReleaseMissing => Request, Never, "No code release is pinned.";
     MessageEmpty => Request, Never, "The record has no value.";
-    MessageTooLarge => Request, Never, "The record is larger than 256 KiB.";
+    MessageTooLarge => Request, Never, "The record is over a bound: a value of 256 KiB, a key of 1 KiB, 64 headers with names and values of 4 KiB.";
     MessageNotJson => Request, Never, "The value is not one JSON object in UTF-8 without repeated keys, within the depth limit.";
     SchemaVersionUnsupported => Request, Never, "`schema_version` is missing or unknown to this release.";
     RefNotAllowed => Request, Never, "A reference is outside the allow-list, or does not name one pinned object.";
@@ -86,6 +87,7 @@ failure_codes! {
     QuotaExceeded => Request, Never, "The requester has as many runs as the policy gives it for now; the request may be sent again later.";
     RunUnknown => Request, Never, "A command names a run that the ledger does not hold.";
     OwnershipBoundaryViolation => Request, Never, "The boundaries document does not give this output to Model Factory.";
+    MessageUnreadable => Request, Never, "The record cannot be read, judged or stored; its bytes stand on the request topic alone.";
     RequestIdPayloadMismatch => Conflict, Never, "The same `request_id` came with other content; the first one stands.";
     CommandNotApplicable => Conflict, Never, "The run stands where the command cannot be carried out any more, or not yet.";
     ManifestUnresolved => Resolution, Bounded, "A manifest could not be read.";
@@ -152,13 +154,16 @@ impl FailureCode {
 #[error("{code}: {message}")]
 pub struct Failure {
     pub code: FailureCode,
-    /// For people: where it happened, what was found, what was expected.
+    /// For people: where it happened, what was found, what was expected; at most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
 }
 
 impl Failure {
-    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+    pub const MESSAGE_CAP: usize = 8 * 1024;
+
+    /// Makes the message harmless and cuts it: it may quote data, documents or a trainer.
+    pub fn new(code: FailureCode, message: impl AsRef<str>) -> Self {
+        Self { code, message: lines(message.as_ref(), Self::MESSAGE_CAP) }
     }
 }
 

@@ -124,6 +124,6 @@ pub(super) fn read_governance_profile(fetched: &Fetched) -> Result<GovernancePro
     Ok(profile)
 }
 
-pub(super) fn fail<T>(code: FailureCode, message: impl Into<String>) -> Result<T, Failure> {
+pub(super) fn fail<T>(code: FailureCode, message: impl AsRef<str>) -> Result<T, Failure> {
     Err(Failure::new(code, message))
 }

@@ -91,6 +91,7 @@ async fn drain(
                 decided += outcomes.len();
             }
             Ok(IntakeOutcome::Idle) if decided > 0 => laps.extend(turn),
+            Ok(IntakeOutcome::Halved) => {}
             // A new group needs a moment to find its coordinator.
             Ok(IntakeOutcome::Idle) | Err(IntakeError::Kafka(kafka::Error::Unavailable(_))) if decided == 0 => {}
             Ok(IntakeOutcome::Idle | IntakeOutcome::Waiting) => {

@@ -33,7 +33,7 @@ pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u
 /// Parses a record as the intake does.
 pub(super) fn arrival(offset: usize, value: Vec<u8>) -> Arrival {
     let coordinates = Coordinates { topic: "bench".to_owned(), partition: 0, offset: offset as i64 };
-    let record = SourceRecord { coordinates, key: None, value, trace: None };
+    let record = SourceRecord { coordinates, key: None, value, cut: None, trace: None };
     Arrival::read(record, &AllowList::new([], true))
 }
 

@@ -2,28 +2,33 @@
 //!
 //! Guarantees: an offset moves only after the ledger committed what became of its record; a bad record
 //! never holds up the ones behind it; while the ledger is away nothing is settled and nothing refused.
-//! Never: trains, produces.
+//! Never: trains, produces; ends because of what a record holds.
+//!
+//! What may lie in one record (it makes our code fail, the database cannot hold it, a statement over it takes too long)
+//! never counts against the others: the batch is halved until one record is left, and that one is refused.
 //!
 //! While the ledger decides on one batch, the next one is taken and parsed. A record that was decided on before, as in
 //! a replay of the whole topic, is not parsed again and gets no span.
 
+mod batch;
 mod screening;
 mod spans;
 
 pub use screening::{BatchScreening, Screening};
 
-use crate::adapters::kafka::{self, Inbound, Inbox};
-use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, SourceRecord};
+use crate::adapters::kafka::{self, Inbox};
+use crate::adapters::ledger::{self, Coordinates, Ledger};
 use crate::domain::run::Outcome;
-use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
-use crate::telemetry::OpenSpan;
+use crate::guard::guarded_future;
 use crate::worker::backoff::Backoff;
 use crate::worker::liveness::Heartbeat;
+use batch::{Batch, Remedy, Undecided, coordinates};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
@@ -40,6 +45,8 @@ pub enum IntakeOutcome {
     Admitted(Vec<Outcome>),
     /// The ledger is away; the batch is kept for the next turn.
     Waiting,
+    /// The ledger did not take the batch as it is; the next turn tries it smaller.
+    Halved,
 }
 
 pub struct Intake {
@@ -48,18 +55,8 @@ pub struct Intake {
     screening: Arc<Screening>,
     worker: String,
     in_hand: Batch,
-    next: Batch,
-}
-
-/// Records that are decided on together. A record that the ledger decided on before has its outcome in `recalled`; the
-/// others are parsed into `arrivals`.
-#[derive(Default)]
-struct Batch {
-    records: Vec<Inbound>,
-    recalled: Vec<Option<Outcome>>,
-    arrivals: Vec<Arrival>,
-    /// One for each arrival; `None` if traces are not recorded. A span ends when the offsets are settled.
-    spans: Vec<Option<OpenSpan>>,
+    /// Batches behind the one in hand, in the order of their records.
+    behind: VecDeque<Batch>,
 }
 
 /// Most records that one transaction decides on.
@@ -68,8 +65,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Intake {
     pub fn new(inbox: Inbox, ledger: Ledger, screening: impl Into<Screening>, worker: String) -> Self {
-        let (in_hand, next) = (Batch::default(), Batch::default());
-        Self { inbox, ledger, screening: Arc::new(screening.into()), worker, in_hand, next }
+        let (in_hand, behind) = (Batch::default(), VecDeque::new());
+        Self { inbox, ledger, screening: Arc::new(screening.into()), worker, in_hand, behind }
     }
 
     /// Admits until `shutdown` turns true, then commits the settled offsets and leaves the consumer group.
@@ -92,6 +89,7 @@ impl Intake {
                     }
                     backoff.reset();
                 }
+                Ok(IntakeOutcome::Halved) => {}
                 Err(IntakeError::Kafka(kafka::Error::Unavailable(why))) => {
                     warn!(why, "waiting for Kafka");
                     self.inbox.idle(backoff.next_delay()).await;
@@ -105,36 +103,29 @@ impl Intake {
 
     /// Takes a batch, decides on every record in one transaction, then settles the offsets.
     pub async fn admit_once(&mut self) -> Result<IntakeOutcome, IntakeError> {
-        if self.in_hand.records.is_empty() {
-            self.in_hand = std::mem::take(&mut self.next);
+        if self.in_hand.is_empty() {
+            self.in_hand = self.behind.pop_front().unwrap_or_default();
         }
-        if self.in_hand.records.is_empty() {
+        if self.in_hand.is_empty() {
             self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.screening)).await?;
         }
-        if self.in_hand.records.is_empty() {
+        if self.in_hand.is_empty() {
             return Ok(IntakeOutcome::Idle);
         }
         failpoint("intake.polled").map_err(ledger::Error::from)?;
         let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
-        let decided = if self.next.records.is_empty() {
+        let decided = if self.behind.is_empty() {
             // Takes only records that are there already: this batch must not wait. An error comes again.
             let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.screening));
             let (decided, next) = tokio::join!(deciding, taking);
-            self.next = next.unwrap_or_default();
+            self.behind.extend(next.ok().filter(|next| !next.is_empty()));
             decided
         } else {
             deciding.await
         };
         let outcomes = match decided {
             Ok(outcomes) => outcomes,
-            // After a COMMIT without a reply the same batch is admitted again: outcomes that were committed stay.
-            Err(
-                error @ (ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_)),
-            ) => {
-                warn!(fault = %error, records = self.in_hand.records.len(), "nothing is settled until the ledger answers");
-                return Ok(IntakeOutcome::Waiting);
-            }
-            Err(error @ ledger::Error::Refused(_)) => return Err(error.into()),
+            Err(error) => return self.without_decision(error),
         };
         failpoint("intake.decided").map_err(ledger::Error::from)?;
         let Batch { records, recalled, spans, .. } = std::mem::take(&mut self.in_hand);
@@ -147,6 +138,36 @@ impl Intake {
             spans::end(record, outcome, span.as_ref());
         }
         Ok(IntakeOutcome::Admitted(outcomes))
+    }
+
+    /// Goes on after an error: nothing of the batch in hand was decided.
+    fn without_decision(&mut self, error: Undecided) -> Result<IntakeOutcome, IntakeError> {
+        let records = self.in_hand.records.len();
+        match self.in_hand.remedy(&error) {
+            // After a COMMIT without a reply the same batch is admitted again: outcomes that were committed stay.
+            Remedy::Wait => {
+                self.in_hand.timeouts += u32::from(matches!(error, Undecided::Ledger(ledger::Error::TimedOut(_))));
+                warn!(fault = %error, records, "nothing is settled until the ledger answers");
+                return Ok(IntakeOutcome::Waiting);
+            }
+            Remedy::Halve => {
+                warn!(fault = %error, records, "the ledger does not take these records together; each half is tried alone");
+                let (first, second) = std::mem::take(&mut self.in_hand).halves();
+                self.in_hand = first;
+                self.behind.push_front(second);
+            }
+            Remedy::Refuse => {
+                error!(fault = %error, "the ledger does not take this record; it is refused");
+                self.in_hand.refuse(&error.to_string());
+            }
+            Remedy::End => {
+                return Err(match error {
+                    Undecided::Ledger(error) => error.into(),
+                    Undecided::Panicked(panicked) => ledger::Error::Refused(panicked.to_string()).into(),
+                });
+            }
+        }
+        Ok(IntakeOutcome::Halved)
     }
 
     /// Commits the settled offsets and leaves the consumer group.
@@ -170,41 +191,18 @@ async fn take(
     // If the ledger is away, all records count as new; the decision then fails with the same error.
     let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
     let (screening, group) = (Arc::clone(screening), inbox.group().to_owned());
-    let parsing = tokio::task::spawn_blocking(move || {
-        let new = records.iter().zip(&recalled).filter(|(_, recalled)| recalled.is_none());
-        let mut batch = screening.of_batch();
-        let (mut arrivals, mut spans) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
-        for (record, _) in new {
-            let arrival = batch.arrival(source(record));
-            let (context, span) = spans::begin(record, &group, &arrival);
-            arrivals.push(arrival.under(context));
-            spans.push(span);
-        }
-        Batch { records, recalled, arrivals, spans }
-    });
-    Ok(parsing.await.expect("parsing does not panic and is not cancelled"))
+    let judging = tokio::task::spawn_blocking(move || Batch::judged(records, recalled, &screening, &group));
+    Ok(judging.await.expect("judging is guarded and is not cancelled"))
 }
 
 /// One outcome for each record of a batch: the recalled one, or what the ledger decides now.
-async fn decide(ledger: &Ledger, batch: &Batch, worker: &str) -> Result<Vec<Outcome>, ledger::Error> {
-    let decided = if batch.arrivals.is_empty() { Vec::new() } else { ledger.admit(&batch.arrivals, worker).await? };
+async fn decide(ledger: &Ledger, batch: &Batch, worker: &str) -> Result<Vec<Outcome>, Undecided> {
+    let decided = if batch.arrivals.is_empty() {
+        Vec::new()
+    } else {
+        guarded_future(ledger.admit(&batch.arrivals, worker)).await??
+    };
     let mut decided = decided.into_iter();
     let outcomes = batch.recalled.iter().map(|recalled| recalled.clone().or_else(|| decided.next()));
     Ok(outcomes.map(|outcome| outcome.expect("every record was decided on")).collect())
-}
-
-fn coordinates(record: &Inbound) -> Coordinates {
-    Coordinates { topic: record.topic.clone(), partition: record.partition, offset: record.offset }
-}
-
-fn source(record: &Inbound) -> SourceRecord {
-    // A CloudEvent in binary mode may carry its trace context as `ce_traceparent`; a plain `traceparent` wins.
-    let prefix = if record.headers.contains_key("traceparent") { "" } else { "ce_" };
-    let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).map(String::as_str);
-    SourceRecord {
-        coordinates: coordinates(record),
-        key: record.key.clone(),
-        value: record.value.clone(),
-        trace: TraceContext::read(header("traceparent"), header("tracestate")),
-    }
 }

@@ -55,6 +55,10 @@ impl From<AllowList> for Screening {
 impl BatchScreening<'_> {
     /// Judges a record for the ledger. If its headers carry no trace context, that of its `CloudEvent` is used.
     pub fn arrival(&mut self, mut record: SourceRecord) -> Arrival {
+        if let Some(cut) = &record.cut {
+            let refused = Err(cut.rejection.clone());
+            return Arrival::judged(record, refused, None);
+        }
         let OpenedMessage { message, wrapping } = open(&record.value, &self.screening.allow);
         let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);
         if let (None, Some(event)) = (&record.trace, wrapping.event) {

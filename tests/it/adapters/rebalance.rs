@@ -42,7 +42,7 @@ async fn decide(ledger: &Ledger, records: &[Inbound]) -> Decisions {
         .map(|record| {
             let Inbound { topic, partition, offset, key, value, .. } = record.clone();
             let coordinates = Coordinates { topic, partition, offset };
-            let record = SourceRecord { coordinates, key, value, trace: None };
+            let record = SourceRecord { coordinates, key, value, cut: None, trace: None };
             Arrival::read(record, &AllowList::new([], true))
         })
         .collect();

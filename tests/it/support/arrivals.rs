@@ -21,7 +21,7 @@ pub fn revision(request_id: &str, config_revision: &str) -> Value {
 pub fn arrival(offset: i64, value: &Value) -> Arrival {
     let coordinates = Coordinates { topic: "requests".to_owned(), partition: 0, offset };
     let value = value.to_string().into_bytes();
-    let record = SourceRecord { coordinates, key: None, value, trace: None };
+    let record = SourceRecord { coordinates, key: None, value, cut: None, trace: None };
     Arrival::read(record, &AllowList::new([], true))
 }
 

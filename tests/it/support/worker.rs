@@ -77,6 +77,13 @@ impl Worker {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// The most memory that it ever held, by the kernel's own count.
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// None while it runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

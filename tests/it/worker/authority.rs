@@ -40,7 +40,7 @@ fn record(partition: i32, value: Vec<u8>) -> SourceRecord {
     static NEXT: AtomicI64 = AtomicI64::new(0);
     let offset = NEXT.fetch_add(1, Ordering::Relaxed);
     let coordinates = Coordinates { topic: "requests".to_owned(), partition, offset };
-    SourceRecord { coordinates, key: None, value, trace: None }
+    SourceRecord { coordinates, key: None, value, cut: None, trace: None }
 }
 
 fn arrivals(screening: &Screening, partition: i32, values: &[Value]) -> Vec<Arrival> {

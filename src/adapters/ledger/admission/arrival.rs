@@ -1,9 +1,12 @@
 //! A record of the request topic with everything that is known about it before the ledger is asked.
 
 use crate::adapters::ledger::Coordinates;
-use crate::domain::contract::{self, AllowList, Message, OpenedMessage, Rejection, TrainBuildRequest};
+use crate::domain::contract::{
+    self, AllowList, CutRecord, MAX_MESSAGE_BYTES, Message, OpenedMessage, RejectedIds, Rejection, TrainBuildRequest,
+};
 use crate::domain::grant::{Grant, Quota};
 use crate::domain::identity::{Digest, RunId, RunKey, near_key};
+use crate::domain::run::FailureCode;
 use crate::domain::trace_context::TraceContext;
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ pub struct SourceRecord {
     pub coordinates: Coordinates,
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
+    /// Set if `key` and `value` are only the beginning of the record's; `None` if the record is whole.
+    pub cut: Option<CutRecord>,
     /// Trace context of the requester; the events about this record carry it. `None` if the record has no valid one.
     pub trace: Option<TraceContext>,
 }
@@ -38,9 +43,25 @@ pub(super) struct Fingerprint {
     pub(super) payload_digest: Digest,
 }
 
+impl SourceRecord {
+    /// Keeps only the beginning of the record, and why it is refused.
+    #[must_use]
+    fn cut_for(mut self, rejection: Rejection) -> Self {
+        let known = self.cut.take().map(|cut| CutRecord { rejection: rejection.clone(), ..cut });
+        self.cut = Some(known.unwrap_or_else(|| CutRecord::of(self.key.as_deref(), &self.value, rejection)));
+        self.key = self.key.map(|key| CutRecord::beginning(&key).to_vec());
+        self.value = CutRecord::beginning(&self.value).to_vec();
+        self
+    }
+}
+
 impl Arrival {
     /// Parses a record, outside of any transaction.
     pub fn read(record: SourceRecord, allow: &AllowList) -> Self {
+        if let Some(cut) = &record.cut {
+            let refused = Err(cut.rejection.clone());
+            return Self::judged(record, refused, None);
+        }
         let OpenedMessage { message, wrapping } = contract::open(&record.value, allow);
         Self::judged(record, message, None).at(wrapping.pointer)
     }
@@ -48,11 +69,37 @@ impl Arrival {
     /// Wraps a record that was parsed and judged already. `grant` is what its requester may ask for; `None` without a
     /// policy.
     pub fn judged(record: SourceRecord, parsed: Result<Message, Rejection>, grant: Option<Grant>) -> Self {
+        let record = match &parsed {
+            Err(rejection) if record.value.len() > MAX_MESSAGE_BYTES => record.cut_for(rejection.clone()),
+            Ok(_) | Err(_) => record,
+        };
         let fingerprint = match &parsed {
             Ok(Message::Train(request)) => Some(Fingerprint::of(request)),
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
-        Self { sha256: Digest::of(&record.value), record, parsed, fingerprint, grant, pointer: String::new() }
+        let sha256 = record.cut.as_ref().map_or_else(|| Digest::of(&record.value), |cut| cut.value_sha256);
+        Self { sha256, record, parsed, fingerprint, grant, pointer: String::new() }
+    }
+
+    /// The refusal of a record that could not be judged.
+    pub fn unjudged(record: SourceRecord, why: &str) -> Self {
+        let rejection = Rejection::new(FailureCode::MessageUnreadable, "", why, RejectedIds::default());
+        Self::judged(record, Err(rejection), None)
+    }
+
+    /// The refusal of a record that the ledger could not store as what it is.
+    #[must_use]
+    pub fn unreadable(self, why: &str) -> Self {
+        let code = FailureCode::MessageUnreadable;
+        let rejection = match &self.parsed {
+            Ok(message) => message.refused(code, "", why.to_owned()),
+            Err(rejection) => Rejection::new(code, "", why, rejection.ids.clone()),
+        };
+        Self::judged(self.record, Err(rejection), None)
+    }
+
+    pub fn record(&self) -> &SourceRecord {
+        &self.record
     }
 
     /// Says at which JSON pointer of the record's value the message stands.

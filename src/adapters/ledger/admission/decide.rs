@@ -1,7 +1,7 @@
 //! Decides what becomes of each record of a batch. Nothing in this file asks the database: the rows were found and
 //! locked before.
 
-use super::Admission;
+use super::{Admission, NEAR_MISSES};
 use super::arrival::{Arrival, Fingerprint};
 use crate::adapters::ledger::effects::Cause;
 use crate::adapters::ledger::outbox::{NewEvent, refusal_drafts};
@@ -13,9 +13,6 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, Outcome, State, Transition};
-
-/// An event names at most this many runs as near misses.
-const NEAR_MISSES: usize = 16;
 
 impl<'a> Admission<'a> {
     pub(super) fn decide(&mut self, index: usize) {
@@ -68,9 +65,13 @@ impl<'a> Admission<'a> {
     fn decide_request(&mut self, index: usize, request: &'a TrainBuildRequest, fingerprint: &Fingerprint) -> Outcome {
         let known = &self.requests[request.request_id.as_str()];
         let run_id = known.run_id.clone();
-        if known.payload_digest != fingerprint.payload_digest {
-            let first = known.request.as_ref().expect("what is contradicted was read").normalised();
-            let differs = TrainBuildRequest::differences(&first, &request.normalised());
+        let differs = if known.payload_digest == fingerprint.payload_digest {
+            Vec::new()
+        } else {
+            let first = known.request.as_ref().expect("what is contradicted was read").content();
+            TrainBuildRequest::differences(&first, &request.content())
+        };
+        if !differs.is_empty() {
             let message = format!(
                 "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
                 request.request_id,
@@ -137,7 +138,7 @@ impl<'a> Admission<'a> {
 
     fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
         let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
-        let rejection = Rejection { code, pointer: pointer.to_owned(), message, ids };
+        let rejection = Rejection::new(code, pointer, &message, ids);
         self.refuse(index, &rejection.within(&self.batch[index].pointer));
     }
 

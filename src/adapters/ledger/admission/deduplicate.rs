@@ -1,7 +1,7 @@
 //! Find or insert: looks up earlier outcomes, requests and runs, and inserts those that are missing. Afterwards this
 //! transaction holds a lock on every row that the batch touches.
 
-use super::{Admission, Arrival, KnownRequest};
+use super::{Admission, Arrival, KnownRequest, NEAR_MISSES};
 use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
@@ -202,10 +202,15 @@ impl<'a> Admission<'a> {
         }
         let prints = new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
         let near_runs: Vec<NearRun> =
-            sqlx::query_as("SELECT near_key, run_id FROM runs WHERE near_key = ANY($1) ORDER BY run_id")
-                .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
-                .fetch_all(self.transaction.connection())
-                .await?;
+            sqlx::query_as(
+                "SELECT n.near_key, r.run_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
+                 CROSS JOIN LATERAL (SELECT run_id FROM runs WHERE near_key = n.near_key LIMIT $2) r ORDER BY r.run_id",
+            )
+            .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
+            // One more than an event names: the run itself looks like itself.
+            .bind(NEAR_MISSES as i64 + 1)
+            .fetch_all(self.transaction.connection())
+            .await?;
         for NearRun { near_key, run_id } in near_runs {
             self.near_misses.entry(near_key).or_default().push(run_id);
         }

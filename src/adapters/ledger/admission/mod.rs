@@ -23,6 +23,9 @@ use sqlx::types::Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// An event names at most this many runs as near misses, and no more are looked up: anybody can make many.
+const NEAR_MISSES: usize = 16;
+
 /// A batch with what its admission has found and inserted so far. An index names a record by its position in the batch.
 struct Admission<'a> {
     transaction: Transaction<'a>,
@@ -37,7 +40,7 @@ struct Admission<'a> {
     created: BTreeSet<RunId>,
     /// Request ids whose duplicate event this batch emits: only the first duplicate of a request gets one.
     announced: BTreeSet<&'a str>,
-    /// Existing runs by near key, for the near keys of this batch's requests.
+    /// Existing runs by near key, a bounded number for each near key of this batch's requests.
     near_misses: HashMap<Digest, Vec<RunId>>,
 }
 
@@ -119,17 +122,23 @@ impl Admission<'_> {
     async fn insert_records(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let arrivals = || fresh.iter().map(|&index| &self.batch[index]);
         let records = || arrivals().map(|arrival| &arrival.record);
+        let cuts = || records().map(|record| record.cut.as_ref());
         sqlx::query(
-            r#"INSERT INTO inbox (topic, partition, "offset", key, value, outcome, request_id, received_at)
-               SELECT n.topic, n.partition, n.position, n.key, n.value, n.outcome, n.request_id, now()
-               FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::text[])
-                    AS n (topic, partition, position, key, value, outcome, request_id)"#,
+            r#"INSERT INTO inbox (topic, partition, "offset", key, value, value_bytes, value_sha256, outcome, request_id,
+                                  received_at)
+               SELECT n.topic, n.partition, n.position, n.key, n.value, n.value_bytes, n.value_sha256, n.outcome,
+                      n.request_id, now()
+               FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bytea[],
+                           $8::jsonb[], $9::text[])
+                    AS n (topic, partition, position, key, value, value_bytes, value_sha256, outcome, request_id)"#,
         )
         .bind(records().map(|record| record.coordinates.topic.as_str()).collect::<Vec<_>>())
         .bind(records().map(|record| record.coordinates.partition).collect::<Vec<_>>())
         .bind(records().map(|record| record.coordinates.offset).collect::<Vec<_>>())
         .bind(records().map(|record| record.key.as_deref()).collect::<Vec<_>>())
         .bind(records().map(|record| record.value.as_slice()).collect::<Vec<_>>())
+        .bind(cuts().map(|cut| cut.map(|cut| cut.value_bytes as i64)).collect::<Vec<_>>())
+        .bind(cuts().map(|cut| cut.map(|cut| cut.value_sha256.as_bytes().as_slice())).collect::<Vec<_>>())
         .bind(fresh.iter().map(|&index| Json(&self.outcomes[index])).collect::<Vec<_>>())
         .bind(arrivals().map(|arrival| request_id(&arrival.parsed)).collect::<Vec<_>>())
         .execute(self.transaction.connection())

@@ -29,8 +29,10 @@ impl Ledger {
         for run_id in expired {
             match self.rescue(&run_id, worker).await {
                 Ok(rescued) => taken.extend(rescued),
-                Err(Error::Refused(why)) => self.postpone(&run_id, &why).await?,
-                Err(error @ (Error::Unavailable(_) | Error::CommitUnknown(_) | Error::Denied(_))) => return Err(error),
+                Err(Error::Refused(why) | Error::Unfit(why)) => self.postpone(&run_id, &why).await?,
+                Err(
+                    error @ (Error::Unavailable(_) | Error::TimedOut(_) | Error::CommitUnknown(_) | Error::Denied(_)),
+                ) => return Err(error),
             }
         }
         Ok(taken)

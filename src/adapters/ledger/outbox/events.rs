@@ -4,12 +4,16 @@ use super::draft::{CloudEventHeaders, OutboxDraft, trace};
 use crate::adapters::ledger::Arrival;
 use crate::adapters::ledger::row::LockedRun;
 use crate::domain::contract::{
-    BundlePublication, Deduplication, EventProgress, EventReason, EventRefs, EventType, Rejection, RunLifecycleEvent,
-    event_id,
+    BundlePublication, CutRecord, Deduplication, EventProgress, EventReason, EventRefs, EventType, Rejection, RunLifecycleEvent,
+    event_id, without_many_inputs,
 };
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{OutboxKind, Transition};
 use chrono::{DateTime, Utc};
+
+/// An event names at most this many inputs of its run: a request may name a thousand, and each step and each request that
+/// joins emits an event.
+const EVENT_INPUTS: usize = 64;
 
 /// What an event says besides the run's state.
 pub struct NewEvent {
@@ -67,7 +71,7 @@ pub fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc>, work
         intent_kind: Some(request.intent_kind),
         target_scope: Some(request.target_scope.clone()),
         reason: event.reason,
-        refs: run.refs.clone(),
+        refs: without_many_inputs(&run.refs, EVENT_INPUTS),
         provenance: Some(request.revisions()),
         deduplication: event.deduplication,
         near_misses: event.near_misses,
@@ -114,7 +118,8 @@ fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("events have string keys and finite numbers")
 }
 
-/// Builds a dead letter without a value: the relay reads the record's bytes from the inbox.
+/// Builds a dead letter without a value: the relay reads the record's bytes from the inbox. Its parts are bounded: a
+/// rejection's texts are, and a key that was cut is not repeated.
 fn dead_letter(arrival: &Arrival, rejection: &Rejection) -> OutboxDraft {
     let record = &arrival.record;
     let source = &record.coordinates;
@@ -128,13 +133,20 @@ fn dead_letter(arrival: &Arrival, rejection: &Rejection) -> OutboxDraft {
         ("mf_source_offset".to_owned(), source.offset.to_string()),
         ("mf_sha256".to_owned(), arrival.sha256.to_string()),
     ];
+    let is_cut_key = record.cut.as_ref().is_some_and(CutRecord::cuts_key);
+    if let Some(cut) = &record.cut {
+        headers.push(("mf_bytes".to_owned(), cut.value_bytes.to_string()));
+        if is_cut_key {
+            headers.push(("mf_key_bytes".to_owned(), cut.key_bytes.to_string()));
+        }
+    }
     headers.extend(record.trace.iter().flat_map(trace));
     OutboxDraft {
         stream: format!("refused:{source}"),
         seq: None,
         kind: OutboxKind::DeadLetter,
         event_id: format!("dead:{source}"),
-        key: record.key.clone(),
+        key: record.key.clone().filter(|_| !is_cut_key),
         value: None,
         headers,
         source: Some(source.clone()),

@@ -5,11 +5,15 @@ use super::{OutboxRow, Sent, Shard};
 use crate::adapters::ledger::effects::Cause;
 use crate::adapters::ledger::transaction::Transaction;
 use crate::adapters::ledger::{ConfirmedBy, Coordinates, Error, Ledger};
-use crate::domain::contract::{Actor, ActorKind};
+use crate::domain::contract::{Actor, ActorKind, CutRecord};
+use crate::domain::harmless::line;
 use crate::domain::run::{OutboxKind, State, Transition};
 use crate::telemetry::metrics::{self, StaleWrite};
 use chrono::TimeDelta;
 use serde_json::json;
+
+/// Upper bound on the beginning of an original that its dead letter quotes, escaped, in bytes.
+const BEGINNING_CAP: usize = 4 * CutRecord::KEPT_BYTES;
 
 /// A relay that has not renewed its shards for this many seconds loses them.
 const SHARD_LEASE_SECONDS: f64 = 15.0;
@@ -63,13 +67,17 @@ impl Ledger {
 
     /// Reads the first unsent record of each stream of these shards, up to `limit`. The next record of a stream waits
     /// until the first is acknowledged, so that every run stays in order. If a dead letter's original is larger than
-    /// `max_value_bytes`, its value is only a reference to the ledger, which keeps the bytes.
+    /// `max_value_bytes`, its value is only a reference to the ledger, which keeps the bytes; if the ledger keeps only
+    /// the original's beginning, a reference to the request topic.
     pub async fn unsent(&self, shards: &[Shard], limit: i64, max_value_bytes: i64) -> Result<Vec<OutboxRow>, Error> {
         let rows: Vec<UnsentRow> = sqlx::query_as(
             r#"SELECT f.id, f.stream, f.shard, f.kind::text, f.key,
-                      COALESCE(f.value, CASE WHEN length(i.value) <= $3 THEN i.value END) AS value, f.headers,
-                      length(i.value)::bigint AS bytes,
-                      'ledger:' || f.source_topic || '/' || f.source_partition || '/' || f.source_offset AS value_ref
+                      COALESCE(f.value, CASE WHEN i.value_bytes IS NULL AND length(i.value) <= $3 THEN i.value END)
+                          AS value,
+                      f.headers, COALESCE(i.value_bytes, length(i.value))::bigint AS bytes,
+                      CASE WHEN i.value_bytes IS NOT NULL THEN i.value END AS beginning,
+                      CASE WHEN i.value_bytes IS NULL THEN 'ledger:' ELSE 'kafka:' END
+                          || f.source_topic || '/' || f.source_partition || '/' || f.source_offset AS value_ref
                FROM (SELECT DISTINCT ON (o.stream) o.* FROM outbox o
                      WHERE o.sent_at IS NULL AND o.withdrawn_at IS NULL AND o.shard = ANY($1)
                      ORDER BY o.stream, o.id LIMIT $2) f
@@ -89,7 +97,7 @@ impl Ledger {
     pub async fn unsent_lineage(&self, shards: &[Shard], limit: i64) -> Result<Vec<OutboxRow>, Error> {
         let rows: Vec<UnsentRow> = sqlx::query_as(
             "SELECT DISTINCT ON (o.run_id) o.id, o.run_id AS stream, o.shard, 'LINEAGE' AS kind, o.key, o.value,
-                    o.headers, NULL::bigint AS bytes, NULL::text AS value_ref FROM lineage_outbox o
+                    o.headers, NULL::bigint AS bytes, NULL::bytea AS beginning, NULL::text AS value_ref FROM lineage_outbox o
              WHERE o.sent_at IS NULL AND o.shard = ANY($1) ORDER BY o.run_id, o.id LIMIT $2",
         )
         .bind(shards.iter().map(|shard| shard.shard).collect::<Vec<_>>())
@@ -135,18 +143,24 @@ struct UnsentRow {
     #[sqlx(json)]
     headers: StoredHeaders,
     bytes: Option<i64>,
-    /// Reference to the inbox row with a dead letter's original; `None` for other records.
+    /// Beginning of a dead letter's original, if the ledger does not keep all of it.
+    beginning: Option<Vec<u8>>,
+    /// Reference to a dead letter's original, in the inbox or on the request topic; `None` for other records.
     value_ref: Option<String>,
 }
 
 impl UnsentRow {
     fn record(self) -> OutboxRow {
-        let Self { id, stream, shard, kind, key, value, headers, bytes, value_ref } = self;
+        let Self { id, stream, shard, kind, key, value, headers, bytes, beginning, value_ref } = self;
         let mut headers: Vec<_> = headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
         let value = value.unwrap_or_else(|| {
             let reference = value_ref.unwrap_or_default();
             headers.push(("mf_value_ref".to_owned(), reference.clone().into_bytes()));
-            json!({"bytes": bytes, "ref": reference}).to_string().into_bytes()
+            let mut value = json!({"bytes": bytes, "ref": reference});
+            if let Some(beginning) = beginning {
+                value["beginning"] = line(&String::from_utf8_lossy(&beginning), BEGINNING_CAP).into();
+            }
+            value.to_string().into_bytes()
         });
         OutboxRow { id, stream, shard, kind, key, value, headers }
     }

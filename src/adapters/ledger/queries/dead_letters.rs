@@ -15,11 +15,15 @@ pub struct DeadLetterRecord {
     /// Headers of the dead letter: code, pointer, message, source.
     #[sqlx(json)]
     pub headers: BTreeMap<String, String>,
+    /// Length of the record's whole value.
     pub bytes: i64,
+    /// Whether the ledger keeps only the beginning of the record, which was over a bound or could not be read.
+    pub is_cut: bool,
     pub created_at: DateTime<Utc>,
     pub sent_at: Option<DateTime<Utc>>,
 }
 
+/// Key and value of a rejected record; only their beginning if the record is cut.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct Original {
     pub key: Option<Vec<u8>>,
@@ -54,7 +58,8 @@ macro_rules! select_dead_letter {
             r#"SELECT o.id, o.source_topic AS topic, o.source_partition AS partition, o.source_offset AS "offset",
                       (SELECT jsonb_object_agg(h.pair ->> 0, h.pair ->> 1)
                        FROM jsonb_array_elements(o.headers) AS h (pair)) AS headers,
-                      length(i.value)::bigint AS bytes, o.created_at, o.sent_at
+                      COALESCE(i.value_bytes, length(i.value))::bigint AS bytes,
+                      i.value_bytes IS NOT NULL AS is_cut, o.created_at, o.sent_at
                FROM outbox o JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
                                          AND i."offset" = o.source_offset
                WHERE o.kind = 'DEAD_LETTER' "#,

@@ -24,7 +24,7 @@ impl Ledger {
     pub async fn claim(&self, worker: &str) -> Result<Option<Lease>, Error> {
         let mut picked = None;
         match (self.take(worker, &mut picked).await, picked) {
-            (Err(Error::Refused(why)), Some(run_id)) => {
+            (Err(Error::Refused(why) | Error::Unfit(why)), Some(run_id)) => {
                 self.postpone(&run_id, &why).await?;
                 Ok(None)
             }

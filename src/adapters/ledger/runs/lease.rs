@@ -53,7 +53,7 @@ impl Step {
         Self { transition, refs, reason: None, publication: None, lineage: None }
     }
 
-    pub fn with_reason(transition: Transition, code: FailureCode, message: impl Into<String>) -> Self {
+    pub fn with_reason(transition: Transition, code: FailureCode, message: impl AsRef<str>) -> Self {
         Self { reason: Some(EventReason::new(code, message)), ..Self::to(transition, EventRefs::new()) }
     }
 

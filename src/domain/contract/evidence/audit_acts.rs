@@ -197,7 +197,7 @@ pub struct ActReason {
 impl ActReason {
     /// A reason without a code, in an actor's own words.
     pub fn said(message: &str) -> Self {
-        Self { code: None, message: EventReason::capped(message.to_owned()) }
+        Self { code: None, message: EventReason::capped(message) }
     }
 
     pub fn coded(code: FailureCode, message: &str) -> Self {

@@ -3,7 +3,7 @@
 //! Format: `CloudEvents` 1.0.2 in its JSON event format. Only the shape of a record's value makes it an event, never a
 //! header. In binary mode the attributes are headers, and the value is the message itself.
 
-use crate::domain::contract::schema::all_errors;
+use crate::domain::contract::first_error::first_error;
 use crate::domain::contract::{DocumentError, SchemaName};
 use crate::domain::trace_context::TraceContext;
 use base64::Engine as _;
@@ -57,8 +57,7 @@ fn attributes(event: &Value) -> Result<CloudEventAttributes, DocumentError> {
         (None, None) => return Err(DocumentError::at("/data", NO_OBJECT)),
         (Some(_), None) | (None, Some(_)) => {}
     }
-    if let Some(error) = all_errors(SchemaName::CloudEvent, event).into_iter().min_by_key(|error| error.pointer.clone())
-    {
+    if let Some(error) = first_error(SchemaName::CloudEvent, event, &[]) {
         return Err(error);
     }
     for (name, value) in event.as_object().into_iter().flatten().filter(|(name, _)| *name != "data_base64") {

@@ -1,7 +1,8 @@
 //! `RunLifecycleEvent`: an event about a run or request on the lifecycle topic.
 
 use super::train_build_request::{IntentKind, Revisions, TargetScope};
-use crate::domain::identity::{Digest, RunId, RunKey, recipe_digest};
+use crate::domain::harmless::lines;
+use crate::domain::identity::{Digest, RunId, RunKey, canonical_text, recipe_digest};
 use crate::domain::named::named;
 use crate::domain::run::{ExecutionMode, FailureCategory, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -114,18 +115,14 @@ pub struct EventReason {
 impl EventReason {
     pub const MESSAGE_CAP: usize = 2_048;
 
-    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        let message = Self::capped(message.into());
+    pub fn new(code: FailureCode, message: impl AsRef<str>) -> Self {
+        let message = Self::capped(message.as_ref());
         Self { code, category: code.category(), message, retryable: code.is_retryable() }
     }
 
-    /// Cuts a text to [`Self::MESSAGE_CAP`] bytes between two characters, and marks the cut with an ellipsis.
-    pub fn capped(mut message: String) -> String {
-        if message.len() > Self::MESSAGE_CAP {
-            message.truncate(message.floor_char_boundary(Self::MESSAGE_CAP - 3));
-            message.push('…');
-        }
-        message
+    /// Makes a text harmless and cuts it to [`Self::MESSAGE_CAP`] bytes. It may quote data, documents or a trainer.
+    pub fn capped(message: &str) -> String {
+        lines(message, Self::MESSAGE_CAP)
     }
 }
 
@@ -141,6 +138,23 @@ pub struct EvidenceRef {
 
 /// Evidence by role: `resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …
 pub type EventRefs = BTreeMap<String, EvidenceRef>;
+
+/// The documents of a run without most of its inputs, if it has more than `most_inputs`: in their place stands
+/// `inputs/…`, which counts those that are left out, with the digest of their list as canonical JSON.
+pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
+    let is_input = |role: &str| role.starts_with("inputs/");
+    let inputs = refs.iter().filter(|(role, _)| is_input(role));
+    let omitted: EventRefs = inputs.skip(most_inputs).map(|(role, at)| (role.clone(), at.clone())).collect();
+    if omitted.is_empty() {
+        return refs.clone();
+    }
+    let mut kept: EventRefs = refs.clone();
+    kept.retain(|role, _| !omitted.contains_key(role));
+    let reference = format!("{} more, as runs show lists them", omitted.len());
+    let sha256 = Digest::of(canonical_text(&omitted).as_bytes());
+    kept.insert("inputs/…".to_owned(), EvidenceRef { reference, sha256 });
+    kept
+}
 
 /// Why a request joined an existing run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

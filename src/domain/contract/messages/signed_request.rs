@@ -3,7 +3,7 @@
 //! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Opening an envelope does
 //! not check its signatures: `adapters::signing` does.
 
-use crate::domain::contract::schema::all_errors;
+use crate::domain::contract::first_error::first_error;
 use crate::domain::contract::{DocumentError, SchemaName};
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -29,7 +29,7 @@ impl SignedEnvelope {
 
     pub(in crate::domain::contract) fn open(message: Map<String, Value>) -> Result<Self, DocumentError> {
         let value = Value::Object(message);
-        if let Some(error) = all_errors(SchemaName::SignedRequest, &value).into_iter().next() {
+        if let Some(error) = first_error(SchemaName::SignedRequest, &value, &[]) {
             return Err(error);
         }
         let decoded = |pointer: String| {

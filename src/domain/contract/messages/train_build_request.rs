@@ -169,7 +169,19 @@ impl TrainBuildRequest {
         serde_json::to_value(self).expect("a request serialises")
     }
 
-    /// Digest over everything but `request_id`: distinguishes a repeated request from a conflict.
+    /// The request without its id and without what carries no meaning: order and repetition of manifests. Two requests
+    /// of one id have the same content exactly if these are equal.
+    pub fn content(&self) -> Value {
+        let mut value = self.normalised();
+        let members = value.as_object_mut().expect("a request is an object");
+        members.remove("request_id");
+        members.insert("dataset_manifest_refs".to_owned(), json!(self.meaning().dataset_manifest_refs));
+        value
+    }
+
+    /// Digest over everything but `request_id`. Equal for a request that is repeated as it was. Where it differs,
+    /// [`Self::content`] tells a request with its manifests in another order from a conflict; the digest does not, since
+    /// the ledger holds digests of earlier releases.
     pub fn payload_digest(&self) -> Digest {
         let mut value = self.normalised();
         value.as_object_mut().expect("a request is an object").remove("request_id");

@@ -37,6 +37,7 @@ impl FailureCode {
             Self::QuotaExceeded => requests::QUOTA_EXCEEDED,
             Self::RunUnknown => requests::RUN_UNKNOWN,
             Self::OwnershipBoundaryViolation => requests::OWNERSHIP_BOUNDARY_VIOLATION,
+            Self::MessageUnreadable => requests::MESSAGE_UNREADABLE,
             Self::RequestIdPayloadMismatch => requests::REQUEST_ID_PAYLOAD_MISMATCH,
             Self::CommandNotApplicable => requests::COMMAND_NOT_APPLICABLE,
             Self::ManifestUnresolved => attempt::MANIFEST_UNRESOLVED,

@@ -70,10 +70,22 @@ pub(super) const MESSAGE_EMPTY: Guidance = Guidance {
     operator: NO_ID,
 };
 pub(super) const MESSAGE_TOO_LARGE: Guidance = Guidance {
-    happened: "Intake read a record of more than 256 KiB, signature and envelope included.",
+    happened: "Intake read a record with a value of more than 256 KiB, signature and envelope included, a key of more \
+               than 1 KiB, more than 64 headers, or a header whose name or value is longer than 4 KiB. Of such a record \
+               the ledger keeps its length, its digest and its first KiB.",
     leaves: &[Refused],
-    requester: "Name fewer manifests or say things shorter, and send it again.",
-    operator: NO_ID,
+    requester: "Name fewer manifests, say things shorter or leave headers away, and send it again.",
+    operator: "Look at the dead letter, which names the record's place on the request topic, and tell whoever writes \
+               there: no id was read, so that no event tells them.",
+};
+pub(super) const MESSAGE_UNREADABLE: Guidance = Guidance {
+    happened: "Intake met a record that the Kafka client cannot read, such as one with a header name that is not UTF-8, \
+               that makes the worker's own code fail, or that the database refuses. Of such a record the ledger keeps \
+               its length, its digest and its first KiB; records around it are admitted.",
+    leaves: &[Refused],
+    requester: "Send the request again without what the message names.",
+    operator: "Look at the dead letter, which names the record's place on the request topic. Where the message quotes \
+               the worker's own code or the database, report a defect with the record.",
 };
 pub(super) const MESSAGE_NOT_JSON: Guidance = Guidance {
     happened: "Intake read a value that is not one JSON object in UTF-8, says a key twice, or is nested too deep.",

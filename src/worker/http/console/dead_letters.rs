@@ -53,6 +53,7 @@ pub(super) fn dead_letters(found: &DeadLetterPage, part: &PagePart<i64>, quiet: 
 
 pub(super) fn dead_letter(found: &DeadLetterText, quiet: bool, worker: &str) -> Markup {
     let letter = &found.letter;
+    let Coordinates { topic, partition, offset } = &letter.source;
     let title = format!("Dead letter {}", letter.source);
     let frame = PageFrame { title: &title, here: Here::DeadLetters, live: Live::Never, quiet, worker };
     let code = header(letter, "mf_code");
@@ -71,16 +72,26 @@ pub(super) fn dead_letter(found: &DeadLetterText, quiet: bool, worker: &str) -> 
                 (guidance(code))
             }
         }
-        section aria-label="Replay" {
-            h2 { "Send it again" }
-            p { "Once what stood in its way is gone; it is then an ordinary request, and judged anew." }
-            pre { "model-factory dead-letters replay " (letter.source) " --reason 'why it may pass now'" }
+        @if letter.is_cut {
+            section aria-label="Replay" {
+                h2 { "Read it from its topic" }
+                p { "The ledger keeps only the beginning of this record: it cannot be sent again from here." }
+                pre { "kcat -b BROKERS -C -t " (topic) " -p " (partition) " -o " (offset) " -c 1" }
+            }
+        } @else {
+            section aria-label="Replay" {
+                h2 { "Send it again" }
+                p { "Once what stood in its way is gone; it is then an ordinary request, and judged anew." }
+                pre { "model-factory dead-letters replay " (letter.source) " --reason 'why it may pass now'" }
+            }
         }
         section aria-label="Record" {
             h2 { "The record as it came" }
             pre.raw { (String::from_utf8_lossy(&found.beginning)) }
-            @if rest > 0 {
+            @if rest > 0 && !letter.is_cut {
                 p.note { "And " (rest) " more bytes: " code { "model-factory dead-letters show --raw " (letter.source) } }
+            } @else if rest > 0 {
+                p.note { "And " (rest) " more bytes." }
             }
         }
         section aria-label="Headers" {

@@ -35,10 +35,11 @@ impl From<BadQuery> for Trouble {
 impl From<ledger::Error> for Trouble {
     fn from(error: ledger::Error) -> Self {
         match error {
-            ledger::Error::Unavailable(_) | ledger::Error::CommitUnknown(_) | ledger::Error::Denied(_) => {
-                Self::Away(error.to_string())
-            }
-            ledger::Error::Refused(_) => Self::Broken(error.to_string()),
+            ledger::Error::Unavailable(_)
+            | ledger::Error::TimedOut(_)
+            | ledger::Error::CommitUnknown(_)
+            | ledger::Error::Denied(_) => Self::Away(error.to_string()),
+            ledger::Error::Refused(_) | ledger::Error::Unfit(_) => Self::Broken(error.to_string()),
         }
     }
 }

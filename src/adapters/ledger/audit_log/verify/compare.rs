@@ -117,7 +117,7 @@ impl<'a> LoggedActs<'a> {
                     WITH ORDINALITY AS t (topic, partition, position, outcome, sha256, at, line)
                LEFT JOIN inbox i ON i.topic = t.topic AND i.partition = t.partition AND i."offset" = t.position
                WHERE i.topic IS NULL
-                  OR (i.outcome ->> 'outcome', sha256(i.value), i.received_at)
+                  OR (i.outcome ->> 'outcome', COALESCE(i.value_sha256, sha256(i.value)), i.received_at)
                      IS DISTINCT FROM (t.outcome, t.sha256, t.at)
                ORDER BY t.line"#,
         )

@@ -1,0 +1,129 @@
+//! A record as an owned value. The only file that reads parts of a record from the client library.
+//!
+//! Guarantees: reading never panics and never fails; every part is bounded. A record with a part over its bound, or one
+//! that the client library cannot read, is [cut](CutRecord): what it unpacked to is hashed where it lies, and only the
+//! beginning is copied.
+
+use crate::domain::contract::{CutRecord, MAX_MESSAGE_BYTES, RejectedIds, Rejection};
+use crate::domain::run::FailureCode;
+use crate::guard::guarded;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use std::collections::BTreeMap;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    /// Empty if the record has no value.
+    pub value: Vec<u8>,
+    /// Headers whose value is UTF-8; if several have the same name, the last one. None if the record is cut.
+    pub headers: BTreeMap<String, String>,
+    /// Set if `key` and `value` are only the beginning of the record's; `None` if the record is whole.
+    pub cut: Option<CutRecord>,
+    /// Number of rebalances that the member had seen when it read the record; 0 outside a group.
+    pub(super) assignment: u64,
+}
+
+/// Upper bounds on the parts of a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PartBounds {
+    pub(super) value_bytes: usize,
+}
+
+impl PartBounds {
+    /// Of topics that others write.
+    pub(super) const FOREIGN: Self = Self { value_bytes: MAX_MESSAGE_BYTES };
+    /// Of topics that only a worker writes; its events and publications are larger than a request.
+    pub(super) const OURS: Self = Self { value_bytes: 16 * 1024 * 1024 };
+}
+
+/// Upper bound on a key, in bytes.
+const MAX_KEY_BYTES: usize = CutRecord::KEPT_BYTES;
+const MAX_HEADERS: usize = 64;
+/// Upper bound on the name of a header, and on its value, in bytes.
+const MAX_HEADER_BYTES: usize = 4 * 1024;
+/// A value of this size takes a good part of a millisecond to hash.
+const LARGE_BYTES: usize = 1024 * 1024;
+
+type TextHeaders = BTreeMap<String, String>;
+
+impl Inbound {
+    pub(super) fn read(message: &BorrowedMessage<'_>, assignment: u64, bounds: PartBounds) -> Self {
+        let (key, value) = (message.key(), message.payload().unwrap_or_default());
+        // The client library panics where a header's name is not UTF-8.
+        let headers = match guarded(|| headers(message, bounds)) {
+            Ok(headers) => headers,
+            Err(panicked) => Err((FailureCode::MessageUnreadable, format!("its headers cannot be read: {panicked}"))),
+        };
+        let (headers, cut) = match headers {
+            Ok(headers) => (headers, None),
+            Err((code, rule)) => {
+                let rejection = Rejection::new(code, "", &rule, RejectedIds::default());
+                (TextHeaders::new(), Some(beside_the_loops(value.len(), || CutRecord::of(key, value, rejection))))
+            }
+        };
+        let kept = |part: &[u8]| if cut.is_some() { CutRecord::beginning(part).to_vec() } else { part.to_vec() };
+        Self {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            key: key.map(kept),
+            value: kept(value),
+            headers,
+            cut,
+            assignment,
+        }
+    }
+
+    /// A record that no broker brought, for tests of those who read records.
+    #[cfg(test)]
+    pub fn whole(topic: &str, partition: i32, offset: i64, value: Vec<u8>, headers: TextHeaders) -> Self {
+        Self { topic: topic.to_owned(), partition, offset, key: None, value, headers, cut: None, assignment: 0 }
+    }
+
+    /// What the client library unpacked for this record, in bytes; of a cut record without its headers.
+    pub(super) fn unpacked_bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let whole = self.key.as_ref().map_or(0, Vec::len) + self.value.len() + headers;
+        self.cut.as_ref().map_or(whole, |cut| (cut.key_bytes + cut.value_bytes) as usize)
+    }
+}
+
+/// The headers, or the bound that a part of the record breaks.
+fn headers(message: &BorrowedMessage<'_>, bounds: PartBounds) -> Result<TextHeaders, (FailureCode, String)> {
+    let too_large = |what: &str, found: usize, most: usize, unit: &str| {
+        Err((FailureCode::MessageTooLarge, format!("the {what} has {found} {unit}, {most} are allowed")))
+    };
+    if message.payload_len() > bounds.value_bytes {
+        return too_large("value", message.payload_len(), bounds.value_bytes, "bytes");
+    }
+    if message.key_len() > MAX_KEY_BYTES {
+        return too_large("key", message.key_len(), MAX_KEY_BYTES, "bytes");
+    }
+    let Some(found) = message.headers() else { return Ok(TextHeaders::new()) };
+    if found.count() > MAX_HEADERS {
+        return too_large("record", found.count(), MAX_HEADERS, "headers");
+    }
+    let mut headers = TextHeaders::new();
+    for header in found.iter() {
+        let longest = header.key.len().max(header.value.map_or(0, <[u8]>::len));
+        if longest > MAX_HEADER_BYTES {
+            return too_large("name or value of a header", longest, MAX_HEADER_BYTES, "bytes");
+        }
+        if let Some(Ok(text)) = header.value.map(std::str::from_utf8) {
+            headers.insert(header.key.to_owned(), text.to_owned());
+        }
+    }
+    Ok(headers)
+}
+
+/// Lets other tasks of the runtime go on elsewhere while a large value is hashed: the record is the client library's and
+/// cannot be given to another thread.
+fn beside_the_loops<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let may_block = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes > LARGE_BYTES && may_block { block_in_place(work) } else { work() }
+}

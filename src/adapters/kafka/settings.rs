@@ -101,7 +101,7 @@ impl TopicNames {
 }
 
 /// Properties that an operator may not set: a guarantee of the worker rests on each.
-const OURS: [&str; 16] = [
+const OURS: [&str; 13] = [
     "bootstrap.servers",
     "group.id",
     "enable.auto.commit",
@@ -114,11 +114,13 @@ const OURS: [&str; 16] = [
     "acks",
     "partitioner",
     "allow.auto.create.topics",
-    "fetch.max.bytes",
-    "fetch.message.max.bytes",
-    "max.partition.fetch.bytes",
     "receive.message.max.bytes",
 ];
+
+/// How much a consumer fetches at once, unless the operator sets it. A compressed batch is unpacked as a whole, by a factor
+/// of a thousand where somebody means it: of batches that are larger than these bounds a broker returns one, and the next
+/// is fetched once the queue is below its own bound.
+const FETCH: [(&str, &str); 2] = [("fetch.message.max.bytes", "262144"), ("fetch.max.bytes", "1048576")];
 
 impl KafkaSettings {
     /// Whether an operator may not set this librdkafka property, because a guarantee of the worker rests on it.
@@ -169,11 +171,6 @@ impl KafkaSettings {
             .set("isolation.level", "read_committed")
             .set("partition.assignment.strategy", "range")
             .set("allow.auto.create.topics", "false")
-            // A compressed batch is unpacked as a whole, by a factor of a thousand where somebody means it. So a fetch
-            // is small: a broker returns about one batch that is larger than these bounds, and the next is fetched when
-            // the queue is below its own bound again.
-            .set("fetch.message.max.bytes", "262144")
-            .set("fetch.max.bytes", "1048576")
             .set("queued.max.messages.kbytes", "16384")
             // Bounds what zstd may unpack to. A batch beyond it would never be returned, nor what stands behind it, so
             // that it is as large as it can be: what is too large is refused record by record.
@@ -181,6 +178,9 @@ impl KafkaSettings {
             // How long fetching rests after the queue was full. The default is a second, but a few batches empty the
             // queue.
             .set("fetch.queue.backoff.ms", "20");
+        for (name, bytes) in FETCH.into_iter().filter(|(name, _)| !self.properties.contains_key(*name)) {
+            config.set(name, bytes);
+        }
         Ok(config)
     }
 

@@ -6,7 +6,7 @@
 use super::schema::{excerpt, explain};
 use super::{DocumentError, SchemaName, schema_text};
 use jsonschema::{Draft, Validator};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -24,16 +24,15 @@ pub(super) fn first_error(schema: SchemaName, message: &Value, first: &[&str]) -
     if schema.validator().is_valid(message) {
         return None;
     }
-    let rules = rules(schema);
-    let members = message.as_object();
-    let others: BTreeSet<&str> =
-        members.into_iter().flat_map(Map::keys).chain(rules.fields.keys()).map(String::as_str).collect();
-    let others = others.into_iter().filter(|name| !first.contains(name));
-    let of_field = first.iter().copied().chain(others).find_map(|name| {
-        let member = members.and_then(|members| members.get(name));
-        rules.error_of(name, member).map(|error| DocumentError {
-            pointer: format!("/{}{}", name.replace('~', "~0").replace('/', "~1"), error.pointer),
-            ..error
+    let of_field = message.as_object().and_then(|members| {
+        let rules = rules(schema);
+        let others: BTreeSet<&str> = members.keys().chain(rules.fields.keys()).map(String::as_str).collect();
+        let others = others.into_iter().filter(|name| !first.contains(name));
+        first.iter().copied().chain(others).find_map(|name| {
+            rules.error_of(name, members.get(name)).map(|error| DocumentError {
+                pointer: format!("/{}{}", name.replace('~', "~0").replace('/', "~1"), error.pointer),
+                ..error
+            })
         })
     });
     of_field.or_else(|| schema.validator().validate(message).err().map(|error| explain(&error)))

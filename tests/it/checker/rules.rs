@@ -70,7 +70,10 @@ fn s2_dead_letters_carry_the_bytes(history: &History, found: Found<'_>) {
         }
         let original = history.requests.iter().find(|r| (r.partition, r.offset) == (decided.partition, decided.offset));
         for letter in letters {
-            if original.is_none_or(|original| original.value != letter.value) {
+            // A record that is over a bound is named by its digest; its bytes stay on their topic.
+            let names = |value: &[u8]| letter.header("mf_sha256") == Digest::of(value).to_string();
+            let is_named = letter.header("mf_value_ref").starts_with("kafka:");
+            if original.is_none_or(|original| original.value != letter.value && !(is_named && names(&original.value))) {
                 broken(found, "S2", format!("the dead letter of {offset} has other bytes"));
             }
         }

@@ -6,18 +6,18 @@ use model_factory::domain::run::{FailureCode, Outcome};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_too_large_for_the_topic_goes_by_reference_and_its_bytes_stay() {
+async fn a_record_too_large_for_the_dead_letter_topic_goes_by_reference_and_its_bytes_stay() {
     let mut world = World::new().await;
     world.config.kafka.max_value_bytes = 1_000;
-    let large = format!("{{\"padding\": \"{}\"}}", "x".repeat(300_000)).into_bytes();
+    let large = format!("{{\"padding\": \"{}\"}}", "x".repeat(200_000)).into_bytes();
     world.send(&[large.clone(), b"small".to_vec()]).await;
     let outcomes = world.admit(2).await;
-    assert_eq!(outcomes[0], Outcome::Rejected { code: FailureCode::MessageTooLarge });
+    assert_eq!(outcomes[0], Outcome::Rejected { code: FailureCode::SchemaInvalid });
     world.drain().await;
     let letters = world.dead_letters(2).await;
     let by_code = |code: &str| letters.iter().find(|letter| letter.headers["mf_code"] == code).unwrap();
     assert_eq!(by_code("MESSAGE_NOT_JSON").value, b"small");
-    let letter = by_code("MESSAGE_TOO_LARGE");
+    let letter = by_code("SCHEMA_INVALID");
     let source = format!("{}/0/0", world.config.kafka.topics.requests);
     assert_eq!(letter.headers["mf_value_ref"], format!("ledger:{source}"));
     assert_eq!(letter.headers["mf_sha256"], Digest::of(&large).to_string());

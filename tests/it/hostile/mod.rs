@@ -2,5 +2,7 @@
 //! asserts that the good one is admitted, run, announced and published in the usual time, that memory stays bounded,
 //! and what the attacker gets. docs/security.md has the same table for readers.
 
+mod batches;
 mod callers;
 mod connections;
+mod records;

@@ -119,7 +119,8 @@ async fn the_registrys_topic_passes_over_what_cannot_be_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_outlives_every_codec_and_a_record_that_unpacks_to_200_mib() {
     const UNPACKED: usize = 200 * 1024 * 1024;
-    const MOST_KIB: u64 = 450 * 1024;
+    // Both large records may be unpacked at once, since they are small on the broker; none is copied.
+    const MOST_KIB: u64 = (2 * UNPACKED as u64) / 1024 + 150 * 1024;
     let world = World::new().await;
     let (brokers, topic) = (world.config.kafka.brokers.clone(), world.config.kafka.topics.requests.clone());
     let large = vec![b'0'; UNPACKED];

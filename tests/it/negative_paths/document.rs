@@ -16,7 +16,8 @@ is in [failure codes](failure-codes.md).
 
 For every row holds besides what it says:
 
-- A dead letter has the record's key and all of its bytes, and says code, pointer and message in its headers.
+- A dead letter has the record's key and all of its bytes, and says code, pointer and message in its headers. Of a
+  record that is over a bound or that nobody can read it has the digest, the length and the first KiB.
 - A run that goes wrong announces nothing, unless it was published before; the same request sent again does not change
   its verdict.
 - A retryable code sends its run back to the queue with backoff, and the bound on attempts ends it with

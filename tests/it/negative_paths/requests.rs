@@ -2,6 +2,7 @@
 
 use super::row::{Bring, Leaves, Row, refused, unreadable};
 use super::stage::{ask, ask_with, bytes};
+use futures::FutureExt as _;
 use model_factory::domain::contract::MAX_MESSAGE_BYTES;
 use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(fields());
     rows.extend(references());
     rows.extend(boundaries());
+    rows.push(foreign_header());
     rows
 }
 
@@ -190,6 +192,18 @@ fn references() -> Vec<Row> {
             || ask_with("req-latest-01", "dataset_manifest_refs", json!(["ofs/manifests/latest.json"])),
         ),
     ]
+}
+
+fn foreign_header() -> Row {
+    Row {
+        code: C::MessageUnreadable,
+        cause: "a good request beside a header whose name is not UTF-8",
+        brought: Bring::Scenario(|stage| {
+            stage.bring_with_foreign_header(bytes(&ask("req-header-01"))).boxed_local()
+        }),
+        leaves: Leaves::Refusal { outcome: "REJECTED", pointer: "", says: "its headers cannot be read", emits: false },
+        next: "send the request without that header",
+    }
 }
 
 /// The process refuses before it reads anything.

@@ -1,7 +1,7 @@
 //! A world with its three loops, every record that came on its topics, and the means to plant faults in ledger and
 //! store.
 
-use crate::support::{World, confirmed_by_registry, ledger_on, request, turn};
+use crate::support::{ForeignRecord, World, confirmed_by_registry, ledger_on, request, send_foreign, turn};
 use model_factory::adapters::kafka::{Inbound, KafkaSettings};
 use model_factory::domain::contract::{OwnershipBoundaries, RunLifecycleEvent, SchemaName, check};
 use model_factory::domain::identity::{Digest, RunId};
@@ -110,12 +110,26 @@ impl Stage {
     /// Sends a record and drives intake until it has its outcome.
     pub async fn bring(&mut self, value: &[u8]) -> Brought {
         self.world.send(&[value.to_vec()]).await;
+        self.brought(value.to_vec()).await
+    }
+
+    /// Brings a good request with a header whose name is not UTF-8.
+    pub async fn bring_with_foreign_header(&mut self, value: Vec<u8>) -> Brought {
+        let kafka = &self.world.config.kafka;
+        let headers = vec![(b"\xff".to_vec(), Some(b"1".to_vec()))];
+        let record = ForeignRecord { key: Some(KEY.to_vec()), value: Some(value.clone()), headers };
+        send_foreign(&kafka.brokers, &kafka.topics.requests, &[record]).await;
+        self.brought(value).await
+    }
+
+    /// Drives intake until the record that was just sent has its outcome.
+    async fn brought(&mut self, bytes: Vec<u8>) -> Brought {
         let offset = self.sent;
         self.sent += 1;
         for _ in 0..120 {
             if let IntakeOutcome::Admitted(mut outcomes) = self.intake.admit_once().await.unwrap() {
                 assert_eq!(outcomes.len(), 1, "records are brought one by one");
-                return Brought { bytes: value.to_vec(), offset, outcome: outcomes.remove(0) };
+                return Brought { bytes, offset, outcome: outcomes.remove(0) };
             }
         }
         panic!("the record at offset {offset} never came");

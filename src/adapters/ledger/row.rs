@@ -38,6 +38,9 @@ pub(super) struct LockedRun {
     pub(super) reason_message: Option<String>,
     #[sqlx(json)]
     pub(super) refs: EventRefs,
+    /// Whether `refs` differ from the row: [`save_all`] writes them only then, since they may be long.
+    #[sqlx(skip)]
+    pub(super) refs_changed: bool,
     /// The number of the run's next event.
     pub(super) next_seq: i64,
     #[sqlx(flatten)]
@@ -129,14 +132,15 @@ pub(super) async fn save_all(
     }
     let mut refs = Vec::with_capacity(runs.len());
     for run in runs {
-        refs.push(serde_json::to_value(&run.refs).map_err(|error| unreadable("refs", error))?);
+        let changed = run.refs_changed.then(|| serde_json::to_value(&run.refs)).transpose();
+        refs.push(changed.map_err(|error| unreadable("refs", error))?);
     }
     let done = sqlx::query(
         "UPDATE runs r SET state = n.state::run_state, execution_mode = n.mode::execution_mode,
             publish_allowed = n.publish_allowed, full_run_attempts = n.full_attempts,
             publish_retry_attempts = n.publish_attempts, fence = n.fence, lease_owner = n.lease_owner,
             cancel_requested = n.cancel_requested, available_at = n.available_at, reason_code = n.reason_code,
-            reason_message = n.reason_message, refs = n.refs, next_seq = n.next_seq,
+            reason_message = n.reason_message, refs = COALESCE(n.refs, r.refs), next_seq = n.next_seq,
             published_topic = n.topic, published_partition = n.partition, published_offset = n.position,
             full_attempts_before = n.full_before, publish_attempts_before = n.publish_before,
             priority = n.priority, answer_due_at = n.answer_due_at, confirmed_by = n.confirmed_by,

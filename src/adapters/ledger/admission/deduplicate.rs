@@ -291,6 +291,7 @@ impl<'a> Admission<'a> {
             reason_code: None,
             reason_message: None,
             refs: EventRefs::new(),
+            refs_changed: false,
             next_seq: 2,
             trace: StoredTrace(arrival.record.trace.clone()),
             published: None,

@@ -136,7 +136,10 @@ impl Transaction<'_> {
         if step.transition == Transition::RequestPublish && !run.publish_allowed {
             return Ok(());
         }
-        run.refs.extend(step.refs.clone());
+        if !step.refs.is_empty() {
+            run.refs.extend(step.refs.clone());
+            run.refs_changed = true;
+        }
         self.effects.lineage.datasets.clone_from(&step.lineage);
         match (step.transition, &step.reason) {
             (Transition::Requeue, Some(reason)) => self.requeue(run, reason.clone()),

@@ -142,17 +142,16 @@ pub type EventRefs = BTreeMap<String, EvidenceRef>;
 /// The documents of a run without most of its inputs, if it has more than `most_inputs`: in their place stands
 /// `inputs/…`, which counts those that are left out, with the digest of their list as canonical JSON.
 pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
-    let is_input = |role: &str| role.starts_with("inputs/");
-    let inputs = refs.iter().filter(|(role, _)| is_input(role));
-    let omitted: EventRefs = inputs.skip(most_inputs).map(|(role, at)| (role.clone(), at.clone())).collect();
-    if omitted.is_empty() {
-        return refs.clone();
+    let (inputs, mut kept): (Vec<_>, Vec<_>) = refs.iter().partition(|(role, _)| role.starts_with("inputs/"));
+    let (shown, omitted) = inputs.split_at(inputs.len().min(most_inputs));
+    kept.extend(shown);
+    let mut kept: EventRefs = kept.into_iter().map(|(role, at)| (role.clone(), at.clone())).collect();
+    if !omitted.is_empty() {
+        let list: BTreeMap<&String, &EvidenceRef> = omitted.iter().copied().collect();
+        let reference = format!("{} more, as runs show lists them", omitted.len());
+        let sha256 = Digest::of(canonical_text(&list).as_bytes());
+        kept.insert("inputs/…".to_owned(), EvidenceRef { reference, sha256 });
     }
-    let mut kept: EventRefs = refs.clone();
-    kept.retain(|role, _| !omitted.contains_key(role));
-    let reference = format!("{} more, as runs show lists them", omitted.len());
-    let sha256 = Digest::of(canonical_text(&omitted).as_bytes());
-    kept.insert("inputs/…".to_owned(), EvidenceRef { reference, sha256 });
     kept
 }
 

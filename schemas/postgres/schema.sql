@@ -69,7 +69,9 @@ CREATE TABLE public.inbox (
     value bytea NOT NULL,
     outcome jsonb NOT NULL,
     request_id text,
-    received_at timestamp with time zone NOT NULL
+    received_at timestamp with time zone NOT NULL,
+    value_bytes bigint,
+    value_sha256 bytea
 );
 
 CREATE TABLE public.lineage_outbox (
@@ -242,6 +244,9 @@ ALTER TABLE ONLY public.acts
 
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
+
+ALTER TABLE public.inbox
+    ADD CONSTRAINT inbox_cut_records_say_what_they_were CHECK ((((value_bytes IS NULL) = (value_sha256 IS NULL)) AND ((value_bytes IS NULL) OR (length(value) <= 1024)))) NOT VALID;
 
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");

@@ -133,7 +133,8 @@ async fn a_ledger_with_history_from_before_the_log_verifies_from_where_the_log_b
     sql(&url, &[&history]).await;
     let settings = LedgerSettings { url: url.clone(), ..LedgerSettings::default() };
     let migrating = Ledger::connect(&settings).await.unwrap();
-    assert_eq!(migrating.migrate_by("ann").await.unwrap(), [5, 6, 7, 8]);
+    let applied = migrating.migrate_by("ann").await.unwrap();
+    assert!(applied.starts_with(&[5, 6, 7, 8]), "{applied:?}");
     assert!(migrating.migrate_by("bob").await.unwrap().is_empty(), "nothing to do, and nothing to append");
     grant_roles(&url).await.unwrap();
     let ledger = ledger_on(&url, |_| {}).await;

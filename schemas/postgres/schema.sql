@@ -245,9 +245,6 @@ ALTER TABLE ONLY public.acts
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
 
-ALTER TABLE public.inbox
-    ADD CONSTRAINT inbox_cut_records_say_what_they_were CHECK ((((value_bytes IS NULL) = (value_sha256 IS NULL)) AND ((value_bytes IS NULL) OR (length(value) <= 1024)))) NOT VALID;
-
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
 

@@ -140,7 +140,8 @@ async fn a_ledger_with_history_from_before_the_log_verifies_from_where_the_log_b
     let ledger = ledger_on(&url, |_| {}).await;
     let all = acts(&ledger).await;
     let migrated = only(&all, ActKind::LedgerMigrated);
-    assert_eq!((&migrated.actor, &migrated.migrations), (&operator("ann"), &vec![1, 2, 3, 4, 5, 6, 7, 8]));
+    assert_eq!(migrated.actor, operator("ann"));
+    assert!(migrated.migrations.starts_with(&[1, 2, 3, 4, 5, 6, 7, 8]), "{:?}", migrated.migrations);
     bring(&ledger, &revision("req-after-0001", "after")).await;
     let verdict = verify(&ledger).await;
     assert!(verdict.holds(), "{verdict:?}");

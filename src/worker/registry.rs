@@ -122,7 +122,12 @@ async fn apply(ledger: &Ledger, record: &Inbound, worker: &str) -> Result<Regist
     let event = match read(record) {
         Ok(event) => event,
         Err(why) => {
-            warn!(kafka.partition = record.partition, kafka.offset = record.offset, fault = why, "no event of a registry");
+            warn!(
+                kafka.partition = record.partition,
+                kafka.offset = record.offset,
+                fault = why,
+                "no event of a registry"
+            );
             return Ok(RegistryReply::Malformed);
         }
     };

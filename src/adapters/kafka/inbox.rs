@@ -4,13 +4,13 @@
 //! another member may have stored a later offset in between. The current holder of the partition reads the record
 //! again.
 
+use super::Error;
+use super::inbound::{Inbound, PartBounds};
 use super::lag::{LOOK_EVERY_MS, Lag};
 use super::membership::Membership;
 use super::query::{QueryClient, REQUEST, blocking, has_committed, partitions, query};
 use super::security::BrokerContext;
 use super::settings::{KafkaSettings, StartAt};
-use super::inbound::{Inbound, PartBounds};
-use super::Error;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};

@@ -3,8 +3,8 @@
 //! The schema decides about shape; this file adds what a schema cannot say (bytes, trimming, references), and turns the
 //! first error, in the order of [`FIELDS`], into a rejection.
 
-use super::message::{Refused, whole};
 use super::first_error::first_error;
+use super::message::{Refused, whole};
 use super::schema::excerpt;
 use super::wrapping::Seen;
 use super::{

@@ -83,7 +83,11 @@ impl Batch {
             Undecided::Ledger(ledger::Error::TimedOut(_)) if is_one && self.timeouts < TIMEOUTS => Remedy::Wait,
             Undecided::Ledger(ledger::Error::TimedOut(_)) if self.is_refused => Remedy::Wait,
             Undecided::Ledger(ledger::Error::Unfit(_) | ledger::Error::TimedOut(_)) | Undecided::Panicked(_) => {
-                if is_one { Remedy::Refuse } else { Remedy::Halve }
+                if is_one {
+                    Remedy::Refuse
+                } else {
+                    Remedy::Halve
+                }
             }
         }
     }
@@ -148,8 +152,7 @@ mod tests {
     /// A batch of records 0, 1, 2…, of which those at `recalled` were decided before.
     fn batch(records: i64, recalled: &[i64]) -> Batch {
         let run_id: RunId = "tr_16a2ad9c3ad29e2e989ece1cb3c61936".parse().unwrap();
-        let known =
-            |offset| recalled.contains(&offset).then(|| Outcome::DuplicateRequest { run_id: run_id.clone() });
+        let known = |offset| recalled.contains(&offset).then(|| Outcome::DuplicateRequest { run_id: run_id.clone() });
         let known = (0..records).map(known).collect();
         Batch::judged((0..records).map(record).collect(), known, &AllowList::default().into(), "group")
     }

@@ -1,7 +1,9 @@
 //! One record that a whole batch cannot be admitted with, and records that make a batch expensive; beside good requests
 //! of somebody else.
 
-use crate::support::{World, admit_one, arrival, bring, claim, count, fresh_database, ledger_on, request, revision, sql};
+use crate::support::{
+    World, admit_one, arrival, bring, claim, count, fresh_database, ledger_on, request, revision, sql,
+};
 use model_factory::adapters::ledger::{Guarded, Step};
 use model_factory::domain::contract::{EventReason, RunLifecycleEvent};
 use model_factory::domain::run::{FailureCode, Outcome, State, Transition};
@@ -116,7 +118,8 @@ async fn joins_onto_runs_with_many_inputs_fit_into_the_audit_log_and_the_outbox(
     let outcomes = ledger.admit(&(0..JOINS).map(join).collect::<Vec<_>>(), "w").await.unwrap();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::DuplicateRun { .. })), "{outcomes:?}");
     let mut owner = PgConnection::connect(&url).await.unwrap();
-    let largest = "SELECT max(octet_length(body))::bigint, (SELECT max(length(value))::bigint FROM outbox) FROM audit_log";
+    let largest =
+        "SELECT max(octet_length(body))::bigint, (SELECT max(length(value))::bigint FROM outbox) FROM audit_log";
     let row = sqlx::query(largest).fetch_one(&mut owner).await.unwrap();
     let (block, event): (i64, i64) = (row.get(0), row.get(1));
     assert!(block < 10_000_000 && event < 250_000, "a block of {block} bytes, an event of {event}");

@@ -60,14 +60,13 @@ async fn parts_that_nobody_can_read_or_that_are_too_large_cost_that_record_alone
     assert_eq!(large_value.headers["mf_sha256"], Digest::of(&vec![b'v'; 300_000]).to_string());
     let quoted: Value = serde_json::from_slice(&large_value.value).unwrap();
     let at = format!("{}/0/10", world.config.kafka.topics.requests);
-    assert_eq!(
-        quoted,
-        json!({"beginning": "v".repeat(1_024), "bytes": 300_000, "ref": format!("kafka:{at}")})
-    );
+    assert_eq!(quoted, json!({"beginning": "v".repeat(1_024), "bytes": 300_000, "ref": format!("kafka:{at}")}));
     // People are sent to the topic.
     let shown = world.stdout(&["dead-letters", "show", &at]);
     assert!(shown.contains("kcat") && shown.contains("keeps only the beginning"), "{shown}");
-    for arguments in [&["dead-letters", "replay", &at, "--reason", "again"][..], &["dead-letters", "show", &at, "--raw"]] {
+    for arguments in
+        [&["dead-letters", "replay", &at, "--reason", "again"][..], &["dead-letters", "show", &at, "--raw"]]
+    {
         let output = world.command(arguments).output().unwrap();
         assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("kcat"), "{arguments:?}");
     }

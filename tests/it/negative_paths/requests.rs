@@ -198,9 +198,7 @@ fn foreign_header() -> Row {
     Row {
         code: C::MessageUnreadable,
         cause: "a good request beside a header whose name is not UTF-8",
-        brought: Bring::Scenario(|stage| {
-            stage.bring_with_foreign_header(bytes(&ask("req-header-01"))).boxed_local()
-        }),
+        brought: Bring::Scenario(|stage| stage.bring_with_foreign_header(bytes(&ask("req-header-01"))).boxed_local()),
         leaves: Leaves::Refusal { outcome: "REJECTED", pointer: "", says: "its headers cannot be read", emits: false },
         next: "send the request without that header",
     }

@@ -63,7 +63,10 @@ async fn check_refusal(stage: &mut Stage, code: FailureCode, brought: &Brought, 
     assert_eq!(header("mf_sha256"), Digest::of(&brought.bytes).to_string());
     if matches!(code, FailureCode::MessageTooLarge | FailureCode::MessageUnreadable) {
         let at = format!("kafka:{}/0/{}", stage.world.config.kafka.topics.requests, brought.offset);
-        assert_eq!((header("mf_value_ref"), header("mf_bytes")), (at.as_str(), brought.bytes.len().to_string().as_str()));
+        assert_eq!(
+            (header("mf_value_ref"), header("mf_bytes")),
+            (at.as_str(), brought.bytes.len().to_string().as_str())
+        );
     } else {
         assert!(letter.value == brought.bytes, "the dead letter has other bytes than the record");
     }

@@ -1,8 +1,8 @@
 //! Decides what becomes of each record of a batch. Nothing in this file asks the database: the rows were found and
 //! locked before.
 
-use super::{Admission, NEAR_MISSES};
 use super::arrival::{Arrival, Fingerprint};
+use super::{Admission, NEAR_MISSES};
 use crate::adapters::ledger::effects::Cause;
 use crate::adapters::ledger::outbox::{NewEvent, refusal_drafts};
 use crate::adapters::ledger::row::LockedRun;

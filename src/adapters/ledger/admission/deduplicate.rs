@@ -201,16 +201,15 @@ impl<'a> Admission<'a> {
             self.created.insert(run_id);
         }
         let prints = new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
-        let near_runs: Vec<NearRun> =
-            sqlx::query_as(
-                "SELECT n.near_key, r.run_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
+        let near_runs: Vec<NearRun> = sqlx::query_as(
+            "SELECT n.near_key, r.run_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
                  CROSS JOIN LATERAL (SELECT run_id FROM runs WHERE near_key = n.near_key LIMIT $2) r ORDER BY r.run_id",
-            )
-            .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
-            // One more than an event names: the run itself looks like itself.
-            .bind(NEAR_MISSES as i64 + 1)
-            .fetch_all(self.transaction.connection())
-            .await?;
+        )
+        .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
+        // One more than an event names: the run itself looks like itself.
+        .bind(NEAR_MISSES as i64 + 1)
+        .fetch_all(self.transaction.connection())
+        .await?;
         for NearRun { near_key, run_id } in near_runs {
             self.near_misses.entry(near_key).or_default().push(run_id);
         }

@@ -4,8 +4,8 @@ use super::draft::{CloudEventHeaders, OutboxDraft, trace};
 use crate::adapters::ledger::Arrival;
 use crate::adapters::ledger::row::LockedRun;
 use crate::domain::contract::{
-    BundlePublication, CutRecord, Deduplication, EventProgress, EventReason, EventRefs, EventType, Rejection, RunLifecycleEvent,
-    event_id, without_many_inputs,
+    BundlePublication, CutRecord, Deduplication, EventProgress, EventReason, EventRefs, EventType, Rejection,
+    RunLifecycleEvent, event_id, without_many_inputs,
 };
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{OutboxKind, Transition};

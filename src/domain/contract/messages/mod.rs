@@ -11,7 +11,8 @@ pub use cloud_event::CloudEventAttributes;
 pub use publication::{BundleArtifact, BundlePublication, Compatibility, PublicationProvenance};
 pub use registry_lifecycle::{RegistryEvent, RegistryVerdict};
 pub use run_lifecycle::{
-    Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, RunLifecycleEvent, SameAs, event_id, without_many_inputs,
+    Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, RunLifecycleEvent, SameAs, event_id,
+    without_many_inputs,
 };
 pub use signed_request::{SIGNED_REQUEST_TYPE, SignedEnvelope};
 pub use train_build_request::{Apart, IntentKind, Joined, Revisions, TargetScope, TrainBuildRequest};

@@ -58,13 +58,13 @@ impl Message {
         }
     }
 
-    pub fn refused(&self, code: FailureCode, pointer: &str, message: String) -> Rejection {
+    pub fn refused(&self, code: FailureCode, pointer: &str, message: impl AsRef<str>) -> Rejection {
         let platform_run_id = match self {
             Self::Train(request) => Some(request.platform_run_id.clone()),
             Self::PublishRetry(_) | Self::Cancel(_) => None,
         };
         let ids = RejectedIds { request_id: Some(self.request_id().to_owned()), platform_run_id };
-        Rejection::new(code, pointer, &message, ids)
+        Rejection::new(code, pointer, message.as_ref(), ids)
     }
 }
 

@@ -47,8 +47,7 @@ pub(super) fn checked_command(
              plan pins {pinned}"
         )));
     }
-    training::check_confinement(allow_unconfined)
-        .map_err(|why| Failure::new(FailureCode::TrainerFailed, why.to_owned()))?;
+    training::check_confinement(allow_unconfined).map_err(|why| Failure::new(FailureCode::TrainerFailed, why))?;
     Ok(BTreeMap::from([(name.to_owned(), found)]))
 }
 

@@ -95,8 +95,9 @@ impl Batch {
     /// Splits a batch of two arrivals or more in its order; each half has at least one.
     pub(super) fn halves(mut self) -> (Self, Self) {
         let arrivals = self.arrivals.len() / 2;
-        let new = self.recalled.iter().enumerate().filter(|(_, recalled)| recalled.is_none()).map(|(index, _)| index);
-        let first_of_second = new.skip(arrivals).next().unwrap_or(self.records.len());
+        let mut new =
+            self.recalled.iter().enumerate().filter(|(_, recalled)| recalled.is_none()).map(|(index, _)| index);
+        let first_of_second = new.nth(arrivals).unwrap_or(self.records.len());
         let second = Self {
             records: self.records.split_off(first_of_second),
             recalled: self.recalled.split_off(first_of_second),

@@ -92,7 +92,7 @@ impl Arrival {
     pub fn unreadable(self, why: &str) -> Self {
         let code = FailureCode::MessageUnreadable;
         let rejection = match &self.parsed {
-            Ok(message) => message.refused(code, "", why.to_owned()),
+            Ok(message) => message.refused(code, "", why),
             Err(rejection) => Rejection::new(code, "", why, rejection.ids.clone()),
         };
         Self::judged(self.record, Err(rejection), None)

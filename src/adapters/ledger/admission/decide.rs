@@ -77,7 +77,7 @@ impl<'a> Admission<'a> {
                 request.request_id,
                 differs.join(", ")
             );
-            self.refuse_as(index, FailureCode::RequestIdPayloadMismatch, "/request_id", message, &request.request_id);
+            self.refuse_as(index, FailureCode::RequestIdPayloadMismatch, "/request_id", &message, &request.request_id);
             return Outcome::Conflict { run_id, differs };
         }
         let transaction = &mut self.transaction;
@@ -130,15 +130,15 @@ impl<'a> Admission<'a> {
         match done {
             Ok(()) => Outcome::CommandApplied { run_id: run_id.clone() },
             Err(CommandRefused { code, message }) => {
-                self.refuse_as(index, code, "/run_id", message, request_id);
+                self.refuse_as(index, code, "/run_id", &message, request_id);
                 Outcome::CommandRejected { code }
             }
         }
     }
 
-    fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: String, request_id: &str) {
+    fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: &str, request_id: &str) {
         let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
-        let rejection = Rejection::new(code, pointer, &message, ids);
+        let rejection = Rejection::new(code, pointer, message, ids);
         self.refuse(index, &rejection.within(&self.batch[index].pointer));
     }
 

@@ -4,28 +4,28 @@ use super::contract::{IntentKind, TargetScope, TrainBuildRequest};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What the policy allows one requester; clones share the rules.
+/// What the policy allows one requester. Clones share the rules.
 #[derive(Debug, Clone)]
 pub struct Grant {
     rules: Arc<[Rule]>,
     quota: Quota,
 }
 
-/// How many new runs a requester may have; `None` is no bound.
+/// How many new runs a requester may have. A field that is `None` sets no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
-    /// Runs that are queued or worked on at one time.
+    /// Upper bound on runs that wait or are worked on at one time.
     pub in_flight: Option<u32>,
-    /// Runs that were admitted within the last 24 hours.
+    /// Upper bound on runs admitted within the last 24 hours.
     pub per_day: Option<u32>,
 }
 
-/// A request is allowed if a single rule allows all of it.
+/// One rule of a grant. A request is allowed if a single rule allows all of it.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub intents: Vec<IntentKind>,
-    /// Each entry holds the first one to three parts of `environment/mode/bundle_slot`; `*` matches any part.
+    /// Each entry holds the first one to three parts of `environment/mode/bundle_slot`. `*` matches any part.
     pub scopes: Vec<Vec<String>>,
     pub tenants: Tenants,
     pub publish: bool,
@@ -33,10 +33,10 @@ pub struct Rule {
 
 #[derive(Debug, Clone)]
 pub enum Tenants {
-    /// Only scopes without a tenant.
+    /// Only scopes without a tenant are allowed.
     None,
     These(Vec<String>),
-    /// Scopes with any tenant, and scopes without one.
+    /// Scopes with any tenant are allowed, and scopes without one.
     Any,
 }
 
@@ -64,13 +64,14 @@ impl Grant {
         self.quota
     }
 
-    /// Whether a command may change a run of this scope; `publishes` says that the command announces the bundle again.
+    /// Returns whether a command may change a run of this scope. `publishes` says that the command announces the bundle
+    /// again.
     pub fn covers(&self, scope: &TargetScope, publishes: bool) -> bool {
         self.rules.iter().any(|rule| rule.covers(scope) && rule.covers_tenant(scope) && (rule.publish || !publishes))
     }
 
-    /// Fails if no rule allows the whole request. Returns the first obstacle, in the order intent, scope, tenant,
-    /// publication: JSON pointer into the message, and the broken rule in words.
+    /// Checks that one rule allows the whole request. If none does, returns the first obstacle, in the order intent,
+    /// scope, tenant, publication. The error is a JSON pointer into the message, and the broken rule in words.
     pub fn check(&self, request: &TrainBuildRequest) -> Result<(), (&'static str, String)> {
         let scope = &request.target_scope;
         let mut left: Vec<&Rule> = self.rules.iter().collect();

@@ -1,6 +1,6 @@
-//! Enums whose variants are only names: to and from the name on the wire and in the ledger.
+//! Enums whose variants are only names. Converts them to and from the name on the wire and in the ledger.
 //!
-//! `strum` derives the names ([`strum::Display`], [`strum::IntoStaticStr`], [`strum::VariantArray`]); [`named`] adds
+//! `strum` derives the names ([`strum::Display`], [`strum::IntoStaticStr`], [`strum::VariantArray`]). [`named`] adds
 //! constants and conversions.
 
 /// Gives an enum `ALL`, `as_str` and [`std::str::FromStr`]. `$error` formats the error for an unknown name.
@@ -10,7 +10,7 @@ macro_rules! named {
             /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
-            /// The name on the wire and in the ledger.
+            /// Returns the name on the wire and in the ledger.
             pub fn as_str(self) -> &'static str {
                 self.into()
             }

@@ -1,6 +1,6 @@
-//! W3C trace context: `traceparent` and `tracestate`, parsed once, at intake, and carried as a value.
+//! W3C trace context: `traceparent` and `tracestate`. Intake parses them once and passes them on as a value.
 //!
-//! Guarantees: malformed headers give no context, and never an error; what is written is valid, whatever was read.
+//! Guarantees: malformed headers give no context and never an error. Written headers are valid, whatever was read.
 //! Never: decides anything; creates an id.
 
 /// Identifies a span that can become the parent of other spans.
@@ -12,13 +12,13 @@ pub struct TraceContext {
     tracestate: Option<String>,
 }
 
-/// Upper bound on the `tracestate` that is kept, in characters.
+/// Upper bound on the `tracestate` that is kept, in characters. Members beyond the bound are cut off.
 const STATE_CAP: usize = 512;
-/// Upper bound on the members of a `tracestate`, as the standard sets it.
+/// Upper bound on the number of members of a `tracestate`. The standard sets it.
 const MEMBERS: usize = 32;
 
 impl TraceContext {
-    /// `None` if either id is all zeros.
+    /// Builds a context. `None` if one of the two ids is all zeros.
     pub fn new(trace_id: [u8; 16], span_id: [u8; 8], sampled: bool, tracestate: Option<&str>) -> Option<Self> {
         if trace_id == [0; 16] || span_id == [0; 8] {
             return None;
@@ -26,8 +26,8 @@ impl TraceContext {
         Some(Self { trace_id, span_id, sampled, tracestate: tracestate.and_then(state) })
     }
 
-    /// Parses the two headers of a record; `None` without a valid `traceparent`. Leaves a malformed `tracestate` out,
-    /// and cuts the last members off one that is too long.
+    /// Parses the two headers of a record. `None` if there is no valid `traceparent`. Drops a malformed `tracestate`,
+    /// and cuts the last members off a `tracestate` that is too long.
     pub fn read(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Self> {
         let text = traceparent?;
         let (head, rest) = text.split_at_checked(55)?;
@@ -52,12 +52,12 @@ impl TraceContext {
         self.span_id
     }
 
-    /// Whether the sender records this trace.
+    /// Returns whether the sender records this trace.
     pub fn is_sampled(&self) -> bool {
         self.sampled
     }
 
-    /// The value of the header `traceparent`, in version 00.
+    /// Returns the value of the header `traceparent`, in version 00.
     pub fn traceparent(&self) -> String {
         let (trace_id, span_id) = (hex::encode(self.trace_id), hex::encode(self.span_id));
         format!("00-{trace_id}-{span_id}-{:02x}", u8::from(self.sampled))
@@ -68,14 +68,14 @@ impl TraceContext {
     }
 }
 
-/// Decodes exactly `N` bytes from lower-case hexadecimal digits.
+/// Decodes exactly `N` bytes from lower-case hexadecimal digits. `None` for any other text.
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let mut found = [0; N];
     (lower && hex::decode_to_slice(text, &mut found).is_ok()).then_some(found)
 }
 
-/// The first members of the list, up to the bounds; `None` if any member is malformed.
+/// Returns the first members of the list, up to the bounds. `None` if any member is malformed.
 fn state(text: &str) -> Option<String> {
     let members: Vec<&str> =
         text.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty()).collect();
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(context.traceparent(), GOOD);
         assert_eq!(context.tracestate(), Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"));
         assert!(context.is_sampled());
-        // Of a later version, the known fields are read and unknown flags are dropped.
+        // Of a later version, the known fields are read, and unknown flags are dropped.
         let later = format!("cc{}8-what-comes", &GOOD[2..54]).replace("-08-", "-09-");
         assert_eq!(read(&later).unwrap().traceparent(), GOOD);
         assert!(!read(&GOOD.replace("-01", "-02")).unwrap().is_sampled());

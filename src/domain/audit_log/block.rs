@@ -1,4 +1,4 @@
-//! A block: the acts of one transaction as text, chained to the block before. Also the lines of an export of the audit
+//! A block: the acts of one transaction as text, chained to the previous block. Also the lines of an exported audit
 //! log.
 
 use crate::domain::contract::{AuditAct, AuditActs, Head};
@@ -6,7 +6,7 @@ use crate::domain::identity::{Digest, Hasher, RunId, canonical_text};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// First line of the hashed text, so that a block's digest never equals another kind of digest of this product.
+/// First line of the hashed text. Because of it, a block's digest never equals another kind of digest of this product.
 const DOMAIN: &str = "mf.audit_block.v1";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,14 +17,14 @@ pub struct Block {
     /// When the block's transaction began.
     #[serde(serialize_with = "write_micros")]
     pub at: DateTime<Utc>,
-    /// Digest of the block before.
+    /// Digest of the previous block.
     pub previous: Digest,
     pub digest: Digest,
     /// The acts as canonical JSON: the text that is hashed.
     pub body: String,
 }
 
-/// The first block of a chain that is not as it must be, and why.
+/// The first block of a chain that fails a check, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("block {seq}: {why}")]
 pub struct BrokenBlock {
@@ -58,8 +58,7 @@ impl Block {
         serde_json::from_str(&self.body)
     }
 
-    /// Reads the acts if they match the block's own digest. Nothing more can be checked without the neighbouring
-    /// blocks.
+    /// Returns the acts if the block's text matches the block's digest. The link to the previous block is not checked.
     pub fn intact(&self) -> Result<AuditActs, BrokenBlock> {
         let broken = |why: String| BrokenBlock { seq: self.seq, why };
         let computed = self.computed();
@@ -69,14 +68,14 @@ impl Block {
         self.read().map_err(|error| broken(format!("its acts do not read: {error}")))
     }
 
-    /// Number and digest of this block, to which the next block is chained.
+    /// Returns number and digest of this block. The next block is chained to them.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, digest: self.digest }
     }
 }
 
-/// SHA-256 over four lines (domain, number, time, digest of the block before) and the text. The lines contain no line
-/// breaks, so that two different blocks never give the same bytes.
+/// Computes SHA-256 over four lines (domain, number, time, digest of the previous block) and the text. The lines
+/// contain no line breaks, so that two different blocks never give the same bytes.
 fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest {
     let mut hasher = Hasher::new();
     hasher.update(format!("{DOMAIN}\n{seq}\n{}\n{previous}\n", micros(&at)).as_bytes());
@@ -84,7 +83,7 @@ fn digest(seq: i64, at: DateTime<Utc>, previous: &Digest, body: &str) -> Digest 
     hasher.finish()
 }
 
-/// The time as text for the digest, with microseconds.
+/// Writes the time as text for the digest, with microseconds.
 fn micros(at: &DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -93,7 +92,7 @@ fn write_micros<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::O
     serializer.serialize_str(&micros(at))
 }
 
-/// A line of an export: one per block, then one ending.
+/// A line of an export. There is one line per block, then the ending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
@@ -101,7 +100,7 @@ pub enum Line {
     Ending(Ending),
 }
 
-/// The last line of an export. Kept elsewhere, it can prove later that the log was not changed.
+/// The last line of an export. A copy of this line kept elsewhere proves later whether the log was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ending {
@@ -129,7 +128,7 @@ mod tests {
         assert_eq!(block.computed(), block.digest);
     }
 
-    /// The digest assumes that fields are declared in order of their names: checks the schema's examples, and a value
+    /// The digest needs fields that are declared in the order of their names. Checks the schema's examples, and a value
     /// with all fields.
     #[test]
     fn a_text_is_canonical_whatever_it_holds() {

@@ -1,13 +1,13 @@
-//! Follows a chain block by block, up to the first block that is not as it must be.
+//! Checks a chain block by block, up to the first block that is wrong.
 
 use super::{Block, BrokenBlock};
 use crate::domain::contract::{AuditActs, Head};
 
-/// A chain as far as it was followed.
+/// A chain whose blocks have been checked up to `head`.
 #[derive(Debug, Clone)]
 pub struct Chain {
     head: Head,
-    /// A head that was kept elsewhere: the chain must contain this block.
+    /// Number and digest of a block that were kept elsewhere. The chain must contain this block.
     anchor: Option<Head>,
 }
 
@@ -16,7 +16,7 @@ impl Chain {
         Self { head: Head::start(), anchor }
     }
 
-    /// Starts after a block that is trusted without a check.
+    /// Starts right after the block `head`, which is trusted without a check.
     pub fn behind(head: Head, anchor: Option<Head>) -> Self {
         Self { head, anchor }
     }
@@ -25,7 +25,7 @@ impl Chain {
         self.head
     }
 
-    /// Checks that this is the next block, and reads its acts.
+    /// Checks that `block` is the next block, and reads its acts.
     pub fn follow(&mut self, block: &Block) -> Result<AuditActs, BrokenBlock> {
         let broken = |why: String| BrokenBlock { seq: block.seq, why };
         if block.seq != self.head.seq + 1 {
@@ -42,7 +42,7 @@ impl Chain {
         Ok(body)
     }
 
-    /// To be called after the last block: fails if the chain ends before its anchor.
+    /// Must be called after the last block. Returns an error if the chain ends before its anchor.
     pub fn end(&self) -> Result<Head, BrokenBlock> {
         match self.anchor {
             Some(anchor) if anchor.seq > self.head.seq => Err(BrokenBlock {

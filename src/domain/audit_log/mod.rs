@@ -1,8 +1,8 @@
-//! The audit log as values: blocks that hold acts, and the chain that binds them; the reconciliation of a platform run.
-//! The acts are documents of `contract`.
+//! The audit log as values: blocks that hold acts, the chain of blocks, and the reconciliation of a platform run. The
+//! types of the acts are in `contract`.
 //!
-//! Guarantees: the digest of a block depends only on its number, time, text and predecessor, and anybody can recompute
-//! it (docs/audit-log.md). Never: reads a clock, a file or a database; says that an act was right.
+//! Guarantees: the digest of a block depends only on its number, time, text and previous block. Anybody can recompute
+//! it (docs/audit-log.md). Never: reads a clock, a file or a database; judges whether an act was right.
 
 mod block;
 mod chain;

@@ -12,23 +12,23 @@ pub struct RunFacts {
     pub run_id: RunId,
     pub state: State,
     pub execution_mode: ExecutionMode,
-    /// Failure code of the last step; `None` if the step had none.
+    /// Failure code of the run's last step. `None` if that step had no failure code.
     pub reason: Option<FailureCode>,
     pub intent_kind: IntentKind,
     pub publish_allowed: bool,
     pub refs: EventRefs,
     pub requests: u64,
-    /// State after the last stored step; `None` before the first step, and after the history was pruned.
+    /// State after the last stored step. `None` before the first step, and after the steps were pruned.
     pub last_step: Option<State>,
     pub admission_emitted: bool,
     /// Number of publications that the broker acknowledged.
     pub announcements: u64,
-    /// Number of different values among these publications; more than one is an anomaly.
+    /// Number of different record values among these publications. More than one is an anomaly.
     pub contents: u64,
 }
 
 impl RunFacts {
-    /// Whether the run passed the gate; `None` if the gate has not decided.
+    /// Returns whether the run passed the gate. `None` if the gate has not decided.
     fn gate(&self) -> Option<bool> {
         match (self.state, self.execution_mode) {
             (State::Pass | State::PublishPending | State::Published, _)
@@ -65,8 +65,8 @@ impl RunFacts {
 }
 
 impl Reconciliation {
-    /// Sums up all runs. Records that repeat or contradict a request belong to no run, so that their numbers are passed
-    /// separately.
+    /// Sums up all runs of a platform run. The counts `repeated` and `conflicting` are passed separately, because
+    /// records that repeat or contradict a request belong to no run.
     pub fn of(platform_run_id: &str, as_of: Head, mut facts: Vec<RunFacts>, repeated: u64, conflicting: u64) -> Self {
         facts.sort_by(|a, b| a.run_id.cmp(&b.run_id));
         let count = |holds: &dyn Fn(&RunFacts) -> bool| facts.iter().filter(|run| holds(run)).count() as u64;

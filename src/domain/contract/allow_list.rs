@@ -1,4 +1,4 @@
-//! Which references may be opened.
+//! Decides which references may be opened.
 
 use super::reference::{Location, Reference, ReferenceError, broken, clean, is_bucket};
 
@@ -11,20 +11,21 @@ pub struct AllowList {
 }
 
 impl AllowList {
-    /// Builds a list from `file:///dir`, `s3://bucket/prefix`, …; `relative` says whether a root is configured.
+    /// Builds a list from prefixes such as `file:///dir` and `s3://bucket/prefix`. `relative` says whether a root is
+    /// configured.
     pub fn new(prefixes: impl IntoIterator<Item = String>, relative: bool) -> Self {
         let prefixes = prefixes.into_iter().map(|p| p.trim_end_matches('/').to_owned()).collect();
         Self { prefixes, relative }
     }
 
-    /// A list that allows every reference, for checks that open nothing.
+    /// Builds a list that allows every reference. For checks that open nothing.
     pub fn everything() -> Self {
         // In every reference, one of these prefixes is followed by a slash.
         Self::new(["file:", "s3:", "gs:", "az:"].map(str::to_owned), true)
     }
 
     /// Reads prefixes that an operator wrote. Refuses a prefix that would allow more than it seems to (an unknown
-    /// scheme, a bucket without a name, the whole disk), and one that no valid reference can begin with.
+    /// scheme, a bucket without a name, the whole disk). Also refuses a prefix that no valid reference can begin with.
     pub fn read(prefixes: &[String], relative: bool) -> Result<Self, ReferenceError> {
         for prefix in prefixes {
             check_prefix(prefix).map_err(|error| ReferenceError { rule: format!("{prefix:?}: {error}") })?;
@@ -45,7 +46,7 @@ impl AllowList {
     }
 }
 
-/// Checks a prefix; a slash at its end makes no difference.
+/// Checks a prefix. A slash at the end of the prefix makes no difference.
 fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
     clean(prefix)?;
     let segments = |path: &str| match path.strip_suffix('/').unwrap_or(path) {
@@ -138,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Texts that look like references, built of pieces that have led out of folders in other software.
+    /// Generates texts that look like references. Their pieces have led out of folders in other software.
     fn spelling() -> impl Strategy<Value = String> {
         let root = prop::sample::select(vec![
             "",
@@ -209,7 +210,7 @@ mod tests {
         })
     }
 
-    /// Whether a client that follows the WHATWG's URL rules would stay inside the allowed folders.
+    /// Returns whether a client that follows the WHATWG's URL rules would stay inside the allowed folders.
     fn leads_inside(text: &str) -> bool {
         let Ok(url) = url::Url::parse(text) else {
             // Not a URL: a relative path that only leads downwards.

@@ -1,4 +1,5 @@
-//! A typed message of the request topic that matches its schema; or why it is rejected, and whose it is.
+//! A typed message of the request topic that matches its schema. For a message that does not, why it is rejected and
+//! its ids.
 
 use super::TrainBuildRequest;
 use crate::domain::harmless::line;
@@ -16,8 +17,8 @@ pub enum Message {
     Cancel(CommandMessage),
 }
 
-/// A `CancelRequest`, which asks to stop a run, or a `PublishRetryRequest`, which asks to announce its bundle again
-/// without training. `schema_version` says which one it is.
+/// A `CancelRequest` asks to stop a run. A `PublishRetryRequest` asks to announce the run's bundle again without
+/// training. `schema_version` says which of the two this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandMessage {
@@ -41,7 +42,7 @@ impl Message {
         }
     }
 
-    /// The requester as the message claims; only a signature proves it.
+    /// Returns the requester that the message names. Only a signature proves that the requester sent it.
     pub fn requester_principal(&self) -> &str {
         match self {
             Self::Train(request) => &request.requester_principal,
@@ -49,7 +50,7 @@ impl Message {
         }
     }
 
-    /// Type that a `CloudEvent` must have to carry this message.
+    /// Returns the type that a `CloudEvent` with this message must have.
     pub fn event_type(&self) -> &'static str {
         match self {
             Self::Train(_) => "io.modelfactory.train_build_request",
@@ -68,15 +69,15 @@ impl Message {
     }
 }
 
-/// Why a message is rejected. Intake rejects it once, with a dead letter, and settles its record. Made by
-/// [`Rejection::new`], which bounds its texts: they go into headers, events and the audit log.
+/// Why a message is rejected. Intake writes one dead letter for the record and settles its offset. Build it with
+/// [`Rejection::new`], which bounds its texts, because they go into headers, events and the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} at {pointer:?}: {message}")]
 pub struct Rejection {
     pub code: FailureCode,
-    /// JSON pointer to the wrong field; empty for the whole message. A longer one is cut to [`Self::POINTER_CAP`] bytes.
+    /// JSON pointer to the wrong field, at most [`Self::POINTER_CAP`] bytes. Empty if the whole message is wrong.
     pub pointer: String,
-    /// The rule that is broken, for people; at most [`Self::MESSAGE_CAP`] bytes.
+    /// The rule that the message breaks, for people. At most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
     pub ids: RejectedIds,
 }
@@ -85,19 +86,20 @@ impl Rejection {
     pub const POINTER_CAP: usize = 200;
     pub const MESSAGE_CAP: usize = 1_024;
 
-    /// Escapes and cuts pointer and message: both may quote the sender.
+    /// Escapes and cuts pointer and message, because both may quote the sender.
     pub fn new(code: FailureCode, pointer: &str, message: &str, ids: RejectedIds) -> Self {
         Self { code, pointer: line(pointer, Self::POINTER_CAP), message: line(message, Self::MESSAGE_CAP), ids }
     }
 
-    /// Prefixes the pointer: `outer` is the JSON pointer to the message within the record's value.
+    /// Extends the pointer so that it starts at the record's value. `outer` is the JSON pointer to the message in that
+    /// value.
     #[must_use]
     pub fn within(self, outer: &str) -> Self {
         Self { pointer: line(&format!("{outer}{}", self.pointer), Self::POINTER_CAP), ..self }
     }
 }
 
-/// Ids of a rejected message; `None` if an id is missing or malformed.
+/// Ids of a rejected message. A field is `None` if the id is missing or malformed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RejectedIds {
     pub request_id: Option<String>,
@@ -115,7 +117,7 @@ impl RejectedIds {
     }
 }
 
-/// Code, pointer and rule of a rejection whose ids are not known yet.
+/// Why a message is rejected, before its ids are known: failure code, JSON pointer, broken rule.
 pub(super) type Refused = (FailureCode, String, String);
 
 pub(super) fn whole(code: FailureCode, rule: impl Into<String>) -> Refused {

@@ -1,10 +1,10 @@
-//! What crosses the wire: schemas, typed messages and documents, and `parse`, the only way in.
+//! What crosses the wire: schemas, typed messages and documents. Every message enters through `parse`.
 //!
-//! The folders mirror `schemas/`: a file holds the types of a message or document, and is named after its schema. The
-//! schema describes every field; comments say only what schema and name do not. The `schema_version` of a document is
-//! always `SCHEMA_VERSION` of its type, the only one that this release reads or writes.
+//! The folders mirror `schemas/`. A file holds the types of one message or document, and is named after its schema. The
+//! schema describes every field. Comments say only what schema and name do not. The `schema_version` of a document is
+//! always `SCHEMA_VERSION` of its type, the only version that this release reads or writes.
 //!
-//! Guarantees: a value of these types was checked against its schema, or Model Factory made it and a test checks it; a
+//! Guarantees: a value of these types was checked against its schema, or Model Factory made it and a test checks it. A
 //! wrong message becomes a [`Rejection`] with code, JSON pointer and rule. Never: opens a reference, reads a clock,
 //! decides by a header.
 

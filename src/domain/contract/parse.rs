@@ -1,7 +1,7 @@
-//! The only way in: turns a record's value into a typed message or a rejection.
+//! Turns a record's value into a typed message or a rejection. There is no other way to read a message.
 //!
-//! The schema decides about shape; this file adds what a schema cannot say (bytes, trimming, references), and turns the
-//! first error, in the order of [`FIELDS`], into a rejection.
+//! The schema decides about shape. This file adds what a schema cannot say (bytes, trimming, references). If there are
+//! several errors, the first in the order of [`FIELDS`] becomes the rejection.
 
 use super::first_error::first_error;
 use super::message::{Refused, whole};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 const MAX_STRING_BYTES: usize = 4 * 1024;
 
-/// Fields in the order in which errors are reported, each with its code if it is missing and its code for other errors.
+/// Fields in the order in which errors are reported. Each has a code for "missing" and a code for other errors.
 const FIELDS: [(&str, FailureCode, FailureCode); 12] = {
     use FailureCode as C;
     [
@@ -44,8 +44,8 @@ pub struct OpenedMessage {
     pub wrapping: Wrapping,
 }
 
-/// Parses a record's value: plain JSON, or JSON inside a structured `CloudEvent`, a DSSE envelope, or one within the
-/// other. Does not check signatures.
+/// Parses a record's value. The value is plain JSON, or JSON wrapped in a structured `CloudEvent`, in a DSSE envelope,
+/// or in both in any order. Does not check signatures.
 pub fn parse(bytes: &[u8], allow: &AllowList) -> Result<Message, Rejection> {
     open(bytes, allow).message
 }
@@ -57,9 +57,9 @@ pub fn open(bytes: &[u8], allow: &AllowList) -> OpenedMessage {
     OpenedMessage { message, wrapping: seen.wrapping }
 }
 
-/// Reads a training request that was accepted before. Does not check the allow-list or an event's attributes again: if
-/// the operator has changed the list since, the request must stay readable, and the list is checked when a reference is
-/// opened.
+/// Reads a training request that was accepted before. Does not check the allow-list or the `CloudEvent` attributes
+/// again, because the request must stay readable after the operator has changed the list. The list is checked again
+/// when a reference is opened.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
     let mut seen = Seen::default();
     let request = read(bytes, None, &mut seen).and_then(|message| match message {
@@ -71,7 +71,7 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
     request.map_err(|refused| seen.rejection(refused))
 }
 
-/// The attributes of the event around a message that was accepted before; `None` if there is no event around it.
+/// Returns the attributes of the event that wraps an accepted message. `None` if no event wraps the message.
 pub fn event_around(bytes: &[u8]) -> Option<CloudEventAttributes> {
     let mut seen = Seen::default();
     read(bytes, None, &mut seen).ok()?;
@@ -114,7 +114,7 @@ fn typed(mut message: Map<String, Value>, allow: Option<&AllowList>, seen: &mut 
     }
 }
 
-/// An error in a text of a message. The pointer is built only when an error is passed up, since errors are rare.
+/// An error in a text of a message. Callers build the pointer while they pass the error up, because errors are rare.
 struct Untidy {
     pointer: String,
     rule: String,
@@ -126,8 +126,8 @@ impl Untidy {
     }
 }
 
-/// Trims every text and removes members that are empty afterwards: they count as missing. The parser has bounded the
-/// depth.
+/// Trims every text. Removes members that are empty afterwards, so that they count as missing. Recursion is safe
+/// because the parser has bounded the nesting.
 fn trim_members(members: &mut Map<String, Value>) -> Result<(), Untidy> {
     for (key, value) in members.iter_mut() {
         trim(value).map_err(|untidy| untidy.within(key))?;

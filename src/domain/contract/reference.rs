@@ -1,10 +1,10 @@
-//! References: names of pinned objects.
+//! References: names of files and objects whose content must not change.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Names one object: `file:///…`, `s3://bucket/key`, `gs://…`, `az://…`, or a path relative to the configured root.
-/// Keeps the text as it was sent (trimmed), since the text is part of the run's identity.
+/// Keeps the text as it was sent (trimmed), because the run key is computed from the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reference {
@@ -38,8 +38,8 @@ pub(super) fn broken<T>(rule: &str) -> Result<T, ReferenceError> {
 }
 
 impl Reference {
-    /// Refuses an unknown scheme, credentials, query or fragment, `%`, `\`, `//`, `.` or `..` as a segment, and
-    /// whatever does not name one pinned object: a wildcard, a folder, an alias such as `latest`.
+    /// Refuses an unknown scheme, credentials, query or fragment, `%`, `\`, `//`, and `.` or `..` as a segment. Also
+    /// refuses what does not name one fixed object: a wildcard, a folder, an alias such as `latest`.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let text = text.trim();
         clean(text)?;
@@ -62,7 +62,7 @@ impl Reference {
         Ok(Self { text: text.to_owned(), location })
     }
 
-    /// The text as it was sent, trimmed.
+    /// Returns the text as it was sent, trimmed.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -79,8 +79,8 @@ pub(super) fn is_bucket(text: &str) -> bool {
         && !text.starts_with('.')
 }
 
-/// Refuses characters that have a special meaning anywhere. Nothing is decoded or expanded later, so that the text that
-/// was checked is the text that is opened.
+/// Refuses characters that have a special meaning in any scheme. No later step decodes or expands the text, so the
+/// checked text is the text that is opened.
 pub(super) fn clean(text: &str) -> Result<(), ReferenceError> {
     if text.is_empty() {
         return broken("a reference must not be empty");

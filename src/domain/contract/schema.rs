@@ -1,4 +1,4 @@
-//! The schemas embedded in the program, and reading documents through them.
+//! Embeds the schemas in the program, and reads documents that must match a schema.
 
 use super::parse_strict;
 use crate::domain::harmless::line;
@@ -12,7 +12,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 macro_rules! schemas {
     ($($variant:ident => $folder:literal, $name:literal;)+) => {
-        /// A schema that is embedded in the program; its name is that of its file.
+        /// A schema that is embedded in the program. Its name is the name of its file.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
         pub enum SchemaName {
             $(#[strum(serialize = $name)] $variant,)+
@@ -72,11 +72,11 @@ impl SchemaName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at {pointer:?}: {rule}")]
 pub struct DocumentError {
-    /// JSON pointer to the wrong field; empty for the whole document.
+    /// JSON pointer to the wrong field. Empty if the whole document is wrong.
     pub pointer: String,
     /// The broken rule, for people.
     pub rule: String,
-    /// Whether the schema requires a field that is missing.
+    /// Whether the error is that a required field is missing.
     pub missing: bool,
 }
 
@@ -90,7 +90,7 @@ impl DocumentError {
     }
 }
 
-/// Upper bound on the nesting of a document.
+/// Upper bound on the levels of nesting of a document.
 const MAX_DEPTH: usize = 64;
 
 fn compile(text: &str) -> Validator {
@@ -102,14 +102,14 @@ fn compile(text: &str) -> Validator {
         .expect("shipped schemas compile")
 }
 
-/// Checks a value against a schema; returns the first error in the schema's order.
+/// Checks a value against a schema. Returns the first error in the schema's order.
 pub fn check(schema: SchemaName, value: &Value) -> Result<(), DocumentError> {
     schema.validator().validate(value).map_err(|error| explain(&error))
 }
 
 pub(super) fn all_errors(schema: SchemaName, value: &Value) -> Vec<DocumentError> {
     let validator = schema.validator();
-    // The check for yes or no is several times faster than listing the errors.
+    // `is_valid` is several times faster than listing the errors.
     if validator.is_valid(value) {
         return Vec::new();
     }
@@ -123,13 +123,13 @@ pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Resul
     serde_json::from_value(value).map_err(|error| DocumentError::whole(error.to_string()))
 }
 
-/// Reads YAML (which includes JSON) as a document of this schema. The reader refuses repeated keys, and bounds aliases,
-/// depth and size.
+/// Reads YAML (which includes JSON) as a document of this schema. The YAML reader refuses repeated keys, and bounds
+/// aliases, depth and size.
 pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
     read_yaml_all(schema, bytes).map_err(|mut errors| errors.swap_remove(0))
 }
 
-/// Reads YAML like [`read_yaml`], but returns all errors, so that an author can mend them at once; at least one.
+/// Reads YAML like [`read_yaml`], but returns all errors, at least one. An author can then mend them all at once.
 pub fn read_yaml_all<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, Vec<DocumentError>> {
     let whole = |rule: String| vec![DocumentError::whole(rule)];
     let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| whole(error.to_string()))?;
@@ -160,7 +160,7 @@ pub(super) fn explain(error: &ValidationError<'_>) -> DocumentError {
     DocumentError { pointer, rule, missing }
 }
 
-/// Text from a message, escaped and cut to 200 characters, for logs and events.
+/// Escapes text from a message and cuts it to 200 characters, for logs and events.
 pub(super) fn excerpt(text: &str) -> String {
     const CAP: usize = 200;
     match text.char_indices().nth(CAP) {

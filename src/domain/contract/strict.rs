@@ -1,7 +1,7 @@
 //! Strict JSON, so that all readers of the same bytes see the same request.
 //!
-//! `serde_json` silently keeps the last of two equal keys. This parser refuses a repeated key at any depth; keys are
-//! compared after unescaping.
+//! `serde_json` silently keeps the last of two equal keys. This parser refuses a repeated key at any depth. It compares
+//! keys after unescaping.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};

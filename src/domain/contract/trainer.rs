@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// `job.json`: written by Model Factory, read by the command.
+/// `job.json`: Model Factory writes it, the command reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerJob {
@@ -15,13 +15,13 @@ pub struct TrainerJob {
     pub parameters: BTreeMap<String, Value>,
     /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
-    /// Values of the categorical inputs; a value's code is its index.
+    /// Values of the categorical inputs. The code of a value is its index.
     pub categories: Vec<FeatureCategories>,
     pub seed: u64,
     pub threads: u32,
     pub files: JobFiles,
     pub rows: JobRows,
-    /// The worker ends the command when it exceeds one of these.
+    /// The worker kills the command when it exceeds one of these limits.
     pub limits: Limits,
 }
 
@@ -30,12 +30,12 @@ impl TrainerJob {
     pub const FILE: &'static str = "job.json";
 }
 
-/// Names of Parquet files in the work folder, by purpose.
+/// Names of the Parquet files in the work folder, one per purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobFiles {
     pub train: String,
-    /// Rows for early stopping or tuning; `None` if the plan has no validation window.
+    /// Rows for early stopping or tuning. `None` if the plan has no validation window.
     pub validation: Option<String>,
     /// Rows to score, without labels.
     pub score: String,
@@ -55,7 +55,7 @@ pub struct JobRows {
     pub score: u64,
 }
 
-/// `result.json`: written by the command.
+/// `result.json`: the command writes it, the worker reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerResult {
@@ -76,14 +76,14 @@ pub struct SavedModel {
     pub path: String,
 }
 
-/// File format of a model. `modelling` says what follows from it for files, serving and MLflow.
+/// File format of a model. `modelling` derives from it how the model is stored, served and described to MLflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum ModelFormat {
-    /// XGBoost's JSON; the built-in booster writes it, too.
+    /// XGBoost's JSON. The built-in booster writes this format too.
     XgboostJson,
-    /// scikit-learn objects as skops writes them: a zip of a schema and arrays, without code.
+    /// scikit-learn objects in the skops format: a zip of a schema and arrays, without code.
     Skops,
     Onnx,
     /// Python's pickle, which runs code when it is loaded.

@@ -1,6 +1,6 @@
-//! What a message is wrapped in: a `CloudEvent`, a signed envelope, or one within the other.
+//! What a message is wrapped in: a `CloudEvent`, a signed envelope, or both in any order.
 //!
-//! A message has at most one of each, so that it is unwrapped at most twice.
+//! A message has at most one event and one envelope around it, so that it is unwrapped at most twice.
 
 use super::message::{Refused, whole};
 use super::messages::EventData;
@@ -9,10 +9,10 @@ use super::{CloudEventAttributes, DocumentError, Message, RejectedIds, Rejection
 use crate::domain::run::FailureCode;
 use serde_json::{Map, Value};
 
-/// Upper bound on the nesting of a message.
+/// Upper bound on the levels of nesting of a message.
 const MAX_DEPTH: usize = 32;
 
-/// What a record's value wraps its message in; known even if the message is rejected.
+/// What a record's value wraps its message in. Known even if the message is rejected.
 #[derive(Debug, Clone, Default)]
 pub struct Wrapping {
     pub event: Option<CloudEventAttributes>,
@@ -21,24 +21,25 @@ pub struct Wrapping {
     pub pointer: String,
 }
 
-/// What is known of a record so far; a rejection takes its ids from here.
+/// What is known about a record while it is read. A rejection takes its ids from this.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) ids: RejectedIds,
     pub(super) wrapping: Wrapping,
-    /// JSON pointer to the event; `None` while no event was found.
+    /// JSON pointer to the event. `None` while no event was found.
     event_pointer: Option<String>,
 }
 
 impl Seen {
-    /// The rejection of what is being read, with the pointer extended to start at the record's value.
+    /// Builds the rejection of the message that is being read. Extends the pointer so that it starts at the record's
+    /// value.
     pub(super) fn rejection(&mut self, (code, pointer, message): Refused) -> Rejection {
         let ids = std::mem::take(&mut self.ids);
         Rejection::new(code, &pointer, &message, ids).within(&self.wrapping.pointer)
     }
 
-    /// Takes a message out of its event and envelope. Checks an event's attributes only if `is_judged`, which is false
-    /// for a message that was accepted before.
+    /// Takes a message out of its event and envelope. Checks the event's attributes only if `is_judged`. `is_judged` is
+    /// false for a message that was accepted before.
     pub(super) fn unwrap(&mut self, bytes: &[u8], is_judged: bool) -> Result<Map<String, Value>, Refused> {
         let mut message = object(bytes)?;
         loop {
@@ -52,7 +53,7 @@ impl Seen {
         }
     }
 
-    /// Refuses an event whose type is not that of its message.
+    /// Refuses an event whose type does not fit the message in it.
     pub(super) fn check_type(&mut self, message: &Message) -> Result<(), Refused> {
         let (Some(event), Some(pointer)) = (&self.wrapping.event, &self.event_pointer) else { return Ok(()) };
         if event.event_type == message.event_type() {
@@ -76,7 +77,7 @@ impl Seen {
             },
         });
         if let Ok((_, message)) = &inside {
-            // If an attribute is wrong, the rejection still carries the request's id.
+            // Takes the ids first, so that a rejection for a wrong attribute still carries the request's id.
             self.ids = RejectedIds::of(message);
         }
         self.wrapping.event = if is_judged { Some(attributes.map_err(refused)?) } else { attributes.ok() };

@@ -6,17 +6,17 @@ use serde_json::ser::{Formatter, Serializer};
 use std::fmt::Write as _;
 use std::io;
 
-/// Canonical JSON: keys sorted by code point, no white space, every non-ASCII character as lower-case `\uXXXX`
-/// (surrogate pairs above U+FFFF); besides these only `"`, `\` and control characters are escaped. Every digest over a
-/// JSON value is taken of this text.
+/// Writes canonical JSON. Keys are sorted by code point. There is no white space. Every non-ASCII character is
+/// lower-case `\uXXXX` (a surrogate pair above U+FFFF). Otherwise only `"`, `\` and control characters are escaped.
+/// Every digest over a JSON value is taken of this text.
 pub fn canonical_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);
     out
 }
 
-/// Canonical JSON of a type that declares its fields in alphabetical order, without building a JSON tree: for documents
-/// that are written by the thousand. A test of the type must prove the order.
+/// Writes canonical JSON without building a JSON tree, because some documents are written by the thousand. The type
+/// must declare its fields in alphabetical order, and a test of the type must prove the order.
 pub fn canonical_text<T: Serialize>(sorted: &T) -> String {
     let mut out = Vec::with_capacity(1024);
     let mut serializer = Serializer::with_formatter(&mut out, Ascii);
@@ -42,8 +42,8 @@ impl Formatter for Ascii {
     }
 }
 
-/// The bytes of a stored document, readable for people: sorted keys, two spaces of indentation, a final newline. The
-/// document's digest covers exactly these bytes.
+/// Writes a document as it is stored: sorted keys, two spaces of indentation, a final newline. The document's digest
+/// covers exactly these bytes.
 pub fn document_bytes<T: Serialize>(document: &T) -> Vec<u8> {
     let value = serde_json::to_value(document).expect("documents have string keys and finite numbers");
     let mut bytes = serde_json::to_vec_pretty(&sorted(value)).expect("a JSON value serialises");
@@ -51,7 +51,7 @@ pub fn document_bytes<T: Serialize>(document: &T) -> Vec<u8> {
     bytes
 }
 
-/// Sorts keys explicitly: the order of the map type depends on a feature that any dependency may turn on.
+/// Sorts keys explicitly, because any dependency may turn on a feature that changes the order of the JSON map.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -99,13 +99,13 @@ fn write_value(out: &mut String, value: &Value) {
 }
 
 fn write_text(out: &mut String, text: &str) {
-    /// Whether a byte needs no escape, as most do not.
+    /// Returns whether a byte needs no escape. Most bytes need none.
     fn is_plain(byte: u8) -> bool {
         matches!(byte, b' '..=0x7f) && byte != b'"' && byte != b'\\'
     }
     out.push('"');
     let plain = text.bytes().position(|byte| !is_plain(byte)).unwrap_or(text.len());
-    // The split is at a character's boundary: the first byte to escape is ASCII, or the first byte of its character.
+    // The split never cuts a character: the first byte to escape is ASCII, or the first byte of its character.
     let (plain, rest) = text.split_at(plain);
     out.push_str(plain);
     for character in rest.chars() {

@@ -17,7 +17,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Reads 32 bytes, as the ledger stores them.
+    /// Reads a digest from 32 bytes, as the ledger stores it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidDigest> {
         bytes.try_into().map(Self).map_err(|_| InvalidDigest)
     }

@@ -1,12 +1,12 @@
-//! Near misses: requests that look alike but are not the same run.
+//! Near misses: requests that look alike but give two runs.
 
 use super::{Digest, RunMeaning, recipe_digest};
 use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Equal for meanings that differ only in white space, case, Unicode form or order. The run key ignores only order:
-/// `Team-A` and `team-a` are two runs, and `near_misses` of the admission event names the other one.
+/// Computes a key that is equal for meanings that differ only in white space, case, Unicode form or order. The run key
+/// ignores only order: `Team-A` and `team-a` are two runs. The admission event's `near_misses` names the other run.
 pub fn near_key(meaning: &RunMeaning) -> Digest {
     let mut value = json!(meaning);
     fold(&mut value, &Likeness::ALL);
@@ -37,8 +37,8 @@ impl Likeness {
     }
 }
 
-/// The smallest set of likenesses (white space, case, Unicode form) that must be ignored for the values to be equal.
-/// Empty if they are equal as they are; `None` if they differ otherwise, too.
+/// Returns the smallest set of likenesses (white space, case, Unicode form) that must be ignored to make the values
+/// equal. Empty if they are equal already. `None` if they also differ in other ways.
 pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     let mut subsets: Vec<Vec<Likeness>> = (0..8_usize)
         .map(|mask| Likeness::ALL.into_iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, l)| l).collect())
@@ -54,7 +54,8 @@ pub fn likeness(first: &Value, second: &Value) -> Option<Vec<Likeness>> {
     })
 }
 
-/// Folds every text. Folds the Unicode form first and last, since changing case can decompose a character again.
+/// Folds every text of a value. The Unicode form is folded first and last, because changing case can decompose a
+/// character again.
 fn fold(value: &mut Value, kinds: &[Likeness]) {
     match value {
         Value::String(text) => {

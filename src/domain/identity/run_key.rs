@@ -1,4 +1,4 @@
-//! What makes two requests the same run; the run id, and the run's UUID in OpenLineage, which are derived from that.
+//! Decides which requests share a run. Derives the run id, and the run's UUID in OpenLineage, from the run key.
 
 use super::{Digest, canonical_json};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -8,18 +8,18 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::{Builder, Uuid};
 
-/// The part of a request from which its run key is computed: what is built, from what, under which pinned revisions.
-/// Leaves out the requester, the request id and the permission to publish.
+/// The part of a request from which its run key is computed: what is built, from what, and with which revisions. Does
+/// not hold the requester, the request id and the permission to publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunMeaning {
     pub intent_kind: String,
     pub platform_run_id: String,
-    /// A set, since order and repetition have no meaning.
+    /// A set, because order and repetition make no difference to the run.
     pub dataset_manifest_refs: BTreeSet<String>,
     pub training_config_ref: String,
     pub governance_profile_ref: String,
-    /// Only the parts that are set.
+    /// Holds only the parts that are set. The key is the part's name, for example `environment`.
     pub target_scope: BTreeMap<String, String>,
     pub policy_revision: String,
     pub config_revision: String,
@@ -34,24 +34,25 @@ pub struct RunKey(Digest);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RunId(String);
 
-/// `sha256(C({"payload": payload, "recipe": recipe}))`, where C is canonical JSON. Every derived identifier has this
-/// form, so that two recipes never give the same digest.
+/// Computes `sha256(C({"payload": payload, "recipe": recipe}))`, where C is canonical JSON. Every derived identifier
+/// has this form, so that two recipes never give the same digest.
 pub fn recipe_digest(recipe: &str, payload: &Value) -> Digest {
     Digest::of(recipe_text(recipe, payload).as_bytes())
 }
 
-/// The text that [`recipe_digest`] hashes, built without copying the payload, which may be large.
+/// Builds the text that [`recipe_digest`] hashes. Does not copy the payload, which may be large.
 fn recipe_text(recipe: &str, payload: &Value) -> String {
     format!(r#"{{"payload":{},"recipe":{}}}"#, canonical_json(payload), canonical_json(&json!(recipe)))
 }
 
-/// Digest over a request without its `request_id`: distinguishes a repeated request from a conflict.
+/// Computes a digest over a request without its `request_id`. The digest distinguishes a repeated request from a
+/// conflict.
 pub fn payload_digest(request_without_id: &Value) -> Digest {
     recipe_digest("mf.request_payload.v1", request_without_id)
 }
 
 impl RunMeaning {
-    /// The text whose digest is the run key; `runs explain` prints it.
+    /// Returns the text whose digest is the run key. `runs explain` prints the text.
     pub fn canonical(&self) -> String {
         recipe_text(RunKey::RECIPE, &json!(self))
     }
@@ -129,14 +130,14 @@ impl<'de> Deserialize<'de> for RunId {
     }
 }
 
-/// The UUID of a run in OpenLineage, the same for every attempt on every machine: the first 16 bytes of the digest with
-/// recipe `mf.lineage_run_id.v1`, with the bits of version 8 (RFC 9562) set.
+/// Computes the UUID of a run in OpenLineage, which is the same for every attempt on every machine. The UUID is the
+/// first 16 bytes of the digest with recipe `mf.lineage_run_id.v1`, with the bits of version 8 (RFC 9562) set.
 pub fn lineage_run_id(run_key: &RunKey) -> Uuid {
     uuid_of(recipe_digest("mf.lineage_run_id.v1", &json!({"train_run_key": run_key.to_string()})))
 }
 
-/// The UUID of a platform run: its id if that is a UUID; otherwise derived like [`lineage_run_id`], with the recipe
-/// `mf.lineage_platform_run_id.v1`.
+/// Returns the UUID of a platform run in OpenLineage. If the platform run's id is a UUID, that is returned. Otherwise
+/// the UUID is derived like [`lineage_run_id`], with the recipe `mf.lineage_platform_run_id.v1`.
 pub fn lineage_platform_run_id(platform_run_id: &str) -> Uuid {
     let derived =
         || uuid_of(recipe_digest("mf.lineage_platform_run_id.v1", &json!({"platform_run_id": platform_run_id})));

@@ -26,18 +26,18 @@ pub enum FailureCategory {
     Publish,
 }
 
-/// Whether a worker tries the run again by itself.
+/// Whether a worker tries a failed run again without being asked.
 enum Retry {
-    /// Never: the same work would fail again.
+    /// A worker never tries again, because the same work would end with the same error.
     Never,
-    /// A bounded number of times, with backoff.
+    /// A worker tries a bounded number of times, with back-off.
     Bounded,
 }
 
 macro_rules! failure_codes {
     ($($variant:ident => $category:ident, $retry:ident, $meaning:literal;)+) => {
-        /// Why a request was refused or a run failed. Names are part of the contract; the order is that of the
-        /// categories.
+        /// Why a request was refused or a run ended without a verdict. Names are part of the contract. The order is
+        /// that of the categories.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumMessage, IntoStaticStr, VariantArray, Serialize,
             Deserialize,
@@ -138,18 +138,18 @@ named!(FailureCode, "{:?} is not a failure code");
 named!(FailureCategory, "{:?} is not a failure category");
 
 impl FailureCode {
-    /// Says in a sentence what the code means.
+    /// Returns what the code means, as one sentence.
     pub fn meaning(self) -> &'static str {
         self.get_message().expect("every code has its sentence")
     }
 
-    /// Whether a worker may try the run again without being asked.
+    /// Returns whether a worker may try the run again without being asked.
     pub fn is_retryable(self) -> bool {
         matches!(self.retry(), Retry::Bounded)
     }
 }
 
-/// Ends an attempt of a run, never the worker: a code, and what happened in this case.
+/// Why an attempt of a run ended: a code, and what happened in this case. A failure never ends the worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Failure {

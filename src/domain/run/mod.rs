@@ -1,7 +1,7 @@
 //! The life of a run: its states, the transitions between them, failure codes.
 //!
-//! Guarantees: `apply` is total; nothing leaves a final state but an operator's `Reopen` and a later `RequestPublish`;
-//! every failure code has a category, a retry class and guidance. Never: knows how a state is stored or announced.
+//! Guarantees: `apply` is total. A final state is left only by an operator's `Reopen` and by a later `RequestPublish`.
+//! Every failure code has a category, a retry class and guidance. Never: knows how a state is stored or announced.
 
 mod failure;
 mod guidance;

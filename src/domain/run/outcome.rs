@@ -1,4 +1,4 @@
-//! What becomes of a record of the request topic or the registry's topic; which kinds of records the outbox has.
+//! What became of a record of the request topic or the registry's topic. Also the kinds of outbox records.
 
 use super::failure::FailureCode;
 use crate::domain::identity::RunId;
@@ -6,7 +6,7 @@ use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-/// What becomes of a record of the request topic: each record has exactly one outcome, for ever.
+/// What became of a record of the request topic. Each record has exactly one outcome, which never changes.
 #[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum_discriminants(
@@ -18,12 +18,13 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 pub enum Outcome {
     /// The first request with this meaning: a run was created.
     Admitted { run_id: RunId },
-    /// The same request id with the same payload, or a record that was read before. `run_id` is the run of the first
-    /// request.
+    /// The request has the id and the payload of an earlier request, or this record was read before. `run_id` is the
+    /// run of the first request.
     DuplicateRequest { run_id: RunId },
-    /// A new request id with the meaning of an earlier request: it joins that run.
+    /// The request has a new id and the meaning of an earlier request. It joins the earlier request's run.
     DuplicateRun { run_id: RunId },
-    /// The same request id with another payload. The first request and its run stay; `differs` holds JSON pointers.
+    /// The request has the id of an earlier request and another payload. The earlier request and its run stay.
+    /// `differs` holds JSON pointers to the fields that differ.
     Conflict { run_id: RunId, differs: Vec<String> },
     /// The message is malformed or not allowed.
     Rejected { code: FailureCode },
@@ -51,7 +52,7 @@ impl Outcome {
         }
     }
 
-    /// The failure code of the record's dead letter; `None` if the outcome has none.
+    /// Returns the failure code of the record's dead letter. `None` if the outcome writes no dead letter.
     pub fn code(&self) -> Option<FailureCode> {
         match self {
             Self::Conflict { .. } => Some(FailureCode::RequestIdPayloadMismatch),
@@ -64,39 +65,40 @@ impl Outcome {
     }
 }
 
-/// What a record of the registry's topic leads to.
+/// What the ledger did with a record of the registry's topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum RegistryReply {
     Published,
-    /// The bundle is confirmed before its announcement is marked as sent: the mark will make the run PUBLISHED.
+    /// The registry confirmed the bundle before the relay marked its announcement as sent. The mark will make the run
+    /// PUBLISHED.
     Remembered,
-    /// The registry rejected the bundle: the run waits for an operator, with the registry's reason.
+    /// The registry rejected the bundle. The run waits for an operator, with the registry's reason.
     Rejected,
-    /// This event was applied before.
+    /// The same event was applied before.
     Repeated,
-    /// Too late to matter: the run is PUBLISHED, or the bundle was confirmed before this rejection.
+    /// The reply changes nothing: the run is PUBLISHED, or the registry confirmed the bundle before it rejected it.
     Late,
-    /// No bundle was announced under this reference and scope.
+    /// No bundle was announced with the event's reference and scope.
     Unknown,
     /// The event is not about an announced bundle.
     Other,
     /// The record does not match the event's schema.
     Malformed,
-    /// The ledger refuses to apply the event: a defect, or a row written by hand.
+    /// The ledger refuses to apply the event, because of a defect or a row written by hand.
     Refused,
 }
 
 named!(RegistryReply, "{:?} is not a registry reply");
 
-/// Kind of an outbox record; decides its topic.
+/// Kind of an outbox record. The kind decides the record's topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutboxKind {
     Lifecycle,
     Publication,
     DeadLetter,
-    /// An OpenLineage `RunEvent`; kept in a table of its own.
+    /// An OpenLineage `RunEvent`, kept in a separate table.
     Lineage,
 }
 

@@ -4,37 +4,37 @@ use crate::domain::named::named;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
-/// State of a run. `PUBLISHED` is final; so is `FAIL` unless an operator reopens the run with a reason; `PASS` is final
-/// unless a request allows publication.
+/// State of a run. `PUBLISHED` is final. `FAIL` is final unless an operator reopens the run with a reason. `PASS` is
+/// final unless a request allows publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Admitted and waiting for a worker.
     Queued,
-    /// A worker holds the lease; the execution mode says for what.
+    /// A worker holds the run's lease. The execution mode says for which work.
     Running,
-    /// Model trained and measured; the evaluation report is in the evidence store.
+    /// The model is trained and measured. The evaluation report is in the evidence store.
     EvalReady,
     Pass,
-    /// The run ended without a usable model, or did not pass the gate.
+    /// The run ended without a usable model, or the gate returned FAIL.
     Fail,
-    /// May be published; the broker has not acknowledged the publication yet or, if the registry's reply is required,
-    /// the registry has not confirmed it.
+    /// The bundle may be published. The run waits for the broker's acknowledgement and, if the configuration requires
+    /// it, for the registry's confirmation.
     PublishPending,
     /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     Published,
 }
 
-/// What the worker that holds the run does with it; `None` if no worker holds the run.
+/// What the worker that holds the run does. `None` if no worker holds the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ExecutionMode {
     None,
-    /// All stages: resolve, train, evaluate, gate, bundle, publish.
+    /// The worker runs all stages: resolve, train, evaluate, gate, bundle, publish.
     Full,
-    /// Verifies the existing bundle and announces it; never trains.
+    /// The worker verifies the existing bundle and announces it. It never trains.
     PublishOnly,
 }
 
@@ -49,18 +49,18 @@ pub enum Transition {
     FailGate,
     /// The run ends with a failure code.
     Fail,
-    /// Back to the queue: the lease was lost, the failure is retryable, the worker gave the run back, or an operator
-    /// took it away.
+    /// The run goes back to the queue: its lease was lost, its failure is retryable, its worker gave it back, or an
+    /// operator took it from its worker.
     Requeue,
-    /// An operator puts a failed run back into the queue, after the cause was mended.
+    /// An operator puts a failed run back into the queue after mending the cause.
     Reopen,
     Cancel,
-    /// Publication is allowed, by the run's first request or by a later one with the same meaning.
+    /// The run's first request, or a later request with the same meaning, allows publication.
     RequestPublish,
     /// A worker takes a waiting publication.
     StartPublish,
-    /// Back to waiting: the bundle was verified and is in the outbox again; or the publication could not be sent, was
-    /// not acknowledged or confirmed in time, or was rejected.
+    /// The run waits again. Either its bundle was verified and is in the outbox again, or the publication was not sent,
+    /// not acknowledged or confirmed in time, or rejected.
     DeferPublish,
     /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     Publish,
@@ -74,7 +74,7 @@ pub struct IllegalTransition {
     pub transition: Transition,
 }
 
-/// State and mode after `transition`; an error if the transition is not legal.
+/// Returns the state and mode after `transition`, or an error if the transition is not legal.
 ///
 /// While a run waits for the gate, its worker still holds it, so the mode stays `FULL` until the run passes or fails.
 /// Receipt and bundle are stored before the run passes, so that no worker needs to hold it afterwards.
@@ -103,7 +103,7 @@ pub fn apply(
         (T::DeferPublish, S::Running, M::PublishOnly) => Ok((S::PublishPending, M::None)),
         (T::DeferPublish, S::PublishPending, M::None) => Ok((S::PublishPending, M::None)),
         (T::Publish, S::PublishPending, M::None) => Ok((S::Published, M::None)),
-        // The registry replies to an earlier announcement while a worker is about to announce the bundle again.
+        // The registry's reply to an earlier announcement arrives while a worker is about to announce the bundle again.
         (T::Publish, S::Running, M::PublishOnly) => Ok((S::Published, M::None)),
         (
             T::Start

@@ -18,31 +18,31 @@ pub struct AuditActs {
     pub by: String,
 }
 
-/// One act. This type and its parts declare fields in alphabetical order, since canonical text is written in the order
-/// of declaration.
+/// One act. This type and the types of its fields declare their fields in alphabetical order, because canonical text is
+/// written in the order of declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditAct {
     pub act: ActKind,
     pub actor: Actor,
-    /// The step of the run that this act is; `None` if the act is no step.
+    /// The run's change of state. `None` if the act does not change the state of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<StateChange>,
-    /// Documents that the act rests on, by role.
+    /// Documents that the act rests on. The key is a document's role, for example `eval_report`.
     #[serde(default, skip_serializing_if = "EventRefs::is_empty")]
     pub evidence: EventRefs,
-    /// Versions that were applied; only with `ledger.migrated`.
+    /// Versions of the migrations that were applied. Only with `ledger.migrated`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<i64>,
-    /// Outcome of a record of the request topic; only in the one act that decides the record.
+    /// Outcome of a record of the request topic. Only in the one act that decides the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ActReason>,
-    /// Why a command was refused; `None` if it was carried out.
+    /// Why a command was refused. `None` if the command was carried out, or the act is no command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<FailureCode>,
-    /// What was deleted; only with `ledger.pruned`.
+    /// What was deleted. Only with `ledger.pruned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<PrunedRows>,
     pub subject: ActSubject,
@@ -65,7 +65,7 @@ impl AuditAct {
     }
 }
 
-/// Kind of an act. If the act also emits an event, both have the same name.
+/// Kind of an act. If the act also emits an event, the event's type has the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 pub enum ActKind {
@@ -112,10 +112,10 @@ pub enum ActKind {
     /// The receipt of a publication was written to the evidence store.
     #[strum(serialize = "publish.receipt_written")]
     PublishReceiptWritten,
-    /// A publication can have no receipt.
+    /// A published run can have no receipt, for a reason that trying again does not change.
     #[strum(serialize = "publish.receipt_refused")]
     PublishReceiptRefused,
-    /// An operator is about to send a rejected record again.
+    /// An operator is about to send a rejected record from the dead-letter topic again.
     #[strum(serialize = "dead_letter.replay_requested")]
     DeadLetterReplayRequested,
     /// The broker acknowledged a rejected record that an operator sent again.
@@ -132,7 +132,7 @@ pub enum ActKind {
 named!(ActKind, "{:?} is no act of this release");
 
 impl ActKind {
-    /// The act of an event; `None` for `run.progress`, which is no act.
+    /// Returns the act that goes with an event. `None` for `run.progress`, which is no act.
     pub fn of(event: EventType) -> Option<Self> {
         event.as_str().parse().ok()
     }
@@ -141,9 +141,9 @@ impl ActKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
-    /// The `requester_principal` of a message.
+    /// The requester named in the message's field `requester_principal`.
     Requester,
-    /// A worker, without being asked by anyone.
+    /// A worker that acts of its own accord.
     Worker,
     Operator,
     Registry,
@@ -163,22 +163,22 @@ impl Actor {
     }
 }
 
-/// What an act was done to; fields that do not apply are `None`. A record is written as topic/partition/offset.
+/// What an act was done to. Fields that do not apply are `None`. A record is written as topic/partition/offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActSubject {
-    /// The record of the publication that the broker acknowledged.
+    /// The record of the publication that the broker acknowledged, as topic/partition/offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform_run_id: Option<String>,
-    /// The record of the request topic that led to the act.
+    /// The record of the request topic that led to the act, as topic/partition/offset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// Id of the registry's event that led to the act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_event_id: Option<String>,
-    /// Id of the request or command that led to the act; otherwise that of the run's first request.
+    /// Id of the request or command that led to the act. If there was none, the id of the run's first request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,12 +190,12 @@ pub struct ActSubject {
 pub struct ActReason {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<FailureCode>,
-    /// Capped like the messages of events.
+    /// Cut to the same number of bytes as an event's message.
     pub message: String,
 }
 
 impl ActReason {
-    /// A reason without a code, in an actor's own words.
+    /// Builds a reason without a failure code, in an actor's own words.
     pub fn said(message: &str) -> Self {
         Self { code: None, message: EventReason::capped(message) }
     }
@@ -213,7 +213,7 @@ pub struct StateChange {
     pub execution_mode: ExecutionMode,
     pub fence: i64,
     pub from: State,
-    /// Number of the event that reports this step, within the run.
+    /// The `seq` of the event that reports this step: its number within the run.
     pub seq: i64,
     pub to: State,
     pub transition: Transition,
@@ -237,7 +237,8 @@ pub struct PrunedRows {
     pub transitions: u64,
 }
 
-/// Number and digest of a chain's last block. Whoever keeps it can notice later that a block up to it was changed.
+/// Number and digest of a chain's last block. A copy kept elsewhere proves later whether the chain was changed up to
+/// this block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {

@@ -1,5 +1,5 @@
-//! `BundleManifest`, the bundle's `bundle.json`: its files, what they were made of and what they need; and
-//! `ParityVectors`, a file of the bundle.
+//! `BundleManifest`: the bundle's `bundle.json`. It names the bundle's files, what they were made of, and what they
+//! need. Also `ParityVectors`, a file of the bundle.
 
 use super::resolved_train_plan::{PinnedDocument, PinnedFile, PinnedManifest};
 use crate::domain::contract::{BundleArtifact, Compatibility, Feature, Revisions, TargetScope};
@@ -7,8 +7,8 @@ use crate::domain::identity::{Digest, RunId, RunKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Names the files of the bundle with their digests. Cannot hold the bundle's id, since that is computed over this
-/// file.
+/// Names the files of the bundle with their digests. Does not hold the bundle's id, because the id is computed from
+/// this file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleManifest {
@@ -40,8 +40,8 @@ impl BundleManifest {
     pub const FILE: &'static str = "bundle.json";
 }
 
-/// Rows with the exact scores that the model gives them. With these, whoever serves the model can prove that serving
-/// computes the same as training.
+/// Rows with the exact scores that the model gives them. A serving system that computes the same scores proves that it
+/// serves the model that was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParityVectors {
@@ -51,7 +51,7 @@ pub struct ParityVectors {
     pub origin: ParityOrigin,
     /// Names of the features, in the order of each vector's values.
     pub features: Vec<String>,
-    /// The values of each categorical feature that the model knows; it treats other values as missing.
+    /// For each categorical feature, the values that the model knows. The model treats other values as missing.
     pub categories: Vec<FeatureCategories>,
     pub vectors: Vec<ParityVector>,
 }
@@ -66,8 +66,8 @@ impl ParityVectors {
 pub enum ParityOrigin {
     /// Model Factory derived the rows from the model and scored them with the model.
     Model,
-    /// Rows of the test window with the scores that a registered command returned, since Model Factory cannot run its
-    /// model.
+    /// The rows are from the test window. A registered command returned their scores, because Model Factory cannot run
+    /// the command's model.
     Trainer,
 }
 
@@ -77,7 +77,7 @@ pub struct ParityVector {
     pub case: ParityCase,
     /// One value for each feature; null means missing.
     pub values: Vec<Option<ParityValue>>,
-    /// Probability of fraud: a 32-bit float, written so that every reader gets the exact value.
+    /// Probability of fraud, as a 32-bit float. Written with enough digits that every reader gets the exact value.
     pub score: f32,
     /// The bits of `score`, as 8 hex digits.
     pub score_bits: String,

@@ -1,5 +1,5 @@
-//! `DatasetManifest`: the immutable description of a data set. The Offline Feature Plane writes it, Model Factory reads
-//! it.
+//! `DatasetManifest`: the immutable description of a data set. The Offline Feature Plane writes the manifest. Model
+//! Factory reads it.
 
 use crate::domain::identity::Digest;
 use chrono::{DateTime, Utc};
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
     pub schema_version: String,
-    /// Id of the manifest; two manifests with different fingerprints never have the same id.
+    /// Id of the manifest. Two manifests with different fingerprints never have the same id.
     pub dataset_manifest_id: String,
-    /// Fingerprint of the content by the manifest's writer; at least 8 characters.
+    /// Fingerprint of the data, computed by the manifest's writer. At least 8 characters.
     pub dataset_fingerprint: String,
     pub platform_run_id: String,
     /// Ranges of the streams from which the data was replayed.
@@ -44,16 +44,16 @@ pub struct ReplayBasis {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelBasis {
-    /// Labels hold only what was known at this time.
+    /// Time up to which fraud reports are counted. Later reports are not in the labels.
     pub label_asof_utc: DateTime<Utc>,
     /// Name of the rule that turns fraud reports into labels.
     pub resolution_rule: String,
-    /// Days after an event until its label counts as settled.
+    /// Days after a payment until its label is taken as final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maturity_days: Option<u32>,
 }
 
-/// What a training profile expects of the labels; `None` accepts any value.
+/// What a training profile requires of the labels. A field that is `None` accepts any value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedLabels {
@@ -61,13 +61,14 @@ pub struct ExpectedLabels {
     pub label_asof_utc: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution_rule: Option<String>,
-    /// Days after an event until its label counts as settled.
+    /// Days after a payment until its label is taken as final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maturity_days: Option<u32>,
 }
 
 impl ExpectedLabels {
-    /// The first field that differs from what is expected: its name, what was found, what was expected.
+    /// Returns the first field that differs from the profile: its name, the found value, the expected value. `None` if
+    /// all agree.
     pub fn disagreement(&self, found: &LabelBasis) -> Option<(&'static str, String, String)> {
         let differs = |name, found: Option<String>, expected: Option<String>| {
             let expected = expected.filter(|expected| found.as_ref() != Some(expected))?;
@@ -113,7 +114,7 @@ pub struct Materialization {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnRoles {
-    /// Column with the time of the payment. Without it only a random split is possible.
+    /// Column with the time of the payment. `None` allows only a random split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
     pub label: String,

@@ -1,4 +1,4 @@
-//! `EvalReport`: what was measured on the test window, and how; and `LeakageReport`, a document that it refers to.
+//! `EvalReport`: what was measured on the test window, and how. Also `LeakageReport`, to which the report refers.
 
 use super::resolved_train_plan::{Shares, Windows};
 use crate::domain::contract::{EvidenceRef, Revisions};
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Holds no clock value, so that the same plan gives the same bytes.
+/// The report holds no clock value, so that the same plan gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalReport {
@@ -16,7 +16,7 @@ pub struct EvalReport {
     pub eval_report_id: String,
     pub run_id: RunId,
     pub dataset_manifest_refs: Vec<String>,
-    /// What the gate will decide by these metrics.
+    /// The verdict that the gate will return for these metrics.
     pub gate_decision: Decision,
     pub metrics: EvalMetrics,
     pub provenance: EvalProvenance,
@@ -46,17 +46,17 @@ pub struct EvalMetrics {
     /// One entry per column by which the training profile slices.
     pub slices: Vec<SlicedBy>,
     pub dataset: DatasetSummary,
-    /// Bounds of the governance profile, by the names of its thresholds.
+    /// Bounds of the governance profile. The key is the threshold's name, for example `min_auc_roc`.
     pub thresholds: BTreeMap<String, f64>,
     pub split: SettledSplit,
     pub seed: u64,
-    /// Labels hold only what was known at this time.
+    /// Time up to which fraud reports are counted. Later reports are not in the labels.
     pub label_asof_utc: DateTime<Utc>,
-    /// Number of trees in the model; null if a registered command fitted it.
+    /// Number of trees in the model. Null if a registered command fitted the model.
     pub rounds: Option<u32>,
-    /// Empty if a registered command fitted the model.
+    /// What each input contributes to the scores. Empty if a registered command fitted the model.
     pub features: Vec<FeatureEffect>,
-    /// The model's metrics minus those of the champion on the same rows; `None` if the profile names no champion.
+    /// The model compared with the champion on the same rows. `None` if the profile names no champion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<Differences>,
 }
@@ -66,13 +66,13 @@ pub struct EvalMetrics {
 pub struct EvalProvenance {
     pub resolved_train_plan: EvidenceRef,
     pub model: EvidenceRef,
-    /// The scores from which the metrics were computed.
+    /// The document with the score of every test row, from which the metrics were computed.
     pub scores: EvidenceRef,
     pub leakage_report: EvidenceRef,
     pub revisions: Revisions,
 }
 
-/// Values by the metric's name, for example `auc_roc` or `precision_at_100`.
+/// One entry per metric. The key is the metric's name, for example `auc_roc` or `precision_at_100`.
 pub type Metrics = BTreeMap<String, MetricValue>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,24 +81,24 @@ pub struct MetricValue {
     /// Null if the metric is undefined.
     pub value: Option<f64>,
     pub undefined_because: Option<String>,
-    /// `None` if no interval was asked for, or the metric is undefined.
+    /// `None` if the profile asks for no interval, or the metric is undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }
 
-/// Percentile interval over resampled test windows.
+/// Percentile interval of a metric over resampled test windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
-    /// Share of the replicates that lie between the bounds.
+    /// Share of the resampled values that lie between `low` and `high`, for example 0.95.
     pub confidence: f64,
-    /// Number of replicates in which the metric is defined; the bounds are taken from these.
+    /// Number of resamples in which the metric is defined. `low` and `high` are taken from these.
     pub replicates: u32,
 }
 
-/// Differences by the metric's name.
+/// Candidate compared with champion: one entry per metric. The key is the metric's name.
 pub type Differences = BTreeMap<String, Difference>;
 
 /// One metric of a candidate and of a champion, measured on the same rows.
@@ -107,11 +107,11 @@ pub type Differences = BTreeMap<String, Difference>;
 pub struct Difference {
     pub champion: Option<f64>,
     pub candidate: Option<f64>,
-    /// The candidate's value minus the champion's; null if either is undefined.
+    /// The candidate's value minus the champion's. Null if one of the two is undefined.
     pub difference: Option<f64>,
     pub undefined_because: Option<String>,
-    /// Taken from replicates in which both models get the same rows; null for metrics per day, and if the difference is
-    /// undefined.
+    /// Interval of the difference. In each resample both models score the same rows. Null for metrics per day, and if
+    /// the difference is undefined.
     pub interval: Option<Interval>,
 }
 
@@ -126,17 +126,17 @@ pub struct Confusion {
     pub false_negatives: u64,
 }
 
-/// Curves for people to look at; each has at most `curve_points` points, as the profile says.
+/// Curves for people to look at. The profile's `curve_points` bounds the number of points of each.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curves {
-    /// Points from no payment flagged to all flagged; empty if all rows are of one class.
+    /// Points from "no payment flagged" to "all payments flagged". Empty if all rows are of one class.
     pub roc: Vec<RocPoint>,
-    /// Points from no payment flagged to all flagged; empty if there are no frauds.
+    /// Points from "no payment flagged" to "all payments flagged". Empty if there are no frauds.
     pub precision_recall: Vec<PrecisionRecallPoint>,
-    /// Bins that have rows, ascending.
+    /// Bins that have rows, in ascending order of score.
     pub calibration: Vec<CalibrationBin>,
-    /// Bins of equal width, ascending.
+    /// Bins of equal width, in ascending order of score.
     pub score_histogram: Vec<HistogramBin>,
 }
 
@@ -145,7 +145,7 @@ pub struct Curves {
 pub struct RocPoint {
     pub false_positive_rate: f64,
     pub true_positive_rate: f64,
-    /// A payment is flagged if its score is at least this; null at the point where none is flagged.
+    /// A payment is flagged if its score is at least this. Null at the point where no payment is flagged.
     pub threshold: Option<f64>,
 }
 
@@ -155,16 +155,16 @@ pub struct PrecisionRecallPoint {
     pub recall: f64,
     /// 1 if no payment is flagged, as in scikit-learn.
     pub precision: f64,
-    /// A payment is flagged if its score is at least this; null at the point where none is flagged.
+    /// A payment is flagged if its score is at least this. Null at the point where no payment is flagged.
     pub threshold: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationBin {
-    /// Exclusive lower bound; the first bin includes 0.
+    /// Lower bound, not part of the bin. Only the first bin includes its lower bound, 0.
     pub low: f64,
-    /// Inclusive upper bound.
+    /// Upper bound, part of the bin.
     pub high: f64,
     pub rows: u64,
     pub mean_score: f64,
@@ -174,9 +174,9 @@ pub struct CalibrationBin {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistogramBin {
-    /// Inclusive lower bound.
+    /// Lower bound, part of the bin.
     pub low: f64,
-    /// Exclusive upper bound; the last bin includes 1.
+    /// Upper bound, not part of the bin. Only the last bin includes its upper bound, 1.
     pub high: f64,
     /// Number of frauds.
     pub positives: u64,
@@ -184,12 +184,13 @@ pub struct HistogramBin {
     pub negatives: u64,
 }
 
-/// Metrics of the test window by the values of one column.
+/// Metrics of the test window, computed separately for each value or range of one column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlicedBy {
     pub column: String,
-    /// Ranges ascending, or values by descending number of rows; then missing values, then all other values.
+    /// Ranges in ascending order, or values by descending number of rows. After these, one slice of missing values and
+    /// one of all other values.
     pub slices: Vec<Slice>,
 }
 
@@ -210,7 +211,7 @@ pub struct DatasetSummary {
     pub rows: u64,
     /// Rows outside every window.
     pub unused_rows: u64,
-    /// Rows left out of the test window, since they belong to entities already known as fraud.
+    /// Rows left out of the test window because their entity (such as a card) was already known as fraud.
     pub excluded_rows: u64,
     pub train: WindowSummary,
     pub validation: Option<WindowSummary>,
@@ -224,7 +225,7 @@ pub struct WindowSummary {
     pub positives: u64,
 }
 
-/// A split with all boundaries known: the plan gives them, or they were computed from the rows.
+/// A split with all boundaries known. The plan gives the boundaries, or they were computed from the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum SettledSplit {
@@ -252,11 +253,11 @@ pub struct FeatureEffect {
     /// Mean absolute SHAP value over the test window, in log-odds (Lundberg et al., "Consistent Individualized Feature
     /// Attribution for Tree Ensembles", 2018).
     pub mean_abs_shap: f64,
-    /// Mean SHAP value over the test window; above 0 if the feature makes fraud likelier.
+    /// Mean SHAP value over the test window, in log-odds. Above 0 if the feature makes fraud more likely.
     pub mean_shap: f64,
 }
 
-/// Which leakage rules were checked, and which rows violate them.
+/// Which leakage rules were checked, and which rows, columns or entities violate them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakageReport {
@@ -283,7 +284,7 @@ impl LeakageReport {
         Self::of(self.rules)
     }
 
-    /// The violated rules in one sentence; empty if there are none.
+    /// Returns the violated rules as one sentence. Empty if no rule is violated.
     pub fn message(&self) -> String {
         let broken: Vec<String> = self
             .rules

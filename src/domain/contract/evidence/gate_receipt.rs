@@ -14,12 +14,12 @@ pub struct GateReceipt {
     pub decision: Decision,
     pub thresholds: Vec<ThresholdVerdict>,
     pub min_positives: PositivesVerdict,
-    /// `None` if the profile asks for no comparison.
+    /// Comparison with the champion. `None` if the profile asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionVerdict>,
     /// Names of the conditions that are not met.
     pub failed: Vec<String>,
-    /// Every document that the verdict rests on, by role.
+    /// Every document that the verdict rests on. The key is the document's role, for example `eval_report`.
     pub looked_at: BTreeMap<String, EvidenceRef>,
     /// Id of the governance profile.
     pub policy_id: String,
@@ -29,12 +29,12 @@ pub struct GateReceipt {
 impl GateReceipt {
     pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
 
-    /// Number of conditions, including those that are met.
+    /// Returns the number of conditions, met or not.
     pub fn conditions(&self) -> usize {
         self.thresholds.len() + 1 + self.champion.as_ref().map_or(0, |champion| champion.differences.len())
     }
 
-    /// The conditions that are not met, in one sentence; those on a champion with their names.
+    /// Returns the conditions that are not met, as one sentence. Conditions on the champion are named in the sentence.
     pub fn failure_message(&self) -> String {
         let mut reasons: Vec<String> = self.thresholds.iter().filter(|v| !v.holds).map(|v| v.reason.clone()).collect();
         if !self.min_positives.holds {
@@ -56,10 +56,11 @@ pub struct ThresholdVerdict {
     pub direction: Direction,
     pub bound: f64,
     pub on: ThresholdBasis,
-    /// The measured value; null if it is undefined: then the condition is not met.
+    /// The measured value. Null if the metric is undefined: the condition is then not met.
     pub value: Option<f64>,
     pub interval: Option<Interval>,
-    /// The number that was compared with the bound: the value, or one end of its interval. Null is never enough.
+    /// The number that was compared with the bound: the value, or one end of its interval. Null never meets the
+    /// condition.
     pub compared: Option<f64>,
     pub holds: bool,
     pub reason: String,
@@ -87,7 +88,7 @@ pub struct PositivesVerdict {
 #[serde(deny_unknown_fields)]
 pub struct ChampionVerdict {
     pub bundle: BundleRef,
-    /// Share of the paired replicates that lie within an interval.
+    /// Share of the resampled differences that lie within an interval, for example 0.95.
     pub confidence: f64,
     pub differences: Vec<DifferenceVerdict>,
 }
@@ -104,17 +105,18 @@ pub struct DifferenceVerdict {
     pub on: ThresholdBasis,
     pub champion: Option<f64>,
     pub candidate: Option<f64>,
-    /// The candidate's value minus the champion's; null if it is undefined: then the condition is not met.
+    /// The candidate's value minus the champion's. Null if it is undefined: the condition is then not met.
     pub difference: Option<f64>,
     pub interval: Option<Interval>,
-    /// The number that was compared with the bound: the difference, or one end of its interval. Null is never enough.
+    /// The number that was compared with the bound: the difference, or one end of its interval. Null never meets the
+    /// condition.
     pub compared: Option<f64>,
     pub holds: bool,
     pub reason: String,
 }
 
 impl DifferenceVerdict {
-    /// Name of this condition in `failed`.
+    /// Returns the name that this condition has in `failed`.
     pub fn name(&self) -> String {
         format!("champion.{}", self.threshold)
     }

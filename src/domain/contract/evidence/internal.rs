@@ -1,5 +1,5 @@
-//! Documents that only Model Factory reads, and that have no schema: the records of an attempt and of its training, the
-//! evidence pack, and the marker that is written last.
+//! Documents without a schema, which only Model Factory reads: the record of an attempt, the record of its training,
+//! the evidence pack, and the marker `_COMPLETE`.
 
 use super::eval_report::{
     Confusion, Curves, DatasetSummary, Differences, FeatureEffect, Metrics, SettledSplit, SlicedBy,
@@ -9,7 +9,7 @@ use crate::domain::identity::{Digest, RunId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// `attempts/<fence>.json`: where and when an attempt ran. The only document with clock values.
+/// `attempts/<fence>.json`: where and when an attempt ran. The only evidence document with clock values.
 #[derive(Serialize)]
 pub struct AttemptRecord<'a> {
     pub schema_version: &'static str,
@@ -22,7 +22,7 @@ pub struct AttemptRecord<'a> {
     pub ended_at_utc: DateTime<Utc>,
     /// `PASS` or a failure code.
     pub ended_with: &'a str,
-    /// `None` if the attempt ended before its trainer started.
+    /// Limits of the trainer. `None` if the attempt ended before its trainer started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trainer: Option<&'a GrantedLimits>,
 }
@@ -31,8 +31,7 @@ impl AttemptRecord<'_> {
     pub const SCHEMA_VERSION: &'static str = "learning.attempt_record.v0";
 }
 
-/// Resources that an attempt's trainer may use: those that its profile asks for, within the bounds of operator and
-/// machine.
+/// Resources that an attempt's trainer may use. The profile asks for them. Operator and machine bound them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantedLimits {
     pub limits: Limits,
@@ -40,7 +39,7 @@ pub struct GrantedLimits {
 }
 
 /// `model/training_record.json`: digests of the trainer's files, so that a later attempt need not train again. It is
-/// written after these files: if it exists, the trainer's work is done.
+/// written after these files. If it exists, training is complete.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRecord {
@@ -59,7 +58,7 @@ impl TrainingRecord {
     pub const FILE: &'static str = "training_record.json";
 }
 
-/// What the trainer's child process measured; no clock values, no paths. The fields mean the same as in
+/// What the trainer's child process measured, without clock values or paths. The fields mean the same as in
 /// [`super::eval_report::EvalMetrics`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +75,7 @@ pub struct Evaluation {
     pub champion: Option<Differences>,
 }
 
-/// `evidence/evidence_pack.json`: every document of a run with its digest, by role.
+/// `evidence/evidence_pack.json`: lists every document of a run with its digest. The key is the document's role.
 #[derive(Serialize)]
 pub struct EvidencePack<'a> {
     pub schema_version: &'static str,

@@ -1,6 +1,6 @@
-//! Documents in the evidence store; each file is named after its schema.
+//! Documents in the evidence store. Each file is named after its schema.
 //!
-//! The parts of OpenLineage events are in `modelling::lineage`, beside the official facets that they are written with.
+//! The parts of OpenLineage events are in `modelling::lineage`, beside OpenLineage's own facets.
 
 mod audit_acts;
 mod bundle;

@@ -1,18 +1,19 @@
-//! `PublishEligibility`: whether the run's bundle may ever be published; and `PublishReceipt`: where the bundle was
+//! `PublishEligibility`: whether the run's bundle may ever be published. `PublishReceipt`: where the bundle was
 //! announced, and who confirmed it.
 
 use crate::domain::contract::{BundlePublication, EvidenceRef};
 use crate::domain::identity::{Digest, RunId};
 use serde::{Deserialize, Serialize};
 
-/// Does not say whether a requester allows publication: a later request may change that, and evidence never changes.
+/// Does not say whether a requester allows publication. A later request may still allow it, and stored evidence never
+/// changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishEligibility {
     pub schema_version: String,
     pub run_id: RunId,
     pub eligibility: Eligibility,
-    /// `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`; empty if the bundle is eligible.
+    /// Why the bundle is not eligible: `GATE_FAIL`, `INTENT_NOT_PUBLISHABLE`. Empty if the bundle is eligible.
     pub reasons: Vec<String>,
     pub gate_receipt: EvidenceRef,
 }
@@ -28,7 +29,7 @@ pub enum Eligibility {
     Ineligible,
 }
 
-/// `publish/publish_receipt.json`. Its bytes do not depend on who writes it, or when.
+/// `publish/publish_receipt.json`. Its bytes are the same whichever worker writes it, and whenever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishReceipt {
@@ -78,8 +79,8 @@ pub struct AnnouncedRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Confirmation {
-    /// The broker acknowledged the record; the registry's reply was not required.
+    /// The broker acknowledged the record. The configuration did not require the registry's reply.
     Broker,
-    /// The registry holds the bundle, as its event with this id says.
+    /// The registry holds the bundle. The registry's event with this id says so.
     Registry { registry_event_id: String },
 }

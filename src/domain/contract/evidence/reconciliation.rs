@@ -1,4 +1,5 @@
-//! `Reconciliation`: what became of a platform run's requests, counted in the ledger, and what is contradictory.
+//! `Reconciliation`: what became of a platform run's requests, counted in the ledger, and which rows contradict each
+//! other.
 
 use super::audit_acts::Head;
 use crate::domain::identity::RunId;
@@ -7,7 +8,7 @@ use crate::domain::run::{FailureCode, State};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 
-/// `reconciliation/<sha256>.json`. Its bytes do not depend on who writes it, or when.
+/// `reconciliation/<sha256>.json`. Its bytes are the same whoever writes it, and whenever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reconciliation {
@@ -29,9 +30,9 @@ impl Reconciliation {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReconciliationCounters {
-    /// Number of runs: requests with the same meaning share one.
+    /// Number of runs. Requests with the same meaning share one run.
     pub train_requested: u64,
-    /// Runs with an evaluation report: a model was trained, or taken from a bundle, and measured.
+    /// Runs with an evaluation report: a model was trained, or taken from an earlier bundle, and then measured.
     pub train_completed: u64,
     pub eval_pass: u64,
     pub eval_fail: u64,
@@ -40,13 +41,13 @@ pub struct ReconciliationCounters {
     pub run_failed: u64,
     pub run_open: u64,
     pub requests_accepted: u64,
-    /// Accepted request ids beyond the first of each run.
+    /// Accepted requests that joined the run of an earlier request.
     pub requests_joined: u64,
     /// Records that repeated a known request id with the same content.
     pub requests_repeated: u64,
     /// Records that used a known request id with other content.
     pub requests_conflicting: u64,
-    /// Publications that the broker acknowledged, beyond the first of each run.
+    /// Publications of runs that were announced before: all acknowledged ones but the first of each run.
     pub announcements_repeated: u64,
 }
 
@@ -55,7 +56,7 @@ pub struct ReconciliationCounters {
 pub struct ReconciledRun {
     pub run_id: RunId,
     pub state: State,
-    /// Failure code of the last step; `None` if the step had none.
+    /// Failure code of the run's last step. `None` if that step had no failure code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<FailureCode>,
 }

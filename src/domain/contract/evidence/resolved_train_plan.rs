@@ -1,4 +1,4 @@
-//! `TrainPlan`: everything that decides what the model will be, with every parameter written out.
+//! `TrainPlan`: everything that determines the model, with every parameter written out.
 
 use crate::domain::contract::{
     ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, Revisions,
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Digest of this document is the bundle's `run_config_digest`. Holds no clock value.
+/// The digest of this document is the bundle's `run_config_digest`. The document holds no clock value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainPlan {
@@ -36,12 +36,12 @@ pub struct TrainPlan {
     pub algorithm: ResolvedAlgorithm,
     pub leakage: LeakageSpec,
     pub evaluation: EvaluationSpec,
-    /// Limits that the profile asks for; what a worker allows is not part of a plan.
+    /// Limits that the profile asks for. A worker may allow less, but that is not part of the plan.
     pub limits: Limits,
-    /// The bundle that a `regression_check` measures instead of fitting a model; otherwise `None`.
+    /// The bundle that a `regression_check` measures instead of fitting a model. `None` for other intents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<PinnedBundle>,
-    /// The bundle that the model is compared with; `None` if the governance profile asks for no comparison.
+    /// The bundle that the model is compared with. `None` if the governance profile asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<PlannedChampion>,
     pub revisions: Revisions,
@@ -50,7 +50,7 @@ pub struct TrainPlan {
 impl TrainPlan {
     pub const SCHEMA_VERSION: &'static str = "learning.resolved_train_plan.v0";
 
-    /// The part of the request from which the run key is computed.
+    /// Returns the part of the request from which the run key is computed.
     pub fn meaning(&self) -> RunMeaning {
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
@@ -96,20 +96,20 @@ pub struct PinnedFile {
     pub rows: u64,
 }
 
-/// How rows are split, as far as it can be known before a row is read.
+/// How rows are split, as far as the plan can say before any row is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case")]
 pub enum PlannedSplit {
     TimeBased(Windows),
-    /// Windows of given lengths, one after the other; the last one ends right after the last event in the rows.
+    /// Windows of given lengths, one after the other. The test window ends right after the last event in the rows.
     DaysBeforeLastEvent(WindowDays),
-    /// Windows with given shares of the rows, in order of event time.
+    /// Windows that each hold a given share of the rows, in order of event time.
     SharesOfTime(TimeShares),
-    /// A seeded random draw from each class.
+    /// Rows are drawn at random from each class. The plan's seed makes the draw repeatable.
     StratifiedRandom(Shares),
 }
 
-/// Windows whose boundaries are instants.
+/// Windows whose boundaries are points in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Windows {
@@ -118,8 +118,9 @@ pub struct Windows {
     pub test: TimeWindow,
     /// Least number of days between the last training or validation row and the start of the test window.
     pub delay_days: u32,
-    /// Entity column. An entity is left out of the test window if it had a fraud before that window, and the fraud was
-    /// known in time: by the window's start or, without observed times, `delay_days` before it.
+    /// Entity column, for example the card. An entity is left out of the test window if it had a fraud before that
+    /// window and the fraud was known by the window's start. Without a column of observation times: if the fraud
+    /// happened `delay_days` before it.
     pub exclude_known_entity: Option<String>,
 }
 
@@ -131,7 +132,7 @@ pub struct WindowDays {
     pub test_days: u32,
     /// Days between the last training or validation row and the test window.
     pub delay_days: u32,
-    /// As in [`Windows`].
+    /// As in [`Windows`]. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
 }
 
@@ -141,11 +142,11 @@ pub struct TimeShares {
     pub shares: Shares,
     /// Days between the last training or validation row and the test window.
     pub delay_days: u32,
-    /// As in [`Windows`].
+    /// As in [`Windows`]. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
 }
 
-/// Shares of the rows; their sum is at most 1.
+/// Shares of the rows. Their sum is at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
@@ -194,19 +195,19 @@ pub struct BuiltInAlgorithm {
 #[serde(deny_unknown_fields)]
 pub struct ProcessAlgorithm {
     pub id: String,
-    /// Parameters from the profile; only the command knows their meaning.
+    /// Parameters from the profile. Only the registered command knows what they mean.
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// The registration and program behind the name when the plan was made.
+    /// Digests of the command's registration and program at the time when the plan was made.
     pub command: PinnedCommand,
 }
 
-/// Digests of the command that trains; a worker refuses to start a command that differs.
+/// Digests of the command that trains. A worker refuses to start a command whose digests differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedCommand {
     pub registration_sha256: Digest,
     pub program_sha256: Digest,
-    /// Digests of the files that its arguments name, such as a script, by argument.
+    /// Digests of the files that the command's arguments name, such as a script. The key is the argument.
     pub files: BTreeMap<String, Digest>,
 }
 
@@ -214,7 +215,7 @@ pub struct PinnedCommand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoostParameters {
-    /// Objective. A fit starts from the share of frauds among the rows.
+    /// Loss that the fit minimises. The fit starts from the share of frauds among the rows.
     pub objective: BoostObjective,
     pub tree_method: BoostTreeMethod,
     pub eval_metric: BoostEvalMetric,
@@ -232,13 +233,13 @@ pub struct BoostParameters {
     pub lambda: f64,
     /// L1 regularisation.
     pub alpha: f64,
-    /// Least loss reduction of a split.
+    /// Least loss reduction that a split must bring.
     pub gamma: f64,
-    /// Upper bound on the histogram bins of a feature.
+    /// Upper bound on the number of histogram bins per feature.
     pub max_bin: u32,
     /// Weight of a fraud relative to a legitimate payment.
     pub scale_pos_weight: f64,
-    /// Stops after this many rounds without improvement on the validation window; 0 never stops early.
+    /// The fit stops after this many rounds without improvement on the validation window. 0 never stops early.
     pub early_stopping_rounds: u32,
     /// Share of columns per level of a tree.
     pub colsample_bylevel: f64,
@@ -257,8 +258,9 @@ pub enum BoostObjective {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoostTreeMethod {
-    /// Splits over histograms of at most `max_bin` bins; each category is a bin. A feature with up to 4 categories is
-    /// split one against the rest; above that, one side has at most 64 categories.
+    /// Finds splits by histograms of at most `max_bin` bins. Each category is a bin. For a feature with up to 4
+    /// categories, a split separates one category from the rest. With more categories, one side of a split has at most
+    /// 64.
     #[default]
     Hist,
 }
@@ -295,7 +297,7 @@ impl Default for BoostParameters {
 }
 
 impl BoostParameters {
-    /// Returns an error that names the first parameter out of its range.
+    /// Checks every parameter's range. The error names the first parameter that is out of range.
     pub fn check(&self) -> Result<(), String> {
         let share = |value: f64| value > 0.0 && value <= 1.0;
         let weight = |value: f64| value.is_finite() && value >= 0.0;
@@ -322,11 +324,11 @@ impl BoostParameters {
     }
 }
 
-/// A bundle of an earlier run, with the digests that pin it.
+/// A bundle of an earlier run, with the digests of its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedBundle {
-    /// Reference of its `bundle.json`.
+    /// Reference of the bundle's `bundle.json`.
     #[serde(rename = "ref")]
     pub reference: String,
     pub sha256: Digest,
@@ -334,14 +336,14 @@ pub struct PinnedBundle {
     pub model: PinnedModel,
     /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
-    /// Time right after the last row that the model was trained on; null for data without event time.
+    /// Time right after the last row that the model was trained on. Null for data without event time.
     pub learned_before: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedModel {
-    /// Reference of the model, in the folder of `bundle.json`.
+    /// Reference of the model's file, which is in the same folder as `bundle.json`.
     #[serde(rename = "ref")]
     pub reference: String,
     pub sha256: Digest,
@@ -355,6 +357,6 @@ pub struct PlannedChampion {
     pub bundle: PinnedBundle,
     /// Metrics, in the profile's order.
     pub metrics: Vec<String>,
-    /// Share of the paired replicates that lie within the interval of a difference.
+    /// Share of the resampled differences that lie within an interval, for example 0.95.
     pub confidence: f64,
 }

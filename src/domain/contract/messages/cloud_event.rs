@@ -1,7 +1,7 @@
 //! A message inside a structured `CloudEvent`: the event's attributes, and its `data`.
 //!
-//! Format: `CloudEvents` 1.0.2 in its JSON event format. Only the shape of a record's value makes it an event, never a
-//! header. In binary mode the attributes are headers, and the value is the message itself.
+//! Format: `CloudEvents` 1.0.2 in its JSON event format. A record's value is an event if it has an event's fields.
+//! Headers do not matter. In binary mode the attributes are headers, and the value is the message itself.
 
 use crate::domain::contract::first_error::first_error;
 use crate::domain::contract::{DocumentError, SchemaName};
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Attributes of an event. None of them is part of the request's meaning.
+/// Attributes of an event. The run key depends on none of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CloudEventAttributes {
     pub id: String,
@@ -28,18 +28,18 @@ pub(in crate::domain::contract) enum EventData {
     Bytes(Vec<u8>),
 }
 
-/// Upper bound on an attribute, in bytes; the same as for any text in a message.
+/// Upper bound on the length of an attribute, in bytes. Every text in a message has the same bound.
 const MAX_ATTRIBUTE_BYTES: usize = 4 * 1024;
 const NO_OBJECT: &str = "a CloudEvent must carry the request as a JSON object in data";
 
 impl CloudEventAttributes {
-    /// Whether a message is an event: requests, commands and envelopes have no field `specversion`.
+    /// Returns whether a message is an event. Only events have a field `specversion`.
     pub(in crate::domain::contract) fn is_one(message: &Map<String, Value>) -> bool {
         message.contains_key("specversion")
     }
 
-    /// Returns the attributes, or the rule that they break; and the data, which is returned even if the attributes are
-    /// wrong.
+    /// Returns the event's attributes, or the rule that they break. Also returns the event's data, even if the
+    /// attributes are wrong.
     pub(in crate::domain::contract) fn open(
         mut event: Map<String, Value>,
     ) -> (Result<Self, DocumentError>, Result<EventData, DocumentError>) {
@@ -82,7 +82,7 @@ fn attributes(event: &Value) -> Result<CloudEventAttributes, DocumentError> {
     })
 }
 
-/// Characters that the type String of `CloudEvents` excludes.
+/// Returns whether the `CloudEvents` type String excludes this character.
 fn is_no_text(c: char) -> bool {
     c.is_control() || ('\u{fdd0}'..='\u{fdef}').contains(&c) || u32::from(c) & 0xfffe == 0xfffe
 }

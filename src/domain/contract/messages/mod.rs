@@ -1,4 +1,4 @@
-//! Messages on the topics; each file is named after its schema.
+//! Messages on the topics. Each file is named after its schema.
 
 mod cloud_event;
 mod publication;

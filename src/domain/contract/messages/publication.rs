@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Compatibility {
     pub feature_set_id: String,
     pub feature_set_version: String,
-    /// Version of the order, names and types of the inputs.
+    /// Version of the order, names and types of the model's inputs.
     pub input_contract_version: String,
     /// Capabilities such as `xgboost-json`.
     pub required_capabilities: Vec<String>,
@@ -35,12 +35,12 @@ pub struct BundleArtifact {
     pub media_type: String,
 }
 
-/// Announces a bundle. The registry treats a second one with the same `(bundle_id, bundle_version)` as a repetition.
+/// Announces a bundle. The registry ignores a second announcement with the same `(bundle_id, bundle_version)`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundlePublication {
     pub schema_version: String,
-    /// Digest over the canonical list of paths and digests.
+    /// Digest over the canonical list of the files' paths and digests.
     pub bundle_id: Digest,
     pub bundle_version: String,
     pub run_id: RunId,

@@ -1,4 +1,4 @@
-//! `RegistryEvent`, which the registry writes to its own lifecycle topic, as far as the event concerns publications.
+//! `RegistryEvent`, which the registry writes to its own lifecycle topic. Only the fields about publications are read.
 
 use super::run_lifecycle::EvidenceRef;
 use crate::domain::contract::schema::excerpt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryEvent {
-    /// Chosen by the registry; an event that is sent again keeps its id.
+    /// Chosen by the registry. An event that is sent again keeps its id.
     pub registry_event_id: String,
     pub event_type: String,
     /// `environment/mode/bundle_slot[/tenant_id]`.
@@ -20,7 +20,7 @@ pub struct RegistryEvent {
     pub actor: String,
     pub ts_utc: DateTime<Utc>,
     pub evidence_refs: Vec<EvidenceRef>,
-    /// Why the bundle was rejected; `None` for other events.
+    /// Why the bundle was rejected. `None` if the event is no rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -37,7 +37,7 @@ impl RegistryEvent {
         read_json(SchemaName::RegistryLifecycle, bytes)
     }
 
-    /// `None` if the event is about something else.
+    /// Returns the registry's decision. `None` if the event is about something else.
     pub fn verdict(&self) -> Option<RegistryVerdict> {
         match self.event_type.as_str() {
             "BUNDLE_PUBLISHED" => Some(RegistryVerdict::Published),
@@ -46,7 +46,7 @@ impl RegistryEvent {
         }
     }
 
-    /// The event in a sentence for people; text of the registry is escaped and capped.
+    /// Describes the event in a sentence for people. Text from the registry is escaped and cut to 200 characters.
     pub fn sentence(&self) -> String {
         let (actor, id) = (excerpt(&self.actor), &self.registry_event_id);
         match &self.reason {

@@ -11,17 +11,19 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use strum::{Display, IntoStaticStr, VariantArray};
 
-/// One event. Unknown fields are null, for example those of a request that was rejected because it could not be read.
+/// One event. Fields whose value is unknown are null, for example if a rejected request could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunLifecycleEvent {
     pub schema_version: String,
-    /// Derived from run, number and type, so that consumers recognise a record that is sent again; also header `ce_id`.
+    /// Derived from run, `seq` and type, so that consumers recognise a record that is sent again. Also in the header
+    /// `ce_id`.
     pub event_id: String,
     pub event_type: EventType,
     pub run_id: Option<RunId>,
     pub run_key: Option<RunKey>,
-    /// 1, 2, 3… without holes within the run; within the rejected record if there is no run.
+    /// Number of the event within its run: 1, 2, 3… without holes. Without a run, its number within the rejected
+    /// record.
     pub seq: u64,
     pub state: Option<State>,
     pub execution_mode: Option<ExecutionMode>,
@@ -29,7 +31,7 @@ pub struct RunLifecycleEvent {
     pub attempt: u32,
     /// Time by the database's clock.
     pub occurred_at_utc: DateTime<Utc>,
-    /// The request that was just handled; otherwise the run's first request.
+    /// Id of the request that was just handled. If there was none, the id of the run's first request.
     pub request_id: Option<String>,
     pub platform_run_id: Option<String>,
     pub intent_kind: Option<IntentKind>,
@@ -40,7 +42,8 @@ pub struct RunLifecycleEvent {
     /// Only with `request.deduplicated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deduplication: Option<Deduplication>,
-    /// Only with `request.admitted`: runs whose requests differ only in white space, case or Unicode form.
+    /// Runs whose requests differ from this one only in white space, case or Unicode form. Only with
+    /// `request.admitted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near_misses: Vec<RunId>,
     /// Only with `run.progress`.
@@ -60,10 +63,10 @@ pub enum EventType {
     /// A request with a new meaning was admitted.
     #[strum(serialize = "request.admitted")]
     RequestAdmitted,
-    /// A request joined the run of an earlier one with the same meaning, or the same request came again.
+    /// A request joined the run of an earlier request with the same meaning, or the same request was received again.
     #[strum(serialize = "request.deduplicated")]
     RequestDeduplicated,
-    /// A message was rejected; a dead letter holds it.
+    /// A message was rejected. A dead letter holds the message.
     #[strum(serialize = "request.rejected")]
     RequestRejected,
     #[strum(serialize = "run.started")]
@@ -76,7 +79,7 @@ pub enum EventType {
     /// Every condition of the gate is met.
     #[strum(serialize = "run.gate_passed")]
     RunGatePassed,
-    /// A condition of the gate is not met.
+    /// At least one condition of the gate is not met.
     #[strum(serialize = "run.gate_failed")]
     RunGateFailed,
     #[strum(serialize = "run.failed")]
@@ -89,13 +92,13 @@ pub enum EventType {
     /// The bundle waits for the broker's acknowledgement, or for the registry's reply.
     #[strum(serialize = "publish.pending")]
     PublishPending,
-    /// A worker took the publication up again.
+    /// A worker has begun to publish the bundle again.
     #[strum(serialize = "publish.retry_started")]
     PublishRetryStarted,
     /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     #[strum(serialize = "publish.published")]
     PublishPublished,
-    /// No worker tries to publish again: it could not help, or the attempts are used up.
+    /// No worker tries to publish again, because trying could not help, or because the attempts are used up.
     #[strum(serialize = "publish.exhausted")]
     PublishExhausted,
 }
@@ -107,7 +110,7 @@ named!(EventType, "{:?} is no event type of this release");
 pub struct EventReason {
     pub code: FailureCode,
     pub category: FailureCategory,
-    /// What happened, for people; at most [`Self::MESSAGE_CAP`] bytes.
+    /// What happened, for people. At most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
     pub retryable: bool,
 }
@@ -120,7 +123,7 @@ impl EventReason {
         Self { code, category: code.category(), message, retryable: code.is_retryable() }
     }
 
-    /// Makes a text harmless and cuts it to [`Self::MESSAGE_CAP`] bytes. It may quote data, documents or a trainer.
+    /// Escapes a text and cuts it to [`Self::MESSAGE_CAP`] bytes, because it may quote data, documents or a trainer.
     pub fn capped(message: &str) -> String {
         lines(message, Self::MESSAGE_CAP)
     }
@@ -136,11 +139,12 @@ pub struct EvidenceRef {
     pub sha256: Digest,
 }
 
-/// Evidence by role: `resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …
+/// Documents of a run. The key is the document's role: `resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`,
+/// …
 pub type EventRefs = BTreeMap<String, EvidenceRef>;
 
-/// The documents of a run without most of its inputs, if it has more than `most_inputs`: in their place stands
-/// `inputs/…`, which counts those that are left out, with the digest of their list as canonical JSON.
+/// Returns the documents of a run with at most `most_inputs` inputs. If inputs are left out, adds one entry `inputs/…`.
+/// That entry holds the number of inputs left out, and the digest of their list as canonical JSON.
 pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
     let (inputs, mut kept): (Vec<_>, Vec<_>) = refs.iter().partition(|(role, _)| role.starts_with("inputs/"));
     let (shown, omitted) = inputs.split_at(inputs.len().min(most_inputs));
@@ -171,23 +175,24 @@ pub struct Deduplication {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SameAs {
-    /// The same request id and the same content.
+    /// The request has the same id and the same content.
     Request,
-    /// Another request id, and the same meaning.
+    /// The request has another id and the same meaning.
     Meaning,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventProgress {
-    /// `read`, `check`, `fit`, `score`, `evaluate`, or a word of a registered command.
+    /// `read`, `check`, `fit`, `score`, `evaluate`, or a word that a registered command reports.
     pub step: String,
     /// Share of the whole work, in percent from 0 to 100.
     pub percent: u8,
     pub message: String,
 }
 
-/// Event id: `evt_` and 32 hex digits of a digest over stream (run or rejected record), number and type.
+/// Computes an event's id: `evt_` and 32 hex digits of a digest over stream, `seq` and type. The stream is the run or
+/// the rejected record.
 pub fn event_id(stream: &str, seq: u64, event_type: EventType) -> String {
     let digest =
         recipe_digest("mf.event_id.v1", &json!({"event_type": event_type.as_str(), "seq": seq, "stream": stream}));

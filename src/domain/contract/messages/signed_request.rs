@@ -1,7 +1,7 @@
 //! `SignedEnvelope`: a request inside a DSSE envelope, with signatures over its bytes.
 //!
-//! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Opening an envelope does
-//! not check its signatures: `adapters::signing` does.
+//! Format: DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/envelope.md>). Signatures are not checked
+//! in this file, but in `adapters::signing`.
 
 use crate::domain::contract::first_error::first_error;
 use crate::domain::contract::{DocumentError, SchemaName};
@@ -10,19 +10,19 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, engine};
 use serde_json::{Map, Value, json};
 
-/// DSSE payload type of a signed request, so that another kind of signed document cannot be taken for a request.
+/// DSSE payload type of a signed request. Keeps other kinds of signed documents from being read as requests.
 pub const SIGNED_REQUEST_TYPE: &str = "application/vnd.modelfactory.request+json";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedEnvelope {
     /// The request's bytes, exactly as they were signed.
     pub payload: Vec<u8>,
-    /// One to four signatures. Which key made each is not signed, so that the envelope's key ids are ignored.
+    /// One to four signatures. The envelope's key ids are ignored, because no signature covers them.
     pub signatures: Vec<Vec<u8>>,
 }
 
 impl SignedEnvelope {
-    /// Whether a message that is no `CloudEvent` is an envelope: requests and commands have no field `payloadType`.
+    /// Returns whether a message that is no `CloudEvent` is an envelope. Only envelopes have a field `payloadType`.
     pub(in crate::domain::contract) fn is_one(message: &Map<String, Value>) -> bool {
         message.contains_key("payloadType")
     }
@@ -45,7 +45,7 @@ impl SignedEnvelope {
         })
     }
 
-    /// The value of a record with this payload and one signature.
+    /// Builds a record's value: an envelope with this payload and one signature.
     pub fn seal(payload: &[u8], signature: &[u8], key_id: &str) -> Vec<u8> {
         let encode = |bytes: &[u8]| engine::general_purpose::STANDARD.encode(bytes);
         let envelope = json!({

@@ -1,5 +1,5 @@
-//! `TrainBuildRequest`, which asks to build a bundle. Also why requests share a run, or look alike and do not: printed
-//! by `runs explain` and shown on the console.
+//! `TrainBuildRequest`, which asks to build a bundle. Also explains why two requests share a run, or why two that look
+//! alike do not. `runs explain` and the console show the explanation.
 
 use crate::domain::contract::Reference;
 use crate::domain::identity::{Digest, Likeness, RunKey, RunMeaning, likeness, payload_digest};
@@ -13,20 +13,20 @@ use strum::{IntoStaticStr, VariantArray};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum IntentKind {
-    /// Trains, evaluates and gates; publishes if allowed.
+    /// Trains, evaluates and runs the gate. Publishes if publication is allowed.
     BaselineTrain,
-    /// The same as `BaselineTrain`, over data of the past.
+    /// Does the same as `BaselineTrain`, on data of the past.
     BackfillRetrain,
-    /// Trains, evaluates and gates; never publishes.
+    /// Trains, evaluates and runs the gate. Never publishes.
     CandidateEval,
-    /// Evaluates an earlier bundle on these manifests; never trains or publishes.
+    /// Evaluates an earlier bundle on the request's data sets. Never trains or publishes.
     RegressionCheck,
 }
 
 named!(IntentKind, "{:?} is not an intent kind");
 
 impl IntentKind {
-    /// Whether a run fits a model and, if the gate passes, builds a bundle of it.
+    /// Returns whether a run fits a model and, if the gate passes, builds a bundle of the model.
     pub fn trains(self) -> bool {
         match self {
             Self::BaselineTrain | Self::BackfillRetrain | Self::CandidateEval => true,
@@ -34,7 +34,7 @@ impl IntentKind {
         }
     }
 
-    /// Whether a bundle of such a run may ever be published.
+    /// Returns whether a bundle of such a run may ever be published.
     pub fn is_publishable(self) -> bool {
         match self {
             Self::BaselineTrain | Self::BackfillRetrain => true,
@@ -52,19 +52,19 @@ pub struct TargetScope {
     pub mode: String,
     /// For example `primary`.
     pub bundle_slot: String,
-    /// Set only if each tenant has bundles of its own.
+    /// Set only if each tenant has its own bundles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
 }
 
 impl TargetScope {
-    /// `environment/mode/bundle_slot[/tenant_id]`: the Kafka key of publications.
+    /// Returns `environment/mode/bundle_slot[/tenant_id]`, the Kafka key of publications.
     pub fn scope_key(&self) -> String {
         let parts = [&self.environment, &self.mode, &self.bundle_slot].into_iter().chain(&self.tenant_id);
         parts.map(String::as_str).collect::<Vec<_>>().join("/")
     }
 
-    /// The parts that are set, by their names, as the run key contains them.
+    /// Returns the parts that are set, in the form that the run key contains. The key is the part's name.
     pub fn parts(&self) -> BTreeMap<String, String> {
         let three = [("environment", &self.environment), ("mode", &self.mode), ("bundle_slot", &self.bundle_slot)];
         let tenant = self.tenant_id.as_ref().map(|tenant| ("tenant_id", tenant));
@@ -72,7 +72,7 @@ impl TargetScope {
     }
 }
 
-/// Revisions that a request pins, in addition to documents.
+/// Revisions that a request pins, besides its data sets and profiles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revisions {
@@ -81,7 +81,8 @@ pub struct Revisions {
     pub mf_code_release_id: String,
 }
 
-/// Made by [`crate::domain::contract::parse()`]: trimmed, checked, typed. Serialises to the normalised message.
+/// Built by [`crate::domain::contract::parse()`], which trims and checks the fields. Serialises to the normalised
+/// message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainBuildRequest {
@@ -90,11 +91,11 @@ pub struct TrainBuildRequest {
     pub request_id: String,
     pub intent_kind: IntentKind,
     pub platform_run_id: String,
-    /// As sent, at least one. Order and repetition have no meaning.
+    /// At least one reference, as sent. Order and repetition make no difference to the run.
     pub dataset_manifest_refs: Vec<Reference>,
     pub training_config_ref: Reference,
     pub governance_profile_ref: Reference,
-    /// The requester as the message claims; only a signature proves it.
+    /// The requester that the message names. Only a signature proves that the requester sent it.
     pub requester_principal: String,
     pub target_scope: TargetScope,
     pub policy_revision: String,
@@ -107,7 +108,7 @@ pub struct TrainBuildRequest {
 impl TrainBuildRequest {
     pub const SCHEMA_VERSION: &'static str = "learning.mf_train_build_request.v0";
 
-    /// JSON pointers to the fields that identify a run: requests with equal values in all of them share one.
+    /// JSON pointers to the fields that identify a run. Requests with equal values in all of them share one run.
     pub const IDENTITY: [&'static str; 9] = [
         "/config_revision",
         "/dataset_manifest_refs",
@@ -120,7 +121,7 @@ impl TrainBuildRequest {
         "/training_config_ref",
     ];
 
-    /// JSON pointers to the top-level fields in which two normalised requests differ.
+    /// Returns JSON pointers to the top-level fields in which two normalised requests differ.
     pub fn differences(first: &Value, second: &Value) -> Vec<String> {
         let names: BTreeSet<&String> =
             [first, second].into_iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
@@ -128,7 +129,7 @@ impl TrainBuildRequest {
         names.into_iter().filter(differs).map(|name| format!("/{name}")).collect()
     }
 
-    /// The part of the request from which the run key is computed.
+    /// Returns the part of the request from which the run key is computed.
     pub fn meaning(&self) -> RunMeaning {
         RunMeaning {
             intent_kind: self.intent_kind.as_str().to_owned(),
@@ -151,7 +152,7 @@ impl TrainBuildRequest {
         }
     }
 
-    /// Every reference in the request, with its JSON pointer.
+    /// Returns every reference in the request, with its JSON pointer.
     pub fn references(&self) -> impl Iterator<Item = (String, &Reference)> {
         let manifests = self.dataset_manifest_refs.iter().enumerate();
         let profiles = [
@@ -169,8 +170,8 @@ impl TrainBuildRequest {
         serde_json::to_value(self).expect("a request serialises")
     }
 
-    /// The request without its id and without what carries no meaning: order and repetition of manifests. Two requests
-    /// of one id have the same content exactly if these are equal.
+    /// Returns the request without its id, with its manifests sorted and each named once. Two requests with the same id
+    /// have the same content exactly if these values are equal.
     pub fn content(&self) -> Value {
         let mut value = self.normalised();
         let members = value.as_object_mut().expect("a request is an object");
@@ -179,9 +180,9 @@ impl TrainBuildRequest {
         value
     }
 
-    /// Digest over everything but `request_id`. Equal for a request that is repeated as it was. Where it differs,
-    /// [`Self::content`] tells a request with its manifests in another order from a conflict; the digest does not, since
-    /// the ledger holds digests of earlier releases.
+    /// Computes a digest over everything but `request_id`. An unchanged repetition has the same digest. If the digests
+    /// differ, compare [`Self::content`]: only the order of manifests may differ. The digest cannot ignore that order,
+    /// because the ledger holds digests of earlier releases.
     pub fn payload_digest(&self) -> Digest {
         let mut value = self.normalised();
         value.as_object_mut().expect("a request is an object").remove("request_id");
@@ -193,25 +194,25 @@ impl TrainBuildRequest {
 pub struct Joined {
     pub request_id: String,
     pub because: &'static str,
-    /// JSON pointers to the fields in which this request differs from the run's first one without effect.
+    /// JSON pointers to fields in which this request differs from the run's first request, without effect on the run.
     pub ignored_differences: Vec<String>,
 }
 
-/// A field in which two requests differ that look alike: `here` is its value in the run that is explained, `there` in
-/// the other run.
+/// A field in which two requests differ that look alike. `here` is the value in the run that is explained. `there` is
+/// the value in the other run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Apart {
-    /// JSON pointer.
+    /// JSON pointer to the field.
     pub pointer: String,
-    /// The only ways in which the values differ (white space, case, Unicode form); `None` if they also differ
-    /// otherwise.
+    /// The only ways in which the two values differ (white space, case, Unicode form). `None` if they differ in other
+    /// ways too.
     pub only_in: Option<Vec<Likeness>>,
     pub here: Value,
     pub there: Value,
 }
 
 impl Joined {
-    /// Why `request` belongs to the run that was created for `first`.
+    /// Explains why `request` belongs to the run that was created for `first`.
     pub fn to(first: &TrainBuildRequest, request: &TrainBuildRequest) -> Self {
         let is_first = request.request_id == first.request_id;
         Self {
@@ -223,7 +224,7 @@ impl Joined {
 }
 
 impl Apart {
-    /// Every field of their meaning in which two requests differ.
+    /// Returns every field of the run key's input in which two requests differ.
     pub fn between(here: &TrainBuildRequest, there: &TrainBuildRequest) -> Vec<Self> {
         let (here, there) = (json!(here.meaning()), json!(there.meaning()));
         let at = |value: &Value, pointer: &str| value.pointer(pointer).cloned().unwrap_or_default();

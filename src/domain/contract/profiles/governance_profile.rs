@@ -10,19 +10,20 @@ pub struct GovernanceProfile {
     pub policy_id: String,
     pub revision: String,
     pub controls: Controls,
-    /// Thresholds by `min_<metric>` or `max_<metric>`.
+    /// Bounds on metrics. The key is `min_<metric>` or `max_<metric>`.
     pub eval_thresholds: BTreeMap<String, ThresholdSpec>,
-    /// What thresholds without an `on` of their own are compared with.
+    /// What a threshold without its own `on` is compared with: the metric's value, or one end of its interval.
     #[serde(default)]
     pub on: ThresholdBasis,
     #[serde(default)]
     pub min_positives: u64,
-    /// The bundle that the model is compared with on the same rows; `None` asks for no comparison.
+    /// The bundle that the model is compared with on the same rows. `None` asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionSpec>,
 }
 
-/// A bundle of an earlier run: location and digest of its `bundle.json`, which pins every other file.
+/// A bundle of an earlier run: location and digest of its `bundle.json`. That file holds the digests of all other
+/// files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleRef {
@@ -35,19 +36,18 @@ pub struct BundleRef {
 #[serde(deny_unknown_fields)]
 pub struct ChampionSpec {
     pub bundle_ref: BundleRef,
-    /// Bounds on the candidate's value minus the champion's, by `min_<metric>` or `max_<metric>`.
+    /// Bounds on the candidate's value minus the champion's. The key is `min_<metric>` or `max_<metric>`.
     pub eval_differences: BTreeMap<String, ThresholdSpec>,
-    /// What bounds without an `on` of their own are compared with.
+    /// What a bound without its own `on` is compared with: the difference, or one end of its interval.
     #[serde(default = "ChampionSpec::default_on")]
     pub on: ThresholdBasis,
-    /// Share of the paired replicates that lie within the interval of a difference.
+    /// Share of the resampled differences that lie within an interval, for example 0.95.
     #[serde(default = "ChampionSpec::default_confidence")]
     pub confidence: f64,
 }
 
 impl ChampionSpec {
-    /// A difference of two models on one window is mostly chance, so that its confidence bound says more than its
-    /// value.
+    /// The default is the interval's end, because the difference of two models on one window is mostly chance.
     fn default_on() -> ThresholdBasis {
         ThresholdBasis::ConfidenceBound
     }
@@ -60,16 +60,16 @@ impl ChampionSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Controls {
-    /// Must be true: only a model with verdict PASS is published.
+    /// Must be true: only a model with the verdict PASS is published.
     pub require_pass_gate: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ThresholdSpec {
-    /// A bound, compared with what the profile's `on` says.
+    /// A bound that is compared with what the profile's `on` names.
     Bound(f64),
-    /// A bound that says itself what it is compared with.
+    /// A bound with its own `on`.
     Judged(JudgedBound),
 }
 
@@ -81,7 +81,7 @@ impl ThresholdSpec {
         }
     }
 
-    /// What the bound is compared with; `otherwise` is the `on` of the profile.
+    /// Returns what the bound is compared with. `otherwise` is the profile's `on`, for a bound without its own.
     pub fn basis(&self, otherwise: ThresholdBasis) -> ThresholdBasis {
         match self {
             Self::Bound(_) => otherwise,

@@ -1,4 +1,4 @@
-//! Documents that people write for Model Factory, as YAML or JSON; each file is named after its schema. Unknown keys
+//! Documents that people write for Model Factory, as YAML or JSON. Each file is named after its schema. Unknown keys
 //! are errors.
 
 mod governance_profile;

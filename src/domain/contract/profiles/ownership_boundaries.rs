@@ -5,7 +5,7 @@ use crate::domain::identity::Digest;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The checked document: it gives `eval_report` and `bundle_publication` to the owner `mf`.
+/// The checked document. It gives the outputs `eval_report` and `bundle_publication` to the owner `mf`, Model Factory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnershipBoundaries {
     outputs: Vec<String>,
@@ -26,7 +26,7 @@ const SHIPPED: &str = include_str!("../../../../schemas/profiles/ownership_bound
 const REQUIRED: [&str; 2] = ["eval_report", "bundle_publication"];
 
 impl OwnershipBoundaries {
-    /// The document that is embedded in the program.
+    /// Returns the document that is embedded in the program.
     pub fn shipped() -> Self {
         Self::read(SHIPPED.as_bytes()).expect("the shipped document gives Model Factory its outputs")
     }
@@ -55,7 +55,7 @@ impl OwnershipBoundaries {
         Ok(Self { outputs: mf.outputs.clone(), digest: Digest::of(bytes) })
     }
 
-    /// Whether Model Factory may emit this kind of output (`eval_report`, `bundle_publication`, …).
+    /// Returns whether Model Factory may emit this kind of output, for example `eval_report` or `bundle_publication`.
     pub fn gives_to_mf(&self, output: &str) -> bool {
         self.outputs.iter().any(|given| given == output)
     }

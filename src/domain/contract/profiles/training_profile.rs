@@ -1,4 +1,4 @@
-//! `TrainingProfile`: how to train and measure. The schema bounds each value; rules that need the columns of the data
+//! `TrainingProfile`: how to train and measure. The schema bounds each value. Rules that need the columns of the data
 //! are checked when the plan is made.
 
 use super::governance_profile::BundleRef;
@@ -27,7 +27,7 @@ pub struct TrainingProfile {
     pub evaluation: EvaluationSpec,
     #[serde(default)]
     pub limits: Limits,
-    /// The bundle that a `regression_check` evaluates; otherwise unused.
+    /// The bundle that a `regression_check` evaluates. Unused for other intents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_bundle_ref: Option<BundleRef>,
 }
@@ -45,7 +45,7 @@ pub struct Feature {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeatureKind {
-    /// A number; null means missing.
+    /// A number. Null means missing.
     Numeric,
     Categorical,
 }
@@ -65,7 +65,7 @@ pub enum Monotone {
 pub struct Algorithm {
     /// `hessboost` (built in) or `process:<name>` (a registered command).
     pub id: String,
-    /// Parameters by name; the algorithm checks them.
+    /// Parameters. The key is the parameter's name. The algorithm checks them.
     #[serde(default)]
     pub parameters: BTreeMap<String, serde_json::Value>,
 }
@@ -73,24 +73,24 @@ pub struct Algorithm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitSpec {
-    /// Windows of event time; all must be given in the same way.
+    /// Windows of event time. All windows must be given in the same way.
     TimeBased {
         train: WindowSpec,
         /// Rows for early stopping.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<WindowSpec>,
         test: WindowSpec,
-        /// Least number of days between the last training or validation row and the first test row: labels take this
-        /// long to become known.
+        /// Least number of days between the last training or validation row and the first test row. Labels become known
+        /// only after this delay.
         delay_days: u32,
-        /// Where windows given in days end; `None` means [`Anchor::LabelMaturity`].
+        /// Time at which windows given in days end. `None` means [`Anchor::LabelMaturity`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<Anchor>,
-        /// Entity column: an entity known as fraud before the test window is left out of that window.
+        /// Entity column, such as the card. Entities known as fraud before the test window are left out of that window.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exclude_known_entity: Option<String>,
     },
-    /// For data without event time: a seeded random draw from each class.
+    /// Rows are drawn at random from each class, with a seed. For data without event time.
     StratifiedRandom {
         train: ShareSpec,
         /// Rows for early stopping.
@@ -104,13 +104,14 @@ pub enum SplitSpec {
 #[serde(untagged)]
 pub enum WindowSpec {
     Dates(TimeWindow),
-    /// Windows of given lengths: train, validation, delay and test follow each other and end at the anchor.
+    /// Windows of given lengths. Train, validation, delay and test follow each other. The test window ends at the
+    /// anchor.
     Days(DaysSpec),
     /// A share of the rows, in order of event time.
     Share(ShareSpec),
 }
 
-/// A half-open window of event time: `start` is included, `end` is not.
+/// A half-open window of event time. `start` is part of the window, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeWindow {
@@ -119,7 +120,7 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// Whether the window includes an instant, given in microseconds since 1970.
+    /// Returns whether a time is within the window. `at` is in microseconds since 1970.
     pub fn contains(&self, at: i64) -> bool {
         (self.start.timestamp_micros()..self.end.timestamp_micros()).contains(&at)
     }
@@ -143,7 +144,7 @@ pub struct ShareSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Anchor {
-    /// When the manifest's labels are settled: `label_asof_utc` minus `maturity_days`.
+    /// The time up to which all labels are final: `label_asof_utc` minus `maturity_days`.
     #[default]
     LabelMaturity,
     /// Right after the last event in the data.
@@ -162,16 +163,16 @@ pub struct SeedPolicy {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakageSpec {
-    /// Entity columns of which no member may be on both sides of the split.
+    /// Entity columns, such as the card. No entity may have rows in more than one window.
     #[serde(default)]
     pub disjoint_entities: Vec<String>,
-    /// Whether two windows may hold rows of equal content: some payments repeat to the cent.
+    /// Whether two windows may hold rows with equal content. Some data has payments that repeat exactly.
     #[serde(default)]
     pub allow_repeated_content: bool,
-    /// Greatest ROC AUC, in either direction, that a single feature may reach.
+    /// Greatest ROC AUC that a single feature may reach, whether it rises or falls with fraud. `None` skips this rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_single_feature_auc: Option<f64>,
-    /// Fits models on shuffled labels, from which nothing can be learned: a good score means a leak.
+    /// Fits models on shuffled labels, from which nothing can be learned. A good score of such a model means a leak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffled_label_canary: Option<CanarySpec>,
 }
@@ -179,7 +180,7 @@ pub struct LeakageSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanarySpec {
-    /// Number of fits, each with labels in another order.
+    /// Number of fits. Each fit shuffles the labels differently.
     pub fits: u32,
     pub rounds: u32,
     /// By how much the mean ROC AUC of the fits on the test window may exceed 0.5.
@@ -191,7 +192,7 @@ pub struct CanarySpec {
 pub struct EvaluationSpec {
     /// The `k` of `precision_at_<k>`, `recall_at_<k>` and `card_precision_at_<k>`.
     pub k: Vec<u32>,
-    /// False positive rates: the `p` of `recall_at_fpr_<p>`.
+    /// False positive rates. Each is the `p` of a metric `recall_at_fpr_<p>`.
     pub fpr: Vec<f64>,
     /// Scores from which a payment counts as flagged, for confusion counts and as the `t` of
     /// `precision_at_threshold_<t>`, `recall_at_threshold_<t>` and `f1_at_threshold_<t>`.
@@ -223,17 +224,17 @@ impl Default for EvaluationSpec {
     }
 }
 
-/// Percentile intervals from resampled test windows; the plan's seed makes them reproducible.
+/// Percentile intervals from resampled test windows. The plan's seed makes them reproducible.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootstrapSpec {
     /// How many times the test window is resampled.
     pub replicates: u32,
-    /// Share of the replicates that lie within an interval.
+    /// Share of the resampled values that lie within an interval, for example 0.95.
     pub confidence: f64,
-    /// Entity column whose members are drawn with all their rows; `None` draws single rows.
+    /// Entity column: entities are drawn with all their rows. `None` draws single rows.
     pub cluster: Option<String>,
-    /// Metrics that get an interval; if empty, all but those per day.
+    /// Metrics that get an interval. If empty, all metrics get one but those per day.
     pub metrics: Vec<String>,
 }
 
@@ -243,16 +244,16 @@ impl Default for BootstrapSpec {
     }
 }
 
-/// A column by whose values the metrics are computed separately.
+/// A column: the metrics are computed separately for each of its values or ranges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceSpec {
     pub column: String,
-    /// Ascending bounds between slices of a numeric feature; a slice includes its lower bound. If empty, every value is
+    /// Ascending bounds between slices of a numeric feature. A slice includes its lower bound. If empty, every value is
     /// a slice.
     #[serde(default)]
     pub cuts: Vec<f64>,
-    /// Only this many values, those with the most rows, are slices of their own; all others share one.
+    /// Number of values that get their own slice: those with the most rows. All other values share one slice.
     #[serde(default = "SliceSpec::default_max_values")]
     pub max_values: u32,
 }
@@ -263,21 +264,21 @@ impl SliceSpec {
     }
 }
 
-/// Limits on the trainer and its data; the operator's own limits may lower them.
+/// Limits on the trainer and its data. The operator's own limits may lower them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub wall_seconds: u32,
     pub memory_mib: u32,
-    /// Processor time of all processes of the trainer together.
+    /// Processor time of all processes of the trainer together, in seconds.
     pub cpu_seconds: u32,
-    /// What a trainer command may write, in MiB: bounds the largest file, and all files together.
+    /// What a trainer command may write, in MiB. Bounds each file, and all files together.
     pub file_mib: u32,
-    /// Processes that a trainer command may have at one time.
+    /// Number of processes that a trainer command may have at one time.
     pub processes: u32,
-    /// Rows of all data files together.
+    /// Number of rows of all data files together.
     pub max_rows: u64,
-    /// Categories of one categorical feature in the train window.
+    /// Number of different values that one categorical feature may have in the train window.
     pub max_categories: u32,
 }
 

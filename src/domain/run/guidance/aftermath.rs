@@ -1,14 +1,14 @@
-//! What a failure code tells people, and what a failure can leave behind.
+//! What a failure code tells people, and in which state a failure leaves the run or record.
 
 use Aftermath::{Command, Contradiction, Deferred, Ended, NotStarted, Parked, Refused, RefusedForNow, Reopenable};
 use Aftermath::{Requeued, Stands};
 
-/// Sentences for people about one failure code.
+/// Sentences for people that explain one failure code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guidance {
     /// In which stage the failure occurs, and what the worker saw.
     pub happened: &'static str,
-    /// In which state the run or record may be left, the most usual first.
+    /// In which states the run or record may be left. The most usual state is first.
     pub leaves: &'static [Aftermath],
     /// What the sender of the request should do next.
     pub requester: &'static str,
@@ -16,14 +16,15 @@ pub struct Guidance {
     pub operator: &'static str,
 }
 
-/// In which state a failure leaves run or record, and whether the same request may be sent again.
+/// In which state a failure leaves the run or record, and whether the same request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aftermath {
-    /// A dead letter, and no run: the record itself is wrong.
+    /// A dead letter is written and no run exists. The record itself is wrong.
     Refused,
-    /// A dead letter: the record is refused until something around it changes.
+    /// A dead letter is written. The record is refused until something outside the record changes, for example the
+    /// policy.
     RefusedForNow,
-    /// A dead letter that contradicts an earlier request, whose run stays as it is.
+    /// A dead letter is written. The record contradicts an earlier request, whose run stays as it is.
     Contradiction,
     Command,
     /// No worker starts.
@@ -31,13 +32,13 @@ pub enum Aftermath {
     Requeued,
     /// A worker will announce the bundle again.
     Deferred,
-    /// FAIL; no operator can reopen the run.
+    /// The run's state is FAIL. No operator can reopen the run.
     Ended,
-    /// FAIL; an operator can reopen the run.
+    /// The run's state is FAIL. An operator can reopen the run.
     Reopenable,
-    /// The publication waits until somebody asks for it again.
+    /// The publication waits until a requester or operator asks for it again.
     Parked,
-    /// The run stays PUBLISHED; only the code is stored.
+    /// The run stays PUBLISHED. Only the failure code is stored.
     Stands,
 }
 

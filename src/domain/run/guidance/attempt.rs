@@ -1,4 +1,4 @@
-//! Guidance for the failure codes of an attempt: references of the request, rows, trainer, bound on attempts.
+//! Guidance for the failure codes of an attempt: references of the request, rows, the trainer, the bound on attempts.
 
 use super::Aftermath::{Deferred, Ended, Reopenable, Requeued};
 use super::Guidance;
@@ -6,12 +6,12 @@ use super::Guidance;
 const READABLE: &str = "Look whether the store answers and the worker's key may read there. After the bound: mend it, \
                         then `runs requeue`.";
 
-/// Guidance for something that could not be read while the run was resolved or its job prepared.
+/// Builds the guidance for something that a worker could not read when it resolved the run or prepared its job.
 const fn unresolved(happened: &'static str, requester: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Requeued], requester, operator: READABLE }
 }
 
-/// Guidance for something that was read but cannot be used.
+/// Builds the guidance for something that a worker read but cannot use.
 const fn invalid(happened: &'static str, requester: &'static str, operator: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended], requester, operator }
 }

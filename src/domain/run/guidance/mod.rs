@@ -1,7 +1,6 @@
-//! What each failure code means for people: what happened, what is left behind, who does what next.
+//! What each failure code means for people: what happened, in which state the run is left, who does what next.
 //!
-//! Guarantees: a code without text does not compile. Never: decides anything; the effect of a code is decided where the
-//! failure is handled.
+//! Guarantees: a code without text does not compile. Never: decides anything. The code that handles a failure decides.
 
 mod aftermath;
 mod attempt;

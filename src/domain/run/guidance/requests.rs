@@ -1,5 +1,5 @@
-//! Guidance for intake's failure codes: malformed messages, senders without the right, contradictions with earlier
-//! messages.
+//! Guidance for intake's failure codes: malformed messages, senders who may not ask for this, contradictions with
+//! earlier messages.
 
 use super::Aftermath::{Command, Contradiction, Ended, NotStarted, Refused, RefusedForNow};
 use super::Guidance;
@@ -9,7 +9,7 @@ const NO_ID: &str =
 const ID_KNOWN: &str =
     "Nothing: `request.rejected` tells the requester the pointer and the rule, wherever an id can be read.";
 
-/// Guidance for a field of a request that intake refuses.
+/// Builds the guidance for a field of a request that intake refuses.
 const fn field(happened: &'static str, requester: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Refused], requester, operator: ID_KNOWN }
 }

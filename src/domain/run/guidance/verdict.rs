@@ -11,12 +11,13 @@ const RESTORE: &str = "Find out who wrote into the store. Where the run is parke
                        that the ledger pins, then `runs retry-publish`.";
 const ANOTHER_REVISION: &str = "Tell the operator; where the run has failed, ask under another `config_revision`.";
 
-/// Guidance for a document with other bytes than before, where only work towards the verdict can find it.
+/// Builds the guidance for a document with other bytes than before, if only work before the verdict can find it.
 const fn before_the_verdict(happened: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended], requester: ANOTHER_REVISION, operator: OTHER_BYTES }
 }
 
-/// Guidance for a document with other bytes than before, which a publication may also find, long after the verdict.
+/// Builds the guidance for a document with other bytes than before, if a publication long after the verdict may also
+/// find it.
 const fn before_or_after(happened: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended, Parked], requester: ANOTHER_REVISION, operator: RESTORE }
 }

@@ -1,19 +1,20 @@
-//! Gives the values of categorical features codes that a scorer elsewhere can reproduce.
+//! Assigns codes to the values of categorical features, in a way that another scorer can reproduce.
 //!
-//! A feature's codes number its values in the train window, sorted: numbers by size, text by code point. A value that
-//! occurs only in other windows has no code and counts as missing, as an unknown value would in production.
+//! The values that a feature has in the train window are sorted, numbers by size and text by code point, and numbered
+//! from 0. A value that occurs only in other windows has no code and counts as missing, like an unknown value in
+//! production.
 
 use super::table::{Features, Table};
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use crate::domain::run::{Failure, FailureCode};
 use std::collections::HashMap;
 
-/// Distinct values that one categorical feature may have when files are read. A value is stored as its number in a
-/// 32-bit float, which must be exact.
+/// The number of distinct values that one categorical feature may have when files are read. While reading, each value
+/// is stored as its number in a 32-bit float. Up to this bound the float is exact.
 pub const MAX_VALUES_READ: usize = 1 << 20;
 
-/// Recodes every categorical feature by its values in the rows `train`. Fails with `DATASET_INVALID` if a feature has
-/// more than `max` values there.
+/// Recodes every categorical feature by its values in the rows `train`, and returns these values. Returns the failure
+/// `DATASET_INVALID` if a feature has more than `max` values in `train`.
 pub fn encode_categories(
     table: &mut Table,
     train: &[usize],
@@ -53,16 +54,17 @@ pub fn encode_categories(
     Ok(encoded)
 }
 
-/// Encodes rows for the model of an earlier bundle: the model's inputs in the model's order, categories by the model's
+/// Encodes rows for the model of an earlier bundle. The inputs have the model's order, and categories have the model's
 /// codes.
 pub struct Encoding<'a> {
-    /// For each input of the model: its index among the given features, and the codes if it is categorical.
+    /// For each input of the model: its index among the given features, and the code of each value. The codes are
+    /// `None` for a numeric input.
     columns: Vec<(usize, Option<HashMap<&'a CategoryValue, f32>>)>,
 }
 
 impl<'a> Encoding<'a> {
-    /// Prepares for a model with `inputs` and `codes`, and rows with the features `given`. The error names an input
-    /// that is not given, or has no codes.
+    /// Builds the encoding of rows with the features `given` for a model with `inputs` and `codes`. The error names the
+    /// input that is missing in `given` or has no codes.
     pub fn new(given: &[Feature], inputs: &[Feature], codes: &'a [FeatureCategories]) -> Result<Self, String> {
         let mut columns = Vec::with_capacity(inputs.len());
         for input in inputs {
@@ -84,8 +86,8 @@ impl<'a> Encoding<'a> {
         Ok(Self { columns })
     }
 
-    /// Returns the rows as the model reads them; a value without a code is missing. Call this before
-    /// [`encode_categories`], which drops values outside the train window from `given`.
+    /// Returns the rows as the model reads them. A value without a code becomes a missing value. Call this before
+    /// [`encode_categories`], which removes values from `given` that do not occur in the train window.
     pub fn encode(&self, given: &Features, rows: impl ExactSizeIterator<Item = usize>) -> Features {
         let renumbers: Vec<(usize, Option<Vec<f32>>)> = self
             .columns

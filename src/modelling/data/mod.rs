@@ -1,4 +1,4 @@
-//! The rows of a run as columns, and what is done with them before a model sees them: split, encoded, sliced.
+//! Holds the rows of a run as columns, and prepares them for a model: splits, encodes and slices them.
 
 mod categories;
 mod settle;

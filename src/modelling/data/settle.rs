@@ -1,12 +1,12 @@
-//! Settles the windows of a split: turns what the plan says into instants.
+//! Computes the windows of a split as instants, from the plan and the rows.
 
 use super::table::Table;
 use crate::domain::contract::{PlannedSplit, SettledSplit, Shares, TimeShares, TimeWindow, WindowDays, Windows};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Settles the window boundaries that the plan leaves to the rows. Fails with `DATASET_INVALID` if rows lack event
-/// times or are too few.
+/// Computes the window boundaries that the plan leaves to the rows. Returns the failure `DATASET_INVALID` if rows have
+/// no event times or are too few.
 pub fn settle(plan: &PlannedSplit, table: &Table) -> Result<SettledSplit, Failure> {
     let invalid = |why: &str| Failure::new(FailureCode::DatasetInvalid, format!("split: {why}"));
     let times = || table.event_time.as_deref().ok_or_else(|| invalid("a split by time needs event times"));
@@ -30,8 +30,8 @@ fn instant(micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros)
 }
 
-/// Returns windows one after the other, with only the delay as a gap; the test window ends at `end`. `None` if a window
-/// would begin before the first date that there is.
+/// Returns windows that follow each other, with a gap of `delay_days` before the test window, which ends at `end`.
+/// `None` if a window would begin before the earliest date that the type can hold.
 pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> {
     let before = |at: DateTime<Utc>, days: u32| at.checked_sub_signed(TimeDelta::days(i64::from(days)));
     let test = TimeWindow { start: before(end, days.test_days)?, end };
@@ -46,8 +46,8 @@ pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> 
     Some(Windows { train, validation, test, delay_days, exclude_known_entity })
 }
 
-/// Returns windows by shares of the rows. The test window holds the last rows. The rows that the other shares leave out
-/// are the oldest. What lies between them and the delay is divided between train and validation in the ratio of their
+/// Returns windows by shares of the rows. The test window holds the last rows. If the shares add up to less than 1, the
+/// oldest rows are left out. The other rows before the delay are split into train and validation in proportion to their
 /// shares. Rows of one instant stay together.
 fn windows_of_shares(times: &[i64], plan: &TimeShares) -> Option<Windows> {
     let Shares { train, validation, test } = plan.shares;

@@ -9,8 +9,8 @@ use std::hash::Hash;
 const MISSING: &str = "missing";
 const OTHER: &str = "other";
 
-/// Makes one slicing for each spec, in order. Skips a spec whose column the table lacks; a resolved plan has no such
-/// spec.
+/// Builds one slicing for each spec, in order. Skips a spec whose column the table lacks, which cannot occur in a
+/// resolved plan.
 pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[SliceSpec]) -> Vec<Slicing> {
     let cut = |spec: &SliceSpec| {
         let (names, slice_of) = if let Some(entity) = table.entities.iter().find(|entity| entity.name == spec.column) {
@@ -31,8 +31,8 @@ pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[Sl
 
 type Cut = (Vec<String>, Vec<u32>);
 
-/// Cuts by an entity column. A table keeps no entity values, so a slice is named by the first row of the window that
-/// holds the entity.
+/// Cuts by an entity column. A table keeps no entity values, so the name of a slice gives the id of the window's first
+/// row with that entity.
 fn by_entity(table: &Table, entity: &EntityColumn, rows: &[usize], max_values: u32) -> Cut {
     let mut first: HashMap<u32, usize> = HashMap::new();
     for &row in rows {
@@ -56,7 +56,7 @@ fn by_category(values: impl Iterator<Item = f32>, vocabulary: &[CategoryValue], 
     by_value(values.map(key), name, max_values)
 }
 
-/// Maps a float to an integer that sorts in the order of [`f32::total_cmp`].
+/// Maps a float to an integer, so that integers sort as the floats do by [`f32::total_cmp`].
 fn sortable(value: f32) -> i32 {
     let bits = value.to_bits() as i32;
     bits ^ (((bits >> 31) as u32) >> 1) as i32
@@ -66,8 +66,8 @@ fn from_sortable(key: i32) -> f32 {
     f32::from_bits((key ^ (((key >> 31) as u32) >> 1) as i32) as u32)
 }
 
-/// Makes a slice for each of the `max_values` most frequent values (equally frequent ones by value); then, if there are
-/// any, a slice for missing values and a slice for all other values.
+/// Builds a slice for each of the `max_values` most frequent values. Among equally frequent values the smallest come
+/// first. Missing values and all other values get a slice each, if there are any.
 fn by_value<K: Copy + Eq + Hash + Ord>(
     keys: impl Iterator<Item = Option<K>>,
     name: impl Fn(K) -> String,
@@ -92,7 +92,7 @@ fn by_value<K: Copy + Eq + Hash + Ord>(
     (names, slice_of.collect())
 }
 
-/// Cuts numbers into half-open ranges: a slice includes its lower bound. Missing values get a slice of their own.
+/// Cuts numbers into half-open ranges. A slice includes its lower bound. Missing values get a slice of their own.
 fn by_range(values: impl Iterator<Item = f32>, cuts: &[f64]) -> Cut {
     let mut names = Vec::with_capacity(cuts.len() + 2);
     names.extend(cuts.first().map(|first| format!("< {first}")));

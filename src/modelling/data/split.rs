@@ -7,14 +7,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
 
-/// Row numbers of each window, ascending.
+/// The row numbers of each window, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {
     pub train: Vec<usize>,
     /// Rows for early stopping; empty if the plan has no validation window.
     pub validation: Vec<usize>,
     pub test: Vec<usize>,
-    /// How many rows left the test window because their entity was already known as fraud.
+    /// The number of rows excluded from the test window because their entity was already known as fraud.
     pub excluded: usize,
     pub unused: usize,
 }
@@ -26,9 +26,10 @@ pub fn split(table: &Table, settled: &SettledSplit, seed: u64) -> Assignment {
     }
 }
 
-/// Assigns rows by event time. With `exclude_known_entity`, the test window has no rows of an entity whose fraud, since
-/// the start of the train window, was known when the test window starts: the card would be blocked by then. A fraud is
-/// known if its label was observed by then or, for data without that time, if it is older than the delay.
+/// Assigns rows by event time. With `exclude_known_entity`, rows of an entity with a known fraud leave the test window,
+/// since that card would be blocked. Only frauds since the start of the train window count. A fraud is known if its
+/// label was observed by the start of the test window. For data without observation times, it is known if it happened
+/// more than `delay_days` before that start.
 fn by_time(table: &Table, windows: &Windows) -> Assignment {
     let times = table.event_time.as_deref().unwrap_or_default();
     let known = known_entities(table, times, windows);
@@ -67,8 +68,8 @@ fn known_entities<'a>(table: &'a Table, times: &[i64], windows: &Windows) -> Opt
     Some((&column.ids, known))
 }
 
-/// Shuffles each class (Fisher and Yates) and divides it by the shares, so that each window has the same rate of
-/// frauds.
+/// Shuffles the rows of each class (Fisher–Yates) and splits them into the windows in proportion to `shares`. Every
+/// window thus has the same fraud rate, up to rounding.
 fn by_chance(table: &Table, shares: Shares, seed: u64) -> Assignment {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut assignment = Assignment::default();
@@ -146,7 +147,7 @@ mod tests {
             [(0, false, 1), (6, true, 2), (7, true, 3), (14, false, 1), (14, true, 2), (20, false, 3), (21, true, 1)];
         let table = table(&rows);
         let found = split(&table, &settle(&plan, &table).unwrap(), 0);
-        // Card 2 was a known fraud; card 3 became one within the delay, so that its label was not known yet.
+        // Card 2 was a known fraud. Card 3 had its fraud within the delay, so that its label was not known yet.
         assert_eq!(
             found,
             Assignment { train: vec![0, 1], validation: vec![], test: vec![3, 5], excluded: 1, unused: 2 }

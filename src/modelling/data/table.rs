@@ -1,7 +1,7 @@
-//! The rows that a run learns from and is measured on, as columns. The features lie in memory as the booster reads
-//! them.
+//! Holds the rows that a run learns from and is measured on, as columns. The features lie in memory as the booster
+//! reads them.
 //!
-//! Guarantees: feature values are stored once, row by row, and lent to the code that fits or scores; a categorical
+//! Guarantees: feature values are stored once, row by row, and shared with the code that fits or scores. A categorical
 //! feature holds numbers that stand for its values. Never: copies a column of features.
 
 use crate::domain::contract::CategoryValue;
@@ -12,14 +12,15 @@ use std::sync::Arc;
 /// All rows of all files, in the order of the files. Every column has the same length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// Microseconds since 1970-01-01T00:00:00Z; `None` for data without event times.
+    /// Event times in microseconds since 1970-01-01T00:00:00Z. `None` for data without event times.
     pub event_time: Option<Vec<i64>>,
     pub label: Vec<bool>,
     pub row_id: RowIds,
-    /// When the label became known, in microseconds since 1970; [`Self::NEVER`] for a good payment that nobody
-    /// examined.
+    /// When the label became known, in microseconds since 1970. [`Self::NEVER`] stands for a good payment that nobody
+    /// examined. `None` if the data has no such column.
     pub label_observed_time: Option<Vec<i64>>,
-    /// The instant as of which a row's features were computed, in microseconds since 1970.
+    /// The instant as of which a row's features were computed, in microseconds since 1970. `None` if the data has no
+    /// such column.
     pub feature_time: Option<Vec<i64>>,
     /// Entity columns, in the order of the manifest.
     pub entities: Vec<EntityColumn>,
@@ -27,23 +28,24 @@ pub struct Table {
     pub features: Features,
 }
 
-/// Ids of rows, in the type that the file's column has.
+/// The ids of rows, in the type of the file's id column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowIds {
     Numbers(Vec<i64>),
     Texts(Vec<String>),
 }
 
-/// The column that gives the ids of rows which are only scored.
+/// The file column with the ids of rows that are only scored.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdColumn {
     pub name: String,
-    /// Whether a file without this column is refused; if not, the row numbers become the ids.
+    /// If true, a file without this column is refused. If false, the row numbers become the ids.
     pub required: bool,
 }
 
-/// A column of entities, such as cards. Equal values have equal numbers, from 0 in the order of first appearance.
+/// A column of entities, such as cards. Each distinct entity has a number; numbers count from 0 in the order of first
+/// appearance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityColumn {
     pub name: String,
@@ -61,7 +63,7 @@ impl Table {
 
 #[cfg(test)]
 impl Table {
-    /// A table of good payments with these features and ids from 0; without times and entities.
+    /// Builds a table of good payments with these features and ids from 0. It has no times and no entities.
     pub(crate) fn of_good(rows: usize, features: Features) -> Self {
         Self {
             event_time: None,
@@ -104,24 +106,24 @@ impl fmt::Display for RowId<'_> {
 #[serde(deny_unknown_fields)]
 pub struct FileColumn {
     pub name: String,
-    /// The column's type in Parquet's words and in lower case: the logical type if there is one (`string`, `timestamp`,
-    /// `uint8`), else the physical type (`int64`, `double`).
+    /// The column's type in Parquet's words, in lower case. This is the logical type if there is one (`string`,
+    /// `timestamp`, `uint8`), otherwise the physical type (`int64`, `double`).
     #[serde(rename = "type")]
     pub kind: String,
 }
 
-/// All features of all rows; NaN is a missing value.
+/// The features of all rows. NaN is a missing value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     width: usize,
     values: Arc<Vec<f32>>,
-    /// For each feature the values that its numbers stand for; `None` for a numeric feature.
+    /// For each feature, the values that its numbers 0, 1, 2… stand for. `None` for a numeric feature.
     vocabularies: Vec<Option<Vec<CategoryValue>>>,
 }
 
 impl Features {
-    /// `values` holds the values of `width` features, row by row. `vocabularies` has an entry for each feature: `None`
-    /// if it is numeric, else the values that the numbers 0, 1, 2… stand for.
+    /// `values` holds `width` features of each row, row by row. `vocabularies` has an entry for each feature: `None`
+    /// for a numeric feature, otherwise the values that the numbers 0, 1, 2… stand for.
     pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<CategoryValue>>>) -> Self {
         assert_eq!(vocabularies.len(), width, "a vocabulary or none per feature");
         assert!(values.len().is_multiple_of(width.max(1)), "whole rows");
@@ -144,18 +146,18 @@ impl Features {
         self.values[feature.min(self.values.len())..].iter().step_by(self.width.max(1)).copied()
     }
 
-    /// The values that the numbers of a categorical feature stand for; `None` for a numeric feature.
+    /// Returns the values that the numbers of a categorical feature stand for. `None` for a numeric feature.
     pub fn vocabulary(&self, feature: usize) -> Option<&[CategoryValue]> {
         self.vocabularies.get(feature)?.as_deref()
     }
 
-    /// Lends out the values, row by row, without a copy.
+    /// Returns the values, row by row, without a copy.
     pub fn shared(&self) -> Arc<Vec<f32>> {
         Arc::clone(&self.values)
     }
 
-    /// Gives a categorical feature another vocabulary: `renumber` maps every number in use to its new number or to NaN.
-    /// Copies all values if they are lent out at the time.
+    /// Gives a categorical feature another vocabulary. `renumber` maps every number in use to its new number or to NaN.
+    /// Copies all values first if a caller of `shared` still holds them.
     pub(super) fn recode(&mut self, feature: usize, renumber: &[f32], vocabulary: Vec<CategoryValue>) {
         let values = Arc::make_mut(&mut self.values);
         for value in values[feature..].iter_mut().step_by(self.width) {

@@ -1,5 +1,5 @@
-//! The canary: a model that learns from labels in random order can find no frauds. If it finds them all the same, it
-//! has seen their labels in another way.
+//! Runs the shuffled-label canary. A model that learned from labels in random order cannot find frauds. If it finds
+//! them, the true labels have leaked into the features.
 
 use super::features::area_below;
 use super::rows::rule;
@@ -9,9 +9,9 @@ use crate::modelling::data::{Assignment, Table};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// Shuffles the labels of the train window, lets `fit` learn from them, and compares the resulting scores of the test
-/// window with the true labels there. One fit may do well by chance, if its scores follow a feature in which frauds
-/// differ; so the rule judges the mean ROC AUC of several fits.
+/// Shuffles the labels of the train window, lets `fit` learn from them, and compares the model's scores of the test
+/// window with the true labels. One such fit may do well by chance, if its scores follow a feature in which frauds
+/// differ. Therefore the rule judges the mean ROC AUC of several fits.
 pub fn canary(
     table: &Table,
     assignment: &Assignment,

@@ -1,11 +1,11 @@
-//! Rules about features. A witness is the name of a feature that breaks the rule.
+//! Checks the leakage rules about features. A witness is the name of a feature that breaks the rule.
 
 use super::rows::rule;
 use crate::domain::contract::{Feature, LeakageRule, TrainPlan};
 use crate::modelling::data::{Assignment, Table};
 
-/// Rows of each class that a rule looks at, evenly spaced over the window. The number of rows of a class does not shift
-/// the area under a ROC curve; with this many, its standard error is below 0.002.
+/// The most rows of each class that a rule looks at, evenly spaced over the window. Looking at fewer rows of a class
+/// does not bias the ROC AUC. With this many rows, the standard error of the AUC is below 0.002.
 const PROBED_PER_CLASS: usize = 50_000;
 
 /// Rule: no feature is the label, an id, an entity or a time column.
@@ -21,8 +21,8 @@ pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
 }
 
 /// Rule: no feature alone separates frauds from good payments with a ROC AUC above `limit`, in either direction. A
-/// numeric feature is judged on the train window, its missing values put at the end that gives the larger area. A
-/// category is scored by its share of frauds in the train window and judged on the test window.
+/// numeric feature is judged on the train window. Its missing values count as lowest or highest, whichever gives the
+/// larger AUC. A category is scored by its fraud rate in the train window and judged on the test window.
 pub(super) fn single_feature_separates(
     table: &Table,
     assignment: &Assignment,
@@ -63,7 +63,7 @@ fn probed(table: &Table, rows: &[usize]) -> Vec<usize> {
     probed
 }
 
-/// The share of frauds in each category; a missing value gets the share in all rows.
+/// The fraud rate of each category. A missing value gets the fraud rate of all rows.
 struct FraudShares {
     of_code: Vec<f32>,
     of_all: f32,
@@ -92,14 +92,15 @@ impl FraudShares {
     }
 }
 
-/// Area under the ROC curve of the values or of their negatives, whichever is larger: 0.5 to 1; 0.5 if a class is
-/// missing.
+/// Returns the area under the ROC curve of the values or of their negatives, whichever is larger. The result is 0.5 to
+/// 1, and 0.5 if one class has no rows.
 pub(super) fn area(values: impl Iterator<Item = (f32, bool)>) -> f64 {
     let below = area_below(values);
     below.max(1.0 - below)
 }
 
-/// Probability that a fraud's value is above a good payment's, where ties count half; 0.5 if a class is missing.
+/// Returns the probability that a fraud's value is above a good payment's value, where ties count half. 0.5 if one
+/// class has no rows.
 pub(super) fn area_below(values: impl Iterator<Item = (f32, bool)>) -> f64 {
     let mut values: Vec<(f32, bool)> = values.collect();
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));

@@ -1,7 +1,7 @@
-//! Checks the rows themselves for leakage: does any row hold what nobody could know at its time?
+//! Checks the rows for leakage: does any row hold what nobody could know at its event time?
 //!
-//! The report leaves out a rule that the data cannot answer (no such column, no time) or that the profile does not ask
-//! for. For every other rule it says how much the rule checked.
+//! The report leaves out a rule that the profile does not ask for, or whose columns the data lacks. For every other
+//! rule it says how many rows, columns or entities were checked.
 
 mod canary;
 mod features;
@@ -13,7 +13,7 @@ use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
 use crate::domain::contract::{LeakageReport, SettledSplit, TrainPlan};
 
-/// Checks every rule on the rows of the three windows.
+/// Checks every rule on the rows of the train, validation and test windows.
 pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {

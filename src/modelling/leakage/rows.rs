@@ -1,4 +1,4 @@
-//! Rules about rows. A witness is the id of a row that breaks the rule.
+//! Checks the leakage rules about rows. A witness is the id of a row that breaks the rule.
 
 use crate::domain::contract::{LabelBasis, LeakageRule, SettledSplit, Windows};
 use crate::modelling::data::{Assignment, Table};
@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 const MOST_WITNESSES: usize = 10;
 
-/// Counts every witness and keeps the first [`MOST_WITNESSES`]. `checked` is how many rows, columns or entities the
-/// rule looked at.
+/// Builds the result of a rule: counts every witness and keeps the first [`MOST_WITNESSES`]. `checked` is how many
+/// rows, columns or entities the rule looked at.
 pub(super) fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = String>) -> LeakageRule {
     let mut found =
         LeakageRule { rule: name.to_owned(), checked: checked as u64, violations: 0, witnesses: Vec::new() };
@@ -30,8 +30,8 @@ fn shown(table: &Table, row: usize) -> String {
     table.row_id.show(row).to_string()
 }
 
-/// Rules: no event is later than the labels' as-of time or than labels are mature, no label is observed after the as-of
-/// time, and no feature is computed after its event. A rule without its column is left out.
+/// Rules: no event is later than the labels' as-of time, nor so close before it that labels are not mature. No label is
+/// observed after the as-of time. No feature is computed after its event. A rule whose column is missing is left out.
 pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis) -> Vec<LeakageRule> {
     let asof = labels.label_asof_utc.timestamp_micros();
     let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
@@ -53,7 +53,8 @@ pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis)
     rules
 }
 
-/// Rule: rows of train and validation lie at least the delay before the first row of the test window.
+/// Rule: every train and validation row is at least `delay_days` older than the first row of the test window. `None`
+/// for data without event times.
 pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows: &Windows) -> Option<LeakageRule> {
     let at = table.event_time.as_deref()?;
     let delay = TimeDelta::days(i64::from(windows.delay_days)).num_microseconds().unwrap_or(i64::MAX);
@@ -63,7 +64,8 @@ pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows:
     Some(rule("train_not_before_test", learned().count(), late.map(|&row| shown(table, row))))
 }
 
-/// Rule: no row of the test window lies before the end of the data that an earlier bundle's model learned from.
+/// Rule: no row of the test window is older than `learned_before`, the end of the data that an earlier bundle's model
+/// learned from. `None` for data without event times.
 pub(super) fn learned_from(
     table: &Table,
     assignment: &Assignment,
@@ -77,10 +79,10 @@ pub(super) fn learned_from(
     Some(rule(&title, assignment.test.len(), early.map(|&row| shown(table, row))))
 }
 
-/// Rule: no id occurs twice in the three windows; the witness is the later of the two rows in the files.
+/// Rule: no id occurs twice in the three windows. The witness is the row that comes later in the files.
 pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule {
     let mut order: Vec<usize> = used(assignment).collect();
-    // Ids mostly rise with the rows, and sorting sorted ids takes one pass; hashing would take longer.
+    // Ids mostly rise with the row number, and sorting sorted ids takes one pass. Hashing would take longer.
     order.sort_unstable_by_key(|&row| (table.row_id.show(row), row));
     let twice = order.windows(2).filter(|pair| table.row_id.show(pair[0]) == table.row_id.show(pair[1]));
     rule("row_used_twice", order.len(), twice.map(|pair| shown(table, pair[1])))
@@ -88,9 +90,9 @@ pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule 
 
 /// Rule: no row of one window has the same features, entities and label as a row of another window.
 ///
-/// Windows of time share no instant: for them the rule ignores the event time, and so finds an event that was delivered
-/// again with a new time and id. A random split compares the time as well. Hashes only find candidates: the rule then
-/// compares the rows value by value, so that a collision is no violation.
+/// Windows by time share no instant. For them the rule ignores the event time, and so finds an event that was delivered
+/// again with a new time and id. For a random split the event time must be equal as well. Hashes only find candidates.
+/// The rule then compares candidates value by value, so that a hash collision is no violation.
 pub(super) fn same_content_in_two_windows(
     table: &Table,
     assignment: &Assignment,
@@ -112,7 +114,8 @@ pub(super) fn same_content_in_two_windows(
         if group.first().map(|first| first.1) == group.last().map(|last| last.1) {
             continue;
         }
-        // The first row of each distinct content with this hash; nearly always there is one content.
+        // The first row of each distinct content with this hash. Nearly always all rows of a group have the same
+        // content.
         let mut firsts: Vec<(u8, usize)> = Vec::new();
         for &(_, window, row) in group {
             let row = row as usize;
@@ -127,14 +130,15 @@ pub(super) fn same_content_in_two_windows(
     rule("same_content_in_two_windows", hashed.len(), repeated.into_iter().map(|row| shown(table, row)))
 }
 
-/// Compares rows by everything except their ids; by the time only if `at` is given.
+/// Compares rows by everything except their ids. Compares event times only if `at` is given.
 struct RowContent<'a> {
     table: &'a Table,
     at: Option<&'a [i64]>,
 }
 
 impl RowContent<'_> {
-    /// Rotates and multiplies word by word, as `FxHash` does: fast, and good enough to find candidates.
+    /// Hashes by rotating and multiplying word by word, as `FxHash` does. This is fast, and good enough to find
+    /// candidates.
     fn hash(&self, row: usize) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = u64::from(self.table.label[row]);
@@ -161,7 +165,8 @@ impl RowContent<'_> {
     }
 }
 
-/// Rule: no entity of train or validation occurs in the test window; the witness is the entity's first row there.
+/// Rule: no entity of train or validation occurs in the test window. The witness is the entity's first row in the test
+/// window.
 pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name: &str) -> LeakageRule {
     let title = format!("entity_on_both_sides:{name}");
     let Some(column) = table.entities.iter().find(|column| column.name == name) else {

@@ -1,4 +1,5 @@
-//! What people run beside a worker: check a bundle, build it again, score rows, look at a set-up, try and measure.
+//! Tools that people run beside a worker: verify a bundle, build it again, score rows, check a set-up, demonstrate and
+//! measure.
 //!
 //! Never: part of a worker's loops.
 

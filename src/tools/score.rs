@@ -1,8 +1,8 @@
 //! `score`: scores a file of rows with a bundle's model.
 //!
-//! Guarantees: only a bundle at which every link holds is used, and what was checked is what scores; the file
-//! is decoded in the trainer's child process; scores stand under their name whole, or not at all. Never: opens
-//! the ledger, the evidence store or a socket; replaces a file unless the caller allows it.
+//! Guarantees: only a bundle that verifies is used, and the bytes that were verified compute the scores. The file is
+//! decoded in the trainer's child process. The file of scores appears complete or not at all. Never: opens the ledger,
+//! the evidence store or a socket; replaces a file unless the caller allows it.
 
 use crate::domain::contract::{Limits, ModelFormat};
 use crate::domain::identity::{Digest, RunId, document_bytes};
@@ -21,7 +21,7 @@ use tempfile::{TempDir, TempPath};
 
 pub struct BundleScorer {
     pub trainer: TrainerCommand,
-    /// Limits of the child; its limit on rows is not used.
+    /// Limits of the child process. The limit on rows is not used.
     pub limits: Limits,
 }
 
@@ -31,7 +31,7 @@ pub struct ScoreOrder {
     pub expected: Expected,
     /// The Parquet file with the rows.
     pub file: PathBuf,
-    /// Column with the rows' ids; `None` means that of the training data, if the file has it.
+    /// Column with the rows' ids. `None` means the id column of the training data, if the file has it.
     pub row_id: Option<String>,
     pub out: PathBuf,
     /// Whether an existing file may be replaced.
@@ -50,7 +50,7 @@ pub struct Scoring {
     pub out: PathBuf,
 }
 
-/// Why there are no scores. No file is left.
+/// Why there are no scores. No file is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("the bundle is broken at the link {}: {}", .0.link, .0.why)]
@@ -61,7 +61,7 @@ pub enum Refusal {
     Exists(PathBuf),
     #[error("{} is what is to be scored; --out must name another file", .0.display())]
     Itself(PathBuf),
-    /// The rows cannot be scored, or the child failed.
+    /// The rows cannot be scored, or the child process ended with an error.
     #[error(transparent)]
     Failed(#[from] Failure),
     #[error("it was stopped before every row was scored; nothing is left")]
@@ -78,7 +78,7 @@ impl Refusal {
 }
 
 impl BundleScorer {
-    /// Scores every row of the file, or leaves nothing.
+    /// Scores every row of the file. On an error, leaves no file behind.
     pub async fn score(
         &self,
         order: &ScoreOrder,
@@ -99,7 +99,7 @@ impl BundleScorer {
                 return Err(Refusal::Format(other));
             }
         }
-        // In the folder of the scores: a rename within one file system is atomic.
+        // The work folder is beside the file of scores, because a rename is atomic only within one file system.
         let folder = out.parent().unwrap_or(Path::new("/"));
         let work = tempfile::Builder::new().prefix(".model-factory-score-").tempdir_in(folder);
         let work = work.map_err(Refusal::unusable(folder))?;
@@ -118,7 +118,7 @@ impl BundleScorer {
         Ok(Scoring { run_id, bundle_id, model_sha256, scored, out })
     }
 
-    /// Writes the child's job and model; returns the model's digest.
+    /// Writes the child's job and model. Returns the model's digest.
     fn prepare(
         &self,
         work: &TempDir,
@@ -149,7 +149,7 @@ impl BundleScorer {
     }
 }
 
-/// The file to score. It must be a regular file: Parquet is read from its end.
+/// Returns the path of the file to score. It must be a regular file, because Parquet is read from its end.
 fn rows_at(file: &Path) -> Result<PathBuf, Refusal> {
     let found = file.canonicalize().map_err(Refusal::unusable(file))?;
     if found.is_file() {

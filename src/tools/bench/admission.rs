@@ -1,5 +1,5 @@
-//! How fast the worker's own intake decides on records from a topic that is already full, and the time from a published
-//! request to its readable `request.admitted`.
+//! Measures how fast the worker's own intake decides on records of a topic that is already full. Also measures the time
+//! from a published request until its event `request.admitted` can be read.
 
 use super::database::{BenchDatabase, BenchError};
 use super::load::{expect, request};
@@ -24,8 +24,8 @@ pub struct AdmissionSpec {
     pub tenants: usize,
 }
 
-/// Measures new requests, the ceiling, the same records again, and the same requests in new records. The time includes
-/// fetching, parsing and schema validation.
+/// Measures new requests, the ceiling, the same records again, and the same requests in new records. The measured time
+/// includes fetching, parsing and schema validation.
 pub async fn admission(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -66,8 +66,8 @@ async fn publish(kafka: &KafkaSettings, spec: &AdmissionSpec) -> Result<(), Benc
     Ok(())
 }
 
-/// Runs an intake until it has decided on every published record. The time begins with the second batch: the group is
-/// joined before the first one.
+/// Runs an intake until it has decided on every published record. Timing starts with the second batch, because the
+/// consumer joins its group before the first.
 async fn drain(
     ledger: Ledger,
     kafka: &KafkaSettings,
@@ -92,7 +92,7 @@ async fn drain(
             }
             Ok(IntakeOutcome::Idle) if decided > 0 => laps.extend(turn),
             Ok(IntakeOutcome::Halved) => {}
-            // A new group needs a moment to find its coordinator.
+            // The coordinator of a new group is not available at once.
             Ok(IntakeOutcome::Idle) | Err(IntakeError::Kafka(kafka::Error::Unavailable(_))) if decided == 0 => {}
             Ok(IntakeOutcome::Idle | IntakeOutcome::Waiting) => {
                 return Err(BenchError::Wrong("the ledger went away".to_owned()));
@@ -107,12 +107,12 @@ async fn drain(
 #[derive(Debug, Clone)]
 pub struct LatencySpec {
     pub requests: usize,
-    /// Requests that are published in a second.
+    /// Requests published per second.
     pub rate: u32,
 }
 
-/// Measures the time from a published request to its readable event: publishes at a steady rate while intake and relay
-/// run, and reads the events.
+/// Measures the time from a published request until its event can be read. Publishes at a steady rate while intake and
+/// relay run, and reads the events.
 pub async fn latency(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -131,7 +131,7 @@ pub async fn latency(
     loops.spawn(async move { Ok(intake.run(also, Heartbeat::default()).await?) });
     loops.spawn(async move { Ok(relay.run(stopped, Heartbeat::default()).await?) });
 
-    // One request before the time counts: the group has to be joined and the topics' metadata fetched.
+    // Sends one request before timing starts, so that the consumer has joined its group and metadata is fetched.
     let outlet = Outlet::open(kafka)?;
     publish_one(&outlet, &kafka.topics.requests, 0).await?;
     while next_admitted(&follower).await? != request_id(0) {}
@@ -170,13 +170,13 @@ fn request_id(index: usize) -> String {
 }
 
 async fn publish_one(outlet: &Outlet, topic: &str, index: usize) -> Result<(), BenchError> {
-    // Counted down from the top: no other measurement uses these meanings, so each request is a new run.
+    // Meanings are counted down from the top. No other measurement uses them, so each request is a new run.
     let value = request(&request_id(index), usize::MAX - index, 10);
     outlet.send(Record { topic, key: None, value: &value, headers: &[] }).await?;
     Ok(())
 }
 
-/// Reads up to the next event `request.admitted`, and returns the id of its request.
+/// Reads events up to the next `request.admitted`, and returns the id of that event's request.
 async fn next_admitted(follower: &Follower) -> Result<String, BenchError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     loop {

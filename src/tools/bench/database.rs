@@ -1,4 +1,5 @@
-//! A database for one benchmark, its cost counters, and the ceiling: the same rows by plain SQL in batches.
+//! A database for one benchmark, its cost counters, and the ceiling: how fast plain SQL inserts the same rows in
+//! batches.
 
 use super::measure::{Cost, Figures, Laps};
 use crate::adapters::kafka;
@@ -9,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-/// No bound on the rows of a table; small enough for Postgres' `LIMIT`.
+/// Means "all rows". Small enough for Postgres' `LIMIT`.
 pub(super) const ALL_ROWS: usize = usize::MAX >> 1;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +31,19 @@ pub enum BenchError {
     Training(String),
     #[error("the benchmark's folder: {0}")]
     Folder(#[from] std::io::Error),
-    /// The work had another outcome than the measured one: its figures would be worthless.
+    /// The work had another outcome than the one to be measured, so that its figures would be worthless.
     #[error("the benchmark went wrong: {0}")]
     Wrong(String),
 }
 
-/// A new, migrated database on a private server; dropped with the value.
+/// A new, migrated database on a private server. Dropping this value stops the server.
 pub struct BenchDatabase {
     url: String,
     _server: PrivatePostgres,
     _folder: tempfile::TempDir,
 }
 
-/// Counters of the database at one instant.
+/// Counters of the database at one point in time.
 struct CostCounters {
     commits: i64,
     wal_bytes: i64,
@@ -51,7 +52,7 @@ struct CostCounters {
 impl BenchDatabase {
     /// Starts a private Postgres that commits durably, and migrates it.
     pub async fn start() -> Result<Self, BenchError> {
-        // Started by root, the server runs as another user, who has to enter the folder.
+        // If root starts the server, it runs as another user, who must be able to enter the folder.
         let folder = tempfile::Builder::new()
             .prefix("model-factory-bench-")
             .permissions(std::fs::Permissions::from_mode(0o755))
@@ -64,7 +65,7 @@ impl BenchDatabase {
         Ok(database)
     }
 
-    /// Version and durability of the server, for the report.
+    /// Returns version and durability settings of the server, for the report.
     pub async fn describe(&self) -> Result<String, BenchError> {
         let mut connection = self.connect().await?;
         let (version, synchronous_commit, fsync): (String, String, String) = sqlx::query_as(
@@ -83,7 +84,7 @@ impl BenchDatabase {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
-    /// Runs the work on a ledger of its own, and adds to its figures what it cost the database.
+    /// Runs the work on its own ledger handle. Adds to the work's figures what it cost the database.
     pub(super) async fn costing<F>(&self, work: impl FnOnce(Ledger) -> F) -> Result<Figures, BenchError>
     where
         F: Future<Output = Result<Figures, BenchError>>,
@@ -116,8 +117,8 @@ impl BenchDatabase {
         Ok(CostCounters { commits, wal_bytes })
     }
 
-    /// The ceiling: inserts up to `most` rows of each of these tables again by plain SQL, `batch` rows of the first
-    /// table a transaction, into copies with the same indexes and checks but without foreign keys.
+    /// Measures the ceiling. Inserts up to `most` rows of each table again by plain SQL, with `batch` rows of the first
+    /// table per transaction. The copies have the same indexes and checks, but no foreign keys.
     pub(super) async fn ceiling(
         &self,
         tables: &[&str],
@@ -128,7 +129,7 @@ impl BenchDatabase {
         let mut connection = self.connect().await?;
         run(&mut connection, "DROP SCHEMA IF EXISTS ceiling CASCADE").await?;
         run(&mut connection, "CREATE SCHEMA ceiling").await?;
-        // Rows are fetched in batches, outside of the time: memory must not grow with their number.
+        // Rows are fetched in batches, so that memory does not grow with their number. Fetching is not timed.
         let mut reader = self.connect().await?;
         run(&mut reader, "BEGIN").await?;
         let mut counts = Vec::new();

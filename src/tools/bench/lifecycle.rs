@@ -1,4 +1,4 @@
-//! How fast runs are claimed from a long queue, and how fast they go through their states without training.
+//! Measures how fast runs are claimed from a long queue, and how fast they go through their states without training.
 
 use super::database::{ALL_ROWS, BenchDatabase, BenchError};
 use super::load::{admit_all, request};
@@ -14,16 +14,16 @@ use std::time::Duration;
 pub struct LifecycleSpec {
     pub queued: usize,
     pub tenants: usize,
-    /// Runs that are claimed, one after the other.
+    /// Number of runs that are claimed, one after the other.
     pub claims: usize,
-    /// Runs that go through all states.
+    /// Number of runs that go through all states.
     pub lives: usize,
     pub workers: usize,
 }
 
 const BATCH: usize = 1_000;
 
-/// Measures claims, then whole lives: claimed, evaluated, passed.
+/// Measures claims, then whole lives of runs: claim, evaluation, gate passed.
 pub async fn lifecycle(
     database: &BenchDatabase,
     spec: &LifecycleSpec,
@@ -40,7 +40,7 @@ pub async fn lifecycle(
     measured.push(database.costing(|ledger| lives(ledger, spec)).await?);
     doing("inserting the same rows by plain SQL");
     measured.push(database.ceiling(&["transitions"], "transition", BATCH, ALL_ROWS).await?);
-    // The time of a single commit on this disk: a claim or a step takes one each.
+    // The ceiling is a single commit on this disk, because each claim and each step takes one commit.
     measured.push(database.ceiling(&["transitions"], "transition", 1, spec.claims).await?);
     Ok(measured)
 }

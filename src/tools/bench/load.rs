@@ -1,4 +1,4 @@
-//! Requests for the measurements.
+//! Builds and admits the requests that the measurements use.
 
 use super::database::BenchError;
 use crate::adapters::ledger::{Arrival, Coordinates, Ledger, SourceRecord};
@@ -6,7 +6,7 @@ use crate::domain::contract::AllowList;
 use crate::domain::run::Outcome;
 use serde_json::json;
 
-/// The value of a request's record. Requests with the same `meaning` are one run.
+/// Builds the value of a request's record. Requests with the same `meaning` share one run.
 pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u8> {
     json!({
         "schema_version": "learning.mf_train_build_request.v0",
@@ -30,14 +30,14 @@ pub(super) fn request(request_id: &str, meaning: usize, tenants: usize) -> Vec<u
     .into_bytes()
 }
 
-/// Parses a record as the intake does.
+/// Parses a record as intake does.
 pub(super) fn arrival(offset: usize, value: Vec<u8>) -> Arrival {
     let coordinates = Coordinates { topic: "bench".to_owned(), partition: 0, offset: offset as i64 };
     let record = SourceRecord { coordinates, key: None, value, cut: None, trace: None };
     Arrival::read(record, &AllowList::new([], true))
 }
 
-/// Admits runs without measuring, as the start of a later measurement.
+/// Admits runs without measuring, to prepare a later measurement.
 pub(super) async fn admit_all(
     ledger: &Ledger,
     values: impl Iterator<Item = Vec<u8>>,
@@ -52,7 +52,7 @@ pub(super) async fn admit_all(
     Ok(())
 }
 
-/// Fails if a record had another outcome than the measurement is about.
+/// Returns an error if a record has an outcome that `wanted` does not accept.
 pub(super) fn expect(outcomes: &[Outcome], wanted: impl Fn(&Outcome) -> bool) -> Result<(), BenchError> {
     match outcomes.iter().find(|outcome| !wanted(outcome)) {
         Some(other) => Err(BenchError::Wrong(format!("a record became {other:?}"))),

@@ -11,18 +11,18 @@ pub struct Figures {
     /// What `count` counts, for example `request`.
     pub unit: &'static str,
     pub count: u64,
-    /// `count` over the time of the work itself, without its preparation.
+    /// `count` divided by the time of the work itself. Preparation is not timed.
     pub per_second: f64,
-    /// What one latency spans, for example `batch of up to 1000`.
+    /// What one latency covers, for example `batch of up to 1000`.
     pub latency_of: String,
     pub latency_ms: LatencyMs,
-    /// Cost to the database; `None` if it was not measured.
+    /// Cost to the database. `None` if it was not measured.
     pub cost: Option<Cost>,
     /// Resident memory of this process at the end, in MiB.
     pub resident_mib: u64,
 }
 
-/// Latencies by nearest rank, in milliseconds.
+/// Percentiles of the latencies by nearest rank, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LatencyMs {
     pub p50: f64,
@@ -59,13 +59,13 @@ impl Laps {
         self.0.extend(others.0);
     }
 
-    /// The figures of laps that ran one after the other.
+    /// Computes the figures of laps that ran one after the other.
     pub(super) fn figures(self, name: &str, unit: &'static str, count: u64, latency_of: &str) -> Figures {
         let total = self.0.iter().sum();
         self.figures_within(total, name, unit, count, latency_of)
     }
 
-    /// The figures of laps that ran side by side, all within `total`.
+    /// Computes the figures of laps that ran at the same time, all within `total`.
     pub(super) fn figures_within(
         mut self,
         total: Duration,

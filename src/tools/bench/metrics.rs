@@ -1,4 +1,4 @@
-//! The time to compute the metrics of a window of scores.
+//! Measures the time to compute the metrics of a window of scores.
 
 use super::measure::{Figures, Laps};
 use crate::clock::Stopwatch;
@@ -13,7 +13,7 @@ pub struct MetricsSpec {
     pub rows: usize,
     /// How often each part is timed.
     pub laps: usize,
-    /// Replicates of the bootstrap; 0 leaves it out.
+    /// Replicates of the bootstrap. 0 leaves the bootstrap out.
     pub replicates: u32,
     /// Threads of the bootstrap.
     pub threads: u32,
@@ -27,8 +27,8 @@ struct RandomWindow {
 }
 
 impl RandomWindow {
-    /// Scores have 32-bit precision, as a model's. One payment in a hundred is a fraud; there are seven days and ten
-    /// payments a card.
+    /// Draws a window. Scores have 32-bit precision, like a model's. One payment in a hundred is a fraud. The window
+    /// has seven days and ten payments per card.
     fn random(rows: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(7);
         let mut window = Self { scores: Vec::new(), labels: Vec::new(), days: Vec::new(), cards: Vec::new() };

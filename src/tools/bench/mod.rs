@@ -1,6 +1,7 @@
-//! Measures admission, the life of a run and the relay, on a database of their own; the metrics; and the trainer.
+//! Measures admission, the life of a run and the relay, on a database that each benchmark creates. Also measures the
+//! metrics and the trainer.
 //!
-//! Guarantees: every figure comes with a ceiling that was measured in the same run. Never: asserts a figure;
+//! Guarantees: every figure is printed beside a ceiling that was measured in the same run. Never: asserts a figure;
 //! touches a database or a topic that somebody else uses.
 
 mod admission;

@@ -1,4 +1,4 @@
-//! How fast the relay empties the outbox.
+//! Measures how fast the relay empties the outbox.
 
 use super::database::{BenchDatabase, BenchError};
 use super::load::{admit_all, request};
@@ -12,11 +12,12 @@ use futures::future::try_join_all;
 #[derive(Debug, Clone)]
 pub struct RelaySpec {
     pub runs: usize,
-    /// Events of each run; the relay sends them one after the other.
+    /// Events of each run. The relay sends the events of one run one after the other.
     pub events: usize,
 }
 
-/// Relays an outbox of admissions and duplicates, then sends as many records with the producer alone.
+/// Measures the relay with an outbox of admissions and duplicates. Then sends as many records with the producer alone,
+/// as the ceiling.
 pub async fn relay(
     database: &BenchDatabase,
     kafka: &KafkaSettings,
@@ -26,7 +27,7 @@ pub async fn relay(
     let total = spec.runs * spec.events;
     doing(&format!("filling the outbox with {total} events"));
     let ledger = database.ledger().await?;
-    // The first record admits the run; each later one joins it, which is an event as well.
+    // The first record admits the run. Each later record joins that run, which also emits an event.
     let values = (0..total).map(|index| request(&format!("bench-{index:012}"), index % spec.runs, 1));
     admit_all(&ledger, values, spec.runs).await?;
     ledger.close().await;
@@ -50,7 +51,7 @@ async fn drain(ledger: Ledger, kafka: &KafkaSettings, total: usize, runs: usize)
     Ok(laps.figures(&format!("events of {runs} runs relayed"), "event", total as u64, "turn of the relay"))
 }
 
-/// Sends with the producer alone, with as many records in flight as there are runs.
+/// Sends records with the producer alone, with as many records in flight as there are runs.
 async fn produce(kafka: &KafkaSettings, total: usize, runs: usize) -> Result<Figures, BenchError> {
     let outlet = Outlet::open(kafka)?;
     let value = request("bench-000000000000", 0, 1);

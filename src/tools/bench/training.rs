@@ -1,5 +1,5 @@
-//! The cost of a whole training job beside its ceiling: the real child against the same fit of the same rows in this
-//! process. Times are medians: one lap says little on a machine that others use too.
+//! Measures a whole training job in the real child process, beside its ceiling: the same fit of the same rows in this
+//! process. Times are medians, because a single lap says little on a shared machine.
 
 use super::database::BenchError;
 use crate::adapters::dataset::{InputSettings, Inputs, read_table};
@@ -15,7 +15,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The data file in a job's folder.
+/// Name of the data file in a job's folder.
 const DATA: &str = "0.parquet";
 
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct TrainingSpec {
     pub wide: WideSpec,
     /// Threads of the fit.
     pub threads: u32,
-    /// How often each part is timed, at least once.
+    /// How often each part is timed. At least once.
     pub laps: usize,
 }
 
@@ -31,23 +31,23 @@ pub struct TrainingSpec {
 pub struct TrainingFigures {
     pub rows: usize,
     pub features: usize,
-    /// Trees that the model has.
+    /// Number of trees in the model.
     pub trees: u32,
     /// Threads of the fit.
     pub threads: u32,
-    /// How often each part was timed; times are medians.
+    /// How often each part was timed. All times are medians of these laps.
     pub laps: usize,
-    /// Copying the file and checking its digest.
+    /// Time to copy the data file and check its digest.
     pub fetch_seconds: f64,
-    /// The child from start to end: read, split, check, fit, score, evaluate, write.
+    /// Time of the child from start to end: read, split, check, fit, score, evaluate, write.
     pub child_seconds: f64,
-    /// The same fit in this process, without reading, evaluating and writing.
+    /// Time of the same fit in this process, without reading, evaluating and writing.
     pub fit_seconds: f64,
     /// `fetch_seconds` plus `child_seconds`, divided by `fit_seconds`.
     pub ratio: f64,
-    /// The used feature columns as 32-bit floats, in MiB.
+    /// Size of the used feature columns as 32-bit floats, in MiB.
     pub columns_mib: f64,
-    /// The most memory that the child held, in MiB.
+    /// Greatest resident memory of the child, in MiB.
     pub peak_mib: f64,
 }
 
@@ -55,8 +55,8 @@ fn broken(error: impl std::fmt::Display) -> BenchError {
     BenchError::Training(error.to_string())
 }
 
-/// Writes the rows into `folder` and measures. The child runs first, while this process is small: the kernel counts the
-/// memory of the process that forks as the child's peak.
+/// Writes the rows into `folder` and measures. The child runs first, while this process is small, because the kernel
+/// counts the memory of the forking process in the child's peak.
 pub async fn training(
     spec: &TrainingSpec,
     folder: &Path,
@@ -111,7 +111,7 @@ pub async fn training(
     })
 }
 
-/// Runs the child; returns its seconds from start to end.
+/// Runs the child. Returns its seconds from start to end.
 async fn child(plan: &TrainPlan, data: PathBuf, job_dir: &Path, threads: u32) -> Result<f64, BenchError> {
     let job = ChildJob { plan: plan.clone(), files: vec![data], limits: plan.limits.clone(), threads };
     std::fs::write(job_dir.join(ChildJob::FILE), document_bytes(&job))?;
@@ -130,7 +130,7 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Copies the file while it is hashed, as the worker does.
+/// Copies the data file while hashing it, as the worker does.
 async fn fetch(plan: &TrainPlan, folder: &Path, job_dir: &Path) -> Result<PathBuf, BenchError> {
     let settings = InputSettings { root: Some(folder.to_owned()), ..InputSettings::default() };
     let inputs = Inputs::open(&settings).map_err(broken)?;
@@ -171,7 +171,7 @@ fn plan(folder: &Path) -> Result<TrainPlan, BenchError> {
         commands: &BTreeMap::new(),
         baseline: None,
         champion: None,
-        // The rows are of no time in particular; no label of theirs is ever in the future.
+        // The rows belong to no particular time. With this start, no label counts as being from the future.
         started_at: chrono::DateTime::<chrono::Utc>::MAX_UTC,
     });
     plan.map_err(broken)

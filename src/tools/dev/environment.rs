@@ -1,4 +1,4 @@
-//! The surroundings of a worker in one process: broker, database, store, data.
+//! Starts what a worker needs in one process: broker, database, evidence store, data.
 
 use super::postgres::PrivatePostgres;
 use super::transactions::{DemoInputs, TransactionSpec, write};
@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// A running broker and database, with evidence and inputs in a folder. Broker and database end when this value is
-/// dropped; the folder stays.
+/// A running broker and database, with evidence and inputs in a folder. Dropping this value ends broker and database.
+/// The folder stays.
 pub struct Environment {
     pub config: Config,
     pub inputs: DemoInputs,
@@ -54,11 +54,11 @@ impl Environment {
     }
 }
 
-/// Name of the file with the public key of the environment's bundles.
+/// Name of the file with the public key that verifies the environment's bundles.
 pub const PUBLIC_KEY_FILE: &str = "signing.pub";
 
-/// The database's folder. Started by root, the server runs as another user, who must be able to enter it:
-/// where a folder above is closed to others, the database goes to a temporary folder instead.
+/// Chooses the database's folder. If root starts the server, it runs as another user, who must be able to enter the
+/// folder. If a parent folder is closed to others, the database goes to a temporary folder instead.
 fn database_folder(folder: &Path) -> anyhow::Result<(PathBuf, Option<tempfile::TempDir>)> {
     let root = nix::unistd::Uid::effective().is_root();
     let open = folder.ancestors().all(|above| fs::metadata(above).is_ok_and(|found| found.mode() & 0o001 != 0));

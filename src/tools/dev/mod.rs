@@ -1,5 +1,5 @@
-//! The surroundings of a worker for `dev`, `demo`, `bench` and tests: a private Postgres, synthetic card transactions,
-//! wide rows, the demo's requests.
+//! What `dev`, `demo`, `bench` and tests need around a worker: a private Postgres, synthetic card transactions, wide
+//! rows, the demo's requests.
 //!
 //! Never: used by a worker in production.
 

@@ -1,6 +1,7 @@
-//! A private Postgres from the installed binaries, on loopback, for as long as this process lives.
+//! Runs a private Postgres from the installed binaries, on loopback, for as long as this process lives.
 //!
-//! The server refuses to run as root: root starts it as user `postgres` or, where there is none, as `nobody`.
+//! The server refuses to run as root. If this process is root, the server runs as user `postgres` or, if that user does
+//! not exist, as `nobody`.
 
 use crate::clock::Stopwatch;
 use nix::unistd::{Uid, User, chown};
@@ -14,7 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A server; stopped when dropped, and by the kernel when this process dies.
+/// A running server. Dropping this value stops the server. The kernel stops it when this process dies.
 pub struct PrivatePostgres {
     port: u16,
     stop: mpsc::Sender<()>,
@@ -31,7 +32,7 @@ fn failed(what: impl std::fmt::Display) -> PostgresError {
 
 struct Host {
     binaries: PathBuf,
-    /// The user that the server runs as; `None` for the user of this process.
+    /// The user that the server runs as. `None` means the user of this process.
     user: Option<User>,
 }
 
@@ -50,13 +51,13 @@ impl PrivatePostgres {
         if !data.join("PG_VERSION").exists() {
             host.init(&folder, &data)?;
         }
-        // A killed server leaves this file behind, and the next one refuses to start. The killed one is gone: it cannot
-        // outlive the process that started it.
+        // A killed server leaves this file behind, and the next server refuses to start because of it. The killed
+        // server is certainly gone, because it cannot outlive the process that started it.
         let _ = fs::remove_file(data.join("postmaster.pid"));
         let log = folder.join("postgres.log");
         let (stop, stopped) = mpsc::channel();
         let (started, result) = mpsc::channel();
-        // The kernel ends the server when the thread that started it ends, so a thread of its own starts it.
+        // The kernel ends the server when the thread that started it ends, so a separate thread starts the server.
         let parent = thread::spawn(move || {
             let server = host.spawn(&data, port, &log);
             let ready = server.and_then(|mut server| wait_ready(&mut server, port, &log).map(|()| server));
@@ -95,7 +96,7 @@ impl Drop for PrivatePostgres {
 
 impl Host {
     fn command(&self, program: &str) -> Command {
-        // PDEATHSIG by setpriv: setting it here would need unsafe code.
+        // `setpriv` sets PDEATHSIG, because setting it in this process would need unsafe code.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "INT"]);
         if let Some(user) = &self.user {
@@ -145,8 +146,8 @@ impl Host {
     }
 }
 
-/// The folder of the installed Postgres server binaries: what `pg_config` names, else the newest of
-/// Debian's.
+/// Returns the folder of the installed Postgres server binaries: the one that `pg_config` names, or the newest of
+/// Debian's folders.
 pub fn binaries() -> Result<PathBuf, PostgresError> {
     if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
         let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
@@ -154,7 +155,7 @@ pub fn binaries() -> Result<PathBuf, PostgresError> {
             return Ok(folder);
         }
     }
-    // Debian keeps the server's binaries outside PATH, one folder a version.
+    // Debian keeps the server's binaries outside PATH, in one folder per version.
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
@@ -197,8 +198,8 @@ fn wait_ready(server: &mut Child, port: u16, log: &Path) -> Result<(), PostgresE
     Err(failed(format!("postgres did not come up within a minute:\n{}", tail(log))))
 }
 
-/// Whether the server accepts sessions: it replies to a start-up message with an authentication message, `R`. While it
-/// is starting up it replies with an error.
+/// Returns whether the server accepts sessions. If it does, it replies to a start-up message with an authentication
+/// message, `R`. While the server starts, it replies with an error.
 fn answers(port: u16) -> bool {
     use std::io::Write as _;
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
@@ -214,7 +215,7 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-/// A fast shutdown: SIGINT, at most ten seconds of waiting, then SIGKILL.
+/// Shuts the server down: sends SIGINT, waits up to ten seconds, then sends SIGKILL.
 fn end(mut server: Child) {
     if let Ok(pid) = i32::try_from(server.id()) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT);

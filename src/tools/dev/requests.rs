@@ -20,17 +20,17 @@ pub enum Fate {
     Published,
     /// The message repeats an earlier request, with the same id.
     DuplicateRequest,
-    /// The message has a new id, and means the same as an earlier request.
+    /// The message has a new id and the meaning of an earlier request.
     DuplicateRun,
-    /// The message reuses an id with other content.
+    /// The message has the id of an earlier request and other content.
     Conflict,
-    /// The message goes to the dead letters with this code.
+    /// The message goes to the dead-letter topic with this code.
     Rejected(FailureCode),
-    /// The message's run fails with this code.
+    /// The message's run ends in FAIL with this code.
     Fails(FailureCode),
 }
 
-/// The messages, in the order in which they are sent.
+/// Builds the messages, in the order in which they are sent.
 pub fn demo_requests(inputs: &DemoInputs) -> Vec<DemoRequest> {
     let request = |name, id, change: Option<(&str, Value)>, fate| {
         let mut request = json!({

@@ -1,5 +1,5 @@
-//! Wide synthetic rows for benchmarks, of any number of rows and features. They are written in batches, so that memory
-//! does not grow with the number of rows.
+//! Wide synthetic rows for benchmarks, with any number of rows and features. They are written in batches, so that
+//! memory does not grow with the number of rows.
 
 use crate::domain::contract::DatasetManifest;
 use crate::domain::identity::{Digest, document_bytes};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct WideSpec {
     pub rows: usize,
-    /// Number of features; the label depends on the first eight.
+    /// Number of features. The label depends on the first eight.
     pub features: usize,
     /// Number of trees that the training profile asks for.
     pub trees: u32,
@@ -33,7 +33,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TRAINING_PROFILE: &str = "training.yaml";
 pub const GOVERNANCE_PROFILE: &str = "governance.yaml";
 const DATA: &str = "wide.parquet";
-/// 2026-01-05 in seconds; one payment a second from there.
+/// 2026-01-05 in seconds since 1970. From this time on there is one payment per second.
 const START: i64 = 1_767_571_200;
 
 /// Writes data, manifest and profiles into `folder`. The same specification gives the same bytes.
@@ -44,7 +44,7 @@ pub fn write(spec: &WideSpec, folder: &Path) -> anyhow::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
     let properties = properties.set_max_row_group_row_count(Some(2 * BATCH)).build();
-    // A batch without rows draws nothing from `rng`; it is made for its schema.
+    // A batch without rows draws nothing from `rng`. It is built only to get its schema.
     let schema = batch(0, 0, &names, &mut rng)?.schema();
     let mut writer = ArrowWriter::try_new(File::create(folder.join(DATA))?, schema, Some(properties))?;
     for first in (0..spec.rows).step_by(BATCH) {
@@ -67,7 +67,7 @@ fn batch(first: usize, rows: usize, names: &[String], rng: &mut ChaCha8Rng) -> a
             .map(|_| {
                 let x = rng.random::<f32>();
                 match index % 4 {
-                    // An amount to the cent, a count, a share, a measure that is missing at times.
+                    // Kinds of features: an amount in cents, a count, a share, a value that is sometimes missing.
                     0 => (x * x * 20_000.0).round() / 100.0,
                     1 => (x * 12.0).floor(),
                     2 => x,

@@ -1,4 +1,4 @@
-//! Brokers and topics.
+//! Checks brokers and topics.
 
 use super::finding::Finding;
 use crate::adapters::kafka::{Cluster, Error, KafkaSettings, Survey, TopicSettings};
@@ -6,7 +6,7 @@ use crate::adapters::ledger::ConfirmedBy;
 use crate::config::Config;
 use std::collections::BTreeMap;
 
-/// Whether brokers answer, and whether each topic exists and is configured to keep our records.
+/// Checks whether brokers reply, and whether each topic exists and is configured to keep our records.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let survey = Survey::new(&config.kafka);
     let cluster = match survey.cluster().await {
@@ -33,7 +33,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Whether the workers consume the registry's topic.
+/// Returns whether the workers consume the registry's topic.
 pub(super) fn listens(config: &Config) -> bool {
     config.publish.confirm == ConfirmedBy::Registry
 }
@@ -51,7 +51,7 @@ fn unreachable(error: &Error) -> Finding {
     Finding::red("brokers", error.to_string(), advice)
 }
 
-/// Judges one topic. The registry's topic only has to exist: its settings are the registry's affair.
+/// Checks one topic. The registry's topic only has to exist, because the registry's operators choose its settings.
 fn topic(
     kafka: &KafkaSettings,
     cluster: &Cluster,

@@ -1,4 +1,4 @@
-//! Postgres: version, durability of a commit, schema, the role's rights, clock.
+//! Checks Postgres: version, durability of a commit, schema, the role's rights, clock.
 
 use super::finding::Finding;
 use crate::adapters::ledger::{Error, Ledger, LedgerSettings, SchemaState, ServerState};
@@ -85,8 +85,8 @@ fn rights(missing: Result<(String, Vec<String>), Error>) -> Finding {
     }
 }
 
-/// No lease depends on the two clocks agreeing. A skew confuses people who read logs beside the ledger, and breaks
-/// signed URLs and certificates.
+/// Compares the clocks of database and machine. Leases work even if the clocks differ. But a difference confuses people
+/// who compare logs with the ledger, and breaks signed URLs and certificates.
 fn clock(before: DateTime<Utc>, answered: Result<DateTime<Utc>, Error>, after: DateTime<Utc>) -> Finding {
     const NOTABLE: TimeDelta = TimeDelta::seconds(2);
     const BROKEN: TimeDelta = TimeDelta::seconds(60);
@@ -95,7 +95,7 @@ fn clock(before: DateTime<Utc>, answered: Result<DateTime<Utc>, Error>, after: D
         Ok(theirs) => theirs,
         Err(error) => return unanswered(check, &error),
     };
-    // A difference that the query's duration explains is no skew.
+    // A difference no longer than the query itself may come from the query, and is no skew.
     let skew = (theirs - after).max(before - theirs).max(TimeDelta::zero());
     let found = format!("{:.1} seconds between the database and this machine", skew.as_seconds_f64());
     let advice = "let NTP set both clocks";

@@ -1,4 +1,4 @@
-//! The signing key, the ownership boundaries, the requesters' policy; and the receiver of traces.
+//! Checks the signing key, the ownership boundaries, the requesters' policy, and the receiver of traces.
 
 use super::finding::Finding;
 use crate::config::Config;
@@ -45,7 +45,8 @@ fn policy(config: &Config) -> Finding {
     }
 }
 
-/// Whether the receiver of traces answers; empty if none is set. Never red, since a worker works without it.
+/// Checks whether the receiver of traces replies. Empty if no receiver is configured. Never red, because a worker works
+/// without it.
 pub(super) fn traces(settings: &TelemetrySettings) -> Vec<Finding> {
     match telemetry::check_receiver(settings) {
         None => Vec::new(),

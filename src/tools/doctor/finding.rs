@@ -5,21 +5,21 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Light {
-    /// As it should be.
+    /// No problem was found.
     Green,
-    /// Works, with something that somebody should know.
+    /// A worker would work, but an operator should know something.
     Yellow,
-    /// A worker would not start, or would not keep its guarantees.
+    /// A worker would not start, or would break a guarantee.
     Red,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The subject, for example `topic mf.dead-letters.v0`.
+    /// What was checked, for example `topic mf.dead-letters.v0`.
     pub check: String,
     pub light: Light,
     pub found: String,
-    /// Commands or sentences that say what to do; empty where all is well.
+    /// Commands or sentences that say what to do. Empty if there is nothing to do.
     pub advice: Vec<String>,
 }
 
@@ -37,12 +37,12 @@ impl Finding {
     }
 }
 
-/// The worst light; green if there is no finding.
+/// Returns the worst light. Green if there is no finding.
 pub fn worst(findings: &[Finding]) -> Light {
     findings.iter().map(|finding| finding.light).max().unwrap_or(Light::Green)
 }
 
-/// Runs a blocking check on a thread of its own: a disk that hangs must not hold up the other checks.
+/// Runs a blocking check on a separate thread, so that a disk that hangs does not hold up the other checks.
 pub(super) async fn off_thread<C: Clone + Send + 'static>(of: &C, look: fn(&C) -> Vec<Finding>) -> Vec<Finding> {
     let of = of.clone();
     let looking = tokio::task::spawn_blocking(move || look(&of));

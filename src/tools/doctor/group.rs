@@ -1,11 +1,11 @@
-//! The offsets of the consumer groups.
+//! Checks the offsets of the consumer groups.
 
 use super::brokers::listens;
 use super::finding::Finding;
 use crate::adapters::kafka::{GroupPosition, KafkaSettings, StartAt, Survey};
 use crate::config::Config;
 
-/// Judges the offsets of the consumer group on the request topic and, if the registry confirms publications, on the
+/// Checks the offsets of the consumer group on the request topic and, if the registry confirms publications, on the
 /// registry's topic.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let kafka = &config.kafka;
@@ -77,7 +77,7 @@ fn judge(kafka: &KafkaSettings, group: &str, topic: &str, from: Option<StartAt>,
         let found = format!("older than retention, so that records were deleted unread: {}", shown(&behind));
         return Finding::red(check, found, reset(&behind));
     }
-    // A partition that the group never committed starts at its beginning once the group has begun.
+    // The group has committed offsets on other partitions. A partition without one is read from its beginning.
     let lag: i64 = all.iter().map(|position| position.end - position.committed.unwrap_or(position.begin)).sum();
     Finding::green(check, format!("on {} partitions of {topic}, {lag} records behind", all.len()))
 }

@@ -1,4 +1,4 @@
-//! What a trainer needs of this machine: disk, memory, confinement, its commands.
+//! Checks what a trainer needs of this machine: disk, memory, confinement, registered commands.
 
 use super::finding::Finding;
 use crate::config::{Config, TrainerSettings};
@@ -27,7 +27,7 @@ fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
         Ok(scratch) => scratch,
         Err(error) => return Finding::red(check, error.to_string(), advice),
     };
-    // The nearest folder that exists: a worker makes those below it.
+    // Tests the nearest folder that exists, because a worker creates the folders below it.
     let folder = scratch.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
     if let Err(error) = tempfile::tempfile_in(folder) {
         return Finding::red(check, format!("{} cannot be written: {error}", folder.display()), advice);
@@ -42,7 +42,7 @@ fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
     }
 }
 
-/// Judges the free disk space: the trainer of every slot may write a file up to its limit.
+/// Judges the free disk space. The trainer of every slot may write a file up to its limit.
 fn room(check: &str, free_mib: u64, needed_mib: u64) -> Finding {
     const LEAST_MIB: u64 = 256;
     if free_mib < LEAST_MIB.min(needed_mib) {

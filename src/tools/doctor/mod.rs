@@ -1,8 +1,8 @@
-//! Checks everything that a worker depends on, and says what to do about what is wrong.
+//! Checks everything that a worker depends on, and says how to mend what is wrong.
 //!
-//! Guarantees: checks run side by side, each within a time limit; one that fails hides no other. Never: changes
-//! a topic, a group or the ledger; prints a secret. The store's self-test leaves its one probe object, as a
-//! worker's start does.
+//! Guarantees: checks run side by side, each with a timeout. If one check ends with an error, the others still report.
+//! Never: changes a topic, a group or the ledger; prints a secret. The evidence store's self-test leaves its one probe
+//! object, as a worker's start does.
 
 mod brokers;
 mod database;
@@ -19,10 +19,10 @@ use finding::off_thread;
 use futures::future::{BoxFuture, join_all};
 use std::time::Duration;
 
-/// Longer than every time limit inside a check: a check that reaches it hangs.
+/// Timeout of a check. Longer than every timeout inside a check, so that only a check that hangs reaches it.
 const LIMIT: Duration = Duration::from_secs(45);
 
-/// All findings, in the order in which a worker meets their subjects.
+/// Runs all checks. Returns the findings in the order in which a starting worker needs their subjects.
 pub async fn examine(config: &Config) -> Vec<Finding> {
     let checks: [(&str, BoxFuture<'_, Vec<Finding>>); 8] = [
         ("brokers", Box::pin(brokers::check(config))),

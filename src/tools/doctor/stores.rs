@@ -1,4 +1,4 @@
-//! The evidence store, and the folders and buckets that inputs are read from.
+//! Checks the evidence store, and the folders and buckets that inputs are read from.
 
 use super::finding::{Finding, off_thread};
 use crate::adapters::dataset::{InputError, InputSettings, Inputs};
@@ -8,7 +8,7 @@ use crate::domain::contract::Reference;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Whether the store can be written, and refuses to overwrite.
+/// Checks whether the store can be written, and refuses to overwrite.
 pub(super) async fn evidence(config: &Config) -> Vec<Finding> {
     let check = "evidence store";
     let settings = config.evidence.clone();
@@ -28,7 +28,7 @@ pub(super) async fn evidence(config: &Config) -> Vec<Finding> {
     }]
 }
 
-/// Whether each allowed folder and bucket can be read.
+/// Checks whether each allowed folder and bucket can be read.
 pub(super) async fn inputs(config: &Config) -> Vec<Finding> {
     let settings = &config.inputs;
     if settings.root.is_none() && settings.allow.is_empty() {
@@ -36,7 +36,7 @@ pub(super) async fn inputs(config: &Config) -> Vec<Finding> {
         return vec![Finding::yellow("inputs", found, "set [inputs] root or [inputs] allow")];
     }
     let mut findings = off_thread(settings, folders).await;
-    // Where the settings are wrong, `folders` has reported it.
+    // If the settings are wrong, `folders` has already reported it.
     let settings = settings.clone();
     if let Ok(Ok(inputs)) = tokio::task::spawn_blocking(move || Inputs::open(&settings)).await {
         for prefix in config.inputs.allow.iter().filter(|prefix| !prefix.starts_with("file://")) {
@@ -51,7 +51,7 @@ fn folders(settings: &InputSettings) -> Vec<Finding> {
         return vec![Finding::red("inputs", error.to_string(), "make the folder, or mend [inputs]")];
     }
     let allowed = settings.allow.iter().filter_map(|prefix| prefix.strip_prefix("file://")).map(Path::new);
-    // A set: the root may be in the allow list as well.
+    // A set, because the root may also be in the allow-list.
     let paths: BTreeSet<&Path> = settings.root.as_deref().into_iter().chain(allowed).collect();
     let folder = |path: &Path| {
         let check = format!("inputs {}", path.display());
@@ -65,7 +65,7 @@ fn folders(settings: &InputSettings) -> Vec<Finding> {
     paths.into_iter().map(folder).collect()
 }
 
-/// Reads an object that does not exist: a bucket that can be read replies "not found".
+/// Reads an object that does not exist. A bucket that can be read replies "not found".
 async fn bucket(inputs: &Inputs, prefix: &str) -> Finding {
     let check = format!("inputs {prefix}");
     let advice = "mend endpoint and credentials under [inputs], or the prefix in [inputs] allow";

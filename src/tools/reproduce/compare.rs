@@ -1,4 +1,4 @@
-//! Builds a bundle again, and compares it part by part with the one that is there.
+//! Builds a bundle again, and compares it part by part with the existing bundle.
 
 use super::Rebuilder;
 use super::fetch::{self, unresolved};
@@ -17,7 +17,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reproduction {
     pub identical: bool,
-    /// The parts in the order in which they depend on each other.
+    /// The parts in order: each part depends only on earlier ones.
     pub parts: Vec<ComparedPart>,
 }
 
@@ -25,14 +25,14 @@ pub struct Reproduction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComparedPart {
     pub part: &'static str,
-    /// Digest of the part in the bundle.
+    /// Digest of the part in the existing bundle.
     pub expected: Digest,
     /// Digest of the part that was built again.
     pub found: Digest,
 }
 
 impl Rebuilder {
-    /// Builds the bundle in `folder` again, in the folder `work`, and compares the parts.
+    /// Builds the bundle in `folder` again, with `work` as its work folder, and compares the parts.
     pub async fn rebuild(&self, folder: &Path, work: &Path) -> Result<Reproduction, Failure> {
         let verification = verify::verify(folder, &Expected::default());
         if let Some(broken) = verification.broken {
@@ -50,7 +50,7 @@ impl Rebuilder {
         let again_bytes = document_bytes(&again);
         let trained = train(self, &again, work).await?;
 
-        // Report and receipt name the paths at which a worker would have written the evidence.
+        // Report and receipt name paths in the evidence store, so this uses the paths that a worker would have used.
         let run = RunFolder::new(&again.platform_run_id, &again.run_id);
         let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
         let governance = read_yaml(SchemaName::GovernanceProfile, &sources.governance_profile.bytes)

@@ -1,4 +1,4 @@
-//! The manifests, profiles and champion that a bundle was built from, by their pinned references.
+//! Fetches the manifests, profiles and champion that a bundle was built from, by their pinned references.
 
 use crate::adapters::dataset::Inputs;
 use crate::domain::contract::{PinnedCommand, PlannedChampion, Reference, TrainBuildRequest, TrainPlan};
@@ -16,7 +16,7 @@ pub(super) struct FetchedDocuments {
 }
 
 impl FetchedDocuments {
-    /// Names and digests of the worker's copies in the run's `inputs/`.
+    /// Returns names and digests of the copies that the worker stored in the run's `inputs/`.
     pub(super) fn kept(&self) -> impl Iterator<Item = (String, Digest)> {
         let manifests = self.manifests.iter().enumerate().map(|(i, manifest)| (format!("manifest_{i}.json"), manifest));
         let profiles = [
@@ -70,7 +70,7 @@ pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {
     Reference::parse(reference).map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))
 }
 
-/// Resolves the plan anew, from these documents, the original request's meaning and the registered commands.
+/// Resolves the plan again from the fetched documents, the original request and the registered commands.
 pub(super) fn plan(
     plan: &TrainPlan,
     documents: &FetchedDocuments,
@@ -99,15 +99,16 @@ pub(super) fn plan(
         governance_profile: &documents.governance_profile,
         ownership_boundaries_sha256: plan.ownership_boundaries_sha256,
         commands,
-        // Only a regression check has a baseline, and it makes no bundle.
+        // Only a regression check has a baseline, and a regression check builds no bundle.
         baseline: None,
         champion: documents.champion.as_ref(),
-        // The attempt's start is not known. It was not before this instant, or the labels would have been refused.
+        // When the attempt started is not known. It was not before this time, or the worker would have refused the
+        // labels.
         started_at: plan.label_basis.label_asof_utc,
     })
 }
 
-/// A failure because evidence or an input cannot be read.
+/// Builds the failure for evidence or an input that cannot be read.
 pub(super) fn unresolved(why: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::EvidenceUnresolved, format!("{why}"))
 }

@@ -1,4 +1,4 @@
-//! Training again, in the trainer's child processes, by the registered command that the plan pins or the booster.
+//! Trains again in the trainer's child processes, by the registered command that the plan pins or by the booster.
 
 use super::Rebuilder;
 use super::fetch::{parse, unresolved};
@@ -12,8 +12,9 @@ use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The command that trained, by its name, with the digests that it has here; empty for the built-in booster. Fails if
-/// the command is not registered, is not the one that the plan pins, or cannot be confined and must be.
+/// Returns the command that trained, by its name, with its digests on this machine. Empty for the built-in booster.
+/// Returns an error if the command is not registered, is not the one that the plan pins, or must be confined and cannot
+/// be.
 pub(super) fn checked_command(
     plan: &TrainPlan,
     commands: &TrainerRegistrations,
@@ -51,7 +52,7 @@ pub(super) fn checked_command(
     Ok(BTreeMap::from([(name.to_owned(), found)]))
 }
 
-/// What the trainer's last step wrote.
+/// What the last step of the training wrote.
 pub(super) struct Retrained {
     pub(super) evaluation: Evaluation,
     pub(super) model: Vec<u8>,

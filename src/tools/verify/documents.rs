@@ -1,4 +1,4 @@
-//! The links between request, plan, data, model, report and gate receipt.
+//! Checks the links between request, plan, data, model, report and gate receipt.
 
 use super::folder::{Holds, ReadBundle};
 use super::link::Link;

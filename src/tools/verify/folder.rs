@@ -1,4 +1,4 @@
-//! A bundle's files as they lie in a folder, and the documents read from them.
+//! Reads a bundle's files from a folder, and the documents in them.
 
 use super::link::{BrokenLink, Link};
 use crate::domain::contract::{
@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The bytes of every file of a bundle, by the file's name.
+/// The bytes of every file of a bundle. The key is the file's name.
 pub(super) struct Folder(BTreeMap<String, Vec<u8>>);
 
-/// Files of a bundle that `bundle.json` does not list.
+/// Files of a bundle that are not in the list in `bundle.json`.
 const UNLISTED: [&str; 2] = [BundleManifest::FILE, SIGNATURE_FILE];
 
-/// Most bytes of one file, and most files, that are read into memory.
+/// Upper bounds on the size of one file and on the number of files that are read into memory.
 const MAX_BYTES: u64 = 1 << 30;
 const MAX_FILES: usize = 1_000;
 
 impl Folder {
-    /// Reads the folder; anything but a regular file in it breaks the bundle.
+    /// Reads the folder. Returns an error if the folder holds anything but regular files.
     pub(super) fn read(folder: &Path) -> Result<Self, BrokenLink> {
         let unreadable =
             |what: &Path, error: std::io::Error| Link::Files.broken(format!("{}: {error}", what.display()));
@@ -45,7 +45,7 @@ impl Folder {
         self.0.get(name).map(Vec::as_slice)
     }
 
-    /// Moves a file's bytes out; empty if there is no such file.
+    /// Moves a file's bytes out of this value. Empty if there is no such file.
     pub(super) fn take(&mut self, name: &str) -> Vec<u8> {
         self.0.remove(name).unwrap_or_default()
     }
@@ -63,13 +63,13 @@ impl Folder {
         read_json(schema, self.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
     }
 
-    /// Digests of all files but the signature, by their names.
+    /// Returns the digests of all files but the signature. The key is the file's name.
     pub(super) fn digests(&self) -> BTreeMap<String, Digest> {
         let signed = self.0.iter().filter(|(name, _)| *name != SIGNATURE_FILE);
         signed.map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect()
     }
 
-    /// Compares the files with the list in `bundle.json`; returns the list with `bundle.json` itself added.
+    /// Compares the files with the list in `bundle.json`. Returns the list with `bundle.json` itself added.
     pub(super) fn check(&self, listed: &[BundleArtifact]) -> Result<Vec<BundleArtifact>, BrokenLink> {
         let link = Link::Files;
         for (index, file) in listed.iter().enumerate() {
@@ -100,7 +100,7 @@ impl Folder {
     }
 }
 
-/// The result of the check of a link: what was checked, or why the link is broken.
+/// Result of checking a link: what was checked, or why the link is broken.
 pub(super) type Holds = Result<String, BrokenLink>;
 
 /// A bundle whose files have the digests that `bundle.json` lists.
@@ -140,7 +140,7 @@ impl<'a> ReadBundle<'a> {
     }
 }
 
-/// The model and its format. Exactly one file of the folder must be a model.
+/// Returns the model and its format. Exactly one file of the folder must be a model.
 fn model_of(folder: &Folder) -> Result<(ModelFormat, &[u8]), BrokenLink> {
     let mut found = ModelFormat::ALL.iter().filter_map(|&format| Some((format, folder.find(format.file_name())?)));
     match (found.next(), found.next()) {

@@ -1,8 +1,7 @@
 //! `verify`: checks a bundle as an auditor would, link by link, from its files alone.
 //!
-//! Guarantees: every claim that one document of the folder makes about another is checked against that
-//! other's bytes; the first link that does not hold is named. Never: opens a socket, a database or a file
-//! outside the folder.
+//! Guarantees: if one document of the folder names bytes of another, these bytes are checked. The first link that does
+//! not hold is reported. Never: opens a socket, a database or a file outside the folder.
 
 mod documents;
 mod folder;
@@ -33,16 +32,16 @@ const LINKS: [(Link, Check); 9] = [
     (Link::Parity, packaging::parity),
 ];
 
-/// What the caller knows of a bundle from elsewhere.
+/// What the caller knows about a bundle from another source.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
-    /// The key that must have signed the bundle; `None` leaves open who signed.
+    /// The key that must have signed the bundle. If `None`, who signed is not checked.
     pub public_key: Option<PublicKey>,
-    /// The id that the bundle must have, as its publication says; `None` accepts any.
+    /// The id that the bundle must have, for example from its publication. `None` accepts any id.
     pub bundle_id: Option<Digest>,
 }
 
-/// A bundle at which every link holds. Its parts are in memory: the folder may change after the check.
+/// A bundle in which every link holds. Its parts are in memory, so that later changes of the folder do not matter.
 #[derive(Debug)]
 pub struct Verified {
     pub bundle_id: Digest,
@@ -68,7 +67,7 @@ pub fn verify(folder: &Path, expected: &Expected) -> Verification {
     verification
 }
 
-/// Checks every link in order, and adds to `verification` each one that holds.
+/// Checks every link in order. Adds each link that holds to `verification`.
 fn follow(folder: &Path, expected: &Expected, verification: &mut Verification) -> Result<Verified, BrokenLink> {
     let mut folder = Folder::read(folder)?;
     let manifest: BundleManifest = folder.document(Link::Bundle, BundleManifest::FILE, SchemaName::Bundle)?;

@@ -77,7 +77,7 @@ pub(super) fn parity(bundle: &ReadBundle<'_>) -> Holds {
             Ok(format!("{count} vectors as the registered command scored them; its model is not run here"))
         }
         (ResolvedAlgorithm::BuiltIn(_), ParityOrigin::Model) => {
-            // A reader of foreign bytes may panic.
+            // The reader of a model may panic on malformed bytes.
             let scoring = AssertUnwindSafe(|| training::check_parity(model, &plan.features, &said));
             let scored = catch_unwind(scoring).unwrap_or_else(|_| Err("the model made its reader panic".to_owned()));
             scored.map_err(|why| link.broken(why))?;

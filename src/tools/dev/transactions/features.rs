@@ -4,7 +4,7 @@ use super::payments::Payment;
 use std::collections::HashMap;
 
 const DAY: i64 = 86_400;
-/// Seconds until a label is known. A terminal's risk counts only payments that are older than this.
+/// Seconds until a label is known. The risk of a terminal counts only payments that are older than this.
 const LABEL_DELAY: i64 = 7 * DAY;
 const WINDOWS: [i64; 3] = [1, 7, 30];
 
@@ -27,8 +27,8 @@ pub const FEATURES: [&str; 15] = [
     "terminal_risk_30d",
 ];
 
-/// One column per name in [`FEATURES`], one value per payment, in one pass per group and window. `first_weekday` is the
-/// weekday of day 0; Monday is 0.
+/// Computes one column per name in [`FEATURES`], with one value per payment. `first_weekday` is the weekday of day 0,
+/// where Monday is 0.
 pub fn features(payments: &[Payment], first_weekday: i64) -> Vec<Vec<f32>> {
     let mut columns = vec![vec![0.0; payments.len()]; FEATURES.len()];
     for (row, payment) in payments.iter().enumerate() {
@@ -41,7 +41,7 @@ pub fn features(payments: &[Payment], first_weekday: i64) -> Vec<Vec<f32>> {
     let terminals = groups(payments, |payment| payment.terminal);
     let cents: fn(&Payment) -> i64 = |payment| payment.cents;
     let frauds: fn(&Payment) -> i64 = |payment| i64::from(payment.is_fraud());
-    // Groups, their first column, their delay, what is summed, and what the mean is divided by.
+    // Each kind: groups, first column, delay, summed value, unit that the mean is divided by.
     let kinds = [(customers, 3, 0, cents, 100.0), (terminals, 9, LABEL_DELAY, frauds, 1.0)];
     for (groups, first, delay, value, unit) in kinds {
         for (index, days) in WINDOWS.into_iter().enumerate() {
@@ -65,8 +65,8 @@ fn groups(payments: &[Payment], key: fn(&Payment) -> u32) -> HashMap<u32, Vec<us
     groups
 }
 
-/// Calls `each(row, number, sum)` for each row of a group, over the group's payments in
-/// `[at - delay - length, at - delay)`. Both ends only move forward.
+/// Calls `each(row, number, sum)` for each row of a group. Number and sum are over the group's payments in `[at - delay
+/// - length, at - delay)`. Both ends of the window only move forward.
 fn window(
     payments: &[Payment],
     rows: &[usize],

@@ -18,23 +18,23 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The platform run that the demo's data belongs to.
+/// The platform run that produced the demo's data.
 const PLATFORM_RUN: &str = "platform_20260316T000000Z";
 const LABEL_DELAY_DAYS: i64 = 7;
 
 /// References to the files, relative to their folder.
 #[derive(Debug, Clone)]
 pub struct DemoInputs {
-    /// The platform run of the manifests.
+    /// The platform run that the manifests name.
     pub platform_run_id: String,
-    /// Manifest of the dataset without a leak.
+    /// Manifest of the data set without a leak.
     pub manifest: String,
-    /// Manifest of the same dataset, with features of some rows computed after the payment.
+    /// Manifest of the same data set, but some rows have features that were computed after the payment.
     pub leaky_manifest: String,
     pub training_profile: String,
     /// Profile with a gate that a good model passes.
     pub governance_profile: String,
-    /// Profile with a gate that no honest model passes.
+    /// Profile with a gate that a model can pass only by a leak.
     pub strict_governance_profile: String,
     pub payments: usize,
 }
@@ -89,7 +89,7 @@ fn parquet_bytes(
         let values = payments.iter().enumerate().map(|(row, p)| (start + p.at + offset(row, p)) * MICROS);
         Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(values).with_timezone("UTC"))
     };
-    // The leak: the features of every hundredth row are computed an hour after the payment.
+    // The leak: for every hundredth row, the features are computed an hour after the payment.
     let late = |row: usize, _: &Payment| if leak && row.is_multiple_of(100) { 3_600 } else { 0 };
     let mut fields: Vec<(&str, ArrayRef)> = vec![
         ("transaction_id", Arc::new(Int64Array::from_iter_values(0..payments.len() as i64))),
@@ -118,7 +118,7 @@ fn parquet_bytes(
     Ok(writer.into_inner()?)
 }
 
-/// The category of a terminal, independent of fraud; `None` for every tenth terminal.
+/// Returns the category of a terminal, which does not depend on fraud. `None` for every tenth terminal.
 fn merchant_category(terminal: u32) -> Option<&'static str> {
     const CATEGORIES: [&str; 9] =
         ["grocery", "fuel", "café", "travel", "electronics", "fashion", "pharmacy", "games", "jewellery"];
@@ -162,7 +162,8 @@ fn manifest_of(
     }))
 }
 
-/// The weeks: two to fill the features' windows, five to train, one to stop early, one of delay, one to test.
+/// Builds the training profile. Its weeks: two to fill the features' windows, five to train, one for early stopping,
+/// one of delay, one to test.
 fn training_profile(spec: &TransactionSpec) -> String {
     let day = |n: i64| -> String {
         let at: DateTime<Utc> = spec.start + TimeDelta::days(n);

@@ -1,8 +1,8 @@
 //! Synthetic card transactions with point-in-time features, for trying the whole path without real data.
 //!
-//! The idea is that of the Fraud Detection Handbook's simulator (Le Borgne, Siblini, Lebichot, Bontempi,
-//! 2022, chapter 3): customers and terminals on a grid, spending habits per customer, three kinds of
-//! fraud. Seeded: the same specification gives the same bytes.
+//! The model is that of the Fraud Detection Handbook's simulator (Le Borgne, Siblini, Lebichot, Bontempi, 2022, chapter
+//! 3): customers and terminals on a grid, spending habits per customer, three kinds of fraud. The generator is seeded:
+//! the same specification gives the same bytes.
 
 mod features;
 mod files;
@@ -15,20 +15,20 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone)]
 pub struct TransactionSpec {
     pub seed: u64,
-    /// Customers, each with one card.
+    /// Number of customers. Each customer has one card.
     pub customers: u32,
     pub terminals: u32,
     pub days: u32,
     /// Midnight of the first day.
     pub start: DateTime<Utc>,
-    /// A customer pays at terminals at most this far away, on a grid of 100 by 100.
+    /// Greatest distance between a customer and a terminal where the customer pays, on a grid of 100 by 100.
     pub radius: f64,
     pub terminals_compromised_per_day: u32,
     pub cards_compromised_per_day: u32,
 }
 
 impl TransactionSpec {
-    /// Ten weeks with about 100,000 payments, of which 1 to 2 % are frauds.
+    /// Returns ten weeks with about 100,000 payments, of which 1 to 2 % are frauds.
     pub fn demo() -> Self {
         Self {
             seed: 20_260_105,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// A card payment. Times are whole seconds and amounts whole cents, so that no rounding of floats decides anything.
+/// A card payment. Times are whole seconds and amounts whole cents, so that results do not depend on rounding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     /// Seconds since midnight of the first day.
@@ -16,7 +16,7 @@ pub struct Payment {
     pub customer: u32,
     pub terminal: u32,
     pub cents: i64,
-    /// 0 is good; 1 a large amount, 2 a compromised terminal, 3 a compromised card.
+    /// 0 is legitimate, 1 a large amount, 2 a compromised terminal, 3 a compromised card.
     pub scenario: u8,
 }
 
@@ -39,7 +39,7 @@ pub fn payments(spec: &TransactionSpec) -> Vec<Payment> {
     let mut payments = Vec::new();
     for (customer, habits) in customers.iter().enumerate().filter(|(_, habits)| !habits.terminals.is_empty()) {
         for day in 0..i64::from(spec.days) {
-            // A rate of exactly zero is no Poisson distribution: this customer pays nothing.
+            // The Poisson distribution refuses a rate of exactly zero: this customer pays nothing.
             let count = Poisson::new(habits.payments_per_day).map_or(0, |count| count.sample(&mut rng) as u32);
             for _ in 0..count {
                 payments.push(Payment {
@@ -75,7 +75,7 @@ fn population(spec: &TransactionSpec, rng: &mut ChaCha8Rng) -> Vec<Customer> {
         .collect()
 }
 
-/// Draws the second of the day of a payment: normal around noon; a draw outside of the day is repeated.
+/// Draws the second of the day of a payment, normally distributed around noon. Repeats draws outside the day.
 fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     let noon: Normal<f64> = Normal::new(43_200.0, 20_000.0).expect("a positive deviation");
     loop {
@@ -86,8 +86,8 @@ fn second_of_day(rng: &mut ChaCha8Rng) -> i64 {
     }
 }
 
-/// Draws an amount in cents: normal around the customer's mean, with half of it as deviation. A negative draw is
-/// replaced by a uniform one up to twice the mean.
+/// Draws an amount in cents, normally distributed around the customer's mean, with half the mean as deviation. Replaces
+/// a negative draw by a uniform draw up to twice the mean.
 fn amount(habits: &Customer, rng: &mut ChaCha8Rng) -> i64 {
     let usual: Normal<f64> = Normal::new(habits.mean_cents, habits.mean_cents / 2.0).expect("a positive deviation");
     let cents = usual.sample(rng);
@@ -95,8 +95,8 @@ fn amount(habits: &Customer, rng: &mut ChaCha8Rng) -> i64 {
     (cents.round() as i64).max(1)
 }
 
-/// Marks frauds: any amount above 220; every payment at a terminal for four weeks after it was
-/// compromised; every third payment of a card for two weeks after it was, at five times the amount.
+/// Marks frauds of three kinds: amounts above 220; all payments at a compromised terminal for four weeks; every third
+/// payment of a compromised card for two weeks, with five times the amount.
 fn add_frauds(spec: &TransactionSpec, payments: &mut [Payment], rng: &mut ChaCha8Rng) {
     const LARGE_CENTS: i64 = 22_000;
     const TERMINAL_DAYS: i64 = 28;

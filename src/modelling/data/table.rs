@@ -44,7 +44,7 @@ pub struct IdColumn {
     pub required: bool,
 }
 
-/// A column of entities, such as cards. Each distinct entity has a number; numbers count from 0 in the order of first
+/// A column of entities, such as cards. Equal values have equal numbers, counted from 0 in the order of first
 /// appearance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityColumn {

@@ -1,5 +1,5 @@
-//! The datasets that a run reads and writes, as far as its present step knows them, and the gate's verdicts on its
-//! scores.
+//! Describes the datasets that a run reads and writes, as far as they are known at a step, and the gate's verdict on
+//! each condition.
 
 use super::event::{DatasetFacets, InputDataset, InputFacets, OutputDataset, OutputFacets};
 use super::facets::{
@@ -13,7 +13,7 @@ use crate::domain::contract::{
 use crate::domain::identity::Digest;
 use crate::modelling::data::FileColumn;
 
-/// The input and output datasets of a run; both lists grow as the run goes on.
+/// The input and output datasets of a run. Both lists grow as the run goes on.
 #[derive(Debug, Clone, Default)]
 pub struct DatasetIo {
     pub(super) inputs: Vec<InputDataset>,
@@ -25,24 +25,24 @@ pub struct DatasetIo {
 /// A file or bundle that a run wrote into the evidence store.
 #[derive(Debug, Clone)]
 pub struct WrittenDataset<'a> {
-    /// The path below the evidence store: a file, or the folder of a bundle.
+    /// The path relative to the evidence store, of a file or of a bundle's folder.
     pub path: &'a str,
-    /// SHA-256 of the file; if the dataset is a bundle, the bundle's id.
+    /// SHA-256 of the file. For a bundle, this is the bundle's id.
     pub sha256: Digest,
-    /// The dataset's version; `None` if its digest is its only version.
+    /// The dataset's version. `None` if the digest alone identifies the version.
     pub version: Option<&'a str>,
-    /// `model`, `scores`, `eval_report` or `bundle`.
+    /// One of `model`, `scores`, `eval_report` and `bundle`.
     pub role: &'static str,
-    /// `None` for anything but a table.
+    /// The number of rows. `None` for a dataset that is not a table.
     pub rows: Option<u64>,
-    /// `None` if the size is not at hand.
+    /// The size of the dataset. `None` if the size is not known at this step.
     pub bytes: Option<u64>,
     pub files: u64,
 }
 
 impl DatasetIo {
     /// Collects what a plan reads: the data files, and the models of earlier bundles. `columns` holds the columns of
-    /// each file, in the plan's order; it is empty before any file was opened.
+    /// each file, in the plan's order. The slice is empty before any file was opened.
     pub fn of(plan: &TrainPlan, columns: &[Vec<FileColumn>], locations: &DatasetLocations) -> Self {
         let data = plan.files.iter().enumerate().map(|(index, file)| {
             let schema = columns.get(index).map(|columns| Schema::of(columns).into());
@@ -61,14 +61,14 @@ impl DatasetIo {
         }
     }
 
-    /// Collects what a plan reads without the files' columns, for files with more columns than an event can hold; the
-    /// event says how many files lack them.
+    /// Collects what a plan reads, without the files' columns, for files with more columns than an event can hold. The
+    /// event gives the number of files whose columns are left out.
     pub fn without_columns(plan: &TrainPlan, locations: &DatasetLocations) -> Self {
         let omitted = Some(Omitted { schemas: plan.files.len() as u64, ..Omitted::default() });
         Self { omitted, ..Self::of(plan, &[], locations) }
     }
 
-    /// Adds the scores of the test window as an input, with the verdicts that the gate gave on them.
+    /// Adds the scores of the test window as an input, with the gate's verdict on each condition.
     #[must_use]
     pub fn judged(
         mut self,
@@ -114,8 +114,8 @@ impl DatasetType {
     const MODEL: Self = Self { dataset_type: "MODEL", sub_type: None };
 }
 
-/// Names an input by its reference. A plan's references were parsed before; one that fails to parse is taken as a
-/// relative path.
+/// Names an input by its reference. A reference that cannot be parsed is taken as a relative path. This does not occur
+/// with a plan's references, which were parsed before.
 fn input_name(reference: &str, locations: &DatasetLocations) -> DatasetName {
     let as_text = || Location::Relative(reference.to_owned());
     locations.input(&Reference::parse(reference).map_or_else(|_| as_text(), |parsed| parsed.location().clone()))
@@ -144,7 +144,7 @@ fn facets(content: ContentFacet, dataset_type: DatasetType, schema: Option<Facet
     DatasetFacets { version: version.into(), dataset_type: dataset_type.into(), content: content.into(), schema }
 }
 
-/// Makes one assertion for each condition of the receipt, under the name that the receipt's `failed` uses.
+/// Builds one assertion for each condition of the receipt, under the same name as in the receipt's list `failed`.
 pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     let thresholds = receipt.thresholds.iter().map(|verdict| {
         let bound = Bound { direction: verdict.direction, on: verdict.on, limit: verdict.bound };
@@ -170,7 +170,7 @@ pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     thresholds.chain([enough]).chain(champion).collect()
 }
 
-/// OpenLineage's severity of a condition which stops the bundle if it does not hold.
+/// OpenLineage's severity of a condition that stops the bundle if the condition does not hold.
 const BLOCKS: &str = "error";
 
 struct Bound {

@@ -1,4 +1,4 @@
-//! OpenLineage's `RunEvent`, version 2-0-2, as Rust types.
+//! Defines OpenLineage's `RunEvent`, version 2-0-2, as Rust types.
 
 use super::facets::{
     ContentFacet, DataQualityAssertions, DatasetType, ErrorMessage, Facet, InputStatistics, JobName, JobType, OurRun,
@@ -18,7 +18,7 @@ pub(super) const SCHEMA_URL: &str = "https://openlineage.io/spec/2-0-2/OpenLinea
 pub enum RunState {
     /// A worker claimed the run for the first time.
     Start,
-    /// A later step or attempt of a run that has started.
+    /// A run that has started took another step, or another attempt began.
     Running,
     /// The gate gave its verdict, PASS or FAIL.
     Complete,
@@ -33,7 +33,7 @@ impl RunState {
         self.into()
     }
 
-    /// Whether this state ends a run, so that no further event may follow.
+    /// Returns true if this state ends a run, so that no further event may follow.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Complete | Self::Fail | Self::Abort)
     }

@@ -1,4 +1,5 @@
-//! Facets: those of OpenLineage, each with the version of its schema, and two of Model Factory's own.
+//! Defines the facets of OpenLineage events: OpenLineage's own, each with the version of its schema, and two of Model
+//! Factory.
 #![expect(clippy::struct_field_names, reason = "facets have the fields of their schemas")]
 
 use crate::domain::contract::PinnedManifest;
@@ -7,15 +8,15 @@ use crate::domain::run::State;
 use crate::modelling::data::FileColumn;
 use serde::Serialize;
 
-/// OpenLineage's name for the program that emits the events: this release of Model Factory.
+/// The URL that names this release of Model Factory as the producer of the events.
 pub const PRODUCER: &str = concat!("https://modelfactory.dev/model-factory/", env!("CARGO_PKG_VERSION"));
 
-/// The content of a facet, bound to the schema that the content follows.
+/// The content of a facet, with the URL of the schema that the content follows.
 pub trait FacetBody {
     const SCHEMA_URL: &'static str;
 }
 
-/// A facet as it is serialized: its content beside `_producer` and `_schemaURL`.
+/// A facet as it is serialized: the content, and beside it `_producer` and `_schemaURL`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facet<B> {
     #[serde(rename = "_producer")]
@@ -104,7 +105,7 @@ facets! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
     pub name: String,
-    /// The column's type in Parquet's words; `None`, and then left out, if it is not known.
+    /// The column's type in Parquet's words. `None` if the type is not known; the field is then left out.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -115,7 +116,8 @@ impl Schema {
         Self { fields: columns.iter().map(column).collect() }
     }
 
-    /// The columns of `scores.parquet`. The type of `row_id` is left out: ids are numbers or text, as in the data.
+    /// Returns the columns of `scores.parquet`. The type of `row_id` is left out, since ids are numbers or text, as in
+    /// the data.
     pub fn of_scores() -> Self {
         let columns = [("row_id", None), ("label", Some("boolean")), ("score", Some("float"))];
         let column =
@@ -133,16 +135,16 @@ pub struct ParentRun {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobName {
     pub namespace: String,
-    /// Unique within the namespace.
+    /// The job's name, unique within the namespace.
     pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmissionPattern {
-    /// `EVENT_BASED`: every step of a run emits an event.
+    /// Always `EVENT_BASED`: every step of a run emits an event.
     pub event_trigger: &'static str,
-    /// `ACCUMULATIVE`: a reader must merge the events of a run to see the whole run.
+    /// Always `ACCUMULATIVE`: a reader must merge the events of a run to see the whole run.
     pub event_content_mode: &'static str,
 }
 
@@ -160,12 +162,12 @@ pub struct Assertion {
     pub name: String,
     pub description: String,
     pub expected: String,
-    /// The value that was compared with the bound; `None`, and then left out, if there is no number.
+    /// The value that was compared with the bound. `None` if there is no such value; the field is then left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
 }
 
-/// `modelFactory_run`: the run in Model Factory's own words.
+/// The facet `modelFactory_run`, which describes the run in Model Factory's own words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OurRun {
@@ -192,21 +194,21 @@ impl FacetBody for OurRun {
     const SCHEMA_URL: &'static str = "https://modelfactory.dev/schemas/lineage/lineage_run_facet.v0.json";
 }
 
-/// Counts of what was left out because the event would have been too large.
+/// Counts what was left out of an event because the event would have been too large.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Omitted {
-    /// Inputs that lack their columns.
+    /// The number of inputs whose columns were left out.
     pub schemas: u64,
     pub inputs: u64,
     pub manifests: u64,
 }
 
-/// `modelFactory_content`: the digest and the role of the bytes that a dataset stands for.
+/// The facet `modelFactory_content`: the digest of a dataset's bytes, and the dataset's role in the run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContentFacet {
-    /// SHA-256 of the file; if the dataset is a bundle, the bundle's id.
+    /// SHA-256 of the file. For a bundle, this is the bundle's id.
     pub sha256: Digest,
-    /// What the run uses the dataset as: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report` or `bundle`.
+    /// The dataset's role: `data`, `baseline`, `champion`, `model`, `scores`, `eval_report` or `bundle`.
     pub role: &'static str,
 }
 

@@ -1,21 +1,21 @@
-//! OpenLineage's names of datasets: a namespace for the store, and a name within the store.
+//! Names datasets as OpenLineage does: by a namespace for the store, and a name within the store.
 
 use crate::domain::contract::Location;
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatasetName {
-    /// `file`, `s3://bucket`, `gs://bucket`, `abfss://container@account.dfs.core.windows.net`.
+    /// The store, such as `file`, `s3://bucket`, `gs://bucket` or `abfss://container@account.dfs.core.windows.net`.
     pub namespace: String,
     pub name: String,
 }
 
-/// Where this worker's inputs and evidence lie; needed to turn a reference into a dataset's name.
+/// The stores of this worker's inputs and evidence. They turn a reference into a dataset's name.
 #[derive(Debug, Clone)]
 pub struct DatasetLocations {
-    /// The folder that relative references start from; `None` if the worker has none.
+    /// The folder that relative references start from. `None` if the worker has no such folder.
     pub root: Option<String>,
-    /// The storage account of `az://` references; `None` gives the name `unknown`.
+    /// The storage account of `az://` references. With `None`, names contain `unknown` in place of the account.
     pub azure_account: Option<String>,
     /// The evidence store: `file:///folder` or `s3://bucket/prefix`.
     pub evidence: String,
@@ -39,7 +39,7 @@ impl DatasetLocations {
         }
     }
 
-    /// Names a dataset in the evidence store; `path` is relative to the store.
+    /// Names a dataset in the evidence store. `path` is relative to the store.
     pub fn evidence(&self, path: &str) -> DatasetName {
         let store = self.evidence.trim_end_matches('/');
         match store.split_once("://") {

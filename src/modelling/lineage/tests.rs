@@ -1,4 +1,4 @@
-//! Tests of whole events: one in full, and some that are too large.
+//! Tests whole events: some in full, some that are too large.
 
 use super::{DatasetIo, DatasetLocations, EventWriter, LineageSettings, Moment, RunState};
 use crate::domain::contract::{EventReason, PinnedFile, SchemaName, TrainBuildRequest, TrainPlan, check};
@@ -87,7 +87,7 @@ fn an_event_that_is_too_large_leaves_out_columns_first_then_inputs_and_says_so()
     assert!(left > 0);
 }
 
-/// The number of models of earlier bundles that the example plan names.
+/// Returns the number of models of earlier bundles that the example plan names.
 fn earlier() -> u64 {
     u64::from(plan().baseline.is_some()) + u64::from(plan().champion.is_some())
 }

@@ -1,5 +1,4 @@
-//! Writes a step of a run as an OpenLineage event; shortens an event that is too large, and counts what that leaves
-//! out.
+//! Writes a step of a run as an OpenLineage event. Shortens an event that is too large, and counts what is left out.
 
 use super::dataset_io::DatasetIo;
 use super::event::{EventJob, EventRun, JobFacets, RunEvent, RunFacets, RunState, SCHEMA_URL};
@@ -13,13 +12,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Whether runs emit OpenLineage events, and the namespace of their jobs.
+/// Says whether runs emit OpenLineage events, and gives the namespace of their jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LineageSettings {
-    /// Whether runs emit events. Must be the same for all workers of a ledger; if true, the lineage topic must exist.
+    /// If true, runs emit events, and the lineage topic must exist. Must be the same for all workers of a ledger.
     pub enabled: bool,
-    /// OpenLineage's namespace of the jobs: it tells who schedules them.
+    /// The OpenLineage namespace of all jobs. It names the system that schedules them.
     pub namespace: String,
 }
 
@@ -43,15 +42,16 @@ pub struct Moment<'a> {
     pub request: &'a TrainBuildRequest,
     /// The run's state in the ledger when the event is written.
     pub state: State,
-    /// How many attempts have begun so far, including this one.
+    /// The number of attempts that have begun, including this one.
     pub attempt: u32,
-    /// Why the step was taken: a failure or another cause; `None` if the step has no cause.
+    /// Why the step was taken: a failure code or another reason. `None` if the step needs no reason.
     pub reason: Option<&'a EventReason>,
     pub at: DateTime<Utc>,
 }
 
 impl Moment<'_> {
-    /// The run's UUID, derived from the run key; also the Kafka key of its events.
+    /// Returns the run's UUID in OpenLineage, derived from the run key. It is also the Kafka key of the run's
+    /// OpenLineage events.
     pub fn run_uuid(&self) -> Uuid {
         lineage_run_id(&self.run_key)
     }
@@ -77,7 +77,7 @@ impl Moment<'_> {
 }
 
 impl EventWriter {
-    /// Makes a writer that shortens events whose JSON is larger than `max_bytes`.
+    /// Builds a writer that shortens events whose JSON is larger than `max_bytes`.
     pub fn new(settings: &LineageSettings, max_bytes: u32) -> Self {
         Self { namespace: settings.namespace.clone(), max_bytes: max_bytes as usize }
     }
@@ -111,7 +111,7 @@ impl EventWriter {
         fit(event, self.max_bytes)
     }
 
-    /// Names the job, which in OpenLineage is what repeats: builds of one intent for one scope.
+    /// Builds the job. In OpenLineage a job is what repeats: here, all runs of one intent for one scope.
     fn job(&self, request: &TrainBuildRequest) -> EventJob {
         let name = format!("{}.{}", request.target_scope.scope_key(), request.intent_kind.as_str());
         let job_type = JobType {
@@ -134,9 +134,9 @@ impl EventWriter {
     }
 }
 
-/// Writes the event as JSON of at most `max_bytes`. To fit, it drops first all columns, then half of the inputs and
-/// manifests at a time. The gate's verdicts are the last input and so are dropped last. If nothing is left to drop, the
-/// event is larger.
+/// Writes the event as JSON of at most `max_bytes`. If the event is larger, first drops the columns of all inputs. Then
+/// drops half of the inputs and manifests at a time. The gate's verdicts are part of the last input and so are dropped
+/// last. If nothing is left to drop, the JSON stays larger than `max_bytes`.
 pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
     loop {
         let bytes = serde_json::to_vec(&event).expect("events have string keys and finite numbers");
@@ -146,7 +146,7 @@ pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
     }
 }
 
-/// Drops a part of the event; returns false if nothing is left to drop.
+/// Drops a part of the event. Returns false if nothing is left to drop.
 fn shorten(event: &mut RunEvent) -> bool {
     let ours = &mut event.run.facets.ours.body;
     let omitted = ours.omitted.get_or_insert_with(Omitted::default);

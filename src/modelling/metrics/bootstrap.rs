@@ -1,9 +1,9 @@
-//! Percentile intervals from resampled windows (Efron, "Bootstrap Methods: Another Look at the Jackknife",
-//! Annals of Statistics, 1979).
+//! Computes bootstrap percentile intervals (Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of
+//! Statistics, 1979).
 //!
 //! A replicate draws as many rows (or clusters) as the window has, with replacement. Each replicate has its own stream
-//! of random numbers, so that the same seed gives the same intervals on any number of threads. The draw gives each row
-//! of the sorted scores a weight, so that a replicate costs one pass and no sort.
+//! of random numbers, so that the same seed gives the same intervals on any number of threads. The draw becomes a
+//! weight for each row of the sorted scores. A replicate thus costs one pass and no sort.
 
 use super::kind::MetricKind;
 use super::order::{RankedScores, ScoreCounts};
@@ -18,15 +18,15 @@ use std::thread;
 #[derive(Debug, Clone, Copy)]
 pub struct Resampling<'a> {
     pub spec: &'a BootstrapSpec,
-    /// The cluster of each row; clusters are drawn as a whole. `None` draws single rows.
+    /// The cluster of each row. Clusters are drawn as a whole. `None` draws single rows.
     pub clusters: Option<&'a [u32]>,
     pub seed: u64,
-    /// The number of threads; the result does not depend on it.
+    /// The number of threads. The result does not depend on this number.
     pub threads: u32,
 }
 
-/// What a replicate draws: members, which are rows or clusters, and the member at each position of the sorted scores.
-/// Without `member_at`, each position is its own member.
+/// Says what a replicate draws. A member is a row or a cluster. `member_at` gives the member of each position of the
+/// sorted scores. If it is `None`, each position is a member of its own.
 struct Draw {
     members: usize,
     member_at: Option<Vec<u32>>,
@@ -37,7 +37,7 @@ impl Draw {
         let Some(clusters) = clusters else {
             return Self { members: order.rows().len(), member_at: None };
         };
-        // Only clusters that have rows may be drawn; members number these clusters in the order of the data.
+        // Only clusters that have rows may be drawn. Members number these clusters in the order of the data.
         let mut number: Vec<Option<u32>> = vec![None; clusters.iter().max().map_or(0, |&max| max as usize + 1)];
         let mut members = 0;
         for &cluster in clusters {
@@ -50,18 +50,20 @@ impl Draw {
         Self { members: members as usize, member_at: Some(member_at) }
     }
 
-    /// Draws `members` members with replacement; `weights` then holds how often each member was drawn.
+    /// Draws `members` members with replacement. Sets each member's weight to the number of times that the member was
+    /// drawn.
     fn weights(&self, random: &mut ChaCha8Rng, weights: &mut [u32]) {
         weights.fill(0);
         for _ in 0..self.members {
-            // Scales a 64-bit number to the range, with a bias below one in a trillion. It is written out here since
-            // reports must not change when a library changes its algorithm.
+            // Scales a 64-bit random number to the range, with a bias below one in a trillion. No library function is
+            // used, since reports must not change when a library changes its algorithm.
             let drawn = (u128::from(random.next_u64()) * self.members as u128) >> 64;
             weights[drawn as usize] += 1;
         }
     }
 
-    /// Gives the same members to another order of the same rows, so that one draw takes the same rows for both models.
+    /// Builds the draw with the same members for another model's order of the same rows. One set of weights then draws
+    /// the same rows for both models.
     fn over(&self, own: &RankedScores, other: &RankedScores) -> Self {
         let mut member_of = vec![0; own.rows().len()];
         for (position, &row) in own.rows().iter().enumerate() {
@@ -79,7 +81,7 @@ impl Draw {
     }
 }
 
-/// Returns an interval for each metric; `None` for a metric that is undefined in most replicates.
+/// Returns a bootstrap percentile interval for each metric. `None` for a metric that is undefined in most replicates.
 pub(super) fn intervals(
     order: &RankedScores,
     kinds: &[MetricKind],
@@ -88,9 +90,9 @@ pub(super) fn intervals(
     of_windows(&[(order, Draw::of(order, resampling.clusters))], kinds, resampling)
 }
 
-/// Returns an interval for the difference in each metric, `own` less `other`. Each replicate draws the same rows for
-/// both (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). `None` if the difference is undefined in most
-/// replicates.
+/// Returns an interval for the difference in each metric, `own` minus `other`. Each replicate draws the same rows for
+/// both models (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993). `None` if the difference is undefined
+/// in most replicates.
 pub(super) fn paired_intervals(
     own: &RankedScores,
     other: &RankedScores,
@@ -122,8 +124,8 @@ fn of_windows(
     (0..kinds.len()).map(interval).collect()
 }
 
-/// Returns, for each replicate, the metrics of the first window, less those of the second if there are two. All draws
-/// must have the same members.
+/// Returns the metrics of the first window for each replicate. With two windows, the metrics of the second are
+/// subtracted. The draws of all windows must have the same members.
 fn replicates(
     windows: &[(&RankedScores, Draw)],
     kinds: &[MetricKind],
@@ -159,7 +161,8 @@ fn replicates(
     })
 }
 
-/// The metric of the first counts, less the metric of the second if there are two; `None` if one is undefined.
+/// Returns the metric of the first counts, minus the metric of the second counts if there are two. `None` if a metric
+/// is undefined.
 fn difference(kind: MetricKind, drawn: &[ScoreCounts<'_>]) -> Option<f64> {
     let mut values = drawn.iter().map(|counts| kind.of(counts).and_then(|metric| metric.value));
     let own = values.next().flatten()?;
@@ -169,7 +172,7 @@ fn difference(kind: MetricKind, drawn: &[ScoreCounts<'_>]) -> Option<f64> {
     }
 }
 
-/// Returns the value at `share`, 0 to 1, of the sorted values; interpolates between the nearest ranks as
+/// Returns the quantile `share`, 0 to 1, of the sorted values. Interpolates between the nearest ranks as
 /// `numpy.percentile` does.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;

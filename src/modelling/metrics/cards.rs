@@ -1,24 +1,25 @@
-//! Card precision: what a team that can check `k` cards a day would find.
+//! Computes card precision: the share of compromised cards that a team finds if it can check `k` cards a day.
 //!
 //! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), section "Top-k metrics" of
 //! chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`. On each day a card's score is the
-//! highest score of its payments, and the card is compromised if one of its payments is a fraud. The team checks the
-//! `k` cards with the highest scores; the day's precision is the number of compromised cards among them, divided by
-//! `k`. A compromised card that was found is left out of later days. The metric is the mean over the days. Cards with
-//! equal scores, whose order pandas does not promise, rank here in the order in which they appear in the data.
+//! highest score of its payments. The card is compromised if one of its payments is a fraud. The team checks the `k`
+//! cards with the highest scores. The day's precision is the number of compromised cards among these, divided by `k`. A
+//! compromised card that was found is left out of later days. The metric is the mean over the days. The handbook's code
+//! leaves the order of cards with equal scores open. Model Factory ranks them in the order in which they appear in the
+//! data.
 
 use super::order::{NO_ROWS, ScoredRows, defined, undefined};
 use crate::domain::contract::MetricValue;
 use std::collections::BTreeMap;
 
-/// A card on one day, which the team may check.
+/// A card with payments on one day, which the team may check on that day.
 struct Candidate {
     card: u32,
     score: f64,
     compromised: bool,
 }
 
-/// The cards of every day, highest score first; sorted once and used for every `k`.
+/// The cards of every day, highest score first. They are sorted once, and the order is used for every `k`.
 pub(super) struct CardDays {
     days: Vec<Vec<Candidate>>,
     cards: usize,
@@ -57,8 +58,8 @@ impl CardDays {
         Self { days, cards: count }
     }
 
-    /// Returns the mean over days of the share of compromised cards among the `k` cards with the highest scores that
-    /// were not found on an earlier day; undefined without rows.
+    /// Returns the mean over days of the day's precision at `k`. A card that was found on an earlier day is left out.
+    /// Undefined without rows.
     pub(super) fn precision_at(&self, k: u32) -> MetricValue {
         if self.days.is_empty() {
             return undefined(NO_ROWS);

@@ -1,4 +1,4 @@
-//! Curves with a bounded number of points, for drawing.
+//! Computes curves with a bounded number of points, for drawing.
 
 use super::order::ScoreCounts;
 use super::probability::{border, calibration};
@@ -39,8 +39,8 @@ fn precision_recall(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<PrecisionReca
     thin(points.collect(), at_most, |point| (point.recall, point.precision))
 }
 
-/// Returns (threshold, flagged frauds, flagged good payments): first no threshold, where nothing is flagged, then each
-/// score from the highest down.
+/// Returns (threshold, flagged frauds, flagged good payments) for each score, from the highest down. Before these comes
+/// an entry without a threshold, where nothing is flagged.
 fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)> {
     let below = counts.steps().scan((0, 0), |(hits, alarms), step| {
         *hits += step.frauds;
@@ -50,8 +50,8 @@ fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, u64, 
     std::iter::once((None, 0, 0)).chain(below)
 }
 
-/// Keeps at most `at_most` of the points, evenly spaced along the curve, whose length is the sum of all horizontal and
-/// vertical steps. Always keeps the first and the last point.
+/// Keeps at most `at_most` of the points, evenly spaced along the curve, and always the first and the last point. The
+/// length of the curve is the sum of all horizontal and vertical steps.
 fn thin<T: Copy>(points: Vec<T>, at_most: u32, xy: impl Fn(&T) -> (f64, f64)) -> Vec<T> {
     if points.len() <= at_most as usize {
         return points;
@@ -61,7 +61,7 @@ fn thin<T: Copy>(points: Vec<T>, at_most: u32, xy: impl Fn(&T) -> (f64, f64)) ->
         (ax - bx).abs() + (ay - by).abs()
     };
     let total: f64 = points.windows(2).map(|pair| length(&pair[0], &pair[1])).sum();
-    // The first and the last point stay in any case; the points between share the rest.
+    // The first and the last point always stay. The points between them get the rest of `at_most`.
     let stride = total / f64::from(at_most.saturating_sub(2).max(1));
     let (mut kept, mut walked, mut next) = (vec![points[0]], 0.0, stride);
     let inner = points.len() - 1;

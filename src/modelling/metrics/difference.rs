@@ -1,12 +1,12 @@
-//! Compares two models on the same rows: the metrics of the one less those of the other.
+//! Compares two models on the same rows: computes each metric of the candidate minus that of the champion.
 
 use super::bootstrap::{self, Resampling};
 use super::kind::{MetricKind, RankedWindow};
 use super::order::{RankedScores, ScoredRows};
 use crate::domain::contract::{Difference, Differences, EvaluationSpec};
 
-/// Returns the difference, candidate less champion, in each of the metrics `names`; leaves out names that `spec` does
-/// not ask for. `champion` holds a score for each row of `candidate`.
+/// Returns the difference, candidate minus champion, for each metric in `names`. A metric that `spec` does not ask for
+/// is left out. `champion` holds the champion's score for each row of `candidate`.
 pub fn differences(
     candidate: &ScoredRows<'_>,
     champion: &[f64],
@@ -91,7 +91,7 @@ mod tests {
         differences(&window, &rows.champion, &wanted, &spec(), &resampling)
     }
 
-    /// Computes the interval the slow way: writes the drawn rows out, measures each model by itself and subtracts. It
+    /// Computes the interval the slow way: writes the drawn rows out, measures each model by itself and subtracts. This
     /// shares neither weights nor sorted order with the code under test.
     fn by_hand(rows: &Rows, metric: &str, clusters: Option<&[u32]>) -> (f64, f64) {
         let count = rows.labels.len();
@@ -130,7 +130,7 @@ mod tests {
             found.push(value(&rows.candidate) - value(&rows.champion));
         }
         found.sort_by(f64::total_cmp);
-        // The 5th and the 95th percentile of 101 values are values themselves: no interpolation.
+        // The 5th and the 95th percentile of 101 values need no interpolation.
         (found[5], found[95])
     }
 

@@ -1,5 +1,5 @@
-//! The metrics that a profile can ask for, by name. The test window is sorted and counted once; all metrics but the
-//! card metrics are computed from these counts.
+//! Lists the metrics that a profile can ask for, by name. The test window is sorted and counted once. All metrics but
+//! card precision are computed from these counts.
 
 use super::cards::CardDays;
 use super::order::{RankedScores, ScoreCounts, ScoredRows};
@@ -13,18 +13,18 @@ pub enum MetricKind {
     AveragePrecision,
     LogLoss,
     BrierScore,
-    /// With this many bins of equal width.
+    /// Computed with this many bins of equal width.
     ExpectedCalibrationError(u32),
     KsStatistic,
     RecallAtFpr(f64),
-    /// Share of frauds among the k highest scores.
+    /// Share of frauds among the `k` payments with the highest scores.
     PrecisionAt(u32),
-    /// Share of all frauds that are among the k highest scores.
+    /// Share of all frauds that are among the `k` payments with the highest scores.
     RecallAt(u32),
     PrecisionAtThreshold(f64),
     RecallAtThreshold(f64),
     F1AtThreshold(f64),
-    /// Share of compromised cards among the k cards with the highest scores of each day.
+    /// Share of compromised cards among the `k` cards with the highest scores of each day.
     CardPrecisionAt(u32),
 }
 
@@ -40,7 +40,7 @@ impl MetricKind {
         kinds
     }
 
-    /// The metrics that make sense for any number of rows; these are measured for slices, too.
+    /// Returns the metrics that are defined for any number of rows. These metrics are also measured on slices.
     pub(super) fn of_any_rows(spec: &EvaluationSpec) -> Vec<Self> {
         let mut kinds = vec![
             Self::AucRoc,
@@ -61,7 +61,7 @@ impl MetricKind {
         kinds
     }
 
-    /// The metric's name in reports and thresholds.
+    /// Returns the metric's name in reports and thresholds.
     pub fn name(self) -> String {
         match self {
             Self::AucRoc => "auc_roc".to_owned(),
@@ -80,12 +80,12 @@ impl MetricKind {
         }
     }
 
-    /// Whether the metric needs days and cards beside the scores; such a metric has no interval.
+    /// Returns true if the metric needs days and cards in addition to the scores. Such a metric has no interval.
     pub fn is_per_day(self) -> bool {
         matches!(self, Self::CardPrecisionAt(_))
     }
 
-    /// Computes the metric from counts; `None` for a metric per day, which counts do not suffice for.
+    /// Computes the metric from counts. `None` for a metric per day, since counts do not contain the days.
     pub(super) fn of(self, counts: &ScoreCounts<'_>) -> Option<MetricValue> {
         Some(match self {
             Self::AucRoc => ranking::auc_roc(counts),
@@ -115,7 +115,7 @@ impl<'a> RankedWindow<'a> {
         Self { counts: order.counts(), card_days: scored.cards.map(|cards| CardDays::new(scored, cards)) }
     }
 
-    /// Computes the metric; `None` for a card metric if the rows have no cards.
+    /// Computes the metric. `None` for a card metric if the rows have no cards.
     pub(super) fn metric(&self, kind: MetricKind) -> Option<MetricValue> {
         match (kind, &self.card_days) {
             (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),

@@ -1,4 +1,4 @@
-//! Measures what a profile asks for, on the whole window and on slices of it by the values of a column.
+//! Measures what a profile asks for, on the whole test window and on slices of the window by the values of a column.
 
 use super::bootstrap::{self, Resampling};
 use super::curves::curves;
@@ -13,11 +13,11 @@ pub struct Measured {
     pub scores: Metrics,
     pub confusion: Vec<Confusion>,
     pub curves: Curves,
-    /// The metrics of slices, for each column that the profile names.
+    /// The metrics of each slice, for each column that the profile names.
     pub slices: Vec<SlicedBy>,
 }
 
-/// Measures a window; metrics get intervals only if `resampling` is given.
+/// Measures a window. Metrics get intervals only if `resampling` is given.
 pub fn measure(
     scored: &ScoredRows<'_>,
     spec: &EvaluationSpec,
@@ -40,7 +40,8 @@ pub fn measure(
     }
 }
 
-/// Adds intervals to the metrics that the profile names for them; an empty list means all metrics but those per day.
+/// Adds intervals to the metrics that `resampling.spec.metrics` names. An empty list means all metrics except those per
+/// day.
 fn add_intervals(scores: &mut Metrics, order: &RankedScores, kinds: &[MetricKind], resampling: &Resampling<'_>) {
     let names = &resampling.spec.metrics;
     let is_wanted = |kind: &MetricKind| !kind.is_per_day() && (names.is_empty() || names.contains(&kind.name()));
@@ -52,16 +53,16 @@ fn add_intervals(scores: &mut Metrics, order: &RankedScores, kinds: &[MetricKind
     }
 }
 
-/// A column cut into slices: their names in the order of the report, and for each row the number of its slice.
+/// A column cut into slices. `names` holds the names of the slices in the order of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slicing {
     pub column: String,
     pub names: Vec<String>,
-    /// For each row, an index into `names`.
+    /// The slice of each row, as an index into `names`.
     pub slice_of: Vec<u32>,
 }
 
-/// The counts of one slice by score, from the highest score down.
+/// The numbers of frauds and good payments of one slice at each score, from the highest score down.
 #[derive(Default)]
 struct SliceRows {
     levels: Vec<Level>,
@@ -112,7 +113,7 @@ mod tests {
         curves: Whole,
     }
 
-    /// The curves with every point, none left out.
+    /// Returns the curves with every point.
     #[derive(Deserialize)]
     struct Whole {
         roc: Vec<(f64, f64)>,
@@ -184,7 +185,7 @@ mod tests {
         let labels = [true, true, false, false];
         let scored = ScoredRows { scores: &[0.9, 0.5, 0.5, 0.1], labels: &labels, days: &[0; 4], cards: None };
         let found = measure(&scored, &with_k(2), None, &[]).scores;
-        // One certain hit, and one row out of a tie of two, of which half are frauds.
+        // One hit is certain. The second row comes from a tie of two rows, of which half are frauds.
         assert_eq!(found["precision_at_2"].value, Some(0.75));
         assert_eq!(found["recall_at_2"].value, Some(0.75));
     }

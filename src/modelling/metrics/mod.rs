@@ -1,6 +1,6 @@
-//! Metrics of a binary classifier on the test window, as scikit-learn defines them, also for equal scores.
+//! Computes the metrics of a binary classifier on the test window, as scikit-learn defines them, also for equal scores.
 //!
-//! A metric that is undefined is null with a reason; a null metric never passes a gate.
+//! A metric that is undefined is null with a reason. A null metric never passes a gate.
 
 mod bootstrap;
 mod cards;

@@ -1,20 +1,19 @@
-//! The test window sorted once by one model's scores; how many frauds and good payments have each score; and how a
-//! metric's value is written.
+//! Sorts the test window once by one model's scores, and counts how many frauds and good payments have each score.
 //!
-//! Every metric except those per day is a function of how many frauds and good payments have each score. So a resampled
-//! window is counted again, but never sorted again.
+//! Every metric except those per day is computed from these counts. Therefore a bootstrap replicate counts the window
+//! again, but never sorts it again.
 
 use crate::domain::contract::MetricValue;
 
-/// Scores of the test window with what is needed to measure them; all slices have the same length.
+/// The scores of the test window with what is needed to measure them. All slices have the same length.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoredRows<'a> {
-    /// Probability of fraud, 0 to 1.
+    /// The probability of fraud of each payment, 0 to 1.
     pub scores: &'a [f64],
     pub labels: &'a [bool],
-    /// The payment's day in UTC, counted from 1970-01-01; for metrics per day.
+    /// The UTC day of each payment, counted in days from 1970-01-01. Only metrics per day use this.
     pub days: &'a [i64],
-    /// The card (or whatever the first entity column holds) as a number; `None` if there is no entity column or no
+    /// The card of each payment as a number, from the first entity column. `None` if there is no entity column or no
     /// event time.
     pub cards: Option<&'a [u32]>,
 }
@@ -31,29 +30,30 @@ pub(super) fn undefined(why: impl Into<String>) -> MetricValue {
     MetricValue { value: None, undefined_because: Some(why.into()), interval: None }
 }
 
-/// A distinct score, and the log losses of payments that have it.
+/// A distinct score, and the log losses of payments with this score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Level {
     pub(super) score: f64,
-    /// `-ln p` for a fraud with this score p; `loss_of_good` is `-ln (1 - p)`.
+    /// `-ln p` for a fraud with this score p. `loss_of_good` is `-ln (1 - p)`.
     pub(super) loss_of_fraud: f64,
     pub(super) loss_of_good: f64,
 }
 
 impl Level {
-    /// Clips the probability for the losses to `[eps, 1 - eps]`, with eps that of f64, as scikit-learn does.
+    /// Clips the probability to `[eps, 1 - eps]` before the losses are computed, as scikit-learn does. `eps` is
+    /// `f64::EPSILON`.
     fn of(score: f64) -> Self {
         let p = score.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
         Self { score, loss_of_fraud: -p.ln(), loss_of_good: -(1.0 - p).ln() }
     }
 }
 
-/// Rows sorted from the highest score down; rows with equal scores share a level.
+/// Rows sorted from the highest score down. Rows with equal scores share a level.
 pub(super) struct RankedScores {
     levels: Vec<Level>,
     /// For each level, the index in `rows` just after the last row of the level.
     ends: Vec<usize>,
-    /// Row numbers from the highest score down.
+    /// The row numbers, from the highest score down.
     rows: Vec<u32>,
     labels: Vec<bool>,
 }
@@ -61,7 +61,8 @@ pub(super) struct RankedScores {
 impl RankedScores {
     pub(super) fn new(scores: &[f64], labels: &[bool]) -> Self {
         let mut sorted: Vec<(f64, u32)> = scores.iter().copied().zip(0..).collect();
-        // Rows with equal scores keep the order of the data, so that a resampled window does not depend on the sort.
+        // Rows with equal scores keep the order of the data, so that bootstrap replicates do not depend on the sort
+        // algorithm.
         sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let (mut levels, mut ends): (Vec<Level>, Vec<usize>) = (Vec::new(), Vec::new());
         for (position, &(score, _)) in sorted.iter().enumerate() {
@@ -94,7 +95,7 @@ impl RankedScores {
         ScoreCounts { levels: &self.levels, frauds: none(), good: none(), total_frauds: 0, total_good: 0 }
     }
 
-    /// Counts again into `counts`: the row at a position counts `weight(position)` times.
+    /// Replaces `counts`: the row at a position of the sorted rows counts `weight(position)` times.
     pub(super) fn recount(&self, counts: &mut ScoreCounts<'_>, weight: impl Fn(usize) -> u32) {
         let mut start = 0;
         (counts.total_frauds, counts.total_good) = (0, 0);
@@ -135,7 +136,7 @@ pub(super) struct ScoreCounts<'a> {
     total_good: u64,
 }
 
-/// A level with its counts; both may be zero in a resampled window.
+/// A level with its counts. Both counts may be zero in a bootstrap replicate.
 #[derive(Clone, Copy)]
 pub(super) struct LevelCounts {
     pub(super) level: Level,
@@ -162,7 +163,7 @@ impl<'a> ScoreCounts<'a> {
         self.total_frauds + self.total_good
     }
 
-    /// The levels with their counts, from the highest score down.
+    /// Returns the levels with their counts, from the highest score down.
     pub(super) fn steps(&self) -> impl Iterator<Item = LevelCounts> {
         self.levels.iter().zip(&self.frauds).zip(&self.good).map(|((&level, &frauds), &good)| LevelCounts {
             level,

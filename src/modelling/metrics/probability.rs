@@ -1,14 +1,14 @@
-//! Metrics that read scores as probabilities: losses and calibration.
+//! Computes metrics that read scores as probabilities: losses and calibration.
 
 use super::order::{Level, NO_ROWS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{CalibrationBin, MetricValue};
 
-/// Mean over rows of `-ln p`, where p is the probability that the score gives to the row's label.
+/// Returns the mean over rows of `-ln p`, where p is the probability that the score gives to the row's label.
 pub(super) fn log_loss(counts: &ScoreCounts<'_>) -> MetricValue {
     mean(counts, |level, frauds, good| frauds * level.loss_of_fraud + good * level.loss_of_good)
 }
 
-/// Mean over rows of the squared distance between score and label (1 for a fraud, 0 else).
+/// Returns the mean over rows of the squared distance between score and label. The label is 1 for a fraud, otherwise 0.
 pub(super) fn brier_score(counts: &ScoreCounts<'_>) -> MetricValue {
     mean(counts, |level, frauds, good| {
         let (miss, alarm) = (1.0 - level.score, level.score);
@@ -24,13 +24,14 @@ fn mean(counts: &ScoreCounts<'_>, of: impl Fn(Level, f64, f64) -> f64) -> Metric
     defined(sum / counts.rows() as f64)
 }
 
-/// The lower border of one of `bins` bins of equal width between 0 and 1, equal to `numpy.linspace` bit for bit.
+/// Returns the lower border of the bin with number `bin`, of `bins` bins of equal width between 0 and 1. The result
+/// equals `numpy.linspace` bit for bit.
 pub(super) fn border(bin: u32, bins: u32) -> f64 {
     if bin == bins { 1.0 } else { f64::from(bin) * (1.0 / f64::from(bins)) }
 }
 
-/// Returns the bins of equal width that hold rows, ascending. As in scikit-learn's `calibration_curve` with
-/// `strategy="uniform"`, a score on a border belongs to the lower bin.
+/// Returns the bins of equal width that hold rows, ascending. A score on a border belongs to the lower bin, as in
+/// scikit-learn's `calibration_curve` with `strategy="uniform"`.
 pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<CalibrationBin> {
     let mut found: Vec<(u32, u64, u64, f64)> = Vec::new();
     let mut bin = bins.saturating_sub(1);
@@ -61,7 +62,7 @@ pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<Calibratio
     found.iter().rev().map(bin).collect()
 }
 
-/// Mean over rows of the distance between the mean score and the share of frauds in the row's bin.
+/// Returns the mean over rows of the distance between the mean score and the fraud rate of the row's bin.
 ///
 /// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015,
 /// over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.

@@ -1,6 +1,6 @@
-//! Metrics of the order of scores, and of flagging each payment whose score reaches a threshold. Equal scores count
-//! together, so that the order within a tie does not matter. Zero divided by zero is undefined here; scikit-learn warns
-//! and returns 0.
+//! Computes metrics of the order of scores, and metrics at a threshold, where a payment is flagged if its score reaches
+//! the threshold. Equal scores count together, so that the order within a tie does not matter. Zero divided by zero is
+//! undefined; scikit-learn instead warns and returns 0.
 
 use super::order::{NO_FRAUDS, ONE_CLASS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{Confusion, MetricValue};
@@ -9,13 +9,14 @@ fn has_both(counts: &ScoreCounts<'_>) -> bool {
     counts.frauds() > 0 && counts.good() > 0
 }
 
-/// Area under the ROC curve: the probability that a fraud scores above a good payment, where ties count half.
+/// Returns the area under the ROC curve: the probability that a fraud scores above a good payment, where ties count
+/// half.
 pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     if !has_both(counts) {
         return undefined(ONE_CLASS);
     }
     let mut above = 0_u64;
-    // Twice the area, counted in pairs, is an integer and so has no rounding error.
+    // Twice the area, counted in pairs, is an integer, so the sum has no rounding error.
     let mut doubled: u128 = 0;
     for step in counts.steps() {
         doubled += u128::from(step.good) * u128::from(2 * above + step.frauds);
@@ -24,7 +25,7 @@ pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     defined(doubled as f64 / (2.0 * counts.frauds() as f64 * counts.good() as f64))
 }
 
-/// Sum over thresholds, from the highest down, of the precision times the increase in recall.
+/// Returns the sum over thresholds, from the highest down, of the precision times the increase in recall.
 pub(super) fn average_precision(counts: &ScoreCounts<'_>) -> MetricValue {
     if counts.frauds() == 0 {
         return undefined(NO_FRAUDS);
@@ -40,8 +41,8 @@ pub(super) fn average_precision(counts: &ScoreCounts<'_>) -> MetricValue {
     defined(sum)
 }
 
-/// Kolmogorov-Smirnov statistic: the largest distance between the distributions of the scores of frauds
-/// and of good payments, either way (`scipy.stats.ks_2samp`).
+/// Returns the Kolmogorov–Smirnov statistic: the largest distance, in either direction, between the cumulative
+/// distributions of the scores of frauds and of good payments (`scipy.stats.ks_2samp`).
 pub(super) fn ks_statistic(counts: &ScoreCounts<'_>) -> MetricValue {
     if !has_both(counts) {
         return undefined(ONE_CLASS);
@@ -50,8 +51,8 @@ pub(super) fn ks_statistic(counts: &ScoreCounts<'_>) -> MetricValue {
     defined(rates.map(|(alarms, recall)| (recall - alarms).abs()).fold(0.0, f64::max))
 }
 
-/// The largest recall of all thresholds that flag at most `rate` of the good payments; 0 if none does. Does not
-/// interpolate between the scores that occur.
+/// Returns the largest recall of all thresholds that flag at most the share `rate` of the good payments. 0 if no
+/// threshold does. Does not interpolate between scores.
 pub(super) fn recall_at_fpr(counts: &ScoreCounts<'_>, rate: f64) -> MetricValue {
     if !has_both(counts) {
         return undefined(ONE_CLASS);
@@ -59,7 +60,7 @@ pub(super) fn recall_at_fpr(counts: &ScoreCounts<'_>, rate: f64) -> MetricValue 
     defined(rates(counts).take_while(|(alarms, _)| *alarms <= rate).last().map_or(0.0, |(_, recall)| recall))
 }
 
-/// The false and the true positive rate at each score as threshold, from the highest down.
+/// Returns the false and the true positive rate with each score as threshold, from the highest score down.
 fn rates(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (f64, f64)> {
     let totals = (counts.good() as f64, counts.frauds() as f64);
     counts.steps().scan((0_u64, 0_u64), move |(alarms, hits), step| {
@@ -69,13 +70,13 @@ fn rates(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// Share of frauds among the `k` highest scores; of a tie at rank `k`, its share of frauds counts. Undefined below `k`
-/// rows.
+/// Returns the share of frauds among the `k` highest scores. If a tie crosses rank `k`, its rows count with the tie's
+/// fraud rate. Undefined for fewer than `k` rows.
 pub(super) fn precision_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / f64::from(k)))
 }
 
-/// Share of all frauds that are among the `k` highest scores.
+/// Returns the share of all frauds that are among the `k` highest scores.
 pub(super) fn recall_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     if counts.frauds() == 0 {
         return undefined(NO_FRAUDS);
@@ -97,7 +98,7 @@ fn hits_at(counts: &ScoreCounts<'_>, k: u32) -> Result<f64, String> {
     Err(format!("there are fewer than {k} rows"))
 }
 
-/// Counts hits and errors at a threshold; a payment whose score equals the threshold is flagged.
+/// Counts hits and errors at a threshold. A payment whose score equals the threshold is flagged.
 pub(super) fn confusion(counts: &ScoreCounts<'_>, threshold: f64) -> Confusion {
     let (true_positives, false_positives) = counts.flagged(threshold);
     Confusion {
@@ -117,7 +118,7 @@ pub(super) fn recall(of: &Confusion) -> MetricValue {
     share(of.true_positives, of.true_positives + of.false_negatives, NO_FRAUDS)
 }
 
-/// Harmonic mean of precision and recall.
+/// Returns the harmonic mean of precision and recall.
 pub(super) fn f1(of: &Confusion) -> MetricValue {
     let wrong = of.false_positives + of.false_negatives;
     share(2 * of.true_positives, 2 * of.true_positives + wrong, "there are no frauds and none is flagged")

@@ -1,4 +1,4 @@
-//! Draws the curves of a report as plots, and the importance of its features as a table.
+//! Draws the curves of a report as plots, and lists the importance of features in a table.
 
 use super::html_table::{TableHeading, html_table};
 use super::number::{number, percent, thousands};
@@ -6,7 +6,7 @@ use super::plot::{Axis, Plot, at};
 use crate::domain::contract::{CalibrationBin, Confusion, EvalReport, FeatureEffect, HistogramBin, Metrics};
 use maud::{Markup, html};
 
-/// Draws the ROC, precision-recall and calibration curves and the scores' histogram as inline SVG.
+/// Draws the ROC, precision-recall and calibration curves and the histogram of scores as inline SVG.
 pub fn curve_plots(report: &EvalReport) -> Markup {
     let metrics = &report.metrics;
     html! {
@@ -22,7 +22,7 @@ pub fn curve_plots(report: &EvalReport) -> Markup {
     }
 }
 
-/// Shows a plot with its caption; without a plot, a sentence with the reason `missing`.
+/// Writes a plot with its caption. If `drawn` is `None`, writes a sentence with the reason `missing`.
 fn plotted(name: &str, caption: &str, drawn: Option<&Markup>, missing: &str) -> Markup {
     html! {
         figure {
@@ -100,7 +100,8 @@ fn precision_recall(report: &EvalReport) -> Markup {
     plotted("Precision and recall", &caption, drawn.as_ref(), "there are no frauds")
 }
 
-/// Draws the share of frauds in each bin; columns behind the curve show the bins' rows on a logarithmic scale.
+/// Draws the fraud rate of each bin as a curve. Columns behind the curve show the rows of each bin on a logarithmic
+/// scale.
 fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     let error = value_of(metrics, "expected_calibration_error");
     let plot = Plot {
@@ -137,7 +138,8 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     plotted("Calibration", &caption, drawn.as_ref(), "there are no rows")
 }
 
-/// Draws the share of each class in each bin, on a logarithmic scale, since frauds are rare and most scores are low.
+/// Draws the share of each class that lies in each bin. The scale is logarithmic, since frauds are rare and most scores
+/// are low.
 fn histogram(bins: &[HistogramBin]) -> Markup {
     let frauds: u64 = bins.iter().map(|bin| bin.positives).sum();
     let good: u64 = bins.iter().map(|bin| bin.negatives).sum();
@@ -173,7 +175,7 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
     plotted("Scores", caption, drawn.as_ref(), "there are no rows")
 }
 
-/// Lists the features with the largest mean absolute SHAP values, at most 20.
+/// Lists the at most 20 features with the largest mean absolute SHAP values.
 pub(super) fn importance(effects: &[FeatureEffect]) -> Markup {
     const SHOWN: usize = 20;
     const HEADINGS: [TableHeading<'static>; 6] =

@@ -1,11 +1,11 @@
-//! The verdict in a sentence, and the conditions of the gate as tables.
+//! Writes the verdict as a sentence, and the conditions of the gate as tables.
 
 use super::html_table::html_table;
 use super::number::{bound, bounds, number, percent, thousands};
 use crate::domain::contract::{ChampionVerdict, Decision, Direction, GateReceipt, Interval, ThresholdBasis};
 use maud::{Markup, html};
 
-/// Writes the decision, and the conditions that do not hold, as one sentence.
+/// Writes the decision and the names of the conditions that do not hold, as one sentence.
 pub fn verdict_line(receipt: &GateReceipt) -> Markup {
     let checks = receipt.conditions();
     html! {
@@ -22,7 +22,7 @@ pub fn verdict_line(receipt: &GateReceipt) -> Markup {
     }
 }
 
-/// Lists every condition of the gate, those that do not hold first.
+/// Lists every condition of the gate. Thresholds that do not hold come first.
 pub fn gate_table(receipt: &GateReceipt) -> Markup {
     let mut verdicts: Vec<_> = receipt.thresholds.iter().collect();
     verdicts.sort_by_key(|verdict| verdict.holds);
@@ -53,7 +53,7 @@ pub fn gate_table(receipt: &GateReceipt) -> Markup {
     }
 }
 
-/// Lists the conditions on differences to the champion, those that do not hold first.
+/// Lists the conditions on differences to the champion. Conditions that do not hold come first.
 fn differences(champion: &ChampionVerdict) -> Markup {
     const TITLES: [&str; 6] =
         ["Condition", "Champion", "This model", "Difference required", "Difference found", "Verdict"];
@@ -91,7 +91,7 @@ fn required(direction: Direction, limit: f64, on: ThresholdBasis) -> Markup {
     }
 }
 
-/// Shows the value that was compared with the bound; if none was, the reason.
+/// Writes the value that was compared with the bound, or `reason` if there was no value.
 fn found(value: Option<f64>, reason: &str, interval: Option<&Interval>) -> Markup {
     html! {
         @match value { Some(value) => (number(value)), None => (reason) }

@@ -1,12 +1,12 @@
-//! Writes HTML tables; the report page and the console use no other way.
+//! Writes HTML tables. The report page and the console write all their tables with this function.
 
 use maud::{Markup, html};
 
-/// A column's title, and the CSS class of its heading; an empty class writes none.
+/// A column's title and the CSS class of the heading. An empty class writes no `class` attribute.
 pub type TableHeading<'a> = (&'a str, &'a str);
 
 /// Writes a table with the CSS class `class` in a box that scrolls sideways on narrow screens. `rows` are the `tr`
-/// elements of its body. Without headings the table has no head.
+/// elements of the table's body. Without headings the table has no head.
 pub fn html_table(class: &str, headings: &[TableHeading<'_>], rows: &Markup) -> Markup {
     html! {
         div.scroll {

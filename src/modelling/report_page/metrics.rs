@@ -1,4 +1,4 @@
-//! Shows the metrics as tables: on the test window, at chosen thresholds, by slice.
+//! Writes the metrics as tables: on the test window, at chosen thresholds, and by slice.
 
 use super::html_table::{TableHeading, html_table};
 use super::number::{bound, bounds, number, percent, thousands};
@@ -15,7 +15,7 @@ fn value(metric: Option<&MetricValue>) -> Markup {
     }
 }
 
-/// Lists every metric; if intervals were computed, also draws each between 0 and 1.
+/// Lists every metric. If intervals were computed, also draws each interval on a line from 0 to 1.
 pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
     let metrics = &report.metrics.scores;
     let resampled = metrics.values().find_map(|metric| metric.interval);
@@ -54,7 +54,7 @@ pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
     }
 }
 
-/// Draws interval and value on a line from 0 to 1; empty if the value is undefined or outside.
+/// Draws interval and value on a line from 0 to 1. Draws nothing if the value is undefined or outside of 0 to 1.
 fn range(metric: &MetricValue) -> Markup {
     let shown = metric.value.filter(|value| (0.0..=1.0).contains(value));
     html! {
@@ -101,7 +101,7 @@ pub(super) fn confusion(metrics: &EvalMetrics) -> Markup {
     html_table("", &HEADINGS, &rows)
 }
 
-/// The metrics by which the page compares slices; the report document holds all of them.
+/// The metrics of each slice that the page shows. The evaluation report holds all of them.
 const OF_SLICES: [(&str, &str); 5] = [
     ("auc_roc", "ROC area"),
     ("average_precision", "Average precision"),

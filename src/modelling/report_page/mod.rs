@@ -1,7 +1,7 @@
-//! `report.html`: one HTML file for people who decide about a model.
+//! Writes `report.html`, one HTML file for people who decide about a model.
 //!
-//! Guarantees: the same documents give the same bytes; no script, nothing loaded from elsewhere, every
-//! value escaped. Never: computes a metric or a verdict; it shows what the documents say.
+//! Guarantees: the same documents give the same bytes. The page has no script, loads nothing, and escapes every value.
+//! Never: computes a metric or a verdict. The page only shows what the documents say.
 
 mod charts;
 mod gate;
@@ -22,11 +22,10 @@ use crate::domain::contract::SettledSplit;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use number::{instant, percent};
 
-/// The page's Content-Security-Policy: the browser loads and runs nothing, even if a value should slip through
-/// escaping.
+/// The page's Content-Security-Policy. The browser loads and runs nothing, even if a value were not escaped.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// The page's style sheet; the console's pages that show the same tables and plots use it, too.
+/// The page's style sheet. Pages of the console that show the same tables and plots use the same style sheet.
 pub const REPORT_STYLE: &str = include_str!("style.css");
 
 pub fn report_page(sources: &ReportSources<'_>) -> String {

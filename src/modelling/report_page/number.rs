@@ -1,9 +1,10 @@
-//! Writes numbers for people: with as many digits as matter, and a comma between thousands.
+//! Writes numbers for people, with as many digits as matter and a comma between thousands.
 
 use crate::domain::contract::Interval;
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Writes a metric or parameter: four decimals, two significant digits below 0.001, no decimals from 1,000 on.
+/// Writes a metric or parameter with four decimals. Below 0.001 it has two significant digits, and from 1,000 on no
+/// decimals.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
@@ -28,7 +29,7 @@ pub(super) fn bounds(interval: &Interval) -> String {
     format!("{} to {}", number(interval.low), number(interval.high))
 }
 
-/// Writes a share, 0 to 1, in per cent with at most three decimals.
+/// Writes a share, 0 to 1, as a percentage with at most three decimals.
 pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     let decimals = match value.abs() {
@@ -53,7 +54,7 @@ pub fn thousands(value: u64) -> String {
     apart
 }
 
-/// Writes an instant in UTC, without the time of day if it is midnight.
+/// Writes an instant in UTC. At midnight, writes only the date.
 pub(super) fn instant(at: DateTime<Utc>) -> String {
     if at.timestamp_micros().rem_euclid(86_400_000_000) == 0 {
         at.date_naive().to_string()
@@ -62,7 +63,7 @@ pub(super) fn instant(at: DateTime<Utc>) -> String {
     }
 }
 
-/// Replaces each hyphen by the minus sign, which is as wide as a plus.
+/// Replaces each hyphen by a minus sign, which has the width of a plus sign.
 fn signed(text: &str) -> String {
     text.replace('-', "\u{2212}")
 }

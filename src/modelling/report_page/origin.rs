@@ -1,5 +1,5 @@
-//! Shows what the model was made from: data windows as a table and on a time line, the request, every input and
-//! document.
+//! Shows what the model was made from. The data windows are a table and a time line. The request and all inputs and
+//! documents are tables.
 
 use super::html_table::{TableHeading, html_table};
 use super::number::{instant, percent, thousands};
@@ -16,13 +16,13 @@ pub struct ReportSources<'a> {
     pub plan: &'a TrainPlan,
     pub report: &'a EvalReport,
     pub receipt: &'a GateReceipt,
-    /// Where the receipt is stored; `None` before it is stored.
+    /// The receipt's place in the evidence store. `None` before the receipt is stored.
     pub receipt_at: Option<&'a EvidenceRef>,
 }
 
 struct WindowRow<'a> {
     name: &'a str,
-    /// `None` if the rows were drawn by chance.
+    /// The window's start and end. `None` if the rows were drawn by chance.
     window: Option<TimeWindow>,
     summary: WindowSummary,
 }
@@ -79,7 +79,7 @@ fn table(rows: &[WindowRow<'_>]) -> Markup {
     html_table("", &HEADINGS, &rows)
 }
 
-/// Draws the windows on a time line. Positions are in per cent of the width, so that text keeps its size on any screen.
+/// Draws the windows on a time line. Positions are percentages of the width, so that text keeps its size on any screen.
 fn time_line(rows: &[WindowRow<'_>]) -> Markup {
     const ROW: usize = 40;
     let start = rows.iter().filter_map(|row| Some(row.window?.start)).min().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! A plot with two axes as inline SVG. All lengths are in units of the SVG's view box.
+//! Draws a plot with two axes as inline SVG. All lengths are in units of the SVG's view box.
 
 use maud::{Markup, html};
 
-/// An axis from `low` to `high`, with ticks as pairs of value and text.
+/// An axis from `low` to `high`. A tick is a pair of value and text.
 pub(super) struct Axis {
     pub(super) label: String,
     pub(super) low: f64,
@@ -11,14 +11,14 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis from 0 to 1 with a tick at every 0.2.
+    /// Builds an axis from 0 to 1 with a tick at every 0.2.
     pub(super) fn share(label: &str) -> Self {
         let ticks =
             [0, 20, 40, 60, 80, 100].map(|part| (f64::from(part) / 100.0, format!("{:.1}", f64::from(part) / 100.0)));
         Self { label: label.to_owned(), low: 0.0, high: 1.0, ticks: ticks.to_vec() }
     }
 
-    /// Where a value lies on the axis: 0 at `low`, 1 at `high`.
+    /// Returns the position of a value on the axis: 0 at `low`, 1 at `high`.
     fn position(&self, value: f64) -> f64 {
         (value - self.low) / (self.high - self.low)
     }
@@ -26,7 +26,7 @@ impl Axis {
 
 pub(super) struct Plot {
     pub(super) title: String,
-    /// The id of the plot's title element; unique on the page.
+    /// The id of the plot's title element, unique on the page.
     pub(super) id: &'static str,
     pub(super) x: Axis,
     pub(super) y: Axis,
@@ -45,17 +45,17 @@ pub(super) fn at(length: f64) -> String {
 }
 
 impl Plot {
-    /// The distance of a value from the left edge.
+    /// Returns the distance of a value from the left edge.
     pub(super) fn x(&self, value: f64) -> f64 {
         LEFT + (WIDTH - LEFT - RIGHT) * self.x.position(value)
     }
 
-    /// The distance of a value from the top edge.
+    /// Returns the distance of a value from the top edge.
     pub(super) fn y(&self, value: f64) -> f64 {
         HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * self.y.position(value)
     }
 
-    /// The attribute `points` of a polyline through these values.
+    /// Returns the attribute `points` of a polyline through these values.
     pub(super) fn line(&self, points: impl IntoIterator<Item = (f64, f64)>) -> String {
         let point = |(x, y)| format!("{},{}", at(self.x(x)), at(self.y(y)));
         points.into_iter().map(point).collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
-//! Secrets: text from the configuration or a file that is never printed.
+//! Holds secrets: text from the configuration or a file that is never printed.
 //!
-//! Guarantees: neither `Debug` nor an error shows a secret. A client that is created reads the file again, so that it
-//! uses the file's current text.
+//! Guarantees: neither `Debug` nor an error shows a secret. Every new client reads the file again, and so uses the
+//! file's current text.
 
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -18,8 +18,8 @@ impl Secret {
         Self(text)
     }
 
-    /// Reads a secret from a file, without line breaks at the end, which editors add; spaces at the end are kept. An
-    /// empty file is an error.
+    /// Reads a secret from a file. Line breaks at the end are removed, since editors add them. Spaces at the end are
+    /// kept. Returns an error for an empty file.
     pub fn from_file(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         match text.trim_end_matches(['\r', '\n']) {
@@ -33,7 +33,7 @@ impl Secret {
     }
 }
 
-/// Serialises as the text `(secret)`.
+/// Serialises a secret as the text `(secret)`.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(SHOWN)

@@ -1,4 +1,4 @@
-//! The one armed failpoint of this process; debug builds only.
+//! Arms one failpoint of this process, and acts when the process reaches it. Debug builds only.
 
 use super::{Injected, POINTS};
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What happens when the process reaches the armed failpoint for the first time.
+/// What the armed failpoint does when the process reaches it for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailpointAction {
@@ -18,27 +18,28 @@ pub enum FailpointAction {
     Error,
     /// Every connection to the database is closed.
     Cut,
-    /// The thread stops for ever.
+    /// The thread sleeps for ever.
     Stall,
 }
 
-/// Section `[fault]` of the configuration.
+/// The section `[fault]` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailpointSettings {
-    /// Name of the failpoint, one of [`POINTS`].
+    /// The name of the failpoint, one of [`POINTS`].
     pub point: String,
     pub action: FailpointAction,
-    /// File that the failpoint writes before it acts, so that a test sees that it was reached.
+    /// The file that the failpoint writes before it acts. A test sees by this file that the failpoint was reached.
     pub mark: PathBuf,
-    /// Port of the database: `cut` closes the connections to it.
+    /// The port of the database. The action `cut` closes the connections to this port.
     pub database_port: u16,
 }
 
 static ARMED: OnceLock<FailpointSettings> = OnceLock::new();
 static FIRED: AtomicBool = AtomicBool::new(false);
 
-/// Arms one failpoint of this process. An unknown name is an error, since the test would wait for it in vain.
+/// Arms one failpoint. Returns an error for an unknown name, since the test would wait for it in vain, and for a second
+/// call.
 pub fn arm(settings: FailpointSettings) -> Result<(), String> {
     if !POINTS.contains(&settings.point.as_str()) {
         return Err(format!("[fault] there is no point {:?}", settings.point));
@@ -66,12 +67,12 @@ pub(super) fn fire(point: &'static str) -> Result<(), Injected> {
     Ok(())
 }
 
-/// Closes every socket that is connected to this port.
+/// Shuts down every socket that is connected to this port.
 fn cut(port: u16) {
     let folder = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open {
-        // A test's database listens on IPv4 loopback; any other socket is no `SockaddrIn`.
+        // A test's database listens on IPv4 loopback. Any other socket has no peer of the type `SockaddrIn`.
         if getpeername::<SockaddrIn>(descriptor).is_ok_and(|peer| peer.port() == port) {
             let _ = shutdown(descriptor, Shutdown::Both);
         }

@@ -1,6 +1,6 @@
-//! Names of all failpoints.
+//! Lists the names of all failpoints.
 
-/// Ordered as a record and its run pass them.
+/// The names, in the order in which a record and its run pass them.
 pub const POINTS: &[&str] = &[
     "intake.polled",
     "admit.begun",

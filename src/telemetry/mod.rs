@@ -1,8 +1,8 @@
-//! Telemetry: logs by `tracing` to standard error, traces by OTLP where an endpoint is configured, and metrics.
+//! Writes logs by `tracing` to standard error, sends traces by OTLP if an endpoint is configured, and holds metrics.
 //!
-//! Guarantees: text from outside is bounded and escaped before it is logged; spans that cannot be sent are dropped, and
-//! no run waits for them or fails because of them. Never: decides anything; reads the environment; records a span if no
-//! endpoint is configured.
+//! Guarantees: text from outside is bounded and escaped before it is logged. Spans that cannot be sent are dropped, and
+//! no run waits for them or fails because of them. Never: decides anything, reads the environment, or records a span if
+//! no endpoint is configured.
 
 pub mod metrics;
 
@@ -26,26 +26,26 @@ use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Sends spans until it is dropped; the drop waits up to `LAST_SPANS` until every ended span is sent.
+/// Sends spans until this value is dropped. The drop waits up to `LAST_SPANS` until every ended span is sent.
 #[must_use = "spans are sent until it is dropped"]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// How long the drop of [`Telemetry`] waits for the receiver of spans.
+/// The timeout of the drop of [`Telemetry`], which waits for the receiver of spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(provider) = self.provider.take() {
-            // An error here is not reported: the outage was logged when a span could not be sent.
+            // The error is ignored: the outage was logged when a span could not be sent.
             let _ = provider.shutdown_with_timeout(LAST_SPANS);
         }
     }
 }
 
-/// Starts logs and traces for the whole process; `instance` is the worker's name. Returns an error that quotes the
-/// filter if the filter does not parse.
+/// Starts logs and traces for the whole process. `instance` is the worker's name. Returns an error that quotes `filter`
+/// if `filter` cannot be parsed.
 pub fn start(
     format: LogFormat,
     filter: &str,
@@ -77,7 +77,7 @@ pub fn start(
     Ok(Telemetry { provider })
 }
 
-/// Whether this is a span of our own code; spans of libraries are left out.
+/// Returns true for a span of Model Factory's own code. Spans of libraries are left out.
 fn is_own_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("model_factory")
 }

@@ -1,11 +1,11 @@
 //! Makes text from outside safe for logs and terminals.
 //!
-//! Guarantees: the result has no line break, control character, escape sequence or character that
-//! reverses the direction of writing; a text that was cut ends with the length of the original in bytes.
+//! Guarantees: the result has no line break, control character, escape sequence or character that reverses the
+//! direction of writing. A text that was cut ends with the length of the original in bytes.
 
 use std::fmt::{self, Write};
 
-/// Bytes of a text that a log line shows at most.
+/// The most bytes of a text that a log line shows.
 pub(super) const CAP: usize = 2_048;
 
 /// Cuts a text at [`CAP`] bytes and appends its original length in bytes.
@@ -19,13 +19,14 @@ pub(super) fn capped(mut text: String) -> String {
     text
 }
 
-/// Whether a terminal shows a character as itself and does not take it as a command.
+/// Returns true if a terminal shows the character itself and does not take it as a command.
 fn is_plain(c: char) -> bool {
-    // `escape_debug` escapes characters without a shape of their own: formats, separators, private use, lone accents.
+    // `escape_debug` escapes characters that have no visible shape: format characters, separators, private use, lone
+    // accents.
     matches!(c, ' '..='~') || (!c.is_ascii() && c.escape_debug().len() == 1)
 }
 
-/// Escapes text for people: a character that is not plain becomes `\n` or `\u{202e}`.
+/// Escapes text for people. A character that is not plain is written as an escape such as `\n` or `\u{202e}`.
 pub fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -34,8 +35,8 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
-/// Escapes JSON for machines: a character that is not plain becomes `\u202e`, so that a JSON parser reads the original
-/// and a terminal never sees it.
+/// Escapes JSON for machines. A character that is not plain becomes an escape such as `\u202e`. A JSON parser reads the
+/// original, and a terminal never sees it.
 pub fn plain_json(json: &str, out: &mut impl Write) -> fmt::Result {
     for c in json.chars() {
         if is_plain(c) {

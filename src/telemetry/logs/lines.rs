@@ -1,7 +1,8 @@
-//! The two formats of a log line: a flat JSON object with the fields of the event and its spans, or `name=value` text.
+//! Writes log lines in two formats: a flat JSON object with the fields of the event and of its spans, or `name=value`
+//! text.
 //!
 //! Guarantees: an event is one line. In JSON, an event's field replaces a field of the same name in an enclosing span,
-//! and an inner span's field replaces an outer span's; `docs/logs.md` lists the names.
+//! and an inner span's field replaces that of an outer span. `docs/logs.md` lists the names of the fields.
 
 use crate::clock;
 use crate::telemetry::plain_text::{capped, plain, plain_json};
@@ -16,7 +17,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Whether only traces use this field; no log line shows it.
+/// Returns true for a field that only traces use. No log line shows it.
 fn is_for_traces(name: &str) -> bool {
     name.starts_with("otel.")
 }
@@ -24,7 +25,7 @@ fn is_for_traces(name: &str) -> bool {
 /// Writes an event, with the fields of its enclosing spans, as one JSON object.
 pub(super) struct JsonLines;
 
-/// Stores the fields of a span as a JSON object in text, which [`JsonLines`] parses again.
+/// Stores the fields of a span as the text of a JSON object, which [`JsonLines`] parses again.
 pub(super) struct JsonFields;
 
 #[derive(Default)]
@@ -33,7 +34,7 @@ struct JsonVisitor(Map<String, Value>);
 impl JsonVisitor {
     fn keep(&mut self, field: &Field, value: impl Into<Value>) {
         if !is_for_traces(field.name()) {
-            // A field that is named after a keyword, such as `r#type`, is logged without its `r#`.
+            // A field that is named after a Rust keyword, such as `r#type`, is logged without `r#`.
             self.0.insert(field.name().trim_start_matches("r#").to_owned(), value.into());
         }
     }
@@ -131,7 +132,7 @@ where
     }
 }
 
-/// Writes fields as `name=value name=value`, and the message without a name.
+/// Writes fields as `name=value name=value`. The message is written without a name.
 pub(super) struct PrettyFields;
 
 struct PrettyVisitor<'writer> {

@@ -1,6 +1,6 @@
-//! Logs to standard error, for people or as one JSON object a line.
+//! Writes logs to standard error, as text for people or as one JSON object a line.
 //!
-//! Guarantees: an event is one line, whatever text it carries; no control character or escape sequence gets through.
+//! Guarantees: an event is one line, whatever text it contains. Control characters and escape sequences are escaped.
 
 mod lines;
 
@@ -17,7 +17,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The layer that writes events in this format to this writer.
+/// Returns the `tracing` layer that writes events in this format to this writer.
 pub(super) fn layer<W>(format: LogFormat, coloured: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -54,7 +54,7 @@ mod tests {
     const HOSTILE: &str =
         "eve\n{\"level\":\"ERROR\"}\r\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}gnp.exe\u{2066}\u{85}\u{2028}";
 
-    /// Logs `HOSTILE` as a span's field, as an event's fields of every kind and its message; returns what was written.
+    /// Logs `HOSTILE` as a span's field, as an event's fields of every kind and as its message. Returns the log's text.
     fn written(format: LogFormat) -> String {
         let written = LogBuffer::default();
         let writer = written.clone();

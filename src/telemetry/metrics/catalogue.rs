@@ -1,5 +1,5 @@
-//! Every metric of a worker: first its help, then its type, labels, name and unit, last what is normal; and the page that
-//! Prometheus reads.
+//! Declares every metric of a worker, and renders the page that Prometheus scrapes. Each entry of `catalogue!` gives
+//! the help text, then type, labels, name and unit, then what values are normal.
 
 use super::domain_labels::{Requeued, RunEnd};
 use super::instrument::{Counter, Described, Gauge, Histogram, Instrument, TransientGauge};
@@ -162,19 +162,19 @@ catalogue! {
     }
 }
 
-/// Bounds of the buckets for durations, from five milliseconds to six hours.
+/// The bounds of the histogram buckets for durations, in seconds, from five milliseconds to six hours.
 const SECONDS: [f64; 20] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
     7_200.0, 21_600.0,
 ];
-/// Renders the metrics of this process; cheap to clone.
+/// Renders the metrics of this process. A clone is cheap and renders the same metrics.
 #[derive(Debug, Clone)]
 pub struct MetricsPage(PrometheusHandle);
 
 impl MetricsPage {
-    /// Installs the recorder for this process; a second call is an error.
+    /// Installs the recorder of metrics for this process. A second call returns an error.
     pub fn install() -> Result<Self, BuildError> {
-        // Bounds of the buckets for bytes: from 16 MiB to 64 GiB, each twice the one before.
+        // The bounds of the histogram buckets for bytes: from 16 MiB to 64 GiB, each twice the one before.
         let bytes: [f64; 13] = std::array::from_fn(|power| f64::from(16_u32 << power) * 1_048_576.0);
         let mut builder = PrometheusBuilder::new();
         for metric in metrics().filter(|metric| metric.kind() == "histogram") {
@@ -190,7 +190,8 @@ impl MetricsPage {
         Ok(page)
     }
 
-    /// Renders the page. `show` sets the transient gauges for this page; the next page does not remember them.
+    /// Renders the page. `show` sets the transient gauges for this page. The next page does not contain them unless
+    /// they are set again.
     pub fn render(&self, show: impl FnOnce()) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
@@ -200,7 +201,8 @@ impl MetricsPage {
         self.0.render() + &recorder.handle().render()
     }
 
-    /// Moves recorded values of histograms into buckets. Until this call or a page, each value stays in memory.
+    /// Moves the recorded values of histograms into buckets. Each value stays in memory until this call or the next
+    /// page.
     pub fn sum_up(&self) {
         self.0.run_upkeep();
     }

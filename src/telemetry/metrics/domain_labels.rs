@@ -1,4 +1,5 @@
-//! Labels whose values come from the domain: states, failure codes, outcomes, replies of the registry, outbox kinds.
+//! Defines the labels whose values come from the domain: states, failure codes, outcomes, replies of the registry,
+//! kinds of outbox records.
 
 use super::label_set::{ClosedLabel, LabelSet, Legend, Values};
 use crate::domain::run::{FailureCode, OutboxKind, OutcomeKind, RegistryReply, State};
@@ -83,7 +84,7 @@ impl LabelSet for FailureCode {
     }
 }
 
-/// The state that a run ended in, with the failure code if it is FAIL.
+/// The state that a run ended in. For FAIL, this includes the failure code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {
     Passed,
@@ -115,7 +116,7 @@ impl LabelSet for RunEnd {
     }
 }
 
-/// Why a run went back to the queue; `None` if its worker shut down and gave the run back.
+/// Why a run went back to the queue. `None` if its worker shut down and gave the run back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requeued(pub Option<FailureCode>);
 

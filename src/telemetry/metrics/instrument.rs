@@ -1,4 +1,5 @@
-//! Counters, gauges and histograms: name, unit, help and labels of each, and the methods that count and measure.
+//! Defines counters, gauges and histograms: the name, unit, help and labels of each, and the methods that count and
+//! measure.
 
 use super::label_set::{LabelSet, Legend};
 use std::marker::PhantomData;
@@ -6,7 +7,8 @@ use std::marker::PhantomData;
 pub trait InstrumentKind {
     /// The metric's type in Prometheus' exposition format.
     const TYPE: &'static str;
-    /// Whether a series may disappear while the worker runs; if so, each page holds only the series set for that page.
+    /// If true, a series may disappear while the worker runs. Each page then holds only the series that were set for
+    /// this page.
     const IS_TRANSIENT: bool = false;
 }
 
@@ -14,7 +16,7 @@ pub enum Counter {}
 
 pub enum Gauge {}
 
-/// A gauge of something that this worker may lose, such as a partition; its series then disappears.
+/// A gauge of something that this worker may lose, such as a partition. The series then disappears from the page.
 pub enum TransientGauge {}
 
 pub enum Histogram {}
@@ -48,17 +50,17 @@ pub struct Instrument<K, L> {
 /// A metric of any kind and labels, as the metrics page and the documentation see it.
 pub trait Described: Sync {
     fn name(&self) -> &'static str;
-    /// `counter`, `gauge` or `histogram`.
+    /// Returns `counter`, `gauge` or `histogram`.
     fn kind(&self) -> &'static str;
-    /// The unit of the value: `seconds`, `bytes`, or what is counted.
+    /// Returns the unit of the value: `seconds`, `bytes`, or what is counted.
     fn unit(&self) -> &'static str;
     fn help(&self) -> &'static str;
-    /// The values that an operator should see when all is well.
+    /// Describes the values that an operator sees when all is well.
     fn normal(&self) -> &'static str;
     fn labels(&self) -> Vec<Legend>;
-    /// See [`InstrumentKind::IS_TRANSIENT`].
+    /// Returns [`InstrumentKind::IS_TRANSIENT`] of the metric's kind.
     fn is_transient(&self) -> bool;
-    /// Gives the recorder the help text, and starts each known series of a counter or histogram at zero.
+    /// Gives the recorder the help text. Also starts each known series of a counter or histogram at zero.
     fn register(&self);
 }
 
@@ -77,7 +79,7 @@ impl<L: LabelSet> Instrument<Counter, L> {
         metrics::counter!(self.name, labels.pairs()).increment(more);
     }
 
-    /// Sets the total of a counter that is kept elsewhere; a total below the present one changes nothing.
+    /// Sets the total of a counter that is counted elsewhere. A total below the current one changes nothing.
     pub fn set_total(&self, labels: L, total: u64) {
         metrics::counter!(self.name, labels.pairs()).absolute(total);
     }
@@ -88,7 +90,7 @@ impl<L: LabelSet> Instrument<Gauge, L> {
         metrics::gauge!(self.name, labels.pairs()).set(value);
     }
 
-    /// Adds one to the gauge, and subtracts it when the returned guard is dropped.
+    /// Adds one to the gauge. Subtracts one when the returned guard is dropped.
     pub fn hold(&'static self, labels: L) -> impl Drop + use<L> {
         struct HeldGauge(metrics::Gauge);
         impl Drop for HeldGauge {
@@ -103,7 +105,7 @@ impl<L: LabelSet> Instrument<Gauge, L> {
 }
 
 impl<L: LabelSet> Instrument<TransientGauge, L> {
-    /// Sets the value on the page that [`super::MetricsPage::render`] writes now, and on no later page.
+    /// Sets the value on the page that [`super::MetricsPage::render`] writes now. Later pages do not contain it.
     pub fn show(&self, labels: L, value: f64) {
         metrics::gauge!(self.name, labels.pairs()).set(value);
     }

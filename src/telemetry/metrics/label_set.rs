@@ -1,12 +1,12 @@
-//! What a set of labels is: its names, its values, and every combination that may occur.
+//! Defines a set of labels: the labels' names and values, and every combination that may occur.
 
 use metrics::Label;
 use strum::{EnumMessage, VariantArray};
 
 pub trait LabelSet: Sized {
-    /// The labels' names and values, for the documentation.
+    /// Returns the labels' names and values, for the documentation.
     fn legend() -> Vec<Legend>;
-    /// Every combination that may occur; empty if the combinations follow from the configuration.
+    /// Returns every combination that may occur. Empty if the combinations depend on the configuration.
     fn all() -> Vec<Self> {
         Vec::new()
     }
@@ -22,9 +22,9 @@ pub struct Legend {
 #[derive(Debug, Clone)]
 pub enum Values {
     Closed(Vec<(&'static str, &'static str)>),
-    /// Every failure code, and the given further values.
+    /// Every failure code, and in addition these values.
     Codes(&'static [&'static str]),
-    /// The values have no fixed list; the text says what bounds their number.
+    /// The values have no fixed list. The text says what limits their number.
     Bounded(&'static str),
 }
 
@@ -32,11 +32,11 @@ pub enum Values {
 pub trait ClosedLabel: Copy + VariantArray {
     const NAME: &'static str;
 
-    /// The value as the metrics page shows it, and its meaning.
+    /// Returns the value as the metrics page shows it, and its meaning.
     fn described(self) -> (&'static str, &'static str);
 }
 
-/// A label whose values are the variants of an enum; the doc comment of a variant is its meaning in the documentation.
+/// A label whose values are the variants of an enum. The doc comment of a variant is its meaning in the documentation.
 pub trait DocumentedLabel: Copy + EnumMessage + Into<&'static str> + VariantArray {
     const NAME: &'static str;
 }

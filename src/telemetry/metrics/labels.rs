@@ -1,4 +1,4 @@
-//! Labels of the worker: stages, leases, loops, partitions. The doc comment of a variant is its meaning in
+//! Defines the labels of the worker: stages, leases, loops, partitions. The doc comment of a variant is its meaning in
 //! `docs/metrics.md`.
 
 use super::label_set::{DocumentedLabel, LabelSet, Legend, Values};
@@ -44,7 +44,7 @@ impl DocumentedLabel for StageEnd {
     const NAME: &'static str = "outcome";
 }
 
-/// Who saw that a lease was lost.
+/// Who found that a lease was lost: the worker's own clock or the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum NoticedBy {
@@ -92,7 +92,7 @@ impl DocumentedLabel for PartitionChange {
     const NAME: &'static str = "change";
 }
 
-/// The labels of this build, from [`version`].
+/// The labels of this build, with the values of [`version`].
 pub struct BuildInfo;
 
 impl LabelSet for BuildInfo {
@@ -120,7 +120,7 @@ impl LabelSet for BuildInfo {
     }
 }
 
-/// Something that a worker depends on, by the name that `/readyz` gives it.
+/// A service that a worker depends on, by its name in `/readyz`.
 pub struct NeedLabel(pub &'static str);
 
 impl LabelSet for NeedLabel {
@@ -138,7 +138,7 @@ impl LabelSet for NeedLabel {
     }
 }
 
-/// A loop of this process, by the name that `/livez` gives it.
+/// A loop of this process, by its name in `/livez`.
 pub struct LoopLabel(pub String);
 
 impl LabelSet for LoopLabel {

@@ -1,8 +1,7 @@
-//! What a worker counts and measures: the catalogue names each metric once, with its help, unit and labels.
+//! Counts and measures what a worker does. The catalogue declares each metric once, with its help, unit and labels.
 //!
-//! Guarantees: a label's values are known when the program is compiled, or follow from the operator's
-//! configuration; a counter starts at zero. Never: takes a label from the text of a request; counts by
-//! itself.
+//! Guarantees: a label's values are known when the program is compiled, or follow from the operator's configuration. A
+//! counter starts at zero. Never: takes a label from the text of a request, or decides by itself when to count.
 
 mod catalogue;
 mod domain_labels;

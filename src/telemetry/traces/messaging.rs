@@ -1,4 +1,4 @@
-//! Spans of Kafka records that are received and sent.
+//! Begins the spans of Kafka records that are received and sent.
 //!
 //! Guarantees: names and attributes follow OpenTelemetry's semantic conventions for messaging (1.42). Never: puts the
 //! value of a record into a span.
@@ -14,7 +14,7 @@ pub struct Received<'a> {
     pub partition: i32,
     pub offset: i64,
     pub key: Option<&'a [u8]>,
-    /// Size of the record's value in bytes.
+    /// The size of the record's value in bytes.
     pub bytes: usize,
     pub group: &'a str,
 }
@@ -40,7 +40,7 @@ pub fn process_span(record: &Received<'_>, from: Option<&TraceContext>) -> Optio
 pub struct Sending<'a> {
     pub topic: &'a str,
     pub key: Option<&'a [u8]>,
-    /// Size of the record's value in bytes.
+    /// The size of the record's value in bytes.
     pub bytes: usize,
     /// The record's header `ce_id`.
     pub id: Option<&'a str>,

@@ -1,6 +1,7 @@
-//! Traces: spans of what a worker receives, works on and sends, and of what its child process reports.
+//! Records traces: spans of what a worker receives, works on and sends, and of the steps that its child process
+//! reports.
 //!
-//! Guarantees: nothing is recorded if no endpoint is configured. Never: blocks or fails a run.
+//! Guarantees: no span is recorded if no endpoint is configured. Never: blocks a run or lets it fail.
 
 mod messaging;
 mod provider;

@@ -1,8 +1,8 @@
-//! The pipeline of spans: a sampler decides which traces are recorded; a thread of its own sends batches of spans from
-//! a bounded queue as OTLP over HTTP.
+//! Builds the pipeline of spans. A sampler decides which traces are recorded. A separate thread sends batches of spans
+//! from a bounded queue as OTLP over HTTP.
 //!
-//! Guarantees: nothing in this file blocks or fails a run; spans that do not fit into the queue are dropped. Never:
-//! takes a setting from the environment.
+//! Guarantees: this file neither blocks a run nor lets it fail. Spans that do not fit into the queue are dropped.
+//! Never: takes a setting from the environment.
 
 use super::receiver::{PATIENCE, Receiver};
 use super::settings::TelemetrySettings;
@@ -15,12 +15,12 @@ use opentelemetry_sdk::trace::{
 };
 use std::time::Duration;
 
-/// Spans that may wait to be sent: two for each record of two batches of intake, and some more.
+/// The most spans that wait to be sent: two for each record of two batches of intake, and some more.
 const QUEUE: usize = 8_192;
 const BATCH: usize = 512;
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Builds the provider that sends the spans of the worker `instance`; `None` if no endpoint is configured.
+/// Builds the provider that sends the spans of the worker `instance`. `None` if no endpoint is configured.
 pub fn provider(settings: &TelemetrySettings, instance: &str) -> Result<Option<SdkTracerProvider>, String> {
     let Some(url) = settings.traces_url()? else { return Ok(None) };
     // Every value is set, so that the OpenTelemetry libraries take none from the environment.
@@ -55,8 +55,8 @@ pub fn provider(settings: &TelemetrySettings, instance: &str) -> Result<Option<S
     Ok(Some(provider))
 }
 
-/// Follows the requester's decision: the parent's, or, for a trace without a parent, that of the linked request. Of
-/// traces with neither, it records the given share, 0 to 1.
+/// Decides whether a trace is recorded. A span with a parent follows the parent's decision. A span without a parent
+/// follows the decision of the linked request. Of traces with neither, records the given share, 0 to 1.
 #[derive(Debug, Clone)]
 struct RequesterSampler(f64);
 

@@ -1,7 +1,8 @@
-//! The HTTP client that posts spans to the receiver (an OTLP collector).
+//! Posts spans by HTTP to the receiver, an OTLP collector.
 //!
-//! Guarantees: an outage of the receiver costs one log line, and one more when it is over. Never: follows a redirect or
-//! a proxy, which would carry the headers elsewhere; sends a header that the configuration does not name.
+//! Guarantees: an outage of the receiver is logged once when it begins and once when it ends. Never: follows a redirect
+//! or a proxy, which would send the headers to another server. Never: sends a header that the configuration does not
+//! name.
 
 use super::settings::TelemetrySettings;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -14,11 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// How long the client waits for an answer of the receiver.
+/// The timeout of a request to the receiver.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the configured receiver for an answer; returns the URL, or why it failed, or `None` if no endpoint is
-/// configured. Blocks on the network.
+/// Sends a request to the configured receiver. Returns the URL if it answered, otherwise why not. `None` if no endpoint
+/// is configured. Blocks on the network.
 pub fn check_receiver(settings: &TelemetrySettings) -> Option<Result<String, String>> {
     let url = match settings.traces_url() {
         Ok(url) => url?,
@@ -27,7 +28,7 @@ pub fn check_receiver(settings: &TelemetrySettings) -> Option<Result<String, Str
     Some(Receiver::new(settings).and_then(|receiver| receiver.probe(url.as_str())).map(|()| url.to_string()))
 }
 
-/// The HTTP client of the receiver; it logs when an outage begins and when it ends.
+/// The HTTP client for the receiver. It logs when an outage begins and when it ends.
 #[derive(Debug)]
 pub(super) struct Receiver {
     client: Client,
@@ -46,13 +47,14 @@ impl Receiver {
             headers.insert(name, value);
         }
         let build = || Client::builder().timeout(PATIENCE).redirect(Policy::none()).no_proxy().build();
-        // The blocking client starts a runtime, which panics inside another runtime: so it is built on its own thread.
+        // The blocking client starts an async runtime, which panics inside another runtime. Therefore the client is
+        // built on a thread of its own.
         let made = std::thread::scope(|threads| threads.spawn(build).join());
         let client = made.map_err(|_| "the HTTP client could not be made")?.map_err(|error| error.to_string())?;
         Ok(Self { client, headers, is_down: AtomicBool::new(false) })
     }
 
-    /// Posts a request that holds no spans; the error says why the receiver did not accept it.
+    /// Posts a request without spans. The error says why the receiver did not accept the request.
     pub(super) fn probe(&self, url: &str) -> Result<(), String> {
         let request = self.client.post(url).headers(self.headers.clone());
         let answer = request.header(CONTENT_TYPE, "application/x-protobuf").body(Vec::new()).send();
@@ -72,7 +74,7 @@ impl Receiver {
     }
 }
 
-/// An error with the chain of its causes.
+/// Returns the text of an error and of its chain of causes.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |&error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")

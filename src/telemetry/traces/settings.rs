@@ -1,25 +1,28 @@
-//! `[telemetry]`: whether spans are sent, where to, and how many.
+//! Defines the section `[telemetry]`: whether spans are sent, where to, and how many.
 
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::Url;
 
-/// Where and how traces are sent by OTLP over HTTP; without an endpoint nothing is recorded.
+/// Says where and how traces are sent by OTLP over HTTP. Without an endpoint nothing is recorded.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetrySettings {
-    /// Base URL of the receiver, for example `http://collector:4318`; spans go to `/v1/traces` below the base URL.
+    /// The base URL of the receiver, for example `http://collector:4318`. Spans are posted to `/v1/traces` below the
+    /// base URL.
     pub otlp_endpoint: Option<String>,
-    /// The whole URL for spans; if both are set, this one is used and the base URL is not.
+    /// The whole URL for spans. If both URLs are set, this one is used.
     pub otlp_traces_endpoint: Option<String>,
-    /// Headers of every request, `name=value,name=value`; values may be percent-encoded.
+    /// The headers of every request, as `name=value,name=value`. Values may be percent-encoded.
     pub otlp_headers: Option<Secret>,
-    /// A file with the headers, in the format of `otlp_headers`; at most one of the two may be set.
+    /// A file with the headers, in the format of `otlp_headers`. At most one of the two keys may be set.
     pub otlp_headers_file: Option<PathBuf>,
-    /// Share of the traces begun by the worker that it records, 0 to 1; a requester's own decision takes precedence.
+    /// The share of the traces begun by the worker that is recorded, 0 to 1. A requester's own decision takes
+    /// precedence.
     pub sampling_ratio: f64,
-    /// Seconds in the queue after which an attempt begins a trace of its own, linked to the request's trace.
+    /// If a run was queued for more than this many seconds, its attempt begins a new trace, linked to the request's
+    /// trace.
     pub link_after_seconds: u32,
 }
 
@@ -37,7 +40,8 @@ impl Default for TelemetrySettings {
 }
 
 impl TelemetrySettings {
-    /// The URL that spans are posted to; `None` if no endpoint is set. The error names the key that is not an HTTP URL.
+    /// Returns the URL that spans are posted to. `None` if no endpoint is set. The error names the key whose value is
+    /// not an HTTP URL.
     pub fn traces_url(&self) -> Result<Option<Url>, String> {
         let parse = |key: &str, text: &str| {
             let url = Url::parse(text).map_err(|error| format!("{key}: {error}"))?;
@@ -62,7 +66,7 @@ impl TelemetrySettings {
             (None, Some(path)) => Secret::from_file(path).map_err(|why| format!("otlp_headers_file: {why}"))?,
             (None, None) => return Ok(Vec::new()),
         };
-        // The headers are secret: an error gives the number of the bad entry, not its text.
+        // The headers are secret. Therefore an error gives the number of the bad entry, not its text.
         let wrong = |index: usize| format!("otlp_headers: entry {} is not name=value", index + 1);
         let entries = configured.reveal().split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate();
         let header = |(index, entry): (usize, &str)| {
@@ -74,7 +78,7 @@ impl TelemetrySettings {
     }
 }
 
-/// Decodes `%20` and the like; `None` if a digit is missing or wrong, or the bytes are not UTF-8.
+/// Decodes percent escapes such as `%20`. `None` if a digit is missing or wrong, or if the bytes are not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Spans: how they begin, what they carry, and how they end; also the spans of a child process.
+//! Begins and ends spans, and records their attributes and failures. Also records the spans of a child process.
 //!
 //! Guarantees: if no endpoint is configured, every function in this file costs one comparison.
 
@@ -20,7 +20,7 @@ pub(super) struct Recording {
     link_after: Duration,
 }
 
-/// Set once for the process by [`install`]; unset if no endpoint is configured.
+/// Set once for the process by [`install`]. Unset if no endpoint is configured.
 pub(super) static RECORDING: OnceLock<Recording> = OnceLock::new();
 
 pub fn install(tracer: SdkTracer, settings: &TelemetrySettings) {
@@ -38,7 +38,7 @@ impl OpenSpan {
         Self(parent.with_span(builder.start_with_context(&recording.tracer, parent)))
     }
 
-    /// The parent for later spans: this span, or its own parent if this span is not recorded.
+    /// Returns the context under which later spans begin: this span, or its parent if this span is not recorded.
     pub fn context(&self) -> Option<TraceContext> {
         let context = self.0.span().span_context().clone();
         let state = context.trace_state().header();
@@ -58,7 +58,7 @@ impl OpenSpan {
         self.0.span().set_attribute(KeyValue::new(name, value));
     }
 
-    /// Marks the span as failed; `code` becomes its attribute `error.type`.
+    /// Marks the span as failed. `code` becomes the span's attribute `error.type`.
     pub fn record_failure(&self, code: &str) {
         self.0.span().set_attribute(KeyValue::new("error.type", code.to_owned()));
         self.0.span().set_status(Status::error(code.to_owned()));
@@ -73,7 +73,7 @@ impl Drop for OpenSpan {
 
 pub(super) fn remote(context: &TraceContext) -> SpanContext {
     let flags = if context.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    // A `tracestate` that the SDK refuses is left out; trace id and span id still count.
+    // A `tracestate` that the SDK refuses is left out. The trace id and the span id are still used.
     let state = context.tracestate().and_then(|text| text.parse::<TraceState>().ok()).unwrap_or_default();
     SpanContext::new(TraceId::from_bytes(context.trace_id()), SpanId::from_bytes(context.span_id()), flags, true, state)
 }
@@ -86,25 +86,25 @@ pub(super) fn under(parent: Option<&TraceContext>) -> Context {
 }
 
 /// Makes the span of an attempt a child of its run's context. If the run was queued for longer than
-/// `telemetry.link_after_seconds`, the attempt begins a trace of its own with a link to the run's context.
+/// `telemetry.link_after_seconds`, the attempt instead begins a new trace with a link to the run's context.
 pub fn set_parent(span: &Span, from: Option<&TraceContext>, queued: Duration) {
     let (Some(recording), Some(from)) = (RECORDING.get(), from) else { return };
     if queued > recording.link_after {
         span.add_link(remote(from));
     } else {
-        // The call fails only for a span that was entered already, and this span was not.
+        // The call returns an error only for a span that was entered already, and this span was not.
         let _ = span.set_parent(under(Some(from)));
     }
 }
 
-/// Records an attribute of the current span; does nothing if traces are off.
+/// Records an attribute of the current span. Does nothing if traces are off.
 pub fn record_attribute(name: &'static str, value: impl Into<Value>) {
     if RECORDING.get().is_some() {
         Span::current().set_attribute(name, value);
     }
 }
 
-/// Marks the current span as failed; `code` becomes its attribute `error.type`. Does nothing if traces are off.
+/// Marks the current span as failed. `code` becomes the span's attribute `error.type`. Does nothing if traces are off.
 pub fn record_failure(code: &str) {
     if RECORDING.get().is_some() {
         Span::current().set_attribute("error.type", code.to_owned());
@@ -112,8 +112,8 @@ pub fn record_failure(code: &str) {
     }
 }
 
-/// The span of a child process, and one below it for each step that the child reports. The worker sends them, since the
-/// child has no network.
+/// The span of a child process, with a child span for each step that the process reports. The worker sends these spans,
+/// since the child process has no network.
 #[derive(Debug)]
 pub struct ChildSpan {
     // Declared before `process`, so that it is dropped, and ends, first.
@@ -123,15 +123,16 @@ pub struct ChildSpan {
 }
 
 impl ChildSpan {
-    /// Begins the span of a child process under the current span; `None` if traces are off.
+    /// Begins the span of a child process under the current span. `None` if traces are off.
     pub fn begin(name: &'static str) -> Option<Self> {
         let recording = RECORDING.get()?;
         let process = OpenSpan::begin(recording, SpanBuilder::from_name(name), &Span::current().context());
         Some(Self { process, step: None, last: clock::system_time() })
     }
 
-    /// Begins the span of a step at the time that the child gave, in microseconds since 1970; the step before ends
-    /// then. The same step again changes nothing. The time is clamped to lie between the last report's and now.
+    /// Begins the span of a step and ends that of the step before. `since` is the time that the child gave, in
+    /// microseconds since 1970. It is clamped to lie between the last report's time and now. A repeated step changes
+    /// nothing.
     pub fn begin_step(&mut self, step: &str, since: Option<u64>) {
         let Some(recording) = RECORDING.get() else { return };
         let now = clock::system_time();

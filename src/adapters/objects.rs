@@ -1,7 +1,7 @@
-//! Clients of object stores, for the two rooms that use them: evidence and dataset.
+//! Clients of object stores, for the two adapters that use them: evidence and dataset.
 //!
-//! Guarantees: one client reads one bucket or container of one service; a redirect is an error, since the reference
-//! must name the location that is read; retries are few and short, since the caller tries again. Never: guesses
+//! Guarantees: one client reads one bucket or container of one service. A redirect is an error, because the reference
+//! must name the location that is read. Retries are few and short, because the caller tries again. Never: guesses
 //! credentials of another account, follows a redirect.
 
 use crate::secret::Secret;
@@ -23,10 +23,10 @@ pub struct Services<'a> {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Settings {
-    /// Endpoint URL; `None` means Amazon's own.
+    /// Endpoint URL. `None` means Amazon's endpoint.
     pub endpoint: Option<String>,
     pub region: Option<String>,
-    /// Access key id; `None` means the platform's own credentials.
+    /// Access key id. `None` means the credentials that the platform gives this machine.
     pub access_key_id: Option<String>,
     pub secret_access_key_file: Option<PathBuf>,
     /// Whether plain HTTP is allowed, for example to a test server.
@@ -36,9 +36,9 @@ pub struct S3Settings {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GcsSettings {
-    /// Endpoint URL; `None` means Google's own.
+    /// Endpoint URL. `None` means Google's endpoint.
     pub endpoint: Option<String>,
-    /// File with a service account's key; `None` means the platform's own credentials.
+    /// File with a service account's key. `None` means the credentials that the platform gives this machine.
     pub service_account_file: Option<PathBuf>,
     /// Whether requests carry no credentials, as for public buckets and test servers.
     pub anonymous: bool,
@@ -50,11 +50,11 @@ pub struct GcsSettings {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AzureSettings {
-    /// Storage account; required for `az://`.
+    /// Storage account. Required for `az://` references.
     pub account: Option<String>,
-    /// Endpoint URL; `None` means the account's own.
+    /// Endpoint URL. `None` means the account's endpoint at Azure.
     pub endpoint: Option<String>,
-    /// File with an access key of the account; `None` means the platform's own credentials.
+    /// File with an access key of the account. `None` means the credentials that the platform gives this machine.
     pub access_key_file: Option<PathBuf>,
     /// Whether requests carry no credentials, as for public containers and test servers.
     pub anonymous: bool,
@@ -76,7 +76,7 @@ pub fn open(services: Services<'_>, scheme: &str, bucket: &str) -> Result<Arc<dy
     Ok(Arc::new(s3(services.s3, bucket)?))
 }
 
-/// Fails if this build has no client for the scheme; the error says which feature to build with.
+/// Returns an error if this build has no client for the scheme. The error names the feature to build with.
 pub fn is_built_in(scheme: &str) -> Result<(), String> {
     match scheme {
         "s3" => Ok(()),
@@ -144,13 +144,13 @@ fn azure(settings: &AzureSettings, container: &str) -> Result<Arc<dyn ObjectStor
     Ok(Arc::new(builder.with_allow_http(settings.allow_http).build().map_err(|error| error.to_string())?))
 }
 
-/// HTTP that follows no redirect: the library's own connector would follow redirects to any host.
+/// An HTTP connector that follows no redirect. The library's connector would follow redirects to any host.
 #[derive(Debug)]
 struct Direct;
 
 impl HttpConnector for Direct {
-    /// Uses only `allow_http` of the options. Clients set the option themselves if the platform hands out credentials
-    /// over HTTP.
+    /// Uses only the option `allow_http`. The library's clients set this option themselves if the platform gives out
+    /// credentials over HTTP.
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let plain = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|value| value == "true");
         let client = reqwest::Client::builder()
@@ -159,7 +159,7 @@ impl HttpConnector for Direct {
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_mins(2))
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-            // No compression: the bytes that are hashed must be the bytes that are stored.
+            // Turns compression off: the bytes that are hashed must be the bytes that are stored.
             .no_gzip()
             .no_brotli()
             .no_zstd()
@@ -170,12 +170,12 @@ impl HttpConnector for Direct {
     }
 }
 
-/// Retries bridge short failures. During a longer outage the caller gives up, and the run waits in the queue.
+/// Retries cover short errors. During a longer outage the caller gives up, and the run waits in the queue.
 fn retries() -> RetryConfig {
     RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(20), backoff: BackoffConfig::default() }
 }
 
-/// Reads a key or token from its file. White space at both ends is removed, as it is never part of a key.
+/// Reads a key or token from its file. Trims white space at both ends, because it is never part of a key.
 fn secret(key: &str, path: &Path) -> Result<String, String> {
     let secret = Secret::from_file(path).map_err(|why| format!("{key}: {why}"))?;
     Ok(secret.reveal().trim().to_owned())

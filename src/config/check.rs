@@ -1,4 +1,4 @@
-//! Rules for configuration values that already have the right type. Never: opens a file, connects.
+//! Checks configuration values that already have the right type. Never: opens a file, connects.
 
 use super::Config;
 use crate::adapters::kafka::KafkaSettings;

@@ -7,10 +7,10 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ConsoleAt {
-    /// At the address of health checks and metrics.
+    /// At the address of health checks and metrics, `[worker] http`.
     #[default]
     WithHttp,
-    /// At an address of its own.
+    /// At a separate address.
     Own(SocketAddr),
     Off,
 }

@@ -1,4 +1,4 @@
-//! The keys that exist, derived from the settings' defaults, so that there is no second list of them.
+//! The keys that exist. They are derived from the settings' defaults, so that there is no second list of keys.
 
 use super::Config;
 use crate::training::TrainerRegistration;
@@ -6,15 +6,16 @@ use serde_json::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyKind {
-    /// A table that has keys of its own.
+    /// A table with keys in it.
     Section,
     Value,
-    /// Values that are read together, such as one trainer command; their paths share this many first parts.
+    /// Part of a group of values that are read together, such as one trainer command. Holds the length of the group's
+    /// own path: the paths of all its values begin with these parts.
     Group(usize),
     Unknown,
 }
 
-/// Sections that exist for the test suite only; the serialized [`Config`] leaves them out.
+/// Sections that exist for the test suite only. The serialized [`Config`] leaves them out.
 const UNSHOWN: &[&str] = if cfg!(debug_assertions) { &["fault"] } else { &[] };
 
 pub(super) struct KnownKeys {
@@ -45,8 +46,8 @@ impl KnownKeys {
         }
     }
 
-    /// Returns how many parts of a value's path name the unit that is read as a whole: the group of the value, or else
-    /// the whole path.
+    /// Returns the length of the path that is read as a whole: the path of the value's group or, without a group, the
+    /// value's own path.
     pub(super) fn unit(&self, path: &[String]) -> usize {
         let group = (1..path.len()).find_map(|parts| match self.kind(&path[..parts]) {
             KeyKind::Group(parts) => Some(parts),
@@ -55,17 +56,17 @@ impl KnownKeys {
         group.unwrap_or(path.len())
     }
 
-    /// Whether the path names a property of librdkafka; the property's own name may have dots.
+    /// Returns whether the path names a property of librdkafka. The property's name may contain dots.
     pub(super) fn is_property(path: &[String]) -> bool {
         matches!(parts(path)[..], ["kafka", "properties", _])
     }
 
-    /// Whether the path names a field that trainer commands do not have.
+    /// Returns whether the path names a field that trainer commands do not have.
     pub(super) fn is_strange_field(&self, path: &[String]) -> bool {
         matches!(parts(path)[..], ["trainer", "commands", _, field] if self.command.get(field).is_none())
     }
 
-    /// The known key that is spelled most like the wrong one, for the error message.
+    /// Returns the known key that is spelled most like the wrong key, for the error message.
     pub(super) fn nearest(&self, path: &[String]) -> String {
         let mut keys = Vec::new();
         leaves(&mut Vec::new(), &self.defaults, &mut |key, _| keys.push(key));

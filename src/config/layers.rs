@@ -1,7 +1,8 @@
-//! File < environment < flags: which value each key gets, and where it came from.
+//! Decides which value each key gets, and from which origin. Flags replace the environment. The environment replaces
+//! the file.
 //!
-//! Guarantees: all faults are found at once, each with key, origin and, if the key does not exist, the nearest key that
-//! does. Never: puts a secret's value into a fault.
+//! Guarantees: all errors are found at once, each with key and origin. For a key that does not exist, the error names
+//! the nearest key that does. Never: puts a secret's value into an error.
 
 use super::check::check;
 use super::known::{KeyKind, KnownKeys};
@@ -15,7 +16,7 @@ use toml::{Table, Value};
 const DEFAULT_FILE: &str = "model-factory.toml";
 const PREFIX: &str = "MODEL_FACTORY_";
 
-/// A valid configuration that remembers the origin of each given value.
+/// A valid configuration that remembers the origin of each value.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
@@ -24,7 +25,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// Reads the file, the environment and the command line's `key=value`. Without `--config`, reads the default file
-    /// where it exists.
+    /// if it exists.
     #[expect(clippy::disallowed_methods, reason = "only this function reads the environment")]
     pub fn read(file: Option<&Path>, flags: &[String]) -> Result<Self, ConfigError> {
         let readable = |(name, value): (OsString, OsString)| {
@@ -69,7 +70,7 @@ struct GivenValue {
     origin: Origin,
 }
 
-/// The given values; a later layer (file, environment, flags) replaces the values of an earlier one.
+/// The values that were given. A later layer (file, environment, flags) replaces the values of an earlier one.
 struct Layers {
     known: KnownKeys,
     given: BTreeMap<Vec<String>, GivenValue>,
@@ -85,7 +86,7 @@ impl Layers {
         let origin = Origin::File(path.to_owned());
         match text.parse::<Table>() {
             Ok(table) => self.section(&mut Vec::new(), table, &origin),
-            // The parser's error, printed whole, quotes the line, which may hold a secret: only its message is used.
+            // Uses only the parser's message, because its full text quotes the line, which may hold a secret.
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
@@ -94,13 +95,13 @@ impl Layers {
         }
     }
 
-    /// Adds a variable `MODEL_FACTORY_X__Y`. Ignores an empty one, and one without `__`: the tests and the demo use
-    /// such names for themselves.
+    /// Adds a variable `MODEL_FACTORY_X__Y`. Ignores an empty variable. Also ignores a name without `__`, because tests
+    /// and demo use such names.
     fn variable(&mut self, name: &str, value: &str) {
         let key = name.strip_prefix(PREFIX).filter(|key| key.contains("__") && !value.is_empty());
         let Some(key) = key else { return };
         let mut path: Vec<String> = key.to_ascii_lowercase().split("__").map(str::to_owned).collect();
-        // A property of librdkafka has dots in its name, and a shell variable cannot: `_` stands for a dot.
+        // Shell variables cannot have dots, but names of librdkafka properties do. In a variable, `_` stands for a dot.
         if let [kafka, properties, property, ..] = path.as_mut_slice()
             && kafka == "kafka"
             && properties == "properties"
@@ -110,7 +111,7 @@ impl Layers {
         self.one(&path, value, &Origin::Variable(name.to_owned()));
     }
 
-    /// Adds a `key.path=value` from `--set`; a setting without `=` is a fault.
+    /// Adds a `key.path=value` from `--set`. A setting without `=` is an error.
     fn flag(&mut self, setting: &str) {
         let origin = Origin::Flag("--set".to_owned());
         let Some((key, value)) = setting.split_once('=') else {
@@ -142,7 +143,7 @@ impl Layers {
             (KeyKind::Section | KeyKind::Group(_), _) => {
                 self.invalid(path, origin, "it is a section, not a value".to_owned());
             }
-            // TOML reads `linger.ms = "20"` as a table; this joins the parts to the property's name again.
+            // TOML reads `linger.ms = "20"` as a table. This joins the parts to the property's name again.
             (KeyKind::Value, Value::Table(inner)) if KnownKeys::is_property(path) => {
                 self.property(path, inner, origin);
             }
@@ -172,7 +173,7 @@ impl Layers {
         self.faults.push(InvalidSetting { key: path.join("."), origin: origin.clone(), message });
     }
 
-    /// Returns the configuration of all values that can be read, the origin of each given value, and every fault.
+    /// Returns the configuration from all values that can be read, the origin of each value, and every error.
     fn read(mut self) -> (Config, BTreeMap<String, Origin>, Vec<InvalidSetting>) {
         let mut units: BTreeMap<Vec<String>, Vec<(Vec<String>, GivenValue)>> = BTreeMap::new();
         let mut origins = BTreeMap::new();
@@ -199,8 +200,9 @@ impl Layers {
     }
 }
 
-/// Reads the values of one unit: first as numbers, booleans and lists, then as text; the first reading that fits the
-/// settings counts. Every other section has its defaults, so that an error can only be about these values.
+/// Reads the values that belong together. First reads them as numbers, booleans and lists, then as text. The first
+/// reading that fits the settings is taken. All other sections have defaults, so that an error can only be about these
+/// values.
 fn alone(values: &[(Vec<String>, GivenValue)]) -> Result<Table, String> {
     let reading = |typed: bool| {
         let mut table = Table::new();
@@ -213,7 +215,8 @@ fn alone(values: &[(Vec<String>, GivenValue)]) -> Result<Table, String> {
     reading(true).or_else(|message| reading(false).map_err(|_| message))
 }
 
-/// Gives a variable or flag its type: text that TOML reads as a number, boolean or list becomes one; other text stays.
+/// Gives the text of a variable or flag a type. Text that TOML reads as a number, boolean or list becomes one. Other
+/// text stays text.
 fn typed_value(given: &GivenValue) -> Value {
     let (Value::String(text), Origin::Variable(_) | Origin::Flag(_)) = (&given.value, &given.origin) else {
         return given.value.clone();

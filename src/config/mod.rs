@@ -1,8 +1,8 @@
-//! Configuration: file < environment < flags, one validated value. The only reader of the environment.
+//! Configuration: one validated value from file, environment and flags. No other code reads the environment.
 //!
-//! `model-factory.toml` holds sections; `MODEL_FACTORY_KAFKA__BROKERS` sets `brokers` of `[kafka]`, and so does
-//! `--set kafka.brokers=…`; an empty variable is ignored. Unknown keys are errors, and all faults are reported at once.
-//! Never: prints a secret.
+//! `model-factory.toml` holds sections. Both `MODEL_FACTORY_KAFKA__BROKERS` and `--set kafka.brokers=…` set `brokers`
+//! of `[kafka]`. An empty variable is ignored. Unknown keys are errors, and all errors are reported at once. Never:
+//! prints a secret.
 
 mod check;
 mod console_at;
@@ -28,9 +28,9 @@ use std::path::PathBuf;
 pub enum Origin {
     Default,
     File(PathBuf),
-    /// An environment variable, by its name.
+    /// An environment variable. Holds its name.
     Variable(String),
-    /// A flag of the command line, by its name.
+    /// A flag of the command line. Holds its name.
     Flag(String),
 }
 
@@ -65,14 +65,14 @@ pub enum ConfigError {
     Key(#[from] KeyError),
     #[error("[authority] {path}: {error}")]
     Policy { path: PathBuf, error: InvalidPolicy },
-    /// The ownership boundaries do not assign to Model Factory the artifacts that it writes.
+    /// The ownership boundaries do not give Model Factory the outputs that it writes.
     #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
     Ownership(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSetting {
-    /// The key's dotted path; empty if the error is about the whole file.
+    /// The key's dotted path. Empty if the error is about the whole file.
     pub key: String,
     pub origin: Origin,
     /// What is wrong, and how to mend it.

@@ -1,5 +1,5 @@
-//! The tables of the configuration, and the files that they name. Most tables are defined in the module that uses them;
-//! this file has the rest.
+//! The tables of the configuration, and the files that they name. Most tables are defined in the module that uses them.
+//! This file defines the others.
 
 use super::{ConfigError, ConsoleAt};
 use crate::adapters::authority::{AuthoritySettings, Policy};
@@ -32,14 +32,14 @@ pub struct Config {
     pub signing: SigningSettings,
     pub authority: AuthoritySettings,
     pub telemetry: TelemetrySettings,
-    /// Failpoints for the test suite; a release build has none.
+    /// Failpoints for the test suite. A release build has none.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]
     pub fault: Option<crate::failpoints::FailpointSettings>,
 }
 
 impl Config {
-    /// Reads the key that signs bundles; `None` if no key is set and `allow_unsigned` is true.
+    /// Reads the key that signs bundles. `None` if no key is set and `allow_unsigned` is true.
     pub fn signing_key(&self) -> Result<Option<PrivateKey>, ConfigError> {
         let SigningSettings { key_file, key, allow_unsigned } = &self.signing;
         let pem = match (key_file, key) {
@@ -51,7 +51,7 @@ impl Config {
         Ok(Some(PrivateKey::from_pem(&pem)?))
     }
 
-    /// Reads and checks the policy and its public keys; `None` if no policy is configured, which allows everything.
+    /// Reads and checks the policy and its public keys. `None` if no policy is configured: then everything is allowed.
     pub fn policy(&self) -> Result<Option<Policy>, ConfigError> {
         let Some(path) = &self.authority.policy else { return Ok(None) };
         let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
@@ -63,7 +63,7 @@ impl Config {
         policy.map(Some).map_err(|error| ConfigError::Policy { path: path.clone(), error })
     }
 
-    /// Reads and checks the ownership boundaries, or takes those that ship with the binary if no file is configured.
+    /// Reads and checks the ownership boundaries. Without a configured file, returns those embedded in the program.
     pub fn ownership_boundaries(&self) -> Result<OwnershipBoundaries, ConfigError> {
         let Some(path) = &self.worker.ownership_boundaries else {
             return Ok(OwnershipBoundaries::shipped());
@@ -76,21 +76,22 @@ impl Config {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
-    /// Address of health checks and metrics, and of the console unless `console` says otherwise.
+    /// Address of health checks and metrics. Also of the console, unless `console` says otherwise.
     pub http: SocketAddr,
     pub console: ConsoleAt,
-    /// Names, separated by commas, by which browsers may call the console, beside `localhost` and addresses in digits.
+    /// Host names, separated by commas, by which browsers may open the console. `localhost` and IP addresses are always
+    /// allowed.
     pub console_hosts: String,
     pub log_format: LogFormat,
     /// Filter of `tracing`, for example `info,model_factory=debug`.
     pub log: String,
-    /// File with the platform's ownership boundaries; `None` means those that ship with the binary.
+    /// File with the platform's ownership boundaries. `None` means those embedded in the program.
     pub ownership_boundaries: Option<PathBuf>,
-    /// How many runs this process works on at one time.
+    /// Number of runs that this process works on at one time.
     pub slots: u32,
-    /// Seconds that a run may go on after SIGTERM before the worker gives it back.
+    /// Seconds that a run may go on after SIGTERM. After these the worker gives the run back.
     pub drain_seconds: u32,
-    /// Seconds after which a loop that has not turned counts as stuck; `/livez` then fails and names the loop.
+    /// Seconds without a turn after which a loop counts as stuck. `/livez` then returns an error that names the loop.
     pub stall_seconds: NonZeroU32,
 }
 
@@ -113,9 +114,9 @@ impl Default for WorkerSettings {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainerSettings {
-    /// Folder in which each attempt gets a job folder; the worker removes it after the attempt.
+    /// Folder in which each attempt gets a job folder. The worker removes the job folder after the attempt.
     pub scratch: PathBuf,
-    /// Threads of a fit; 0 means one for each core.
+    /// Number of threads of a fit. 0 means one per core.
     pub threads: u32,
     /// The five `max_…` are upper bounds on the `limits` of a training profile.
     pub max_wall_seconds: u32,
@@ -130,7 +131,8 @@ pub struct TrainerSettings {
 }
 
 impl TrainerSettings {
-    /// Memory that a trainer may take, in MiB: `max_memory_mib`, or what machine and control group leave if that is less.
+    /// Returns the memory that a trainer may use, in MiB: `max_memory_mib`, or less if machine or control group have
+    /// less.
     pub fn memory_mib(&self) -> u32 {
         self.max_memory_mib.min(training::available_memory_mib().unwrap_or(u32::MAX))
     }

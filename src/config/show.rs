@@ -1,4 +1,4 @@
-//! Every key with its value and origin, for people and their tools. Never: shows a secret.
+//! Lists every key with its value and origin, for people and their tools. Never: shows a secret.
 
 use super::known::leaves;
 use super::{Config, Origin};
@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 pub struct ShownSetting {
     /// The dotted path, such as `kafka.brokers`.
     pub key: String,
-    /// Null if the key is not set; `(secret)` in place of a secret.
+    /// Null if the key is not set. `(secret)` in place of a secret.
     pub value: Value,
     pub origin: Origin,
 }
 
 const REDACTED: &str = "(secret)";
 
-/// Words that mark a key as secret if its last part contains one of them.
+/// Words that mark a key as secret if the last part of its name contains one of them.
 const SECRET: &[&str] = &["password", "secret", "token", "credential", "key.pem", "oauthbearer.config", "jaas"];
 
-/// Whether the value of this key must not be printed. The path of a file that holds a secret is not secret.
+/// Returns whether the value of this key must not be printed. A path of a file that holds a secret may be printed.
 pub(super) fn is_secret(key: &str) -> bool {
     let name = key.strip_prefix("kafka.properties.").unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key));
     let is_path = ["_file", ".location"].iter().any(|end| name.ends_with(end));
@@ -50,7 +50,7 @@ fn redact(key: &str, value: &Value) -> Value {
     }
 }
 
-/// Replaces passwords in a URL, in its authority and its query parameters, by `(secret)`; other text stays as it is.
+/// Replaces passwords in a URL by `(secret)`, in its authority and its query parameters. Other text stays as it is.
 pub(super) fn without_password(text: &str) -> String {
     let Ok(mut url) = url::Url::parse(text) else { return text.to_owned() };
     let secret = |name: &str| SECRET.iter().any(|word| name.to_ascii_lowercase().contains(word));

@@ -12,7 +12,7 @@ fn read(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Loaded
     Loaded::read_from(Some(&path), variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())), &flags)
 }
 
-/// Loads a bad configuration; returns key, file or variable name, and message of each fault.
+/// Loads a bad configuration. Returns the key, the file or variable, and the message of each error.
 fn faults(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Vec<(String, String, String)> {
     match read(file, variables, flags) {
         Err(ConfigError::Faults(faults)) => faults

@@ -1,4 +1,4 @@
-//! Decides on one message by the policy: returns a grant, or the rule that the message breaks.
+//! Decides on one message by the policy. Returns the requester's grant, or the rule that the message breaks.
 
 use super::{Policy, Principal, RequesterCommand};
 use crate::domain::contract::{Message, Rejection, SignedEnvelope};
@@ -8,8 +8,8 @@ use crate::domain::run::FailureCode;
 const REQUESTER: &str = "/requester_principal";
 
 impl Policy {
-    /// Decides on a message from this topic; `envelope` is `Some` if it is signed. Checks the signature before the
-    /// requester's rights, so that a refusal tells an unproven requester nothing about them.
+    /// Decides on a message from this topic. `envelope` is `Some` if the message is signed. Checks the signature before
+    /// the requester's rights, so that a refusal reveals no rights to a sender who has not proved who they are.
     pub fn decide(
         &self,
         topic: &str,
@@ -39,7 +39,7 @@ impl Policy {
             Message::Cancel(_) => (RequesterCommand::Cancel, "cancel runs"),
             Message::PublishRetry(_) => (RequesterCommand::PublishRetry, "have bundles announced again"),
         };
-        // The ledger checks under the run's lock whether the grant allows this command on this run.
+        // Under the run's lock, the ledger checks whether the grant allows this command on this run.
         if principal.commands.contains(&command.0) {
             Ok(&principal.grant)
         } else {
@@ -49,7 +49,8 @@ impl Policy {
 }
 
 impl Principal {
-    /// If the policy has keys of the principal, the message must be signed; if it is signed, a signature must verify.
+    /// Checks the signature. If the policy has keys of the principal, the message must be signed. If it is signed, one
+    /// signature must be valid.
     fn check_signature(&self, name: &str, envelope: Option<&SignedEnvelope>) -> Result<(), String> {
         match envelope {
             None if self.keys.is_empty() => Ok(()),
@@ -69,7 +70,7 @@ impl Principal {
     }
 }
 
-/// The name in quotes, cut to 200 characters.
+/// Puts a name in quotes and cuts it to 200 characters.
 fn shown(name: &str) -> String {
     const CAP: usize = 200;
     let capped: String = name.chars().take(CAP).collect();
@@ -120,7 +121,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
         .unwrap()
     }
 
-    /// Code and pointer of the refusal; `None` if the policy grants the message.
+    /// Returns code and pointer of the refusal. `None` if the policy grants the message.
     fn decided(policy: &Policy, topic: &str, value: &[u8]) -> Option<(&'static str, String)> {
         let OpenedMessage { message, wrapping } =
             open(value, &AllowList::new(["s3://fraud-platform".to_owned()], true));
@@ -212,7 +213,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
             assert_eq!(decided(&policy, "t", &second.seal(value.as_bytes())), None, "either key will do");
             assert_eq!(decided(&policy, "t", value.as_bytes()), refused, "unsigned");
             assert_eq!(decided(&policy, "t", &foreign.seal(value.as_bytes())), refused, "a key of nobody's");
-            // The same signature with other bytes: other content, and the same content with other white space.
+            // The signature with other bytes: first other content, then the same content with other white space.
             for other in [value.replace("mf-policy-v0", "mf-policy-v1"), value.replace("\":", "\": ")] {
                 assert_ne!(other, value);
                 let mut forged: Value = serde_json::from_slice(&sealed).unwrap();
@@ -230,7 +231,7 @@ MC4CAQAwBQYDK2VwBCIEIFMf9mjJ6D+C8GsNNYpB9t8Sst2/CNEClta1w1zgd+eE
             assert_eq!(decided(&policy, "t", &own.seal(event(value.as_bytes()).as_bytes())), None);
             assert_eq!(decided(&policy, "t", event(&foreign.seal(value.as_bytes())).as_bytes()), refused);
             assert_eq!(decided(&policy, "t", event(value.as_bytes()).as_bytes()), refused, "unsigned");
-            // A signature by a principal of whom the policy has no key.
+            // A signature by a principal for whom the policy has no key.
             let keyless = request("risk", "baseline_train", "production/fraud/primary", false).to_string();
             assert_eq!(decided(&policy, "t", &own.seal(keyless.as_bytes())), refused);
             // A foreign signature beside a valid one.

@@ -1,4 +1,4 @@
-//! Reads the policy's file, and reports all errors in it at once.
+//! Reads the policy's file. Reports all errors in the file at once.
 
 use super::{Policy, Principal, RequesterCommand};
 use crate::adapters::signing::RequesterKey;
@@ -62,7 +62,7 @@ struct May {
 }
 
 impl Policy {
-    /// Reads YAML. `key_file` returns the text of a key's file, given the path in the policy.
+    /// Reads YAML. `key_file` takes the path of a key's file from the policy and returns the file's text.
     pub fn read(bytes: &[u8], key_file: impl Fn(&str) -> Result<String, String>) -> Result<Self, InvalidPolicy> {
         let document: PolicyDocument = read_yaml_all(SchemaName::RequesterPolicy, bytes).map_err(InvalidPolicy)?;
         let mut principals = BTreeMap::new();

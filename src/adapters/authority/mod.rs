@@ -1,8 +1,8 @@
-//! The operator's policy: who may ask for what, and the decision on one message.
+//! The operator's policy: who may ask for what. Decides on each message.
 //!
-//! Guarantees: under a policy, everything that it does not allow is refused; a refusal names the broken rule and
-//! nothing else of the policy; no decision rests on a header. Never: opens a file, reads a clock, counts runs (the
-//! ledger does that within the admission).
+//! Guarantees: if there is a policy, everything that it does not allow is refused. A refusal names the broken rule and
+//! nothing else of the policy. Never: decides by a header; opens a file, reads a clock, counts runs (the ledger counts
+//! within the admission).
 
 mod decision;
 mod document;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthoritySettings {
-    /// File with the policy; `None` allows everybody everything.
+    /// File with the policy. `None` allows everything to everybody.
     pub policy: Option<PathBuf>,
 }
 
@@ -31,10 +31,10 @@ pub struct Policy {
     digest: Digest,
 }
 
-/// The rights of a principal.
+/// What one principal may do.
 #[derive(Debug)]
 struct Principal {
-    /// Topics from which the principal may send; `None` allows any.
+    /// Topics on which the principal may send. `None` allows any topic.
     topics: Option<BTreeSet<String>>,
     /// If not empty, one of these keys must sign each request.
     keys: Vec<RequesterKey>,

@@ -1,6 +1,6 @@
 //! Exchanges Parquet files with a registered trainer command: rows out, scores in.
 //!
-//! The scores come from foreign code: only the trainer's child process decodes them.
+//! The scores come from foreign code, so that only the trainer's child process decodes them.
 
 use crate::domain::contract::Feature;
 use crate::domain::run::{Failure, FailureCode};
@@ -19,19 +19,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 const BATCH_ROWS: usize = 64 * 1024;
-/// Small enough that a distributed trainer can read one row group at a time.
+/// Rows per row group. Small enough that a distributed trainer can read one row group at a time.
 const ROW_GROUP: usize = 4 * BATCH_ROWS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelColumn {
-    /// Written: for rows to train on.
+    /// The label is written, for rows to train on.
     Given,
-    /// Left out: for rows to score.
+    /// The label is left out, for rows to score.
     Withheld,
 }
 
-/// Writes these rows of the table in this order. Columns: `row_id`; `event_time` (microseconds, UTC) if the data has
-/// it; `label` if it is given; the features as 32-bit floats, where null means missing, and a category is written as
+/// Writes the given rows of the table, in the given order. Columns: `row_id`; `event_time` (microseconds, UTC) if the
+/// table has it; `label` if wanted; then the features as 32-bit floats. Null means missing. A category is written as
 /// its code.
 pub fn write_rows(
     path: &Path,
@@ -41,7 +41,7 @@ pub fn write_rows(
     labels: LabelColumn,
 ) -> Result<(), ParquetError> {
     let mut writer = None;
-    // A file without rows still has its columns.
+    // Writes an empty batch, so that a file without rows still has its columns.
     let empty: [&[usize]; 1] = [&[]];
     let batches: Vec<&[usize]> = if rows.is_empty() { empty.to_vec() } else { rows.chunks(BATCH_ROWS).collect() };
     for rows in batches {
@@ -87,8 +87,8 @@ fn batch(
     Ok(RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())?)
 }
 
-/// Reads `row_id` and `score` from the file that a command wrote. An error unless the file has `expected` rows and
-/// every score, kept as a 32-bit float, is a number from 0 to 1.
+/// Reads `row_id` and `score` from the file that a command wrote. Returns an error if the file does not have `expected`
+/// rows, or if a score, as a 32-bit float, is not a number from 0 to 1.
 pub fn read_scores(path: &Path, expected: usize) -> Result<(RowIds, Vec<f32>), Failure> {
     read(path, expected)
         .map_err(|why| Failure::new(FailureCode::TrainerFailed, format!("the command's scores.parquet: {why}")))

@@ -1,4 +1,4 @@
-//! Opens references; returns a document's bytes, or copies a data file and checks the copy.
+//! Opens references. Returns a document's bytes, or copies a data file and checks the copy.
 
 use super::local::open_inside;
 use super::{InputError, InputSettings, InputSettingsError, Links};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub struct Inputs {
     settings: InputSettings,
     allow: AllowList,
-    /// Allowed folders on local disk, with links resolved.
+    /// Allowed folders on local disk, with symbolic links resolved.
     folders: Vec<PathBuf>,
 }
 
@@ -44,22 +44,23 @@ impl Inputs {
         Ok(Self { settings: settings.clone(), allow, folders })
     }
 
-    /// Folder at which relative references start; `None` if relative references are refused.
+    /// Returns the folder at which relative references start. `None` if relative references are refused.
     pub fn root(&self) -> Option<&Path> {
         self.settings.root.as_deref()
     }
 
-    /// Intake refuses a reference outside this list before the run is queued.
+    /// Returns the allow-list. Intake refuses a reference outside this list before the run is queued.
     pub fn allow_list(&self) -> AllowList {
         self.allow.clone()
     }
 
-    /// With this, intake refuses a reference that leaves the allowed folders through a link.
+    /// Returns a check for symbolic links. With this, intake refuses a reference that leaves the allowed folders by a
+    /// link.
     pub fn links(&self) -> Links {
         Links { root: self.settings.root.clone(), folders: self.folders.clone() }
     }
 
-    /// Reads a manifest or profile; returns its bytes and their digest.
+    /// Reads a manifest or profile. Returns its bytes and their digest.
     pub async fn document(&self, reference: &Reference) -> Result<(Bytes, Digest), InputError> {
         let limit = self.settings.max_document_bytes;
         let mut chunks = self.stream(reference).await?;
@@ -74,7 +75,7 @@ impl Inputs {
         Ok((Bytes::from(bytes), digest))
     }
 
-    /// Copies a data file to `into` while hashing it. An error unless size and digest are those that the manifest pins.
+    /// Copies a data file to `into` while hashing it. Returns an error if size or digest differs from the manifest.
     pub async fn file(&self, reference: &Reference, sha256: Digest, bytes: u64, into: &Path) -> Result<(), InputError> {
         let scratch = |error: std::io::Error| InputError::unavailable(reference, format!("scratch folder: {error}"));
         let mut chunks = self.stream(reference).await?;

@@ -1,5 +1,5 @@
-//! Files on local disk, inside the allowed folders whatever links say: checked before a request is admitted, and again
-//! when the file is opened; only the second check is binding.
+//! Files on local disk must lie inside the allowed folders after symbolic links are resolved. This is checked before a
+//! request is admitted, and again when the file is opened. Only the second check is binding.
 
 use super::InputError;
 use crate::domain::contract::{Location, Reference};
@@ -10,9 +10,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Opens a regular file inside one of these folders (real paths). A link may change between check and opening, so this
-/// first gets a descriptor with `O_PATH`, which neither reads nor blocks, checks the real path of that descriptor, and
-/// then opens the file behind it. Nothing outside the folders is ever opened.
+/// Opens a regular file inside one of these folders (real paths). A link may change between check and opening. So this
+/// first gets a descriptor with `O_PATH`, which neither reads nor blocks. Then it checks the descriptor's real path,
+/// and opens the file through the descriptor. Nothing outside the folders is ever opened.
 pub(super) fn open_inside(folders: &[PathBuf], path: &Path, reference: &Reference) -> Result<File, InputError> {
     let held = std::fs::OpenOptions::new()
         .read(true)
@@ -34,17 +34,17 @@ pub(super) fn open_inside(folders: &[PathBuf], path: &Path, reference: &Referenc
     File::open(held_at).map_err(unavailable)
 }
 
-/// The allowed folders on local disk, for checking where links lead without opening files.
+/// The allowed folders on local disk. Checks where symbolic links lead, without opening files.
 #[derive(Debug, Clone, Default)]
 pub struct Links {
     pub(super) root: Option<PathBuf>,
-    /// The folders with links resolved.
+    /// The allowed folders, with symbolic links resolved.
     pub(super) folders: Vec<PathBuf>,
 }
 
 impl Links {
-    /// Whether a reference certainly leaves the allowed folders. False if the path does not exist or cannot be read:
-    /// that may be temporary, and opening the file checks again.
+    /// Returns whether a reference certainly leaves the allowed folders. False if the path does not exist or cannot be
+    /// read, because that may be temporary and opening the file checks again.
     pub fn lead_out(&self, reference: &Reference) -> bool {
         let path = match (reference.location(), &self.root) {
             (Location::Relative(path), Some(root)) => root.join(path),

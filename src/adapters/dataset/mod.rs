@@ -1,9 +1,9 @@
-//! Inputs by reference: an allow-list says what may be opened; digests are checked on the copy that is used; Parquet
+//! Inputs by reference. An allow-list says what may be opened. Digests are checked on the copy that is used. Parquet
 //! files are decoded to columns.
 //!
-//! Guarantees: nothing outside the allow-list is opened, whatever links and dots say; a file that is handed on has the
-//! digest that the manifest pins. Never: looks for the newest version; decodes a data file outside the trainer's child
-//! process.
+//! Guarantees: nothing outside the allow-list is opened, whatever links and dots are in a path. A file that is passed
+//! on has the digest that the manifest pins. Never: looks for the newest version; decodes a data file outside the
+//! trainer's child process.
 
 mod exchange;
 mod inputs;
@@ -25,12 +25,12 @@ use std::path::PathBuf;
 /// Why a reference could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// The reference is outside the allow-list, or a link leads out of it.
+    /// The reference is outside the allow-list, or a symbolic link leads out of the allowed folders.
     #[error("{reference} may not be opened: {why}")]
     NotAllowed { reference: String, why: String },
     #[error("{reference} was not found")]
     NotFound { reference: String },
-    /// An error of the disk or object store that passes by itself: try again.
+    /// A temporary error of the disk or object store. Trying again may succeed.
     #[error("{reference} could not be read: {why}")]
     Unavailable { reference: String, why: String },
     #[error("{reference} has more than {limit} bytes")]
@@ -57,7 +57,7 @@ impl InputError {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputSettings {
-    /// Folder at which relative references start; `None` refuses them.
+    /// Folder at which relative references start. `None` refuses relative references.
     pub root: Option<PathBuf>,
     /// Prefixes of references that may be opened: `file:///data`, `s3://bucket/prefix`, `gs://…`, `az://…`.
     pub allow: Vec<String>,
@@ -83,7 +83,7 @@ impl Default for InputSettings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum InputSettingsError {
-    /// The folder does not exist or cannot be read.
+    /// A configured folder does not exist or cannot be read.
     #[error("[inputs] {key}: {folder} cannot be used: {error}")]
     Folder { key: &'static str, folder: PathBuf, error: std::io::Error },
     /// A prefix is malformed, or this build has no client for its scheme.

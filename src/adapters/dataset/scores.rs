@@ -1,5 +1,5 @@
-//! Writes scores: those that the evaluation used, row by row, so that anybody can check them; and those of the command
-//! `score`.
+//! Writes scores: those that the evaluation used, row by row, so that anybody can check the metrics. Also those of the
+//! command `score`.
 
 use crate::modelling::{RowIds, Table};
 use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Writes `row_id`, `label` and `score` (probability of fraud) of these rows of the table, in this order.
+/// Writes `row_id`, `label` and `score` (probability of fraud) of the given rows of the table, in the given order.
 pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) -> Result<(), ParquetError> {
     let row_id: ArrayRef = match &table.row_id {
         RowIds::Numbers(ids) => Arc::new(rows.iter().map(|&row| ids[row]).collect::<Int64Array>()),
@@ -27,7 +27,7 @@ pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) 
     Ok(())
 }
 
-/// Rows that are kept in memory before they are written.
+/// Number of rows that are kept in memory before they are written.
 const ROW_GROUP: usize = 128 * 1024;
 
 /// Writes the columns `row_id` and `score` (probability of fraud) batch by batch.
@@ -38,12 +38,12 @@ pub struct ScoreWriter {
 }
 
 impl ScoreWriter {
-    /// `about` is written into the file's key-value metadata.
+    /// Writes `about` into the file's key-value metadata.
     pub fn new(path: PathBuf, about: BTreeMap<String, String>) -> Self {
         Self { path, about, writer: None }
     }
 
-    /// Appends rows. The ids of a file must be all numbers or all text.
+    /// Appends rows. The ids of one file must be all numbers or all text.
     pub fn write(&mut self, row_ids: RowIds, scores: Vec<f32>) -> Result<(), ParquetError> {
         let row_id: ArrayRef = match row_ids {
             RowIds::Numbers(ids) => Arc::new(Int64Array::from(ids)),
@@ -67,7 +67,7 @@ impl ScoreWriter {
     /// Ends the file and syncs it to disk.
     pub fn finish(mut self) -> Result<(), ParquetError> {
         if self.writer.is_none() {
-            // A file without rows still has its columns.
+            // Writes an empty batch, so that a file without rows still has its columns.
             self.write(RowIds::Numbers(Vec::new()), Vec::new())?;
         }
         if let Some(writer) = self.writer {

@@ -1,9 +1,9 @@
-//! Names in the evidence store: which paths are valid, and the path of each document of a run.
+//! Names in the evidence store: which paths are valid, and which path each document of a run has.
 
 use crate::domain::identity::{Digest, RunId, RunKey};
 use std::fmt;
 
-/// A valid relative path: no empty segment, no `.` or `..`, no character that an object store would escape.
+/// A valid relative path. It has no empty segment, no `.` or `..`, and no character that an object store would escape.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EvidencePath(String);
 
@@ -12,7 +12,7 @@ pub struct EvidencePath(String);
 pub struct InvalidPath(pub String);
 
 impl EvidencePath {
-    /// Joins segments with slashes. A segment has 1 to 200 letters, digits, `_`, `.`, `:` and `-`.
+    /// Joins segments with slashes. A segment has 1 to 200 characters: letters, digits, `_`, `.`, `:` and `-`.
     pub fn of<'a>(segments: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
         let segments: Vec<&str> = segments.into_iter().collect();
         let clean = |segment: &&str| {
@@ -39,24 +39,24 @@ impl fmt::Display for EvidencePath {
     }
 }
 
-/// The folder `<platform_run_id>/mf/train_runs/<run_id>/`.
+/// The folder of a run: `<platform_run_id>/mf/train_runs/<run_id>/`.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     platform_run_id: String,
     run_id: RunId,
 }
 
-/// The path `<platform_run_id>/mf/resolved_train_plan/<run_key>.json`.
+/// Returns `<platform_run_id>/mf/resolved_train_plan/<run_key>.json`.
 pub fn resolved_train_plan(platform_run_id: &str, run_key: &RunKey) -> EvidencePath {
     path(&[platform_run_id, "mf", "resolved_train_plan", &format!("{run_key}.json")])
 }
 
-/// The path `<platform_run_id>/mf/reconciliation/<sha256>.json`.
+/// Returns `<platform_run_id>/mf/reconciliation/<sha256>.json`.
 pub fn reconciliation(platform_run_id: &str, sha256: &Digest) -> EvidencePath {
     path(&[platform_run_id, "mf", "reconciliation", &format!("{sha256}.json")])
 }
 
-/// Cannot fail: ids of platform runs and runs have only valid characters, and file names are constants of this product.
+/// Builds a path. Never panics: ids of platform runs and runs have only valid characters, and file names are constants.
 fn path(segments: &[&str]) -> EvidencePath {
     EvidencePath::of(segments.iter().copied()).expect("segments are tokens")
 }
@@ -72,7 +72,7 @@ impl RunFolder {
         path(&segments)
     }
 
-    /// Path of the run's copy of a manifest or profile, as the run read it.
+    /// Returns the path of the run's copy of a manifest or profile, with the bytes that the run read.
     pub fn input(&self, name: &str) -> EvidencePath {
         self.at(&["inputs", name])
     }
@@ -93,7 +93,7 @@ impl RunFolder {
         self.at(&["eval", "leakage_report.json"])
     }
 
-    /// Path of the list of all documents with their digests.
+    /// Returns the path of the list of all documents with their digests.
     pub fn evidence_pack(&self) -> EvidencePath {
         self.at(&["evidence", "evidence_pack.json"])
     }
@@ -110,12 +110,12 @@ impl RunFolder {
         self.at(&["bundle", name])
     }
 
-    /// The bundle's folder, as a publication names it.
+    /// Returns the bundle's folder, as a publication names it.
     pub fn bundle_folder(&self) -> String {
         self.at(&["bundle"]).to_string()
     }
 
-    /// Path of the document with topic, partition and offset of the publication.
+    /// Returns the path of the document with topic, partition and offset of the publication.
     pub fn publish_receipt(&self) -> EvidencePath {
         self.at(&["publish", "publish_receipt.json"])
     }
@@ -124,7 +124,7 @@ impl RunFolder {
         self.at(&["attempts", &format!("{fence}.json")])
     }
 
-    /// Path of the marker that the run writes last.
+    /// Returns the path of the marker that the run writes last.
     pub fn complete(&self) -> EvidencePath {
         self.at(&["_COMPLETE"])
     }

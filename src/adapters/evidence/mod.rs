@@ -1,7 +1,7 @@
 //! Write-once documents and files in an object store: local disk or S3.
 //!
-//! Guarantees: the bytes under a name never change; what `put` stored was read back with its digest and, on local disk,
-//! is synced. Never: overwrites, deletes, looks for the newest version.
+//! Guarantees: the bytes under a name never change. What `put` stored was read back and its digest compared. On local
+//! disk it is also synced. Never: overwrites, deletes, looks for the newest version.
 
 pub mod layout;
 mod store;
@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An error that passes by itself: try again later.
+    /// A temporary error. Trying again later may succeed.
     #[error("the evidence store is not available: {0}")]
     Unavailable(String),
-    /// The URL or the rights are wrong, or the store is not write-once: a person has to change something.
+    /// The URL or the rights are wrong, or the store is not write-once. A person has to change something.
     #[error("the evidence store is not usable: {0}")]
     Unusable(String),
 }
@@ -31,7 +31,7 @@ pub enum PutError {
     Store(#[from] Error),
 }
 
-/// Why the evidence that the ledger names cannot be read.
+/// Why evidence that the ledger names cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("the ledger names a place that evidence cannot have")]
@@ -40,7 +40,7 @@ pub enum ReadError {
     Missing,
     #[error("it has {bytes} bytes; at most {max_bytes} are read here")]
     TooLarge { bytes: u64, max_bytes: u64 },
-    /// The bytes have another digest than the ledger has stored.
+    /// The stored bytes do not have the digest that the ledger holds.
     #[error("it has digest {found}, but the ledger says {expected}: these are not the bytes that the run wrote")]
     Changed { expected: Digest, found: Digest },
     #[error(transparent)]
@@ -65,7 +65,7 @@ impl From<object_store::Error> for Error {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvidenceSettings {
-    /// `file:///folder` or `s3://bucket/prefix`.
+    /// URL of the store: `file:///folder` or `s3://bucket/prefix`.
     pub url: String,
     pub s3: S3Settings,
 }

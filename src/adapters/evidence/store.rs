@@ -13,12 +13,12 @@ use object_store::{Error as StoreError, GetResult, ObjectStore, ObjectStoreExt, 
 use std::path::Path;
 use std::sync::Arc;
 
-/// Result of a successful put: the bytes were read back.
+/// Result of a successful put. The bytes were read back and compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Put {
     pub digest: Digest,
     pub bytes: u64,
-    /// False if the same bytes were stored under this name before.
+    /// False if the same bytes were already stored under this name.
     pub created: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct EvidenceStore {
 
 /// Evidence that is read part by part.
 pub struct EvidenceParts {
-    /// Length of all parts together.
+    /// Length of all parts together, in bytes.
     pub bytes: u64,
     pub parts: BoxStream<'static, Result<Bytes, ReadError>>,
 }
@@ -61,8 +61,8 @@ impl EvidenceStore {
         Self { store, prefix, url }
     }
 
-    /// Proves that the store is write-once: it must refuse a second put under the same name. Some services ignore the
-    /// condition silently, so that a later put would overwrite evidence.
+    /// Proves that the store is write-once by a second put under the same name, which the store must refuse. Some
+    /// services silently ignore the condition, so that a later put would overwrite evidence.
     pub async fn self_test(&self) -> Result<(), Error> {
         let probe = self.probe();
         match self.create(&probe, Bytes::from_static(b"first")).await {
@@ -79,7 +79,7 @@ impl EvidenceStore {
         }
     }
 
-    /// Checks that the store replies and still has the object that [`Self::self_test`] put.
+    /// Checks that the store replies and still holds the object that [`Self::self_test`] put.
     pub async fn check(&self) -> Result<(), Error> {
         match self.store.head(&self.probe()).await {
             Ok(_) => Ok(()),
@@ -94,7 +94,8 @@ impl EvidenceStore {
         self.prefix.clone().join("_write_once_probe")
     }
 
-    /// Stores bytes under a free name, or accepts the same bytes if the name is taken; reads them back in both cases.
+    /// Stores bytes under a free name. If the name is taken, accepts the same bytes. In both cases reads the bytes
+    /// back.
     pub async fn put(&self, path: &EvidencePath, bytes: Bytes) -> Result<Put, PutError> {
         let injected = |error: Injected| Error::Unavailable(error.to_string());
         failpoint("put.before").map_err(injected)?;
@@ -103,7 +104,8 @@ impl EvidenceStore {
         let size = bytes.len() as u64;
         let created = match self.create(&at, bytes).await {
             Ok(()) => true,
-            // 409 (two conditional puts at once) and 412 (the name is taken) both mean that the name has bytes by now.
+            // 409 (two conditional puts at once) and 412 (the name is taken) both mean that bytes are stored under the
+            // name.
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => false,
             Err(error) => return Err(Error::from(error).into()),
         };
@@ -123,7 +125,7 @@ impl EvidenceStore {
         self.put(path, Bytes::from(bytes)).await
     }
 
-    /// Reads the bytes under a name; `None` if there are none, an error if there are more than `max_bytes`.
+    /// Reads the bytes under a name. `None` if nothing is stored there. Returns an error above `max_bytes`.
     pub async fn find(&self, path: &EvidencePath, max_bytes: u64) -> Result<Option<Bytes>, Error> {
         let bytes = self.read(&self.object(path)).await?;
         match bytes {
@@ -134,7 +136,7 @@ impl EvidenceStore {
         }
     }
 
-    /// Reads evidence by its reference, and checks the digest; an error above `max_bytes`.
+    /// Reads evidence by its reference, and checks the digest. Returns an error above `max_bytes`.
     pub async fn read_verified(&self, at: &EvidenceRef, max_bytes: u64) -> Result<Bytes, ReadError> {
         let found = self.get(at, max_bytes).await?.bytes().await.map_err(Error::from)?;
         match Digest::of(&found) {
@@ -143,8 +145,9 @@ impl EvidenceStore {
         }
     }
 
-    /// Opens evidence by its reference, to be read part by part; an error above `max_bytes`. Reads it once to check the
-    /// digest, and checks it again while the parts are read: if it changed meanwhile, the end is an error.
+    /// Opens evidence by its reference, to be read part by part. Returns an error above `max_bytes`. Reads the evidence
+    /// once to check the digest. Checks the digest again while the caller reads: if the bytes have changed, the last
+    /// part is followed by an error.
     pub async fn open_verified(&self, at: &EvidenceRef, max_bytes: u64) -> Result<EvidenceParts, ReadError> {
         let checked = verified_parts(self.get(at, max_bytes).await?.into_stream(), at.sha256);
         checked.try_for_each(|_| std::future::ready(Ok(()))).await?;
@@ -184,7 +187,7 @@ impl EvidenceStore {
     }
 }
 
-/// The same parts; if their digest is another, an error after the last one.
+/// Passes the parts on. If their digest is not `expected`, adds an error after the last part.
 fn verified_parts(
     parts: BoxStream<'static, Result<Bytes, StoreError>>,
     expected: Digest,

@@ -1,9 +1,9 @@
-//! The file `model.sig`: a Sigstore bundle with a DSSE envelope around an in-toto statement, which names every file of
-//! the bundle with its digest.
+//! The file `model.sig`: a Sigstore bundle with a DSSE envelope around an in-toto statement. The statement names every
+//! file of the bundle with its digest.
 //!
-//! Formats: OpenSSF Model Signing 1.0 (predicate `https://model_signing/signature/v1.0`), Sigstore bundle
-//! v0.3, DSSE 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). The statement's resources are
-//! sorted by name; the digest of its subject is SHA-256 over the bytes of the resources' digests in that order.
+//! Formats: OpenSSF Model Signing 1.0 (predicate `https://model_signing/signature/v1.0`), Sigstore bundle v0.3, DSSE
+//! 1.0 (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>). The statement's resources are sorted by
+//! name. The digest of its subject is SHA-256 over the bytes of the resources' digests in that order.
 
 use super::key::{PrivateKey, PublicKey, pre_authentication};
 use crate::domain::identity::{Digest, Hasher, canonical_json, document_bytes};
@@ -28,7 +28,8 @@ pub enum SignatureError {
     OtherKey { found: String, expected: Digest },
     #[error("the key did not sign this statement")]
     Invalid,
-    /// Names the first file, in order of names, that only one side has (signature or bundle), or whose digests differ.
+    /// The signature is about other files. Holds the first name, in sorted order, that is missing on one side or has
+    /// another digest.
     #[error("it signs other files: {0}")]
     OtherFiles(String),
 }
@@ -97,7 +98,7 @@ struct Resource {
 }
 
 impl PrivateKey {
-    /// Signs these files of the bundle `name`. `ignored` is the file name of the signature, which it does not cover.
+    /// Signs these files of the bundle `name`. `ignored` is the name of the signature's own file, which is not signed.
     pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Vec<u8> {
         let payload = canonical_json(&statement(name, files, ignored)).into_bytes();
         let signature: DerSignature = self.0.sign(&pre_authentication(PAYLOAD_TYPE, &payload));
@@ -156,7 +157,7 @@ pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest
     compare(&payload, files)
 }
 
-/// Checks that a signature names exactly these files with these digests; does not check by which key it was made.
+/// Checks that a signature names exactly these files with these digests. Does not check which key made the signature.
 pub fn check_files(signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
     let (_, payload) = open(signature)?;
     compare(&payload, files)

@@ -8,7 +8,7 @@ use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::fmt;
 
-/// Why a key cannot be used; the text reveals nothing of the key.
+/// Why a key cannot be used. The text reveals nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("no private key on the curve P-256 (PEM, PKCS#8 or SEC 1, without a password and nothing before it)")]
@@ -64,13 +64,13 @@ impl PublicKey {
         self.0.to_public_key_pem(LineEnding::LF).expect("a key on a named curve has a PEM form")
     }
 
-    /// SHA-256 of the key's PEM text, by which a signature names the key.
+    /// Returns SHA-256 of the key's PEM text. A signature names the key by this digest.
     pub fn hint(&self) -> Digest {
         Digest::of(self.to_pem().as_bytes())
     }
 }
 
-/// DSSE's pre-authentication encoding of type and payload, each preceded by its length
+/// Builds DSSE's pre-authentication encoding: type and payload, each preceded by its length
 /// (<https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md>).
 pub(super) fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());

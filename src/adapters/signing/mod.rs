@@ -1,5 +1,5 @@
-//! Signatures. Bundles are signed by the OpenSSF model signing format with an ECDSA key on P-256; requests are signed
-//! in a DSSE envelope with such a key or an Ed25519 key.
+//! Signatures. Bundles are signed in the OpenSSF model signing format, with an ECDSA key on P-256. Requests are signed
+//! in a DSSE envelope, with such a key or an Ed25519 key.
 //!
 //! Guarantees: signing the same bundle with the same key gives the same signature (RFC 6979), so that a second attempt
 //! writes the same bytes. Never: prints a key.
@@ -19,9 +19,9 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SigningSettings {
-    /// File with the private key (PEM); excludes `key`.
+    /// File with the private key (PEM). Must not be set together with `key`.
     pub key_file: Option<PathBuf>,
     pub key: Option<Secret>,
-    /// Whether bundles are built and published unsigned if there is no key.
+    /// Whether bundles may be built and published without a signature if no key is configured.
     pub allow_unsigned: bool,
 }

@@ -12,14 +12,14 @@ use p256::ecdsa::signature::{Signer as _, Verifier as _};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequesterKey {
-    /// Ed25519; a signature has 64 bytes.
+    /// Ed25519. A signature has 64 bytes.
     Ed25519(VerifyingKey),
-    /// ECDSA on P-256 with SHA-256; a signature is DER.
+    /// ECDSA on P-256 with SHA-256. A signature is in DER form.
     P256(PublicKey),
 }
 
 impl RequesterKey {
-    /// Reads PEM (`SubjectPublicKeyInfo`). Weak Ed25519 keys are refused.
+    /// Reads PEM (`SubjectPublicKeyInfo`). Refuses weak Ed25519 keys.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         match VerifyingKey::from_public_key_pem(pem) {
             Ok(key) if key.is_weak() => Err(KeyError::NoRequesterKey),
@@ -35,7 +35,7 @@ impl RequesterKey {
         }
     }
 
-    /// Whether `signature` is this key's signature over a request of these bytes.
+    /// Returns whether this key made `signature` over a request with these bytes.
     pub fn verifies(&self, request: &[u8], signature: &[u8]) -> bool {
         let signed = pre_authentication(SIGNED_REQUEST_TYPE, request);
         match self {
@@ -70,7 +70,7 @@ impl RequesterPrivateKey {
         }
     }
 
-    /// The value of a record with this request in a signed envelope.
+    /// Builds the value of a record with this request in a signed envelope.
     pub fn seal(&self, request: &[u8]) -> Vec<u8> {
         let signed = pre_authentication(SIGNED_REQUEST_TYPE, request);
         let signature = match self {

@@ -1,5 +1,5 @@
-//! What a Parquet footer declares: rows and sizes, checked before memory is allocated for them; columns, reported in
-//! lineage events.
+//! Reads what a Parquet footer declares. Rows and sizes are checked before memory is allocated for them. Columns are
+//! reported in lineage events.
 
 use super::pages::check_pages;
 use crate::domain::contract::{ColumnRoles, Feature, Limits};
@@ -16,11 +16,11 @@ use std::path::Path;
 
 pub(super) type Batches = ParquetRecordBatchReader;
 
-/// Rows that are decoded at a time: few enough that a batch of 100 columns stays in a core's cache.
+/// Number of rows that are decoded at a time: few enough that a batch of 100 columns stays in a core's cache.
 const BATCH_ROWS: usize = 8 * 1024;
-/// Upper bound on the columns of a file, whether they are used or not.
+/// Upper bound on the number of columns of a file, used or not.
 const MAX_COLUMNS: usize = 10_000;
-/// Upper bound on a footer. For comparison: 10,000 columns in ten row groups need 20 MB.
+/// Upper bound on a footer, in bytes. For comparison: 10,000 columns in ten row groups need 20 MB.
 const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
@@ -28,7 +28,7 @@ pub(super) fn invalid(why: String) -> Failure {
     Failure::new(FailureCode::DatasetInvalid, why)
 }
 
-/// Sums the row counts; an error if the rows, or the memory that they need, exceed the limits.
+/// Sums the row counts. Returns an error if the rows, or the memory that they need, exceed the limits.
 pub(super) fn check_rows(
     counts: impl Iterator<Item = u64>,
     roles: &ColumnRoles,
@@ -47,7 +47,7 @@ pub(super) fn check_rows(
     usize::try_from(total).map_err(|error| error.to_string())
 }
 
-/// Memory that this many rows need as columns, in MiB (rounded down); known before any row is read.
+/// Returns the memory that this many rows need as columns, in MiB, rounded down. Can be called before any row is read.
 pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
     let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
     let times = times.into_iter().flatten().count();
@@ -86,8 +86,8 @@ impl Declared {
         self.builder.schema().fields().iter().any(|field| field.name() == name)
     }
 
-    /// Opens the named columns; an error unless the file declares exactly `rows` rows and its sizes are within the
-    /// limits.
+    /// Opens the named columns. Returns an error if the file does not declare exactly `rows` rows, or if its sizes
+    /// exceed the limits.
     pub(super) fn open(self, rows: u64, names: &[&str], limits: &Limits) -> Result<Batches, String> {
         let Self { builder, pages } = self;
         let fields = builder.schema().fields();
@@ -158,10 +158,10 @@ fn check_sizes(metadata: &ParquetMetaData, mask: &ProjectionMask, rows: u64, lim
     if in_groups == rows { Ok(()) } else { Err(format!("its row groups hold {in_groups} rows, it says {rows}")) }
 }
 
-/// Column names are cut to this many characters, since they go into events.
+/// Column names are cut to this many characters, because they are copied into events.
 const NAME_CAP: usize = 256;
 
-/// Every column at the root of the file, used or not, in the file's order.
+/// Returns every column at the root of the file, used or not, in the file's order.
 pub fn file_columns(path: &Path) -> Result<Vec<FileColumn>, String> {
     let file = Declared::read(path)?;
     let column = |field: &Type| FileColumn { name: field.name().chars().take(NAME_CAP).collect(), kind: kind(field) };

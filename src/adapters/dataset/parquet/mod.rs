@@ -1,7 +1,7 @@
-//! Decodes Parquet files to columns. Runs only in the trainer's child process: a hostile file may make a decoder panic
-//! or allocate without bound, and must not take the worker down.
+//! Decodes Parquet files to columns. Runs only in the trainer's child process, because a hostile file may make a
+//! decoder panic or allocate without bound. That must not end the worker.
 //!
-//! Guarantees: only the named columns are decoded, one batch of rows at a time; a file that declares more than the
+//! Guarantees: only the named columns are decoded, one batch of rows at a time. A file that declares more than the
 //! profile allows is refused before memory is allocated for it.
 
 mod declared;

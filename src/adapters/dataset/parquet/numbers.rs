@@ -8,7 +8,7 @@ use arrow_array::types::{
 use arrow_array::{AnyDictionaryArray, Array};
 use arrow_schema::DataType;
 
-/// Where the values of one feature are written: one slot in every row.
+/// Where the values of one feature are written: one value in every row.
 pub(super) struct Slots<'a> {
     values: &'a mut [f32],
     width: usize,
@@ -16,7 +16,7 @@ pub(super) struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    /// `rows` are whole rows of `width` values; the first of them is row `first_row` of the table.
+    /// Takes whole rows of `width` values each. The first of these rows is row `first_row` of the table.
     pub(super) fn new(rows: &'a mut [f32], width: usize, feature: usize, first_row: usize) -> Self {
         Self { values: &mut rows[feature..], width, first_row }
     }
@@ -53,7 +53,7 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// Decodes a numeric feature to 32-bit floats; null and NaN mean missing.
+/// Decodes a numeric feature to 32-bit floats. Null and NaN mean missing.
 pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), String> {
     match array.data_type() {
         DataType::Float16 => into.fill_from::<Float16Type>(array, f32::from),
@@ -86,7 +86,7 @@ pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), Stri
     }
 }
 
-/// For every row of a dictionary-encoded column, the index of its value in the dictionary; `None` for null.
+/// Returns, for every row of a dictionary-encoded column, the index of its value in the dictionary. `None` for null.
 pub(super) fn value_indexes(dictionary: &dyn AnyDictionaryArray) -> impl Iterator<Item = Option<usize>> {
     let keys = dictionary.keys();
     let values = dictionary.values();
@@ -98,7 +98,7 @@ pub(super) fn value_indexes(dictionary: &dyn AnyDictionaryArray) -> impl Iterato
         .map(move |(row, index)| (keys.is_valid(row) && values.is_valid(index)).then_some(index))
 }
 
-/// Decodes integers of up to 64 bits, and booleans as 0 and 1; `None` if the column has another type.
+/// Decodes integers of up to 64 bits, and booleans as 0 and 1. `None` if the column has another type.
 pub(super) fn whole_numbers(array: &dyn Array) -> Option<Vec<Option<i64>>> {
     fn widened<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &dyn Array) -> Vec<Option<i64>> {
         array.as_primitive::<T>().iter().map(|value| value.map(Into::into)).collect()
@@ -116,7 +116,7 @@ pub(super) fn whole_numbers(array: &dyn Array) -> Option<Vec<Option<i64>>> {
     })
 }
 
-/// Decodes labels: 0, 1 or a boolean. Null is an error, since nothing can be learned from a row without a label.
+/// Decodes labels: 0, 1 or a boolean. Null is an error, because a row without a label cannot be used.
 pub(super) fn labels(array: &dyn Array, into: &mut Vec<bool>) -> Result<(), String> {
     let first = into.len();
     let Some(values) = whole_numbers(array) else {

@@ -1,5 +1,5 @@
-//! Checks the sizes that page headers declare, since the decoder allocates that much before it reads a page. With a
-//! false size the child would run out of memory, and nobody would know which file is wrong.
+//! Checks the sizes that page headers declare, because the decoder allocates that much before it reads a page. With a
+//! false size the child would run out of memory, and the error would not name the file.
 //!
 //! Source: `PageHeader` of the Parquet format's `parquet.thrift`, in Thrift's compact protocol.
 
@@ -7,12 +7,12 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 
-/// Upper bound on a page header, in bytes; statistics make headers long.
+/// Upper bound on a page header, in bytes. Statistics can make headers long.
 const HEADER_CAP: u64 = 16 * 1024 * 1024;
-/// Upper bound on nested structures; a page header has three levels.
+/// Upper bound on the levels of nested structures. A page header has three levels.
 const DEPTH_CAP: u32 = 8;
 
-/// Fails if a page of this column chunk declares more unpacked bytes than the whole chunk has.
+/// Returns an error if a page of this column chunk declares more unpacked bytes than the whole chunk has.
 pub(super) fn check_pages(file: &File, column: &ColumnChunkMetaData) -> Result<(), String> {
     let start = column.dictionary_page_offset().filter(|at| *at > 0).unwrap_or(column.data_page_offset());
     let bound = |number: i64| u64::try_from(number).map_err(|_| "a place or size below 0".to_owned());
@@ -58,7 +58,7 @@ fn bad(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// A reader of Thrift's compact protocol, as far as page headers need it.
+/// Reads those parts of Thrift's compact protocol that page headers use.
 struct Compact<R> {
     bytes: R,
     read: u64,
@@ -95,7 +95,7 @@ impl<R: Read> Compact<R> {
         if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// Calls `on_field` for each field of a structure with the field's id, and its value if that is an integer.
+    /// Calls `on_field` for each field of a structure: with the field's id and, if the value is an integer, the value.
     fn fields(&mut self, depth: u32, mut on_field: impl FnMut(i64, Option<i64>)) -> io::Result<()> {
         let mut id = 0;
         loop {
@@ -124,7 +124,7 @@ impl<R: Read> Compact<R> {
             9 | 10 => {
                 let byte = self.byte()?;
                 let length = if byte >> 4 == 15 { self.varint()? } else { u64::from(byte >> 4) };
-                // Every element takes at least one byte, and the header's bytes are bounded.
+                // The loop ends, because every element takes at least one byte and the header's bytes are bounded.
                 for _ in 0..length {
                     self.value(byte & 0x0f, deeper)?;
                 }

@@ -1,5 +1,5 @@
-//! Decodes batches of rows: all files of a data set to one table for training; or one file batch by batch for scoring,
-//! so that a file of any length needs the same memory. Both decode features in the same way.
+//! Decodes batches of rows. For training, all files of a data set become one table. For scoring, one file is decoded
+//! batch by batch, so that a file of any length needs the same memory. Both decode features in the same way.
 
 use super::declared::{Batches, Declared, check_rows, invalid};
 use super::numbers::Slots;
@@ -11,8 +11,8 @@ use crate::modelling::{EntityColumn, Features, IdColumn, RowIds, Table};
 use arrow_array::{Array, RecordBatch};
 use std::path::{Path, PathBuf};
 
-/// Reads those columns of these files that a role or a feature names. Each file comes with the number of rows that the
-/// manifest pins; `limits` bounds rows and memory.
+/// Reads the columns that a role or a feature names. Each file comes with the number of rows that the manifest pins.
+/// `limits` bounds rows and memory.
 pub fn read_table(
     files: &[(PathBuf, u64)],
     roles: &ColumnRoles,
@@ -55,7 +55,7 @@ struct TableReader<'a> {
 
 impl<'a> TableReader<'a> {
     fn new(roles: &'a ColumnRoles, features: &'a [Feature], rows: usize) -> Self {
-        // `check_rows` has bounded the count, so that it may size the columns.
+        // Allocates by the row count, which `check_rows` has bounded.
         let column = |role: &Option<String>| role.as_ref().map(|_| Vec::with_capacity(rows));
         Self {
             roles,
@@ -115,7 +115,7 @@ impl<'a> TableReader<'a> {
     }
 }
 
-/// The rows of one file, in order, of which only features and ids are decoded.
+/// The rows of one file, in order. Only features and ids are decoded.
 pub struct RowsToScore<'a> {
     batches: Batches,
     features: &'a [Feature],
@@ -125,16 +125,16 @@ pub struct RowsToScore<'a> {
 }
 
 pub struct RowBatch {
-    /// Ids of the rows; if the file has no ids, row numbers counted from 0.
+    /// Ids of the rows. If the file has no ids, row numbers counted from 0.
     pub row_ids: RowIds,
-    /// Features of this batch alone: each batch has its own vocabulary, so a category's code means nothing in another
-    /// batch.
+    /// Features of this batch. A category's code is valid only within this batch, because each batch numbers its
+    /// categories anew.
     pub features: Features,
     pub rows: usize,
 }
 
 impl<'a> RowsToScore<'a> {
-    /// Opens a file; an error unless it has all of these features. Of `limits`, only the memory limit applies.
+    /// Opens a file. Returns an error if a feature is missing. Of `limits`, only the memory limit applies.
     pub fn open(path: &Path, features: &'a [Feature], ids: &IdColumn, limits: &Limits) -> Result<Self, Failure> {
         let file = Declared::read(path).map_err(invalid)?;
         let id_column = (ids.required || file.has(&ids.name)).then(|| ids.name.clone());
@@ -149,7 +149,7 @@ impl<'a> RowsToScore<'a> {
         self.rows
     }
 
-    /// Name of the column with the ids; `None` if row numbers are used.
+    /// Returns the name of the column with the ids. `None` if row numbers are used.
     pub fn id_column(&self) -> Option<&str> {
         self.id_column.as_deref()
     }
@@ -197,7 +197,7 @@ impl<'a> FeatureRows<'a> {
         Self { features, values: Vec::with_capacity(rows * features.len()), categories }
     }
 
-    /// Appends a batch. `first` is the number of the batch's first row in the table; errors name rows by it.
+    /// Appends a batch. `first` is the table's row number of the batch's first row. Errors name rows by this number.
     pub(super) fn append(&mut self, batch: &RecordBatch, first: usize) -> Result<(), String> {
         let (width, start) = (self.features.len(), self.values.len());
         self.values.resize(start + batch.num_rows() * width, f32::NAN);

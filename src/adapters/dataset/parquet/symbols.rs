@@ -8,8 +8,8 @@ use arrow_array::cast::AsArray as _;
 use arrow_schema::DataType;
 use std::collections::HashMap;
 
-/// Gives each distinct value a number, from 0 in order of first appearance. Equal values get the same number in all
-/// files.
+/// Gives each distinct value a number, from 0 in order of first appearance. Equal values in different files get the
+/// same number.
 #[derive(Default)]
 pub(super) struct Interner {
     numbers: HashMap<i64, u32>,
@@ -35,7 +35,8 @@ impl Interner {
         next
     }
 
-    /// The values, ordered by their numbers. Fails if the column holds numbers and text, which have no common order.
+    /// Returns the values, ordered by their numbers. Returns an error if the column holds numbers and text, which have
+    /// no common order.
     pub(super) fn into_values(self) -> Result<Vec<CategoryValue>, String> {
         if !self.numbers.is_empty() && !self.texts.is_empty() {
             return Err("it holds numbers in some files and text in others".to_owned());
@@ -59,7 +60,7 @@ fn texts(array: &dyn Array) -> Option<Texts<'_>> {
     })
 }
 
-/// The number of each row's value; `None` for null. Errors call a value `what`.
+/// Returns the number of each row's value. `None` for null. Errors use `what` as the name for a value.
 fn interned(array: &dyn Array, interner: &mut Interner, what: &str) -> Result<Vec<Option<u32>>, String> {
     if let Some(values) = whole_numbers(array) {
         return Ok(values.into_iter().map(|value| value.map(|value| interner.number(value))).collect());
@@ -68,7 +69,7 @@ fn interned(array: &dyn Array, interner: &mut Interner, what: &str) -> Result<Ve
         return Ok(values.map(|value| value.map(|value| interner.text(value))).collect());
     }
     if let Some(dictionary) = array.as_any_dictionary_opt() {
-        // Looks up each value of the dictionary once instead of each row. Values without a row get a number, too.
+        // Looks up each value of the dictionary once instead of each row. Values that no row uses get a number too.
         let numbers = interned(dictionary.values().as_ref(), interner, what)?;
         return Ok(value_indexes(dictionary).map(|index| index.and_then(|index| numbers[index])).collect());
     }
@@ -78,7 +79,7 @@ fn interned(array: &dyn Array, interner: &mut Interner, what: &str) -> Result<Ve
     }
 }
 
-/// Decodes entities; null is an error.
+/// Decodes entities. Null is an error.
 pub(super) fn entities(array: &dyn Array, interner: &mut Interner, into: &mut Vec<u32>) -> Result<(), String> {
     let first = into.len();
     for (row, number) in interned(array, interner, "an entity")?.into_iter().enumerate() {
@@ -87,7 +88,7 @@ pub(super) fn entities(array: &dyn Array, interner: &mut Interner, into: &mut Ve
     Ok(())
 }
 
-/// Decodes a categorical feature to the numbers of its values; null means missing.
+/// Decodes a categorical feature to the numbers of its values. Null means missing.
 pub(super) fn categories(array: &dyn Array, interner: &mut Interner, mut into: Slots<'_>) -> Result<(), String> {
     let numbers = interned(array, interner, "a categorical feature")?;
     if interner.len() > MAX_VALUES_READ {
@@ -99,7 +100,7 @@ pub(super) fn categories(array: &dyn Array, interner: &mut Interner, mut into: S
     Ok(())
 }
 
-/// Decodes row ids. All files must have integers, or all must have text; null is an error.
+/// Decodes row ids. All files must have integers, or all must have text. Null is an error.
 pub(super) fn row_ids(file: usize, array: &dyn Array, into: &mut RowIds) -> Result<(), String> {
     let missing = || "a row id is null".to_owned();
     if let Some(values) = whole_numbers(array) {

@@ -9,7 +9,7 @@ use arrow_array::types::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-/// Decodes a column of times. Null, or a time out of range, is an error.
+/// Decodes a column of times. Null and times out of range are errors.
 pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, micros) in instants(array)?.into_iter().enumerate() {
@@ -18,7 +18,7 @@ pub(super) fn times(array: &dyn Array, into: &mut Vec<i64>) -> Result<(), String
     Ok(())
 }
 
-/// Decodes the times at which labels became known. A legitimate payment may have none; a fraud without one is an error.
+/// Decodes the times at which labels became known. May be null for a legitimate payment. Null for a fraud is an error.
 pub(super) fn observed_times(array: &dyn Array, labels: &[bool], into: &mut Vec<i64>) -> Result<(), String> {
     let first = into.len();
     for (row, (micros, fraud)) in instants(array)?.into_iter().zip(labels).enumerate() {

@@ -1,8 +1,8 @@
-//! Both ends of the pipe to the trainer's child processes: the protocol, how the worker supervises a child, what
-//! confines it, and what it does; the built-in booster, and commands that operators register.
+//! Holds both ends of the pipe between a worker and the trainer's child processes. This covers the protocol, how the
+//! worker supervises a child, the child's sandbox, the child's work, the built-in booster, and registered commands.
 //!
-//! Guarantees: a child has no credentials, dies with its worker and at its limits; the same plan and rows give the same
-//! model bytes on any number of threads. Never: lets a crash of the child become a crash of the worker.
+//! Guarantees: a child has no credentials, and ends with its worker or at its limits. The same plan and rows give the
+//! same model bytes on any number of threads. Never: lets a crash of the child become a crash of the worker.
 
 mod booster;
 pub mod child;

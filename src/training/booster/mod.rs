@@ -1,7 +1,7 @@
-//! Gradient-boosted trees by `hessboost`, saved as XGBoost JSON.
+//! Fits gradient-boosted trees with `hessboost`, and saves them as XGBoost JSON.
 //!
 //! Guarantees: the same rows, parameters and seed give the same model bytes on any number of threads. Never: copies the
-//! values of a whole table.
+//! feature values of a whole table.
 
 mod model;
 mod xgboost_json;

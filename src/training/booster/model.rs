@@ -1,5 +1,5 @@
-//! Fits models, scores rows with them, and derives parity vectors: rows at the edges of a model's splits with their
-//! scores.
+//! Fits models, scores rows with them, and builds parity vectors, which are rows at the edges of a model's splits with
+//! their scores.
 //!
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
@@ -20,7 +20,7 @@ use hessboost::prelude::*;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-/// All rows of a table as the booster reads them. The matrix shares the table's values; it holds no copy.
+/// All rows of a table as the booster reads them. The matrix shares the table's feature values and holds no copy.
 pub struct Matrix {
     rows: DMatrix,
     features: Vec<Feature>,
@@ -28,9 +28,9 @@ pub struct Matrix {
 
 #[derive(Debug, Clone, Copy)]
 pub struct FittingWindow<'a> {
-    /// Row numbers to fit on.
+    /// The row numbers to fit on.
     pub train: &'a [usize],
-    /// Row numbers for early stopping; empty means that the fit does not stop early.
+    /// The row numbers for early stopping. If empty, the fit does not stop early.
     pub validation: &'a [usize],
 }
 
@@ -39,7 +39,7 @@ pub struct Fitted {
 }
 
 /// Turns an error of the booster into a failure. EAGAIN (a thread cannot start) and ENOMEM (memory cannot be mapped)
-/// mean that the job has reached its limits: these become `TRAINER_OUT_OF_MEMORY`, all others `TRAINER_FAILED`.
+/// mean that the job has reached its limits, and become `TRAINER_OUT_OF_MEMORY`. All others become `TRAINER_FAILED`.
 fn failed(error: impl std::fmt::Display) -> Failure {
     const NO_ROOM: [&str; 2] = ["(os error 11)", "(os error 12)"];
     let message = error.to_string();
@@ -54,13 +54,13 @@ fn as_numbers(labels: &[bool]) -> Vec<f32> {
 }
 
 impl Matrix {
-    /// Takes the features and labels of a table whose categories are encoded already.
+    /// Builds a matrix from the features and labels of a table whose categories are already encoded.
     pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
         let Self { rows, features } = Self::unlabelled(&table.features, table.rows(), features)?;
         Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features })
     }
 
-    /// Takes features without labels; such a matrix can be scored, not fitted.
+    /// Builds a matrix from features without labels. Such a matrix can be scored but not fitted.
     pub fn unlabelled(values: &Features, count: usize, features: &[Feature]) -> Result<Self, Failure> {
         let types: Vec<FeatureType> = features
             .iter()
@@ -80,7 +80,7 @@ impl Matrix {
     }
 }
 
-/// Fits a model; calls `on_round` after each round with the number of trees so far.
+/// Fits a model. Calls `on_round` after each round with the number of trees fitted so far.
 pub fn fit(
     matrix: &Matrix,
     rows: FittingWindow<'_>,
@@ -104,7 +104,7 @@ pub fn fit(
         })
         .train()
         .map_err(failed)?;
-    // XGBoost scores with every tree in the file, so the file must hold only those up to the best round.
+    // XGBoost scores with every tree in the file. Therefore the file must hold only the trees up to the best round.
     let model = match outcome.model.best_iteration() {
         Some(best) => outcome.model.slice(..=best, 1).map_err(failed)?,
         None => outcome.model,
@@ -112,7 +112,7 @@ pub fn fit(
     Ok(Fitted { model })
 }
 
-/// Fits to `labels`, one for each row of `train`, in place of the table's own labels; does not stop early.
+/// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early.
 pub fn fit_to_labels(
     matrix: &Matrix,
     train: &[usize],
@@ -176,8 +176,7 @@ fn checked(scores: Vec<f32>) -> Result<Vec<f32>, Failure> {
 }
 
 impl Fitted {
-    /// Reads the model of an earlier bundle, and its codes of categories. The error says why the model cannot be
-    /// scored.
+    /// Reads the model of an earlier bundle and its category codes. The error says why the model cannot be scored.
     pub fn open(xgboost_json: &[u8], features: &[Feature]) -> Result<(Self, Vec<FeatureCategories>), String> {
         let categories = xgboost_json::categories(xgboost_json, features)?;
         let fitted = Self::read(xgboost_json).map_err(|failure| failure.message)?;
@@ -188,13 +187,13 @@ impl Fitted {
         Ok(Self { model: BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)? })
     }
 
-    /// The number of trees in the model; early stopping has removed those after the best round.
+    /// Returns the number of trees in the model. Early stopping has removed the trees after the best round.
     pub fn rounds(&self) -> u32 {
         self.model.num_trees() as u32
     }
 
-    /// Returns a probability of fraud, 0 to 1, for each row of `values`, which holds the rows one after the other. NaN
-    /// is a missing value; a category is given as its code.
+    /// Returns a probability of fraud, 0 to 1, for each row of `values`, which holds the features row by row. NaN is a
+    /// missing value. A category is given as its code.
     pub fn score_rows(&self, values: &[f32]) -> Result<Vec<f32>, Failure> {
         checked(self.model.predict_rows(values, Iterations::Best).map_err(failed)?.into_vec())
     }
@@ -204,8 +203,8 @@ impl Fitted {
         checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
     }
 
-    /// Returns for each feature its number of splits, its total gain, and its SHAP values averaged over `rows`; if
-    /// there are more than `SHAP_ROWS`, over so many of them, evenly spaced.
+    /// Returns each feature's number of splits, total gain, and SHAP values averaged over `rows`. If there are more
+    /// than `SHAP_ROWS` rows, averages over an evenly spaced sample of at most `SHAP_ROWS`.
     pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
         const SHAP_ROWS: usize = 2_000;
         let rows: Vec<usize> = rows.iter().copied().step_by(rows.len().div_ceil(SHAP_ROWS).max(1)).collect();
@@ -233,15 +232,15 @@ impl Fitted {
         Ok(effects.collect())
     }
 
-    /// Encodes the model as XGBoost JSON with the names and types of its inputs and the codes of its categories.
+    /// Encodes the model as XGBoost JSON, with the names and types of its inputs and its category codes.
     pub fn xgboost_json(&self, features: &[Feature], categories: &[FeatureCategories]) -> Result<Vec<u8>, Failure> {
         let bytes = self.model.encode(ModelFormat::XgboostJson).map_err(failed)?;
         xgboost_json::complete(&bytes, features, categories).map_err(failed)
     }
 }
 
-/// Derives rows from a model in XGBoost JSON, and scores them. It reads the model from these bytes, not from the fit in
-/// memory, so that the scores hold for the file.
+/// Builds parity vectors from a model in XGBoost JSON. The model is read from these bytes, not from the fit in memory,
+/// so that the scores are those of the file.
 pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Result<ParityVectors, Failure> {
     let unreadable =
         |why: String| Failure::new(FailureCode::TrainerFailed, format!("the model that was written: {why}"));
@@ -253,13 +252,13 @@ pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Res
     Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, vectors))
 }
 
-/// Scores the rows of the parity vectors with the model; the error describes the first score that differs.
+/// Scores the rows of the parity vectors with the model. The error describes the first score that differs.
 pub fn check_parity(model: &[u8], features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
     let model = Fitted::read(model).map_err(|failure| failure.message)?;
     compare_scores(&model, features, parity)
 }
 
-/// The same as [`check_parity`], for a model that is already read.
+/// Does the same as [`check_parity`] with a model that was read before.
 pub fn compare_scores(model: &Fitted, features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
     let scores = model.score_rows(&parity.inputs(features)?).map_err(|failure| failure.message)?;
     parity.first_difference(&scores).map_or(Ok(()), Err)

@@ -1,14 +1,14 @@
-//! Completes a model file: adds the names and types of the inputs, so that XGBoost refuses columns in another order,
-//! and the codes of categories.
+//! Completes a model file. Adds the names and types of the inputs, so that XGBoost refuses columns in another order.
+//! Also adds the category codes.
 //!
-//! The file holds categories twice: in the form of XGBoost 3.1 and newer, which then encodes the categories of a data
-//! frame by itself, and as JSON text in the attribute `categories`, for every other reader. The code of a value is its
-//! index in that list; null and unlisted values are missing (NaN).
+//! The file holds the categories twice. XGBoost 3.1 and newer reads its own form, and then encodes the categories of a
+//! data frame by itself. Every other reader uses the JSON text in the attribute `categories`. The code of a value is
+//! its index in that text's list. Null and unlisted values are missing (NaN).
 
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind};
 use serde_json::{Value, json};
 
-/// Adds the names and types of the inputs and the categories to a model in XGBoost JSON.
+/// Adds names and types of the inputs, and the categories, to a model in XGBoost JSON.
 pub(super) fn complete(
     model: &[u8],
     features: &[Feature],
@@ -39,8 +39,8 @@ pub(super) fn complete(
     serde_json::to_vec(&document).map_err(|error| error.to_string())
 }
 
-/// Reads the codes of categories from a model that Model Factory wrote. Fails if the model names inputs other than
-/// `features`; if the model names no inputs, it is taken to have exactly these.
+/// Reads the category codes from a model that Model Factory wrote. Returns an error if the model names inputs other
+/// than `features`. A model that names no inputs is taken to have exactly `features`.
 pub(super) fn categories(model: &[u8], features: &[Feature]) -> Result<Vec<FeatureCategories>, String> {
     let document: Value = serde_json::from_slice(model).map_err(|error| error.to_string())?;
     let learner = &document["learner"];
@@ -55,7 +55,8 @@ pub(super) fn categories(model: &[u8], features: &[Feature]) -> Result<Vec<Featu
     }
 }
 
-/// Builds XGBoost's container of categories: the values of each feature, and where they begin in the list of all.
+/// Builds XGBoost's container of categories: the values of each feature, and the index at which each feature's values
+/// begin in the list of all values.
 fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
     /// XGBoost's tag for an array of 64-bit integers.
     const I64_ARRAY: u8 = 15;
@@ -82,8 +83,8 @@ fn container(features: &[Feature], categories: &[FeatureCategories]) -> Value {
     json!({"enc": encodings, "feature_segments": segments, "sorted_idx": sorted})
 }
 
-/// Encodes texts as UTF-8 in signed bytes, one after the other, with the offsets at which they begin and end. A numeric
-/// feature has no values, and gives empty lists.
+/// Encodes texts one after the other as UTF-8 in signed bytes, with the offsets at which they begin and end. A feature
+/// without values, such as a numeric feature, gives empty lists.
 fn texts(values: &[CategoryValue]) -> Value {
     if values.is_empty() {
         return json!({"offsets": [], "values": []});

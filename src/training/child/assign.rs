@@ -1,4 +1,4 @@
-//! Decides which rows a run fits on, stops early by and tests on, and checks them for leakage and enough labels.
+//! Assigns rows to the train, validation and test windows, and checks these rows for leakage and for enough labels.
 
 use super::earlier::Earlier;
 use super::job::write;
@@ -11,7 +11,7 @@ use crate::modelling::{Assignment, EarlierRole, Table, encode_categories, leakag
 use crate::training::protocol::LEAKAGE_REPORT_FILE;
 use std::path::Path;
 
-/// A table's rows by window, with the categories, reports and earlier models that follow from them.
+/// A table's rows by window, and what was computed from them: categories, reports and earlier models.
 pub(super) struct Assigned {
     pub(super) assignment: Assignment,
     pub(super) split: SettledSplit,
@@ -23,8 +23,8 @@ pub(super) struct Assigned {
 }
 
 /// Assigns rows to windows, encodes categories, opens the models of earlier bundles, and writes the leakage report.
-/// Fails if there is leakage, or if a window has too few labels of a class. A run that measures a baseline fits nothing
-/// and uses only the test window.
+/// Returns a failure if there is leakage or if a window has too few rows of a class. A run that measures a baseline
+/// fits nothing and uses only the test window.
 pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Result<Assigned, Failure> {
     let settled = settle(&plan.split, table)?;
     let mut assignment = split(table, &settled, plan.seed);
@@ -40,7 +40,7 @@ pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Res
     let baseline = open(EarlierRole::Baseline, plan.baseline.as_ref())?;
     let champion = open(EarlierRole::Champion, plan.champion.as_ref().map(|champion| &champion.bundle))?;
     let categories = match baseline {
-        // A run with a baseline fits nothing: its train window is empty, and no category would get a code.
+        // A run with a baseline fits nothing. Its train window is empty, so no category would get a code.
         Some(_) => Vec::new(),
         None => encode_categories(table, &assignment.train, &plan.features, plan.limits.max_categories)?,
     };
@@ -51,7 +51,7 @@ pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Res
     Ok(Assigned { assignment, split: settled, categories, report, dataset, baseline, champion })
 }
 
-/// Writes the report to the job directory; fails with `LEAKAGE_GUARD_VIOLATION` if it names a violation.
+/// Writes the report to the job directory. Returns the failure `LEAKAGE_GUARD_VIOLATION` if the report has a violation.
 pub(super) fn write_leakage_report(job_dir: &Path, report: &LeakageReport) -> Result<(), Failure> {
     write(job_dir, LEAKAGE_REPORT_FILE, &document_bytes(report))?;
     if report.clean { Ok(()) } else { Err(Failure::new(FailureCode::LeakageGuardViolation, report.message())) }

@@ -1,8 +1,9 @@
-//! The steps of Model Factory before and after a registered command runs.
+//! Runs the steps before and after a registered command.
 //!
-//! Before: writes into the command's folder what the command may know. Never: a label of the test window. After: checks
-//! the command's model and scores, which are foreign, before they are used. Checks the data files' digests and reads
-//! the labels from them again, in case the command got out of its sandbox and changed a file.
+//! The step before writes into the command's folder what the command may know. Never: a label of the test window. The
+//! step after checks the command's model and scores, which come from foreign code, before they are used. In case the
+//! command got out of its sandbox and changed a file, it also checks the data files' digests and reads the labels from
+//! them again.
 
 use super::assign::{Assigned, assign};
 use super::evaluate::evaluate;
@@ -66,7 +67,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks the command's model and scores, measures the scores, and writes the results into the job directory.
+/// Checks the command's model and scores, computes the metrics, and writes the results into the job directory.
 pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job = begin(job_dir, worker)?;
     let plan = &job.plan;
@@ -79,7 +80,7 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores).map_err(broken)?;
     report("evaluate", 0.5, "measuring");
-    // Only the command can read its model: the evaluation has no number of trees and no effects of features.
+    // Only the command can read its model. So the evaluation has no number of trees and no effects of features.
     let evaluation = evaluate(&table, &assigned, &scores, &job)?;
     let Assigned { assignment, categories, .. } = assigned;
     let parity = parity_of_scores(&table, &assignment.test, &scores, plan, &model, categories);
@@ -91,7 +92,7 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes parity vectors from up to 64 rows of the test window with the scores that the command gave them. Model Factory
+/// Builds parity vectors from up to 64 rows of the test window and the command's scores of these rows. Model Factory
 /// does not run the command's model, so it can score no other rows.
 fn parity_of_scores(
     table: &Table,
@@ -117,8 +118,8 @@ fn parity_of_scores(
     ParityVectors::new(&plan.run_id, model, ParityOrigin::Trainer, &plan.features, categories, vectors)
 }
 
-/// Reads the model that `result.json` names. Fails unless the file has the format that `result.json` states, and the
-/// registration allows that format.
+/// Reads the model that `result.json` names. Returns a failure unless the model file has the format that `result.json`
+/// states, and the command's registration allows this format.
 fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     const RESULT_CAP: u64 = 64 * 1024;
     let spec = CommandSpec::read(job_dir).map_err(broken)?;
@@ -138,7 +139,7 @@ fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     Ok((format, bytes))
 }
 
-/// Reads the command's scores of these rows, in the order of `rows`. Fails unless each row has exactly one score.
+/// Reads the command's scores, in the order of `rows`. Returns a failure unless each row has exactly one score.
 fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>, Failure> {
     let path = regular_file(work, TrainerResult::SCORES, u64::MAX)?;
     let reading = || read_scores(&path, rows.len());
@@ -166,8 +167,8 @@ fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>,
     Ok(scores)
 }
 
-/// Returns the path of a regular file in the command's folder. Fails for links, pipes, devices, files with a second
-/// hard link, and files of more than `cap` bytes.
+/// Returns the path of a regular file in the command's folder. Returns a failure for links, pipes, devices, files with
+/// a second hard link, and files of more than `cap` bytes.
 fn regular_file(work: &Path, name: &str, cap: u64) -> Result<PathBuf, Failure> {
     use std::os::unix::fs::MetadataExt as _;
     let refuse = |why: String| broken(format!("the command's {name}: {why}"));

@@ -1,4 +1,4 @@
-//! Models of earlier bundles, and the test window encoded as each of them expects.
+//! Opens the models of earlier bundles, and encodes the test window as each model expects.
 
 use super::job::{broken, decode};
 use crate::domain::contract::{Feature, FeatureEffect, PinnedBundle};
@@ -20,8 +20,8 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Reads the model of a bundle and encodes `rows` for it. The table's categories must not be encoded yet: this
-    /// run's codes lack values that only the earlier model knows.
+    /// Reads the model of a bundle and encodes `rows` for this model. The table's categories must not be encoded yet,
+    /// since this run's codes lack values that only the earlier model knows.
     pub(super) fn open(
         job_dir: &Path,
         role: EarlierRole,
@@ -51,7 +51,7 @@ impl Earlier {
         self.fitted.rounds()
     }
 
-    /// Scores the test window; the scores are in the order of its rows.
+    /// Scores the test window. The scores are in the order of the window's rows.
     pub(super) fn scores(&self) -> Result<Vec<f32>, Failure> {
         let rows: Vec<usize> = (0..self.count).collect();
         let what = format!("the {}'s model", self.role);

@@ -1,4 +1,4 @@
-//! Evaluates a model on the test window: metrics, and the comparison with the champion.
+//! Evaluates a model on the test window: computes its metrics and compares them with the champion's.
 
 use super::assign::Assigned;
 use super::job::report;
@@ -8,8 +8,8 @@ use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
 use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 
-/// Computes the metrics that the profile asks for from the scores of the test window and, if there is a champion, the
-/// differences to its metrics. Leaves the number of trees and the features' effects for the caller to add.
+/// Computes the metrics that the profile asks for from the scores of the test window. If there is a champion, also
+/// computes the differences to its metrics. The caller adds the number of trees and the effects of features.
 pub(super) fn evaluate(
     table: &Table,
     assigned: &Assigned,

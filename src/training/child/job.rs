@@ -13,7 +13,8 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Reads the job and applies its limits to this process; fails if `worker` is gone.
+/// Reads the job and applies its limits to this process. Returns a failure if the worker with the process id `worker`
+/// has ended.
 pub(super) fn begin(job_dir: &Path, worker: i32) -> Result<ChildJob, Failure> {
     let job: ChildJob = read_job(job_dir)?;
     limit_this_process(&job.limits, worker).map_err(broken)?;
@@ -29,7 +30,7 @@ pub(super) fn write(job_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Fail
     fs::write(job_dir.join(name), bytes).map_err(|error| broken(format!("cannot write {name}: {error}")))
 }
 
-/// Makes a `TRAINER_FAILED`: the job, its files or the trainer's output are not as they must be.
+/// Builds the failure `TRAINER_FAILED`, for an error in the job, its files or the trainer's output.
 pub(super) fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::TrainerFailed, error.to_string())
 }
@@ -44,12 +45,13 @@ pub(super) fn decode<T>(
         .unwrap_or_else(|_| Err(Failure::new(code, format!("{what} made the decoder panic"))))
 }
 
-/// Reads the rows of every data file. Fails if they would need more memory than the job allows.
+/// Reads the rows of every data file. Returns a failure if the rows would need more memory than the job allows.
 pub(super) fn read_rows(job: &ChildJob) -> Result<Table, Failure> {
     let ChildJob { plan, files, .. } = job;
     let rows = plan.files.iter().map(|file| file.rows).sum();
     let (needed, available) = (room_mib(rows, &plan.columns, &plan.features), job.limits.memory_mib);
-    // If the job has the profile's full limit, rows that exceed it are the data's fault: `read_table` refuses them.
+    // If the job has the full limit of the profile, the data is too large for the profile. In that case `read_table`
+    // refuses it.
     if needed > u64::from(available) && available < plan.limits.memory_mib {
         let message = format!("the rows take {needed} MiB, and there are {available} MiB for the trainer");
         return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
@@ -59,8 +61,8 @@ pub(super) fn read_rows(job: &ChildJob) -> Result<Table, Failure> {
     decode("a data file", FailureCode::DatasetInvalid, reading)
 }
 
-/// Writes the columns that each data file declares: the worker needs them for lineage, and opens no data file itself.
-/// If a file cannot be read, writes nothing and succeeds, since [`read_rows`] then fails with the reason.
+/// Writes the columns that each data file declares. The worker needs them for lineage, and opens no data file itself.
+/// If a file cannot be read, writes nothing and returns `Ok`, since [`read_rows`] then returns the failure.
 pub(super) fn write_columns(job_dir: &Path, job: &ChildJob) -> Result<(), Failure> {
     let invalid = |why: String| Failure::new(FailureCode::DatasetInvalid, why);
     let reading = || job.files.iter().map(|file| file_columns(file).map_err(invalid)).collect();
@@ -68,7 +70,7 @@ pub(super) fn write_columns(job_dir: &Path, job: &ChildJob) -> Result<(), Failur
     columns.map_or(Ok(()), |columns| write(job_dir, COLUMNS_FILE, &document_bytes(&columns)))
 }
 
-/// Prints one line of progress for the worker; ignores an error, so that the child goes on if nobody reads.
+/// Prints one line of progress for the worker. Ignores an error, so that the child goes on if nobody reads the line.
 pub(super) fn report(step: &str, fraction: f64, message: &str) {
     let at_unix_micros = u64::try_from(clock::since_epoch().as_micros()).ok();
     let progress = ChildProgress { step: step.to_owned(), fraction, message: message.to_owned(), at_unix_micros };

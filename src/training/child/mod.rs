@@ -1,7 +1,7 @@
-//! What runs inside the child process: read, check, fit, score, measure, write.
+//! Runs the steps of a job inside the child process: reads, checks, fits, scores, measures and writes.
 //!
-//! A child knows only what its job directory holds, and leaves everything there, `result.json` last. Never: opens a
-//! socket, reads the environment.
+//! A child reads only its job directory, and writes all results there, `result.json` last. Never: opens a socket, or
+//! reads the environment.
 
 mod assign;
 mod command;
@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs one step of the job. `worker` is the process id of the worker that started this child. The exit status says
-/// whether `result.json` was written; that file says how the step ended.
+/// whether `result.json` was written. `result.json` says how the step ended.
 pub fn main(step: ChildStep, job_dir: &Path, worker: i32) -> ExitCode {
     let work: fn(&Path, i32) -> Result<(), Failure> = match step {
         ChildStep::Train => train::train,

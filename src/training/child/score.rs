@@ -1,5 +1,5 @@
-//! The step `Score`: scores a file of rows with the model of a bundle, a batch at a time. Never: fits, measures, reads
-//! a label.
+//! Runs the step `Score`, which scores a file of rows with the model of a bundle, one batch at a time. Never: fits,
+//! measures, or reads a label.
 
 use super::job::{broken, decode, read_job, report, write};
 use crate::adapters::dataset::{RowBatch, RowsToScore, ScoreWriter};
@@ -43,8 +43,8 @@ impl<'a> VerifiedModel<'a> {
         compare_scores(&fitted, &job.features, &job.parity)
             .map_err(|why| unusable(format!("its scores are not those of its parity vectors: {why}")))?;
         if codes.is_empty() {
-            // The model of a registered command may lack the codes, as the command got them with its job: take the
-            // bundle's.
+            // The model of a registered command may lack the codes, since the command got them with its job. Then use
+            // the codes of the bundle's parity vectors.
             codes.clone_from(&job.parity.categories);
         }
         Ok(Self { job, fitted, codes })
@@ -80,8 +80,8 @@ impl<'a> VerifiedModel<'a> {
         features.filter(|(_, of)| of.kind == FeatureKind::Categorical).map(|(index, of)| (index, of.name.as_str()))
     }
 
-    /// Fails if a column holds numbers and the model learned from texts, or the other way round: it is the wrong
-    /// column. A single unknown value is no failure; it counts as missing.
+    /// Returns a failure if a column holds numbers where the model learned from texts, or texts where it learned from
+    /// numbers. Such a column is the wrong one. A single unknown value is no failure, and counts as missing.
     fn check_kinds(&self, read: &Features) -> Result<(), Failure> {
         let kind = |value: &CategoryValue| match value {
             CategoryValue::Number(_) => "numbers",
@@ -100,7 +100,7 @@ impl<'a> VerifiedModel<'a> {
         Ok(())
     }
 
-    /// Adds to `counts`, for each feature, the number of rows whose value the model does not know.
+    /// Adds to `counts`, by feature, the number of rows whose value the model does not know.
     fn count_unknown(&self, read: &Features, inputs: &Features, rows: usize, counts: &mut BTreeMap<String, u64>) {
         for (index, name) in self.categorical() {
             let lost = |&row: &usize| inputs.value(row, index).is_nan() && !read.value(row, index).is_nan();

@@ -1,5 +1,5 @@
-//! The steps without a registered command: fit the built-in booster, or score an earlier bundle's model on this run's
-//! test window. Each step runs in one process.
+//! Runs the steps that need no registered command. One fits the built-in booster. The other scores an earlier bundle's
+//! model on this run's test window. Each runs in one process.
 
 use super::assign::{Assigned, assign, write_leakage_report};
 use super::evaluate::evaluate;
@@ -51,7 +51,7 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the fit of the model and the fits of the canary share.
+/// What both the fit of the model and the fits of the canary use.
 struct Fitting<'a> {
     matrix: Matrix,
     assignment: &'a Assignment,
@@ -60,8 +60,8 @@ struct Fitting<'a> {
 }
 
 impl Fitting<'_> {
-    /// If the plan asks for the shuffled-label canary, fits to shuffled labels and returns the leakage report with the
-    /// result added; else `None`.
+    /// Fits to shuffled labels if the plan asks for the shuffled-label canary. Returns the leakage report with the
+    /// canary's result added, or `None` if the plan does not ask.
     fn try_shuffled_labels(
         &self,
         table: &Table,

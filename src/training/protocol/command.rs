@@ -1,5 +1,6 @@
-//! Commands that an operator registers as `[trainer.commands.<name>]`, and the documents that Model Factory's own processes
-//! exchange about one. A training profile can only name a command; program, arguments and rights are the operator's.
+//! Defines the commands that an operator registers as `[trainer.commands.<name>]`, and the files about a command that
+//! Model Factory's own processes exchange. A training profile only names a command. The operator sets its program,
+//! arguments and rights.
 
 use crate::domain::contract::{Limits, ModelFormat, PinnedCommand, ProcessAlgorithm, ResolvedAlgorithm};
 use crate::domain::identity::{Digest, Hasher, canonical_json};
@@ -13,24 +14,25 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerRegistration {
-    /// The program, by its absolute path.
+    /// The absolute path of the program.
     pub program: PathBuf,
-    /// Arguments of the program. Those that are absolute paths of files are pinned, and the command may read them.
+    /// The program's arguments. Arguments that are absolute paths of files are pinned by digest, and the command may
+    /// read these files.
     #[serde(default)]
     pub arguments: Vec<String>,
     /// The value of `PATH` in the command's environment.
     #[serde(default = "TrainerRegistration::default_path")]
     pub path: String,
-    /// Files and folders that the command may read, besides the system's libraries and the program's own folder.
+    /// Files and folders that the command may read, in addition to the system's libraries and the program's own folder.
     #[serde(default)]
     pub read: Vec<PathBuf>,
-    /// Folders that the command may write to, besides its work folder.
+    /// Folders that the command may write to, in addition to its work folder.
     #[serde(default)]
     pub write: Vec<PathBuf>,
-    /// Whether the command may use TCP, as the workers of a cluster must to talk to each other.
+    /// If true, the command may use TCP. The processes of a cluster need it to talk to each other.
     #[serde(default)]
     pub network: bool,
-    /// Whether the command's model may be a pickle, which runs code when it is loaded.
+    /// If true, the command's model may be a pickle, which runs code when it is loaded.
     #[serde(default)]
     pub allow_pickle: bool,
 }
@@ -42,7 +44,7 @@ impl TrainerRegistration {
         "/usr/local/bin:/usr/bin:/bin".to_owned()
     }
 
-    /// Hashes the program and scripts, so that a plan can state exactly what trained the model.
+    /// Hashes the program and the scripts, so that a plan can state exactly what trained the model.
     pub fn pin(&self) -> io::Result<PinnedCommand> {
         let registration = serde_json::to_value(self).map_err(io::Error::other)?;
         let script = |path: &str| Ok((path.to_owned(), digest_of(Path::new(path))?));
@@ -58,7 +60,7 @@ impl TrainerRegistration {
         self.arguments.iter().map(String::as_str).filter(|text| text.starts_with('/') && Path::new(text).is_file())
     }
 
-    /// Checks the name and registration; the error says why a worker cannot offer this command.
+    /// Checks the name and the registration. The error says why a worker cannot offer this command.
     pub fn check(&self, name: &str) -> Result<(), String> {
         let first = name.starts_with(|c: char| c.is_ascii_lowercase());
         let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
@@ -74,8 +76,8 @@ impl TrainerRegistration {
     }
 }
 
-/// Returns the name and registration of the command that a plan names; `TRAINING_PROFILE_INVALID` if this worker has
-/// none.
+/// Returns the name and registration of the command that a plan names. Returns the failure `TRAINING_PROFILE_INVALID`
+/// if this worker has no such command.
 pub fn registered<'a>(
     algorithm: &'a ProcessAlgorithm,
     commands: &'a TrainerRegistrations,
@@ -100,12 +102,12 @@ pub fn digest_of(path: &Path) -> io::Result<Digest> {
     }
 }
 
-/// `command.json` in the job directory: which command the watcher starts, and under which limits.
+/// The file `command.json` in the job directory. It says which command the watcher starts, and under which limits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandSpec {
     pub registration: TrainerRegistration,
-    /// Digests that the program and the scripts must have when the watcher starts.
+    /// The digests that the program and the scripts must have when the watcher starts.
     pub pinned: PinnedCommand,
     pub limits: Limits,
 }
@@ -117,17 +119,17 @@ impl CommandSpec {
         Ok(serde_json::from_slice(&std::fs::read(job_dir.join(Self::FILE))?)?)
     }
 
-    /// The command's work folder: the only folder of the job that the command can reach.
+    /// Returns the command's work folder, the only folder of the job that the command can reach.
     pub fn work(job_dir: &Path) -> PathBuf {
         job_dir.join("work")
     }
 }
 
-/// `accepted.json` in the job directory: the command's model as Model Factory accepted it.
+/// The file `accepted.json` in the job directory. It describes the command's model as Model Factory accepted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptedModel {
-    /// Also gives the name of the model's file in the job directory.
+    /// The format of the model, which also determines the name of the model's file in the job directory.
     pub format: ModelFormat,
 }
 

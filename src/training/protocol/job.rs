@@ -1,4 +1,5 @@
-//! The job directory: `job.json` of a job that trains and of a job that only scores, and the names of the other files.
+//! Defines the job directory: `job.json` of a job that trains and of a job that only scores, and the names of the other
+//! files.
 
 use super::command::{CommandSpec, TrainerRegistrations, registered};
 use crate::domain::contract::{Feature, Limits, ParityVectors, ResolvedAlgorithm, TrainPlan};
@@ -10,21 +11,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub const MODEL_FILE: &str = "model.json";
-/// Scores of the test window, with the columns `row_id`, `label`, `score`.
+/// The file with the scores of the test window, in the columns `row_id`, `label` and `score`.
 pub const SCORES_FILE: &str = "scores.parquet";
 pub const EVALUATION_FILE: &str = "evaluation.json";
-/// The columns of each data file, with the files in the plan's order.
+/// The file with the columns of each data file, with the data files in the plan's order.
 pub const COLUMNS_FILE: &str = "columns.json";
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
 
-/// `job.json`: everything that the child is given.
+/// The file `job.json`, with everything that the child is given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChildJob {
     pub plan: TrainPlan,
-    /// Data files, in the plan's order, already checked against their digests.
+    /// The data files, in the plan's order. The worker has already checked their digests.
     pub files: Vec<PathBuf>,
-    /// The plan's limits, lowered to what this machine has. No output of the child depends on them.
+    /// The plan's limits, lowered to what this machine has. The child's output does not depend on them.
     pub limits: Limits,
     pub threads: u32,
 }
@@ -32,14 +33,14 @@ pub struct ChildJob {
 impl ChildJob {
     pub const FILE: &'static str = "job.json";
 
-    /// The path of an earlier bundle's model; the worker checks the file against the plan's digest.
+    /// Returns the path of an earlier bundle's model. The worker checks this file against the plan's digest.
     pub fn earlier_model(job_dir: &Path, role: EarlierRole) -> PathBuf {
         job_dir.join(format!("{role}_model.json"))
     }
 
-    /// Writes `job.json` into `job_dir`, where the data files are; for a registered command also its work folder and
-    /// the [`CommandSpec`] that watcher and `trainer-exec` read. Fails if no command of the plan's name is registered,
-    /// or a file cannot be written.
+    /// Writes `job.json` into `job_dir`, where the data files are. For a registered command, also makes the work folder
+    /// and writes the [`CommandSpec`], which watcher and `trainer-exec` read. Returns a failure if the plan's command
+    /// is not registered or a file cannot be written.
     pub async fn write(&self, job_dir: &Path, commands: &TrainerRegistrations) -> Result<(), Failure> {
         let io =
             |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
@@ -57,32 +58,33 @@ impl ChildJob {
     }
 }
 
-/// `job.json` of a job that only scores; the model's file is in the same directory.
+/// The file `job.json` of a job that only scores. The model's file is in the same directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringJob {
     pub model_sha256: Digest,
     /// The model's inputs, in the model's order.
     pub features: Vec<Feature>,
-    /// Known scores: the child checks that the model gives them before it scores the file.
+    /// Rows with known scores. The child checks that the model gives these scores before it scores the file.
     pub parity: ParityVectors,
     pub file: PathBuf,
-    /// The column that row ids come from.
+    /// The column with the row ids.
     pub ids: IdColumn,
-    /// Key-value metadata that the file of scores gets.
+    /// The key-value metadata of the Parquet file with the scores: metadata key to value.
     pub about: BTreeMap<String, String>,
-    /// Memory and time limits of the child; the bounds on rows and categories do not apply.
+    /// The child's memory and time limits. The limits on rows and categories do not apply.
     pub limits: Limits,
 }
 
-/// `scored.json`, which the child writes when it has scored all rows.
+/// The file `scored.json`, which the child writes when it has scored all rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringResult {
     pub rows: u64,
-    /// The column that gave the ids; `None` if a row's id is its number, from 0.
+    /// The column that the ids were read from. `None` if the ids are the row numbers, from 0.
     pub id_column: Option<String>,
-    /// For each categorical feature, the number of rows whose value the model does not know and takes as missing.
+    /// For each categorical feature by name, the number of rows whose value the model does not know and takes as
+    /// missing.
     pub unknown_categories: BTreeMap<String, u64>,
 }
 

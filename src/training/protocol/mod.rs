@@ -1,7 +1,8 @@
-//! What worker and child write for each other: files in the job directory, and lines of progress on standard output.
+//! Defines what worker and child write for each other: files in the job directory, and lines of progress on standard
+//! output.
 //!
-//! Guarantees: reading a document fails if it has fields that are not known. Never: names a path outside the job
-//! directory, except for paths that an operator registers.
+//! Guarantees: reading a document with unknown fields returns an error. Never: names a path outside the job directory,
+//! except for paths that an operator registers.
 
 mod command;
 mod job;

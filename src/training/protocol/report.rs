@@ -1,4 +1,5 @@
-//! What a child reports: progress, as lines of JSON on its standard output, and `result.json`: how a step of the job ended.
+//! Defines what a child reports: progress, as lines of JSON on its standard output, and `result.json`, which says how a
+//! step of the job ended.
 
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
@@ -7,22 +8,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-/// One line of progress. Unknown members are ignored, since a registered command may print more.
+/// One line of progress. Unknown fields are ignored, since a registered command may print more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChildProgress {
-    /// `read`, `check`, `fit`, `score` or `evaluate`; a registered command uses names of its own.
+    /// One of `read`, `check`, `prepare`, `fit`, `score` and `evaluate`. A registered command uses names of its own.
     pub step: String,
-    /// Share of the whole work, 0 to 1.
+    /// The share of the work that is done, 0 to 1.
     pub fraction: f64,
     pub message: String,
-    /// When the child got to this point, in microseconds since 1970; `None` if a registered command does not say.
+    /// When the child reached this point, in microseconds since 1970. `None` if a registered command does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_unix_micros: Option<u64>,
 }
 
 impl ChildProgress {
-    /// Parses a line that may come from foreign code: cuts long texts and replaces control characters. `None` if the
-    /// line is not progress, or its fraction is outside 0 to 1.
+    /// Parses a line that may come from foreign code. Cuts long texts and replaces control characters. `None` if the
+    /// line is not progress, or if its fraction is outside of 0 to 1.
     pub fn read(line: &[u8]) -> Option<Self> {
         const STEP_CAP: usize = 32;
         const MESSAGE_CAP: usize = 200;
@@ -38,7 +39,8 @@ impl ChildProgress {
         })
     }
 
-    /// Maps the fraction of one step to the part of the whole work that the step covers.
+    /// Maps the fraction from the share of one step to the share of the whole work, of which the step takes `start` to
+    /// `end`.
     #[must_use]
     pub fn within(mut self, start: f64, end: f64) -> Self {
         self.fraction = start + (end - start) * self.fraction;
@@ -46,15 +48,15 @@ impl ChildProgress {
     }
 }
 
-/// The child writes this file last: if the file is absent, the child did not finish.
+/// The child writes this file last. If the file is absent, the child did not finish.
 const FILE: &str = "result.json";
-/// Bytes of a result file at most; a larger file is treated as absent.
+/// The most bytes of a result file. A larger file is treated as absent.
 const CAP: u64 = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields)]
 pub enum JobEnd {
-    /// The step succeeded, and all its files are there.
+    /// The step succeeded, and all of its files are written.
     Finished,
     Failed {
         code: String,
@@ -64,7 +66,7 @@ pub enum JobEnd {
 
 impl JobEnd {
     /// Writes how a step ended into its job directory, atomically by a rename. The exit status says whether the write
-    /// worked, not how the step ended.
+    /// succeeded, not how the step ended.
     pub fn write(ended: Result<(), Failure>, job_dir: &Path) -> ExitCode {
         let end = match ended {
             Ok(()) => Self::Finished,
@@ -76,7 +78,7 @@ impl JobEnd {
         if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Reads how the step ended; `None` if the file is absent, too large or not valid.
+    /// Reads how the step ended. `None` if the file is absent, too large or not valid.
     pub fn read(job_dir: &Path) -> Option<Self> {
         let path = job_dir.join(FILE);
         let size = fs::metadata(&path).ok()?.len();
@@ -86,7 +88,7 @@ impl JobEnd {
         serde_json::from_slice(&fs::read(&path).ok()?).ok()
     }
 
-    /// Removes the result of the step before, so that it is not taken for the next step's.
+    /// Removes the result of the step before, so that it is not taken for the result of the next step.
     pub fn remove(job_dir: &Path) -> io::Result<()> {
         match fs::remove_file(job_dir.join(FILE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

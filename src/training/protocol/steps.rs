@@ -1,5 +1,5 @@
-//! The steps of a job, and the format of the model that the last step leaves. A worker and `reproduce` take the same
-//! steps.
+//! Lists the steps of a job, and reads the format of the model that the last step leaves. A worker and `reproduce` run
+//! the same steps.
 
 use super::command::AcceptedModel;
 use crate::domain::contract::{ModelFormat, ResolvedAlgorithm, TrainPlan};
@@ -14,16 +14,16 @@ pub enum ChildStep {
     Prepare,
     /// Starts the registered command and watches it.
     Command,
-    /// Checks and measures what the command left.
+    /// Checks the command's model and scores, and computes the metrics.
     Measure,
-    /// Measures the model of an earlier bundle on the test window; fits nothing.
+    /// Measures the model of an earlier bundle on the test window. Fits nothing.
     Recheck,
-    /// Scores a file with the model of a bundle; measures nothing.
+    /// Scores a file with the model of a bundle. Measures nothing.
     Score,
 }
 
 impl ChildStep {
-    /// The binary's hidden subcommand for this step; only Model Factory itself calls it.
+    /// Returns the binary's hidden subcommand for this step. Only Model Factory itself calls it.
     pub fn subcommand(self) -> &'static str {
         match self {
             Self::Train => "trainer-child",
@@ -36,9 +36,9 @@ impl ChildStep {
     }
 }
 
-/// The steps of a plan, each with the shares of the whole work at which it begins and ends. The built-in booster takes
-/// one child process. A registered command runs between a child that writes its input and a child that checks and
-/// measures its output. A baseline takes one child, which fits nothing.
+/// Returns the steps of a plan, each with the share of the whole work, 0 to 1, at which it begins and ends. The
+/// built-in booster takes one child process. A registered command runs between a child that writes the command's input
+/// and a child that checks and measures its output. A baseline takes one child, which fits nothing.
 pub fn steps(plan: &TrainPlan) -> &'static [(ChildStep, f64, f64)] {
     match &plan.algorithm {
         _ if plan.baseline.is_some() => &[(ChildStep::Recheck, 0.0, 1.0)],
@@ -51,7 +51,7 @@ pub fn steps(plan: &TrainPlan) -> &'static [(ChildStep, f64, f64)] {
 
 /// Reads the format of the model that the last step left in the job directory.
 pub async fn model_format(plan: &TrainPlan, job_dir: &Path) -> Result<ModelFormat, Failure> {
-    // A baseline is always a model of the built-in booster, since only those can be scored again.
+    // A baseline is always a model in XGBoost's format, since only these can be scored again.
     let (None, ResolvedAlgorithm::Process(_)) = (&plan.baseline, &plan.algorithm) else {
         return Ok(ModelFormat::XgboostJson);
     };

@@ -1,7 +1,7 @@
-//! All processes below this one, and the processor time, memory and disk that they use.
+//! Lists and ends all descendants of this process, and measures their processor time, memory and disk space.
 //!
-//! The watcher adopts the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`), so a daemon that forks twice, or
-//! leaves group and session, is still below it.
+//! The watcher adopts the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`). A daemon that forks twice or leaves
+//! its process group and session is thus still a descendant.
 
 use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-/// What all descendants of the watcher use in sum.
+/// The sum of what all descendants of the watcher use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Usage {
     pub(super) processes: u64,
     pub(super) threads: u64,
     /// Seconds of processor time, including that of ended processes.
     pub(super) cpu_seconds: u64,
-    /// Anonymous and shared memory in bytes; a page that several processes share is counted once for each of them.
+    /// Anonymous and shared memory in bytes. A page that several processes share is counted once for each of them.
     pub(super) memory: u64,
 }
 
@@ -31,7 +31,7 @@ fn living() -> Vec<Stat> {
 /// Lists the living descendants of a process, without zombies.
 pub fn living_below(root: i32) -> Vec<Stat> {
     let mut by_parent: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
-    // A process may end while it is read; that is no error.
+    // A process may end while it is read. That is no error.
     for stat in all_processes().into_iter().flatten().flatten().filter_map(|process| process.stat().ok()) {
         by_parent.entry(stat.ppid).or_default().push(stat);
     }
@@ -66,8 +66,8 @@ pub(super) fn usage() -> Usage {
     total
 }
 
-/// Measures the same memory as [`Usage::memory`], but counts a shared page once. The kernel takes much longer to
-/// answer.
+/// Measures the same memory as [`Usage::memory`], but counts a shared page once. The kernel needs much more time for
+/// this.
 pub(super) fn proportional_memory() -> u64 {
     let of = |pid| {
         let maps = Process::new(pid).and_then(|process| process.smaps_rollup()).ok()?;
@@ -77,7 +77,7 @@ pub(super) fn proportional_memory() -> u64 {
     living().iter().filter_map(|stat| of(stat.pid)).sum()
 }
 
-/// Counts the threads of all processes of this process's user, whoever started them.
+/// Counts the threads of all processes of this process's user, including those that another program started.
 pub(super) fn tasks_of_this_user() -> u64 {
     let user = nix::unistd::getuid().as_raw();
     let processes = all_processes().into_iter().flatten().flatten();
@@ -85,7 +85,7 @@ pub(super) fn tasks_of_this_user() -> u64 {
     ours.filter_map(|process| process.stat().ok()).map(|stat| stat.num_threads.max(1) as u64).sum()
 }
 
-/// Reaps all zombies; returns how `main` ended if it was one of them.
+/// Reaps all zombies. Returns how `main` ended if `main` was one of them.
 pub(super) fn reap(main: Pid) -> Option<WaitStatus> {
     let mut ended = None;
     loop {
@@ -100,8 +100,8 @@ pub(super) fn reap(main: Pid) -> Option<WaitStatus> {
     }
 }
 
-/// Ends every descendant: first stops them all, so that none can start another in the meantime, then kills them.
-/// Returns how `main` ended, once no descendant lives.
+/// Ends every descendant. First stops them all, so that none can start another, then kills them. Returns how `main`
+/// ended, once no descendant lives.
 pub(super) fn end_all(main: Pid) -> Option<WaitStatus> {
     let mut stopped = BTreeSet::new();
     loop {
@@ -126,12 +126,12 @@ pub(super) fn end_all(main: Pid) -> Option<WaitStatus> {
 
 fn send(pids: &[i32], signal: Signal) {
     for pid in pids {
-        // A process may have ended by now; that error means nothing.
+        // The process may have ended by now. The error is then ignored.
         let _ = kill(Pid::from_raw(*pid), signal);
     }
 }
 
-/// Adds up the bytes that a folder takes on disk; each entry counts for a block at least. Returns early once the sum
+/// Returns the bytes that a folder takes on disk. Each entry counts as at least one block. Returns early once the sum
 /// exceeds `enough`. Follows no links.
 pub(super) fn folder_size(folder: &Path, enough: u64) -> u64 {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! `trainer-exec`: a process that confines itself and then becomes the registered command by `exec`.
+//! Runs `trainer-exec`, a process that confines itself and then becomes the registered command by `exec`.
 
 use super::descendants::tasks_of_this_user;
 use super::landlock::restrict_files;
@@ -10,13 +10,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Gives the command a lower priority than the watcher, so that the watcher runs when both want the processor.
+/// The command's nice value. It gives the command a lower priority than the watcher, so that the watcher runs first.
 const NICE: i32 = 5;
-/// File descriptors that one process of the command may have open.
+/// The most file descriptors that one process of the command may have open.
 const OPEN_FILES: u64 = 4_096;
 
 /// Becomes the registered command of this job directory, in the control group `group` if there is one. Returns only if
-/// that failed.
+/// that was not possible.
 #[expect(clippy::print_stderr, reason = "the watcher reads why on standard error")]
 pub fn exec_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
     let Err(reason) = become_command(job_dir, group);
@@ -33,16 +33,17 @@ fn become_command(job_dir: &Path, group: Option<&Path>) -> Result<std::convert::
     }
     let spec = CommandSpec::read(job_dir).map_err(|error| format!("no order: {error}"))?;
     let (limits, registration) = (&spec.limits, &spec.registration);
-    // Limits data, not address space: many runtimes reserve address space that they never touch.
+    // This limits data, not address space, since many runtimes reserve address space that they never use.
     limit(Resource::RLIMIT_DATA, u64::from(limits.memory_mib) * MIB)?;
-    // The watcher counts the processor time of the whole command; this limit ends a process that has lost its watcher.
+    // The watcher limits the processor time of the whole command. This limit ends a process whose watcher is gone.
     limit_processor(u64::from(limits.cpu_seconds) + GRACE_SECONDS)?;
     limit(Resource::RLIMIT_FSIZE, u64::from(limits.file_mib) * MIB)?;
     limit(Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     limit(Resource::RLIMIT_CORE, 0)?;
-    // The kernel counts all tasks of this user, and none of root's: the limit stops a fork bomb, not a small excess.
+    // The kernel counts all tasks of this user, but does not limit root. So this limit stops a fork bomb, not a small
+    // excess.
     limit(Resource::RLIMIT_NPROC, tasks_of_this_user() + u64::from(limits.processes) * THREADS_PER_PROCESS)?;
-    // When the machine's memory runs out, the kernel kills this process first, not the watcher.
+    // If the machine's memory runs out, the kernel kills this process first, and not the watcher.
     std::fs::write("/proc/self/oom_score_adj", "1000").map_err(|error| format!("oom_score_adj: {error}"))?;
     let work = CommandSpec::work(job_dir);
     let home = work.join("home");

@@ -1,8 +1,8 @@
-//! Landlock: the kernel restricts which files and sockets a registered command may use; that needs no privilege.
+//! Restricts by Landlock, in the kernel, which files and sockets a registered command may use. That needs no privilege.
 //!
-//! Guarantees: a command writes only to its work folder, three null devices and the `write` folders of its
-//! registration. It reads only those, the system's paths, its program's folder, its scripts and the `read` paths of its
-//! registration. If the kernel can ([`Enforcement`]), it also truncates no file elsewhere, signals no process outside,
+//! Guarantees: a command writes only to its work folder, to three null devices and to the `write` folders of its
+//! registration. It reads only these, the system's paths, its program's folder, its scripts and the `read` paths of its
+//! registration. With [`Enforcement::Full`], it also truncates no other file, signals no process outside its sandbox,
 //! and uses no TCP unless its registration says `network`. Every process that the command starts inherits these
 //! restrictions.
 
@@ -15,19 +15,19 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Enforcement {
-    /// Nothing: Linux before 5.13, or Landlock is switched off.
+    /// The kernel restricts nothing: Linux before 5.13, or Landlock is switched off.
     Nothing,
-    /// Reads and writes: Linux 5.13.
+    /// The kernel restricts reads and writes: Linux 5.13.
     Files,
-    /// Reads, writes, truncation, TCP and signals: Linux 6.12.
+    /// The kernel restricts reads, writes, truncation, TCP and signals: Linux 6.12.
     Full,
 }
 
 /// The newest version of Landlock that this release uses.
 const NEWEST: ABI = ABI::V6;
 
-/// Paths that every command may read: programs, libraries, and what they look up at their start; of `/etc` only files
-/// without secrets.
+/// The paths that every command may read: programs, libraries, and the files that these read when they start. Of `/etc`
+/// only files without secrets.
 const SYSTEM: &[&str] = &[
     "/bin",
     "/lib",
@@ -73,7 +73,7 @@ pub fn enforcement() -> Enforcement {
     }
 }
 
-/// Returns what this kernel can enforce; an error if that is nothing and `allow_unconfined` is false.
+/// Returns what this kernel can enforce. Returns an error if that is nothing and `allow_unconfined` is false.
 pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static str> {
     match enforcement() {
         Enforcement::Nothing if !allow_unconfined => {
@@ -84,7 +84,7 @@ pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static
     }
 }
 
-/// Restricts this process and every process that it will start, as far as the kernel can.
+/// Restricts this process and every process that it will start, as far as the kernel supports it.
 pub(super) fn restrict_files(registration: &TrainerRegistration, work: &Path) -> Result<(), RulesetError> {
     let everything = AccessFs::from_all(NEWEST);
     let read = AccessFs::from_read(NEWEST);
@@ -104,7 +104,7 @@ pub(super) fn restrict_files(registration: &TrainerRegistration, work: &Path) ->
     Ok(())
 }
 
-/// Allows `access` to a path and all below it; a path that does not exist is skipped.
+/// Allows `access` to a path and everything below it. Skips a path that does not exist.
 fn allow(
     ruleset: landlock::RulesetCreated,
     path: &Path,
@@ -115,8 +115,8 @@ fn allow(
     ruleset.add_rule(PathBeneath::new(opened, access))
 }
 
-/// The scripts among the arguments; the program's folder, both as named and with links resolved; if that is a `bin`
-/// beside a `lib`, as in a Python environment, also the folder that holds both.
+/// Returns the scripts among the arguments and the program's folder, both as given and with links resolved. If the
+/// folder is a `bin` beside a `lib`, as in a Python environment, also returns their parent folder.
 fn own_folders(registration: &TrainerRegistration) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = registration.scripts().map(PathBuf::from).collect();
     let programs = [Some(registration.program.clone()), registration.program.canonicalize().ok()];

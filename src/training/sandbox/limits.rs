@@ -1,4 +1,4 @@
-//! Limits that the kernel enforces: rlimits on one process, and a control group's limit on the tasks of a command.
+//! Sets limits that the kernel enforces: rlimits on one process, and a control group's limit on the tasks of a command.
 
 use crate::domain::contract::Limits;
 use nix::sys::prctl;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 pub(super) const MIB: u64 = 1024 * 1024;
-/// Seconds from SIGXCPU to SIGKILL.
+/// Seconds between the kernel's SIGXCPU and its SIGKILL.
 pub(super) const GRACE_SECONDS: u64 = 5;
-/// Threads that a command may have for each process that the profile allows.
+/// The threads that a command may have for each process that the profile allows.
 pub(super) const THREADS_PER_PROCESS: u64 = 32;
 
-/// Limits this child of the worker: it dies with the worker, writes no core dump, and gets at most the plan's memory
-/// and processor time. Files need no limit: their size follows from rows and rounds, which are bounded. Fails if
-/// `worker`, which started this process, is gone already: the signal of its death would then never come.
+/// Limits this child of the worker: it ends with the worker, writes no core dump, and gets at most the plan's memory
+/// and processor time. The size of files needs no limit, since rows and rounds are bounded. Returns an error if
+/// `worker`, which started this process, has already ended, since the signal of its end would never come.
 pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     die_with_parent()?;
     if getppid() != Pid::from_raw(worker) {
@@ -34,7 +34,7 @@ pub(super) fn die_with_parent() -> Result<(), String> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| format!("cannot bind to the parent's life: {error}"))
 }
 
-/// Sets the soft and hard limit to `value`, or to this process's own hard limit if that is less.
+/// Sets the soft and the hard limit to `value`, or to the current hard limit if that is lower.
 pub(super) fn limit(resource: Resource, value: u64) -> Result<(), String> {
     let error = |error| format!("{resource:?}: {error}");
     let (_, hard_limit) = getrlimit(resource).map_err(error)?;
@@ -42,18 +42,18 @@ pub(super) fn limit(resource: Resource, value: u64) -> Result<(), String> {
     setrlimit(resource, value, value).map_err(error)
 }
 
-/// Limits processor time: the kernel sends SIGXCPU at the limit and SIGKILL after [`GRACE_SECONDS`]. With equal limits
-/// it would only send SIGKILL, and nobody would know why.
+/// Limits processor time. The kernel sends SIGXCPU at the limit and SIGKILL after [`GRACE_SECONDS`]. With equal limits
+/// the kernel would only send SIGKILL, which does not tell the cause.
 pub(super) fn limit_processor(seconds: u64) -> Result<(), String> {
     setrlimit(Resource::RLIMIT_CPU, seconds, seconds + GRACE_SECONDS)
         .map_err(|error| format!("{:?}: {error}", Resource::RLIMIT_CPU))
 }
 
-/// The control group of one command; dropping it removes the group if no process is left in it.
+/// The control group of one command. The drop removes the group if no process is left in it.
 pub(super) struct PidsGroup(PathBuf);
 
 impl PidsGroup {
-    /// Makes a group of at most `tasks` tasks. `None` if this process may not make groups, as is usual without root.
+    /// Makes a group of at most `tasks` tasks. `None` if this process may not make groups, which is usual without root.
     pub(super) fn create(tasks: u64) -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let folder = parent(&groups)?.join(format!("model-factory-{}", std::process::id()));
@@ -69,7 +69,7 @@ impl PidsGroup {
         &self.0
     }
 
-    /// Moves this process into a group; processes that it starts later inherit the group.
+    /// Moves this process into a group. Processes that it starts later inherit the group.
     pub(super) fn join(group: &Path) -> io::Result<()> {
         fs::write(group.join("cgroup.procs"), std::process::id().to_string())
     }
@@ -82,8 +82,8 @@ impl Drop for PidsGroup {
     }
 }
 
-/// Finds the folder of this process's group in the hierarchy that counts processes; version 1 of cgroups before version
-/// 2.
+/// Returns the folder of this process's group in the hierarchy that counts processes. Prefers version 1 of cgroups to
+/// version 2.
 fn parent(groups: &str) -> Option<PathBuf> {
     let of = |wanted: &str, mount: &str| {
         groups.lines().find_map(|line| {

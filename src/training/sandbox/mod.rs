@@ -1,11 +1,11 @@
-//! What confines child processes: limits of the kernel for every child; for a registered command also Landlock, a
-//! control group, and a watcher process between the command and the worker.
+//! Confines child processes. Every child gets limits of the kernel. A registered command also gets Landlock, a control
+//! group, and a watcher process between the command and the worker.
 //!
 //! ```text
 //! worker ─ trainer-watch (watcher: counts, kills) ─ trainer-exec (confines itself) ═ exec ═ the command ─ what it starts
 //! ```
 //!
-//! Guarantees: a child ends when the worker does; when the watcher returns, no process of the command lives.
+//! Guarantees: a child ends when its worker ends. When the watcher returns, no process of the command lives.
 
 mod descendants;
 mod exec;

@@ -1,8 +1,9 @@
-//! `trainer-watch`: the process between the worker and a registered command. It starts the command, measures what the
-//! command and all processes below it use together, and ends them all.
+//! Runs `trainer-watch`, the process between the worker and a registered command. It starts the command, measures what
+//! the command and all of its descendants use together, and ends them all.
 //!
-//! Guarantees: when it returns, no process of the command lives; it ends when the worker is gone. It stays outside the
-//! command's sandbox, so the command cannot signal it. Never: opens a file that the command made.
+//! Guarantees: when the watcher returns, no process of the command lives. The watcher ends when the worker is gone. It
+//! stays outside the command's sandbox, so that the command cannot signal it. Never: opens a file that the command
+//! made.
 
 use super::descendants::{end_all, folder_size, proportional_memory, reap, usage};
 use super::limits::{MIB, PidsGroup, THREADS_PER_PROCESS};
@@ -23,10 +24,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Milliseconds between two checks of the command's usage.
 const CHECK_EVERY_MS: u16 = 50;
-/// The watcher measures the folder's size at every so many checks, since that takes longer.
+/// The watcher measures the size of the work folder only at every sixth check, since that takes longer.
 const CHECKS_PER_FOLDER: u32 = 6;
 
-/// Runs the command of this job directory and writes how it ended. The exit status says whether that was written.
+/// Runs the command of this job directory and writes `result.json`. The exit status says whether `result.json` was
+/// written.
 pub fn watch_command(job_dir: &Path, worker: i32) -> ExitCode {
     JobEnd::write(run_command(job_dir, worker), job_dir)
 }
@@ -52,7 +54,7 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let ended = watched.wait(&spec.limits, &signals);
     let killed = end_all(main);
     judge(ended?.or(killed), &spec.limits)?;
-    // The command may have written to its folder since the last check.
+    // The command may have written to its folder after the last check.
     watched.check_folder(&spec.limits)
 }
 
@@ -73,13 +75,13 @@ fn check_pins(spec: &CommandSpec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Closes descriptors that a library of the worker left open across exec.
+/// Closes file descriptors that a library of the worker left open across exec.
 fn close_inherited(keep: &SignalFd) {
     use std::os::fd::AsRawFd as _;
     let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|fd| *fd > 2 && *fd != keep.as_fd().as_raw_fd()) {
-        // One descriptor listed the folder and is closed already: closing it again fails, and that is fine.
+        // One descriptor listed the folder and is already closed. The error of closing it again is ignored.
         let _ = nix::unistd::close(descriptor);
     }
 }
@@ -100,13 +102,13 @@ struct WatchedCommand {
     main: Pid,
     worker: Pid,
     work: PathBuf,
-    /// Bytes in the work folder before the command began.
+    /// The size of the work folder in bytes before the command began.
     initial_size: u64,
 }
 
 impl WatchedCommand {
-    /// Waits until the command ends, and returns how. Fails if it exceeds a limit, the worker stops it, or the worker
-    /// is gone.
+    /// Waits until the command ends, and returns how it ended. Returns a failure if the command exceeds a limit, or if
+    /// the worker stops the command or has ended.
     fn wait(&self, limits: &Limits, signals: &SignalFd) -> Result<Option<WaitStatus>, Failure> {
         for check in 0_u32.. {
             let mut events = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -173,7 +175,7 @@ fn judge(status: Option<WaitStatus>, limits: &Limits) -> Result<(), Failure> {
             let message = format!("the command used up its {} seconds of processor time", limits.cpu_seconds);
             Err(Failure::new(FailureCode::TrainerTimeout, message))
         }
-        // The watcher did not send this SIGKILL: most likely the kernel did, for want of memory.
+        // The watcher did not send this SIGKILL. Most likely the kernel did, because memory ran out.
         Some(WaitStatus::Signaled(_, Signal::SIGKILL, _)) => {
             let message = "the command was killed from outside, as by the kernel for memory".to_owned();
             Err(Failure::new(FailureCode::TrainerOutOfMemory, message))

@@ -1,7 +1,7 @@
-//! The worker's side: starts a child, reads its progress, measures it, and ends it at its limit or when the worker
-//! stops it.
+//! Supervises a child from the worker: starts it, reads its progress, measures its memory, and ends it at its limit or
+//! when the worker stops it.
 //!
-//! Guarantees: whatever the child does, [`run()`] returns within the wall time and a grace period; if the future is
+//! Guarantees: whatever the child does, [`run()`] returns within the wall time and a grace period. If the future is
 //! dropped, the child is sent SIGTERM. Never: keeps more of a child's output than its bounds allow.
 
 mod output;

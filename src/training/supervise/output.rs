@@ -1,13 +1,14 @@
-//! What a child process writes: progress on its standard output, reasons on its standard error.
+//! Reads what a child process writes: progress on its standard output, and errors on its standard error.
 //!
-//! Guarantees: a child may write any amount and never blocks on a full pipe; what is kept of it is bounded.
+//! Guarantees: a child may write any amount and never blocks on a full pipe. The worker keeps only a bounded part of
+//! it.
 
 use crate::training::protocol::ChildProgress;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-/// Bytes kept from the end of the standard error.
+/// The number of bytes kept from the end of the standard error.
 const ERROR_TAIL: usize = 4 * 1024;
-/// Bytes of a line of progress at most; a longer line is skipped.
+/// The most bytes of a line of progress. A longer line is skipped.
 const LINE_CAP: usize = 4 * 1024;
 
 /// Reads lines of progress from a stream and skips all other lines.
@@ -22,7 +23,7 @@ impl<R: AsyncRead + Unpin> ProgressLines<R> {
         Self { stream: BufReader::new(stream), line: Vec::new(), too_long: false }
     }
 
-    /// Returns the next progress; `None` once the stream has ended. Cancel-safe: a dropped future loses no bytes.
+    /// Returns the next progress. `None` once the stream has ended. Cancel-safe: a dropped future loses no bytes.
     pub(super) async fn next(&mut self) -> Option<ChildProgress> {
         loop {
             let chunk = match self.stream.fill_buf().await {

@@ -1,4 +1,4 @@
-//! How a child process starts, and how its process group is ended.
+//! Starts a child process and ends its process group.
 
 use crate::training::protocol::ChildStep;
 use nix::sys::signal::{Signal, killpg};
@@ -8,26 +8,27 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// A step of a job, to be run as a subcommand of a `model-factory` binary.
+/// A step of a job that runs as a subcommand of a `model-factory` binary.
 #[derive(Debug, Clone)]
 pub struct TrainerCommand {
-    /// A `model-factory` binary. Its arguments are the name of the step, the job directory and this process's id.
+    /// The path of the binary. Its arguments are the step's subcommand, the job directory and the process id of the
+    /// worker.
     pub program: PathBuf,
     pub(super) step: ChildStep,
 }
 
 impl TrainerCommand {
-    /// The command that runs [`ChildStep::Train`] with the binary of this process.
+    /// Builds the command that runs [`ChildStep::Train`] with the binary of this process.
     pub fn this_binary() -> std::io::Result<Self> {
         Ok(Self::binary(std::env::current_exe()?))
     }
 
-    /// The command that runs [`ChildStep::Train`] with the binary at `program`.
+    /// Builds the command that runs [`ChildStep::Train`] with the binary at `program`.
     pub fn binary(program: PathBuf) -> Self {
         Self { program, step: ChildStep::Train }
     }
 
-    /// The command that runs another step with the same binary.
+    /// Builds the command that runs another step with the same binary.
     #[must_use]
     pub fn to(&self, step: ChildStep) -> Self {
         Self { program: self.program.clone(), step }
@@ -50,11 +51,11 @@ impl TrainerCommand {
     }
 }
 
-/// How long a child may take to end after SIGTERM. The watcher of a registered command ends the command first; if it
-/// were killed before that, the command would go on running.
+/// The time that a child has to end after SIGTERM. In this time the watcher of a registered command ends the command.
+/// If the watcher were killed earlier, the command would go on running.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// A child's process group. Dropping it sends SIGTERM, so that a dropped future ends its child, too.
+/// A child's process group. The drop sends SIGTERM, so that a dropped future also ends its child.
 pub(super) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
@@ -68,7 +69,7 @@ impl ProcessGroup {
 
     fn send(&self, signal: Signal) {
         if let Some(pid) = self.0 {
-            // A group that has ended by itself gives an error here, which means nothing.
+            // The group may have ended by itself. The error is then ignored.
             let _ = killpg(pid, signal);
         }
     }

@@ -1,4 +1,4 @@
-//! Runs one child from its start to its end, and says what its end means for its run.
+//! Runs one child from its start to its end, and turns its end into a result or a failure code.
 
 use super::output::{ProgressLines, tail};
 use super::process::{ProcessGroup, TrainerCommand};
@@ -12,15 +12,16 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// The child could not be started or supervised; the job itself has not failed.
+/// The child could not be started or supervised. This is an error of the worker, not a failure of the job.
 #[derive(Debug, thiserror::Error)]
 #[error("the trainer could not be run: {0}")]
 pub struct Error(#[from] std::io::Error);
 
-/// How long to read what an ended child wrote last; a process that it left behind may hold the pipe open.
+/// The timeout for reading the last output of an ended child. A process that the child left behind may hold the pipe
+/// open.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
-/// Runs one step over a job directory until the child ends, `stop` resolves, or the wall time is over.
+/// Runs one step on a job directory until the child ends, `stop` resolves, or the wall time is over.
 pub async fn run(
     command: &TrainerCommand,
     job_dir: &Path,
@@ -83,7 +84,7 @@ pub enum Exit {
     Stopped,
 }
 
-/// Decides from exit status, signal and `result.json` how a child ended; `stderr` is the tail of its standard error.
+/// Decides from exit status, signal and `result.json` how a child ended. `stderr` is the end of its standard error.
 pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> Exit {
     let failed = |code, message: String| Exit::Failed(Failure::new(code, message));
     match JobEnd::read(job_dir) {
@@ -103,7 +104,7 @@ pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr:
         return failed(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {stderr}"));
     }
     match status.signal() {
-        // The worker did not send this SIGKILL: most likely the kernel did, for want of memory.
+        // The worker did not send this SIGKILL. Most likely the kernel did, because memory ran out.
         Some(signal) if signal == Signal::SIGKILL as i32 => {
             failed(FailureCode::TrainerOutOfMemory, "the trainer was killed from outside, as by the kernel".to_owned())
         }
@@ -115,8 +116,8 @@ pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr:
     }
 }
 
-/// Makes the failure of a registered command: adds its standard error to the message, and looks there for the many ways
-/// in which runtimes say that they ran out of memory.
+/// Builds the failure of a registered command, with the command's standard error in the message. The code becomes
+/// `TRAINER_OUT_OF_MEMORY` if a runtime wrote there that it ran out of memory.
 fn judge_command(code: FailureCode, message: String, stderr: &str) -> Exit {
     const OUT_OF_MEMORY: [&str; 6] = [
         "Cannot allocate memory",

@@ -1,4 +1,4 @@
-//! How much memory a trainer may have, and how much memory and processor time child processes use.
+//! Measures how much memory a trainer may have, and how much memory and processor time child processes use.
 
 use crate::clock;
 use crate::telemetry::metrics;
@@ -10,11 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Memory that is kept for the worker itself.
+/// The memory in MiB that is kept for the worker itself.
 const RESERVE_MIB: u64 = 256;
 
-/// Returns the MiB for a trainer: the machine's memory or the tightest limit of this process's control groups,
-/// whichever is less, minus `RESERVE_MIB`. `None` if the system tells neither.
+/// Returns the memory in MiB for a trainer: the machine's memory or the lowest limit of this process's control groups,
+/// whichever is less, minus `RESERVE_MIB`. `None` if the system reports neither.
 pub fn available_memory_mib() -> Option<u32> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of_machine(&text));
@@ -24,8 +24,9 @@ pub fn available_memory_mib() -> Option<u32> {
     Some(u32::try_from(mib).unwrap_or(u32::MAX))
 }
 
-/// Lists the files that may hold a memory limit: those of the process's group and its ancestors, for both versions of
-/// cgroups. Inside a container the group's path may be the host's, while its files are at the mount's root.
+/// Returns the files that may hold a memory limit: those of the process's control group and of its ancestors, for both
+/// versions of cgroups. Inside a container the group's path may be the host's path, while its files are at the mount's
+/// root.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -47,12 +48,12 @@ fn total_of_machine(meminfo: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What all child processes of this process, and all processes below them, use together.
+/// What all descendants of this process use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChildrenUsage {
-    /// Resident memory now; a page that several processes share is counted once for each of them.
+    /// Resident memory now, in bytes. A page that several processes share is counted once for each of them.
     pub resident_bytes: u64,
-    /// Processor time so far, including that of ended processes. A process that ended a moment ago may be missing.
+    /// Processor time so far, including that of ended processes. A process that has just ended may be missing.
     pub cpu_seconds: u64,
 }
 
@@ -72,7 +73,7 @@ impl ChildrenUsage {
     }
 }
 
-/// Samples the resident memory of a child; when dropped, records the largest sample as a metric.
+/// Samples the resident memory of a child. The drop records the largest sample as a metric.
 pub(super) struct PeakMemory {
     pid: Option<i32>,
     peak: u64,
@@ -85,7 +86,7 @@ impl PeakMemory {
         Self { pid: pid.map(Pid::as_raw), peak: 0, next: clock::now(), pause: Duration::from_millis(20) }
     }
 
-    /// Waits until a sample is due (after 20 ms, then after a pause that doubles up to a second) and takes it.
+    /// Waits until a sample is due and takes it. The first pause is 20 ms; later pauses double up to a second.
     /// Cancel-safe.
     pub(super) async fn sample(&mut self) {
         tokio::time::sleep_until(self.next.into()).await;
@@ -103,7 +104,7 @@ impl Drop for PeakMemory {
     }
 }
 
-/// The peak resident memory of a process plus that of every process that now lives below it, in bytes.
+/// Returns the peak resident memory of a process plus that of each of its living descendants, in bytes.
 fn peak_memory(pid: i32) -> u64 {
     let own = Process::new(pid).and_then(|process| process.stat()).ok();
     let tree = own.into_iter().chain(living_below(pid));

@@ -1,4 +1,4 @@
-//! `bom.json`: the bundle as a bill of materials that supply-chain tools read.
+//! Writes `bom.json`, the bundle's bill of materials for supply-chain tools.
 //!
 //! Format: CycloneDX 1.7, as an ML-BOM. The file has no serial number and no time stamp, since these would change with
 //! every build.

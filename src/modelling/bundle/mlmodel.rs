@@ -1,8 +1,8 @@
 //! Writes two files for MLflow: `MLmodel` describes the model, and `input_example.json` has rows that MLflow shows to
 //! people who load the model.
 //!
-//! Formats: MLflow's model description (YAML) with the flavour `python_function` and the flavour of the model's format;
-//! a data frame as pandas writes it with `orient="split"`.
+//! Formats: `MLmodel` is MLflow's model description (YAML), with the flavour `python_function` and the flavour of the
+//! model's format. The example is a data frame as pandas writes it with `orient="split"`.
 
 use crate::domain::contract::{Feature, ModelFormat, ParityCase, ParityVectors, TrainPlan};
 use crate::domain::identity::Digest;

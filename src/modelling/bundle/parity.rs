@@ -43,11 +43,12 @@ impl ParityVectors {
         inputs(features, &self.categories, self.vectors.iter().map(|vector| vector.values.as_slice()))
     }
 
-    /// Describes the first vector whose score differs from `scores`; `None` if all agree. Scores that Model Factory
+    /// Describes the first vector whose score differs from `scores`. `None` if all agree. Scores that Model Factory
     /// computed must agree bit for bit with `score` and `score_bits`. Scores from a registered command's library may
     /// differ by 1e-6.
     pub fn first_difference(&self, scores: &[f32]) -> Option<String> {
-        /// The two libraries add up the same leaves, but each has its own exponential function.
+        /// The largest difference between a command's score and this library's. Both add up the same leaves, but each
+        /// has its own exponential function.
         const NEAR: f32 = 1e-6;
         if scores.len() != self.vectors.len() {
             return Some(format!("{} vectors and {} scores", self.vectors.len(), scores.len()));

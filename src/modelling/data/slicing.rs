@@ -29,6 +29,7 @@ pub fn slicings(table: &Table, features: &[Feature], rows: &[usize], specs: &[Sl
     specs.iter().filter_map(cut).collect()
 }
 
+/// The names of the slices, and the slice of each row as an index into the names.
 type Cut = (Vec<String>, Vec<u32>);
 
 /// Cuts by an entity column. A table keeps no entity values, so the name of a slice gives the id of the window's first

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {
     pub train: Vec<usize>,
-    /// Rows for early stopping; empty if the plan has no validation window.
+    /// The rows for early stopping. Empty if the plan has no validation window.
     pub validation: Vec<usize>,
     pub test: Vec<usize>,
     /// The number of rows excluded from the test window because their entity was already known as fraud.

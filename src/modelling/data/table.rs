@@ -53,7 +53,7 @@ pub struct EntityColumn {
 }
 
 impl Table {
-    /// A time that stands for "never"; it sorts before every real time.
+    /// A time that stands for "never". It sorts before every real time.
     pub const NEVER: i64 = i64::MIN;
 
     pub fn rows(&self) -> usize {
@@ -122,8 +122,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// `values` holds `width` features of each row, row by row. `vocabularies` has an entry for each feature: `None`
-    /// for a numeric feature, otherwise the values that the numbers 0, 1, 2… stand for.
+    /// Builds features from `values`, which holds `width` features of each row, row by row. `vocabularies` has an entry
+    /// for each feature: `None` for a numeric feature, otherwise the values that the numbers 0, 1, 2… stand for.
     pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<CategoryValue>>>) -> Self {
         assert_eq!(vocabularies.len(), width, "a vocabulary or none per feature");
         assert!(values.len().is_multiple_of(width.max(1)), "whole rows");

@@ -8,7 +8,7 @@ use crate::modelling::data::{Assignment, Table};
 /// does not bias the ROC AUC. With this many rows, the standard error of the AUC is below 0.002.
 const PROBED_PER_CLASS: usize = 50_000;
 
-/// Rule: no feature is the label, an id, an entity or a time column.
+/// Checks the rule that no feature is the label, an id, an entity or a time column.
 pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
     let roles = &plan.columns;
     let mut forbidden = vec![&roles.label, &roles.row_id];
@@ -20,9 +20,9 @@ pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
     rule("role_column_among_features", plan.features.len(), names.filter(|name| forbidden.contains(name)).cloned())
 }
 
-/// Rule: no feature alone separates frauds from good payments with a ROC AUC above `limit`, in either direction. A
-/// numeric feature is judged on the train window. Its missing values count as lowest or highest, whichever gives the
-/// larger AUC. A category is scored by its fraud rate in the train window and judged on the test window.
+/// Checks the rule that no feature alone separates frauds from good payments with a ROC AUC above `limit`, in either
+/// direction. A numeric feature is judged on the train window. Its missing values count as lowest or highest, whichever
+/// gives the larger AUC. A category is scored by its fraud rate in the train window and judged on the test window.
 pub(super) fn single_feature_separates(
     table: &Table,
     assignment: &Assignment,

@@ -30,8 +30,9 @@ fn shown(table: &Table, row: usize) -> String {
     table.row_id.show(row).to_string()
 }
 
-/// Rules: no event is later than the labels' as-of time, nor so close before it that labels are not mature. No label is
-/// observed after the as-of time. No feature is computed after its event. A rule whose column is missing is left out.
+/// Checks the rules about times: no event is later than the labels' as-of time, nor so close before it that labels are
+/// not mature. No label is observed after the as-of time. No feature is computed after its event. A rule whose column
+/// is missing is left out.
 pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis) -> Vec<LeakageRule> {
     let asof = labels.label_asof_utc.timestamp_micros();
     let maturity = TimeDelta::days(i64::from(labels.maturity_days.unwrap_or(0)));
@@ -53,8 +54,8 @@ pub(super) fn times(table: &Table, assignment: &Assignment, labels: &LabelBasis)
     rules
 }
 
-/// Rule: every train and validation row is at least `delay_days` older than the first row of the test window. `None`
-/// for data without event times.
+/// Checks the rule that every train and validation row is at least `delay_days` older than the first row of the test
+/// window. `None` for data without event times.
 pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows: &Windows) -> Option<LeakageRule> {
     let at = table.event_time.as_deref()?;
     let delay = TimeDelta::days(i64::from(windows.delay_days)).num_microseconds().unwrap_or(i64::MAX);
@@ -64,8 +65,8 @@ pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows:
     Some(rule("train_not_before_test", learned().count(), late.map(|&row| shown(table, row))))
 }
 
-/// Rule: no row of the test window is older than `learned_before`, the end of the data that an earlier bundle's model
-/// learned from. `None` for data without event times.
+/// Checks the rule that no row of the test window is older than `learned_before`, the end of the data that an earlier
+/// bundle's model learned from. `None` for data without event times.
 pub(super) fn learned_from(
     table: &Table,
     assignment: &Assignment,
@@ -79,7 +80,7 @@ pub(super) fn learned_from(
     Some(rule(&title, assignment.test.len(), early.map(|&row| shown(table, row))))
 }
 
-/// Rule: no id occurs twice in the three windows. The witness is the row that comes later in the files.
+/// Checks the rule that no id occurs twice in the three windows. The witness is the row that comes later in the files.
 pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule {
     let mut order: Vec<usize> = used(assignment).collect();
     // Ids mostly rise with the row number, and sorting sorted ids takes one pass. Hashing would take longer.
@@ -88,7 +89,7 @@ pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule 
     rule("row_used_twice", order.len(), twice.map(|pair| shown(table, pair[1])))
 }
 
-/// Rule: no row of one window has the same features, entities and label as a row of another window.
+/// Checks the rule that no row of one window has the same features, entities and label as a row of another window.
 ///
 /// Windows by time share no instant. For them the rule ignores the event time, and so finds an event that was delivered
 /// again with a new time and id. For a random split the event time must be equal as well. Hashes only find candidates.
@@ -165,8 +166,8 @@ impl RowContent<'_> {
     }
 }
 
-/// Rule: no entity of train or validation occurs in the test window. The witness is the entity's first row in the test
-/// window.
+/// Checks the rule that no entity of train or validation occurs in the test window. The witness is the entity's first
+/// row in the test window.
 pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name: &str) -> LeakageRule {
     let title = format!("entity_on_both_sides:{name}");
     let Some(column) = table.entities.iter().find(|column| column.name == name) else {

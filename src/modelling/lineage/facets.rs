@@ -105,7 +105,7 @@ facets! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
     pub name: String,
-    /// The column's type in Parquet's words. `None` if the type is not known; the field is then left out.
+    /// The column's type in Parquet's words. `None` if the type is not known. The JSON then has no such field.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
@@ -162,7 +162,7 @@ pub struct Assertion {
     pub name: String,
     pub description: String,
     pub expected: String,
-    /// The value that was compared with the bound. `None` if there is no such value; the field is then left out.
+    /// The value that was compared with the bound. `None` if there is no such value. The JSON then has no such field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
 }

@@ -111,7 +111,8 @@ impl EventWriter {
         fit(event, self.max_bytes)
     }
 
-    /// Builds the job. In OpenLineage a job is what repeats: here, all runs of one intent for one scope.
+    /// Builds the job. In OpenLineage a job is what repeats. Model Factory's jobs are all runs of one intent for one
+    /// scope.
     fn job(&self, request: &TrainBuildRequest) -> EventJob {
         let name = format!("{}.{}", request.target_scope.scope_key(), request.intent_kind.as_str());
         let job_type = JobType {

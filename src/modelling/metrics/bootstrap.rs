@@ -224,7 +224,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Counting weights over the sorted scores must give the same metrics as sorting the drawn rows anew.
+        /// Checks that counting weights over the sorted scores gives the same metrics as sorting the drawn rows anew.
         #[test]
         fn a_replicate_is_the_measure_of_the_drawn_rows(
             rows in prop::collection::vec((0_u8..12, any::<bool>(), 0_u32..6), 1..60),

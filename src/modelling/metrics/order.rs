@@ -34,7 +34,7 @@ pub(super) fn undefined(why: impl Into<String>) -> MetricValue {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Level {
     pub(super) score: f64,
-    /// `-ln p` for a fraud with this score p. `loss_of_good` is `-ln (1 - p)`.
+    /// The log loss of a fraud with this score p, `-ln p`. For a good payment, `loss_of_good` is `-ln (1 - p)`.
     pub(super) loss_of_fraud: f64,
     pub(super) loss_of_good: f64,
 }

@@ -1,6 +1,6 @@
-//! Computes metrics of the order of scores, and metrics at a threshold, where a payment is flagged if its score reaches
-//! the threshold. Equal scores count together, so that the order within a tie does not matter. Zero divided by zero is
-//! undefined; scikit-learn instead warns and returns 0.
+//! Computes metrics of the order of scores, and metrics at a threshold. A payment is flagged if its score reaches the
+//! threshold. Equal scores count together, so that the order within a tie does not matter. Zero divided by zero is
+//! undefined. In that case scikit-learn warns and returns 0.
 
 use super::order::{NO_FRAUDS, ONE_CLASS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{Confusion, MetricValue};

@@ -36,17 +36,18 @@ pub struct FetchedBundle {
 
 #[derive(Debug, Clone)]
 pub struct Sources<'a> {
-    /// The request that created the run; later requests may have joined the run.
+    /// The request that created the run. Later requests may have joined the run.
     pub request: &'a TrainBuildRequest,
-    /// Sorted by reference; no reference occurs twice.
+    /// The dataset manifests, sorted by reference. No reference occurs twice.
     pub manifests: &'a [Fetched],
     pub training_profile: &'a Fetched,
     pub governance_profile: &'a Fetched,
     pub ownership_boundaries_sha256: Digest,
+    /// The registered commands: name to digests of the program and its scripts.
     pub commands: &'a BTreeMap<String, PinnedCommand>,
-    /// The bundle that a regression check measures; `None` for other intents.
+    /// The bundle that a regression check measures. `None` for other intents.
     pub baseline: Option<&'a FetchedBundle>,
-    /// `None` if the governance profile names no champion.
+    /// The bundle that a new model is compared with. `None` if the governance profile names no champion.
     pub champion: Option<&'a FetchedBundle>,
     /// When the attempt started. Labels as of a later instant are an error, since nobody can know them yet.
     pub started_at: DateTime<Utc>,

@@ -100,7 +100,7 @@ fn precision_recall(report: &EvalReport) -> Markup {
     plotted("Precision and recall", &caption, drawn.as_ref(), "there are no frauds")
 }
 
-/// Draws the fraud rate of each bin as a curve. Columns behind the curve show the rows of each bin on a logarithmic
+/// Draws the fraud rate of each bin as a curve. Columns in the background show the rows of each bin on a logarithmic
 /// scale.
 fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
     let error = value_of(metrics, "expected_calibration_error");

@@ -19,14 +19,14 @@ pub struct Received<'a> {
     pub group: &'a str,
 }
 
-/// Begins the span `process {topic}` under the requester's context; `None` if traces are off.
+/// Begins the span `process {topic}` under the requester's context. `None` if traces are off.
 pub fn process_span(record: &Received<'_>, from: Option<&TraceContext>) -> Option<OpenSpan> {
     let recording = RECORDING.get()?;
     let mut attributes = messaging("process", record.topic, record.key, record.bytes);
     attributes.push(KeyValue::new("messaging.destination.partition.id", record.partition.to_string()));
     attributes.push(KeyValue::new("messaging.kafka.offset", record.offset));
     attributes.push(KeyValue::new("messaging.consumer.group.name", record.group.to_owned()));
-    // The conventions require a link and also allow a parent; both are set, since one record is one request.
+    // The conventions require a link and also allow a parent. Both are set, since one record is one request.
     let links = from.map(|from| Link::with_context(remote(from))).into_iter().collect();
     let builder = SpanBuilder::from_name(format!("process {}", record.topic))
         .with_kind(SpanKind::Consumer)
@@ -47,7 +47,7 @@ pub struct Sending<'a> {
     pub run_id: Option<&'a str>,
 }
 
-/// Begins the span `send {topic}` under the context that the record was written with; `None` if traces are off.
+/// Begins the span `send {topic}` under the context that the record was written with. `None` if traces are off.
 pub fn send_span(record: &Sending<'_>, from: Option<&TraceContext>) -> Option<OpenSpan> {
     let recording = RECORDING.get()?;
     let mut attributes = messaging("send", record.topic, record.key, record.bytes);
@@ -60,7 +60,7 @@ pub fn send_span(record: &Sending<'_>, from: Option<&TraceContext>) -> Option<Op
     Some(OpenSpan::begin(recording, builder, &under(from)))
 }
 
-/// Bytes of the longest record key that a span carries; a longer key is left out.
+/// The most bytes of a record key in a span. A longer key is left out.
 const KEY_CAP: usize = 256;
 
 fn messaging(operation: &'static str, topic: &str, key: Option<&[u8]>, bytes: usize) -> Vec<KeyValue> {

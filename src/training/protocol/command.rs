@@ -37,6 +37,7 @@ pub struct TrainerRegistration {
     pub allow_pickle: bool,
 }
 
+/// Registrations by the name of their command.
 pub type TrainerRegistrations = BTreeMap<String, TrainerRegistration>;
 
 impl TrainerRegistration {

@@ -10,7 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// The command's nice value. It gives the command a lower priority than the watcher, so that the watcher runs first.
+/// The nice value that gives the command a lower priority than the watcher. The watcher then runs when both want the
+/// processor.
 const NICE: i32 = 5;
 /// The most file descriptors that one process of the command may have open.
 const OPEN_FILES: u64 = 4_096;

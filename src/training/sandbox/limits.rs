@@ -53,11 +53,12 @@ pub(super) fn limit_processor(seconds: u64) -> Result<(), String> {
 pub(super) struct PidsGroup(PathBuf);
 
 impl PidsGroup {
-    /// Makes a group of at most `tasks` tasks. `None` if this process may not make groups, which is usual without root.
+    /// Creates a group of at most `tasks` tasks. `None` if this process may not create groups, which is usual without
+    /// root.
     pub(super) fn create(tasks: u64) -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let folder = parent(&groups)?.join(format!("model-factory-{}", std::process::id()));
-        // An earlier process with this process id may have left a group behind.
+        // An earlier process with this process id may have left a group.
         let _ = fs::remove_dir(&folder);
         fs::create_dir(&folder).ok()?;
         let group = Self(folder);

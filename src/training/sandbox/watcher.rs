@@ -24,7 +24,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Milliseconds between two checks of the command's usage.
 const CHECK_EVERY_MS: u16 = 50;
-/// The watcher measures the size of the work folder only at every sixth check, since that takes longer.
+/// The number of usage checks for each measurement of the work folder's size, which takes longer.
 const CHECKS_PER_FOLDER: u32 = 6;
 
 /// Runs the command of this job directory and writes `result.json`. The exit status says whether `result.json` was

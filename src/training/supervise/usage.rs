@@ -86,8 +86,8 @@ impl PeakMemory {
         Self { pid: pid.map(Pid::as_raw), peak: 0, next: clock::now(), pause: Duration::from_millis(20) }
     }
 
-    /// Waits until a sample is due and takes it. The first pause is 20 ms; later pauses double up to a second.
-    /// Cancel-safe.
+    /// Waits until a sample is due and takes it. The first sample is due at once. The pause between samples begins at
+    /// 40 ms and doubles up to a second. Cancel-safe.
     pub(super) async fn sample(&mut self) {
         tokio::time::sleep_until(self.next.into()).await;
         self.peak = self.peak.max(self.pid.map_or(0, peak_memory));

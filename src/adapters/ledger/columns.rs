@@ -1,5 +1,5 @@
-//! How the ledger's values stand in columns: as text, as 32 bytes, as JSON. If a stored value cannot be read, the error
-//! names its column.
+//! Defines how the ledger stores values in columns: as text, as 32 bytes, as JSON. If a stored value cannot be read,
+//! the error names its column.
 
 use crate::domain::contract::{EventProgress, TrainBuildRequest, parse_accepted};
 use crate::domain::identity::{Digest, RunId, RunKey};
@@ -65,8 +65,7 @@ fn digest(value: PgValueRef<'_>) -> Result<Digest, BoxDynError> {
     Ok(Digest::from_bytes(<&[u8] as Decode<Postgres>>::decode(value)?)?)
 }
 
-/// A training request, read from the column `inbox.value`: the ledger stores only the bytes of the record that brought
-/// it.
+/// A training request, read from the column `inbox.value`. The ledger stores a request only as the bytes of its record.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredRequest(pub(super) Arc<TrainBuildRequest>);
 
@@ -89,7 +88,8 @@ impl Deref for StoredRequest {
     }
 }
 
-/// Where a record stands in Kafka. Read from columns of these names, or from one column `(topic, partition, offset)`.
+/// Topic, partition and offset of a record. Read from columns of these names, or from one column `(topic, partition,
+/// offset)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx_macros::FromRow)]
 pub struct Coordinates {
     pub topic: String,
@@ -144,7 +144,7 @@ impl<'r> Decode<'r, Postgres> for EventProgress {
     }
 }
 
-/// A value in a list for people: if the stored value cannot be read, it is `None`, and the rest of the list is still
+/// A value in a list for people. `None` if the stored value cannot be read, so that the rest of the list is still
 /// shown.
 #[derive(Debug, Clone)]
 pub struct Readable<T>(Option<T>);
@@ -171,7 +171,7 @@ impl<'r, T: Decode<'r, Postgres>> Decode<'r, Postgres> for Readable<T> {
     }
 }
 
-/// Trace context in the columns `traceparent` and `tracestate`; `None` if they hold no valid one.
+/// Trace context in the columns `traceparent` and `tracestate`. `None` if they hold no valid trace context.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct StoredTrace(pub(super) Option<TraceContext>);
 

@@ -1,4 +1,4 @@
-//! What a transaction writes beside the rows that it changes.
+//! What a transaction writes besides the rows that it changes.
 
 use super::error::Error;
 use super::outbox::{LineageEffects, OutboxDraft, insert_lineage, insert_outbox};
@@ -15,11 +15,11 @@ pub(super) struct Effects {
     pub(super) outbox: Vec<OutboxDraft>,
     pub(super) lineage: LineageEffects,
     pub(super) acts: Vec<AuditAct>,
-    /// What caused the acts that are appended next; `None` if the worker acts by itself.
+    /// Who caused the acts that are appended next. `None` if the worker acts of its own accord.
     pub(super) cause: Option<Cause>,
 }
 
-/// A row of `transitions`, with the number of the event that reports it.
+/// A row of the table `transitions`. `change` holds the number of the event that reports the step.
 #[derive(Debug)]
 pub(super) struct TransitionDraft {
     pub(super) run_id: RunId,
@@ -60,12 +60,12 @@ impl Effects {
         insert_lineage(connection, self.lineage.drafts()).await
     }
 
-    /// Adds the steps of runs to the metrics. Call it after the COMMIT is acknowledged, so that nothing counts twice: a
-    /// worker that dies before counts nothing.
+    /// Adds the runs' steps to the metrics. Must be called after the COMMIT is acknowledged, so that no step is counted
+    /// twice. If the worker dies before, the steps are not counted.
     pub(super) fn count(&self) {
         for TransitionDraft { change, reason, .. } in &self.transitions {
             let code = reason.as_ref().map(|reason| reason.code);
-            // As in the event `publish.exhausted`: no worker tries again unless somebody asks.
+            // As in the event `publish.exhausted`: no worker tries again until a person asks.
             let is_parked = reason.as_ref().is_some_and(|reason| !reason.retryable);
             match (change.transition, code) {
                 (Transition::PassGate, _) => metrics::RUNS_ENDED.count(RunEnd::Passed),

@@ -1,4 +1,4 @@
-//! Maps Postgres errors to what the caller has to do. No other file knows an SQLSTATE.
+//! Maps Postgres errors to what the caller must do. No other file names an SQLSTATE.
 
 use crate::domain::run::IllegalTransition;
 use crate::failpoints::{Injected, failpoint};
@@ -6,26 +6,26 @@ use rustls::CertificateError;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-/// An error of the ledger, never the outcome of a run: the caller waits and tries again, or stops.
+/// An error of the ledger, never the outcome of a run. The caller waits and tries again, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server is unreachable, restarting or out of connections, or a timeout or deadlock occurred: try again.
+    /// The server is unreachable, restarting or out of connections, or a lock timeout or deadlock occurred. Try again.
     #[error("the ledger is not available: {0}")]
     Unavailable(String),
-    /// The COMMIT was sent, but no answer came: read back whether it happened before you do anything else.
+    /// The COMMIT was sent, but no reply came. Read back whether it was committed before doing anything else.
     #[error("the outcome of a commit is unknown: {0}")]
     CommitUnknown(String),
-    /// The server refuses the login, or is not the server that it should be: a person has to change something first.
+    /// The server refuses the login, or TLS refuses the server. A person has to change something first.
     #[error("{0}")]
     Denied(PostgresDenial),
-    /// The server ended a statement that took too long: it is slow for everybody, or what was brought is too much at once.
+    /// The server ended a statement at its timeout. Either the server is slow, or the statement has too many rows.
     #[error("the ledger took too long: {0}")]
     TimedOut(String),
-    /// The database cannot hold what a statement brings, or a row that it concerns cannot be read: whatever concerns
-    /// neither may be written.
+    /// The database cannot store a statement's values, or the statement needs a stored row that cannot be read. Without
+    /// the value or row, other statements still succeed.
     #[error("the ledger cannot hold this: {0}")]
     Unfit(String),
-    /// A broken invariant, a missing migration, a rejected statement: a defect, or a wrong set-up.
+    /// A broken invariant, a missing migration or a rejected statement. The cause is a defect or a wrong set-up.
     #[error("the ledger refused: {0}")]
     Refused(String),
 }
@@ -36,7 +36,7 @@ impl From<Injected> for Error {
     }
 }
 
-/// Callers look at a run's state under its lock before they take a step, so that an illegal transition is a defect.
+/// Callers check a run's state under its lock before they take a step, so that an illegal transition is a defect.
 impl From<IllegalTransition> for Error {
     fn from(error: IllegalTransition) -> Self {
         Self::Refused(error.to_string())
@@ -69,7 +69,7 @@ impl From<sqlx::Error> for Error {
 
 fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
     let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-    // Postgres gives this severity to an error that ends or prevents the session, never to a refused statement.
+    // Postgres gives this severity to errors that end or prevent the session, never to a refused statement.
     let ends_the_session = matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic));
     let code = database.code();
     match code.as_deref() {
@@ -77,11 +77,11 @@ fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
             Error::Denied(PostgresDenial::NoRule(database.message().to_owned()))
         }
         Some("28P01" | "28000") => Error::Denied(PostgresDenial::Credentials(database.message().to_owned())),
-        // The server cancels a statement because of its time limit, or because an administrator asks.
+        // The server cancels a statement at its timeout, or because an administrator asks.
         Some("57014") => Error::TimedOut(error.to_string()),
         Some(code) if is_of_content(code) => Error::Unfit(error.to_string()),
         Some(code) if is_passing(code) => Error::Unavailable(error.to_string()),
-        // Lasts, though it ends the session: the database does not exist, or this role may not connect to it.
+        // Not temporary, although the session ends: the database does not exist, or this role may not connect to it.
         code if ends_the_session && !matches!(code, Some("3D000" | "42501")) => Error::Unavailable(error.to_string()),
         code => Error::Refused(match code.and_then(next_step) {
             Some(step) => format!("{error}; {step}"),
@@ -90,14 +90,14 @@ fn judge(error: &sqlx::Error, database: &dyn DatabaseError) -> Error {
     }
 }
 
-/// Whether an error with this SQLSTATE passes by itself. Classes: 08 connection, 40 rollback (serialisation, deadlock),
-/// 53 resources, 57 cancelled or shutting down; codes: 55P03 lock timeout, 25006 read-only standby.
+/// Returns whether an error with this SQLSTATE is temporary. Classes: 08 connection, 40 rollback (serialisation,
+/// deadlock), 53 resources, 57 cancelled or shutting down. Codes: 55P03 lock timeout, 25006 read-only standby.
 fn is_passing(code: &str) -> bool {
     ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
 }
 
-/// Whether an error with this SQLSTATE comes from the values of a statement. Classes: 21 cardinality, 22 data, 23
-/// constraints, 54 limits of the program.
+/// Returns whether an error with this SQLSTATE comes from the values of a statement. Classes: 21 cardinality, 22 data,
+/// 23 constraints, 54 limits of the program.
 fn is_of_content(code: &str) -> bool {
     ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
@@ -114,12 +114,13 @@ fn next_step(code: &str) -> Option<&'static str> {
     }
 }
 
-/// The error for a stored value that cannot be read: a defect, or a row written by hand.
+/// Builds the error for a stored value that cannot be read. The cause is a defect or a row written by hand.
 pub(super) fn unreadable(what: &str, error: impl std::fmt::Display) -> Error {
     Error::Unfit(format!("it holds an unreadable {what}: {error}"))
 }
 
-/// Judges a failed COMMIT: refused if the database answers with an error; unknown if no answer came.
+/// Judges an unsuccessful COMMIT. If the database replied with an error, nothing was committed. If no reply came, the
+/// outcome is unknown.
 pub(super) fn commit_error(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(_) => error.into(),
@@ -127,12 +128,12 @@ pub(super) fn commit_error(error: sqlx::Error) -> Error {
     }
 }
 
-/// A failpoint: a test may make the answer of a COMMIT get lost here.
+/// A failpoint where a test can lose the reply to a COMMIT.
 pub(super) fn committed(point: &'static str) -> Result<(), Error> {
     failpoint(point).map_err(|injected| Error::CommitUnknown(injected.to_string()))
 }
 
-/// Why Postgres refuses the connection. Waiting does not help: a person has to change something.
+/// Why no session with Postgres can be opened. Waiting does not help, because a person has to change something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresDenial {
     #[error(
@@ -151,7 +152,7 @@ pub enum PostgresDenial {
     Untrusted,
     #[error("Postgres shows a certificate for another host ({0}); connect by a name that it holds")]
     WrongName(String),
-    /// The certificate is expired or not valid yet.
+    /// Postgres's certificate has expired or is not valid yet.
     #[error("Postgres shows a certificate that is not valid at this time ({0}); renew it, and check both clocks")]
     Expired(String),
     #[error("TLS to Postgres fails: {0}")]
@@ -161,7 +162,7 @@ pub enum PostgresDenial {
 }
 
 impl PostgresDenial {
-    /// `None` if the error is not one of TLS.
+    /// Reads the refusal from an error. `None` if the error is no TLS error.
     pub fn of_tls(error: &std::io::Error) -> Option<Self> {
         let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(match tls {

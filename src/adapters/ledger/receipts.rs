@@ -1,8 +1,8 @@
 //! Receipts of publications: which PUBLISHED runs have none, what a receipt says, and where it is stored.
 //!
-//! PUBLISHED is final, so there is neither lease nor fence: every writer writes the same receipt. A worker that takes a
-//! run puts off its next turn by the length of a lease, so that no two workers write its receipt at once; if that
-//! worker dies, another worker takes the run afterwards. Never: changes a state.
+//! PUBLISHED is final, so there is no lease and no fence: every writer writes the same receipt. A worker that takes a
+//! run postpones the run by the length of a lease, so that two workers do not write its receipt at the same time. If
+//! the worker dies, another worker takes the run later. Never: changes a state.
 
 use super::columns::StoredRequest;
 use super::error::unreadable;
@@ -15,14 +15,14 @@ use sqlx::types::Json;
 /// A run's publication, as the broker acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// Names the folder in which the run's evidence is stored.
+    /// Platform run that the path of the run's folder in the evidence store begins with.
     pub platform_run_id: String,
     pub at: Coordinates,
     pub event_id: String,
     pub value: Vec<u8>,
-    /// `value`, parsed.
+    /// The parsed value of the publication's record.
     pub publication: BundlePublication,
-    /// Id of the registry's event that confirmed the bundle; `None` if no event of the registry did.
+    /// Id of the registry's event that confirmed the bundle. `None` if the registry did not confirm it.
     pub confirmed_by: Option<String>,
 }
 
@@ -37,7 +37,8 @@ struct AnnouncedRow {
 }
 
 impl Ledger {
-    /// Takes up to `limit` PUBLISHED runs that have neither a receipt nor a stored reason why there can be none.
+    /// Takes up to `limit` PUBLISHED runs that have no receipt. Skips runs with a stored reason why they can have no
+    /// receipt.
     pub async fn take_open_receipts(&self, limit: i64) -> Result<Vec<RunId>, Error> {
         Ok(sqlx::query_scalar(
             "WITH open AS MATERIALIZED (
@@ -90,7 +91,7 @@ impl Ledger {
         .bind(Json(at))
         .execute(transaction.connection())
         .await?;
-        // If another worker has written the same receipt, that worker has appended the act, too.
+        // If another worker has written the same receipt, that worker has also appended the act.
         if done.rows_affected() == 1 {
             let act = transaction.append(ActKind::PublishReceiptWritten, None);
             act.subject.run_id = Some(run_id.clone());
@@ -99,7 +100,7 @@ impl Ledger {
         transaction.commit(None, None).await
     }
 
-    /// Stores why a run can have no receipt; the run stays PUBLISHED, and no worker tries again.
+    /// Stores why a run can have no receipt. The run stays PUBLISHED, and no worker tries again.
     pub async fn refuse_receipt(&self, run_id: &RunId, failure: &Failure, worker: &str) -> Result<(), Error> {
         let mut transaction = self.begin(worker).await?;
         let done = sqlx::query(

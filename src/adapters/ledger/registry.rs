@@ -1,9 +1,9 @@
 //! Applies the registry's replies about announced bundles.
 //!
-//! The ledger applies an event of the registry once, by its id, in one transaction with the step that it leads to. If
-//! the event comes before the relay has marked the announcement as sent, the ledger remembers it, and the mark makes
-//! the run PUBLISHED. If it comes while a worker is about to announce the bundle again, that worker loses its lease.
-//! Never: believes an event about a bundle that was not announced.
+//! The ledger applies an event of the registry once, by the event's id, in one transaction with the step that it
+//! causes. If the event arrives before the relay has marked the announcement as sent, the ledger remembers the event,
+//! and the mark makes the run PUBLISHED. If it arrives while a worker is about to announce the bundle again, that
+//! worker loses its lease. Never: applies an event about a bundle that was not announced.
 
 use super::effects::Cause;
 use super::error::unreadable;
@@ -19,7 +19,7 @@ use crate::domain::run::{FailureCode, RegistryReply, State, Transition, apply};
 use sqlx::types::Json;
 
 impl Ledger {
-    /// Applies an event of the registry. The same event may be passed any number of times.
+    /// Applies an event of the registry. Applying the same event again changes nothing.
     pub async fn apply_registry_reply(
         &self,
         event: &RegistryEvent,
@@ -28,7 +28,7 @@ impl Ledger {
     ) -> Result<RegistryReply, Error> {
         let Some(run_id) = run_of(&event.bundle_ref) else { return Ok(RegistryReply::Unknown) };
         let mut transaction = self.begin(worker).await?;
-        // Locks the announcements before the run, as the relay does when it marks one as sent.
+        // Locks the announcements before the run, in the same order as the relay when it marks an announcement as sent.
         if !was_announced(transaction.connection(), &run_id, event).await? {
             transaction.rollback().await?;
             return Ok(RegistryReply::Unknown);
@@ -65,15 +65,16 @@ impl Transaction<'_> {
             return Ok(RegistryReply::Published);
         }
         if run.state == State::PublishPending && !is_being_sent(self.connection(), &run.run_id).await? {
-            // The publication was withdrawn before it was marked as sent: announced again, the run gets coordinates.
+            // The publication was withdrawn before it was marked as sent, so it has no coordinates. Announced again, it
+            // gets coordinates.
             run.clear_reason();
             run.available_at = self.at;
         }
         Ok(RegistryReply::Remembered)
     }
 
-    /// Rejects a bundle, and takes the run from a worker that is about to announce it again; an operator may ask for it
-    /// again.
+    /// Stores that the registry rejected the bundle. Takes the run from a worker that is about to announce the bundle
+    /// again. An operator may ask for another announcement.
     async fn reject(&mut self, run: &mut LockedRun, event: &RegistryEvent) -> Result<RegistryReply, Error> {
         if run.confirmed_by.is_some() || !is_open(run) {
             return Ok(RegistryReply::Late);
@@ -97,12 +98,13 @@ fn cause(event: &RegistryEvent) -> Cause {
     Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }
 }
 
-/// Reads the run id from the path of a bundle: bundles are stored in the folder of their run.
+/// Reads the run id from the path of a bundle, which is stored in the folder of its run.
 fn run_of(bundle_ref: &str) -> Option<RunId> {
     bundle_ref.rsplit('/').find_map(|segment| segment.parse().ok())
 }
 
-/// Whether the outbox ever held a publication of this bundle for this run and scope. Locks the run's publications.
+/// Returns whether the outbox ever held a publication of this bundle for this run and scope. Locks the run's
+/// publications.
 async fn was_announced(connection: &mut Session, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let values: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT value FROM outbox WHERE stream = $1 AND kind = 'PUBLICATION' ORDER BY id FOR UPDATE",
@@ -120,7 +122,7 @@ async fn was_announced(connection: &mut Session, run_id: &RunId, event: &Registr
     Ok(false)
 }
 
-/// Inserts the event; false if an event of this id was inserted before.
+/// Inserts the event. Returns false if an event with this id was inserted before.
 async fn insert_event(connection: &mut Session, run_id: &RunId, event: &RegistryEvent) -> Result<bool, Error> {
     let done = sqlx::query(
         "INSERT INTO registry_events (registry_event_id, run_id, event_type, event, received_at)

@@ -1,5 +1,5 @@
-//! A run's row under its lock: read, changed in memory, and written back only if the fence has not moved since the
-//! read.
+//! A run's row under its lock. The row is read, changed in memory, and written back only if the fence has not moved
+//! since the read.
 
 use super::columns::{Coordinates, StoredRequest, StoredTrace};
 use super::error::{Error, unreadable};
@@ -21,41 +21,42 @@ pub(super) struct LockedRun {
     pub(super) publish_allowed: bool,
     pub(super) full_run_attempts: i32,
     pub(super) publish_retry_attempts: i32,
-    /// Full attempts that the bound on attempts no longer counts: those from before a person last asked for the run
-    /// again.
+    /// Number of full attempts made before a person last asked for the run again. The bound on attempts does not count
+    /// them.
     pub(super) full_attempts_before: i32,
     pub(super) publish_attempts_before: i32,
     pub(super) priority: i16,
     pub(super) fence: i64,
-    /// The fence as it was read; [`save_all`] writes the row only if the table still has this value.
+    /// The fence when the row was read. [`save_all`] writes the row only if the table still holds this fence.
     pub(super) read_fence: i64,
     pub(super) lease_owner: Option<String>,
     pub(super) cancel_requested: bool,
     pub(super) available_at: DateTime<Utc>,
-    /// Failure code of the last step. Kept as text, since an older release may have written a code that this one does
-    /// not know.
+    /// Failure code of the last step. Kept as text, because another release may have written a code that this release
+    /// does not know.
     pub(super) reason_code: Option<String>,
     pub(super) reason_message: Option<String>,
     #[sqlx(json)]
     pub(super) refs: EventRefs,
-    /// Whether `refs` differ from the row: [`save_all`] writes them only then, since they may be long.
+    /// Whether `refs` was changed since the read. Only then [`save_all`] writes it, because it may be long.
     #[sqlx(skip)]
     pub(super) refs_changed: bool,
-    /// The number of the run's next event.
+    /// The `seq` of the run's next event.
     pub(super) next_seq: i64,
     #[sqlx(flatten)]
     pub(super) trace: StoredTrace,
-    /// Where the broker acknowledged the publication; `None` while it has not.
+    /// Coordinates of the publication that the broker acknowledged. `None` if no publication was acknowledged yet.
     pub(super) published: Option<Coordinates>,
-    /// When the registry's answer is due; `None` if the run does not wait for one.
+    /// When the registry's reply is due. `None` if the run does not wait for a reply.
     pub(super) answer_due_at: Option<DateTime<Utc>>,
-    /// Id of the event by which the registry confirmed the bundle.
+    /// Id of the event by which the registry confirmed the bundle. `None` if the registry has not confirmed it.
     pub(super) confirmed_by: Option<String>,
-    /// Number of the event that lineage reported as START; `None` before START and after lineage has reported the end.
+    /// `seq` of the event that lineage reported as START. `None` before START, and after lineage has reported the end.
     pub(super) lineage_since: Option<i64>,
 }
 
-/// `SELECT` of runs, each with its first request, followed by the given rest: the only list of a run's columns.
+/// Builds a `SELECT` of runs, each with its first request, followed by `$rest`. All reads of runs use this list of
+/// columns.
 macro_rules! select_run {
     ($rest:literal) => {
         concat!(
@@ -76,7 +77,7 @@ macro_rules! select_run {
 pub(super) use select_run;
 
 impl LockedRun {
-    /// Whether the run waits for a person: its last failure code is not retryable.
+    /// Returns whether the run waits for a person, because its last failure code is not retryable.
     pub(super) fn is_parked(&self) -> bool {
         let code = self.reason_code.as_deref().and_then(|code| code.parse::<FailureCode>().ok());
         code.is_some_and(|code| !code.is_retryable())
@@ -120,8 +121,8 @@ impl LockedRun {
     }
 }
 
-/// Writes rows back in one statement, only those whose fence has not moved since it was read; returns how many were
-/// written. With `lease_seconds`, rows that have an owner get a new lease.
+/// Writes rows back in one statement. Skips rows whose fence has moved since the read. Returns how many were written.
+/// With `lease_seconds`, rows that have an owner get a new lease.
 pub(super) async fn save_all(
     connection: &mut Session,
     runs: &[&LockedRun],

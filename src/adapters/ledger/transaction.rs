@@ -1,5 +1,5 @@
-//! A transaction of the ledger as a value: it owns the database's transaction and everything that will be written with
-//! it.
+//! A transaction of the ledger as a value. It owns the database's transaction and everything that the transaction will
+//! write.
 //!
 //! ```text
 //! begin ─▶ lock a run ─▶ step · emit · append ─▶ save ─▶ commit ─────────────────────────────────▶ count
@@ -7,9 +7,9 @@
 //!               └── none: roll back                └── Lost: roll back, write nothing
 //! ```
 //!
-//! Guarantees: events, steps, commands and acts are stored exactly when the transaction commits; the audit log's block is
-//! the last statement before COMMIT, since the lock of the log's head is the last lock that anybody takes; metrics are
-//! counted only after an acknowledged COMMIT. Never: writes a run whose fence no longer stands ([`Lost`]).
+//! Guarantees: events, steps, commands and acts are stored exactly when the transaction commits. The audit log's block
+//! is the last statement before COMMIT, because the lock on the log's head is the last lock that anybody takes. Metrics
+//! are counted only after an acknowledged COMMIT. Never: writes a run whose fence has moved ([`Lost`]).
 
 use super::audit_log::append;
 use super::effects::{Cause, Effects, TransitionDraft};
@@ -25,43 +25,44 @@ use crate::domain::run::{IllegalTransition, Transition};
 use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
 
-/// An act names at most this many inputs of its run, so that the acts of a full batch fit into a block of the audit log.
+/// Upper bound on the inputs that one act names, so that the acts of a full batch fit into a block of the audit log.
 const ACT_INPUTS: usize = 8;
 
 pub(super) struct Transaction<'a> {
     pub(super) ledger: &'a Ledger,
-    /// Who writes: a worker, or `operator:` with a name.
+    /// Name of the writer: a worker, or `operator:` followed by a name.
     pub(super) worker: &'a str,
-    /// When the transaction began, by the database's clock: the time of everything that it writes.
+    /// When the transaction began, by the database's clock. Everything that the transaction writes has this time.
     pub(super) at: DateTime<Utc>,
     pub(super) effects: Effects,
     inner: Session,
 }
 
-/// The fence has moved, or the row is gone: another worker has the run, and this transaction must write nothing.
+/// The fence has moved, or the row is gone. Another worker has the run, and this transaction must write nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "who lost a run rolls back"]
 pub(super) struct Lost;
 
-/// For callers that have held the row's lock since they read the fence: for them this cannot happen, so it is an error.
+/// For callers that have held the row's lock since they read the fence. For them a moved fence is an error, because it
+/// cannot happen.
 impl From<Lost> for Error {
     fn from(_: Lost) -> Self {
         Self::Unavailable("a run's fence moved while its row was locked; nothing was written".to_owned())
     }
 }
 
-/// What must be true of a run for it to be locked; otherwise there is no row.
+/// Condition under which a run is locked. If it is not met, no row is returned.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Precondition<'a> {
-    /// No condition; waits for the row's lock.
+    /// No condition. Waits for the row's lock.
     Any,
-    /// `owner` holds an unexpired lease under this fence; waits for the row's lock.
+    /// `owner` holds an unexpired lease with this fence. Waits for the row's lock.
     Held { fence: i64, owner: &'a str },
-    /// The same condition as `Held`, but does not wait: a row that is locked counts as missing.
+    /// The same condition as `Held`. Does not wait: if the row is locked, no row is returned.
     HeldAndFree { fence: i64, owner: &'a str },
-    /// The lease has expired; does not wait: a row that is locked counts as missing.
+    /// The lease has expired. Does not wait: if the row is locked, no row is returned.
     Expired,
-    /// The registry's answer is overdue; waits for the row's lock.
+    /// The registry's reply is overdue. Waits for the row's lock.
     Unanswered,
 }
 
@@ -79,7 +80,7 @@ impl Transaction<'_> {
         &mut self.inner
     }
 
-    /// Locks a run's row and reads it; `None` if there is no such run, or `precondition` is not met.
+    /// Locks a run's row and reads it. `None` if there is no such run, or `precondition` is not met.
     pub(super) async fn lock(
         &mut self,
         run_id: &str,
@@ -114,12 +115,13 @@ impl Transaction<'_> {
         Ok(query.fetch_optional(&mut self.inner).await?)
     }
 
-    /// Locks a run that another row refers to; an error if the run does not exist.
+    /// Locks a run that another row refers to. Returns an error if the run does not exist.
     pub(super) async fn lock_named(&mut self, run_id: &str) -> Result<LockedRun, Error> {
         self.lock(run_id, Precondition::Any).await?.ok_or_else(|| unreadable("run", format!("{run_id} is gone")))
     }
 
-    /// Takes a step of a locked run, with its event, its audit act and its lineage. An illegal step changes nothing.
+    /// Takes a step of a locked run, and adds its event, its audit act and its lineage. An illegal step changes
+    /// nothing.
     pub(super) fn step(
         &mut self,
         run: &mut LockedRun,
@@ -134,7 +136,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Emits an event with the run's next number. If this type of event has an audit act, appends the act, too.
+    /// Emits an event with the run's next `seq`. If this type of event has an audit act, also appends the act.
     pub(super) fn emit(&mut self, run: &mut LockedRun, event: NewEvent) {
         self.emit_change(run, event, None);
     }
@@ -152,7 +154,8 @@ impl Transaction<'_> {
         run.next_seq += 1;
     }
 
-    /// Appends an act to the audit log, in the name of whoever caused it, and returns it for the caller to complete.
+    /// Appends an act to the audit log, in the name of the actor who caused it. Returns the act, so that the caller can
+    /// complete it.
     pub(super) fn append(&mut self, kind: ActKind, run: Option<&LockedRun>) -> &mut AuditAct {
         let itself = || Cause::of(Actor::new(ActorKind::Worker, self.worker));
         let cause = self.effects.cause.clone().unwrap_or_else(itself);
@@ -167,13 +170,13 @@ impl Transaction<'_> {
         self.effects.acts.last_mut().expect("it was just pushed")
     }
 
-    /// Writes a locked run back, if its fence is still the one that was read; otherwise [`Lost`].
+    /// Writes a locked run back. Returns [`Lost`] if its fence has moved since it was read.
     pub(super) async fn save(&mut self, run: &LockedRun) -> Result<Result<(), Lost>, Error> {
         self.save_each(&[run], None).await
     }
 
-    /// Writes several runs back: [`Lost`] if any fence has moved. With `lease_seconds`, runs with an owner get a new
-    /// lease.
+    /// Writes several runs back. Returns [`Lost`] if any of their fences has moved. With `lease_seconds`, runs with an
+    /// owner get a new lease.
     pub(super) async fn save_each(
         &mut self,
         runs: &[&LockedRun],
@@ -187,7 +190,7 @@ impl Transaction<'_> {
     }
 
     /// Writes the effects, appends the audit log's block, commits, and counts metrics. `taken` and `answered` name
-    /// failpoints that are passed after the effects and after the COMMIT.
+    /// failpoints: `taken` after the effects, `answered` after the COMMIT.
     pub(super) async fn commit(
         mut self,
         taken: Option<&'static str>,

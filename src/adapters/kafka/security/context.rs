@@ -1,5 +1,5 @@
-//! Callbacks of every librdkafka client: errors, log lines, and requests for a token, which is read from a file that
-//! the identity provider's agent renews.
+//! Callbacks of every librdkafka client: errors, log lines, and requests for a token. The token is read from a file
+//! that the identity provider's agent renews.
 
 use super::denial::{BrokerDenial, cause_of_certificate};
 use crate::adapters::kafka::Error;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
-/// The callback context of a client; clones share the last refusal.
+/// The callback context of a client. Clones share the last refusal.
 #[derive(Clone)]
 pub(in crate::adapters::kafka) struct BrokerContext {
     brokers: String,
@@ -30,8 +30,8 @@ pub(in crate::adapters::kafka) struct BrokerContext {
 
 type LastDenial = Option<(Instant, BrokerDenial)>;
 
-/// A refusal that is older than this counts as over: the client library reconnects at least every ten seconds, and
-/// repeats an error every thirty.
+/// A refusal older than this counts as over. While a broker refuses, librdkafka reconnects at least every ten seconds
+/// and repeats the error every thirty.
 const REPEATED_WITHIN: Duration = Duration::from_secs(45);
 
 impl BrokerContext {
@@ -39,7 +39,8 @@ impl BrokerContext {
         Self { brokers: brokers.to_owned(), ca_file, token_file, denied: Arc::default() }
     }
 
-    /// Replaces an unspecific certificate refusal by its cause, for which it opens another connection to the brokers.
+    /// If the refusal is about an unspecified certificate error, replaces it by the cause. To find the cause, connects
+    /// to the brokers once more.
     pub(in crate::adapters::kafka) fn with_cause(&self, denial: BrokerDenial) -> BrokerDenial {
         match (&denial, &self.ca_file) {
             (BrokerDenial::Certificate(_), Some(ca_file)) => {
@@ -61,8 +62,9 @@ impl BrokerContext {
         denied.as_ref().filter(|(at, _)| clock::now() - *at < REPEATED_WITHIN).map(|(_, denial)| denial.clone())
     }
 
-    /// Text of a call's error with the refusal behind it, since the call itself only times out. Ignores uncertain
-    /// refusals: a broker that restarts looks for a moment as if it spoke another protocol.
+    /// Returns the error's text, followed by the broker's refusal if one is known: a refused call itself reports only a
+    /// timeout. Uncertain refusals are left out, because a restarting broker briefly looks as if it spoke another
+    /// protocol.
     pub(in crate::adapters::kafka) fn explain(&self, error: &KafkaError) -> String {
         self.denied()
             .filter(BrokerDenial::is_certain)
@@ -74,7 +76,8 @@ impl BrokerContext {
             metrics::KAFKA_DENIALS.count(());
         }
         let mut denied = self.last_denial();
-        // While the file has no new token, the client shows the old one and is refused: report the token as the cause.
+        // While the file has no new token, the client sends the old one and the broker refuses it. The cause is then
+        // the token.
         let denial = match (denied.take(), denial) {
             (Some((_, token @ BrokerDenial::Token(_))), BrokerDenial::Credentials(_)) => token,
             (_, denial) => denial,
@@ -90,7 +93,7 @@ impl BrokerContext {
 impl ClientContext for BrokerContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
-    /// Also looks for refusals in log lines: librdkafka reports a listener that hangs up only there.
+    /// Also looks for refusals in log lines. If a listener hangs up, librdkafka reports that only in a log line.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         let is_error = matches!(
             level,
@@ -132,11 +135,11 @@ impl ClientContext for BrokerContext {
 
 impl ConsumerContext for BrokerContext {}
 
-/// A token counts as valid for at most this long, so that a renewed file is soon used: the client library asks for the
-/// token again after four fifths of its validity.
+/// A token counts as valid for at most this long, so that a renewed file is soon used. librdkafka asks for the token
+/// again after four fifths of its validity.
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// The claims of a token that the client library needs. The broker checks the others.
+/// The token's claims that librdkafka needs. The broker checks all claims.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -144,7 +147,8 @@ struct Claims {
     exp: f64,
 }
 
-/// Reads the token that the file holds now; an error if it has expired. Does not check the signature: the broker does.
+/// Reads the token from the file. Returns an error if the token has expired. The signature is checked by the broker,
+/// not here.
 pub(super) fn read_token(path: &Path) -> Result<OAuthToken, String> {
     let token = Secret::from_file(path)?;
     let token = token.reveal().trim();

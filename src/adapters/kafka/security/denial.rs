@@ -1,7 +1,7 @@
-//! Why a broker refuses this client, or TLS refuses the broker, and what to do next.
+//! Why a broker refuses this client, or why TLS refuses the broker, and what to do next.
 //!
-//! librdkafka reports all TLS refusals with one error code and tells them apart only in words. The words belong to the
-//! pinned version; tests cause each refusal with a real broker.
+//! librdkafka reports all TLS refusals with one error code. Only its error text distinguishes them. The texts compared
+//! here are those of the pinned version, and tests cause each refusal with a real broker.
 
 use rdkafka::error::RDKafkaErrorCode;
 use rustls::pki_types::pem::PemObject as _;
@@ -30,14 +30,14 @@ pub enum BrokerDenial {
     /// The broker's certificate has expired or is not valid yet.
     #[error("the broker's certificate is not valid at this time ({0}); renew it, and check both clocks")]
     Expired(String),
-    /// The broker's certificate does not verify for another or an unknown reason.
+    /// The broker's certificate does not verify, for another or an unknown reason.
     #[error(
         "the broker's certificate does not verify ({0}); give its authority in [kafka.security] ca_file, connect by a \
          name that the certificate holds, and see that it has not expired: \
          openssl s_client -connect HOST:PORT -verify_return_error -verify_hostname HOST -CAfile FILE"
     )]
     Certificate(String),
-    /// The broker requires a client certificate, or does not accept the one that it got.
+    /// The broker requires a client certificate, or does not accept the client's certificate.
     #[error("the broker does not accept our certificate ({0}); set [kafka.security] certificate_file and key_file")]
     ClientCertificate(String),
     #[error("the listener seems to speak TLS and we do not ({0}); set [kafka.security] protocol to ssl or sasl_ssl")]
@@ -51,20 +51,20 @@ pub enum BrokerDenial {
 }
 
 impl BrokerDenial {
-    /// Whether the refusal is certain. A listener that hangs up may also belong to a broker that is stopping.
+    /// Returns whether the refusal is certain. If a listener hangs up, its broker may also just be stopping.
     pub(in crate::adapters::kafka) fn is_certain(&self) -> bool {
         !matches!(self, Self::ListenerWantsTls(_) | Self::ListenerWantsSasl(_) | Self::ListenerHasNoTls(_))
     }
 
-    /// Finds the refusal in an error's reason or a log line; `None` if the text names none.
+    /// Finds the refusal in an error's text or a log line. `None` if the text names no refusal.
     pub(super) fn read(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Self> {
         let says = |text: &str| reason.contains(text);
         let quoted = || reason.to_owned();
         if says("Failed to acquire SASL OAUTHBEARER token") || says("OAUTHBEARER cannot log in") {
             return Some(Self::Token(quoted()));
         }
-        // A listener of another protocol hangs up: at the first request if it expects TLS, at the second if it expects
-        // SASL.
+        // A listener for another protocol hangs up. It does so at the first request if it expects TLS, and at the
+        // second if it expects SASL.
         let hung_up = |state: &str| says("Disconnected") && says(&format!("in state {state}"));
         let in_tls = says("ssl://");
         if !in_tls && hung_up("APIVERSION_QUERY") {
@@ -99,8 +99,9 @@ impl BrokerDenial {
     }
 }
 
-/// Why a broker's certificate does not verify; `None` if all verify or no broker replies. librdkafka does not say, so
-/// this connects once more with rustls, sends no request, and reads the cause from the handshake.
+/// Finds out why a broker's certificate does not verify, because librdkafka does not say why. Connects once more with
+/// rustls, sends no request, and reads the cause from the handshake. `None` if all certificates verify or no broker
+/// replies.
 pub(super) fn cause_of_certificate(brokers: &str, ca_file: &Path) -> Option<BrokerDenial> {
     brokers.split(',').find_map(|broker| {
         let named = |error: &CertificateError| format!("{}: {error}", broker.trim());

@@ -1,8 +1,8 @@
 //! TLS and SASL to the brokers, for every client.
 //!
-//! Guarantees: a certificate is always verified, and its host name, too, unless the configuration turns that off, which
-//! each start logs; a password is sent without TLS only to loopback, and only if the configuration allows it. A build
-//! without TLS refuses a configuration that needs it. Never: prints a secret.
+//! Guarantees: a certificate is always verified. Its host name is verified too, unless the configuration turns the
+//! host-name check off; each start logs this. A password is sent without TLS only to loopback, and only if the
+//! configuration allows it. A build without TLS refuses a configuration that needs TLS. Never: prints a secret.
 
 mod context;
 mod denial;

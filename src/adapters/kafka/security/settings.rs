@@ -1,4 +1,4 @@
-//! `[kafka.security]` as it is configured.
+//! The configuration section `[kafka.security]`.
 
 use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -10,15 +10,16 @@ use strum::IntoStaticStr;
 #[serde(deny_unknown_fields, default)]
 pub struct SecuritySettings {
     pub protocol: Protocol,
-    /// SASL mechanism; set only if the protocol has SASL.
+    /// SASL mechanism. Set only if the protocol has SASL.
     pub mechanism: Option<Mechanism>,
     pub username: Option<String>,
     pub password: Option<Secret>,
-    /// File that holds only the password.
+    /// File that holds the password and nothing else.
     pub password_file: Option<PathBuf>,
-    /// File with the token (a JWT) for OAUTHBEARER; read again before the token in use expires.
+    /// File with the token (a JWT) for OAUTHBEARER. Read again before the current token expires.
     pub token_file: Option<PathBuf>,
-    /// File of PEM certificates: authorities trusted for the brokers' certificates. `None` means those of the system.
+    /// File with PEM certificates of the authorities that may sign brokers' certificates. `None` means the system's
+    /// authorities.
     pub ca_file: Option<PathBuf>,
     /// File with the client's certificate chain (PEM), for brokers that require one.
     pub certificate_file: Option<PathBuf>,
@@ -28,7 +29,7 @@ pub struct SecuritySettings {
     pub key_password_file: Option<PathBuf>,
     /// Whether a broker's certificate may name another host than the one that the client connects to.
     pub allow_any_host_name: bool,
-    /// Whether the protocol `sasl_plaintext` may be used; even then only to brokers on loopback.
+    /// Whether the protocol `sasl_plaintext` is allowed. Even then it is used only to brokers on loopback.
     pub allow_sasl_plaintext: bool,
 }
 
@@ -62,7 +63,7 @@ pub enum Mechanism {
     #[serde(rename = "PLAIN")]
     #[strum(serialize = "PLAIN")]
     Plain,
-    /// Name and password; the broker stores only a hash of the password.
+    /// Name and password. The broker stores only a hash of the password.
     #[serde(rename = "SCRAM-SHA-256")]
     #[strum(serialize = "SCRAM-SHA-256")]
     ScramSha256,
@@ -82,13 +83,13 @@ impl Mechanism {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecurityError {
-    /// This protocol needs TLS, and the build has none. Holds the protocol's name.
+    /// The configured protocol needs TLS, and this build has none. Holds the protocol's name.
     #[error(
         "[kafka.security] protocol = \"{0}\" needs a build with TLS, and this one was made without: build it without \
          `--no-default-features`, or with `--features tls`"
     )]
     NotBuilt(&'static str),
-    /// All settings that contradict each other, and files that cannot be read.
+    /// Settings that contradict each other, and files that cannot be read. Holds one sentence for each.
     #[error("[kafka.security] {}", .0.join("; [kafka.security] "))]
     Settings(Vec<String>),
 }

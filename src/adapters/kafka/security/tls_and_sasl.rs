@@ -6,23 +6,23 @@ use crate::secret::Secret;
 use rdkafka::ClientConfig;
 use std::path::PathBuf;
 
-/// TLS properties that an operator may set, since they cannot weaken the protection.
+/// TLS properties that an operator may set, because they cannot weaken the protection.
 const HARMLESS: [&str; 4] = ["ssl.cipher.suites", "ssl.crl.location", "ssl.curves.list", "ssl.sigalgs.list"];
 
-/// Whether only `[kafka.security]` may set this property of librdkafka.
+/// Returns whether this property of librdkafka may be set only by `[kafka.security]`.
 pub(in crate::adapters::kafka) fn is_ours(property: &str) -> bool {
     let families = ["security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https."];
     !HARMLESS.contains(&property) && families.iter().any(|family| property.starts_with(family))
 }
 
 impl SecuritySettings {
-    /// Checks that the settings are complete and supported by this build; reports all problems at once. Reads the
-    /// files.
+    /// Checks that the settings are complete and supported by this build, and that their files can be read. Reports all
+    /// problems at once.
     pub fn check(&self, brokers: &str) -> Result<(), SecurityError> {
         self.properties(brokers).map(|_| ())
     }
 
-    /// Settings that weaken the protection, as sentences to be logged at each start.
+    /// Returns a sentence for each setting that weakens the protection. Each start logs these sentences.
     pub fn warnings(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
         if self.allow_any_host_name {
@@ -68,7 +68,7 @@ impl SecuritySettings {
         if problems.is_empty() { Ok(set) } else { Err(SecurityError::Settings(problems)) }
     }
 
-    /// Finds settings that have no effect, and credentials that would be sent without TLS.
+    /// Finds settings that have no effect, and settings that would send credentials without TLS.
     fn contradictions(&self, brokers: &str) -> Vec<String> {
         let mut problems = Vec::new();
         let tls_only = [
@@ -110,7 +110,7 @@ impl SecuritySettings {
         let names = if self.allow_any_host_name { "none" } else { "https" };
         set.push(("ssl.endpoint.identification.algorithm", names.to_owned()));
         if self.ca_file.is_none() {
-            // `probe` searches the usual places for the system's certificate authorities.
+            // `probe` makes librdkafka search the usual places for the system's certificate authorities.
             set.push(("ssl.ca.location", "probe".to_owned()));
         }
         let mut file = |key: &str, property: &'static str, path: &PathBuf| match std::fs::File::open(path) {

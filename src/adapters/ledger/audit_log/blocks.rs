@@ -1,9 +1,9 @@
-//! Blocks of the audit log: the acts of a transaction become one block, in the last statement before its COMMIT; tools
-//! read blocks.
+//! Blocks of the audit log. The last statement before a transaction's COMMIT appends its acts as one block. Tools read
+//! the blocks.
 //!
-//! Guarantees: an act is in the log if and only if its transaction was committed; blocks are numbered in the order of
-//! commits, without holes. Never: takes another lock while it holds the log's lock, so that whoever holds the log's
-//! lock never waits.
+//! Guarantees: an act is in the log if and only if its transaction was committed. Blocks are numbered in the order of
+//! commits, without holes. Never: takes another lock while it holds the log's lock, so that the holder of the log's
+//! lock never waits for a lock.
 
 use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, Ledger};
@@ -13,13 +13,15 @@ use crate::domain::identity::Digest;
 use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
 
-/// Key of the advisory lock that a transaction takes before it reads the last block and appends its own.
+/// Key of the advisory lock on the log. A transaction takes it before it reads the last block and appends its own
+/// block.
 const HEAD_LOCK: i64 = 0x6d66_6175_6469_7400;
-/// If a process freezes while it holds the lock, the server ends its session after this time, in milliseconds.
+/// Milliseconds after which the server ends a session that holds the lock and does nothing, for example of a frozen
+/// process.
 const HELD_AT_MOST_MS: &str = "5000";
 const PAGE: i64 = 64;
 
-/// Number and digest of the last block; both are `None` if the log is empty.
+/// Number and digest of the last block. Both are `None` if the log is empty.
 #[derive(Default, sqlx_macros::FromRow)]
 struct HeadRow {
     seq: Option<i64>,
@@ -45,7 +47,7 @@ struct BlockRow {
 }
 
 impl Ledger {
-    /// Appends acts that change no row of another table, in a transaction of their own.
+    /// Appends acts that change no row of another table. Opens a transaction for them.
     pub async fn append_acts(&self, by: &str, acts: Vec<AuditAct>) -> Result<(), Error> {
         let mut transaction = self.begin(by).await?;
         transaction.effects.acts = acts;
@@ -57,7 +59,7 @@ impl Ledger {
         head(&mut connection).await
     }
 
-    /// Reads the blocks numbered above `behind` up to `upto`, ascending, at most one page; empty if there are none.
+    /// Reads the blocks numbered above `behind` up to `upto`, ascending, at most one page. Empty if there are none.
     pub async fn audit_blocks(&self, behind: i64, upto: i64) -> Result<Vec<Block>, Error> {
         let mut connection = self.pool.acquire().await?;
         page(&mut connection, behind, upto).await
@@ -91,7 +93,7 @@ struct HeadNow {
     head: HeadRow,
 }
 
-/// Appends one block with these acts; does nothing if there are none.
+/// Appends one block with these acts. Without acts, appends nothing.
 pub async fn append(connection: &mut Session, by: &str, acts: &[AuditAct]) -> Result<(), Error> {
     if acts.is_empty() {
         return Ok(());
@@ -103,7 +105,7 @@ pub async fn append(connection: &mut Session, by: &str, acts: &[AuditAct]) -> Re
         .bind(HELD_AT_MOST_MS)
         .execute(&mut *connection)
         .await?;
-    // A separate statement, since its snapshot must be taken after the lock is held.
+    // A separate statement, because its snapshot must be taken after the lock is held.
     let HeadNow { now, head } = sqlx::query_as(
         "SELECT now(), h.seq, h.digest FROM (SELECT) one
          LEFT JOIN LATERAL (SELECT seq, digest FROM audit_log ORDER BY seq DESC LIMIT 1) h ON true",

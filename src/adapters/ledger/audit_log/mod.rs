@@ -1,4 +1,4 @@
-//! The table of the audit log: appends blocks of acts, each chained to the block before; reads and verifies them.
+//! The table of the audit log. Appends blocks of acts, each chained to the previous block. Reads and verifies blocks.
 
 mod blocks;
 mod verify;

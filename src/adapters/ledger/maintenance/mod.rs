@@ -1,4 +1,4 @@
-//! Upkeep that no claim does: rescue of runs with expired leases, overdue publications, pruning.
+//! Upkeep of the ledger: rescues runs with expired leases, handles overdue publications, prunes old rows.
 
 mod overdue;
 mod prune;

@@ -1,8 +1,8 @@
-//! Overdue publications: the broker has not acknowledged them in time, or the registry has not answered them in time.
+//! Handles overdue publications: the broker has not acknowledged them in time, or the registry has not replied in time.
 //!
-//! Each counts as a failed attempt: a publish-only attempt verifies the bundle and announces it again, until the
-//! attempts are used up. An unsent outbox row is withdrawn. If the record was already on its way and is acknowledged or
-//! confirmed after all, the acknowledgement or confirmation still counts.
+//! Each counts as an attempt to publish. A publish-only attempt then verifies the bundle and announces it again, until
+//! the attempts are used up. An unsent outbox row is withdrawn. If the record was already on its way and is still
+//! acknowledged or confirmed, the acknowledgement or confirmation counts.
 
 use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
@@ -18,7 +18,7 @@ struct OverduePublication {
 }
 
 impl Ledger {
-    /// Withdraws up to `limit` publications that the broker has not acknowledged in time; returns their runs.
+    /// Withdraws up to `limit` publications that the broker has not acknowledged in time. Returns their runs.
     pub async fn withdraw_overdue(&self, worker: &str, limit: i64) -> Result<Vec<RunId>, Error> {
         let overdue: Vec<OverduePublication> = sqlx::query_as(
             "SELECT id, stream FROM outbox
@@ -37,7 +37,7 @@ impl Ledger {
         Ok(withdrawn)
     }
 
-    /// Defers up to `limit` publications that the registry has not answered in time; returns their runs.
+    /// Defers up to `limit` publications to which the registry has not replied in time. Returns their runs.
     pub async fn defer_unanswered(&self, worker: &str, limit: i64) -> Result<Vec<RunId>, Error> {
         let overdue: Vec<String> = sqlx::query_scalar(
             "SELECT run_id FROM runs WHERE answer_due_at < now() AND state = 'PUBLISH_PENDING'
@@ -53,7 +53,7 @@ impl Ledger {
         Ok(deferred)
     }
 
-    /// Defers one publication; `None` if the registry answered in the meantime.
+    /// Defers one publication. `None` if the registry has replied in the meantime.
     async fn defer_one_unanswered(&self, run_id: &str, worker: &str) -> Result<Option<RunId>, Error> {
         let mut transaction = self.begin(worker).await?;
         let Some(mut run) = transaction.lock(run_id, Precondition::Unanswered).await? else {
@@ -67,8 +67,8 @@ impl Ledger {
         Ok(Some(run.run_id))
     }
 
-    /// Withdraws one publication; `None` if it was acknowledged or withdrawn in the meantime. Locks the outbox row
-    /// before the run, as the relay does when it marks a record as sent.
+    /// Withdraws one publication. `None` if it was acknowledged or withdrawn in the meantime. Locks the outbox row
+    /// before the run, in the same order as the relay when it marks a record as sent.
     async fn withdraw(&self, id: i64, run_id: &str, worker: &str) -> Result<Option<RunId>, Error> {
         let mut transaction = self.begin(worker).await?;
         let done = sqlx::query(

@@ -1,11 +1,11 @@
-//! Deletes by age, in small transactions, what nothing depends on any more.
+//! Deletes old rows on which nothing depends any more, in small transactions.
 //!
-//! Of runs that have ended: their steps, their sent events, the registry's replies. Of records that made no run: their
-//! bytes, dead letters and refusal events, once those were sent.
+//! Of runs that have ended, deletes their steps, their sent events and the registry's replies. Of records that made no
+//! run, deletes their bytes, dead letters and refusal events, once these were sent.
 //!
-//! Guarantees: a repeated record or request is recognised as before, since the rows of runs and request ids stay, with
-//! the bytes of every record that they came from, and every command. Never: touches a run that has not ended, or a
-//! record with an unsent dead letter or event; waits for a row that somebody has locked.
+//! Guarantees: a repeated record or request is still recognised. For this, the rows of runs and request ids stay, with
+//! the bytes of every record that they came from, and every command. Never: deletes anything of a run that has not
+//! ended, or of a record with an unsent dead letter or event; waits for a locked row.
 
 use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
@@ -79,7 +79,7 @@ impl Pruning {
         self.before
     }
 
-    /// Names the operator and the reason under which the audit log reports this pass.
+    /// Names the operator and the reason that the audit log reports for this pass.
     #[must_use]
     pub fn by(self, actor: String, why: String) -> Self {
         Self { actor, why, ..self }
@@ -96,7 +96,8 @@ impl Pruning {
     }
 }
 
-/// Builds two statements with one condition, so that a dry run counts exactly the rows that a pass deletes.
+/// Builds a counting and a deleting statement with the same condition, so that a dry run counts exactly what a pass
+/// deletes.
 macro_rules! count_or_delete {
     ($rest:literal) => {
         [
@@ -107,7 +108,7 @@ macro_rules! count_or_delete {
 }
 
 impl Ledger {
-    /// Begins a pass over rows that are older than this by the database's clock. A dry run deletes nothing.
+    /// Begins a pass over rows older than `older_than` by the database's clock. A dry run deletes nothing.
     pub async fn pruning(&self, older_than: Duration, dry_run: bool) -> Result<Pruning, Error> {
         let PruneStart { before, role } =
             sqlx::query_as("SELECT now() - make_interval(secs => $1) AS before, current_user::text AS role")
@@ -118,7 +119,7 @@ impl Ledger {
         Ok(Pruning { before, dry_run, cursor: PruneCursor::Runs(OldRun::default()), actor: role, why })
     }
 
-    /// Runs the pass's next small transaction; `None` when nothing is left. A pass may stop after any of them.
+    /// Runs the next small transaction of the pass. `None` if nothing is left. A caller may stop after any transaction.
     pub async fn prune_some(&self, pruning: &mut Pruning) -> Result<Option<Pruned>, Error> {
         let by = format!("operator:{}", pruning.actor);
         let mut transaction = self.begin(&by).await?;
@@ -146,7 +147,7 @@ async fn prune_runs(
     pruning: &Pruning,
     after: &OldRun,
 ) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
-    // The lock keeps a run from being opened again meanwhile; a run that somebody else has locked waits for the next
+    // The lock keeps these runs from being reopened meanwhile. Runs locked by another transaction wait for the next
     // pass.
     let rows: Vec<OldRun> = sqlx::query_as(
         "SELECT created_at, run_id FROM runs
@@ -163,7 +164,7 @@ async fn prune_runs(
     let next = rows.last().cloned().map_or_else(|| PruneCursor::Records(OldRecord::default()), PruneCursor::Runs);
     let runs: Vec<String> = rows.into_iter().map(|run| run.run_id).collect();
     let dry = pruning.dry_run;
-    // Publications stay: later publications and the registry's replies are checked against them.
+    // Publications are not deleted, because later publications and the registry's replies are checked against them.
     let outbox = count_or_delete!("outbox WHERE stream = ANY($1) AND kind = 'LIFECYCLE' AND sent_at IS NOT NULL");
     let lineage = count_or_delete!("lineage_outbox WHERE run_id = ANY($1) AND sent_at IS NOT NULL");
     let transitions = count_or_delete!("transitions WHERE run_id = ANY($1)");
@@ -172,7 +173,7 @@ async fn prune_runs(
             .bind(&runs)
             .fetch_all(&mut *connection)
             .await?;
-    // While a run is not PUBLISHED, the registry's replies about it may still matter.
+    // Replies are kept until the run is PUBLISHED, because they may still change its state.
     let registry_events = count_or_delete!(
         "registry_events WHERE run_id = ANY($1) AND EXISTS (SELECT FROM runs r WHERE r.run_id = registry_events.run_id
                                                                                 AND r.state = 'PUBLISHED')"
@@ -187,14 +188,14 @@ async fn prune_runs(
     Ok((pruned, next, act))
 }
 
-/// Deletes some records that made no run, with the dead letters and events about them.
+/// Deletes records that made no run, with their dead letters and events, up to one batch.
 async fn prune_records(
     connection: &mut Session,
     pruning: &Pruning,
     after: &OldRecord,
 ) -> Result<(Pruned, PruneCursor, AuditAct), Error> {
-    // Commands stay for ever: if one came again after pruning, it would be applied again. The list of outcomes is that
-    // of the index.
+    // Commands stay for ever, because a repeated command would be applied again after pruning. The outcomes listed are
+    // those of the index.
     let rows: Vec<OldRecord> = sqlx::query_as(
         r#"SELECT i.received_at, i.topic, i.partition, i."offset"
            FROM inbox i

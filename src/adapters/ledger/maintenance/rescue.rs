@@ -1,7 +1,7 @@
 //! Rescue: puts runs whose worker was lost back into the queue.
 //!
-//! Each run is rescued under its fence, in a transaction of its own: a run that cannot be rescued is postponed and
-//! logged, and does not hold up the runs behind it.
+//! Each run is rescued under its fence, in a separate transaction. A run that cannot be rescued is postponed and
+//! logged, so that it does not hold up the other runs.
 
 use crate::adapters::ledger::transaction::Precondition;
 use crate::adapters::ledger::{Error, Ledger};
@@ -14,10 +14,10 @@ use tracing::error;
 const POSTPONED_SECONDS: f64 = 60.0;
 
 impl Ledger {
-    /// Takes up to `limit` runs with an expired lease away from their workers: back to the queue, or FAIL if the
-    /// attempts are used up. Returns the runs with their new states.
+    /// Takes up to `limit` runs with an expired lease from their workers. Each goes back to the queue, or to FAIL if
+    /// its attempts are used up. Returns the runs with their new states.
     pub async fn requeue_expired(&self, worker: &str, limit: i64) -> Result<Vec<(RunId, State)>, Error> {
-        // Ids are read as text, so that one that cannot be parsed does not hold up the others.
+        // Reads ids as text, so that an id that cannot be parsed does not hold up the other runs.
         let expired: Vec<String> = sqlx::query_scalar(
             "SELECT run_id FROM runs WHERE lease_owner IS NOT NULL AND lease_expires_at < clock_timestamp()
              ORDER BY lease_expires_at LIMIT $1",
@@ -38,7 +38,7 @@ impl Ledger {
         Ok(taken)
     }
 
-    /// Rescues one run; `None` if another rescuer was faster, or the run's worker has renewed the lease.
+    /// Rescues one run. `None` if another rescuer was faster, or the run's worker has renewed the lease.
     async fn rescue(&self, run_id: &str, worker: &str) -> Result<Option<(RunId, State)>, Error> {
         let mut transaction = self.begin(worker).await?;
         let Some(mut run) = transaction.lock(run_id, Precondition::Expired).await? else {
@@ -59,8 +59,8 @@ impl Ledger {
         Ok(Some((run.run_id, run.state)))
     }
 
-    /// Postpones a run that the ledger refuses to read or write by one minute: it is a defect, or a row written by
-    /// hand, that a person has to look at. Other runs go on.
+    /// Postpones by one minute a run that the ledger refuses to read or write, so that other runs go on. The cause is a
+    /// defect or a row written by hand, and a person has to look at it.
     pub(in crate::adapters::ledger) async fn postpone(&self, run_id: &str, why: &str) -> Result<(), Error> {
         error!(run.id = run_id, why, "the ledger refuses this run; it is left alone for a minute");
         metrics::RUNS_POSTPONED.count(());

@@ -9,21 +9,21 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct DeadLetterRecord {
-    /// Where the record stood on the request topic.
+    /// Coordinates of the record on the request topic.
     #[sqlx(flatten)]
     pub source: Coordinates,
     /// Headers of the dead letter: code, pointer, message, source.
     #[sqlx(json)]
     pub headers: BTreeMap<String, String>,
-    /// Length of the record's whole value.
+    /// Length of the record's whole value, in bytes.
     pub bytes: i64,
-    /// Whether the ledger keeps only the beginning of the record, which was over a bound or could not be read.
+    /// Whether the ledger holds only the record's beginning, because the record was too long or could not be read.
     pub is_cut: bool,
     pub created_at: DateTime<Utc>,
     pub sent_at: Option<DateTime<Utc>>,
 }
 
-/// Key and value of a rejected record; only their beginning if the record is cut.
+/// Key and value of a rejected record. If the record is cut, only their beginning.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct Original {
     pub key: Option<Vec<u8>>,
@@ -69,7 +69,7 @@ macro_rules! select_dead_letter {
 }
 
 impl Ledger {
-    /// Reads the latest rejected records, newest first; if `code` is given, only those with this code.
+    /// Reads the latest rejected records, newest first. If `code` is given, reads only records with this code.
     pub async fn dead_letters(&self, code: Option<FailureCode>, limit: i64) -> Result<Vec<DeadLetterRecord>, Error> {
         Ok(sqlx::query_as(select_dead_letter!(
             "AND ($1::text IS NULL OR o.headers @> jsonb_build_array(jsonb_build_array('mf_code', $1)))
@@ -81,8 +81,8 @@ impl Ledger {
         .await?)
     }
 
-    /// Reads the rejected record at these coordinates with its key and original bytes; `None` if none was rejected
-    /// there.
+    /// Reads the rejected record at these coordinates, with its key and original bytes. `None` if no record was
+    /// rejected there.
     pub async fn dead_letter(&self, source: &Coordinates) -> Result<Option<(DeadLetterRecord, Original)>, Error> {
         let Some(letter) = self.dead_letter_of(source).await? else { return Ok(None) };
         let original =
@@ -133,7 +133,8 @@ impl Ledger {
         Ok(DeadLetterPage { rows, newer, older, now })
     }
 
-    /// Reads the rejected record at these coordinates with its first `most` bytes; `None` if none was rejected there.
+    /// Reads the rejected record at these coordinates with its first `most` bytes. `None` if no record was rejected
+    /// there.
     pub async fn dead_letter_text(&self, source: &Coordinates, most: i32) -> Result<Option<DeadLetterText>, Error> {
         let now = self.clock().await?;
         let Some(letter) = self.dead_letter_of(source).await? else { return Ok(None) };

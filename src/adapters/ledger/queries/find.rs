@@ -23,14 +23,14 @@ pub struct RunRecord {
     pub publish_retry_attempts: i32,
     pub fence: i64,
     pub lease_owner: Option<String>,
-    /// Failure code of the last step, like `reason_message`; `None` if the step had no reason.
+    /// Failure code of the run's last step. `None` if that step had no reason.
     pub reason_code: Option<String>,
     pub reason_message: Option<String>,
     #[sqlx(json)]
     pub refs: EventRefs,
     /// Topic, partition and offset of the publication that the broker last acknowledged.
     pub published: Option<(String, i32, i64)>,
-    /// When the registry's confirmation is due; `None` if the run does not wait for one.
+    /// When the registry's confirmation is due. `None` if the run does not wait for a confirmation.
     pub answer_due_at: Option<DateTime<Utc>>,
     pub confirmed_by: Option<String>,
     pub request: TrainBuildRequest,
@@ -58,7 +58,7 @@ pub struct RequestRecord {
     pub request_id: String,
     pub run_id: RunId,
     pub request: TrainBuildRequest,
-    /// Attributes of the structured `CloudEvent` that carried the request; `None` if the record was a bare message.
+    /// Attributes of the structured `CloudEvent` around the request. `None` if there was no event around it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<CloudEventAttributes>,
     pub admitted_at: DateTime<Utc>,
@@ -80,12 +80,12 @@ pub struct ActRecord {
     pub at: DateTime<Utc>,
 }
 
-/// Counts, all of one instant.
+/// Counts of the ledger's rows, all taken at the same time.
 #[derive(Debug, Clone, Serialize, sqlx_macros::FromRow)]
 pub struct LedgerCounts {
     #[sqlx(json)]
     pub runs: BTreeMap<String, i64>,
-    /// Records of both outbox tables that the relay has still to send.
+    /// Records of both outbox tables that the relay has not sent yet.
     pub outbox_unsent: i64,
     pub inbox: i64,
 }
@@ -93,14 +93,14 @@ pub struct LedgerCounts {
 /// An event or publication of a run, and whether it reached its topic.
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct EmittedEvent {
-    /// Number of the event within the run; `None` for publications.
+    /// Number of the event within its run. `None` for publications.
     pub seq: Option<i64>,
     /// Value of the header `ce_type`.
     pub event_type: String,
     pub created_at: DateTime<Utc>,
     pub sent_at: Option<DateTime<Utc>>,
     pub sent_to: Option<Coordinates>,
-    /// When the publication was withdrawn before it was sent; `None` if it was not.
+    /// When the publication was withdrawn before it was sent. `None` if it was not withdrawn.
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
@@ -116,7 +116,7 @@ impl Ledger {
             .await?)
     }
 
-    /// Reads the latest runs, newest first; of all states if `state` is `None`.
+    /// Reads the latest runs, newest first. If `state` is `None`, reads runs in every state.
     pub async fn runs(&self, state: Option<State>, limit: i64) -> Result<Vec<RunRecord>, Error> {
         Ok(sqlx::query_as(select_run!(
             "WHERE $1::text IS NULL OR r.state::text = $1 ORDER BY r.created_at DESC, r.run_id LIMIT $2"
@@ -137,7 +137,7 @@ impl Ledger {
         .await?)
     }
 
-    /// Requests that belong to a run, oldest first, at most `limit`.
+    /// Reads requests that belong to a run, oldest first, at most `limit`.
     pub async fn requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Error> {
         let rows: Vec<RequestColumns> = sqlx::query_as(
             r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
@@ -182,7 +182,7 @@ impl Ledger {
             .await?)
     }
 
-    /// Reads other runs whose requests differ from this run's only in white space, case or Unicode form; at most 100.
+    /// Reads other runs whose requests differ from this run's only in white space, case or Unicode form. At most 100.
     pub async fn near_misses(&self, run_id: &RunId) -> Result<Vec<RunRecord>, Error> {
         Ok(sqlx::query_as(select_run!(
             "WHERE r.near_key = (SELECT near_key FROM runs WHERE run_id = $1) AND r.run_id <> $1
@@ -194,7 +194,7 @@ impl Ledger {
     }
 
     pub async fn counts(&self) -> Result<LedgerCounts, Error> {
-        // One statement sees one snapshot, so that the numbers are of one instant.
+        // One statement sees one snapshot, so that all counts are of the same time.
         let mut counts: LedgerCounts = sqlx::query_as(
             "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL)
                     + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL) AS outbox_unsent,
@@ -210,7 +210,7 @@ impl Ledger {
         Ok(counts)
     }
 
-    /// Events and publications of a run, newest first, at most `limit`.
+    /// Reads events and publications of a run, newest first, at most `limit`.
     pub async fn events_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<EmittedEvent>, Error> {
         Ok(sqlx::query_as(
             "SELECT seq, created_at, withdrawn_at, sent_at,

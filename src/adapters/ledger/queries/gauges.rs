@@ -1,7 +1,7 @@
-//! Queries for gauges: how many rows wait and exist. They use a connection of their own with a short timeout.
+//! Queries for gauges: how many rows wait and exist. They use a separate connection with a short timeout.
 //!
-//! Waiting rows are counted through partial indexes that hold only them. Ended runs only grow in number, so that their
-//! count is a query of its own, which the caller may run less often.
+//! Waiting rows are counted through partial indexes that hold only waiting rows. The number of ended runs only grows,
+//! so a separate query counts them, which the caller may run less often.
 
 use crate::adapters::ledger::{Error, Ledger, LedgerSettings};
 use crate::domain::run::{OutboxKind, State};
@@ -12,9 +12,9 @@ const TIMEOUT_MS: u32 = 5_000;
 pub struct Standing {
     pub open: Vec<(State, i64)>,
     pub claimable: i64,
-    /// For how many seconds the oldest claimable run has waited; 0 if there is none.
+    /// Seconds that the oldest claimable run has waited. 0 if no run is claimable.
     pub oldest_claimable: f64,
-    /// For each kind: unsent records, and the age in seconds of the oldest.
+    /// For each kind of record: number of unsent records, and age of the oldest in seconds.
     pub outbox: Vec<(OutboxKind, i64, f64)>,
     /// When the values were read, in seconds since 1970, by the database's clock.
     pub read_at: f64,
@@ -47,7 +47,8 @@ struct RunsInState {
 }
 
 impl Ledger {
-    /// A handle for [`Self::standing`] and [`Self::ended`], with one connection that is opened at first use.
+    /// Returns a handle for [`Self::standing`] and [`Self::ended`]. It has one connection, which is opened at first
+    /// use.
     pub fn for_gauges(&self) -> Result<Self, Error> {
         let settings = LedgerSettings {
             statement_timeout_ms: self.settings.statement_timeout_ms.min(TIMEOUT_MS),

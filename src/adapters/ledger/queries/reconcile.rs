@@ -67,12 +67,12 @@ impl FactsRow {
 }
 
 impl Ledger {
-    /// Sums up what became of a platform run's requests; `None` if no run of it is in the ledger.
+    /// Sums up what became of a platform run's requests. `None` if the ledger has no run of this platform run.
     pub async fn reconcile(&self, platform_run_id: &str) -> Result<Option<Reconciliation>, Error> {
         let mut transaction = self.snapshot().await?;
         let as_of = head(&mut transaction).await?;
         let mut facts = Vec::new();
-        // Runs that are older than the column `platform_run_id` are found by their first request.
+        // Runs from before the column `platform_run_id` existed are found by their first request.
         for statement in [
             select_facts!("WHERE r.platform_run_id = $1"),
             select_facts!("WHERE r.platform_run_id IS NULL AND $1 <> ''"),
@@ -92,8 +92,8 @@ impl Ledger {
     }
 }
 
-/// Counts records of one outcome that made no run. The statement repeats the index's list of outcomes, so that it can
-/// use the index.
+/// Counts records that have one outcome and made no run. The statement repeats the index's list of outcomes, so that
+/// Postgres can use the index.
 async fn count_records(connection: &mut Session, outcome: &str, run_ids: &[&str]) -> Result<u64, Error> {
     let records: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM inbox

@@ -1,5 +1,5 @@
-//! Writes of a worker that holds a run: steps, progress, lineage, giving the run back. Also decides when a failed
-//! attempt is tried again.
+//! Writes of a worker that holds a run: steps, progress, lineage, giving the run back. Also decides when a run is
+//! attempted again.
 
 use super::lease::{Guarded, Lease, Step};
 use crate::adapters::ledger::error::unreadable;
@@ -17,7 +17,7 @@ use chrono::TimeDelta;
 impl Ledger {
     /// Takes these steps in one transaction with their events. Returns [`Guarded::Lost`] and writes nothing if the
     /// lease has expired, the fence has moved, or the run's state does not allow a step. A `Requeue` beyond the bound
-    /// on attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`; a `RequestPublish` that no request of the run allows is left
+    /// on attempts becomes FAIL with `ATTEMPTS_EXHAUSTED`. A `RequestPublish` that no request of the run allows is left
     /// out.
     pub async fn advance(&self, lease: &Lease, steps: &[Step]) -> Result<Guarded, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
@@ -35,9 +35,9 @@ impl Ledger {
         Ok(Guarded::Won(run.state))
     }
 
-    /// Stores how far the trainer is, and emits a `run.progress` event if `emit` is set. Returns whether it was stored:
-    /// false if the lease is lost, or another transaction has locked the row. Never waits for a lock: the next report
-    /// comes soon enough.
+    /// Stores the trainer's progress. If `emit` is set, also emits a `run.progress` event. Returns false if nothing was
+    /// stored, because the lease is lost or another transaction has locked the row. Never waits for the lock, because
+    /// the next progress report follows soon.
     pub async fn report_progress(&self, lease: &Lease, progress: &EventProgress, emit: bool) -> Result<bool, Error> {
         let mut transaction = self.begin(&lease.worker).await?;
         let held = Precondition::HeldAndFree { fence: lease.fence, owner: &lease.worker };
@@ -59,7 +59,7 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Emits the lineage event about the datasets that are known by now. Emits nothing if lineage is off, has emitted
+    /// Emits the lineage event about the data sets that are known so far. Emits nothing if lineage is off, has emitted
     /// this event already, or has not reported the run's START. Returns [`Guarded::Lost`] if the lease is lost.
     pub async fn emit_lineage(
         &self,
@@ -79,13 +79,13 @@ impl Ledger {
         Ok(Guarded::Won(run.state))
     }
 
-    /// Gives a run back because the worker shuts down; the attempt does not count.
+    /// Gives a run back because the worker shuts down. The attempt is not counted.
     pub async fn release(&self, lease: &Lease) -> Result<Guarded, Error> {
         self.give_back(lease.run_id.as_str(), lease.fence, &lease.worker).await
     }
 
-    /// Gives back every run that this worker holds, and returns their ids. For a worker that has to exit while its work
-    /// still runs: the moved fence keeps that work from writing.
+    /// Gives back every run that this worker holds, and returns their ids. For a worker that must exit while its work
+    /// still runs. This moves the fence, so that the work can write nothing more.
     pub async fn release_all(&self, worker: &str) -> Result<Vec<RunId>, Error> {
         #[derive(sqlx_macros::FromRow)]
         struct HeldRun {
@@ -151,8 +151,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Puts a run back into the queue with a pause, or takes it to FAIL with `ATTEMPTS_EXHAUSTED` if the attempts are
-    /// used up. After a lost lease there is no pause: waiting for the lease to expire was pause enough.
+    /// Puts a run back into the queue after a back-off. If the attempts are used up, takes it to FAIL with
+    /// `ATTEMPTS_EXHAUSTED`. After a lost lease there is no back-off, because the lease had to expire first.
     pub fn requeue(&mut self, run: &mut LockedRun, reason: EventReason) -> Result<(), IllegalTransition> {
         let made = run.full_run_attempts - run.full_attempts_before;
         if made as u32 >= self.ledger.settings.max_full_attempts {
@@ -166,8 +166,8 @@ impl Transaction<'_> {
         self.step(run, Transition::Requeue, Some(reason))
     }
 
-    /// Lets the publication wait for its next attempt, after a pause. If the reason is not retryable, or the attempts
-    /// are used up, the run waits for a requester or operator: claims skip runs whose reason is not retryable.
+    /// Makes the publication wait for its next attempt, after a back-off. If the reason is not retryable or the
+    /// attempts are used up, the run waits for a requester or operator, because claims skip such runs.
     pub fn defer_publish(&mut self, run: &mut LockedRun, reason: EventReason) -> Result<(), IllegalTransition> {
         let made = run.publish_retry_attempts - run.publish_attempts_before;
         let reason = if !reason.retryable {
@@ -193,7 +193,7 @@ fn exhausted(code: FailureCode, made: i32, last: &EventReason) -> EventReason {
     EventReason::new(code, message)
 }
 
-/// Pause before the next attempt: 2, 4, 8… seconds, at most 300.
+/// Returns the back-off before the next attempt: 2, 4, 8… seconds, at most 300.
 fn retry_delay(attempts: i32) -> TimeDelta {
     TimeDelta::seconds((1_i64 << attempts.clamp(1, 9)).min(300))
 }

@@ -1,5 +1,5 @@
 //! Commands of requesters and operators: cancel a run, announce its bundle again, requeue it. Every command is stored
-//! with actor and reason, even if it is refused.
+//! with its actor and reason, even if it is refused.
 
 use crate::adapters::ledger::effects::{Cause, CommandDraft};
 use crate::adapters::ledger::row::LockedRun;
@@ -12,11 +12,11 @@ use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum RunCommand {
-    /// Stops the run: at once while it is queued, at the next renewal of the lease while a worker holds it.
+    /// Stops the run. A queued run stops at once. If a worker holds the run, it stops at the next renewal of the lease.
     Cancel,
-    /// Announces the bundle again, with a fresh bound on attempts. Never trains.
+    /// Announces the bundle again. Attempts are counted from zero again. Never trains.
     RetryPublish,
-    /// Takes a run away from its worker, or reopens a failed one, with a fresh bound on attempts. Only operators may.
+    /// Takes a run from its worker, or reopens a failed run. Attempts are counted from zero again. For operators only.
     Requeue,
 }
 
@@ -53,7 +53,7 @@ pub struct CommandRefused {
 }
 
 impl Ledger {
-    /// Carries out an operator's command, or refuses it; `None` if there is no such run.
+    /// Carries out an operator's command, or refuses it. `None` if there is no such run.
     pub async fn command(
         &self,
         run_id: &RunId,
@@ -74,7 +74,7 @@ impl Ledger {
 }
 
 impl Transaction<'_> {
-    /// Carries out a command on a locked run, or refuses it; both are recorded.
+    /// Carries out a command on a locked run, or refuses it. Records the command in both cases.
     pub fn command(&mut self, run: &mut LockedRun, request: CommandRequest<'_>) -> Result<(), CommandRefused> {
         let done = match request.command {
             RunCommand::Cancel => self.cancel(run, request),
@@ -157,8 +157,8 @@ fn refused(run: &LockedRun, code: FailureCode, what: &str) -> CommandRefused {
     CommandRefused { code, message: format!("{}: {what}", run.run_id) }
 }
 
-/// Whether an operator may reopen a run that failed with this code: a cause outside the run's inputs, which can be
-/// mended.
+/// Returns whether an operator may reopen a run that ended with this code. The cause must lie outside the run's inputs,
+/// so that an operator can mend it.
 fn may_reopen(code: FailureCode) -> bool {
     code.is_retryable()
         || matches!(code, FailureCode::AttemptsExhausted | FailureCode::Cancelled | FailureCode::TrainerFailed)

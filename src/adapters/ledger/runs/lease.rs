@@ -1,5 +1,5 @@
-//! A worker's lease on a run: what the worker is told at the claim, the steps that it may take, how the lease is
-//! renewed.
+//! A worker's lease on a run: what the claim returns to the worker, which steps the worker may take, and how the lease
+//! is renewed.
 
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{BundlePublication, EventReason, EventRefs, TrainBuildRequest};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub struct Lease {
     pub run_id: RunId,
     pub run_key: RunKey,
-    /// Fencing token: every write of the worker names it; the next claim raises it.
+    /// Fencing token. Every write of the worker names it. The next claim raises it, so that older writes are refused.
     pub fence: i64,
     pub mode: ExecutionMode,
     /// Number of full attempts, including this one.
@@ -27,24 +27,24 @@ pub struct Lease {
     /// Whether any request of the run allowed publication at the time of the claim.
     pub publish_allowed: bool,
     pub refs: EventRefs,
-    /// Trace context under which the run's first request was admitted; `None` if it had none.
+    /// Trace context under which the run's first request was admitted. `None` if the request had none.
     pub trace: Option<TraceContext>,
-    /// How long the run was claimable before this claim.
+    /// Time between when the run became claimable and this claim.
     pub queued: Duration,
-    /// Instant of the worker's own monotonic clock at which it stops working, unless the lease is renewed before.
+    /// Time on the worker's monotonic clock at which the worker must stop, unless the lease is renewed before.
     pub stop_at: Instant,
 }
 
-/// One step of a run. Several can be taken in one transaction.
+/// One step of a run. One transaction can take several steps.
 #[derive(Debug, Clone)]
 pub struct Step {
     pub transition: Transition,
     /// Evidence that was stored before this step; the ledger merges it into the run's `refs`.
     pub refs: EventRefs,
     pub reason: Option<EventReason>,
-    /// Bundle to announce: goes into the outbox with this step.
+    /// Bundle to announce. The announcement goes into the outbox in the same transaction.
     pub publication: Option<BundlePublication>,
-    /// Datasets read and written, for lineage; `None` unless this step ends the work.
+    /// Data sets read and written, for lineage. `None` if the step does not end the work.
     pub lineage: Option<DatasetIo>,
 }
 
@@ -57,7 +57,8 @@ impl Step {
         Self { reason: Some(EventReason::new(code, message)), ..Self::to(transition, EventRefs::new()) }
     }
 
-    /// A step that announces a bundle. The ledger leaves the step out if no request of the run allows publication.
+    /// Builds a step that announces a bundle. The ledger leaves the step out if no request of the run allows
+    /// publication.
     pub fn publish(transition: Transition, publication: BundlePublication) -> Self {
         Self { publication: Some(publication), ..Self::to(transition, EventRefs::new()) }
     }
@@ -65,10 +66,10 @@ impl Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
-    /// The lease lasts another full length.
+    /// The lease was renewed and lasts for another full length.
     Held,
     Lost,
-    /// The lease was renewed, and somebody asked to cancel the run.
+    /// The lease was renewed, and a requester or operator has asked to cancel the run.
     CancelRequested,
 }
 
@@ -76,7 +77,7 @@ pub enum Renewal {
 #[must_use = "a lost lease means that the work must stop"]
 pub enum Guarded {
     Won(State),
-    /// Nothing was written: the lease is lost, or the run's state does not allow the write.
+    /// Nothing was written, because the lease is lost or the run's state does not allow the write.
     Lost,
 }
 
@@ -87,7 +88,7 @@ struct RenewedLease {
 }
 
 impl Ledger {
-    /// Renews leases of one worker, each named by run and fence; returns one result for each, in the same order. One
+    /// Renews leases of one worker, each named by run and fence. Returns one result per lease, in the same order. One
     /// statement renews all of them, and only the database's clock decides which have expired.
     pub async fn renew(&self, worker: &str, held: &[(RunId, i64)]) -> Result<Vec<Renewal>, Error> {
         failpoint("heartbeat.before")?;

@@ -1,4 +1,4 @@
-//! Migrations: numbered, embedded in the program, never edited after a release.
+//! Migrations of the schema. They are numbered, embedded in the program, and never edited after a release.
 
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, Head};
@@ -19,14 +19,14 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 9] = [
 ];
 
 impl Ledger {
-    /// Migrates the database to this release's schema; returns the versions that were applied now. Workers may call it
-    /// at the same time.
+    /// Migrates the database to this release's schema. Returns the versions that were applied by this call. Several
+    /// workers may call this at the same time.
     pub async fn migrate(&self) -> Result<Vec<i64>, Error> {
         let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&self.pool).await?;
         self.migrate_by(&role).await
     }
 
-    /// Migrates like [`Self::migrate`]; the audit log names this operator.
+    /// Migrates like [`Self::migrate`]. The audit log names this operator.
     pub async fn migrate_by(&self, operator: &str) -> Result<Vec<i64>, Error> {
         let before = self.applied().await?;
         let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
@@ -36,8 +36,8 @@ impl Ledger {
         migrator.run(self.pool.unbounded()).await.map_err(|error| Error::Refused(error.to_string()))?;
         let after = self.applied().await?;
         let new: Vec<i64> = after.iter().copied().filter(|version| !before.contains(version)).collect();
-        // The log's first act lists all migrations so far. If whoever applied them died before the act, the next caller
-        // appends it.
+        // The log's first act lists all migrations so far. If a process died between migrating and appending this act,
+        // the next caller appends it.
         let unlogged = if self.audit_head().await? == Head::start() { after } else { new.clone() };
         if !unlogged.is_empty() {
             let actor = Actor::new(ActorKind::Operator, operator);

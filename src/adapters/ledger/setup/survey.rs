@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
     Missing,
-    /// Older than this release's, or a migration in between is missing. Holds the latest version that is applied.
+    /// The schema is older than this release's, or lacks a migration in between. Holds the latest applied version.
     Older(i64),
-    /// The schema of this release. Holds its version.
+    /// The schema is that of this release. Holds its version.
     Current(i64),
-    /// Newer than this release's. Holds the latest version that is applied.
+    /// The schema is newer than this release's. Holds the latest applied version.
     Newer(i64),
 }
 
@@ -26,7 +26,7 @@ impl SchemaState {
         }
     }
 
-    /// Says for people which version the schema has and, if it is not this release's, what to do.
+    /// Says for people which version the schema has. If it is not this release's version, also says what to do.
     pub fn advice(self) -> String {
         let needed = Ledger::needed_schema();
         match self {
@@ -51,9 +51,9 @@ impl SchemaState {
 pub struct ServerState {
     /// Version as a number, such as 160004.
     pub version: i32,
-    /// A standby takes no writes.
+    /// Whether the server is a standby, which accepts no writes.
     pub is_standby: bool,
-    /// Setting as it applies to this role in this database.
+    /// Value of `synchronous_commit` for this role in this database.
     pub synchronous_commit: String,
     pub fsync: bool,
     pub full_page_writes: bool,
@@ -66,7 +66,7 @@ struct LackingRights {
     rights: String,
 }
 
-/// The rights that a worker's role needs, by table.
+/// The rights that a worker's role needs, for each table.
 const NEEDED: [(&str, &[&str]); 11] = [
     ("tenants", &["SELECT", "INSERT", "UPDATE"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
@@ -110,7 +110,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the role, and `GRANT` statements for the rights that it lacks on existing tables.
+    /// Returns the role's name, and `GRANT` statements for the rights that it lacks on existing tables.
     pub async fn missing_rights(&self) -> Result<(String, Vec<String>), Error> {
         let role: String = sqlx::query_scalar("SELECT quote_ident(current_user)").fetch_one(&self.pool).await?;
         let needed = NEEDED.iter().flat_map(|(table, rights)| rights.iter().map(|right| (*table, *right)));
@@ -145,7 +145,7 @@ mod tests {
             (&[1, 3], &[1, 3], SchemaState::Current(3)),
             (&[1], &[1, 3], SchemaState::Older(1)),
             (&[1, 3], &[1], SchemaState::Newer(3)),
-            // Version 2 is missing in between: it can still be applied.
+            // Version 2 is missing in between. A migration can still apply it.
             (&[1, 3], &[1, 2, 3], SchemaState::Older(3)),
         ] {
             assert_eq!(SchemaState::of(applied, known), expected);

@@ -1,7 +1,7 @@
-//! How a connection to Postgres is made: password and TLS.
+//! Builds the options of a connection to Postgres: password and TLS.
 //!
-//! Guarantees: a connection to another host uses TLS and verifies certificate and name, unless the URL's `sslmode` says
-//! otherwise, which is logged at each start. Never: prints a password.
+//! Guarantees: a connection to another host uses TLS and verifies certificate and host name, unless the URL's `sslmode`
+//! turns this off; each start logs this. Never: prints a password.
 
 use crate::adapters::ledger::{Error, LedgerSettings};
 use crate::secret::Secret;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use tracing::warn;
 use url::Url;
 
-/// Builds connection options. Reads the files with password and certificates anew each time.
+/// Builds connection options. Each call reads the files with password and certificates again.
 pub fn connect_options(settings: &LedgerSettings) -> Result<PgConnectOptions, Error> {
     let wrong = |key: &str, why: String| Error::Refused(format!("[ledger] {key}: {why}"));
     let mut options = PgConnectOptions::from_str(&settings.url)

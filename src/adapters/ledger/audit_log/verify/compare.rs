@@ -1,4 +1,4 @@
-//! Compares the acts of some blocks, row by row, with the ledger's tables.
+//! Compares the acts of a page of blocks, row by row, with the ledger's tables.
 
 use super::verdict::LogVerification;
 use crate::adapters::ledger::session::Session;
@@ -13,7 +13,7 @@ pub(super) struct LoggedActs<'a> {
     acts: Vec<LoggedAct<'a>>,
 }
 
-/// An act with the number, time and writer of its block.
+/// An act, with number, time and writer of the block that holds it.
 #[derive(Clone, Copy)]
 struct LoggedAct<'a> {
     seq: i64,
@@ -22,10 +22,10 @@ struct LoggedAct<'a> {
     act: &'a AuditAct,
 }
 
-/// A logged row that its table does not have, or has with other values.
+/// A row that a block reports and that its table lacks, or holds with other values.
 #[derive(sqlx_macros::FromRow)]
 struct RowDifference {
-    /// Position within the rows that were looked up, counted from 1.
+    /// Position among the rows that were looked up, counted from 1.
     line: i64,
     is_there: bool,
 }
@@ -46,7 +46,8 @@ impl<'a> LoggedActs<'a> {
         self.acts.extend(logged);
     }
 
-    /// Looks up every logged row. A later block may still explain a missing row: pruning logs what it deletes.
+    /// Looks up every row that the blocks report. A missing row may still be explained by a later block, because
+    /// pruning logs what it deletes.
     pub(super) async fn compare(
         &self,
         connection: &mut Session,
@@ -182,7 +183,8 @@ impl<'a> LoggedActs<'a> {
         Ok(())
     }
 
-    /// Counts only replies that still exist: pruning deletes replies together with the history of their run.
+    /// Counts the logged replies of the registry that still exist. Missing replies are no error, because pruning deletes
+    /// replies together with the history of their run.
     async fn registry_replies(
         &self,
         connection: &mut Session,

@@ -1,4 +1,4 @@
-//! Verifies the audit log: that its chain is unbroken, and that the log and the ledger's other tables agree.
+//! Verifies the audit log: checks that its chain is unbroken, and that the ledger's other tables agree with it.
 //!
 //! Reads everything in one snapshot, page by page. Never: writes; keeps more than a page of the log in memory, unless
 //! it has to name a row that no block reports.
@@ -20,8 +20,9 @@ use compare::LoggedActs;
 use verdict::LogVerification;
 
 impl Ledger {
-    /// Follows the chain from its first block, through the block `anchor` if one is given, and compares it with the
-    /// ledger's tables. Rows older than `since` (if `None`: older than the first block) may be missing from the log.
+    /// Checks the chain from its first block, and compares it with the ledger's tables. If `anchor` is given, the chain
+    /// must contain that block. Rows older than `since` may be missing from the log. If `since` is `None`, the first
+    /// block's time is used.
     pub async fn verify_audit_log(
         &self,
         anchor: Option<Head>,
@@ -68,7 +69,8 @@ async fn verify(
             logged.take(block, body);
         }
         logged.compare(connection, &mut verification).await?;
-        // All tables are read as they are now: a row that was pruned later was missing above.
+        // All tables are read in one snapshot, so a row that a later block reports as pruned was counted as missing
+        // above.
         for (_, body) in &bodies {
             verification.forgive(body);
         }

@@ -1,4 +1,4 @@
-//! Rows of the ledger that no block reports: counted first, and searched for only if the count does not rule them out.
+//! Finds rows of the ledger that no block reports. Counts first, and searches only if the counts allow such rows.
 
 use super::verdict::LogVerification;
 use crate::adapters::ledger::audit_log::blocks::page;
@@ -9,7 +9,8 @@ use chrono::SecondsFormat;
 use futures::TryStreamExt as _;
 use std::collections::HashSet;
 
-/// A table, how its rows are counted, and how they are named: with the same names as `logged_keys` builds from the log.
+/// A table: its name, SQL that counts its rows, and SQL that names them. Names have the form that `logged_keys` builds
+/// from the log.
 struct CheckedTable {
     name: &'static str,
     count: &'static str,
@@ -44,7 +45,7 @@ const TABLES: [CheckedTable; 4] = [
     },
 ];
 
-/// Looks for rows that no block reports, at or after the time from which every row must be in a block.
+/// Looks for rows that no block reports. Only rows at or after the verdict's `since` must be in a block.
 pub(super) async fn look(connection: &mut Session, verification: &mut LogVerification) -> Result<(), Error> {
     let Some(since) = verification.verdict.since else { return Ok(()) };
     let agreeing = verification.verdict.agreeing;
@@ -52,8 +53,8 @@ pub(super) async fn look(connection: &mut Session, verification: &mut LogVerific
     let mut keys = None;
     for (table, logged) in TABLES.iter().zip(logged) {
         let count: i64 = sqlx::query_scalar(table.count).bind(since).fetch_one(&mut *connection).await?;
-        // The counts cannot be compared if `since` is later than the log's beginning: then more rows agree than are
-        // counted.
+        // If `since` is later than the log's beginning, the counts cannot be compared, because `logged` also counts
+        // older rows.
         if count as u64 <= logged && verification.verdict.since == verification.verdict.began_at {
             continue;
         }
@@ -78,7 +79,7 @@ async fn logged_keys(connection: &mut Session, last: i64) -> Result<HashSet<Stri
         let blocks = page(connection, behind, last).await?;
         let Some(end) = blocks.last() else { return Ok(keys) };
         behind = end.seq;
-        // `read` cannot fail on a block here: every block was read when the chain was followed.
+        // `read` returns no error for these blocks: every block was read when the chain was checked.
         let acts = blocks.iter().filter_map(|block| Some((block.at, block.read().ok()?)));
         for (at, act) in acts.flat_map(|(at, body)| body.acts.into_iter().map(move |act| (at, act))) {
             let run_id = act.subject.run_id.as_ref().map_or("", |run_id| run_id.as_str());

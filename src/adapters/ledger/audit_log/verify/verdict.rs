@@ -1,4 +1,4 @@
-//! What a verification has found so far.
+//! What a verification of the audit log has found so far.
 
 use crate::domain::audit_log::BrokenBlock;
 use crate::domain::contract::{ActKind, AuditActs, Head};
@@ -10,26 +10,26 @@ const NAMED: usize = 20;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditVerdict {
-    /// The last verified block of the chain: if a block is broken, the one before it.
+    /// The last verified block of the chain. If a block is broken, the block before it.
     pub head: Head,
-    /// Time of the first block; no block reports rows from before. `None` while the log is empty.
+    /// Time of the first block. No block reports earlier rows. `None` if the log is empty.
     pub began_at: Option<DateTime<Utc>>,
-    /// From this time on every row of the ledger must be in a block.
+    /// Every row of the ledger from this time on must be in a block. `None` if the log is empty.
     pub since: Option<DateTime<Utc>>,
     pub acts: u64,
     pub agreeing: AgreeingRows,
-    /// Number of logged rows that are gone because they were pruned, as a later block says.
+    /// Number of logged rows that were pruned, as a later block reports.
     pub pruned: u64,
     pub broken: Option<BrokenBlock>,
-    /// In words, where log and ledger differ; only the first 20.
+    /// Sentences that say where log and ledger differ. Only the first 20 are kept.
     pub disagreements: Vec<String>,
 }
 
-/// Number of rows that agree with the log, by table.
+/// Number of rows that agree with the log, for each table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct AgreeingRows {
     pub transitions: u64,
-    /// Records whose outcome and digest of bytes agree, too.
+    /// Records of the request topic. Their outcome and the digest of their bytes agree too.
     pub inbox: u64,
     pub acts: u64,
     pub registry_events: u64,
@@ -43,8 +43,8 @@ impl AuditVerdict {
 
 pub(super) struct LogVerification {
     pub(super) verdict: AuditVerdict,
-    /// Logged rows that their table lacks, by run or record: number of the last block that reports one, and how many
-    /// rows.
+    /// Logged rows that their table lacks. The key is a run or record. The value is the number of the last block that
+    /// reports such a row, and the number of rows.
     missing: BTreeMap<String, (i64, u64)>,
 }
 
@@ -69,8 +69,8 @@ impl LogVerification {
         }
     }
 
-    /// Notes that block `seq` reports a row of this run or record that its table lacks; a later block may still explain
-    /// it.
+    /// Notes that block `seq` reports a row of this run or record that its table lacks. A later block may still explain
+    /// the missing row.
     pub(super) fn miss(&mut self, key: &str, seq: i64) {
         let (last, rows) = self.missing.entry(key.to_owned()).or_insert((seq, 0));
         *last = seq;

@@ -1,4 +1,4 @@
-//! For the console: which workers hold leases and shards, and how many records and runs wait.
+//! Queries for the console: which workers hold leases and shards, and how many records and runs wait.
 
 use crate::adapters::ledger::columns::Readable;
 use crate::adapters::ledger::{Error, Ledger};
@@ -23,10 +23,10 @@ pub struct LeaseRow {
 
 #[derive(Debug, Clone, sqlx_macros::FromRow)]
 pub struct ShardOwner {
-    /// The relay's worker; `None` if nobody holds these shards.
+    /// Name of the worker that relays these shards. `None` if no worker holds them.
     pub owner: Option<String>,
     pub shards: Vec<i16>,
-    /// When the first of these shards' leases ends.
+    /// When the lease on the first of these shards expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -39,7 +39,7 @@ pub struct Leases {
 
 #[derive(Debug, Clone, Default, sqlx_macros::FromRow)]
 pub struct Backlog {
-    /// How many wait; counting stops at [`Ledger::MOST_COUNTED`] plus one.
+    /// How many wait. Counting stops at [`Ledger::MOST_COUNTED`] plus one.
     pub waiting: i64,
     pub oldest: Option<DateTime<Utc>>,
 }
@@ -54,11 +54,11 @@ struct OutboxBacklog {
 #[derive(Debug, Clone)]
 pub struct Depth {
     pub queued: Backlog,
-    /// Unsent records of the outbox, by kind.
+    /// Unsent records of the outbox. The key is the kind of record.
     pub outbox: BTreeMap<String, Backlog>,
-    /// Runs in `PUBLISH_PENDING`; their age counts from their last change.
+    /// Runs in `PUBLISH_PENDING`. `oldest` is the time of their last change.
     pub publications: Backlog,
-    /// Announcements that the registry has not answered; their age counts from when its answer is due.
+    /// Announcements to which the registry has not replied. `oldest` is the time when the reply was due.
     pub answers: Backlog,
     pub now: DateTime<Utc>,
 }

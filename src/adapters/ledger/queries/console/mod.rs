@@ -14,13 +14,13 @@ use crate::adapters::ledger::{Error, Ledger};
 use sqlx::postgres::PgPoolOptions;
 use std::time::Duration;
 
-/// Console requests wait for one of these; the worker's loops use other connections.
+/// Number of connections for all console requests. The worker's loops use other connections.
 const CONNECTIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(3);
 const STATEMENT_TIMEOUT_MS: u32 = 3_000;
 
 impl Ledger {
-    /// A handle with a few read-only connections of its own, opened at first use.
+    /// Returns a handle with a few separate read-only connections, which are opened at first use.
     pub fn for_the_console(&self) -> Result<Self, Error> {
         let options = Self::options(&self.settings)?.application_name("model-factory-console").options([
             ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),

@@ -1,4 +1,5 @@
-//! Pages of runs, newest first, filtered by state, id or first request; a cursor names where the next page begins.
+//! Reads pages of runs, newest first, filtered by state, id or first request. A cursor names where the next page
+//! begins.
 
 use crate::adapters::ledger::columns::Readable;
 use crate::adapters::ledger::row::select_run;
@@ -10,11 +11,11 @@ use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
 use std::collections::BTreeMap;
 
-/// A search by text reads at most this many runs, then asks the person whether to go on.
+/// Upper bound on the runs that one search by text reads. The page then offers to go on.
 const LOOKED_THROUGH: usize = 5_000;
 const BATCH: i64 = 500;
 
-/// Which part of a list to read; `K` is the key that orders the list. New rows appear only at the newest end.
+/// Which part of a list to read. `K` is the key that orders the list. New rows appear only at the newest end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PagePart<K> {
     Newest,
@@ -57,7 +58,7 @@ pub struct RunRow {
     pub reason_code: Option<String>,
     pub progress: Readable<EventProgress>,
     pub request_id: String,
-    /// The first request; empty if its stored record cannot be read.
+    /// The run's first request. Empty if its stored record cannot be read.
     pub request: Readable<TrainBuildRequest>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -73,9 +74,9 @@ struct StateCount {
 pub struct RunPage {
     pub rows: Vec<RunRow>,
     pub newer: Option<RunCursor>,
-    /// Where older runs continue; `None` if there are none.
+    /// Cursor of the next page with older runs. `None` if there are no older runs.
     pub older: Option<RunCursor>,
-    /// The search stopped after this many runs and has not looked at older ones; `None` if it looked at all.
+    /// Number of runs after which the search stopped, without looking at older ones. `None` if it looked at all runs.
     pub stopped_after: Option<usize>,
     pub now: DateTime<Utc>,
 }
@@ -99,14 +100,14 @@ impl RunRow {
 }
 
 impl Ledger {
-    /// Reads a page of runs. Runs that are admitted meanwhile do not move other runs from one page to another.
+    /// Reads a page of runs. Runs that are admitted meanwhile do not move other runs to another page.
     pub async fn run_page(&self, query: &RunQuery) -> Result<RunPage, Error> {
         let now = self.clock().await?;
         let (mut rows, stopped) = self.some_runs(query).await?;
         let more = rows.len() > query.limit;
         let ascending = matches!(query.part, PagePart::NewerThan(_));
         if ascending && !more && stopped.is_none() {
-            // All newer runs fit on one page: show the newest page instead, which may hold older runs, too.
+            // All newer runs fit on one page, so the newest page is shown. It may hold older runs too.
             let newest = RunQuery { part: PagePart::Newest, ..query.clone() };
             return Box::pin(self.run_page(&newest)).await;
         }
@@ -126,8 +127,8 @@ impl Ledger {
         Ok(RunPage { rows, newer, older, stopped_after, now })
     }
 
-    /// Reads up to `limit` + 1 runs, so that the caller sees whether there are more; the cursor says where a search
-    /// stopped early.
+    /// Reads up to `limit` + 1 runs, so that the caller sees whether there are more. If a search stopped early, the
+    /// cursor says where.
     async fn some_runs(&self, query: &RunQuery) -> Result<(Vec<RunRow>, Option<RunCursor>), Error> {
         let wanted = query.limit + 1;
         let Some((by, text)) = query.search.as_ref().filter(|(by, _)| *by != SearchBy::Id) else {
@@ -169,17 +170,17 @@ impl Ledger {
             PagePart::NewerThan(cursor) => (Some(cursor), ">", "ASC"),
         };
         if let Some(RunCursor { created_at, run_id }) = cursor {
-            // The first condition lets Postgres use the index; the second orders runs of the same instant.
+            // The first condition lets Postgres use the index. The second orders runs with the same time.
             sql.push(format!(" AND r.created_at {side}= ")).push_bind(*created_at);
             sql.push(format!(" AND (r.created_at, r.run_id) {side} (")).push_bind(*created_at);
             sql.push(", ").push_bind(run_id.clone()).push(")");
         }
         sql.push(format!(" ORDER BY r.created_at {order}, r.run_id {order} LIMIT ")).push_bind(limit);
-        // Not prepared, so that Postgres plans for these values: a rare state needs another plan than a common one.
+        // Not prepared, so that Postgres plans for these values. A rare state needs another plan than a common state.
         Ok(sql.build_query_as().persistent(false).fetch_all(&self.pool).await?)
     }
 
-    /// Counts runs by state; each count stops at [`Self::MOST_COUNTED`] plus one.
+    /// Counts runs by state. Each count stops at [`Self::MOST_COUNTED`] plus one.
     pub async fn counts_by_state(&self) -> Result<BTreeMap<&'static str, i64>, Error> {
         let rows: Vec<StateCount> = sqlx::query_as(
             "SELECT s.state::text,
@@ -193,7 +194,7 @@ impl Ledger {
     }
 }
 
-/// Finds runs by the beginning of a run id or request id. Compares text, so that `_` and `%` have no special meaning.
+/// Finds runs by the beginning of a run id or request id. `_` and `%` have no special meaning in `text`.
 fn by_id(query: &mut QueryBuilder<Postgres>, text: &str) {
     let digits = text.strip_prefix("tr_").filter(|digits| {
         digits.len() <= 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

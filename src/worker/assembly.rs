@@ -1,4 +1,4 @@
-//! Checks what the configuration names, opens it, and spawns the loops.
+//! Checks and opens what the configuration names, and spawns the loops.
 
 use super::drain::Loops;
 use super::http::{self, Readiness, Scrapers};
@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// A worker before it runs: what its loops share, and the loops that were spawned so far.
+/// A worker before it runs: what its loops share, and the loops that have been spawned so far.
 pub(super) struct Assembly {
     pub(super) name: String,
     pub(super) ledger: Ledger,
@@ -36,13 +36,13 @@ pub(super) struct Assembly {
     watchdog: Watchdog,
     readiness: Readiness,
     scrapers: Scrapers,
-    /// The evidence store that the runner opened; `None` without the runner's role.
+    /// The evidence store that the runner opened. `None` if the worker does not have the role "runner".
     store: Option<EvidenceStore>,
 }
 
 impl Assembly {
-    /// Reads keys and documents, connects to Postgres and Kafka. Fails if one of them cannot be reached, or lacks a
-    /// table or topic that the worker needs.
+    /// Reads keys and documents, connects to Postgres and Kafka. Returns an error if one of them cannot be reached, or
+    /// lacks a table or topic that the worker needs.
     pub(super) async fn check(config: Config, name: String) -> anyhow::Result<Self> {
         let boundaries = config.ownership_boundaries()?;
         config.kafka.check()?;
@@ -78,7 +78,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Opens the runner, and spawns a loop for each slot and one for maintenance.
+    /// Opens the runner. Spawns one loop per slot and one loop for maintenance.
     pub(super) async fn spawn_runner(&mut self) -> anyhow::Result<()> {
         let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
         let runner = Arc::new(runner);
@@ -105,7 +105,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Spawns the relay and, if `[publish] confirm` is `registry`, the listener to the registry's topic.
+    /// Spawns the relay. If `[publish] confirm` is `registry`, also spawns the consumer of the registry's topic.
     pub(super) async fn spawn_relay(&mut self) -> anyhow::Result<()> {
         let relay = Relay::new(&self.config.kafka, self.ledger.clone(), self.boundaries.clone(), self.name.clone())?;
         let (stopped, heartbeat) = (self.loops.stop_relay(), self.watchdog.of("relay"));
@@ -137,7 +137,8 @@ impl Assembly {
             draining: self.loops.stop(),
             scrapers: self.scrapers.clone(),
         };
-        // Without the runner's role the console still shows evidence of other workers' runs.
+        // A worker without the role "runner" opens the store itself, so that its console shows evidence of other
+        // workers' runs.
         let store = match &self.store {
             Some(store) => Ok(store.clone()),
             None => EvidenceStore::open(&self.config.evidence).map_err(|error| error.to_string()),
@@ -148,7 +149,8 @@ impl Assembly {
         http::serve(settings.http, settings.console, page, health, pages, ended).await
     }
 
-    /// Has each scrape of `/metrics` set the consumer's lag, in records, of the partitions that it holds by then.
+    /// Makes each scrape of `/metrics` set the consumer's lag, in records, for the partitions that are assigned at that
+    /// time.
     fn show_lag(&mut self, lag: Lag) {
         self.scrapers.add_transient(move || {
             for (topic, partition, records) in lag.known() {

@@ -1,14 +1,14 @@
-//! Delays between tries. Only this file names the crate `backoff`, so that another crate can replace it.
+//! Back-off: delays between tries. Only this file names the crate `backoff`, so that another crate can replace it.
 
 use backoff::ExponentialBackoff;
 use backoff::backoff::Backoff as _;
 use std::time::Duration;
 
-/// Delays that grow from try to try, with jitter, up to a cap.
+/// Delays that grow from try to try up to a cap, with jitter.
 pub struct Backoff(ExponentialBackoff);
 
 impl Backoff {
-    /// The delays start around `first` and never exceed `cap`. No try is the last one.
+    /// Builds a back-off. Delays start around `first` and never exceed `cap`. The number of tries is not bounded.
     pub fn between(first: Duration, cap: Duration) -> Self {
         Self(ExponentialBackoff {
             current_interval: first,
@@ -23,7 +23,7 @@ impl Backoff {
         self.0.next_backoff().unwrap_or(self.0.max_interval).min(self.0.max_interval)
     }
 
-    /// Call this after a success: the next delay is around `first` again.
+    /// Resets the back-off after a success, so that the next delay is around `first` again.
     pub fn reset(&mut self) {
         self.0.reset();
     }

@@ -1,8 +1,8 @@
-//! The end of a worker: which loop stops when, and how long each may take.
+//! Ends a worker: decides which loop stops when, and how long each may take.
 //!
-//! When the drain begins, no loop takes new work. A run in hand may go on for `[worker] drain_seconds`; then the worker
-//! gives it back to the queue. The relay works until the runners have ended, so that it sends their last events. Never:
-//! waits without a bound.
+//! When the drain begins, no loop takes new work. A run that a slot is working on may go on for `[worker]
+//! drain_seconds`. After these the worker gives it back to the queue. The relay works until the runners have ended, so
+//! that it sends their last events. Never: waits without a timeout.
 
 use crate::adapters::ledger::Ledger;
 use crate::clock;
@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info};
 
-/// How long loops may take to give back their runs; loops that take longer are abandoned.
+/// Timeout for loops to give back their runs. Loops that take longer are abandoned.
 const GIVE_BACK: Duration = Duration::from_secs(15);
-/// Bound on each call to the ledger after the loops: to release the leases of abandoned work, to close connections.
+/// Timeout of each call to the ledger after the loops: to release the leases of abandoned work, and to close
+/// connections.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Loops that send or measure what the other loops do, and stop after them.
+/// Loops that send or measure what the other loops do. They stop after the other loops.
 const TO_THE_END: [&str; 2] = ["relay", "gauges"];
 
 /// The loops of a worker, and the signals that end them.
@@ -30,7 +31,7 @@ pub(super) struct Loops {
     stop_relay: watch::Sender<bool>,
 }
 
-/// Names loops that did not end in time. Another worker completes what they hold in the ledger.
+/// Names of loops that did not end in time. Another worker completes the work that they hold in the ledger.
 #[derive(Debug, thiserror::Error)]
 #[error("did not end within the time for draining: {0}")]
 pub(super) struct Abandoned(String);
@@ -53,17 +54,18 @@ impl Loops {
         }
     }
 
-    /// Turns true when the drain begins: from then on a loop takes no new work.
+    /// Returns a channel that turns true when the drain begins. A loop then takes no new work.
     pub(super) fn stop(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
     }
 
-    /// Turns true when the time for the runs in hand is over: a slot then gives its run back.
+    /// Returns a channel that turns true when runs may go on no longer. A slot then gives its run back.
     pub(super) fn give_back(&self) -> watch::Receiver<bool> {
         self.give_back.subscribe()
     }
 
-    /// Stops the loops of [`TO_THE_END`]: turns true when all other loops have ended, or when `give_back` does.
+    /// Returns the channel that stops the loops of [`TO_THE_END`]. It turns true when all other loops have ended, or
+    /// when `give_back` turns true.
     pub(super) fn stop_relay(&self) -> watch::Receiver<bool> {
         self.stop_relay.subscribe()
     }
@@ -77,8 +79,8 @@ impl Loops {
         self.names.insert(task.id(), name);
     }
 
-    /// Waits until `shutdown` turns true or a loop ends by itself, then drains all loops. A run in hand may go on for
-    /// `finish`. The error is that of the first loop that failed, or [`Abandoned`].
+    /// Waits until `shutdown` turns true or a loop ends by itself, then drains all loops. Runs may go on for `finish`.
+    /// Returns the error of the first loop that ended with one, or [`Abandoned`].
     pub(super) async fn supervise(
         mut self,
         finish: Duration,
@@ -125,7 +127,7 @@ impl Loops {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Forgets a loop that ended, and returns its error. A loop that ends before the drain is an error by itself.
+    /// Removes a loop that ended, and returns its error. If a loop ends before the drain, that is an error too.
     fn ended(
         &mut self,
         ended: Result<(Id, anyhow::Result<()>), tokio::task::JoinError>,
@@ -144,8 +146,8 @@ impl Loops {
     }
 }
 
-/// Gives back the runs of abandoned work, without counting their attempts; the fence refuses whatever that work still
-/// writes. If the ledger does not answer, the leases expire by themselves.
+/// Gives back the runs of abandoned work, without counting their attempts. The fence refuses whatever that work still
+/// writes. If the ledger does not reply, the leases expire by themselves.
 pub(super) async fn release_leases(ledger: &Ledger, worker: &str) {
     match tokio::time::timeout(LAST_WORDS, ledger.release_all(worker)).await {
         Ok(Ok(released)) => info!(?released, "gave back what did not stop in time"),

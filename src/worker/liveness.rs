@@ -1,23 +1,24 @@
-//! Whether the loops of this process turn. Each loop says so itself, and how long its next turn may take.
+//! Checks whether the loops of this process turn. Each loop reports its turns, and how long its next turn may take.
 //!
-//! Guarantees: a loop is not late before the time that it announced is over. Never: looks at what a loop does.
+//! Guarantees: a loop is not late before the time that it announced is over. Never: checks what a loop does in its
+//! turns.
 
 use crate::clock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When a loop must have turned; `None` while it may wait without bound.
+/// Deadline of a loop's next turn. `None` while the loop may wait without bound.
 type Due = Arc<Mutex<Option<Instant>>>;
 
-/// Knows the loops of a process and which of them are late; cheap to clone.
+/// Knows the loops of a process, and which of them are late. Cheap to clone.
 #[derive(Clone)]
 pub struct Watchdog {
     bound: Duration,
     loops: Arc<Mutex<BTreeMap<String, Due>>>,
 }
 
-/// What a loop calls at each turn. Once it is dropped, the loop is never late again. The default one is not watched.
+/// A loop calls this at each turn. Dropping the value ends the watch of the loop. A default value is not watched.
 #[derive(Default)]
 pub struct Heartbeat {
     bound: Duration,
@@ -25,12 +26,12 @@ pub struct Heartbeat {
 }
 
 impl Watchdog {
-    /// A loop is late if a turn takes longer than `bound` plus the time that the loop announced with `may_take`.
+    /// Builds a watchdog. A loop is late if a turn takes longer than `bound` plus the time announced with `may_take`.
     pub fn new(bound: Duration) -> Self {
         Self { bound, loops: Arc::default() }
     }
 
-    /// Watches a loop of this name from now on.
+    /// Starts to watch a loop with this name.
     pub fn of(&self, name: impl Into<String>) -> Heartbeat {
         let heartbeat = Heartbeat { bound: self.bound, due: Due::default() };
         heartbeat.turned();
@@ -42,7 +43,7 @@ impl Watchdog {
         self.late_at(clock::now())
     }
 
-    /// Every loop, and whether it is late.
+    /// Returns the name of every loop, and whether it is late.
     pub fn lateness(&self) -> Vec<(String, bool)> {
         self.lateness_at(clock::now())
     }
@@ -62,12 +63,12 @@ impl Heartbeat {
         self.may_take(Duration::ZERO);
     }
 
-    /// The loop turned. It announces that its next turn may take the bound and `longer` on top.
+    /// Reports a turn. The next turn may take `longer` in addition to the bound.
     pub fn may_take(&self, longer: Duration) {
         *lock(&self.due) = Some(clock::now() + longer + self.bound);
     }
 
-    /// The loop may wait without bound: it is not late until it says again that it turned.
+    /// Reports that the loop may wait without bound. The loop is not late until it reports its next turn.
     pub fn rests(&self) {
         *lock(&self.due) = None;
     }

@@ -1,4 +1,4 @@
-//! Runs one worker: its roles, its unique name, the start of its loops, the wait for a signal, the drain.
+//! Runs one worker: roles, unique name, start of the loops, wait for a signal, drain.
 
 use super::assembly::Assembly;
 use super::drain::{Abandoned, LAST_WORDS, release_leases};
@@ -17,14 +17,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::info;
 
-/// What `--roles` chooses from.
+/// A role that `--roles` can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Role {
     /// Consumes requests and admits them.
     Intake,
-    /// Carries runs to their verdict.
+    /// Carries runs to the gate's verdict and to publication.
     Runner,
-    /// Sends what the outbox holds, and listens to the registry where its word is asked for.
+    /// Sends what the outbox holds. If the configuration requires the registry's confirmation, also reads the
+    /// registry's topic.
     Relay,
 }
 
@@ -34,18 +35,19 @@ impl Role {
     }
 }
 
-/// The name `host-pid-start` (start in milliseconds) for leases, events and metrics. No other worker ever has it.
+/// Returns the name `host-pid-start` (start in milliseconds) for leases, events and metrics. No two workers have the
+/// same name.
 pub fn unique_name() -> anyhow::Result<String> {
     let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
-    // A restarted container has the same host and pid as before; the time tells them apart.
+    // A restarted container has the same host and pid as before, so the start time distinguishes the names.
     let name = format!("{host}-{}-{}", std::process::id(), clock::since_epoch().as_millis());
     ensure!(name.len() <= 200, "the host name is too long for a worker's name");
     Ok(name)
 }
 
-/// Runs a worker of this name until `shutdown` turns true, then drains it: the worker takes no new work, finishes or
-/// gives back the runs in hand, and commits the offsets of admitted records. A loop that ends by itself ends the worker
-/// with an error. `on_listening` gets the console's address as soon as the console answers.
+/// Runs a worker of this name until `shutdown` turns true, then drains it. The drain takes no new work, finishes or
+/// gives back the runs in work, and commits the offsets of admitted records. A loop that ends by itself ends the worker
+/// with an error. `on_listening` gets the console's address as soon as the console replies.
 pub async fn run(
     config: Config,
     roles: BTreeSet<Role>,
@@ -82,19 +84,19 @@ pub async fn run(
     failpoint("shutdown.drained")?;
     end.send_replace(true);
     http.ended().await;
-    // Abandoned work may still hold connections.
+    // Closing has a timeout, because abandoned work may still hold connections.
     let _ = tokio::time::timeout(LAST_WORDS, ledger.close()).await;
     info!("stopped");
     ended
 }
 
-/// A thread that wakes the runtime once a second, so that a loop that blocks its thread does not stop the others. The
-/// thread ends when this value is dropped.
+/// A thread that wakes the runtime once a second, so that a loop that blocks its thread does not stop the others.
+/// Dropping this value ends the thread.
 ///
 /// Only one thread of tokio's runtime waits for sockets and timers at a time. If exactly one task becomes ready there,
-/// that thread runs the task itself and wakes no other. If the task then blocks, no thread waits for sockets and timers
-/// any more: every loop stands still, and `/livez` does not answer. Any task that is spawned from outside wakes another
-/// thread, which takes over.
+/// that thread runs the task itself and wakes no other thread. If the task then blocks, no thread waits for sockets and
+/// timers any more. Every loop stands still, and `/livez` does not reply. A task that is spawned from outside wakes
+/// another thread, which takes over.
 struct RuntimeWaker {
     _end: Sender<()>,
 }

@@ -1,8 +1,8 @@
-//! Connections to the worker's own ports, few and short: whoever connects and says nothing, sends slowly or does not
-//! read, loses the connection and takes nothing from others.
+//! Bounds the connections to the worker's own ports in number and time. A client that sends nothing, sends slowly or
+//! does not read loses its connection, and holds up no other client.
 //!
-//! Guarantees: at most `MOST` connections at one time, at most `MOST_OF_A_PEER` from one address; a connection on which
-//! nothing moves for `STALL`, or that is older than `LIFE`, ends with an error.
+//! Guarantees: at most `MOST` connections are open at one time, at most `MOST_OF_A_PEER` from one address. A connection
+//! on which no byte moves for `STALL`, or that is older than `LIFE`, ends with an error.
 
 use crate::clock;
 use axum::serve::Listener;
@@ -18,20 +18,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 const MOST: usize = 64;
-/// Less than `MOST`, so that health checks from elsewhere get through while one caller holds all that it can.
+/// Less than `MOST`, so that health checks from other addresses get through while one client uses all its connections.
 const MOST_OF_A_PEER: usize = 32;
-/// Longer than any page takes: while a page is made, nothing moves on its connection.
+/// Longer than rendering any page takes, because no byte moves on a connection while its page is rendered.
 const STALL: Duration = Duration::from_secs(15);
-/// Enough for the largest document on a slow line.
+/// Long enough to download the largest document over a slow connection.
 const LIFE: Duration = Duration::from_mins(5);
 
-/// A listener that closes connections above the bounds at once.
+/// A listener that immediately closes connections above the bounds.
 pub(super) struct FewConnections {
     listener: TcpListener,
     open: OpenConnections,
 }
 
-/// How many connections each address has.
+/// Number of open connections. The key is the client's address.
 #[derive(Clone, Default)]
 struct OpenConnections(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -73,7 +73,7 @@ impl Listener for FewConnections {
 }
 
 impl OpenConnections {
-    /// `None` if there are as many connections as there may be.
+    /// Counts one more connection of this address. `None` if that would exceed a bound.
     fn count_in(&self, peer: IpAddr) -> Option<Counted> {
         let mut open = self.counts();
         let of_peer = open.get(&peer).copied().unwrap_or(0);
@@ -105,7 +105,8 @@ impl ShortConnection {
         Self { stream, born, deadline: Box::pin(sleep_until(born + STALL)), _counted: counted }
     }
 
-    /// Passes on what an operation on the stream came to; an error if it still waits and the time is over.
+    /// Returns the result of an operation on the stream. Returns an error if the operation still waits after its
+    /// timeout.
     fn within<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if moved.is_ready() {
             let deadline = (Instant::from_std(clock::now()) + STALL).min(self.born + LIFE);

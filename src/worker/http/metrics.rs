@@ -1,4 +1,4 @@
-//! `/metrics`: what the loops counted, and gauges that are read at each scrape.
+//! `/metrics`: counters of the loops, and gauges that are read at each scrape.
 
 use super::probes::Health;
 use crate::telemetry::metrics::{self, LoopLabel, MetricsPage, NeedLabel};
@@ -12,10 +12,10 @@ use procfs::process::Process;
 use std::time::Duration;
 use tokio::task::JoinError;
 
-/// How often histograms are summed up if nobody scrapes. Until then a histogram keeps every value in memory.
+/// How often histograms are aggregated if no scrape does it. Until then a histogram keeps every value in memory.
 const SUM_UP_EVERY: Duration = Duration::from_secs(30);
 
-/// The page in Prometheus' text format.
+/// Returns the metrics in Prometheus' text format.
 pub(super) async fn metrics(State(health): State<Health>, Extension(page): Extension<MetricsPage>) -> Response {
     match render(page, health).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
@@ -33,7 +33,7 @@ async fn render(page: MetricsPage, health: Health) -> Result<String, JoinError> 
     }
     metrics::DRAINING.set((), yes_or_no(*health.draining.borrow()));
     tokio::task::spawn_blocking(move || {
-        // Nothing depends on these metrics: if they cannot be read, the page lacks them.
+        // Nothing depends on the process metrics. If they cannot be read, the page lacks them.
         let _ = measure_process();
         health.scrapers.lasting.iter().for_each(|scrape| scrape());
         page.render(|| health.scrapers.transient.iter().for_each(|scrape| scrape()))
@@ -41,7 +41,7 @@ async fn render(page: MetricsPage, health: Health) -> Result<String, JoinError> 
     .await
 }
 
-/// Sums the histograms up every `SUM_UP_EVERY`, and never returns.
+/// Aggregates the histograms every `SUM_UP_EVERY`. Never returns.
 pub(super) async fn sum_up(page: MetricsPage) {
     loop {
         tokio::time::sleep(SUM_UP_EVERY).await;
@@ -53,7 +53,7 @@ fn yes_or_no(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 
-/// CPU, memory and file descriptors of the worker's own process, under the names that Prometheus clients use.
+/// Measures CPU, memory and file descriptors of the worker's own process, under the names that Prometheus clients use.
 fn measure_process() -> ProcResult<()> {
     let process = Process::myself()?;
     let stat = process.stat()?;

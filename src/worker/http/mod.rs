@@ -1,6 +1,6 @@
-//! HTTP for whoever operates a worker: health checks, metrics, and the console's pages.
+//! HTTP for the operators of a worker: health checks, metrics, and the console's pages.
 //!
-//! Guarantees: no caller holds more than a few connections, and none for long. Never: changes anything; listens beyond
+//! Guarantees: no client holds more than a few connections, and none for long. Never: changes anything; listens beyond
 //! loopback unless configured.
 
 pub mod console;
@@ -30,19 +30,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where health checks and metrics are; if `[worker] http` has port 0, with the port that the system chose.
+    /// Returns the address of health checks and metrics. If `[worker] http` has port 0, holds the port that the system
+    /// chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits for the server's end, at most two seconds: an open connection must not hold up a shutdown.
+    /// Waits for the server to end, at most two seconds, so that an open connection does not hold up a shutdown.
     pub async fn ended(self) {
         let _ = tokio::time::timeout(Duration::from_secs(2), join_all(self.tasks)).await;
     }
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` on `address`, and the console's `pages` where `console` says, until
-/// `stopped`.
+/// Serves `/livez`, `/readyz` and `/metrics` on `address`, and `pages` on the address that `console` names. Serves
+/// until `stopped` turns true.
 pub async fn serve(
     address: SocketAddr,
     console: ConsoleAt,

@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: whether the loops turn, and whether the worker has what it needs to work.
+//! `/livez` and `/readyz`: whether the loops turn, and whether the worker has what it needs.
 
 use crate::version;
 use crate::worker::liveness::Watchdog;
@@ -14,20 +14,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
-/// The state of a worker that health checks, metrics and console read.
+/// State of a worker, read by health checks, metrics and console.
 #[derive(Clone)]
 pub struct Health {
     pub readiness: Readiness,
     pub watchdog: Watchdog,
-    /// True once the worker takes no new work.
+    /// True as soon as the worker takes no new work.
     pub draining: watch::Receiver<bool>,
     pub scrapers: Scrapers,
 }
 
-/// The longest wait for one probe.
+/// Timeout of one probe.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The worker's needs, each with a probe; cheap to clone.
+/// What the worker needs, with a probe for each need. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Readiness {
     needs: BTreeMap<&'static str, Requirement>,
@@ -36,12 +36,12 @@ pub struct Readiness {
 #[derive(Clone)]
 struct Requirement {
     probe: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
-    /// One probe at a time: probes that hang must not pile up.
+    /// Held while the probe runs, so that hanging probes of one need do not pile up.
     running: Arc<Mutex<()>>,
 }
 
 impl Readiness {
-    /// Adds a need; `probe` asks `what`, and fails with the reason why the need is not met.
+    /// Adds a need. `probe` gets `what`, and returns an error with the reason if the need is not met.
     pub fn require<W, F, E>(&mut self, name: &'static str, what: W, probe: fn(W) -> F)
     where
         W: Clone + Send + Sync + 'static,
@@ -56,7 +56,7 @@ impl Readiness {
         self.needs.keys().copied()
     }
 
-    /// The needs that are not met now, each with the reason.
+    /// Runs all probes. Returns the needs that are not met. The key is the need's name. The value is the reason.
     pub async fn missing(&self) -> BTreeMap<&'static str, String> {
         self.missing_within(PATIENCE).await
     }
@@ -89,7 +89,7 @@ impl Requirement {
     }
 }
 
-/// Functions that set metrics at each scrape; cheap to clone.
+/// Functions that set metrics at each scrape. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Scrapers {
     pub(super) lasting: Vec<Scraper>,
@@ -99,18 +99,19 @@ pub struct Scrapers {
 type Scraper = Arc<dyn Fn() + Send + Sync>;
 
 impl Scrapers {
-    /// Adds a function that sets gauges or counters; it may block for a moment.
+    /// Adds a function that sets gauges or counters. The function may block briefly.
     pub fn add(&mut self, scrape: impl Fn() + Send + Sync + 'static) {
         self.lasting.push(Arc::new(scrape));
     }
 
-    /// Adds a function whose series may be gone at the next scrape: the page keeps none of them.
+    /// Adds a function whose series may be gone at the next scrape. The page drops a series that the function no longer
+    /// sets.
     pub fn add_transient(&mut self, scrape: impl Fn() + Send + Sync + 'static) {
         self.transient.push(Arc::new(scrape));
     }
 }
 
-/// `/livez`: 200, or 503 with the loops that are stuck.
+/// Serves `/livez`: status 200, or 503 with the names of stuck loops.
 pub(super) async fn live(State(health): State<Health>) -> (StatusCode, Json<Value>) {
     let stuck = health.watchdog.late();
     let (code, status) = match stuck.as_slice() {
@@ -127,7 +128,7 @@ pub(super) async fn live(State(health): State<Health>) -> (StatusCode, Json<Valu
     (code, Json(body))
 }
 
-/// `/readyz`: 200, or 503 with the needs that are not met. A worker that drains is not ready.
+/// Serves `/readyz`: status 200, or 503 with the needs that are not met. A draining worker is not ready.
 pub(super) async fn ready(State(health): State<Health>) -> (StatusCode, Json<Value>) {
     let missing = health.readiness.missing().await;
     let (code, status) = match (*health.draining.borrow(), missing.is_empty()) {

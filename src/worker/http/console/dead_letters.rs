@@ -1,4 +1,4 @@
-//! `/dead-letters`: the list of refused records, and the page of one record with what to do about it.
+//! `/dead-letters`: the list of rejected records, and one page per record that says what to do about it.
 
 use super::frame::{Here, Live, PageFrame, page, pager};
 use super::query::dead_letters_href;
@@ -7,7 +7,7 @@ use crate::adapters::ledger::{Coordinates, DeadLetterPage, DeadLetterRecord, Dea
 use crate::modelling::{TableHeading, html_table};
 use maud::{Markup, html};
 
-/// Most bytes of a record that its page shows.
+/// Upper bound on the bytes of a record that its page shows.
 pub(super) const SHOWN_BYTES: i32 = 16 * 1024;
 
 fn href(source: &Coordinates, quiet: bool) -> String {

@@ -1,4 +1,4 @@
-//! The frame around every page: head with the style sheet, navigation, footer.
+//! Renders the frame around every page: head with the style sheet, navigation, footer.
 
 use super::words::kept;
 use crate::domain::identity::Digest;
@@ -10,16 +10,16 @@ use std::sync::LazyLock;
 /// Seconds after which a live page reloads.
 const REFRESH: u32 = 10;
 
-/// The report's style with the console's own rules.
+/// The evaluation report's style, followed by the console's own rules.
 pub(super) static STYLE: LazyLock<String> = LazyLock::new(|| [REPORT_STYLE, include_str!("console.css")].concat());
 
-/// The address of the style sheet changes with its bytes, so that no browser shows a page with a cached older one.
+/// Address of the style sheet. It changes with the sheet's bytes, so that no browser uses an older cached sheet.
 static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| {
     let digest = Digest::of(STYLE.as_bytes()).to_string();
     format!("/console.css?{}", &digest[..12])
 });
 
-/// The entry of the navigation that a page belongs to.
+/// The entry of the navigation to which a page belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Here {
     Runs,
@@ -32,18 +32,18 @@ pub(super) enum Here {
 /// Whether a page reloads by itself.
 #[derive(Debug, Clone)]
 pub(super) enum Live {
-    /// Reloads every `REFRESH` seconds; the link leads to the page that does not.
+    /// The page reloads every `REFRESH` seconds. Holds the address of the page without reloading.
     On(String),
-    /// Does not reload; the link leads to the page that does.
+    /// The page does not reload. Holds the address of the page with reloading.
     Off(String),
-    /// Reloads until the ledger or the store answers again.
+    /// The page reloads until the ledger or the store replies again.
     UntilItIsBack,
-    /// Never reloads, since nothing on the page changes.
+    /// The page never reloads, because nothing on it changes.
     Never,
 }
 
 impl Live {
-    /// The switch of a page whose address has no other parameters; `quiet` says that the page does not reload.
+    /// Returns the switch for a page whose address has no other parameters. `quiet` says that the page does not reload.
     pub(super) fn of(path: &str, quiet: bool) -> Self {
         if quiet { Self::Off(path.to_owned()) } else { Self::On(format!("{path}?live=off")) }
     }
@@ -53,9 +53,9 @@ pub(super) struct PageFrame<'a> {
     pub(super) title: &'a str,
     pub(super) here: Here,
     pub(super) live: Live,
-    /// Whether links carry `live=off`, so that the pages behind them do not reload by themselves.
+    /// Whether links on the page carry `live=off`, so that the linked pages do not reload by themselves.
     pub(super) quiet: bool,
-    /// The name of the worker that serves the page.
+    /// Name of the worker that serves the page.
     pub(super) worker: &'a str,
 }
 
@@ -115,7 +115,7 @@ fn switch(live: &Live) -> Markup {
     }
 }
 
-/// Links to the newer and the older entries of a list.
+/// Renders links to the newer and the older entries of a list. `None` renders no link in that direction.
 pub(super) fn pager(newer: Option<&str>, older: Option<&str>) -> Markup {
     html! {
         @if newer.is_some() || older.is_some() {

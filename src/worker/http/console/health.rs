@@ -1,4 +1,4 @@
-//! `/health`: how much waits, and whether this worker works.
+//! `/health`: how many records and runs wait, and whether this worker works.
 
 use super::frame::{Here, Live, PageFrame, page};
 use super::words::{ago, counted, instant, length};
@@ -9,13 +9,13 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 
 pub(super) struct HealthView {
-    /// What waits, or why the ledger cannot be read.
+    /// How many records and runs wait. An error says why the ledger cannot be read.
     pub(super) depth: Result<Depth, String>,
-    /// Loops of this worker that should have turned by now.
+    /// Names of this worker's loops whose next turn is overdue.
     pub(super) late: Vec<String>,
-    /// Needs of this worker that are not met, with the reason.
+    /// What this worker needs and does not have. The key is the need's name. The value is the reason.
     pub(super) missing: BTreeMap<&'static str, String>,
-    /// Whether this worker takes no new work.
+    /// Whether this worker drains: it takes no new work.
     pub(super) draining: bool,
     pub(super) quiet: bool,
 }

@@ -1,4 +1,4 @@
-//! By which names the console may be called.
+//! Checks by which host names browsers open the console.
 
 use axum::extract::{Request, State};
 use axum::http::header::HOST;
@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use super::trouble::Trouble;
 
-/// The names under which browsers may call the console, beside `localhost` and addresses in digits. A page of another
-/// site whose name leads to this worker's address (DNS rebinding) calls it by that name, and gets nothing.
+/// Host names by which browsers may open the console, besides `localhost` and IP addresses. A foreign site can make its
+/// own name point to this worker's address (DNS rebinding). Its pages then send that name, and are refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownHosts(Vec<String>);
 
 impl KnownHosts {
-    /// Reads names that are separated by commas.
+    /// Reads host names that are separated by commas.
     pub fn read(names: &str) -> Self {
         Self(names.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect())
     }
 
-    /// Whether the console may be called by this `Host` header, with or without a port.
+    /// Returns whether the console may be opened with this `Host` header. The header may hold a port.
     pub fn knows(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, _)) => address,
@@ -32,7 +32,7 @@ impl KnownHosts {
     }
 }
 
-/// Lets a request pass if the host that it names is known.
+/// Lets a request pass if its host name is known.
 pub(super) async fn check_host(State(hosts): State<Arc<KnownHosts>>, request: Request, next: Next) -> Response {
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     match named.or_else(|| request.uri().host()) {

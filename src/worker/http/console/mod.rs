@@ -1,8 +1,8 @@
-//! The console at `/`: ledger, evidence store and this worker's own loops, as pages for people.
+//! The console at `/`: shows ledger, evidence store and this worker's own loops, as pages for people.
 //!
-//! Guarantees: works without scripts and loads nothing from elsewhere; every value is escaped, every list bounded;
-//! if Postgres or the store is away, answers with a page that says so. Never: changes anything; reads evidence that
-//! the ledger does not name.
+//! Guarantees: works without scripts and loads nothing from other hosts. Every value is escaped, every list bounded. If
+//! Postgres or the store is not available, a page says so. Never: changes anything; reads evidence that the ledger does
+//! not name.
 
 mod dead_letters;
 mod frame;

@@ -1,4 +1,4 @@
-//! Reads the query of an address. An unknown or malformed parameter is refused, never ignored.
+//! Reads the query of an address. Unknown and malformed parameters are refused, never ignored.
 
 use super::words::kept;
 use crate::adapters::ledger::{PagePart, RunCursor, RunQuery, SearchBy};
@@ -7,16 +7,17 @@ use chrono::DateTime;
 use std::collections::BTreeMap;
 use url::form_urlencoded::{Serializer, parse};
 
-/// Most runs on a page.
+/// Upper bound on the runs on a page.
 pub(super) const RUNS: usize = 50;
-/// Most characters of a search.
+/// Upper bound on the characters of a search.
 const LONGEST: usize = 200;
 
-/// What is wrong with an address, as a sentence for its reader.
+/// What is wrong with an address, as a sentence for the person who opened it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadQuery(pub(super) String);
 
-/// Reads the parameters by name. Refuses unknown and repeated ones; an empty one counts as absent.
+/// Reads the parameters. The key is the parameter's name. Refuses unknown and repeated parameters. An empty parameter
+/// counts as absent.
 fn parameters(raw: &str, known: &[&str]) -> Result<BTreeMap<String, String>, BadQuery> {
     let mut found = BTreeMap::new();
     for (name, value) in parse(raw.as_bytes()) {
@@ -39,7 +40,8 @@ fn quiet(parameters: &BTreeMap<String, String>) -> Result<bool, BadQuery> {
     }
 }
 
-/// The part of a list that `older` or `newer` asks for, the newest without either. `read` parses an entry's key.
+/// Reads which part of a list `older` or `newer` asks for. Without them, the newest part. `read` parses the key of an
+/// entry.
 fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<K>) -> Result<PagePart<K>, BadQuery> {
     let no_key = |name: &str, text: &str| {
         BadQuery(format!("{name} is no place in this list: {text:?}. Follow the links of a page."))
@@ -53,7 +55,7 @@ fn part<K>(parameters: &BTreeMap<String, String>, read: impl Fn(&str) -> Option<
     }
 }
 
-/// Whether the query says `live=off`; refuses every other parameter.
+/// Returns whether the query says `live=off`. Refuses every other parameter.
 pub(super) fn read_quiet(raw: &str) -> Result<bool, BadQuery> {
     quiet(&parameters(raw, &["live"])?)
 }
@@ -113,7 +115,7 @@ impl RunsQuery {
         }
     }
 
-    /// The address that reads back as this query.
+    /// Returns the address that is read as this query.
     pub(super) fn href(&self) -> String {
         let mut query = Serializer::new(String::new());
         if let Some(state) = self.state {
@@ -154,7 +156,7 @@ pub(super) fn dead_letters_href(part: &PagePart<i64>, quiet: bool) -> String {
 
 fn cursor(text: &str) -> Option<RunCursor> {
     let (micros, run_id) = text.split_once('.')?;
-    // No run is older than 1970; instants long before are outside Postgres' range.
+    // Refuses times before 1970, because no run is older, and Postgres cannot store times long before.
     let created_at = DateTime::from_timestamp_micros(i64::try_from(micros.parse::<u64>().ok()?).ok()?)?;
     let is_clean = run_id.chars().count() == 35 && !run_id.contains('\0');
     is_clean.then(|| RunCursor { created_at, run_id: run_id.to_owned() })
@@ -207,7 +209,7 @@ mod tests {
             assert!(RunsQuery::read(bad).is_err(), "{bad}");
         }
         assert!(read_dead_letters("older=x").is_err() && read_quiet("older=1").is_err());
-        // As a form sends what nobody filled in.
+        // The query that a form sends if nothing was filled in.
         assert_eq!(RunsQuery::read("state=&q=&by=id").unwrap().text, None);
     }
 }

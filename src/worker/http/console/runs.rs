@@ -40,7 +40,7 @@ pub(super) fn runs(view: &RunsView, worker: &str) -> Markup {
     page(&frame, &content)
 }
 
-/// A link for each state, with the number of runs in that state.
+/// Renders a link for each state, with the number of runs in that state.
 fn states(view: &RunsView) -> Markup {
     let all: i64 = view.counts.values().sum();
     let over = view.counts.values().any(|count| *count > Ledger::MOST_COUNTED);

@@ -1,4 +1,4 @@
-//! Routes: reads the address, queries ledger, store and worker, renders the page.
+//! Routes of the console. Each reads the address, queries ledger, store and worker, and renders the page.
 
 use super::dead_letters::{SHOWN_BYTES, dead_letter, dead_letters};
 use super::frame::STYLE;
@@ -26,14 +26,14 @@ use axum::routing::get;
 use maud::Markup;
 use std::sync::Arc;
 
-/// Most requests of a run that its page shows.
+/// Upper bound on the requests that the page of a run shows.
 const REQUESTS: i64 = 100;
-/// Most dead letters on a page.
+/// Upper bound on the dead letters on a page.
 const LETTERS: usize = 50;
 
 const ICON: &str = include_str!("console.svg");
 
-/// Content-Security-Policy of pages; evidence documents have a stricter one.
+/// Content-Security-Policy of pages. Evidence documents have a stricter one.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
                       base-uri 'none'";
 
@@ -42,7 +42,7 @@ type Segments<T> = Result<Path<T>, PathRejection>;
 type Rendered = Result<Response, Trouble>;
 
 impl Console {
-    /// The pages, for requests that call the console by a known name.
+    /// Returns the routes of all pages. They reply only to requests with a known host name.
     pub fn router(self, hosts: KnownHosts) -> Router {
         Router::new()
             .route("/", get(list_runs))
@@ -62,8 +62,8 @@ impl Console {
     }
 }
 
-/// Adds the headers that a response has not set itself: the browser runs nothing, loads nothing from elsewhere, caches
-/// nothing.
+/// Adds the usual headers that a response has not set itself. They make the browser run nothing, load nothing from
+/// other hosts and cache nothing.
 async fn guarded(mut response: Response) -> Response {
     let usual: [(HeaderName, &'static str); 7] = [
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -80,7 +80,8 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-/// Runs a query to its end even if the browser disconnects: a query that is dropped half-way poisons its connection.
+/// Runs a query to its end even if the browser disconnects, because dropping a query half-way makes its connection
+/// unusable.
 async fn uncancelled<T, E>(query: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Trouble>
 where
     T: Send + 'static,
@@ -184,7 +185,7 @@ async fn list_workers(State(console): Shared, RawQuery(raw): RawQuery) -> Render
     Ok(shown(&workers(&found.await?, quiet, &worker)))
 }
 
-/// Shows this worker's own state even if the ledger is away.
+/// Shows this worker's own state even if the ledger cannot be read.
 async fn show_health(State(console): Shared, RawQuery(raw): RawQuery) -> Rendered {
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let (late, draining) = (console.health.watchdog.late(), *console.health.draining.borrow());

@@ -1,5 +1,5 @@
-//! What the pages are made from: the ledger, this worker, and documents of runs. A document is shown only if the run's
-//! row in the ledger names it and its bytes have the digest in that row.
+//! The data of the pages: the ledger, this worker, and documents of runs. A document is shown only if the run's row in
+//! the ledger names it and its bytes have the digest in that row.
 
 use super::run::FoundDocument;
 use super::trouble::Trouble;
@@ -15,33 +15,33 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Bytes of the largest document that a page shows.
+/// Upper bound on a document that a page shows, in bytes.
 const MAX_SHOWN: u64 = 8 << 20;
-/// Bytes of the largest document that is downloaded.
+/// Upper bound on a document that can be downloaded, in bytes.
 const MAX_DOWNLOAD: u64 = 64 << 20;
-/// Most downloads at one time.
+/// Upper bound on downloads at one time.
 const DOWNLOADS: usize = 2;
-/// How long the digest of a download may take to check, before its first byte is sent.
+/// Timeout for checking the digest of a download, before its first byte is sent.
 const CHECKED_WITHIN: Duration = Duration::from_secs(10);
-/// How long a page waits for the store.
+/// Timeout of a page's reads from the store.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Content-Security-Policy of an evidence document: the browser runs no script, loads nothing, and does not treat the
 /// document as a page of the console.
 const SANDBOX: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 
 pub struct Console {
-    /// The ledger on connections of its own, which cannot write.
+    /// The ledger by separate connections, which cannot write.
     pub(super) ledger: Ledger,
-    /// The store, or why it could not be opened.
+    /// The evidence store. An error says why it could not be opened.
     pub(super) store: Result<EvidenceStore, String>,
     pub(super) health: Health,
     pub(super) worker: String,
-    /// Places for downloads.
+    /// Permits for downloads, [`DOWNLOADS`] at one time.
     downloads: Arc<Semaphore>,
 }
 
 impl Console {
-    /// If `store` is an error, the pages show its text in place of evidence.
+    /// Builds the console. If `store` is an error, pages show its text in place of evidence.
     pub fn new(
         ledger: &Ledger,
         store: Result<EvidenceStore, String>,
@@ -59,7 +59,8 @@ impl Console {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("it does not read back: {error}"))
     }
 
-    /// The document with this role, its bytes unchanged. The headers make the browser save it and run nothing of it.
+    /// Returns the document with this role, its bytes unchanged. The headers make the browser save it and run nothing
+    /// in it.
     pub(super) async fn download(&self, run: &RunRecord, role: &str) -> Result<Response, Trouble> {
         let named = run.refs.get(role);
         let at = named.ok_or_else(|| {
@@ -82,12 +83,12 @@ impl Console {
             (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
             (CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
         ];
-        // The place is free again when the body is sent, or its connection has ended.
+        // The download's permit is released when the body is sent or the connection has ended.
         let body = Body::from_stream(parts.inspect(move |_| _ = &place));
         Ok((headers, body).into_response())
     }
 
-    /// The store, or why it could not be opened.
+    /// Returns the evidence store. An error says why it could not be opened.
     fn evidence(&self) -> Result<&EvidenceStore, String> {
         self.store.as_ref().map_err(Clone::clone)
     }

@@ -1,4 +1,4 @@
-//! The page in place of one that cannot be shown: it says why, and what to do.
+//! The page shown if a page cannot be rendered. It says why, and what to do.
 
 use super::frame::{Here, Live, PageFrame, page};
 use super::query::BadQuery;
@@ -12,17 +12,17 @@ use maud::html;
 #[derive(Debug)]
 pub(super) enum Trouble {
     Bad(String),
-    /// There is no such page, run or record.
+    /// No such page, run or record exists.
     NotThere(String),
     /// The method is neither GET nor HEAD.
     NotAllowed,
-    /// The request calls the console by this name, which is not configured.
+    /// The request's host name is not among the configured names. Holds the host name.
     UnknownHost(String),
-    /// As many downloads as there may be at one time are under way.
+    /// The greatest allowed number of downloads is running already.
     Busy,
-    /// Ledger or store is not available now.
+    /// Ledger or evidence store is not available at present.
     Away(String),
-    /// Ledger or store holds something that cannot be read back.
+    /// Ledger or evidence store holds something that cannot be read.
     Broken(String),
 }
 

@@ -1,4 +1,4 @@
-//! Values as people read them: states, times, counts, long texts, links.
+//! Writes values as people read them: states, times, counts, long texts, links.
 
 use crate::domain::contract::EventProgress;
 use crate::domain::run::{FailureCode, State};
@@ -6,10 +6,10 @@ use crate::modelling::thousands;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 
-/// Most characters of a text that a page shows.
+/// Upper bound on the characters of a text that a page shows.
 const LONGEST: usize = 2_000;
 
-/// A state as a word; its colour carries no further meaning.
+/// Renders a state as a word. Its colour carries no further meaning.
 pub(super) fn badge(state: State) -> Markup {
     let class = match state {
         State::Queued => "queued",
@@ -23,7 +23,7 @@ pub(super) fn badge(state: State) -> Markup {
     html! { span.badge.(class) { (state) } }
 }
 
-/// A duration in its two largest units.
+/// Writes a duration in its two largest units.
 pub(super) fn length(of: TimeDelta) -> String {
     let millis = of.num_milliseconds().max(0);
     let seconds = millis / 1_000;
@@ -39,12 +39,12 @@ pub(super) fn length(of: TimeDelta) -> String {
     }
 }
 
-/// How long ago, in the largest unit; the exact instant as a tooltip.
+/// Renders how long ago `at` was, in the largest unit. The exact time is a tooltip.
 pub(super) fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
     elapsed(now, at, " ago")
 }
 
-/// For how long already, in the largest unit.
+/// Renders how long something has lasted since `at`, in the largest unit.
 pub(super) fn since(now: DateTime<Utc>, at: DateTime<Utc>) -> Markup {
     elapsed(now, at, "")
 }
@@ -61,13 +61,13 @@ fn elapsed(now: DateTime<Utc>, at: DateTime<Utc>, ending: &str) -> Markup {
     html! { time datetime=(exact) title=(exact) { (text) (ending) } }
 }
 
-/// An instant in UTC to the second; to the millisecond as a tooltip.
+/// Renders a time in UTC to the second. The tooltip shows milliseconds.
 pub(super) fn instant(at: DateTime<Utc>) -> Markup {
     let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
     html! { time datetime=(exact) title=(exact) { (at.format("%Y-%m-%d\u{a0}%H:%M:%S")) } }
 }
 
-/// The text's beginning, and how many bytes are left out.
+/// Returns the text's beginning, and how many bytes were left out.
 pub(super) fn capped(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text.to_owned(),
@@ -75,7 +75,7 @@ pub(super) fn capped(text: &str) -> String {
     }
 }
 
-/// Our own sentences, with names in backticks as code.
+/// Renders our own sentences. Names in backticks become code.
 pub(super) fn prose(text: &str) -> Markup {
     html! {
         @for (index, part) in text.split('`').enumerate() {
@@ -84,7 +84,7 @@ pub(super) fn prose(text: &str) -> Markup {
     }
 }
 
-/// What a failure code means and asks of people; empty if this release does not know the code.
+/// Renders what a failure code means and who does what next. Empty if this release does not know the code.
 pub(super) fn guidance(code: &str) -> Markup {
     let Ok(code) = code.parse::<FailureCode>() else { return html! {} };
     let text = code.guidance();
@@ -106,13 +106,13 @@ pub(super) fn progress(of: &EventProgress) -> Markup {
     }
 }
 
-/// A count with commas between thousands; a count over `most` is shown as `most` with a plus.
+/// Writes a count with commas between thousands. A count over `most` is written as `most` with a plus.
 pub(super) fn counted(count: i64, most: i64) -> String {
     let plus = if count > most { "+" } else { "" };
     format!("{}{plus}", thousands(count.min(most).unsigned_abs()))
 }
 
-/// A text percent-encoded as one segment of a path.
+/// Percent-encodes a text as one segment of a path.
 pub(super) fn segment(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
@@ -122,7 +122,7 @@ pub(super) fn run_href(run_id: &str, quiet: bool) -> String {
     format!("/runs/{}{}", segment(run_id), kept(quiet))
 }
 
-/// The query of a link: if this page does not reload, `live=off` keeps the next one from reloading, too.
+/// Returns the query of a link. If this page does not reload, `live=off` keeps the linked page from reloading too.
 pub(super) fn kept(quiet: bool) -> &'static str {
     if quiet { "?live=off" } else { "" }
 }

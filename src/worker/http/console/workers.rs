@@ -25,7 +25,7 @@ pub(super) fn workers(found: &Leases, quiet: bool, worker: &str) -> Markup {
     page(&frame, &content)
 }
 
-/// The end of a lease, and the time until then or the word `expired`.
+/// Renders when a lease expires, and the time until then or the word `expired`.
 fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     html! {
         (instant(at)) " "
@@ -74,7 +74,7 @@ fn shards(owners: &[ShardOwner], now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// Writes numbers in rising order, neighbours as a range: `0–3, 7`.
+/// Writes ascending numbers. Neighbours become a range: `0–3, 7`.
 fn listed(numbers: &[i16]) -> String {
     let mut ranges: Vec<(i16, i16)> = Vec::new();
     for &number in numbers {

@@ -1,4 +1,4 @@
-//! The documents of a run: its inputs, its results, and everything that it left. Results are shown only from documents
+//! The documents of a run: its inputs, its results, and the list of all others. Results are shown only from documents
 //! whose digest was checked.
 
 use super::{FoundDocument, none};
@@ -9,7 +9,8 @@ use crate::modelling::{curve_plots, gate_table, html_table, metrics_table, verdi
 use crate::worker::http::console::words::{capped, segment};
 use maud::{Markup, html};
 
-/// Inputs with their digests as the plan pins them; before there is a plan, as the request names them.
+/// Renders the inputs with the digests that the plan pins. Before there is a plan, renders them as the request names
+/// them.
 pub(super) fn inputs(request: &TrainBuildRequest, plan: &FoundDocument<TrainPlan>) -> Markup {
     let mut rows: Vec<(&str, &str, Option<Digest>)> = Vec::new();
     if let Ok(Some(plan)) = plan {
@@ -51,7 +52,7 @@ pub(super) fn inputs(request: &TrainBuildRequest, plan: &FoundDocument<TrainPlan
     }
 }
 
-/// Renders the document with `show`, or says why there is none.
+/// Renders the document with `show`. If there is no document, renders why.
 fn shown<T>(document: &FoundDocument<T>, name: &str, show: impl Fn(&T) -> Markup) -> Markup {
     match document {
         Ok(Some(document)) => show(document),

@@ -55,14 +55,14 @@ pub(super) fn timeline(run: &RunRecord, steps: &[TransitionRecord], now: DateTim
     }
 }
 
-/// The time that one worker held the run: from the step that claimed it to the one that let it go.
+/// The time that one worker held the run: from the step that claimed the run to the step that released it.
 #[derive(Debug, PartialEq, Eq)]
 struct ClaimSpan<'a> {
     publish_only: bool,
     fence: i64,
     worker: &'a str,
     began: DateTime<Utc>,
-    /// When it ended, by which step, and the code of that step's reason; `None` while the worker holds the run.
+    /// When the time ended, by which step, and the failure code of that step. `None` while the worker holds the run.
     ended: Option<(DateTime<Utc>, &'a str, Option<&'a str>)>,
 }
 
@@ -77,7 +77,7 @@ fn claims(steps: &[TransitionRecord]) -> Vec<ClaimSpan<'_>> {
                 began: step.at,
                 ended: None,
             }),
-            // The same worker goes on to the gate.
+            // The same worker goes on to the gate, so that the time does not end.
             "FINISH_EVALUATION" => {}
             _ => {
                 if let Some(open) = attempts.last_mut().filter(|attempt| attempt.ended.is_none()) {
@@ -125,7 +125,7 @@ pub(super) fn attempts(steps: &[TransitionRecord], now: DateTime<Utc>) -> Markup
     }
 }
 
-/// The newest `EVENTS` of `latest`, newest first.
+/// Renders the newest `EVENTS` events of `latest`, newest first.
 pub(super) fn events(latest: &[EmittedEvent], now: DateTime<Utc>) -> Markup {
     if latest.is_empty() {
         return none("There are none left: old events are pruned.");

@@ -14,19 +14,19 @@ use maud::{Markup, html};
 
 pub(super) const EVENTS: usize = 100;
 
-/// A document of the run: `None` if it is not written yet, an error if it cannot be shown.
+/// A document of the run. `None` if the run has not written it yet. An error says why it cannot be shown.
 pub(super) type FoundDocument<T> = Result<Option<T>, String>;
 
 pub(super) struct RunView {
     pub(super) run: RunRecord,
     pub(super) steps: Vec<TransitionRecord>,
-    /// The first requests of the run, as many as its page shows at most.
+    /// The first requests of the run. Their number is bounded.
     pub(super) requests: Vec<RequestRecord>,
-    /// The number of all requests of the run.
+    /// Number of all requests of the run.
     pub(super) request_count: i64,
     pub(super) near_misses: Vec<RunRecord>,
     pub(super) acts: Vec<ActRecord>,
-    /// The latest events, newest first; one more than `EVENTS` if there are more.
+    /// The latest events, newest first. If there are more than `EVENTS`, holds one more than that.
     pub(super) events: Vec<EmittedEvent>,
     pub(super) plan: FoundDocument<TrainPlan>,
     pub(super) report: FoundDocument<EvalReport>,

@@ -1,4 +1,4 @@
-//! The headline of a run's page, and the order of its sections.
+//! Renders the headline of a run's page, and its sections in order.
 
 use super::{RunView, documents, history, requests};
 use crate::domain::run::State;

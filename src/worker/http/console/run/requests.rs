@@ -1,4 +1,4 @@
-//! The requests that joined a run and why, and the runs that they nearly joined.
+//! Renders the requests that joined a run, why they joined, and the run's near misses.
 
 use super::RunView;
 use crate::adapters::ledger::RunRecord;
@@ -8,7 +8,7 @@ use crate::worker::http::console::words::{badge, capped, instant, run_href};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-/// Most differing fields that the page shows of a near miss.
+/// Upper bound on the differing fields that the page shows for each near miss.
 const FIELDS: usize = 20;
 
 /// Shows what `runs explain` prints: why each request joined the run, and the near misses.

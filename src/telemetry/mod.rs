@@ -26,13 +26,13 @@ use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Sends spans until this value is dropped. The drop waits up to `LAST_SPANS` until every ended span is sent.
+/// Sends spans until this value is dropped. Dropping it waits up to `LAST_SPANS` until every ended span is sent.
 #[must_use = "spans are sent until it is dropped"]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// The timeout of the drop of [`Telemetry`], which waits for the receiver of spans.
+/// How long the drop of [`Telemetry`] waits for the receiver to accept the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
 impl Drop for Telemetry {

@@ -141,7 +141,8 @@ fn rows(mut edges: Vec<Edges>) -> Vec<ParityRow> {
     rows
 }
 
-/// Collects for each feature its distinct thresholds, ascending. A value below the threshold goes to the left child.
+/// Returns the distinct thresholds of each feature by the feature's index, ascending. A value below a threshold goes to
+/// the left child.
 fn thresholds(model: &Value, features: usize) -> Result<BTreeMap<usize, Vec<f32>>, String> {
     let trees = model.pointer("/learner/gradient_booster/model/trees").and_then(Value::as_array);
     let mut found: BTreeMap<usize, Vec<f32>> = BTreeMap::new();

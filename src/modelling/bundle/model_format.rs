@@ -46,8 +46,8 @@ impl ModelFormat {
         }
     }
 
-    /// Checks as far as possible, without loading the model, that the bytes are of this format. The error says why they
-    /// are not.
+    /// Checks that the bytes are of this format, as far as is possible without loading the model. The error says why
+    /// they are not.
     pub fn check(self, bytes: &[u8]) -> Result<(), &'static str> {
         /// A zip that skops wrote holds a file of this name. Other zips do not.
         const SCHEMA: &[u8] = b"schema.json";

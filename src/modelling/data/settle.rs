@@ -31,7 +31,7 @@ fn instant(micros: i64) -> Option<DateTime<Utc>> {
 }
 
 /// Returns windows that follow each other, with a gap of `delay_days` before the test window, which ends at `end`.
-/// `None` if a window would begin before the earliest date that the type can hold.
+/// `None` if a window would begin before the earliest date that `DateTime` can hold.
 pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> {
     let before = |at: DateTime<Utc>, days: u32| at.checked_sub_signed(TimeDelta::days(i64::from(days)));
     let test = TimeWindow { start: before(end, days.test_days)?, end };

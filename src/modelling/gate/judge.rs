@@ -12,7 +12,7 @@ pub(super) struct GateVerdict {
     pub(super) decision: Decision,
     pub(super) thresholds: Vec<ThresholdVerdict>,
     pub(super) positives: PositivesVerdict,
-    /// `None` if the profile names no champion.
+    /// The verdict on the comparison with the champion. `None` if the profile names no champion.
     pub(super) champion: Option<ChampionVerdict>,
 }
 

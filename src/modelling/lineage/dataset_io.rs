@@ -31,7 +31,7 @@ pub struct WrittenDataset<'a> {
     pub sha256: Digest,
     /// The dataset's version. `None` if the digest alone identifies the version.
     pub version: Option<&'a str>,
-    /// One of `model`, `scores`, `eval_report` and `bundle`.
+    /// The dataset's role: `model`, `scores`, `eval_report` or `bundle`.
     pub role: &'static str,
     /// The number of rows. `None` for a dataset that is not a table.
     pub rows: Option<u64>,

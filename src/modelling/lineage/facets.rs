@@ -16,7 +16,7 @@ pub trait FacetBody {
     const SCHEMA_URL: &'static str;
 }
 
-/// A facet as it is serialized: the content, and beside it `_producer` and `_schemaURL`.
+/// A facet as it is serialized: the fields of `body`, with `_producer` and `_schemaURL` beside them.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facet<B> {
     #[serde(rename = "_producer")]

@@ -13,7 +13,7 @@ pub enum MetricKind {
     AveragePrecision,
     LogLoss,
     BrierScore,
-    /// Computed with this many bins of equal width.
+    /// The expected calibration error over this many bins of equal width.
     ExpectedCalibrationError(u32),
     KsStatistic,
     RecallAtFpr(f64),

@@ -107,7 +107,7 @@ fn dates(
 }
 
 fn shares(train: ShareSpec, validation: Option<ShareSpec>, test: ShareSpec) -> Result<Shares, Failure> {
-    /// How far rounding may raise a sum of decimal fractions above 1.
+    /// The most by which the sum of the fractions may exceed 1 because of rounding.
     const ROUNDING: f64 = 1e-9;
     let inside = |share: ShareSpec| share.fraction > 0.0 && share.fraction < 1.0;
     if !(inside(train) && inside(test) && validation.is_none_or(inside)) {

@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 pub trait InstrumentKind {
     /// The metric's type in Prometheus' exposition format.
     const TYPE: &'static str;
-    /// If true, a series may disappear while the worker runs. Each page then holds only the series that were set for
-    /// this page.
+    /// If true, a series may disappear while the worker runs. Each page then contains only the series that were set
+    /// while it was rendered.
     const IS_TRANSIENT: bool = false;
 }
 
@@ -16,7 +16,8 @@ pub enum Counter {}
 
 pub enum Gauge {}
 
-/// A gauge of something that this worker may lose, such as a partition. The series then disappears from the page.
+/// A gauge of something that this worker may lose, such as a partition. The gauge's series then disappears from the
+/// page.
 pub enum TransientGauge {}
 
 pub enum Histogram {}

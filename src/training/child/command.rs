@@ -1,9 +1,9 @@
 //! Runs the steps before and after a registered command.
 //!
-//! The step before writes into the command's folder what the command may know. Never: a label of the test window. The
-//! step after checks the command's model and scores, which come from foreign code, before they are used. In case the
-//! command got out of its sandbox and changed a file, it also checks the data files' digests and reads the labels from
-//! them again.
+//! The first step writes into the command's folder what the command may know. Never: a label of the test window. The
+//! second step checks the command's model and scores, which come from foreign code, before they are used. The command
+//! may have escaped from its sandbox and changed a file. Therefore the second step checks the data files' digests and
+//! reads the labels again.
 
 use super::assign::{Assigned, assign};
 use super::evaluate::evaluate;

@@ -11,7 +11,8 @@ use std::{fs, io};
 /// One line of progress. Unknown fields are ignored, since a registered command may print more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChildProgress {
-    /// One of `read`, `check`, `prepare`, `fit`, `score` and `evaluate`. A registered command uses names of its own.
+    /// The step's name: `read`, `check`, `prepare`, `fit`, `score` or `evaluate`. A registered command uses names of
+    /// its own.
     pub step: String,
     /// The share of the work that is done, 0 to 1.
     pub fraction: f64,

@@ -36,9 +36,9 @@ impl ChildStep {
     }
 }
 
-/// Returns the steps of a plan, each with the share of the whole work, 0 to 1, at which it begins and ends. The
-/// built-in booster takes one child process. A registered command runs between a child that writes the command's input
-/// and a child that checks and measures its output. A baseline takes one child, which fits nothing.
+/// Returns the steps of a plan. The two numbers of a step are the shares of the whole work, 0 to 1, at which the step
+/// begins and ends. The built-in booster takes one child process. A registered command runs between a child that writes
+/// the command's input and a child that checks and measures its output. A baseline takes one child, which fits nothing.
 pub fn steps(plan: &TrainPlan) -> &'static [(ChildStep, f64, f64)] {
     match &plan.algorithm {
         _ if plan.baseline.is_some() => &[(ChildStep::Recheck, 0.0, 1.0)],

@@ -49,7 +49,7 @@ pub(super) fn limit_processor(seconds: u64) -> Result<(), String> {
         .map_err(|error| format!("{:?}: {error}", Resource::RLIMIT_CPU))
 }
 
-/// The control group of one command. The drop removes the group if no process is left in it.
+/// The control group of one command. Dropping this value removes the group if no process is left in it.
 pub(super) struct PidsGroup(PathBuf);
 
 impl PidsGroup {

@@ -55,7 +55,7 @@ impl TrainerCommand {
 /// If the watcher were killed earlier, the command would go on running.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// A child's process group. The drop sends SIGTERM, so that a dropped future also ends its child.
+/// A child's process group. Dropping this value sends SIGTERM, so that a dropped future also ends its child.
 pub(super) struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {

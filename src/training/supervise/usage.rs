@@ -73,7 +73,7 @@ impl ChildrenUsage {
     }
 }
 
-/// Samples the resident memory of a child. The drop records the largest sample as a metric.
+/// Samples the resident memory of a child. Dropping this value records the largest sample as a metric.
 pub(super) struct PeakMemory {
     pid: Option<i32>,
     peak: u64,

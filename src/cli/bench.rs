@@ -1,4 +1,4 @@
-//! `model-factory bench`: what this machine reaches, beside a ceiling measured in the same run.
+//! `model-factory bench`: measures this machine, beside a ceiling measured in the same run.
 
 use super::output::{Output, print_table};
 use super::progress::Narrator;
@@ -14,8 +14,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measure this machine: a private Postgres that commits durably, and the worker's own code. Nothing
-/// that others use is touched.
+/// Measure this machine: a private Postgres that commits durably, and the worker's own code. Touches no database or
+/// topic that others use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
-    /// Admit records, then measure the time from a published request to its readable event.
+    /// Admit records, then measure the time from a published request until its event can be read.
     Admission {
         /// Number of new requests.
         #[arg(long, default_value_t = 50_000)]
@@ -44,16 +44,16 @@ enum BenchCommand {
         /// Number of tenants.
         #[arg(long, default_value_t = 50)]
         tenants: usize,
-        /// Requests a second while latency is measured.
+        /// Requests per second while latency is measured.
         #[arg(long, default_value_t = 100)]
         rate: u32,
-        /// Seconds for which latency is measured; 0 leaves it out.
+        /// Seconds for which latency is measured. 0 skips this measurement.
         #[arg(long, default_value_t = 10)]
         latency_seconds: u32,
         #[command(flatten)]
         broker: Broker,
     },
-    /// Claim from a long queue, then take runs through their states without training.
+    /// Claim runs from a long queue, then take runs through their states without training.
     Lifecycle {
         /// Number of runs in the queue.
         #[arg(long, default_value_t = 200_000)]
@@ -67,11 +67,11 @@ enum BenchCommand {
         /// Number of runs that go through their states.
         #[arg(long, default_value_t = 4_000)]
         lives: usize,
-        /// Number of workers that do so at the same time.
+        /// Number of workers that take runs through their states at the same time.
         #[arg(long, default_value_t = 4)]
         workers: usize,
     },
-    /// Send events from the outbox; of each run at most one is unacknowledged.
+    /// Send events from the outbox. Of each run, at most one event is unacknowledged at a time.
     Relay {
         /// Number of runs.
         #[arg(long, default_value_t = 1_000)]
@@ -90,16 +90,16 @@ enum BenchCommand {
         /// How often each part is timed.
         #[arg(long, default_value_t = 5)]
         laps: usize,
-        /// Replicates of the bootstrap; 0 leaves it out.
+        /// Replicates of the bootstrap. 0 leaves the bootstrap out.
         #[arg(long, default_value_t = 100)]
         replicates: u32,
-        /// Threads of the bootstrap; 0 takes every core.
+        /// Threads of the bootstrap. 0 uses every core.
         #[arg(long, default_value_t = 0)]
         threads: u32,
     },
-    /// Run the trainer's child over a file, from its bytes to the written scores, beside the bare fit.
+    /// Run the trainer's child over a file, from reading to the written scores, and the same fit alone as its ceiling.
     Training {
-        /// Number of rows; the model is fitted on four fifths of them.
+        /// Number of rows. The model is fitted on four fifths of them.
         #[arg(long, default_value_t = 1_000_000)]
         rows: usize,
         /// Number of features, all numeric.
@@ -114,10 +114,10 @@ enum BenchCommand {
         /// Threads of the fit.
         #[arg(long, default_value_t = 2)]
         threads: u32,
-        /// How often each part is timed; the result is the median.
+        /// How often each part is timed. The result is the median.
         #[arg(long, default_value_t = 3)]
         laps: usize,
-        /// New folder to keep the data in; by default nothing is kept.
+        /// New folder to keep the data in. By default nothing is kept.
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
@@ -125,7 +125,8 @@ enum BenchCommand {
 
 #[derive(Debug, clap::Args)]
 struct Broker {
-    /// A real broker, on which the benchmark makes topics that stay there; by default an in-process one.
+    /// Addresses of real brokers, on which the benchmark creates topics that stay. By default an in-process broker is
+    /// used.
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
 }
@@ -157,7 +158,7 @@ impl Args {
                 if latency_seconds > 0 {
                     let (kafka, _mock, _) = broker.open("latency").await?;
                     let spec = LatencySpec { requests: (rate.max(1) * latency_seconds) as usize, rate };
-                    // A new database, so that nothing else waits in the outbox.
+                    // A new database, so that the outbox holds nothing else.
                     measured.push(latency(&BenchDatabase::start().await?, &kafka, &spec, doing).await?);
                 }
                 (format!("{on}; {name}"), measured)
@@ -215,8 +216,8 @@ fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Re
 }
 
 impl Broker {
-    /// Settings with topics that only this benchmark uses, the in-process broker (`None` with `--brokers`), and the
-    /// broker's description for the report. The in-process broker ends when its value is dropped.
+    /// Returns settings with topics that only this benchmark uses, the in-process broker (`None` with `--brokers`), and
+    /// the broker's description for the report. Dropping the in-process broker ends it.
     async fn open(&self, purpose: &str) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {
         let id = std::process::id();
         let topic = |name: &str| format!("mf-bench-{id}-{purpose}-{name}");

@@ -1,4 +1,4 @@
-//! `model-factory completions`: the command line described for shells.
+//! `model-factory completions`: prints completion scripts for shells.
 
 use clap_complete::Shell;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, mut command_line: clap::Command) -> anyhow::Result<ExitCode> {
-        // Written to memory first: the generator panics where a pipe is closed.
+        // Written to memory first, because the generator panics if a pipe is closed.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command_line, "model-factory", &mut script);
         std::io::stdout().lock().write_all(&script)?;

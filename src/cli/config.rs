@@ -1,4 +1,4 @@
-//! `model-factory config`: every setting, and where its value comes from.
+//! `model-factory config`: prints every setting, and where its value comes from.
 
 use super::output::{Output, print_table};
 use crate::config::Loaded;
@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// Show the configuration: file, then environment, then flags; the last one wins.
+/// Show the configuration. Flags replace the environment, and the environment replaces the file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory config show
@@ -21,7 +21,7 @@ pub(super) struct Args {
 enum ConfigCommand {
     /// Print every key with its value and where it came from. Secrets are never printed.
     ///
-    /// Exit status 1 when anything is wrong with the configuration; then every fault is printed.
+    /// Exit status 1 if anything is wrong with the configuration. Then every error is printed.
     #[command(after_help = "Example:\n  model-factory config show --output json | jq 'select(.origin != \"default\")'")]
     Show {
         /// How to print.

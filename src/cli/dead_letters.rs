@@ -1,4 +1,4 @@
-//! `model-factory dead-letters`: lists refused records, shows why, sends them again.
+//! `model-factory dead-letters`: lists refused records, shows why they were rejected, sends them again.
 
 use super::ledger::{self, ActorArgs};
 use super::output::{Output, json_lines, print_table, stdout};
@@ -38,34 +38,34 @@ enum DeadLettersCommand {
         /// Only records that were refused with this code.
         #[arg(long)]
         code: Option<FailureCode>,
-        /// Largest number of records.
+        /// List at most this many records.
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
     /// Show one refused record with its headers and text.
     Show {
-        /// topic/partition/offset.
+        /// Position on the request topic: topic/partition/offset.
         source: Coordinates,
-        /// Write the bytes as they came, and nothing else.
+        /// Write the record's original bytes, and nothing else.
         #[arg(long)]
         raw: bool,
     },
-    /// Send refused records again, as they came. Each is then an ordinary request that is judged anew.
+    /// Send refused records again, unchanged. Each is then judged like a new request.
     Replay(ReplayArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
-    /// topic/partition/offset.
+    /// Position on the request topic: topic/partition/offset.
     #[arg(required_unless_present = "code", conflicts_with = "code")]
     sources: Vec<Coordinates>,
     /// All records that were refused with this code, newest first.
     #[arg(long)]
     code: Option<FailureCode>,
-    /// Largest number of records; where there are more, the command fails and sends nothing.
+    /// Send at most this many records. If there are more, the command sends nothing and exits with status 1.
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Reason, which goes into the header `mf_replay_reason` and the audit log.
+    /// Reason, which is written to the header `mf_replay_reason` and the audit log.
     #[arg(long)]
     reason: String,
     #[command(flatten)]
@@ -92,7 +92,7 @@ impl Args {
     }
 }
 
-/// Prints the table of dead letters; `demo` prints the same one.
+/// Prints the table of dead letters. `demo` prints this table too.
 pub(super) fn list(out: &mut dyn Write, letters: &[DeadLetterRecord]) -> io::Result<()> {
     let rows = letters.iter().map(|letter| {
         let header = |name: &str| letter.headers.get(name).cloned().unwrap_or_default();
@@ -142,7 +142,7 @@ async fn replay(
     output: Output,
 ) -> anyhow::Result<()> {
     let sources = match args.code {
-        // One more than the limit shows whether there are more.
+        // Reads one more than the limit, to see whether there are more.
         Some(code) => {
             let letters = ledger.dead_letters(Some(code), args.limit as i64 + 1).await?;
             letters.into_iter().map(|letter| letter.source).collect()
@@ -164,7 +164,8 @@ async fn replay(
     let by = format!("operator:{actor}");
     let requested = |source, original| replay_requested(&actor, &args.reason, source, original);
     if outlet.is_some() {
-        // Appended before the first record is sent: if this process dies, the log shows that some may have been sent.
+        // Appends the acts before it sends the first record. If this process dies, the log shows that records may have
+        // been sent.
         let acts = originals.iter().map(|(source, original)| requested(source, original)).collect();
         ledger.append_acts(&by, acts).await?;
     }
@@ -199,7 +200,7 @@ async fn replay(
     Ok(())
 }
 
-/// The act that the audit log gets before the record is sent again.
+/// Builds the act that is appended to the audit log before the record is sent again.
 fn replay_requested(actor: &str, why: &str, source: &Coordinates, original: &Original) -> AuditAct {
     let subject = ActSubject { record: Some(source.to_string()), ..ActSubject::default() };
     let actor = Actor::new(ActorKind::Operator, actor);
@@ -210,7 +211,7 @@ fn replay_requested(actor: &str, why: &str, source: &Coordinates, original: &Ori
     act
 }
 
-/// Where the rest of a record is, of which the ledger keeps only the beginning.
+/// Says where to find the rest of a record of which the ledger holds only the beginning.
 fn cut(source: &Coordinates) -> String {
     let Coordinates { topic, partition, offset } = source;
     format!(

@@ -1,4 +1,4 @@
-//! `model-factory demo`: takes the whole path once, for real, and checks every expectation.
+//! `model-factory demo`: runs the whole path once with real training, and checks every expectation.
 
 use super::output::{json_lines, stdout};
 use super::progress::Narrator;
@@ -21,15 +21,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Show the whole path: an in-process Kafka broker, a private Postgres, generated card payments, real
-/// training. Exit status 0 only if every expectation held.
+/// Show the whole path: an in-process Kafka broker, a private Postgres, generated card payments, real training. Exit
+/// status 0 only if every expectation holds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  model-factory demo --state-dir /tmp/mf-demo")]
 pub(super) struct Args {
-    /// Folder for inputs, evidence and events; what an earlier demo left there is removed.
+    /// Folder for inputs, evidence and events. Files of an earlier demo in it are removed.
     #[arg(long, value_name = "DIR", default_value = "target/demo")]
     state_dir: PathBuf,
-    /// Threads of a fit; 0 takes every core.
+    /// Threads of a fit. 0 uses every core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
 }
@@ -64,7 +64,7 @@ impl Args {
     }
 }
 
-/// Removes what an earlier demo left. Fails if the folder holds anything else.
+/// Removes the files of an earlier demo. Returns an error if the folder holds anything else.
 fn clear(folder: &Path) -> anyhow::Result<()> {
     if !folder.exists() {
         return Ok(());
@@ -86,7 +86,7 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a worker, sends the requests and reads its topics until every request is decided.
+/// Starts a worker, sends the requests, and reads the worker's topics until every request is decided.
 async fn play(environment: &Environment, requests: &[DemoRequest], bar: &Narrator) -> anyhow::Result<Observed> {
     let config = &environment.config;
     let topics = &config.kafka.topics;
@@ -152,7 +152,7 @@ impl Observed {
                 self.dead_letters.push(record);
             }
         }
-        // A second publication would be as wrong as none.
+        // Also finds a second publication, which must not exist.
         while let Some(record) = self.publication.next(Duration::from_millis(300)).await? {
             self.publications.push(record);
         }
@@ -163,14 +163,14 @@ impl Observed {
         self.events.iter().filter(|event| of.contains(&event.event_type)).count()
     }
 
-    /// Whether a dead letter with this code carries the request's own bytes.
+    /// Returns whether a dead letter with this code carries the request's own bytes.
     fn dead_lettered(&self, request: &DemoRequest, code: FailureCode) -> bool {
         self.dead_letters.iter().any(|letter| {
             letter.value == request.bytes && letter.headers.get("mf_code").is_some_and(|found| found == code.as_str())
         })
     }
 
-    /// Whether events of each run are numbered 1, 2, 3… in the order they came.
+    /// Returns whether the events of each run are numbered 1, 2, 3… in the order in which they were read.
     fn in_order(&self) -> bool {
         let mut last: BTreeMap<&RunId, u64> = BTreeMap::new();
         self.events.iter().filter_map(|event| Some((event.run_id.as_ref()?, event.seq))).all(|(run_id, seq)| {
@@ -228,7 +228,7 @@ fn metrics(out: &mut dyn Write, evidence: &Path, run: &RunRecord) -> anyhow::Res
     Ok(())
 }
 
-/// Compares what happened with what had to happen, prints each expectation, and returns whether all held.
+/// Compares the outcome of the demo with its expectations, prints each expectation, and returns whether all hold.
 async fn judge(
     out: &mut dyn Write,
     ledger: &Ledger,

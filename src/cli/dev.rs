@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 /// Run a worker with an in-process Kafka broker, a private Postgres and generated data, until Ctrl-C.
 ///
-/// The broker speaks the Kafka protocol on loopback; it keeps at most 5 MiB a partition and forgets
-/// everything when this command ends. Evidence stays in the state folder.
+/// The broker speaks the Kafka protocol on loopback. It keeps at most 5 MiB per partition, and loses everything when
+/// this command ends. Evidence stays in the state folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  model-factory dev --state-dir /tmp/mf-dev")]
 pub(super) struct Args {
@@ -79,6 +79,6 @@ Ctrl-C ends it.
 }
 
 fn print(line: &str) {
-    // A closed pipe is no reason to end.
+    // Goes on if standard output is a closed pipe.
     let _ = writeln!(stdout(), "{line}");
 }

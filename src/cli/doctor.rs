@@ -1,4 +1,4 @@
-//! `model-factory doctor`: checks everything that a worker needs, and says what to do where it is missing.
+//! `model-factory doctor`: checks everything that a worker needs, and says what to do about what is missing.
 
 use super::output::{Output, terminal_width};
 use crate::config::Config;
@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 /// Check brokers, topics, offsets, database, store, inputs, keys and this machine, and say what to do.
 ///
-/// green: as it should be. yellow: works, with something to know. red: a worker would not start, or would not
-/// keep its guarantees. Nothing is changed; only the evidence store keeps the probe of its test, as at every start
-/// of a worker. Exit status 0 if nothing is red, else 1.
+/// Green: no problem. Yellow: works, but read the advice. Red: a worker would not start, or would break a guarantee.
+/// Nothing is changed, except that the evidence store keeps one small test object, as at every start of a worker. Exit
+/// status 0 if nothing is red, else 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory doctor
@@ -28,7 +28,7 @@ impl Args {
         let findings = doctor::examine(&config).await;
         match self.output {
             Output::Json => self.output.print(&findings, |_| Ok(()))?,
-            // Not by way of `Output`, which escapes colours.
+            // Prints directly, because `Output` would escape the colours.
             Output::Table => print(&mut io::stdout().lock(), &findings, terminal_width().map(usize::from))?,
         }
         let sound = doctor::worst(&findings) < Light::Red;
@@ -36,11 +36,11 @@ impl Args {
     }
 }
 
-/// Wraps text to the width, but not the advice: its commands must stay copyable.
+/// Wraps text to the terminal's width. Does not wrap the advice, so that its commands can be copied.
 fn print(out: &mut dyn Write, findings: &[Finding], width: Option<usize>) -> io::Result<()> {
     let names = findings.iter().map(|finding| measure_text_width(&finding.check)).max().unwrap_or(0);
     let names = names.min(width.map_or(usize::MAX, |width| width / 2));
-    // Two spaces, the light, two spaces, the name, two spaces.
+    // The widths: two spaces, the light, two spaces, the name, two spaces.
     let indent = 2 + 6 + 2 + names + 2;
     for finding in findings {
         let mut lines =
@@ -59,7 +59,7 @@ fn print(out: &mut dyn Write, findings: &[Finding], width: Option<usize>) -> io:
     writeln!(out, "\n{} green, {} yellow, {} red", count(Light::Green), count(Light::Yellow), count(Light::Red))
 }
 
-/// The light's name in six characters, coloured where the terminal shows colours.
+/// Returns the light's name in six characters, coloured if the terminal shows colours.
 fn lamp(light: Light) -> String {
     let (name, style) = match light {
         Light::Green => ("green ", Style::new().green()),

@@ -1,4 +1,4 @@
-//! Opening the ledger, finding a run in it, and naming who acts on it.
+//! Opens the ledger, finds a run in it, and names the person who acts on it.
 
 use crate::adapters::ledger::{Ledger, RunRecord};
 use crate::config::Config;
@@ -9,14 +9,15 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Ledger> {
     Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")
 }
 
-/// Refuses a database whose schema is not that of this release.
+/// Opens the ledger. Refuses a database whose schema is not that of this release.
 pub(super) async fn connect_to_current(config: &Config) -> anyhow::Result<Ledger> {
     let ledger = connect(config).await?;
     ledger.check_schema().await.context("the database is not ready")?;
     Ok(ledger)
 }
 
-/// The run with this id, or the one that the request with this id belongs to; `None` if the ledger knows neither.
+/// Returns the run with this id, or the run to which the request with this id belongs. `None` if the ledger has
+/// neither.
 pub(super) async fn find_run(ledger: &Ledger, id: &str) -> anyhow::Result<Option<RunRecord>> {
     Ok(match id.parse::<RunId>() {
         Ok(run_id) => ledger.run(&run_id).await?,
@@ -24,14 +25,14 @@ pub(super) async fn find_run(ledger: &Ledger, id: &str) -> anyhow::Result<Option
     })
 }
 
-/// The run with this id, or the one that the request with this id belongs to. Fails if the ledger knows neither.
+/// Returns the run like [`find_run`]. Returns an error if the ledger has no such run or request.
 pub(super) async fn require_run(ledger: &Ledger, id: &str) -> anyhow::Result<RunRecord> {
     find_run(ledger, id).await?.with_context(|| format!("the ledger knows no run or request {id:?}"))
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ActorArgs {
-    /// Your name, which the ledger keeps; by default the name of the system's user.
+    /// Your name, which the ledger keeps. By default the name of the system's user.
     #[arg(long)]
     actor: Option<String>,
 }

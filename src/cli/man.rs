@@ -1,17 +1,17 @@
-//! `model-factory man`: the command line described as manual pages.
+//! `model-factory man`: prints the manual pages of the command line.
 
 use anyhow::Context as _;
 use clap_mangen::Man;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Print the manual page, or write a page for each command into a folder.
+/// Print the manual page, or write one page per command into a folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory man | man -l -
   model-factory man ~/.local/share/man/man1")]
 pub(super) struct Args {
-    /// Folder for the pages of all commands; made where it does not exist.
+    /// Folder for the pages of all commands. Created if it does not exist.
     folder: Option<PathBuf>,
 }
 

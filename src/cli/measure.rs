@@ -1,4 +1,4 @@
-//! `model-factory measure`: the metrics of scores from elsewhere.
+//! `model-factory measure`: computes the metrics of scores that another program made.
 
 use crate::domain::contract::{BootstrapSpec, Differences, EvaluationSpec};
 use crate::modelling::metrics::{Measured, Resampling, ScoredRows, differences, measure};
@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Measure scores that something else made, with the code that measures runs: JSON Lines in, JSON Lines
-/// out, one window a line.
+/// Measure scores that another program made, with the code that measures runs. Reads and writes JSON Lines, one window
+/// per line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A window holds scores (0 to 1) and labels. It may hold days and cards (integers, for card precision),
@@ -21,7 +21,7 @@ the difference of every metric).
 Example:
   echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
 pub(super) struct Args {
-    /// File with the windows; by default standard input.
+    /// File with the windows. By default standard input.
     file: Option<PathBuf>,
 }
 
@@ -40,8 +40,8 @@ struct ScoredWindow {
     seed: u64,
 }
 
-/// The window's metrics and, in `champion`, their differences from the champion's; `None` if the window has no scores
-/// of a champion.
+/// The window's metrics. `champion` holds their differences from the champion's metrics. `None` if the window has no
+/// scores of a champion.
 #[derive(Serialize)]
 struct WindowMetrics {
     #[serde(flatten)]
@@ -76,7 +76,8 @@ fn lines(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead>> {
 
 impl ScoredWindow {
     fn measure(&self) -> anyhow::Result<WindowMetrics> {
-        /// Cards and clusters index a table: a larger number would allocate too much.
+        /// Upper bound on numbers of cards and clusters. They index a table, so that a larger number would allocate too
+        /// much.
         const MAX_NUMBER: u32 = 100_000_000;
         let rows = self.scores.len();
         let same = |found: Option<usize>| found.is_none_or(|found| found == rows);

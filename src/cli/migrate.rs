@@ -1,4 +1,4 @@
-//! `model-factory migrate`: brings the database to the schema of this release.
+//! `model-factory migrate`: migrates the database to the schema of this release.
 
 use super::ledger::ActorArgs;
 use super::output::stdout;
@@ -7,7 +7,7 @@ use crate::config::Config;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Bring the database to the schema of this release. Safe to run again, and by several at once.
+/// Migrate the database to the schema of this release. May be run again, and several times at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  MODEL_FACTORY_LEDGER__URL=postgres://mf@localhost/mf model-factory migrate")]
 pub(super) struct Args {

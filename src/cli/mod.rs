@@ -1,6 +1,6 @@
 //! The command line: one file per command.
 //!
-//! Exit status: 0 done, 1 the work was refused or failed, 2 the command line was not understood.
+//! Exit status: 0 done, 1 the work was refused or ended with an error, 2 the command line is wrong.
 
 mod audit;
 mod bench;
@@ -40,10 +40,11 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "model-factory", version, long_version = version::long(), max_term_width = 100)]
 pub struct Cli {
-    /// Configuration file; without it `model-factory.toml` where it exists.
+    /// Configuration file. By default `model-factory.toml`, if it exists.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A setting, for example `kafka.brokers=kafka:9092`; wins over file and environment. May be repeated.
+    /// A setting, for example `kafka.brokers=kafka:9092`. Replaces the value from file and environment. May be
+    /// repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(subcommand)]
@@ -73,25 +74,25 @@ enum CommandLine {
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
-    /// A trainer's child process; started by the worker, not by people.
+    /// Runs a trainer's child process. Started by the worker, not by people.
     #[command(hide = true)]
     TrainerChild(ChildArgs),
-    /// Writes what a registered trainer command needs; started by the worker.
+    /// Writes what a registered trainer command needs. Started by the worker.
     #[command(hide = true)]
     TrainerPrepare(ChildArgs),
-    /// Runs a registered trainer command and watches it; started by the worker.
+    /// Runs a registered trainer command and watches it. Started by the worker.
     #[command(hide = true)]
     TrainerWatch(ChildArgs),
-    /// Measures what a registered trainer command left; started by the worker.
+    /// Measures the model that a registered trainer command wrote. Started by the worker.
     #[command(hide = true)]
     TrainerMeasure(ChildArgs),
-    /// Measures the model of an earlier bundle; started by the worker.
+    /// Measures the model of an earlier bundle. Started by the worker.
     #[command(hide = true)]
     TrainerRecheck(ChildArgs),
-    /// Scores a file with the model of a bundle; started by `score`.
+    /// Scores a file with the model of a bundle. Started by `score`.
     #[command(hide = true)]
     TrainerScore(ChildArgs),
-    /// Confines itself and becomes a registered trainer command; started by `trainer-watch`.
+    /// Confines itself and becomes a registered trainer command. Started by `trainer-watch`.
     #[command(hide = true)]
     TrainerExec {
         /// The job directory.
@@ -119,7 +120,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.dispatch() {
             Ok(code) => code,
-            // The reader closed the pipe, as `head` does: that is no failure.
+            // If the reader has closed the pipe, as `head` does, that is no error.
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
@@ -133,7 +134,7 @@ impl Cli {
         let config = || loaded().map(|loaded| loaded.config);
         match self.command {
             CommandLine::Config(args) => args.run(&loaded()?),
-            // A check that hangs is reported as a finding; its thread must not hold up the end.
+            // A check that hangs is reported as a finding. Its thread must not hold up the end of the command.
             CommandLine::Doctor(args) => abandoning(args.run(config()?)),
             CommandLine::Completions(args) => args.run(Self::command()),
             CommandLine::Man(args) => args.run(Self::command()),
@@ -154,7 +155,8 @@ impl Cli {
             CommandLine::Bench(args) => runtime()?.block_on(args.run()),
             CommandLine::Migrate(args) => runtime()?.block_on(args.run(config()?)),
             CommandLine::Prune(args) => runtime()?.block_on(args.run(config()?)),
-            // The trainer's processes get everything from their job's folder: they read no configuration.
+            // The trainer's processes read no configuration, because their job's folder holds everything that they
+            // need.
             CommandLine::TrainerChild(args) => Ok(args.run(ChildStep::Train)),
             CommandLine::TrainerPrepare(args) => Ok(args.run(ChildStep::Prepare)),
             CommandLine::TrainerWatch(args) => Ok(args.run(ChildStep::Command)),
@@ -174,7 +176,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Runs the command to its end, and does not wait for tasks and threads that the command has given up.
+/// Runs the command to its end. Does not wait for tasks and threads that the command has abandoned.
 fn abandoning(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let ended = runtime.block_on(command);

@@ -1,4 +1,4 @@
-//! What commands print: tables for people, or one JSON object a line for scripts.
+//! What commands print: tables for people, or one JSON object per line for scripts.
 
 use crate::telemetry::{plain, plain_json};
 use clap::ValueEnum;
@@ -8,14 +8,14 @@ use std::io::{self, Write};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
-    /// For people.
+    /// A table for people.
     Table,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 impl Output {
-    /// Prints the items to standard output as lines of JSON, or what `table` prints of them.
+    /// Prints the items to standard output: as lines of JSON, or as `table` prints them.
     pub(super) fn print<T: Serialize>(
         self,
         items: &[T],
@@ -29,13 +29,13 @@ impl Output {
     }
 }
 
-/// Standard output for text that may hold words of others: see [`PlainText`].
+/// Returns standard output for text from other people or programs. Control characters are escaped: see [`PlainText`].
 pub(super) fn stdout() -> PlainText<io::StdoutLock<'static>> {
     PlainText(io::stdout().lock())
 }
 
-/// Writes UTF-8 text and its line breaks; escapes every other character that a terminal would obey. Each piece that is
-/// written must end with a whole character.
+/// Writes UTF-8 text with its line breaks. Escapes every other character that would control a terminal. Each call must
+/// write whole characters.
 pub(super) struct PlainText<W>(W);
 
 impl<W: Write> Write for PlainText<W> {
@@ -54,20 +54,20 @@ impl<W: Write> Write for PlainText<W> {
     }
 }
 
-/// Spaces before every column.
+/// Number of spaces before every column.
 const GAP: u16 = 2;
-/// Most characters of a cell that a terminal shows.
+/// Upper bound on the characters of a cell that a terminal shows.
 const WIDEST: u16 = 60;
 
-/// Width of the terminal on standard output, in characters; `None` if that is a file or a pipe.
+/// Returns the width of the terminal on standard output, in characters. `None` if standard output is a file or a pipe.
 pub(super) fn terminal_width() -> Option<u16> {
     let terminal = console::Term::stdout();
     let size = if terminal.features().is_attended() { terminal.size_checked() } else { None };
     size.map(|(_, columns)| columns)
 }
 
-/// Prints aligned rows under their header. A terminal gets one line a row, with long cells cut; a file or a pipe
-/// gets every cell whole.
+/// Prints aligned rows under their header. On a terminal, each row is one line and long cells are cut. In a file or
+/// pipe, no cell is cut.
 pub(super) fn print_table<const COLUMNS: usize>(
     out: &mut dyn Write,
     header: [&str; COLUMNS],
@@ -82,7 +82,7 @@ fn laid_out<const COLUMNS: usize>(
     terminal: Option<u16>,
 ) -> String {
     let mut table = Table::new();
-    // No delimiter: a cell is cut where its column ends, not at the last space before.
+    // Without a delimiter, a cell is cut at the end of its column, not at the last space before.
     table.load_style(presets::NOTHING).set_delimiter('\0').set_truncation_indicator("…").set_header(header);
     for cells in rows {
         let mut row = Row::from(cells);
@@ -103,7 +103,7 @@ fn laid_out<const COLUMNS: usize>(
     table.trim_fmt()
 }
 
-/// Prints one line of JSON an item. Characters that a terminal would obey are escaped as JSON escapes them.
+/// Prints one line of JSON per item. Characters that would control a terminal are written as JSON escapes.
 pub(super) fn json_lines<T: Serialize>(out: &mut dyn Write, items: &[T]) -> io::Result<()> {
     for item in items {
         let json = serde_json::to_string(item)?;

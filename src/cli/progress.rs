@@ -1,11 +1,11 @@
-//! Progress on standard error: a spinner or a bar on a terminal, plain lines or nothing elsewhere.
+//! Shows progress on standard error. A terminal gets a spinner or a bar, other outputs get plain lines or nothing.
 
 use crate::telemetry::plain;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write as _;
 use std::time::Duration;
 
-/// A spinner with the current step, and a line for each step that is done.
+/// A spinner with the current step, and one line for each completed step.
 pub(super) struct Narrator {
     bar: ProgressBar,
 }
@@ -18,7 +18,7 @@ impl Narrator {
         Self { bar }
     }
 
-    /// Shows the current step on a terminal; prints nothing elsewhere.
+    /// Shows the current step on a terminal. Prints nothing on other outputs.
     pub(super) fn doing(&self, what: &str) {
         if !self.bar.is_hidden() {
             self.bar.set_message(plain(what));
@@ -28,7 +28,7 @@ impl Narrator {
     /// Prints a line that stays on the screen.
     pub(super) fn done(&self, what: &str) {
         if self.bar.is_hidden() {
-            // A closed pipe is no reason to end.
+            // Goes on if standard error is a closed pipe.
             let _ = writeln!(std::io::stderr(), "  {}", plain(what));
         } else {
             self.bar.println(format!("  {}", plain(what)));
@@ -40,7 +40,7 @@ impl Narrator {
     }
 }
 
-/// A bar for one piece of work on a terminal; nothing elsewhere.
+/// A progress bar for one piece of work. Shown only on a terminal.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
@@ -51,7 +51,7 @@ impl Bar {
         Self(ProgressBar::new(Self::LENGTH).with_style(style))
     }
 
-    /// Shows the share of the work that is done, from 0 to 1.
+    /// Sets the share of the work that is done, from 0 to 1.
     pub(super) fn at(&self, fraction: f64, what: &str) {
         self.0.set_position((fraction.clamp(0.0, 1.0) * Self::LENGTH as f64) as u64);
         self.0.set_message(plain(what));

@@ -1,4 +1,4 @@
-//! `model-factory prune`: deletes old history that nothing depends on.
+//! `model-factory prune`: deletes old history on which nothing depends any more.
 
 use super::ledger::{self, ActorArgs};
 use super::output::{Output, print_table};
@@ -13,20 +13,20 @@ use std::time::Duration;
 /// Delete old history from the ledger: steps and sent events of runs that have ended, and records that made no run.
 ///
 /// Runs, request ids, publications, commands, operators' acts and all evidence stay, so that a repeated request is
-/// recognised as before. Works beside workers, in small transactions; it may be stopped and started again at any time.
+/// still recognised. Workers may run at the same time. The command may be stopped and started again at any time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory prune --older-than 90d --dry-run
   model-factory prune --older-than 90d --output json")]
 pub(super) struct Args {
-    /// Delete what is older than this, for example 90d: at least a day, and longer than the request topic keeps
+    /// Delete what is older than this, for example 90d. At least a day, and longer than the request topic keeps
     /// records.
     #[arg(long, value_parser = humantime::parse_duration)]
     older_than: Duration,
-    /// Only count; delete nothing.
+    /// Only count. Delete nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Reason, which the audit log keeps; by default the age.
+    /// Reason, which the audit log keeps. By default the age.
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]

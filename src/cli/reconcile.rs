@@ -1,4 +1,4 @@
-//! `model-factory reconcile`: counts what became of a platform run, and keeps that as evidence.
+//! `model-factory reconcile`: counts what became of a platform run, and stores the counts as evidence.
 
 use super::ledger;
 use super::output::{Output, print_table};
@@ -11,10 +11,11 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Count what became of a platform run, name what does not add up, and keep that as evidence.
+/// Count what became of a platform run, name contradictions, and store the result as evidence.
 ///
-/// Everything is read in one snapshot of the ledger. The document stands under its digest in the platform run's folder,
-/// and says up to which block of the audit log it counts. docs/audit-log.md explains each number and each anomaly.
+/// Everything is read in one snapshot of the ledger. The document is stored in the platform run's folder, and its name
+/// is its digest. It names the last block of the audit log at the time of counting. docs/audit-log.md explains each
+/// number and each contradiction.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status 1 where something does not add up; a run that has not ended does not.
@@ -26,7 +27,7 @@ Examples:
 pub(super) struct Args {
     /// Id of the platform run.
     platform_run_id: String,
-    /// Only print; write no document.
+    /// Only print. Store no document.
     #[arg(long)]
     dry_run: bool,
     /// How to print.

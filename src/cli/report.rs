@@ -1,4 +1,4 @@
-//! `model-factory report`: writes the page about a run's evaluation, from the evidence store or a local folder.
+//! `model-factory report`: writes the page about a run's evaluation. Reads from the evidence store or a local folder.
 
 use super::ledger;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore};
@@ -22,7 +22,7 @@ use std::process::{Command, ExitCode};
 pub(super) struct Args {
     /// Run id, request id, or the folder of a run or a bundle.
     what: String,
-    /// File to write the page to, `-` for standard output; by default `RUN_ID.html` in this folder.
+    /// File to write the page to, `-` for standard output. By default `RUN_ID.html` in the current folder.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Show the page in the desktop's browser.
@@ -54,7 +54,7 @@ impl Args {
     }
 }
 
-/// The run's id and its page as it was written, checked against the ledger's digest.
+/// Returns the run's id, and its page from the evidence store. Checks the page against the ledger's digest.
 async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8>)> {
     let ledger = ledger::connect(config).await?;
     let run = ledger::find_run(&ledger, id).await?;
@@ -72,7 +72,7 @@ async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8
     Ok((run.run_id.to_string(), page.to_vec()))
 }
 
-/// The run's id and its page: read from the folder of a run, or made anew from the documents of a bundle.
+/// Returns the run's id and its page. Reads the page from a run's folder, or renders it from the documents of a bundle.
 fn from_folder(folder: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     let read = |name: &str| {
         let path = folder.join(name);

@@ -12,9 +12,9 @@ use std::process::ExitCode;
 
 /// Build a bundle again from the inputs that it pins, and compare plan, model, report and bundle id.
 ///
-/// Manifests, profiles and data are fetched as `[inputs]` of the configuration allows. A model of a registered
-/// command is trained by the same command, which `[trainer.commands]` must register as it was: program, scripts and
-/// rights. Neither broker nor database is needed.
+/// Manifests, profiles and data are read as `[inputs]` of the configuration allows. If a registered command trained the
+/// model, `[trainer.commands]` must register the same command: program, scripts and rights. No broker or database is
+/// needed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status 1 where a part comes out different from the bundle's, and where the command that trained
@@ -27,10 +27,10 @@ Examples:
 pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
-    /// Folder in which a temporary folder is made for the work, and removed at the end.
+    /// Folder in which a temporary work folder is created. The work folder is removed at the end.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
-    /// Threads of the fit; 0 takes every core.
+    /// Threads of the fit. 0 uses every core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
     /// How to print.

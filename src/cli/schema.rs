@@ -1,4 +1,4 @@
-//! `model-factory schema`: shows the schemas that ship in the binary, and checks documents.
+//! `model-factory schema`: shows the schemas that are embedded in the program, and checks documents.
 
 use super::output::{print_table, stdout};
 use crate::domain::contract::{DocumentError, SchemaName, read_yaml, schema_text};

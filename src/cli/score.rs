@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Score a Parquet file with a bundle that verifies: ids and probabilities of fraud, as Parquet.
+/// Score a Parquet file with a bundle that verifies. Writes ids and probabilities of fraud, as Parquet.
 ///
-/// The bundle is verified first, offline. Then its model scores the rows as training and evaluation read
-/// them, in a child process within the limits of `[trainer]`, some thousand at a time.
+/// The bundle is verified first, offline. Then a child process within the limits of `[trainer]` scores the rows, a few
+/// thousand at a time. It reads rows in the same way as training and evaluation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The features are found by name, in any order; other columns are not read. A null is a missing value;
@@ -37,13 +37,13 @@ pub(super) struct Args {
     file: PathBuf,
     #[command(flatten)]
     expected: ExpectedArgs,
-    /// Column with the rows' ids; by default that of the training data, if the file has it.
+    /// Column with the rows' ids. By default the id column of the training data, if the file has it.
     #[arg(long, value_name = "COLUMN")]
     row_id: Option<String>,
-    /// File to write the scores to; by default `NAME.scores.parquet` beside the rows.
+    /// File to write the scores to. By default `NAME.scores.parquet` beside the rows.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Replace the file that is there.
+    /// Replace an existing file.
     #[arg(long)]
     force: bool,
     /// How to print.
@@ -79,7 +79,7 @@ impl Args {
     }
 }
 
-/// The operator's limits, and no more memory than the machine has.
+/// Returns the operator's limits. The memory limit is lowered to what the machine has.
 fn limits(settings: &TrainerSettings) -> Limits {
     Limits {
         wall_seconds: settings.max_wall_seconds,

@@ -31,13 +31,13 @@ pub(super) struct Args {
     output: Output,
 }
 
-/// What the caller knows of a bundle from elsewhere, and it must match.
+/// What the caller knows about a bundle from another source. The bundle must match it.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExpectedArgs {
     /// Public key (PEM, curve P-256) that must have signed the bundle.
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
-    /// Id that the bundle must have, as its publication states it.
+    /// Id that the bundle must have, for example from its publication.
     #[arg(long, value_name = "SHA256")]
     bundle_id: Option<Digest>,
 }

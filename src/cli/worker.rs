@@ -10,29 +10,29 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
-/// Consume requests, carry runs to their verdict, send events; until SIGTERM or Ctrl-C.
+/// Consume requests, carry runs to their verdict, and send events, until SIGTERM or Ctrl-C.
 ///
-/// The first signal drains: the worker takes no new work, commits admitted offsets, and gives back a run that is not
-/// done after `[worker] drain_seconds`. The second stops at once.
+/// The first signal drains: the worker takes no new work, commits the offsets of admitted records, and gives back runs
+/// that are not done after `[worker] drain_seconds`. The second signal stops the worker at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory worker --from earliest
   model-factory worker --roles intake,relay
   MODEL_FACTORY_KAFKA__BROKERS=kafka:9092 model-factory --config worker.toml worker")]
 pub(super) struct Args {
-    /// Which loops to run.
+    /// Which roles the worker has.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "intake,runner,relay")]
     roles: Vec<Role>,
-    /// Where a consumer group starts that has never committed an offset; ignored afterwards.
+    /// Where a consumer group starts if it has never committed an offset. Ignored afterwards.
     #[arg(long, value_enum)]
     from: Option<Start>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Start {
-    /// At the oldest record that the topic still holds.
+    /// At the oldest record that the topic holds.
     Earliest,
-    /// At the next record; records that are there already are passed over for good.
+    /// At the next new record. The group never reads older records.
     Latest,
 }
 
@@ -40,7 +40,7 @@ impl Args {
     pub(super) async fn run(self, mut config: Config) -> anyhow::Result<ExitCode> {
         let name = worker::unique_name()?;
         let worker = &config.worker;
-        // Held until the end: dropping it sends the spans that it still buffers.
+        // Held until the end, because dropping it sends the buffered spans.
         let _telemetry = telemetry::start(worker.log_format, &worker.log, &config.telemetry, &name)?;
         if let Some(start) = self.from {
             config.kafka.from = Some(match start {

@@ -1,4 +1,4 @@
-//! `model-factory audit`: who did what to which run, and proof that nobody changed the log.
+//! `model-factory audit`: shows who did what to which run, and proves that nobody changed the log.
 
 mod verify;
 
@@ -32,10 +32,10 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Follow the chain from its first block, compute every digest again, and compare the log with the ledger. Names
-    /// the first block that does not fit. Exit status 1 if there is one, or if log and ledger disagree.
+    /// Check the chain from its first block, compute every digest again, and compare the log with the ledger. Names the
+    /// first block that is wrong. Exit status 1 if there is one, or if log and ledger disagree.
     Verify(verify::Args),
-    /// Write the log as lines of JSON, a block each. The last line says where the chain stands: keep it elsewhere.
+    /// Write the log as lines of JSON, one block per line. The last line is the head of the chain: keep it elsewhere.
     Export(ExportArgs),
 }
 
@@ -53,10 +53,10 @@ struct ExportArgs {
     /// Number of the first block to write.
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     from: i64,
-    /// Only blocks with acts on this run; the chain between them is left out.
+    /// Write only blocks with acts on this run. The blocks between them are left out.
     #[arg(long, value_name = "RUN_ID")]
     run: Option<RunId>,
-    /// File to write to; by default standard output.
+    /// File to write to. By default standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -68,7 +68,7 @@ impl ExportArgs {
         match &self.output {
             None => self.write(&mut BufWriter::new(std::io::stdout().lock()), &ledger).await?,
             Some(path) => {
-                // A half-written export must not stand under the final name.
+                // A half-written export must not appear under the final name.
                 let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
                     .with_context(|| format!("cannot write beside {}", path.display()))?;

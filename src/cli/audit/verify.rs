@@ -20,15 +20,15 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A head that you kept elsewhere, as `audit export` and `audit verify` print it. Only a head reveals that the last
-    /// blocks were cut off, or that the whole chain was written anew.
+    /// A head that you kept elsewhere, as `audit export` and `audit verify` print it. Without a head it cannot be
+    /// noticed that the last blocks were cut off, or that the whole chain was replaced.
     #[arg(long, value_name = "SEQ:DIGEST")]
     head: Option<Head>,
     /// Check an export instead, without a database.
     #[arg(long, value_name = "FILE", conflicts_with = "since")]
     file: Option<PathBuf>,
-    /// Time from which every row of the ledger must be in the log, for example 2026-03-01T10:00:00Z: when the last
-    /// worker of a release without the log ended. By default: since the log began.
+    /// Time from which every row of the ledger must be in the log, for example 2026-03-01T10:00:00Z. Give the time when
+    /// the last worker of a release without the log ended. By default the time of the log's first block.
     #[arg(long, value_name = "TIME")]
     since: Option<DateTime<Utc>>,
     /// How to print.
@@ -47,7 +47,7 @@ impl Args {
         let ledger = ledger::connect_to_current(&config).await?;
         let (began, mut bar) = (Stopwatch::start(), None);
         let on_block = |seq: i64, last: i64| {
-            // A check that takes less than a second shows no bar.
+            // A check that takes less than a second shows no progress bar.
             if began.elapsed() > Duration::from_secs(1) {
                 let fraction = seq as f64 / last.max(1) as f64;
                 bar.get_or_insert_with(Bar::new).at(fraction, &format!("block {seq} of {last}"));
@@ -87,12 +87,13 @@ fn show(out: &mut dyn Write, verdict: &AuditVerdict) -> io::Result<()> {
 
 #[derive(Debug, Serialize)]
 struct CheckedExport {
-    /// The end of the chain, by the export's own last line.
+    /// The head of the chain, as the export's last line states it.
     head: Head,
     blocks: u64,
-    /// Number of the block before the first one; its digest is taken on trust.
+    /// Number of the block before the export's first block. The digest of that block is not checked.
     behind: i64,
-    /// The run that the export is limited to: each block was then checked alone. `None` if it has the whole chain.
+    /// The run to which the export is limited. Each block is then checked alone. `None` if the export has the whole
+    /// chain.
     run_id: Option<RunId>,
     broken: Option<String>,
 }
@@ -112,7 +113,7 @@ impl CheckedExport {
     }
 }
 
-/// Reads the file twice: only its last line says whether it holds the whole chain or the blocks of one run.
+/// Reads the file twice, because only its last line says whether it holds the whole chain or the blocks of one run.
 fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<CheckedExport> {
     let Ending { head, from, blocks: written, run_id } = ending(path)?;
     let is_whole = run_id.is_none();

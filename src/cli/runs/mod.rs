@@ -1,4 +1,4 @@
-//! `model-factory runs`: shows the runs of the ledger, and acts on them.
+//! `model-factory runs`: shows the runs of the ledger, and carries out commands on them.
 
 mod show;
 mod watch;
@@ -42,7 +42,7 @@ enum RunsCommand {
         /// Only runs in this state, for example FAIL.
         #[arg(long)]
         state: Option<State>,
-        /// Largest number of runs.
+        /// List at most this many runs.
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
@@ -51,22 +51,22 @@ enum RunsCommand {
         /// Run id or request id.
         id: String,
     },
-    /// Print a run's steps and its trainer's progress as they happen, until the run is decided. Exit status 0 where it
-    /// is published, or passed and is not to be published; 1 where it failed, its publication was given up, or it was
-    /// not decided in time.
+    /// Print a run's steps and its trainer's progress as they happen, until the run is decided. Exit status 0 if the
+    /// run is published, or has passed and is not to be published. Exit status 1 if it ended in FAIL, its publication
+    /// was given up, or it was not decided in time.
     Watch(watch::Args),
-    /// Explain why requests are the same run: what was compared, what was ignored, and what differs in runs that
+    /// Explain why requests share a run: what was compared and what was ignored. Also shows what differs in runs that
     /// only look the same.
     Explain {
         /// Run id or request id.
         id: String,
     },
-    /// Stop a run: at once where it is queued, within a heartbeat where a worker has it.
+    /// Stop a run. A queued run stops at once. If a worker has the run, it stops at the next renewal of the lease.
     Cancel(ActArgs),
-    /// Announce the bundle of a run again, with a fresh bound on attempts. Never trains.
+    /// Announce the bundle of a run again. Attempts are counted from zero again. Never trains.
     RetryPublish(ActArgs),
-    /// Take a run from its worker, or reopen one that failed for a reason outside of its request, with a fresh bound
-    /// on attempts.
+    /// Take a run from its worker, or reopen a run that ended in FAIL for a reason outside its request. Attempts are
+    /// counted from zero again.
     Requeue(ActArgs),
 }
 
@@ -110,7 +110,7 @@ impl Args {
 }
 
 impl ActArgs {
-    /// Has the ledger carry out the command, and prints the outcome. Exit status 1 if the ledger refuses.
+    /// Makes the ledger carry out the command, and prints the outcome. Exit status 1 if the ledger refuses the command.
     async fn run(
         self,
         out: &mut dyn Write,

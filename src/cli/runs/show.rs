@@ -1,4 +1,4 @@
-//! `runs list`, `runs show` and `runs explain`: what the ledger knows of runs.
+//! `runs list`, `runs show` and `runs explain`: print what the ledger holds about runs.
 
 use crate::adapters::ledger::{Ledger, RunRecord};
 use crate::cli::output::{Output, json_lines, print_table};
@@ -8,7 +8,7 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// Prints the table of runs; `demo` prints the same one.
+/// Prints the table of runs. `demo` prints this table too.
 pub(crate) fn list(out: &mut dyn Write, runs: &[RunRecord]) -> io::Result<()> {
     let rows = runs.iter().map(|run| {
         [
@@ -77,7 +77,8 @@ pub(super) async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, 
     Ok(())
 }
 
-/// Prints why requests are one run, why similar requests are not, and what the run's last failure asks of people.
+/// Prints why requests share one run and why similar requests do not. Also prints who has to do what after the run's
+/// last failure.
 pub(super) async fn explain(
     out: &mut dyn Write,
     ledger: &Ledger,

@@ -20,20 +20,22 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Args {
     /// Run id or request id.
     id: String,
-    /// Longest wait in seconds.
+    /// Timeout in seconds.
     #[arg(long, default_value_t = 86_400)]
     timeout: u64,
 }
 
 impl Args {
-    /// Watches until the run is decided. Exit status 1 if the run ended badly; an error if it is not decided in time.
+    /// Watches until the run is decided. Exit status 1 if the run ended badly. Returns an error if it is not decided in
+    /// time.
     pub(super) async fn run(self, out: &mut dyn Write, ledger: &Ledger, output: Output) -> anyhow::Result<ExitCode> {
         let run_id = require_run(ledger, &self.id).await?.run_id;
         let mut screen = Screen::new(out, output);
         let (mut last_seq, mut last_progress) = (0, None);
         let since = Stopwatch::start();
         loop {
-            // First the run, then its steps: a step between the two reads is shown now, and the end next time.
+            // Reads the run before its steps. A step that happens between the two reads is shown now, and the new state
+            // next time.
             let run = ledger.run(&run_id).await?.context("the run is gone")?;
             for step in ledger.transitions(&run_id).await? {
                 if step.seq > last_seq {
@@ -56,7 +58,7 @@ impl Args {
     }
 }
 
-/// Whether the run ended well; `None` while something may still happen by itself. A run stays in PASS only if no
+/// Returns whether the run ended well. `None` while a worker may still change it. A run stays in PASS only if no
 /// request allows publication: otherwise the transaction that passes the run also requests its publication.
 fn outcome(run: &RunRecord) -> Option<bool> {
     let code: Option<FailureCode> = run.reason_code.as_deref().and_then(|code| code.parse().ok());
@@ -68,7 +70,8 @@ fn outcome(run: &RunRecord) -> Option<bool> {
     }
 }
 
-/// Prints a line for each step and progress; on a terminal the progress is one moving line below the steps.
+/// Prints one line for each step and each progress report. On a terminal, progress is one changing line below the
+/// steps.
 struct Screen<'a> {
     out: &'a mut dyn Write,
     output: Output,
@@ -87,7 +90,7 @@ impl<'a> Screen<'a> {
             (None, Output::Json) => json_lines(self.out, &[json])?,
             (None, Output::Table) => writeln!(self.out, "  {text}")?,
         }
-        // A pipe's reader wants each line as it happens.
+        // Flushes, so that the reader of a pipe gets each line as it happens.
         Ok(self.out.flush()?)
     }
 

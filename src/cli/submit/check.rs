@@ -1,4 +1,4 @@
-//! What `submit` knows of a request before it is sent: its identity, or why a worker would refuse it.
+//! What `submit` finds out about a request before it is sent: its identity, or why a worker would refuse it.
 
 use crate::cli::output::{Output, json_lines, print_table};
 use crate::domain::contract::{CommandMessage, Message};
@@ -6,7 +6,7 @@ use crate::worker::intake::BatchScreening;
 use serde::Serialize;
 use std::io::Write;
 
-/// A request with its identity, or with the reason why it is refused.
+/// A request with its identity, or with the reason why a worker would refuse it.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct CheckedRequest {
     pub(super) request_id: Option<String>,
@@ -20,15 +20,15 @@ pub(super) struct CheckedRequest {
     pub(super) pointer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
-    /// Whether the gate's verdict decides the request; otherwise its publication does.
+    /// True if the request is decided by the gate's verdict. False if it is decided by the publication.
     #[serde(skip)]
     pub(super) ends_at_gate: bool,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
 
-/// Splits a file into requests. If the file is not one JSON value but some line of it is, each line is a request;
-/// otherwise the whole file is one.
+/// Splits a file into requests. If the file is not one JSON value but at least one of its lines is, each line is a
+/// request. Otherwise the whole file is one request.
 pub(super) fn requests(bytes: Vec<u8>) -> Vec<Vec<u8>> {
     let is_json = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
     let lines: Vec<&[u8]> =

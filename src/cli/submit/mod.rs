@@ -1,4 +1,4 @@
-//! `model-factory submit`: checks requests as the worker would, sends them, follows them.
+//! `model-factory submit`: checks requests as a worker would, sends them, and follows them.
 
 mod check;
 
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Check requests, send them to the request topic and, with `--wait`, follow them to their outcome.
 ///
-/// Exit status 1 when any request is refused or, with `--wait`, any run fails.
+/// Exit status 1 if any request is refused or, with `--wait`, any run ends in FAIL or its publication is given up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   model-factory submit request.json --wait
@@ -29,12 +29,13 @@ use std::time::Duration;
   model-factory submit request.json --sign-with requester.pem
   cat request.json | model-factory submit - --dry-run --output json")]
 pub(super) struct Args {
-    /// Files with one JSON request, or one a line, plain, in a structured cloud event or signed; `-` is standard input.
+    /// Files with one JSON request, or one per line. A request is plain, in a structured cloud event or signed. `-` is
+    /// standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Print each request's identity, or what is wrong with it, and send nothing. Needs neither broker nor database.
-    /// References are checked where `[inputs]` names a root or prefixes, requesters where there is a policy; quotas
-    /// only by the worker.
+    /// Print each request's identity, or what is wrong with it, and send nothing. Needs no broker or database.
+    /// References are checked if `[inputs]` names a root or prefixes. Requesters are checked if there is a policy.
+    /// Quotas are checked only by the worker.
     #[arg(long)]
     dry_run: bool,
     /// Sign each request with the private key in this file (PEM, Ed25519 or P-256).
@@ -43,7 +44,7 @@ pub(super) struct Args {
     /// Follow each run to its outcome.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
-    /// Longest wait in seconds.
+    /// Timeout in seconds.
     #[arg(long, default_value_t = 3_600)]
     timeout: u64,
     /// How to print.
@@ -64,7 +65,7 @@ impl Args {
                 let bytes = key.as_ref().map(|key| key.seal(&bytes)).unwrap_or(bytes);
                 let mut request = check(bytes, &config.kafka.topics.requests, &mut batch);
                 if let (Some(_), Some(pointer)) = (&key, &mut request.pointer) {
-                    // The pointer leads into the file's request, not into the signed envelope around it.
+                    // Makes the pointer start at the request in the file, not at the signed envelope around it.
                     *pointer = pointer.strip_prefix("/payload").unwrap_or(pointer).to_owned();
                 }
                 checked.push(request);
@@ -78,7 +79,7 @@ impl Args {
         self.send(config, &checked, &mut out).await
     }
 
-    /// The checks of a worker. A dry run that has neither root nor allowed prefixes does not check references.
+    /// Builds the checks of a worker. A dry run without root and allowed prefixes does not check references.
     fn screening(&self, config: &Config) -> anyhow::Result<Screening> {
         let policy = config.policy()?;
         if self.dry_run && config.inputs.root.is_none() && config.inputs.allow.is_empty() {
@@ -127,7 +128,7 @@ fn private_key(file: &PathBuf) -> anyhow::Result<RequesterPrivateKey> {
     RequesterPrivateKey::from_pem(&pem).with_context(|| format!("cannot sign with {}", file.display()))
 }
 
-/// Prints lifecycle events of these requests and their runs until every request is decided.
+/// Prints lifecycle events of these requests and their runs, until every request is decided.
 async fn follow(
     follower: &Follower,
     checked: &[CheckedRequest],
@@ -162,7 +163,7 @@ async fn follow(
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether the request succeeded; `None` while it is open. A pass is final only if nothing is to be published.
+/// Returns whether the request succeeded. `None` while it is open. PASS is final only if nothing is to be published.
 fn verdict(event: &RunLifecycleEvent, ends_at_gate: bool) -> Option<bool> {
     match event.event_type {
         EventType::PublishPublished => Some(true),

@@ -1,4 +1,4 @@
-//! `model-factory dead-letters`: lists refused records, shows why they were rejected, sends them again.
+//! `model-factory dead-letters`: lists refused records, shows why they were refused, sends them again.
 
 use super::ledger::{self, ActorArgs};
 use super::output::{Output, json_lines, print_table, stdout};

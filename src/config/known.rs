@@ -9,8 +9,8 @@ pub(super) enum KeyKind {
     /// A table with keys in it.
     Section,
     Value,
-    /// Part of a group of values that are read together, such as one trainer command. Holds the length of the group's
-    /// own path: the paths of all its values begin with these parts.
+    /// A key in a group of values that are read together, such as one trainer command. Holds how many parts of the path
+    /// name the group.
     Group(usize),
     Unknown,
 }

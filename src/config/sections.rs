@@ -89,7 +89,7 @@ pub struct WorkerSettings {
     pub ownership_boundaries: Option<PathBuf>,
     /// Number of runs that this process works on at one time.
     pub slots: u32,
-    /// Seconds that a run may go on after SIGTERM. After these the worker gives the run back.
+    /// Seconds that a run may go on after SIGTERM. Then the worker gives the run back.
     pub drain_seconds: u32,
     /// Seconds without a turn after which a loop counts as stuck. `/livez` then returns an error that names the loop.
     pub stall_seconds: NonZeroU32,

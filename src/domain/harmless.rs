@@ -1,14 +1,14 @@
-//! Text of others, made harmless and short where it becomes a reason, a rule, a header or a row.
+//! Escapes and cuts text from outside before it becomes a reason, a rule, a header or a row.
 //!
-//! Guarantees: the result has no NUL, which Postgres refuses, and no character that a terminal obeys or that turns the
-//! direction of writing; it is bounded in bytes; the cost is bounded by the result, not by the text.
+//! Guarantees: the result has no NUL, which Postgres refuses. It has no character that controls a terminal or the
+//! direction of writing. Its length in bytes is bounded. The cost grows with the result, not with the text.
 
-/// Escapes every character that is not plain text, line breaks included, and cuts at `most_bytes`.
+/// Escapes every character that is not plain text, also line breaks. Cuts the result to `most_bytes`.
 pub fn line(text: &str, most_bytes: usize) -> String {
     escaped(text, most_bytes, false)
 }
 
-/// Like [`line`], but keeps line breaks and tabs.
+/// Escapes and cuts like [`line`], but keeps line breaks and tabs.
 pub fn lines(text: &str, most_bytes: usize) -> String {
     escaped(text, most_bytes, true)
 }
@@ -16,7 +16,7 @@ pub fn lines(text: &str, most_bytes: usize) -> String {
 fn escaped(text: &str, most_bytes: usize, keep_breaks: bool) -> String {
     const CUT: char = '…';
     let mut shown = String::with_capacity(text.len().min(most_bytes));
-    // Where the text is cut if the rest does not fit: the last boundary that leaves room for the mark.
+    // Length to cut to if the rest does not fit: the last boundary that leaves space for the mark.
     let mut room_for_cut = 0;
     for c in text.chars() {
         if is_obeyed(c) && !(keep_breaks && matches!(c, '\n' | '\t')) {
@@ -36,8 +36,8 @@ fn escaped(text: &str, most_bytes: usize, keep_breaks: bool) -> String {
     shown
 }
 
-/// Whether something that shows the character does more than to show it: control characters, marks of direction,
-/// separators of lines.
+/// Returns whether the character does more than appear as itself. These are control characters, marks of direction and
+/// line separators.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -128,7 +128,7 @@ pub(super) fn commit_error(error: sqlx::Error) -> Error {
     }
 }
 
-/// A failpoint where a test can lose the reply to a COMMIT.
+/// Passes a failpoint where a test can lose the reply to a COMMIT.
 pub(super) fn committed(point: &'static str) -> Result<(), Error> {
     failpoint(point).map_err(|injected| Error::CommitUnknown(injected.to_string()))
 }

@@ -43,8 +43,8 @@ pub(super) struct Transaction<'a> {
 #[must_use = "who lost a run rolls back"]
 pub(super) struct Lost;
 
-/// For callers that have held the row's lock since they read the fence. For them a moved fence is an error, because it
-/// cannot happen.
+/// Turns a moved fence into an error, for callers that have held the row's lock since they read the fence. For them the
+/// fence cannot have moved.
 impl From<Lost> for Error {
     fn from(_: Lost) -> Self {
         Self::Unavailable("a run's fence moved while its row was locked; nothing was written".to_owned())

@@ -1,4 +1,4 @@
-//! Reads and writes keys as PEM; builds the bytes that a DSSE signature covers.
+//! Reads and writes keys as PEM. Builds the bytes that a DSSE signature covers.
 
 use crate::domain::identity::Digest;
 use crate::secret::Secret;

@@ -42,7 +42,7 @@ impl Chain {
         Ok(body)
     }
 
-    /// Must be called after the last block. Returns an error if the chain ends before its anchor.
+    /// Returns the chain's head after the last block. Returns an error if the chain ends before its anchor.
     pub fn end(&self) -> Result<Head, BrokenBlock> {
         match self.anchor {
             Some(anchor) if anchor.seq > self.head.seq => Err(BrokenBlock {

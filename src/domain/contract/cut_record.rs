@@ -1,14 +1,14 @@
-//! A record that is over a bound or cannot be read: what is known of it, in place of its bytes.
+//! A record that is too long or cannot be read. The ledger stores these facts about it in place of its bytes.
 
 use super::Rejection;
 use crate::domain::identity::Digest;
 
-/// A record of the request topic of which only the beginning is kept; the rest stands on its topic alone.
+/// A record of which the ledger holds only the beginning. The rest is only on the request topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutRecord {
-    /// Length of the whole key; 0 if there is none.
+    /// Length of the whole key, in bytes. 0 if the record has no key.
     pub key_bytes: u64,
-    /// Length of the whole value.
+    /// Length of the whole value, in bytes.
     pub value_bytes: u64,
     /// Digest of the whole value.
     pub value_sha256: Digest,
@@ -17,10 +17,10 @@ pub struct CutRecord {
 }
 
 impl CutRecord {
-    /// How much of a key or value is kept, in bytes.
+    /// Number of bytes of a key or value that the ledger holds.
     pub const KEPT_BYTES: usize = 1024;
 
-    /// Hashes the value where it lies.
+    /// Describes a record. Hashes the value without copying it.
     pub fn of(key: Option<&[u8]>, value: &[u8], rejection: Rejection) -> Self {
         Self {
             key_bytes: key.map_or(0, <[u8]>::len) as u64,
@@ -30,12 +30,12 @@ impl CutRecord {
         }
     }
 
-    /// The part of a key or value that is kept.
+    /// Returns the part of a key or value that the ledger holds.
     pub fn beginning(bytes: &[u8]) -> &[u8] {
         &bytes[..bytes.len().min(Self::KEPT_BYTES)]
     }
 
-    /// Whether the key was longer than what is kept of it.
+    /// Returns whether the key is longer than the part that the ledger holds.
     pub fn cuts_key(&self) -> bool {
         self.key_bytes > Self::KEPT_BYTES as u64
     }

@@ -1,7 +1,7 @@
-//! The one error of a message that its rejection reports, found without collecting the others.
+//! Finds the one error of a message that its rejection reports, without collecting the other errors.
 //!
-//! A message may break its schema a hundred thousand times. Fields are checked one after the other, in the order in which
-//! errors are reported, and checking ends with the first error: it costs at most what one look at the message costs.
+//! A message may break its schema a hundred thousand times. Fields are checked one after the other, in the order in
+//! which errors are reported. Checking ends with the first error, so that no part of the message is checked twice.
 
 use super::schema::{excerpt, explain};
 use super::{DocumentError, SchemaName, schema_text};
@@ -10,17 +10,18 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-/// What a schema says of each field of a message.
+/// The rules of a schema for each field of a message.
 struct FieldRules {
     fields: BTreeMap<String, Validator>,
     required: BTreeSet<String>,
-    /// Whether a field that is not among `fields` is an error.
+    /// Whether a field without rules in `fields` is an error.
     is_closed: bool,
 }
 
-/// The first error: of the fields `first` in their order, then of all others by name, then of the message as a whole.
+/// Returns the first error. Checks the fields `first` in their order, then all other fields by name, then the whole
+/// message.
 pub(super) fn first_error(schema: SchemaName, message: &Value, first: &[&str]) -> Option<DocumentError> {
-    // The check for yes or no is several times faster.
+    // `is_valid` is several times faster than finding the error.
     if schema.validator().is_valid(message) {
         return None;
     }
@@ -39,7 +40,7 @@ pub(super) fn first_error(schema: SchemaName, message: &Value, first: &[&str]) -
 }
 
 impl FieldRules {
-    /// The first error of a field, with a pointer that starts at the field.
+    /// Returns the first error of a field. The pointer starts at the field.
     fn error_of(&self, name: &str, member: Option<&Value>) -> Option<DocumentError> {
         match (member, self.fields.get(name)) {
             (Some(member), Some(rules)) => rules.validate(member).err().map(|error| explain(&error)),
@@ -70,7 +71,7 @@ fn rules(schema: SchemaName) -> &'static FieldRules {
     })
 }
 
-/// Compiles the rules of one field; the definitions that they refer to are the schema's.
+/// Compiles the rules of one field, with the schema's definitions to which they refer.
 fn compile(rules: &Value, root: &Value) -> Validator {
     let mut rules = rules.clone();
     if let (Some(rules), Some(definitions)) = (rules.as_object_mut(), root.get("$defs")) {

@@ -154,14 +154,14 @@ impl FailureCode {
 #[error("{code}: {message}")]
 pub struct Failure {
     pub code: FailureCode,
-    /// For people: where it happened, what was found, what was expected; at most [`Self::MESSAGE_CAP`] bytes.
+    /// Says for people where it happened, what was found, and what was expected. At most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
 }
 
 impl Failure {
     pub const MESSAGE_CAP: usize = 8 * 1024;
 
-    /// Makes the message harmless and cuts it: it may quote data, documents or a trainer.
+    /// Escapes and cuts the message, because it may quote data, documents or a trainer.
     pub fn new(code: FailureCode, message: impl AsRef<str>) -> Self {
         Self { code, message: lines(message.as_ref(), Self::MESSAGE_CAP) }
     }

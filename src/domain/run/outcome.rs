@@ -28,9 +28,9 @@ pub enum Outcome {
     Conflict { run_id: RunId, differs: Vec<String> },
     /// The message is malformed or not allowed.
     Rejected { code: FailureCode },
-    /// The run was stopped, or its bundle will be announced again.
+    /// A command was carried out: the run was stopped, or its bundle will be announced again.
     CommandApplied { run_id: RunId },
-    /// The run is unknown, or its state does not allow the command.
+    /// A command was refused: the run is unknown, or its state does not allow the command.
     CommandRejected { code: FailureCode },
 }
 
@@ -77,7 +77,7 @@ pub enum RegistryReply {
     Rejected,
     /// The same event was applied before.
     Repeated,
-    /// The reply changes nothing: the run is PUBLISHED, or the registry confirmed the bundle before it rejected it.
+    /// The reply changes nothing: the run is PUBLISHED, or the registry had confirmed the bundle that it now rejects.
     Late,
     /// No bundle was announced with the event's reference and scope.
     Unknown,

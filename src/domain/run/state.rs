@@ -57,7 +57,7 @@ pub enum Transition {
     Cancel,
     /// The run's first request, or a later request with the same meaning, allows publication.
     RequestPublish,
-    /// A worker takes a waiting publication.
+    /// A worker claims a publication that waits.
     StartPublish,
     /// The run waits again. Either its bundle was verified and is in the outbox again, or the publication was not sent,
     /// not acknowledged or confirmed in time, or rejected.

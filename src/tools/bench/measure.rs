@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {
     pub name: String,
-    /// What `count` counts, for example `request`.
+    /// Unit of `count`, for example `request`.
     pub unit: &'static str,
     pub count: u64,
     /// `count` divided by the time of the work itself. Preparation is not timed.

@@ -63,7 +63,7 @@ impl Folder {
         read_json(schema, self.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
     }
 
-    /// Returns the digests of all files but the signature. The key is the file's name.
+    /// Returns the digest of every file but the signature. The key is the file's name.
     pub(super) fn digests(&self) -> BTreeMap<String, Digest> {
         let signed = self.0.iter().filter(|(name, _)| *name != SIGNATURE_FILE);
         signed.map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect()

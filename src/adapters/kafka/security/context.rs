@@ -39,8 +39,8 @@ impl BrokerContext {
         Self { brokers: brokers.to_owned(), ca_file, token_file, denied: Arc::default() }
     }
 
-    /// If the refusal is about an unspecified certificate error, replaces it by the cause. To find the cause, connects
-    /// to the brokers once more.
+    /// Finds the cause if a certificate was refused without one. For this, connects to the brokers once more. Returns
+    /// all other refusals unchanged.
     pub(in crate::adapters::kafka) fn with_cause(&self, denial: BrokerDenial) -> BrokerDenial {
         match (&denial, &self.ca_file) {
             (BrokerDenial::Certificate(_), Some(ca_file)) => {

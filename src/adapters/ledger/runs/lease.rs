@@ -39,7 +39,7 @@ pub struct Lease {
 #[derive(Debug, Clone)]
 pub struct Step {
     pub transition: Transition,
-    /// Evidence that was stored before this step; the ledger merges it into the run's `refs`.
+    /// Evidence that was stored before this step. The ledger adds it to the run's `refs`.
     pub refs: EventRefs,
     pub reason: Option<EventReason>,
     /// Bundle to announce. The announcement goes into the outbox in the same transaction.

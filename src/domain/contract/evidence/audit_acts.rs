@@ -153,7 +153,7 @@ pub enum ActorKind {
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     pub kind: ActorKind,
-    /// The name as the actor gave it; it is not verified.
+    /// The name that the actor gave. It is not verified.
     pub name: String,
 }
 

@@ -75,7 +75,7 @@ pub enum ParityOrigin {
 #[serde(deny_unknown_fields)]
 pub struct ParityVector {
     pub case: ParityCase,
-    /// One value for each feature; null means missing.
+    /// One value for each feature. Null means missing.
     pub values: Vec<Option<ParityValue>>,
     /// Probability of fraud, as a 32-bit float. Written with enough digits that every reader gets the exact value.
     pub score: f32,
@@ -86,22 +86,22 @@ pub struct ParityVector {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParityCase {
-    /// Every feature at the median of its split thresholds.
+    /// Every feature has the median of its split thresholds.
     Middle,
     AllMissing,
-    /// Every number at the least 32-bit float.
+    /// Every number is the least 32-bit float.
     Lowest,
-    /// Every number at the greatest 32-bit float.
+    /// Every number is the greatest 32-bit float.
     Highest,
     Zero,
     OneMissing,
-    /// One feature exactly at a split threshold.
+    /// One feature is exactly at a split threshold.
     AtThreshold,
-    /// One feature at the greatest number below a split threshold.
+    /// One feature has the greatest number below a split threshold.
     BelowThreshold,
-    /// One feature with a category that the model knows.
+    /// One feature has a category that the model knows.
     KnownCategory,
-    /// One feature with a category that the model does not know.
+    /// One feature has a category that the model does not know.
     UnknownCategory,
     TestRow,
 }
@@ -136,7 +136,7 @@ pub struct FeatureCategories {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CategoryValue {
-    /// An integer; booleans are 0 and 1.
+    /// An integer. Booleans are 0 and 1.
     Number(i64),
     Text(String),
 }

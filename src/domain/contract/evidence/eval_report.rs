@@ -94,7 +94,7 @@ pub struct Interval {
     pub high: f64,
     /// Share of the resampled values that lie between `low` and `high`, for example 0.95.
     pub confidence: f64,
-    /// Number of resamples in which the metric is defined. `low` and `high` are taken from these.
+    /// Number of resamples in which the metric is defined. The bounds are taken from these resamples.
     pub replicates: u32,
 }
 

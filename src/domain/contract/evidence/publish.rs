@@ -40,7 +40,7 @@ pub struct PublishReceipt {
     /// Folder of the bundle in the evidence store.
     pub bundle_ref: String,
     pub bundle_digest: Digest,
-    /// `environment/mode/bundle_slot[/tenant_id]`; also the Kafka key of the publication.
+    /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`. Also the Kafka key of the publication.
     pub scope_key: String,
     /// The record of the publication, as the broker acknowledged it.
     pub record: AnnouncedRecord,

@@ -37,7 +37,7 @@ pub struct ReconciliationCounters {
     pub eval_pass: u64,
     pub eval_fail: u64,
     pub bundle_published: u64,
-    /// Runs that failed before the gate decided.
+    /// Runs that ended in FAIL before the gate decided.
     pub run_failed: u64,
     pub run_open: u64,
     pub requests_accepted: u64,

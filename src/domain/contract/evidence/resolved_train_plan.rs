@@ -175,7 +175,7 @@ impl ResolvedAlgorithm {
     /// Prefix of the id of a registered command.
     pub const PROCESS: &'static str = "process:";
 
-    /// `hessboost` or `process:<name>`.
+    /// Returns `hessboost` or `process:<name>`.
     pub fn id(&self) -> &str {
         match self {
             Self::Process(algorithm) => &algorithm.id,

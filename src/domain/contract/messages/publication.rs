@@ -49,7 +49,7 @@ pub struct BundlePublication {
     pub gate_receipt_ref: EvidenceRef,
     pub compatibility: Compatibility,
     pub provenance: PublicationProvenance,
-    /// `environment/mode/bundle_slot[/tenant_id]`.
+    /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`.
     pub scope_key: String,
     /// Folder of the bundle in the evidence store.
     pub bundle_ref: String,

@@ -13,7 +13,7 @@ pub struct RegistryEvent {
     /// Chosen by the registry. An event that is sent again keeps its id.
     pub registry_event_id: String,
     pub event_type: String,
-    /// `environment/mode/bundle_slot[/tenant_id]`.
+    /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`.
     pub scope_key: String,
     /// Folder of the bundle in the evidence store, as the publication named it.
     pub bundle_ref: String,

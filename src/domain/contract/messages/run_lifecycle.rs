@@ -46,7 +46,7 @@ pub struct RunLifecycleEvent {
     /// `request.admitted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub near_misses: Vec<RunId>,
-    /// Only with `run.progress`.
+    /// How far the trainer is. Only with `run.progress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<EventProgress>,
     pub worker: String,
@@ -165,7 +165,7 @@ pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
 pub struct Deduplication {
     pub because: SameAs,
     pub first_request_id: String,
-    /// JSON pointers to the fields that identify a run; both requests have equal values in all of them.
+    /// JSON pointers to the fields that identify a run. Both requests have equal values in all of them.
     pub compared: Vec<String>,
     /// JSON pointers to the fields that differ but do not identify a run.
     pub ignored_differences: Vec<String>,

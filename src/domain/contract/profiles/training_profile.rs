@@ -59,7 +59,7 @@ pub enum Monotone {
     Decreasing,
 }
 
-/// The algorithm to fit. A profile may leave parameters out; the plan holds all of them.
+/// The algorithm to fit. A profile may leave parameters out. The plan holds all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Algorithm {

@@ -11,13 +11,14 @@ const RESTORE: &str = "Find out who wrote into the store. Where the run is parke
                        that the ledger pins, then `runs retry-publish`.";
 const ANOTHER_REVISION: &str = "Tell the operator; where the run has failed, ask under another `config_revision`.";
 
-/// Builds the guidance for a document with other bytes than before, if only work before the verdict can find it.
+/// Builds the guidance for stored evidence that differs from what an attempt computes. Only for differences that can
+/// appear before the verdict, but not after it.
 const fn before_the_verdict(happened: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended], requester: ANOTHER_REVISION, operator: OTHER_BYTES }
 }
 
-/// Builds the guidance for a document with other bytes than before, if a publication long after the verdict may also
-/// find it.
+/// Builds the guidance for stored evidence that differs from what an attempt computes. For differences that a
+/// publication may also find, long after the verdict.
 const fn before_or_after(happened: &'static str) -> Guidance {
     Guidance { happened, leaves: &[Ended, Parked], requester: ANOTHER_REVISION, operator: RESTORE }
 }

@@ -9,7 +9,7 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<Ledger> {
     Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")
 }
 
-/// Opens the ledger. Refuses a database whose schema is not that of this release.
+/// Opens the ledger. Returns an error unless the database has this release's schema.
 pub(super) async fn connect_to_current(config: &Config) -> anyhow::Result<Ledger> {
     let ledger = connect(config).await?;
     ledger.check_schema().await.context("the database is not ready")?;

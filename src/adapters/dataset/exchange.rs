@@ -1,6 +1,6 @@
 //! Exchanges Parquet files with a registered trainer command: rows out, scores in.
 //!
-//! The scores come from foreign code, so that only the trainer's child process decodes them.
+//! The scores come from code that Model Factory does not trust, so that only the trainer's child process decodes them.
 
 use crate::domain::contract::Feature;
 use crate::domain::run::{Failure, FailureCode};

@@ -15,7 +15,7 @@ pub(super) struct Effects {
     pub(super) outbox: Vec<OutboxDraft>,
     pub(super) lineage: LineageEffects,
     pub(super) acts: Vec<AuditAct>,
-    /// Who caused the acts that are appended next. `None` if the worker acts of its own accord.
+    /// Who caused the acts that are appended next. `None` if the worker acts without being asked.
     pub(super) cause: Option<Cause>,
 }
 

@@ -24,7 +24,7 @@ pub struct Block {
     pub body: String,
 }
 
-/// The first block of a chain that fails a check, and why.
+/// The first block of a chain that does not pass a check, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("block {seq}: {why}")]
 pub struct BrokenBlock {

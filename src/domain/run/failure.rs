@@ -17,7 +17,7 @@ pub enum FailureCategory {
     Resolution,
     /// The rows of the data cannot be used.
     Data,
-    /// The trainer or the worker around it failed.
+    /// The trainer or its worker ended with an error.
     Execution,
     Evidence,
     /// A document exists already with other bytes.

@@ -52,7 +52,7 @@ pub enum Transition {
     /// The run goes back to the queue: its lease was lost, its failure is retryable, its worker gave it back, or an
     /// operator took it from its worker.
     Requeue,
-    /// An operator puts a failed run back into the queue after mending the cause.
+    /// An operator puts a run in FAIL back into the queue after mending the cause.
     Reopen,
     Cancel,
     /// The run's first request, or a later request with the same meaning, allows publication.

@@ -16,7 +16,7 @@ pub enum RunCommand {
     Cancel,
     /// Announces the bundle again. Attempts are counted from zero again. Never trains.
     RetryPublish,
-    /// Takes a run from its worker, or reopens a failed run. Attempts are counted from zero again. For operators only.
+    /// Takes a run from its worker, or reopens a run in FAIL. Attempts are counted from zero again. For operators only.
     Requeue,
 }
 

@@ -143,7 +143,7 @@ impl ActKind {
 pub enum ActorKind {
     /// The requester named in the message's field `requester_principal`.
     Requester,
-    /// A worker that acts of its own accord.
+    /// A worker that acts without being asked by a person.
     Worker,
     Operator,
     Registry,

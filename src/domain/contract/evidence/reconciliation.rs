@@ -47,7 +47,7 @@ pub struct ReconciliationCounters {
     pub requests_repeated: u64,
     /// Records that used a known request id with other content.
     pub requests_conflicting: u64,
-    /// Publications of runs that were announced before: all acknowledged ones but the first of each run.
+    /// Number of acknowledged publications, not counting the first publication of each run.
     pub announcements_repeated: u64,
 }
 

@@ -234,7 +234,7 @@ pub struct BootstrapSpec {
     pub confidence: f64,
     /// Entity column: entities are drawn with all their rows. `None` draws single rows.
     pub cluster: Option<String>,
-    /// Metrics that get an interval. If empty, all metrics get one but those per day.
+    /// Metrics that get an interval. If empty, all metrics get an interval except metrics per day.
     pub metrics: Vec<String>,
 }
 

@@ -14,7 +14,7 @@ pub(super) enum Trouble {
     Bad(String),
     /// No such page, run or record exists.
     NotThere(String),
-    /// The method is neither GET nor HEAD.
+    /// The HTTP method is not GET or HEAD.
     NotAllowed,
     /// The request's host name is not among the configured names. Holds the host name.
     UnknownHost(String),

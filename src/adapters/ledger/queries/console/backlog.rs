@@ -39,7 +39,7 @@ pub struct Leases {
 
 #[derive(Debug, Clone, Default, sqlx_macros::FromRow)]
 pub struct Backlog {
-    /// How many wait. Counting stops at [`Ledger::MOST_COUNTED`] plus one.
+    /// Number of waiting rows. Counting stops at [`Ledger::MOST_COUNTED`] plus one.
     pub waiting: i64,
     pub oldest: Option<DateTime<Utc>>,
 }

@@ -19,9 +19,9 @@ const BATCH: i64 = 500;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PagePart<K> {
     Newest,
-    /// The newest rows among those before this key.
+    /// The newest of the rows that are older than this key.
     OlderThan(K),
-    /// The oldest rows among those after this key.
+    /// The oldest of the rows that are newer than this key.
     NewerThan(K),
 }
 

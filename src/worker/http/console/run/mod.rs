@@ -20,7 +20,7 @@ pub(super) type FoundDocument<T> = Result<Option<T>, String>;
 pub(super) struct RunView {
     pub(super) run: RunRecord,
     pub(super) steps: Vec<TransitionRecord>,
-    /// The first requests of the run. Their number is bounded.
+    /// The run's first requests, as many as its page shows at most.
     pub(super) requests: Vec<RequestRecord>,
     /// Number of all requests of the run.
     pub(super) request_count: i64,

@@ -21,8 +21,8 @@ pub enum Error {
     /// The server ended a statement at its timeout. Either the server is slow, or the statement has too many rows.
     #[error("the ledger took too long: {0}")]
     TimedOut(String),
-    /// The database cannot store a statement's values, or the statement needs a stored row that cannot be read. Without
-    /// the value or row, other statements still succeed.
+    /// The database cannot store a statement's values, or the statement needs a stored row that cannot be read. Statements
+    /// without that value or row still succeed.
     #[error("the ledger cannot hold this: {0}")]
     Unfit(String),
     /// A broken invariant, a missing migration or a rejected statement. The cause is a defect or a wrong set-up.

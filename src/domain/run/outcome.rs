@@ -81,7 +81,7 @@ pub enum RegistryReply {
     Late,
     /// No bundle was announced with the event's reference and scope.
     Unknown,
-    /// The event is not about an announced bundle.
+    /// The event says neither that a bundle is published nor that it is rejected.
     Other,
     /// The record does not match the event's schema.
     Malformed,

@@ -118,9 +118,9 @@ pub struct Windows {
     pub test: TimeWindow,
     /// Least number of days between the last training or validation row and the start of the test window.
     pub delay_days: u32,
-    /// Entity column, for example the card. An entity is left out of the test window if it had a fraud before that
-    /// window and the fraud was known by the window's start. Without a column of observation times: if the fraud
-    /// happened `delay_days` before it.
+    /// Entity column, for example the card. An entity is left out of the test window if it had a fraud that was
+    /// known when that window starts. If the data has no observation times, a fraud counts as known `delay_days` after
+    /// it happened. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
 }
 

@@ -173,6 +173,7 @@ pub struct LeakageSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_single_feature_auc: Option<f64>,
     /// Fits models on shuffled labels, from which nothing can be learned. A good score of such a model means a leak.
+    /// `None` skips this rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffled_label_canary: Option<CanarySpec>,
 }

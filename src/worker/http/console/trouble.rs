@@ -18,7 +18,7 @@ pub(super) enum Trouble {
     NotAllowed,
     /// The request's host name is not among the configured names. Holds the host name.
     UnknownHost(String),
-    /// The greatest allowed number of downloads is running already.
+    /// As many downloads are running as are allowed at one time.
     Busy,
     /// Ledger or evidence store is not available at present.
     Away(String),

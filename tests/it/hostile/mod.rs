@@ -5,4 +5,5 @@
 mod batches;
 mod callers;
 mod connections;
+mod generator;
 mod records;

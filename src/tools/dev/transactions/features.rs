@@ -65,8 +65,8 @@ fn groups(payments: &[Payment], key: fn(&Payment) -> u32) -> HashMap<u32, Vec<us
     groups
 }
 
-/// Calls `each(row, number, sum)` for each row of a group. Number and sum are over the group's payments in `[at - delay
-/// - length, at - delay)`. Both ends of the window only move forward.
+/// Calls `each(row, number, sum)` for each row of a group. Number and sum are over the group's payments in
+/// `[at - delay - length, at - delay)`. Both ends of the window only move forward.
 fn window(
     payments: &[Payment],
     rows: &[usize],

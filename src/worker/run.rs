@@ -1,4 +1,4 @@
-//! Runs one worker: roles, unique name, start of the loops, wait for a signal, drain.
+//! Runs one worker: roles, unique name, start of the loops, wait until `shutdown` turns true, drain.
 
 use super::assembly::Assembly;
 use super::drain::{Abandoned, LAST_WORDS, release_leases};

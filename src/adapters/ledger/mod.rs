@@ -36,13 +36,17 @@
 //!  8  head of the audit log      advisory                 all that have acts, right before COMMIT
 //! ```
 //!
-//! Why this cannot deadlock: a circle of waiting needs somebody who waits for a lower number while it holds a higher one.
-//! Nobody does. Within a number, locks are ascending, or there is one, or nobody else wants the same (two relays mark
-//! records of different shards). New requests and runs come before those that were there: a row that one admission
-//! inserts and another finds makes the other wait in its first pass, when it holds no row of its second. Claims skip
-//! runs that are locked and so never wait for 7. Pruning goes from 7 to rows of 6, but only to rows that were sent, which
-//! nobody locks any more, and skips runs that are locked. Foreign keys that are checked at COMMIT are those of rows that
-//! the same transaction has locked or inserted. Who holds 8 asks for nothing more: it inserts one row and commits.
+//! Why this cannot deadlock: a deadlock needs a transaction that waits for a lower number while it holds a higher one.
+//! Only pruning takes 6 after 7. It skips runs that are locked, and takes only rows of the outbox that were sent, which
+//! no other transaction locks. Claims skip runs that are locked, and so never wait for 7.
+//!
+//! Within a number, locks are taken in ascending order, or there is only one, or no other transaction takes the same
+//! (two relays mark records of different shards). An admission works in two passes. The first pass inserts new rows, and
+//! the second locks rows that were there. If another admission is inserting the same row, this one waits in its first
+//! pass. At that point it holds no lock of its second pass.
+//!
+//! A foreign key that is checked at COMMIT belongs to a row that the same transaction has locked or inserted. A
+//! transaction that holds 8 takes no further lock: it inserts one row and commits.
 //!
 //! Two statements lock several rows in an order that the server chooses: the renewal of one worker's leases, and a claim
 //! that passes over tenants whose turns change meanwhile. Where two of them meet, the server ends one with a deadlock

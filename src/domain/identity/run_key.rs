@@ -34,8 +34,9 @@ pub struct RunKey(Digest);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RunId(String);
 
-/// Computes `sha256(C({"payload": payload, "recipe": recipe}))`, where C is canonical JSON. Every derived identifier
-/// has this form, so that two recipes never give the same digest.
+/// Computes `sha256(C({"payload": payload, "recipe": recipe}))`, where C is canonical JSON. `recipe` names the kind of
+/// identifier and its version, for example `mf.train_run_id.v1`. It is part of the hashed text, so that the same payload
+/// gives different digests for different kinds.
 pub fn recipe_digest(recipe: &str, payload: &Value) -> Digest {
     Digest::of(recipe_text(recipe, payload).as_bytes())
 }

@@ -11,8 +11,8 @@ use crate::domain::contract::{
 use crate::domain::identity::{Digest, canonical_json, document_bytes, recipe_digest};
 use serde_json::json;
 
-/// The file name of the signature in the bundle's folder. The signature covers every other file, so no list of files
-/// can contain it.
+/// The file name of the signature in the bundle's folder. The signature covers every other file, including those that
+/// list the bundle's files. No such list can contain the signature's digest, because the signature is made afterwards.
 pub const SIGNATURE_FILE: &str = "model.sig";
 
 /// A file of the bundle, with its content in memory.

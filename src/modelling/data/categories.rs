@@ -9,8 +9,8 @@ use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, Feature
 use crate::domain::run::{Failure, FailureCode};
 use std::collections::HashMap;
 
-/// The number of distinct values that one categorical feature may have when files are read. While reading, each value
-/// is stored as its number in a 32-bit float. Up to this bound the float is exact.
+/// Upper bound on the distinct values of one categorical feature when files are read. It bounds the memory of the values.
+/// It is also far below 2^24, up to which the 32-bit floats that hold the values' numbers are exact.
 pub const MAX_VALUES_READ: usize = 1 << 20;
 
 /// Recodes every categorical feature by its values in the rows `train`, and returns these values. Returns the failure

@@ -35,7 +35,7 @@ pub fn process_span(record: &Received<'_>, from: Option<&TraceContext>) -> Optio
     Some(OpenSpan::begin(recording, builder, &under(from)))
 }
 
-/// A Kafka record that the relay sends.
+/// What the span of a send states about a Kafka record: topic, key, size and ids.
 #[derive(Debug, Clone, Copy)]
 pub struct Sending<'a> {
     pub topic: &'a str,

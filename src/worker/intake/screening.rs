@@ -1,7 +1,7 @@
 //! Judges a record that the ledger does not know yet: what message it holds, and whether it may be admitted.
 //!
-//! Order: bytes and shape, then the requester and the policy, then where symbolic links of the references lead.
-//! A requester whom the policy refuses learns nothing about files.
+//! Checks run in this order: bytes and shape, then requester and policy, then symbolic links in the paths that the
+//! request names. The policy comes before the links, so that a refused requester cannot find out which files exist.
 
 use crate::adapters::authority::Policy;
 use crate::adapters::dataset::{Inputs, Links};

@@ -52,12 +52,15 @@ BEGIN
         ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
         ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (received_at)'),
         ('transitions',      'SELECT, INSERT', 'SELECT, DELETE'),
-        ('outbox',           'SELECT, INSERT, UPDATE (sent_at, withdrawn_at, sent_topic, sent_partition, sent_offset)',
+        ('outbox',           'SELECT, INSERT, UPDATE (sent_at, withdrawn_at, sent_topic, sent_partition, sent_offset, '
+                             'handed_at, tries, rests_until, refusal, set_aside_at)',
                              'SELECT, DELETE'),
-        ('lineage_outbox',   'SELECT, INSERT, UPDATE (sent_at, sent_topic, sent_partition, sent_offset)', 'SELECT, DELETE'),
+        ('lineage_outbox',   'SELECT, INSERT, UPDATE (sent_at, sent_topic, sent_partition, sent_offset, tries, '
+                             'rests_until, refusal)', 'SELECT, DELETE'),
         ('acts',             'SELECT, INSERT', NULL),
         ('registry_events',  'SELECT, INSERT', 'SELECT, DELETE'),
         ('relay_shards',     'SELECT, UPDATE', NULL),
+        ('relays',           'SELECT, INSERT, UPDATE, DELETE', NULL),
         -- Whoever deletes history tells of it in the same transaction. Nobody changes what is told.
         ('audit_log',        'SELECT, INSERT', 'SELECT, INSERT');
 

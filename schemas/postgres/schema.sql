@@ -88,6 +88,14 @@ CREATE TABLE public.lineage_outbox (
     sent_topic text,
     sent_partition integer,
     sent_offset bigint,
+    tries smallint DEFAULT 0 NOT NULL,
+    rests_until timestamp with time zone,
+    refusal text,
+    CONSTRAINT lineage_a_refused_event_rests CHECK ((num_nonnulls(rests_until, refusal) =
+CASE
+    WHEN (tries > 0) THEN 2
+    ELSE 0
+END)),
     CONSTRAINT lineage_outbox_value_check CHECK ((length(value) <= 900000)),
     CONSTRAINT lineage_sent_has_coordinates CHECK (((sent_at IS NULL) = (sent_offset IS NULL)))
 );
@@ -120,7 +128,18 @@ CREATE TABLE public.outbox (
     sent_topic text,
     sent_partition integer,
     sent_offset bigint,
+    handed_at timestamp with time zone,
+    tries smallint DEFAULT 0 NOT NULL,
+    rests_until timestamp with time zone,
+    refusal text,
+    set_aside_at timestamp with time zone,
+    CONSTRAINT outbox_a_refused_record_rests CHECK ((num_nonnulls(rests_until, refusal) =
+CASE
+    WHEN (tries > 0) THEN 2
+    ELSE 0
+END)),
     CONSTRAINT outbox_dead_letters_keep_their_bytes_in_the_inbox CHECK ((((kind = 'DEAD_LETTER'::public.outbox_kind) = (value IS NULL)) AND ((kind = 'DEAD_LETTER'::public.outbox_kind) = (source_offset IS NOT NULL)))),
+    CONSTRAINT outbox_nothing_of_a_run_is_set_aside CHECK (((set_aside_at IS NULL) OR ((tries > 0) AND ("left"(stream, 3) <> 'tr_'::text)))),
     CONSTRAINT outbox_only_publications_are_withdrawn CHECK (((withdrawn_at IS NULL) OR (kind = 'PUBLICATION'::public.outbox_kind))),
     CONSTRAINT outbox_sent_has_coordinates CHECK (((sent_at IS NULL) = (sent_offset IS NULL))),
     CONSTRAINT outbox_value_check CHECK ((length(value) <= 900000))
@@ -149,6 +168,11 @@ CREATE TABLE public.relay_shards (
     owner text,
     expires_at timestamp with time zone,
     CONSTRAINT relay_shards_shard_check CHECK (((shard >= 0) AND (shard <= 15)))
+);
+
+CREATE TABLE public.relays (
+    name text NOT NULL,
+    expires_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.requests (
@@ -266,6 +290,9 @@ ALTER TABLE ONLY public.registry_events
 ALTER TABLE ONLY public.relay_shards
     ADD CONSTRAINT relay_shards_pkey PRIMARY KEY (shard);
 
+ALTER TABLE ONLY public.relays
+    ADD CONSTRAINT relays_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_pkey PRIMARY KEY (request_id);
 
@@ -284,6 +311,10 @@ CREATE INDEX inbox_prunable ON public.inbox USING btree (received_at, topic, par
 
 CREATE INDEX lineage_outbox_by_run ON public.lineage_outbox USING btree (run_id, id);
 
+CREATE INDEX lineage_outbox_resting ON public.lineage_outbox USING btree (rests_until) WHERE ((sent_at IS NULL) AND (rests_until IS NOT NULL));
+
+CREATE INDEX lineage_outbox_to_send ON public.lineage_outbox USING btree (shard, id) WHERE ((sent_at IS NULL) AND (rests_until IS NULL));
+
 CREATE INDEX lineage_outbox_unsent ON public.lineage_outbox USING btree (run_id, id) WHERE (sent_at IS NULL);
 
 CREATE INDEX outbox_by_source ON public.outbox USING btree (source_topic, source_partition, source_offset) WHERE (source_offset IS NOT NULL);
@@ -291,6 +322,12 @@ CREATE INDEX outbox_by_source ON public.outbox USING btree (source_topic, source
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
 
 CREATE UNIQUE INDEX outbox_event_id ON public.outbox USING btree (event_id) WHERE (seq IS NULL);
+
+CREATE INDEX outbox_resting ON public.outbox USING btree (kind, "left"(stream, 3), rests_until) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL) AND (set_aside_at IS NULL) AND (rests_until IS NOT NULL));
+
+CREATE INDEX outbox_set_aside ON public.outbox USING btree (kind, id) WHERE ((set_aside_at IS NOT NULL) AND (sent_at IS NULL));
+
+CREATE INDEX outbox_to_send ON public.outbox USING btree (kind, "left"(stream, 3), shard, id) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL) AND (set_aside_at IS NULL) AND (rests_until IS NULL));
 
 CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL));
 

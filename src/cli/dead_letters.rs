@@ -1,4 +1,5 @@
-//! `model-factory dead-letters`: lists refused records, shows why they were refused, sends them again.
+//! `model-factory dead-letters`: lists refused records, shows why they were refused, sends them again, gives back what was
+//! set aside.
 
 use super::ledger::{self, ActorArgs};
 use super::output::{Output, json_lines, print_table, stdout};
@@ -22,7 +23,9 @@ use std::process::ExitCode;
   model-factory dead-letters list --code SCHEMA_INVALID --output json
   model-factory dead-letters show mf.train-requests.v0/0/17
   model-factory dead-letters replay mf.train-requests.v0/0/17 --reason 'profile is there now'
-  model-factory dead-letters replay --code REF_NOT_ALLOWED --limit 20 --reason 'allow-list mended' --dry-run")]
+  model-factory dead-letters replay --code REF_NOT_ALLOWED --limit 20 --reason 'allow-list mended' --dry-run
+  model-factory dead-letters list --set-aside
+  model-factory dead-letters give-back mf.train-requests.v0/0/17")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: DeadLettersCommand,
@@ -38,6 +41,9 @@ enum DeadLettersCommand {
         /// Only records that were refused with this code.
         #[arg(long)]
         code: Option<FailureCode>,
+        /// Only records whose dead letter was set aside, since its topic refused it again and again.
+        #[arg(long)]
+        set_aside: bool,
         /// List at most this many records.
         #[arg(long, default_value_t = 50)]
         limit: i64,
@@ -52,6 +58,15 @@ enum DeadLettersCommand {
     },
     /// Send refused records again, unchanged. Each is then judged like a new request.
     Replay(ReplayArgs),
+    /// Give dead letters that were set aside back to the relay, which sends them to their own topic. Values, long keys and
+    /// long headers go by reference then.
+    GiveBack {
+        /// topic/partition/offset; without any, the oldest ones.
+        sources: Vec<Coordinates>,
+        /// Largest number of records, each dead letter and each event about it.
+        #[arg(long, default_value_t = 10_000)]
+        limit: i64,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,12 +95,19 @@ impl Args {
         let ledger = ledger::connect(&config).await?;
         let mut out = stdout();
         match self.command {
-            DeadLettersCommand::List { code, limit } => {
-                let letters = ledger.dead_letters(code, limit).await?;
+            DeadLettersCommand::List { code, set_aside, limit } => {
+                let letters = ledger.dead_letters(code, set_aside, limit).await?;
                 self.output.print(&letters, |out| list(out, &letters))?;
             }
             DeadLettersCommand::Show { source, raw } => show(&mut out, &ledger, &source, raw, self.output).await?,
             DeadLettersCommand::Replay(args) => replay(&mut out, &ledger, &config, args, self.output).await?,
+            DeadLettersCommand::GiveBack { sources, limit } => {
+                let records = ledger.give_back_set_aside(&sources, limit).await?;
+                match self.output {
+                    Output::Json => json_lines(&mut out, &[json!({"given_back": records})])?,
+                    Output::Table => writeln!(out, "  the relay has {records} records back")?,
+                }
+            }
         }
         ledger.close().await;
         Ok(ExitCode::SUCCESS)
@@ -121,8 +143,8 @@ async fn show(
     for (name, value) in &letter.headers {
         writeln!(out, "  {name:<22} {value}")?;
     }
-    let sent = letter.sent_at.map_or_else(|| "not yet".to_owned(), |at| at.to_rfc3339());
-    writeln!(out, "  {:<22} {}\n  {:<22} {sent}", "refused at", letter.created_at.to_rfc3339(), "sent at")?;
+    let (refused, standing) = (letter.created_at.to_rfc3339(), letter.standing());
+    writeln!(out, "  {:<22} {refused}\n  {:<22} {standing}", "refused at", "on its topic")?;
     if let Some(Ok(code)) = letter.headers.get("mf_code").map(|name| name.parse::<FailureCode>()) {
         let Guidance { requester, operator, .. } = code.guidance();
         writeln!(out, "\n  requester: {requester}\n  operator:  {operator}")?;
@@ -144,7 +166,7 @@ async fn replay(
     let sources = match args.code {
         // Reads one more than the limit, to see whether there are more.
         Some(code) => {
-            let letters = ledger.dead_letters(Some(code), args.limit as i64 + 1).await?;
+            let letters = ledger.dead_letters(Some(code), false, args.limit as i64 + 1).await?;
             letters.into_iter().map(|letter| letter.source).collect()
         }
         None => args.sources,

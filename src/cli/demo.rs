@@ -192,7 +192,7 @@ async fn report(
     writeln!(out, "\nRuns in the ledger")?;
     runs::list(out, &all)?;
     writeln!(out, "\nDead letters")?;
-    dead_letters::list(out, &ledger.dead_letters(None, 50).await?)?;
+    dead_letters::list(out, &ledger.dead_letters(None, false, 50).await?)?;
     let evidence = environment.folder.join("evidence");
     for run in all.iter().filter(|run| run.state == State::Published) {
         writeln!(out, "\nMetrics of {} on payments it never saw", run.run_id)?;

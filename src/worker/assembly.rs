@@ -6,7 +6,7 @@ use super::intake::{Intake, Screening};
 use super::liveness::Watchdog;
 use super::maintenance::{Maintenance, run_gauges};
 use super::registry::RegistryListener;
-use super::relay::Relay;
+use super::relay::{Relay, RelayProgress};
 use super::runner::Runner;
 use crate::adapters::authority::Policy;
 use crate::adapters::dataset::Inputs;
@@ -108,6 +108,7 @@ impl Assembly {
     /// Spawns the relay. If `[publish] confirm` is `registry`, also spawns the consumer of the registry's topic.
     pub(super) async fn spawn_relay(&mut self) -> anyhow::Result<()> {
         let relay = Relay::new(&self.config.kafka, self.ledger.clone(), self.boundaries.clone(), self.name.clone())?;
+        self.readiness.require("relay", relay.progress(), RelayProgress::check);
         let (stopped, heartbeat) = (self.loops.stop_relay(), self.watchdog.of("relay"));
         self.loops.spawn("relay", async move { Ok(relay.run(stopped, heartbeat).await?) });
         if listens_to_registry(&self.config) {

@@ -212,6 +212,9 @@ async fn read_standing(ledger: &Ledger) -> Result<(), ledger::Error> {
         metrics::OUTBOX_DEPTH.set(kind, waiting as f64);
         metrics::OUTBOX_OLDEST_AGE.set(kind, oldest);
     }
+    for (kind, records) in standing.set_aside {
+        metrics::OUTBOX_SET_ASIDE.set(kind, records as f64);
+    }
     metrics::LEDGER_SURVEYED.set((), standing.read_at);
     Ok(())
 }

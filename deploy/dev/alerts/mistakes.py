@@ -41,6 +41,7 @@ def of_rules(world: World) -> list[tuple[str, dict, str]]:
         ("model_factory:outbox_oldest_age_seconds:max", fresh, "", "of workers that have lost the ledger"),
         ("model_factory:outbox_oldest_age_seconds:max", "max by", "sum by", "that counts a record once a worker"),
         ("model_factory:outbox_oldest_age_seconds:max", "namespace, kind", "namespace", "that does not tell the kind"),
+        ("ModelFactoryOutboxSetAside", fresh, "", "of workers that have lost the ledger"),
         ("ModelFactoryLedgerUnseen", "max by", "min by", "of one worker instead of all"),
         (
             "ModelFactoryIdleBesideQueue",

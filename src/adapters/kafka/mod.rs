@@ -20,9 +20,9 @@ pub use inbound::Inbound;
 pub use inbox::{Follower, Inbox};
 pub use lag::Lag;
 pub use mock::MockBroker;
-pub use outlet::{Outlet, Record};
+pub use outlet::{Handed, Outlet, Record};
 pub use security::{BrokerDenial, Mechanism, Protocol, SecurityError, SecuritySettings};
-pub use settings::{KafkaSettings, StartAt, TopicNames};
+pub use settings::{Flow, KafkaSettings, StartAt, TopicNames};
 pub use survey::{BrokerProbe, Cluster, GroupPosition, Survey, TopicSettings, TopicShape};
 pub use topics::Topics;
 
@@ -42,6 +42,9 @@ pub enum Error {
     /// The configuration or the topics are wrong until a person changes something.
     #[error("{0}")]
     Setup(String),
+    /// The broker takes this record neither now nor later: it is too large or invalid for its topic.
+    #[error("the broker refuses the record: {0}")]
+    Refused(String),
     /// The client is broken for good: make a new one.
     #[error("the Kafka client failed: {0}")]
     Fatal(String),

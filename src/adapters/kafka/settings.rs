@@ -46,6 +46,18 @@ pub enum StartAt {
     Latest,
 }
 
+/// In which order a relay's producer sends, and what one refusal costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The records of a partition arrive in the order of their hand-over and without a gap. A refusal breaks the producer,
+    /// and may be meant for any record of its request.
+    Ordered,
+    /// The same, with one record a request, so that a refusal is meant for its record.
+    OrderedOneByOne,
+    /// One record a request; a refusal costs nobody else anything. Order is not kept.
+    Independent,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicNames {
@@ -101,7 +113,7 @@ impl TopicNames {
 }
 
 /// Properties that an operator may not set: a guarantee of the worker rests on each.
-const OURS: [&str; 13] = [
+const OURS: [&str; 18] = [
     "bootstrap.servers",
     "group.id",
     "enable.auto.commit",
@@ -115,6 +127,11 @@ const OURS: [&str; 13] = [
     "partitioner",
     "allow.auto.create.topics",
     "receive.message.max.bytes",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "max.in.flight.requests.per.connection",
+    "max.in.flight",
 ];
 
 /// How much a consumer fetches at once, unless the operator sets it. A compressed batch is unpacked as a whole, by a factor
@@ -190,10 +207,35 @@ impl KafkaSettings {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
-            // Shorter than the lease on a shard of the outbox: when a relay loses a shard, its records in flight are
-            // delivered or never will be.
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "5");
+        Ok(config)
+    }
+
+    /// A relay's producer, for one topic. docs/decisions/0019-relay-lanes.md says why order rests on these properties.
+    pub(super) fn relay_producer(&self, flow: Flow) -> Result<ClientConfig, Error> {
+        let mut config = self.producer()?;
+        config
+            // A record that expires alone would let those behind it pass.
+            .set("message.timeout.ms", "0")
+            // After which time a topic that no broker knows is an error.
+            .set("topic.metadata.propagation.max.ms", "3000");
+        match flow {
+            Flow::Ordered | Flow::OrderedOneByOne => {
+                config
+                    .set("enable.gapless.guarantee", "true")
+                    .set("max.in.flight.requests.per.connection", "1")
+                    // A topic that takes the largest value takes a request of this size.
+                    .set("batch.size", self.max_value_bytes.to_string());
+            }
+            Flow::Independent => {}
+        }
+        match flow {
+            Flow::Ordered => {}
+            Flow::OrderedOneByOne | Flow::Independent => {
+                config.set("batch.num.messages", "1");
+            }
+        }
         Ok(config)
     }
 }

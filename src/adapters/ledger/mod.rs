@@ -18,6 +18,7 @@
 //! | `outbox` | an event, publication or dead letter for its topic | the transaction that causes it; marked by the relay |
 //! | `lineage_outbox` | an OpenLineage event of a run | the transaction that causes it; marked by the relay |
 //! | `relay_shards` | which relay sends which sixteenth of the streams | relays |
+//! | `relays` | a relay that lives | relays |
 //! | `audit_log` | a block: the acts of one transaction, chained to the block before | every transaction that has acts |
 //!
 //! # Locks and their order
@@ -76,7 +77,7 @@ pub use columns::{Coordinates, Readable};
 pub use connection::Ledger;
 pub use error::{Error, PostgresDenial};
 pub use maintenance::{Pruned, Pruning};
-pub use outbox::{DatasetsKnown, OutboxRow, Sent, Shard};
+pub use outbox::{DatasetsKnown, Lane, OutboxRow, Room, Sent, Shard};
 pub use queries::{
     ActRecord, Backlog, DeadLetterPage, DeadLetterRecord, DeadLetterRow, DeadLetterText, Depth, EmittedEvent,
     EndedRuns, LeaseRow, Leases, LedgerCounts, Original, PagePart, RequestRecord, RunCursor, RunPage, RunQuery,

@@ -46,7 +46,9 @@ fn unreachable(error: &Error) -> Finding {
         Error::Denied(_) => {
             "mend [kafka.security], or what the brokers ask for; docs/transport-security.md has each refusal"
         }
-        Error::Unavailable(_) | Error::Fatal(_) => "start the brokers, or mend [kafka] brokers and [kafka.security]",
+        Error::Unavailable(_) | Error::Refused(_) | Error::Fatal(_) => {
+            "start the brokers, or mend [kafka] brokers and [kafka.security]"
+        }
     };
     Finding::red("brokers", error.to_string(), advice)
 }

@@ -1,7 +1,7 @@
-//! Checks Postgres: version, durability of a commit, schema, the role's rights, clock.
+//! Checks Postgres: version, durability of a commit, schema, what the outbox holds, the role's rights, clock.
 
 use super::finding::Finding;
-use crate::adapters::ledger::{Error, Ledger, LedgerSettings, SchemaState, ServerState};
+use crate::adapters::ledger::{Error, Ledger, LedgerSettings, SchemaState, ServerState, Standing};
 use crate::config::Config;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -20,8 +20,15 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         Ok(state) => server(&state),
         Err(error) => vec![unanswered("database", &error)],
     };
-    findings.push(schema(ledger.schema_state().await));
-    findings.push(rights(ledger.missing_rights().await));
+    let state = ledger.schema_state().await;
+    let is_current = matches!(state, Ok(SchemaState::Current(_)));
+    findings.push(schema(state));
+    let missing = ledger.missing_rights().await;
+    let may_read = matches!(&missing, Ok((_, statements)) if statements.is_empty());
+    findings.push(rights(missing));
+    if is_current && may_read {
+        findings.push(outbox(ledger.standing().await));
+    }
     let before = crate::clock::system_time().into();
     let answered = ledger.clock().await;
     findings.push(clock(before, answered, crate::clock::system_time().into()));
@@ -83,6 +90,36 @@ fn rights(missing: Result<(String, Vec<String>), Error>) -> Finding {
         }
         Err(error) => unanswered(check, &error),
     }
+}
+
+/// What waits to be sent, and what topics refused.
+fn outbox(standing: Result<Standing, Error>) -> Finding {
+    const NOTABLE_SECONDS: f64 = 60.0;
+    let check = "outbox";
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(error) => return unanswered(check, &error),
+    };
+    let late = standing.outbox.iter().filter(|(_, _, oldest)| *oldest > NOTABLE_SECONDS);
+    let late: Vec<String> = late
+        .map(|(kind, records, oldest)| {
+            format!("{records} records of kind {} wait, the oldest {oldest:.0} s", kind.as_str())
+        })
+        .collect();
+    if !late.is_empty() {
+        let advice = "see `/readyz` of the workers with the role relay: it names the topic and the error";
+        return Finding::red(check, late.join("; "), advice);
+    }
+    let set_aside: i64 = standing.set_aside.iter().map(|(_, records)| records).sum();
+    if set_aside > 0 {
+        let found = format!("{set_aside} records were refused by their topic and set aside");
+        return Finding::yellow(
+            check,
+            found,
+            "model-factory dead-letters list --set-aside; mend the topic; dead-letters give-back",
+        );
+    }
+    Finding::green(check, "nothing waits for long, and nothing is set aside")
 }
 
 /// Compares the clocks of database and machine. Leases work even if the clocks differ. But a difference confuses people

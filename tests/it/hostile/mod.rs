@@ -6,4 +6,5 @@ mod batches;
 mod callers;
 mod connections;
 mod generator;
+mod outbox;
 mod records;

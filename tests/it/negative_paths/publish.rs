@@ -176,7 +176,7 @@ async fn unreachable_broker(stage: &mut Stage) -> Brought {
     stage.relay_cut_off().await;
     let run_id = brought.run_id();
     let later = format!(
-        "UPDATE outbox SET created_at = created_at - interval '1 hour' WHERE stream = '{run_id}' AND kind = 'PUBLICATION'"
+        "UPDATE outbox SET handed_at = handed_at - interval '1 hour' WHERE stream = '{run_id}' AND kind = 'PUBLICATION'"
     );
     assert_eq!(stage.sql(&later).await, 1);
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "the publication is withdrawn, and waits");
@@ -239,7 +239,7 @@ async fn changed_announcement(stage: &mut Stage) -> Brought {
     stage.relay_cut_off().await;
     let run_id = brought.run_id();
     let announcement = format!("WHERE stream = '{run_id}' AND kind = 'PUBLICATION'");
-    let later = "created_at = created_at - interval '1 hour'";
+    let later = "handed_at = handed_at - interval '1 hour'";
     let other = "value = convert_to(replace(convert_from(value, 'UTF8'), 'application/json', 'text/json'), 'UTF8')";
     assert_eq!(stage.sql(&format!("UPDATE outbox SET {later}, {other} {announcement}")).await, 1);
     assert_eq!(stage.work().await, RunnerOutcome::Idle, "the publication is withdrawn, and waits");

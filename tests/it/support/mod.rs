@@ -24,14 +24,14 @@ pub use data::data;
 pub use eventually::{BOUND, eventually};
 pub use foreign::{ForeignRecord, send_compressed, send_foreign};
 pub use kafka::{committed, own_topics, own_topics_on};
-pub use offsets::{commit_offset, create_compacted_topic, delete_records_before};
+pub use offsets::{commit_offset, create_compacted_topic, create_topic, delete_records_before};
 pub use plan::{Documents, document, read_document};
 pub use postgres::{
     OwnPostgres, as_role, as_worker, count, end_backoff, fresh_database, grant_roles, ledger_on, open_folder,
     outbox_sent, sql,
 };
 pub use registry::{confirm_publications, confirmed_by_registry, registry_event};
-pub use relay::RunningRelay;
+pub use relay::{RunningRelay, publications_count_as_handed_over, whole_room};
 pub use runs::{act, claim, fail_one, fails};
 pub use silence::SilentWay;
 pub use worker::{Worker, WorkerCommand};

@@ -38,7 +38,13 @@ pub async fn delete_records_before(settings: &KafkaSettings, offset: i64) {
 }
 
 pub async fn create_compacted_topic(settings: &KafkaSettings, name: &str) {
-    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", "compact");
+    create_topic(settings, name, &[("cleanup.policy", "compact")]).await;
+}
+
+/// Makes a topic of one partition with these settings.
+pub async fn create_topic(settings: &KafkaSettings, name: &str, with: &[(&str, &str)]) {
+    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+    let topic = with.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
     let made = admin(settings).create_topics(&[topic], &AdminOptions::new()).await.unwrap();
     assert!(made.into_iter().all(|made| made.is_ok()));
 }

@@ -76,6 +76,7 @@ async fn a_sound_world_is_green_all_over() {
         "durability",
         "schema",
         "rights",
+        "outbox",
         "clock",
         "evidence store",
         "signing key",

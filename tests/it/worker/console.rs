@@ -412,7 +412,7 @@ async fn workers_and_health_show_who_holds_what_and_what_is_wrong() {
     admit_one(&site.ledger, "held").await;
     admit_one(&site.ledger, "queued").await;
     let lease = site.ledger.claim("runner-7").await.unwrap().unwrap();
-    site.ledger.take_shards("relay-9").await.unwrap();
+    site.ledger.take_shards("relay-9", 16).await.unwrap();
 
     let workers = site.page("/workers").await;
     assert_eq!(runs(&workers), [lease.run_id.as_str()]);

@@ -2,7 +2,9 @@
 //! drains, and the guarantees hold.
 
 use crate::checker::{History, check, collect, drained};
-use crate::support::{BOUND, WorkerCommand, World, confirm_publications, eventually, request};
+use crate::support::{
+    BOUND, WorkerCommand, World, confirm_publications, eventually, publications_count_as_handed_over, request,
+};
 use futures::StreamExt as _;
 use model_factory::adapters::ledger::{Ledger, LedgerSettings};
 use model_factory::domain::run::State;
@@ -39,6 +41,8 @@ enum Before {
     RunWithoutPermission,
     /// A worker that is gone holds a lease.
     LostLease,
+    /// A broker does not acknowledge publications.
+    HandedOver,
 }
 
 const USUAL: Scenario = Scenario {
@@ -59,9 +63,10 @@ static SCENARIOS: [Scenario; 8] = [
     Scenario { points: "heartbeat", training: Some("profiles/steady_training.yaml"), ..USUAL },
     Scenario { points: "publish_again", before: Before::RunWithoutPermission, ..USUAL },
     Scenario { points: "rescue", before: Before::LostLease, ..USUAL },
-    // Nobody relays, so a publication waits for longer than it may.
+    // Publications count as handed over and nobody relays, so one waits for longer than it may.
     Scenario {
         points: "withdraw",
+        before: Before::HandedOver,
         roles: Some("intake,runner"),
         settings: &[("LEDGER__PUBLISH_PATIENCE_SECONDS", "1")],
         ..USUAL
@@ -113,6 +118,9 @@ impl Scenario {
             worker.exit().await;
             earlier = 1;
             records.push(permission("req-later-0002", true));
+        }
+        if matches!(self.before, Before::HandedOver) {
+            publications_count_as_handed_over(&world.config.ledger.url).await;
         }
         world.send(&records).await;
         if matches!(self.before, Before::LostLease) {

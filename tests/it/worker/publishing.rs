@@ -28,6 +28,7 @@ async fn turn(world: &World, runner: &Runner) -> (RunnerOutcome, State, Option<S
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_that_is_not_acknowledged_is_tried_again_bounded_and_never_trains() {
     let world = World::new().await;
+    support::publications_count_as_handed_over(&world.config.ledger.url).await;
     let mut runner = world.runner("runner-1", 1).await;
     runner.ledger = ledger_on(&world.config.ledger.url, |settings| {
         settings.publish_patience_seconds = 0;

@@ -2,7 +2,8 @@
 //!
 //! Each counts as an attempt to publish. A publish-only attempt then verifies the bundle and announces it again, until
 //! the attempts are used up. An unsent outbox row is withdrawn. If the record was already on its way and is still
-//! acknowledged or confirmed, the acknowledgement or confirmation counts.
+//! acknowledged or confirmed, the acknowledgement or confirmation counts. A publication that no relay has handed over to
+//! a broker is never overdue, since the broker was not asked.
 
 use crate::adapters::ledger::transaction::{Precondition, Transaction};
 use crate::adapters::ledger::{Error, Ledger};
@@ -23,8 +24,8 @@ impl Ledger {
         let overdue: Vec<OverduePublication> = sqlx::query_as(
             "SELECT id, stream FROM outbox
              WHERE kind = 'PUBLICATION' AND sent_at IS NULL AND withdrawn_at IS NULL
-               AND created_at < now() - make_interval(secs => $1)
-             ORDER BY created_at LIMIT $2",
+               AND handed_at < now() - make_interval(secs => $1)
+             ORDER BY handed_at LIMIT $2",
         )
         .bind(f64::from(self.settings.publish_patience_seconds))
         .bind(limit)

@@ -1,13 +1,18 @@
 //! The outbox: the records that transactions leave for the topics, and how the relay reads and marks them.
 //!
 //! Guarantees: an event is inserted by the transaction whose change it reports, exactly as it will be on its topic; the
-//! records of a stream are sent in the order of their ids. Lineage has a table of its own and holds up no stream.
+//! records of a stream are sent to each topic in the order of their ids. No lane holds up another one.
 
+mod choice;
 mod draft;
 mod events;
+mod letter;
 mod lineage;
-mod relay;
+mod mark;
+mod refused;
+mod shards;
 
+pub use choice::Room;
 pub(super) use draft::{OutboxDraft, insert_outbox};
 pub(super) use events::{NewEvent, lifecycle_draft, publication_draft, refusal_drafts};
 pub use lineage::DatasetsKnown;
@@ -15,6 +20,46 @@ pub(super) use lineage::{LineageEffects, insert_lineage};
 
 use crate::adapters::ledger::Coordinates;
 use crate::domain::run::OutboxKind;
+
+/// Records that are sent beside those of the other lanes: those of one topic, and of the lifecycle's topic those of runs
+/// apart from those of refused records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::VariantArray)]
+pub enum Lane {
+    /// Events of runs.
+    RunEvents,
+    Publications,
+    /// Events about refused records.
+    RefusalEvents,
+    DeadLetters,
+    Lineage,
+}
+
+impl Lane {
+    pub fn kind(self) -> OutboxKind {
+        match self {
+            Self::RunEvents | Self::RefusalEvents => OutboxKind::Lifecycle,
+            Self::Publications => OutboxKind::Publication,
+            Self::DeadLetters => OutboxKind::DeadLetter,
+            Self::Lineage => OutboxKind::Lineage,
+        }
+    }
+
+    /// The first three characters of its streams: those of a run id, or of `refused:`.
+    fn stream_prefix(self) -> &'static str {
+        match self {
+            Self::RunEvents | Self::Publications | Self::Lineage => "tr_",
+            Self::RefusalEvents | Self::DeadLetters => "ref",
+        }
+    }
+
+    /// Whether several records of a stream may be in flight, and have to arrive in order.
+    pub fn is_ordered(self) -> bool {
+        match self {
+            Self::RunEvents | Self::Lineage => true,
+            Self::Publications | Self::RefusalEvents | Self::DeadLetters => false,
+        }
+    }
+}
 
 /// A record that the relay has to send, exactly as it will be on its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

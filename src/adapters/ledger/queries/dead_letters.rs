@@ -21,6 +21,27 @@ pub struct DeadLetterRecord {
     pub is_cut: bool,
     pub created_at: DateTime<Utc>,
     pub sent_at: Option<DateTime<Utc>>,
+    /// How often the broker refused the dead letter.
+    pub tries: i16,
+    /// What the broker said last; `None` if it never refused the dead letter.
+    pub refusal: Option<String>,
+    /// Since when no relay sends the dead letter any more.
+    pub set_aside_at: Option<DateTime<Utc>>,
+}
+
+impl DeadLetterRecord {
+    /// Whether the dead letter is on its topic, and if not, why.
+    pub fn standing(&self) -> String {
+        match (self.sent_at, self.set_aside_at, &self.refusal) {
+            (Some(at), ..) => format!("sent at {}", at.to_rfc3339()),
+            (None, Some(at), why) => {
+                let why = why.as_deref().unwrap_or_default();
+                format!("set aside at {} after {} tries: {why}", at.to_rfc3339(), self.tries)
+            }
+            (None, None, Some(why)) => format!("not yet; refused {} times: {why}", self.tries),
+            (None, None, None) => "not yet".to_owned(),
+        }
+    }
 }
 
 /// Key and value of a rejected record. If the record is cut, only their beginning.
@@ -59,7 +80,7 @@ macro_rules! select_dead_letter {
                       (SELECT jsonb_object_agg(h.pair ->> 0, h.pair ->> 1)
                        FROM jsonb_array_elements(o.headers) AS h (pair)) AS headers,
                       COALESCE(i.value_bytes, length(i.value))::bigint AS bytes,
-                      i.value_bytes IS NOT NULL AS is_cut, o.created_at, o.sent_at
+                      i.value_bytes IS NOT NULL AS is_cut, o.created_at, o.sent_at, o.tries, o.refusal, o.set_aside_at
                FROM outbox o JOIN inbox i ON i.topic = o.source_topic AND i.partition = o.source_partition
                                          AND i."offset" = o.source_offset
                WHERE o.kind = 'DEAD_LETTER' "#,
@@ -69,14 +90,21 @@ macro_rules! select_dead_letter {
 }
 
 impl Ledger {
-    /// Reads the latest rejected records, newest first. If `code` is given, reads only records with this code.
-    pub async fn dead_letters(&self, code: Option<FailureCode>, limit: i64) -> Result<Vec<DeadLetterRecord>, Error> {
+    /// Reads the latest rejected records, newest first. If `code` is given, reads only records with this code; if
+    /// `set_aside`, only those whose dead letter was set aside.
+    pub async fn dead_letters(
+        &self,
+        code: Option<FailureCode>,
+        set_aside: bool,
+        limit: i64,
+    ) -> Result<Vec<DeadLetterRecord>, Error> {
         Ok(sqlx::query_as(select_dead_letter!(
             "AND ($1::text IS NULL OR o.headers @> jsonb_build_array(jsonb_build_array('mf_code', $1)))
-             ORDER BY o.id DESC LIMIT $2"
+             AND (NOT $3 OR (o.set_aside_at IS NOT NULL AND o.sent_at IS NULL)) ORDER BY o.id DESC LIMIT $2"
         ))
         .bind(code.map(FailureCode::as_str))
         .bind(limit)
+        .bind(set_aside)
         .fetch_all(&self.pool)
         .await?)
     }

@@ -16,6 +16,8 @@ pub struct Standing {
     pub oldest_claimable: f64,
     /// For each kind of record: number of unsent records, and age of the oldest in seconds.
     pub outbox: Vec<(OutboxKind, i64, f64)>,
+    /// For each kind: records that were set aside.
+    pub set_aside: Vec<(OutboxKind, i64)>,
     /// When the values were read, in seconds since 1970, by the database's clock.
     pub read_at: f64,
 }
@@ -38,6 +40,12 @@ struct WaitingRecords {
     kind: OutboxKind,
     waiting: i64,
     oldest: f64,
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct SetAside {
+    kind: OutboxKind,
+    records: i64,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -75,13 +83,22 @@ impl Ledger {
         let waiting: Vec<WaitingRecords> = sqlx::query_as(
             "SELECT kind::text, count(*) AS waiting,
                     GREATEST(EXTRACT(EPOCH FROM now() - min(created_at)), 0)::float8 AS oldest FROM outbox
-             WHERE sent_at IS NULL AND withdrawn_at IS NULL GROUP BY kind
+             WHERE sent_at IS NULL AND withdrawn_at IS NULL AND set_aside_at IS NULL GROUP BY kind
              UNION ALL
              SELECT 'LINEAGE', count(*), COALESCE(GREATEST(EXTRACT(EPOCH FROM now() - min(created_at)), 0), 0)::float8
              FROM lineage_outbox WHERE sent_at IS NULL",
         )
         .fetch_all(&self.pool)
         .await?;
+        let set_aside: Vec<SetAside> = sqlx::query_as(
+            "SELECT kind::text, count(*) AS records FROM outbox WHERE set_aside_at IS NOT NULL AND sent_at IS NULL
+             GROUP BY kind",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let aside = |kind: OutboxKind| {
+            (kind, set_aside.iter().find(|records| records.kind == kind).map_or(0, |records| records.records))
+        };
         let of = |kind: OutboxKind| {
             let found = waiting.iter().find(|records| records.kind == kind);
             found.map_or((kind, 0, 0.0), |records| (kind, records.waiting, records.oldest))
@@ -96,6 +113,7 @@ impl Ledger {
             claimable: runs.claimable,
             oldest_claimable: runs.oldest_claimable,
             outbox: OutboxKind::ALL.iter().copied().map(of).collect(),
+            set_aside: OutboxKind::ALL.iter().copied().map(aside).collect(),
             read_at: runs.read_at,
         })
     }

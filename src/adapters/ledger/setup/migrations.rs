@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Version, name and SQL of each migration.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 9] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "ledger", include_str!("../../../../schemas/postgres/0001_ledger.sql")),
     (2, "quota", include_str!("../../../../schemas/postgres/0002_quota.sql")),
     (3, "prune", include_str!("../../../../schemas/postgres/0003_prune.sql")),
@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "metrics", include_str!("../../../../schemas/postgres/0007_metrics.sql")),
     (8, "console", include_str!("../../../../schemas/postgres/0008_console.sql")),
     (10, "records", include_str!("../../../../schemas/postgres/0010_records.sql")),
+    (11, "relay", include_str!("../../../../schemas/postgres/0011_relay.sql")),
 ];
 
 impl Ledger {

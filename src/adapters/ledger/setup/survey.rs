@@ -67,7 +67,7 @@ struct LackingRights {
 }
 
 /// The rights that a worker's role needs, for each table.
-const NEEDED: [(&str, &[&str]); 11] = [
+const NEEDED: [(&str, &[&str]); 12] = [
     ("tenants", &["SELECT", "INSERT", "UPDATE"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("requests", &["SELECT", "INSERT", "UPDATE"]),
@@ -79,6 +79,7 @@ const NEEDED: [(&str, &[&str]); 11] = [
     ("outbox", &["SELECT", "INSERT", "UPDATE"]),
     ("lineage_outbox", &["SELECT", "INSERT", "UPDATE"]),
     ("relay_shards", &["SELECT", "UPDATE"]),
+    ("relays", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
 ];
 
 impl Ledger {
@@ -117,7 +118,9 @@ impl Ledger {
         let (tables, rights): (Vec<&str>, Vec<&str>) = needed.unzip();
         let lacking: Vec<LackingRights> = sqlx::query_as(
             "SELECT name, string_agg(privilege, ', ') AS rights FROM unnest($1::text[], $2::text[]) AS needed(name, privilege) \
-             WHERE CASE WHEN to_regclass(name) IS NULL THEN false ELSE NOT has_any_column_privilege(name, privilege) END \
+             WHERE CASE WHEN to_regclass(name) IS NULL THEN false \
+                        WHEN privilege = 'DELETE' THEN NOT has_table_privilege(name, privilege) \
+                        ELSE NOT has_any_column_privilege(name, privilege) END \
              GROUP BY name ORDER BY name",
         )
         .bind(tables)

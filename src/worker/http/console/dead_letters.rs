@@ -41,7 +41,11 @@ pub(super) fn dead_letters(found: &DeadLetterPage, part: &PagePart<i64>, quiet: 
                         td { code { (capped(header(letter, "mf_pointer"))) } }
                         td.text { (capped(header(letter, "mf_message"))) }
                         td.right data-label="Refused" { (ago(found.now, letter.created_at)) }
-                        td.after data-label="On its topic" { @if letter.sent_at.is_some() { "sent" } @else { span.waits { "waits" } } }
+                        td.after data-label="On its topic" {
+                            @if letter.sent_at.is_some() { "sent" }
+                            @else if letter.set_aside_at.is_some() { span.waits { "set aside" } }
+                            @else { span.waits { "waits" } }
+                        }
                     }
                 }
             }))
@@ -106,6 +110,14 @@ pub(super) fn dead_letter(found: &DeadLetterText, quiet: bool, worker: &str) -> 
                         @match letter.sent_at {
                             Some(at) => { "sent " (instant(at)) },
                             None => span.waits { "waits for " (since(found.now, letter.created_at)) },
+                        }
+                        @if let Some(why) = &letter.refusal {
+                            p.note {
+                                "The broker refused it " (letter.tries) " times: " (capped(why)) "."
+                                @if letter.set_aside_at.is_some() {
+                                    " It is set aside: " code { "model-factory dead-letters give-back " (letter.source) }
+                                }
+                            }
                         }
                     }
                 }

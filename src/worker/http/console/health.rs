@@ -68,6 +68,9 @@ fn waiting(depth: &Depth) -> Markup {
                 @let name = kinds.iter().find(|(known, _)| known == kind).map_or(kind.as_str(), |(_, name)| name);
                 (line(&format!("{name} to be sent"), backlog, depth.now))
             }
+            @if depth.set_aside.waiting > 0 {
+                (line("Records that their topic refused, set aside", &depth.set_aside, depth.now))
+            }
             tr {
                 th scope="row" { "Answers of the registry" }
                 td.right data-label="Waiting" { (counted(depth.answers.waiting, Ledger::MOST_COUNTED)) }

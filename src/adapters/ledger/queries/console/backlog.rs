@@ -56,6 +56,8 @@ pub struct Depth {
     pub queued: Backlog,
     /// Unsent records of the outbox. The key is the kind of record.
     pub outbox: BTreeMap<String, Backlog>,
+    /// Records of the outbox that were set aside.
+    pub set_aside: Backlog,
     /// Runs in `PUBLISH_PENDING`. `oldest` is the time of their last change.
     pub publications: Backlog,
     /// Announcements to which the registry has not replied. `oldest` is the time when the reply was due.
@@ -103,10 +105,14 @@ impl Ledger {
              FROM (SELECT answer_due_at FROM runs WHERE answer_due_at IS NOT NULL ORDER BY answer_due_at LIMIT $1) due",
         )
         .await?;
+        let set_aside = one("SELECT count(*) AS waiting, min(set_aside_at) AS oldest
+             FROM (SELECT set_aside_at FROM outbox WHERE set_aside_at IS NOT NULL AND sent_at IS NULL LIMIT $1) aside")
+        .await?;
         let rows: Vec<OutboxBacklog> = sqlx::query_as(
             "SELECT k.kind::text, count(u.kind) AS waiting, min(u.created_at) AS oldest
              FROM unnest(enum_range(NULL::outbox_kind)) AS k (kind)
-             LEFT JOIN (SELECT kind, created_at FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL LIMIT $1) u
+             LEFT JOIN (SELECT kind, created_at FROM outbox
+                        WHERE sent_at IS NULL AND withdrawn_at IS NULL AND set_aside_at IS NULL LIMIT $1) u
                   ON u.kind = k.kind
              GROUP BY k.kind
              UNION ALL
@@ -117,6 +123,6 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         let outbox = rows.into_iter().map(|row| (row.kind, row.backlog)).collect();
-        Ok(Depth { queued, outbox, publications, answers, now })
+        Ok(Depth { queued, outbox, set_aside, publications, answers, now })
     }
 }

@@ -1,0 +1,51 @@
+//! Records that the broker refuses for good: each rests, longer from try to try. What is about a refused record (its dead
+//! letter, its event) is set aside after [`MOST_TRIES`], until an operator gives it back. What is about a run never is.
+
+use super::Lane;
+use crate::adapters::ledger::{Coordinates, Error, Ledger};
+
+/// A record of a refused request is set aside after so many tries.
+const MOST_TRIES: i16 = 4;
+/// Longest text of a refusal that is kept, in characters.
+const LONGEST_REFUSAL: usize = 500;
+
+impl Ledger {
+    /// Lets a record rest that the broker refused: 10 s, a minute, six minutes, then ten each; returns whether it was
+    /// set aside.
+    pub async fn rest_refused(&self, lane: Lane, id: i64, refusal: &str) -> Result<bool, Error> {
+        let refusal: String = refusal.chars().filter(|c| *c != '\0').take(LONGEST_REFUSAL).collect();
+        let query = match lane {
+            Lane::Lineage => sqlx::query_scalar(
+                "UPDATE lineage_outbox SET tries = LEAST(tries + 1, 1000), refusal = $2,
+                        rests_until = now() + make_interval(secs => LEAST(10 * power(6, LEAST(tries, 3)), 600))
+                 WHERE id = $1 AND sent_at IS NULL RETURNING false",
+            ),
+            Lane::RunEvents | Lane::Publications | Lane::RefusalEvents | Lane::DeadLetters => sqlx::query_scalar(
+                "UPDATE outbox SET tries = LEAST(tries + 1, 1000), refusal = $2,
+                        rests_until = now() + make_interval(secs => LEAST(10 * power(6, LEAST(tries, 3)), 600)),
+                        set_aside_at = CASE WHEN left(stream, 3) <> 'tr_' AND tries + 1 >= $3 THEN now() END
+                 WHERE id = $1 AND sent_at IS NULL RETURNING set_aside_at IS NOT NULL",
+            ),
+        };
+        let query = query.bind(id).bind(refusal);
+        let query = if lane == Lane::Lineage { query } else { query.bind(MOST_TRIES) };
+        Ok(query.fetch_optional(&self.pool).await?.unwrap_or(false))
+    }
+
+    /// Gives the relay back what was set aside: of the records at `sources`, or, if there are none, the `limit` oldest.
+    /// Returns how many records that are.
+    pub async fn give_back_set_aside(&self, sources: &[Coordinates], limit: i64) -> Result<u64, Error> {
+        let streams: Vec<String> = sources.iter().map(|source| format!("refused:{source}")).collect();
+        let done = sqlx::query(
+            "UPDATE outbox SET set_aside_at = NULL, tries = 1, rests_until = now()
+             WHERE id IN (SELECT id FROM outbox WHERE set_aside_at IS NOT NULL AND sent_at IS NULL
+                                                  AND (cardinality($1::text[]) = 0 OR stream = ANY($1))
+                          ORDER BY id LIMIT $2 FOR UPDATE)",
+        )
+        .bind(streams)
+        .bind(limit)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}

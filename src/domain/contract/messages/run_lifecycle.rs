@@ -2,7 +2,7 @@
 
 use super::train_build_request::{IntentKind, Revisions, TargetScope};
 use crate::domain::harmless::lines;
-use crate::domain::identity::{Digest, RunId, RunKey, canonical_text, recipe_digest};
+use crate::domain::identity::{Digest, RunId, RunKey, recipe_digest};
 use crate::domain::named::named;
 use crate::domain::run::{ExecutionMode, FailureCategory, FailureCode, State};
 use chrono::{DateTime, Utc};
@@ -151,9 +151,9 @@ pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
     kept.extend(shown);
     let mut kept: EventRefs = kept.into_iter().map(|(role, at)| (role.clone(), at.clone())).collect();
     if !omitted.is_empty() {
-        let list: BTreeMap<&String, &EvidenceRef> = omitted.iter().copied().collect();
+        let digests: String = omitted.iter().map(|(_, at)| format!("{}\n", at.sha256)).collect();
         let reference = format!("{} more, as runs show lists them", omitted.len());
-        let sha256 = Digest::of(canonical_text(&list).as_bytes());
+        let sha256 = Digest::of(digests.as_bytes());
         kept.insert("inputs/…".to_owned(), EvidenceRef { reference, sha256 });
     }
     kept

@@ -144,16 +144,16 @@ pub struct EvidenceRef {
 pub type EventRefs = BTreeMap<String, EvidenceRef>;
 
 /// Returns the documents of a run with at most `most_inputs` inputs. If inputs are left out, adds one entry `inputs/…`.
-/// That entry holds the number of inputs left out, and the digest of their list as canonical JSON.
+/// That entry holds the number of inputs left out, and a digest over their digests.
 pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
     let (inputs, mut kept): (Vec<_>, Vec<_>) = refs.iter().partition(|(role, _)| role.starts_with("inputs/"));
     let (shown, omitted) = inputs.split_at(inputs.len().min(most_inputs));
     kept.extend(shown);
     let mut kept: EventRefs = kept.into_iter().map(|(role, at)| (role.clone(), at.clone())).collect();
     if !omitted.is_empty() {
-        let digests: String = omitted.iter().map(|(_, at)| format!("{}\n", at.sha256)).collect();
+        let digests: Vec<String> = omitted.iter().map(|(_, at)| at.sha256.to_string()).collect();
         let reference = format!("{} more, as runs show lists them", omitted.len());
-        let sha256 = Digest::of(digests.as_bytes());
+        let sha256 = Digest::of(digests.join("\n").as_bytes());
         kept.insert("inputs/…".to_owned(), EvidenceRef { reference, sha256 });
     }
     kept

@@ -48,6 +48,9 @@ BEGIN
     INSERT INTO stated_grants VALUES
         ('_sqlx_migrations', 'SELECT', 'SELECT'),
         ('tenants',          'SELECT, INSERT, UPDATE (claimed_at)', NULL),
+        -- Triggers of runs insert turns and wake-ups, as the owner of the schema.
+        ('turns',            'SELECT, UPDATE (claimed_at, waiting, wakes_at)', NULL),
+        ('wake_ups',         'SELECT, DELETE', NULL),
         ('runs',             'SELECT, INSERT, UPDATE', 'SELECT, UPDATE (updated_at)'),
         ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
         ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (received_at)'),

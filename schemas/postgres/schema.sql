@@ -30,6 +30,156 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.await_turns(tenants text[], priorities smallint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+BEGIN
+    INSERT INTO turns (tenant, priority, claimed_at)
+    SELECT n.tenant, n.priority, (SELECT max(other.claimed_at) FROM turns other WHERE other.tenant = n.tenant)
+      FROM unnest(tenants, priorities) AS n (tenant, priority)
+     WHERE NOT EXISTS (SELECT FROM turns t WHERE t.tenant = n.tenant AND t.priority = n.priority)
+     ORDER BY n.tenant, n.priority
+        ON CONFLICT DO NOTHING;
+    -- A row that `rest_turn` has locked is read when it is free, as it is then.
+    WITH held AS (
+        SELECT t.tenant, t.priority, t.waiting
+          FROM unnest(tenants, priorities) AS n (tenant, priority)
+          JOIN turns t ON t.tenant = n.tenant AND t.priority = n.priority
+         ORDER BY t.tenant, t.priority
+           FOR KEY SHARE OF t)
+    INSERT INTO wake_ups SELECT held.tenant, held.priority FROM held WHERE NOT held.waiting;
+END
+$$;
+
+CREATE FUNCTION public.rest_turn(of_tenant text, of_priority smallint) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+    is_waiting boolean;
+    claimable_at timestamptz;
+BEGIN
+    -- A condition on `waiting` would let the planner take the index of all turns that wait.
+    SELECT t.waiting INTO is_waiting FROM turns t WHERE t.tenant = of_tenant AND t.priority = of_priority
+       FOR UPDATE SKIP LOCKED;
+    IF is_waiting IS NOT TRUE THEN
+        RETURN;
+    END IF;
+    -- A statement of its own, since it has to see what was committed before the lock was there.
+    SELECT r.available_at INTO claimable_at FROM runs r
+     WHERE r.tenant = of_tenant AND r.priority = of_priority AND r.state = 'QUEUED'
+     ORDER BY r.available_at, r.run_id LIMIT 1;
+    IF claimable_at <= now() THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE turns t SET waiting = false, wakes_at = claimable_at
+     WHERE t.tenant = of_tenant AND t.priority = of_priority;
+END
+$$;
+
+CREATE FUNCTION public.run_queued() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM await_turns(ARRAY[NEW.tenant], ARRAY[NEW.priority]);
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.runs_inserted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM await_turns(array_agg(n.tenant), array_agg(n.priority))
+       FROM (SELECT DISTINCT i.tenant, i.priority FROM inserted i WHERE i.state = 'QUEUED') n
+     HAVING count(*) > 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.take_turn(max_running bigint) RETURNS TABLE(tenant text, priority smallint, is_last boolean)
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    turn record;
+    claimable bigint;
+    at_bound text[] := '{}';
+    is_chosen boolean := false;
+    chosen_tenant text;
+    chosen_priority smallint;
+    chosen_is_last boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM turns t WHERE t.waiting)
+       AND NOT EXISTS (SELECT FROM wake_ups)
+       AND NOT EXISTS (SELECT FROM turns t WHERE t.wakes_at <= now()) THEN
+        RETURN;
+    END IF;
+    -- One after the other, so that no two take the same turn. The lock lasts as long as this statement.
+    PERFORM pg_advisory_xact_lock(x'6d667475726e7300'::bigint);
+    -- If the server loses what is written here, the next calls find it out again.
+    PERFORM set_config('synchronous_commit', 'off', true);
+
+    WITH gone AS (DELETE FROM wake_ups RETURNING tenant, priority)
+    UPDATE turns t SET waiting = true, wakes_at = NULL
+      FROM (SELECT DISTINCT gone.tenant, gone.priority FROM gone) woken
+     WHERE t.tenant = woken.tenant AND t.priority = woken.priority AND NOT t.waiting;
+    UPDATE turns t SET waiting = true, wakes_at = NULL WHERE t.wakes_at <= now();
+
+    IF max_running > 0 THEN
+        at_bound := ARRAY(SELECT r.tenant FROM runs r WHERE r.lease_owner IS NOT NULL AND r.execution_mode = 'FULL'
+                           GROUP BY r.tenant HAVING count(*) >= max_running);
+    END IF;
+    FOR turn IN SELECT t.tenant, t.priority FROM turns t WHERE t.waiting
+                 ORDER BY t.priority DESC, t.claimed_at NULLS FIRST, t.tenant LOOP
+        CONTINUE WHEN turn.tenant = ANY (at_bound);
+        SELECT count(*) INTO claimable
+          FROM (SELECT FROM runs r
+                 WHERE r.tenant = turn.tenant AND r.priority = turn.priority AND r.state = 'QUEUED'
+                   AND r.available_at <= now()
+                 ORDER BY r.available_at, r.run_id LIMIT 2) heads;
+        IF claimable = 0 THEN
+            PERFORM rest_turn(turn.tenant, turn.priority);
+            CONTINUE;
+        END IF;
+        -- Other claims may have locked all of them.
+        PERFORM FROM runs r
+          WHERE r.tenant = turn.tenant AND r.priority = turn.priority AND r.state = 'QUEUED'
+            AND r.available_at <= now()
+          ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        IF max_running > 0 THEN
+            PERFORM FROM tenants o WHERE o.tenant = turn.tenant FOR UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND AND is_chosen;
+        END IF;
+        is_chosen := true;
+        chosen_tenant := turn.tenant;
+        chosen_priority := turn.priority;
+        chosen_is_last := claimable = 1;
+        EXIT WHEN FOUND OR max_running = 0;
+    END LOOP;
+    IF is_chosen THEN
+        UPDATE turns t SET claimed_at = clock_timestamp() WHERE t.tenant = chosen_tenant;
+        RETURN QUERY SELECT chosen_tenant, chosen_priority, chosen_is_last;
+    END IF;
+END
+$$;
+
 CREATE TABLE public.acts (
     id bigint NOT NULL,
     run_id text NOT NULL,
@@ -263,6 +413,20 @@ CREATE TABLE public.transitions (
     at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.turns (
+    tenant text NOT NULL,
+    priority smallint NOT NULL,
+    claimed_at timestamp with time zone,
+    waiting boolean DEFAULT true NOT NULL,
+    wakes_at timestamp with time zone,
+    CONSTRAINT turns_either_wait_or_sleep CHECK (((NOT waiting) OR (wakes_at IS NULL)))
+);
+
+CREATE TABLE public.wake_ups (
+    tenant text NOT NULL,
+    priority smallint NOT NULL
+);
+
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_pkey PRIMARY KEY (id);
 
@@ -304,6 +468,9 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.transitions
     ADD CONSTRAINT transitions_pkey PRIMARY KEY (run_id, seq);
+
+ALTER TABLE ONLY public.turns
+    ADD CONSTRAINT turns_pkey PRIMARY KEY (tenant, priority);
 
 CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
@@ -363,7 +530,15 @@ CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
 
 CREATE INDEX runs_without_publish_receipt ON public.runs USING btree (available_at, run_id) WHERE ((state = 'PUBLISHED'::public.run_state) AND (reason_code IS NULL) AND (NOT (refs ? 'publish_receipt'::text)));
 
+CREATE INDEX turns_asleep ON public.turns USING btree (wakes_at) WHERE (wakes_at IS NOT NULL);
+
+CREATE INDEX turns_waiting ON public.turns USING btree (priority DESC, claimed_at NULLS FIRST, tenant) WHERE waiting;
+
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.audit_log_is_append_only();
+
+CREATE TRIGGER run_queued AFTER UPDATE OF state, priority, available_at ON public.runs FOR EACH ROW WHEN (((new.state = 'QUEUED'::public.run_state) AND ((old.state <> 'QUEUED'::public.run_state) OR (new.priority <> old.priority) OR (new.available_at < old.available_at)))) EXECUTE FUNCTION public.run_queued();
+
+CREATE TRIGGER runs_inserted AFTER INSERT ON public.runs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION public.runs_inserted();
 
 ALTER TABLE ONLY public.acts
     ADD CONSTRAINT acts_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.runs(run_id);

@@ -74,7 +74,7 @@ impl Ledger {
         let options = connect_options(settings)?.application_name("model-factory").options([
             ("statement_timeout", settings.statement_timeout_ms.to_string()),
             ("lock_timeout", settings.lock_timeout_ms.to_string()),
-            ("idle_in_transaction_session_timeout", "30000".to_owned()),
+            ("idle_in_transaction_session_timeout", "5000".to_owned()),
             // With these the server, too, finds out that this process is gone, and frees its locks.
             ("tcp_keepalives_idle", "10".to_owned()),
             ("tcp_keepalives_interval", "5".to_owned()),
@@ -105,6 +105,8 @@ impl Ledger {
         const BOUND: Duration = Duration::from_hours(1);
         let mut transaction = self.pool.begin().await?.bounded_by(BOUND);
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut transaction).await?;
+        // It holds no lock that others need, and its caller may work on what it read for a while.
+        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '1min'").execute(&mut transaction).await?;
         sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut transaction).await?;
         Ok(transaction)
     }

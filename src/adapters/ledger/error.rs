@@ -102,6 +102,11 @@ fn is_of_content(code: &str) -> bool {
     ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
 
+/// Whether another transaction held the lock for longer than `lock_timeout`.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some("55P03")
+}
+
 fn next_step(code: &str) -> Option<&'static str> {
     match code {
         // A table or column that does not exist.

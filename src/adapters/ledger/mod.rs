@@ -11,7 +11,9 @@
 //! | `inbox` | a record of the request topic: its bytes and its outcome, for ever | admission; pruned where no run came of it |
 //! | `requests` | a request id with the run that it belongs to | admission |
 //! | `runs` | a run as it stands: state, fence, lease, attempts, evidence | everything that takes a step |
-//! | `tenants` | when a tenant last had its turn | admission inserts, a claim updates |
+//! | `tenants` | a tenant; its lock keeps the bound on its running runs | admission inserts, a claim locks |
+//! | `turns` | whose turn it is: a tenant and priority, when it was served, whether it waits or sleeps | triggers of `runs` insert, claims update |
+//! | `wake_ups` | a turn that slept when a run was queued | triggers of `runs` insert, the next claim deletes |
 //! | `transitions` | a step of a run | the transaction that takes it |
 //! | `acts` | a command of a requester or operator, carried out or refused; not an act of the audit log | admission, operators |
 //! | `registry_events` | an event of the registry that was applied | the registry's replies |
@@ -31,10 +33,11 @@
 //!  2  bounded requesters         advisory, ascending      admission
 //!  3  requests                   new ones, then those that were there, each ascending      admission
 //!  4  total of running runs      advisory                 claim, where it is bounded
-//!  5  tenants                    by turn                  claim
+//!  5  tenants                    one                      claim, where it is bounded
 //!  6  records of the outbox      ascending of one run     registry's reply, withdrawal, relay's marks
 //!  7  runs                       ascending                all; claim, rescue and progress skip locked rows
-//!  8  head of the audit log      advisory                 all that have acts, right before COMMIT
+//!  8  turns                      ascending, shared        triggers of `runs`, for whoever queues a run
+//!  9  head of the audit log      advisory                 all that have acts, right before COMMIT
 //! ```
 //!
 //! Why this cannot deadlock: a deadlock needs a transaction that waits for a lower number while it holds a higher one.
@@ -47,11 +50,15 @@
 //! pass. At that point it holds no lock of its second pass.
 //!
 //! A foreign key that is checked at COMMIT belongs to a row that the same transaction has locked or inserted. A
-//! transaction that holds 8 takes no further lock: it inserts one row and commits.
+//! transaction that holds 9 takes no further lock: it inserts one row and commits.
 //!
-//! Two statements lock several rows in an order that the server chooses: the renewal of one worker's leases, and a claim
-//! that passes over tenants whose turns change meanwhile. Where two of them meet, the server ends one with a deadlock
-//! error. That is [`Error::Unavailable`]: nothing of it was written, and the caller tries again.
+//! The functions `take_turn` and `rest_turn` are transactions of their own and end in the server. They skip runs, tenants
+//! and turns that a worker has locked, so that they wait for each other only, and that for milliseconds. Whoever queues a
+//! run waits at 8 for them, or for somebody else who inserts the first run of the same tenant and priority.
+//!
+//! Two statements may lock rows in another order: the renewal of one worker's leases, which the server orders, and a
+//! request that raises a run to a priority that its tenant has for the first time. Where it meets another, the server
+//! ends one with a deadlock error. That is [`Error::Unavailable`]: nothing of it was written, and the caller tries again.
 
 mod admission;
 mod audit_log;

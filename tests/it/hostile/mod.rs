@@ -4,6 +4,7 @@
 
 mod batches;
 mod callers;
+mod claims;
 mod connections;
 mod generator;
 mod outbox;

@@ -2,19 +2,41 @@
 //!
 //! Waiting publications come first, since their training is done. Then the highest priority, then the tenant that was
 //! served longest ago, then the run that has been claimable longest.
+//!
+//! ```text
+//! publication? ── no ─▶ take_turn ─▶ lock the turn's first run ─▶ step ─▶ COMMIT ─▶ rest_turn, after the last run
+//!      │                    ▲                    │
+//!      │                    └── somebody was faster, or a bound is reached
+//!      └── yes ─▶ step ─▶ COMMIT
+//! ```
+//!
+//! `take_turn` and `rest_turn` are functions of the schema (`0013_turns.sql`). Each is a transaction of one statement: it
+//! ends in the server, so that a worker that freezes keeps no turn locked. A worker that dies behind `take_turn` costs
+//! the tenant that turn; one that dies before `rest_turn` leaves that to the next claim.
+//!
+//! Guarantees: a claim waits for another claim only where a bound on running runs needs it, and then not longer than
+//! `LOCK_WAIT_MS`; a worker that freezes in a claim holds its locks no longer than `HELD_AT_MOST_MS`; what a claim costs
+//! does not grow with the number of tenants, nor with that of queued runs.
 
 use super::lease::Lease;
+use crate::adapters::ledger::error::is_lock_timeout;
 use crate::adapters::ledger::row::{LockedRun, select_run};
 use crate::adapters::ledger::transaction::Transaction;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::clock;
 use crate::domain::run::{FailureCode, State, Transition};
 use crate::telemetry::metrics;
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow as _, Row as _};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Executor, FromRow as _, Postgres, Row as _};
+use std::time::Instant;
 
-/// One claim tries at most this many tenants.
+/// One claim takes at most this many turns. It needs another one only if somebody else was faster.
 const TURNS: usize = 16;
+/// How long a claim waits for the lock on a bound, in milliseconds. Then it ends without a run, and the slot comes again.
+const LOCK_WAIT_MS: &str = "300";
+/// After how many milliseconds the server ends a claim whose worker does not go on.
+const HELD_AT_MOST_MS: &str = "2000";
 /// Key of the advisory lock that a claim takes before it compares all running runs with `max_running`.
 const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;
 
@@ -36,17 +58,88 @@ impl Ledger {
     async fn take(&self, worker: &str, picked: &mut Option<String>) -> Result<Option<Lease>, Error> {
         // The worker's clock is read before the database's, so that the lease ends earlier by the worker's clock.
         let requested_at = clock::now();
-        let mut transaction = self.begin(worker).await?;
-        let found = match transaction.waiting_publication().await? {
-            Some(row) => Some(row),
-            None => transaction.next_queued().await?,
-        };
-        let Some(row) = found else {
-            transaction.rollback().await?;
+        let mut claim = self.begin_claim(worker).await?;
+        if let Some(row) = claim.waiting_publication().await? {
+            return claim.lease(&row, requested_at, picked).await;
+        }
+        claim.rollback().await?;
+        let max_running = i64::from(self.settings.max_running);
+        if max_running > 0 && running(&self.pool, None).await? >= max_running {
             return Ok(None);
-        };
+        }
+        for _ in 0..TURNS {
+            let Some(turn) = self.take_turn().await? else { return Ok(None) };
+            let mut claim = self.begin_claim(worker).await?;
+            match claim.first_of(&turn).await? {
+                FirstRun::Found(row) => {
+                    let leased = claim.lease(&row, requested_at, picked).await?;
+                    if turn.is_last {
+                        // The lease holds in any case; after an error the next claim lets the turn rest.
+                        let _ = self.rest_turn(&turn).await;
+                    }
+                    return Ok(leased);
+                }
+                FirstRun::Gone => claim.rollback().await?,
+                FirstRun::Locked => {
+                    claim.rollback().await?;
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn begin_claim<'a>(&'a self, worker: &'a str) -> Result<Transaction<'a>, Error> {
+        let mut transaction = self.begin(worker).await?;
+        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
+            .bind(HELD_AT_MOST_MS)
+            .execute(transaction.connection())
+            .await?;
+        Ok(transaction)
+    }
+
+    async fn take_turn(&self) -> Result<Option<Turn>, Error> {
+        Ok(sqlx::query_as("SELECT tenant, priority, is_last FROM take_turn($1)")
+            .bind(i64::from(self.settings.max_running_per_tenant))
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    async fn rest_turn(&self, turn: &Turn) -> Result<(), Error> {
+        let rest = sqlx::query("SELECT rest_turn($1, $2)").bind(&turn.tenant).bind(turn.priority);
+        rest.execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// A right to look for a run of this tenant and priority; it does not keep others from doing so.
+#[derive(sqlx_macros::FromRow)]
+struct Turn {
+    tenant: String,
+    priority: i16,
+    /// Whether the turn had only one claimable run.
+    is_last: bool,
+}
+
+enum FirstRun {
+    Found(PgRow),
+    /// Other claims were faster, or a bound is reached.
+    Gone,
+    /// Another claim has held the lock on a bound for too long; this transaction can only be rolled back.
+    Locked,
+}
+
+impl Transaction<'_> {
+    /// Gives the worker a lease on this locked run, and commits.
+    async fn lease(
+        mut self,
+        row: &PgRow,
+        requested_at: Instant,
+        picked: &mut Option<String>,
+    ) -> Result<Option<Lease>, Error> {
         *picked = Some(row.try_get("run_id")?);
-        let mut run = LockedRun::from_row(&row)?;
+        let (ledger, worker) = (self.ledger, self.worker);
+        let mut run = LockedRun::from_row(row)?;
         let ready_since = run.available_at;
         run.fence += 1;
         let transition = if run.state == State::Queued {
@@ -56,15 +149,14 @@ impl Ledger {
             run.publish_retry_attempts += 1;
             Transition::StartPublish
         };
-        transaction.step(&mut run, transition, None)?;
+        self.step(&mut run, transition, None)?;
         run.lease_owner = Some(worker.to_owned());
-        let lease_seconds = self.settings.lease_seconds;
-        let Ok(()) = transaction.save_each(&[&run], Some(lease_seconds)).await? else {
-            transaction.rollback().await?;
+        let Ok(()) = self.save_each(&[&run], Some(ledger.settings.lease_seconds)).await? else {
+            self.rollback().await?;
             return Ok(None);
         };
-        let queued = (transaction.at - ready_since).to_std().unwrap_or_default();
-        transaction.commit(Some("claim.taken"), Some("claim.committed")).await?;
+        let queued = (self.at - ready_since).to_std().unwrap_or_default();
+        self.commit(Some("claim.taken"), Some("claim.committed")).await?;
         if transition == Transition::Start {
             // Counts from the admission, or from the end of the pause after a failed attempt.
             metrics::QUEUE_WAIT.observe((), queued.as_secs_f64());
@@ -81,12 +173,10 @@ impl Ledger {
             refs: run.refs,
             trace: run.trace.0,
             queued,
-            stop_at: requested_at + self.lease_length(),
+            stop_at: requested_at + ledger.lease_length(),
         }))
     }
-}
 
-impl Transaction<'_> {
     /// Finds a publication that no relay is sending, that waits for no reply of the registry, and that may be retried
     /// without a person.
     async fn waiting_publication(&mut self) -> Result<Option<PgRow>, Error> {
@@ -104,66 +194,63 @@ impl Transaction<'_> {
         .await?)
     }
 
-    /// Finds the next queued run within the bounds on running runs. Claims for one tenant wait for each other, so that
-    /// its bound holds and its turn is counted.
-    async fn next_queued(&mut self) -> Result<Option<PgRow>, Error> {
+    /// Locks the first run of a turn that nobody else has locked, within the bounds on running runs.
+    async fn first_of(&mut self, turn: &Turn) -> Result<FirstRun, Error> {
         let max_running = i64::from(self.ledger.settings.max_running);
+        let max_of_tenant = i64::from(self.ledger.settings.max_running_per_tenant);
         if max_running > 0 {
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TOTAL_LOCK).execute(self.connection()).await?;
-            if self.running(None).await? >= max_running {
-                return Ok(None);
+            let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TOTAL_LOCK);
+            if !self.is_locked(lock).await? {
+                return Ok(FirstRun::Locked);
+            }
+            if running(self.connection(), None).await? >= max_running {
+                return Ok(FirstRun::Gone);
             }
         }
-        let mut passed_over: Vec<String> = Vec::new();
-        while passed_over.len() < TURNS {
-            let Some(tenant) = self.next_tenant(&passed_over).await? else { return Ok(None) };
-            let most = i64::from(self.ledger.settings.max_running_per_tenant);
-            let within = most == 0 || self.running(Some(&tenant)).await? < most;
-            if within && let Some(row) = self.next_of(&tenant).await? {
-                sqlx::query("UPDATE tenants SET claimed_at = clock_timestamp() WHERE tenant = $1")
-                    .bind(&tenant)
-                    .execute(self.connection())
-                    .await?;
-                return Ok(Some(row));
+        if max_of_tenant > 0 {
+            // Workers of the release before lock the same row.
+            let lock = sqlx::query("SELECT FROM tenants WHERE tenant = $1 FOR UPDATE").bind(&turn.tenant);
+            if !self.is_locked(lock).await? {
+                return Ok(FirstRun::Locked);
             }
-            passed_over.push(tenant);
+            if running(self.connection(), Some(&turn.tenant)).await? >= max_of_tenant {
+                return Ok(FirstRun::Gone);
+            }
         }
-        Ok(None)
-    }
-
-    /// Finds the tenant whose turn it is, and locks its row.
-    async fn next_tenant(&mut self, passed_over: &[String]) -> Result<Option<String>, Error> {
-        Ok(sqlx::query_scalar(
-            "SELECT t.tenant FROM tenants t
-             CROSS JOIN LATERAL (SELECT r.priority FROM runs r
-                                 WHERE r.tenant = t.tenant AND r.state = 'QUEUED' AND r.available_at <= now()
-                                 ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1) head
-             WHERE t.tenant <> ALL ($1)
-             ORDER BY head.priority DESC, t.claimed_at NULLS FIRST, t.tenant LIMIT 1 FOR UPDATE OF t",
-        )
-        .bind(passed_over)
-        .fetch_optional(self.connection())
-        .await?)
-    }
-
-    async fn next_of(&mut self, tenant: &str) -> Result<Option<PgRow>, Error> {
-        Ok(sqlx::query(select_run!(
-            "WHERE r.tenant = $1 AND r.state = 'QUEUED' AND r.available_at <= now()
-             ORDER BY r.priority DESC, r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
+        let row = sqlx::query(select_run!(
+            "WHERE r.tenant = $1 AND r.priority = $2 AND r.state = 'QUEUED' AND r.available_at <= now()
+             ORDER BY r.available_at, r.run_id LIMIT 1 FOR UPDATE OF r SKIP LOCKED"
         ))
-        .bind(tenant)
+        .bind(&turn.tenant)
+        .bind(turn.priority)
         .fetch_optional(self.connection())
-        .await?)
+        .await?;
+        Ok(row.map_or(FirstRun::Gone, FirstRun::Found))
     }
 
-    /// Counts the runs that workers train now: of one tenant, or of all if `tenant` is `None`.
-    async fn running(&mut self, tenant: Option<&str>) -> Result<i64, Error> {
-        Ok(sqlx::query_scalar(
-            "SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'
-                                         AND ($1::text IS NULL OR tenant = $1)",
-        )
-        .bind(tenant)
-        .fetch_one(self.connection())
-        .await?)
+    /// Takes a lock on a bound; returns false if another claim held it all the time.
+    async fn is_locked(&mut self, lock: Query<'_, Postgres, PgArguments>) -> Result<bool, Error> {
+        sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+            .bind(LOCK_WAIT_MS)
+            .execute(self.connection())
+            .await?;
+        match lock.execute(self.connection()).await {
+            Ok(_) => {}
+            Err(error) if is_lock_timeout(&error) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        sqlx::query("SET LOCAL lock_timeout TO DEFAULT").execute(self.connection()).await?;
+        Ok(true)
     }
+}
+
+/// Counts the runs that workers train now: of one tenant, or of all if `tenant` is `None`.
+async fn running<'e>(on: impl Executor<'e, Database = Postgres>, tenant: Option<&str>) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar(
+        "SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'
+                                     AND ($1::text IS NULL OR tenant = $1)",
+    )
+    .bind(tenant)
+    .fetch_one(on)
+    .await?)
 }

@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Version, name and SQL of each migration.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 10] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "ledger", include_str!("../../../../schemas/postgres/0001_ledger.sql")),
     (2, "quota", include_str!("../../../../schemas/postgres/0002_quota.sql")),
     (3, "prune", include_str!("../../../../schemas/postgres/0003_prune.sql")),
@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "console", include_str!("../../../../schemas/postgres/0008_console.sql")),
     (10, "records", include_str!("../../../../schemas/postgres/0010_records.sql")),
     (11, "relay", include_str!("../../../../schemas/postgres/0011_relay.sql")),
+    (13, "turns", include_str!("../../../../schemas/postgres/0013_turns.sql")),
 ];
 
 impl Ledger {

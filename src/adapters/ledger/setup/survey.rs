@@ -67,8 +67,10 @@ struct LackingRights {
 }
 
 /// The rights that a worker's role needs, for each table.
-const NEEDED: [(&str, &[&str]); 12] = [
+const NEEDED: [(&str, &[&str]); 14] = [
     ("tenants", &["SELECT", "INSERT", "UPDATE"]),
+    ("turns", &["SELECT", "UPDATE"]),
+    ("wake_ups", &["SELECT", "DELETE"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("requests", &["SELECT", "INSERT", "UPDATE"]),
     ("inbox", &["SELECT", "INSERT"]),

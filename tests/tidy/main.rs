@@ -271,7 +271,12 @@ fn migrations_only_add(files: &Files) -> Vec<String> {
     let mut found = Vec::new();
     for (path, text) in files.iter().filter(|(path, _)| later(path).is_some()) {
         let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
-        for statement in code.join(" ").to_uppercase().split(';') {
+        // What a new function does, when it is called, is not done by the migration.
+        let code = code.join(" ").to_uppercase();
+        let mut parts = code.split(" AS $$");
+        let mut outside = parts.next().unwrap_or_default().to_owned();
+        outside.extend(parts.filter_map(|part| part.split_once("$$")).map(|(_, behind)| behind));
+        for statement in outside.split(';') {
             // What a new trigger refuses is not done by the migration.
             let statement = statement.replace("OR TRUNCATE ON", "ON");
             let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ");

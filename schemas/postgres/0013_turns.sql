@@ -21,6 +21,9 @@ CREATE TABLE turns (
 CREATE INDEX turns_waiting ON turns (priority DESC, claimed_at NULLS FIRST, tenant) WHERE waiting;
 CREATE INDEX turns_asleep ON turns (wakes_at) WHERE wakes_at IS NOT NULL;
 
+-- What the bounds on running runs count.
+CREATE INDEX runs_running ON runs (tenant) WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL';
+
 -- Turns that slept when a run was queued. The next claim wakes them, and deletes the row.
 CREATE TABLE wake_ups (
     tenant                 text NOT NULL,
@@ -111,7 +114,8 @@ $$;
 -- With `max_running` above 0, a tenant that has as many running runs has no turn, and one whose row in `tenants` another
 -- claim has locked has one only if nobody else has.
 --
--- The planner's switches keep it to the order of the indexes, whatever its statistics say.
+-- Without sorts and sequential scans the planner has one index for each ORDER BY, whatever its statistics say: those of a
+-- moment ago may be of turns that all wait, or all sleep.
 CREATE FUNCTION take_turn(max_running bigint) RETURNS TABLE (tenant text, priority smallint, is_last boolean)
     LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
@@ -126,21 +130,26 @@ DECLARE
     chosen_priority smallint;
     chosen_is_last boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM turns t WHERE t.waiting)
-       AND NOT EXISTS (SELECT FROM wake_ups)
-       AND NOT EXISTS (SELECT FROM turns t WHERE t.wakes_at <= now()) THEN
-        RETURN;
+    PERFORM FROM turns t WHERE t.waiting ORDER BY t.priority DESC, t.claimed_at NULLS FIRST, t.tenant LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM FROM turns t WHERE t.wakes_at <= now() ORDER BY t.wakes_at LIMIT 1;
+        IF NOT FOUND AND NOT EXISTS (SELECT FROM wake_ups) THEN
+            RETURN;
+        END IF;
     END IF;
     -- One after the other, so that no two take the same turn. The lock lasts as long as this statement.
     PERFORM pg_advisory_xact_lock(x'6d667475726e7300'::bigint);
     -- If the server loses what is written here, the next calls find it out again.
     PERFORM set_config('synchronous_commit', 'off', true);
 
-    WITH gone AS (DELETE FROM wake_ups RETURNING tenant, priority)
-    UPDATE turns t SET waiting = true, wakes_at = NULL
-      FROM (SELECT DISTINCT gone.tenant, gone.priority FROM gone) woken
-     WHERE t.tenant = woken.tenant AND t.priority = woken.priority AND NOT t.waiting;
-    UPDATE turns t SET waiting = true, wakes_at = NULL WHERE t.wakes_at <= now();
+    FOR turn IN DELETE FROM wake_ups RETURNING tenant, priority LOOP
+        UPDATE turns t SET waiting = true, wakes_at = NULL
+         WHERE t.tenant = turn.tenant AND t.priority = turn.priority AND NOT t.waiting;
+    END LOOP;
+    FOR turn IN SELECT t.tenant, t.priority FROM turns t WHERE t.wakes_at <= now() ORDER BY t.wakes_at LOOP
+        UPDATE turns t SET waiting = true, wakes_at = NULL
+         WHERE t.tenant = turn.tenant AND t.priority = turn.priority;
+    END LOOP;
 
     IF max_running > 0 THEN
         at_bound := ARRAY(SELECT r.tenant FROM runs r WHERE r.lease_owner IS NOT NULL AND r.execution_mode = 'FULL'

@@ -528,6 +528,8 @@ CREATE INDEX runs_queued ON public.runs USING btree (tenant, priority DESC, avai
 
 CREATE INDEX runs_recent ON public.runs USING btree (created_at DESC);
 
+CREATE INDEX runs_running ON public.runs USING btree (tenant) WHERE ((lease_owner IS NOT NULL) AND (execution_mode = 'FULL'::public.execution_mode));
+
 CREATE INDEX runs_without_publish_receipt ON public.runs USING btree (available_at, run_id) WHERE ((state = 'PUBLISHED'::public.run_state) AND (reason_code IS NULL) AND (NOT (refs ? 'publish_receipt'::text)));
 
 CREATE INDEX turns_asleep ON public.turns USING btree (wakes_at) WHERE (wakes_at IS NOT NULL);

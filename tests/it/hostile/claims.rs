@@ -71,8 +71,8 @@ async fn cost(url: &str, claims: u32, tune: impl FnOnce(&mut LedgerSettings)) ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_reads_no_more_rows_beside_ten_thousand_tenants() {
     const CLAIMS: u32 = 20;
-    /// Rows that one claim may read, also if ten runs are running.
-    const FEW: i64 = 120;
+    /// Rows that one claim may read. Under a bound it counts the running runs, of which there are up to 41.
+    const FEW: i64 = 400;
     let url = fresh_database().await;
     let ledger = ledger_on(&url, |_| {}).await;
     admit_one(&ledger, "pattern").await;
@@ -87,10 +87,10 @@ async fn a_claim_reads_no_more_rows_beside_ten_thousand_tenants() {
     assert!(read < FEW * i64::from(CLAIMS), "{CLAIMS} claims within a bound read {read} rows");
 
     // The runs of all these tenants are paused, as while a store is away, and have the highest priority. The first claim
-    // lets their turns rest; the others do not look at them.
+    // lets their turns rest, the second still meets what that left in the index; the others do not look at them.
     sql(&url, &["UPDATE runs SET state = 'FAIL', reason_code = 'CANCELLED' WHERE state = 'QUEUED'"]).await;
     insert_runs(&mut owner, 0..10_000, 9, "now() + interval '1 hour'").await;
-    assert!(ledger.claim("w").await.unwrap().is_none());
+    assert_eq!(cost(&url, 2, |_| {}).await.1, 0);
     let (read, found) = cost(&url, CLAIMS, |_| {}).await;
     assert_eq!(found, 0);
     assert!(read < FEW * i64::from(CLAIMS), "{CLAIMS} idle claims read {read} rows");

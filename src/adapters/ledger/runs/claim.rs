@@ -246,11 +246,14 @@ impl Transaction<'_> {
 
 /// Counts the runs that workers train now: of one tenant, or of all if `tenant` is `None`.
 async fn running<'e>(on: impl Executor<'e, Database = Postgres>, tenant: Option<&str>) -> Result<i64, Error> {
-    Ok(sqlx::query_scalar(
-        "SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'
-                                     AND ($1::text IS NULL OR tenant = $1)",
-    )
-    .bind(tenant)
-    .fetch_one(on)
-    .await?)
+    let query = match tenant {
+        None => {
+            sqlx::query_scalar("SELECT count(*) FROM runs WHERE lease_owner IS NOT NULL AND execution_mode = 'FULL'")
+        }
+        Some(tenant) => sqlx::query_scalar(
+            "SELECT count(*) FROM runs WHERE tenant = $1 AND lease_owner IS NOT NULL AND execution_mode = 'FULL'",
+        )
+        .bind(tenant),
+    };
+    Ok(query.fetch_one(on).await?)
 }

@@ -125,21 +125,26 @@ DECLARE
     chosen_priority smallint;
     chosen_is_last boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM turns t WHERE t.waiting)
-       AND NOT EXISTS (SELECT FROM wake_ups)
-       AND NOT EXISTS (SELECT FROM turns t WHERE t.wakes_at <= now()) THEN
-        RETURN;
+    PERFORM FROM turns t WHERE t.waiting ORDER BY t.priority DESC, t.claimed_at NULLS FIRST, t.tenant LIMIT 1;
+    IF NOT FOUND THEN
+        PERFORM FROM turns t WHERE t.wakes_at <= now() ORDER BY t.wakes_at LIMIT 1;
+        IF NOT FOUND AND NOT EXISTS (SELECT FROM wake_ups) THEN
+            RETURN;
+        END IF;
     END IF;
     -- One after the other, so that no two take the same turn. The lock lasts as long as this statement.
     PERFORM pg_advisory_xact_lock(x'6d667475726e7300'::bigint);
     -- If the server loses what is written here, the next calls find it out again.
     PERFORM set_config('synchronous_commit', 'off', true);
 
-    WITH gone AS (DELETE FROM wake_ups RETURNING tenant, priority)
-    UPDATE turns t SET waiting = true, wakes_at = NULL
-      FROM (SELECT DISTINCT gone.tenant, gone.priority FROM gone) woken
-     WHERE t.tenant = woken.tenant AND t.priority = woken.priority AND NOT t.waiting;
-    UPDATE turns t SET waiting = true, wakes_at = NULL WHERE t.wakes_at <= now();
+    FOR turn IN DELETE FROM wake_ups RETURNING tenant, priority LOOP
+        UPDATE turns t SET waiting = true, wakes_at = NULL
+         WHERE t.tenant = turn.tenant AND t.priority = turn.priority AND NOT t.waiting;
+    END LOOP;
+    FOR turn IN SELECT t.tenant, t.priority FROM turns t WHERE t.wakes_at <= now() ORDER BY t.wakes_at LOOP
+        UPDATE turns t SET waiting = true, wakes_at = NULL
+         WHERE t.tenant = turn.tenant AND t.priority = turn.priority;
+    END LOOP;
 
     IF max_running > 0 THEN
         at_bound := ARRAY(SELECT r.tenant FROM runs r WHERE r.lease_owner IS NOT NULL AND r.execution_mode = 'FULL'

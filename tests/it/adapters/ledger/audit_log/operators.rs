@@ -44,7 +44,6 @@ async fn a_replay_is_appended_before_it_is_sent_and_when_it_is() {
     // No broker takes the record: the log holds the request alone.
     let mut command = world.command(&replay);
     command.env("MODEL_FACTORY_KAFKA__BROKERS", "127.0.0.1:1");
-    command.env("MODEL_FACTORY_KAFKA__PROPERTIES__MESSAGE.TIMEOUT.MS", "1000");
     assert!(!command.output().unwrap().status.success());
     let kinds: Vec<ActKind> = acts(&world.ledger).await.iter().map(|act| act.act).collect();
     let [.., last] = kinds.as_slice() else { panic!("{kinds:?}") };

@@ -8,7 +8,7 @@ pub fn line(text: &str, most_bytes: usize) -> String {
     escaped(text, most_bytes, false)
 }
 
-/// Escapes and cuts like [`line`], but keeps line breaks and tabs.
+/// Escapes and cuts like `line`, but keeps line breaks and tabs.
 pub fn lines(text: &str, most_bytes: usize) -> String {
     escaped(text, most_bytes, true)
 }

@@ -80,7 +80,7 @@ impl Inbox {
     }
 
     /// Waits up to `patience` for a first record, then adds records that are there already, up to `most`, and until
-    /// their sum is [`BATCH_BYTES`].
+    /// their sum is `BATCH_BYTES`.
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Error> {
         const LINGER: Duration = Duration::from_millis(5);
         self.resume();

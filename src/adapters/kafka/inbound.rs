@@ -20,7 +20,8 @@ pub struct Inbound {
     pub key: Option<Vec<u8>>,
     /// Empty if the record has no value.
     pub value: Vec<u8>,
-    /// Headers whose value is UTF-8; if several have the same name, the last one. None if the record is cut.
+    /// Headers whose value is UTF-8; if several have the same name, the last one. Empty if the headers break a bound or
+    /// cannot be read.
     pub headers: BTreeMap<String, String>,
     /// Set if `key` and `value` are only the beginning of the record's; `None` if the record is whole.
     pub cut: Option<CutRecord>,
@@ -55,17 +56,19 @@ impl Inbound {
     pub(super) fn read(message: &BorrowedMessage<'_>, assignment: u64, bounds: PartBounds) -> Self {
         let (key, value) = (message.key(), message.payload().unwrap_or_default());
         // The client library panics where a header's name is not UTF-8.
-        let headers = match guarded(|| headers(message, bounds)) {
+        let headers = match guarded(|| headers(message)) {
             Ok(headers) => headers,
             Err(panicked) => Err((FailureCode::MessageUnreadable, format!("its headers cannot be read: {panicked}"))),
         };
-        let (headers, cut) = match headers {
-            Ok(headers) => (headers, None),
-            Err((code, rule)) => {
-                let rejection = Rejection::new(code, "", &rule, RejectedIds::default());
-                (TextHeaders::new(), Some(beside_the_loops(value.len(), || CutRecord::of(key, value, rejection))))
-            }
+        let broken = within_bounds(message, bounds).err();
+        let (headers, broken) = match headers {
+            Ok(headers) => (headers, broken),
+            Err(unreadable) => (TextHeaders::new(), broken.or(Some(unreadable))),
         };
+        let cut = broken.map(|(code, rule)| {
+            let rejection = Rejection::new(code, "", &rule, RejectedIds::default());
+            beside_the_loops(value.len(), || CutRecord::of(key, value, rejection))
+        });
         let kept = |part: &[u8]| if cut.is_some() { CutRecord::beginning(part).to_vec() } else { part.to_vec() };
         Self {
             topic: message.topic().to_owned(),
@@ -85,34 +88,43 @@ impl Inbound {
         Self { topic: topic.to_owned(), partition, offset, key: None, value, headers, cut: None, assignment: 0 }
     }
 
-    /// What the client library unpacked for this record, in bytes; of a cut record without its headers.
+    /// What the client library unpacked for this record, in bytes; without headers that break a bound.
     pub(super) fn unpacked_bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let whole = self.key.as_ref().map_or(0, Vec::len) + self.value.len() + headers;
-        self.cut.as_ref().map_or(whole, |cut| (cut.key_bytes + cut.value_bytes) as usize)
+        let whole = self.key.as_ref().map_or(0, Vec::len) + self.value.len();
+        headers + self.cut.as_ref().map_or(whole, |cut| (cut.key_bytes + cut.value_bytes) as usize)
     }
 }
 
-/// The headers, or the bound that a part of the record breaks.
-fn headers(message: &BorrowedMessage<'_>, bounds: PartBounds) -> Result<TextHeaders, (FailureCode, String)> {
-    let too_large = |what: &str, found: usize, most: usize, unit: &str| {
-        Err((FailureCode::MessageTooLarge, format!("the {what} has {found} {unit}, {most} are allowed")))
-    };
+/// The code of a record that cannot be read whole, and why.
+type Unreadable = (FailureCode, String);
+
+fn too_large(what: &str, found: usize, most: usize, unit: &str) -> Unreadable {
+    (FailureCode::MessageTooLarge, format!("the {what} has {found} {unit}, {most} are allowed"))
+}
+
+/// Checks value and key.
+fn within_bounds(message: &BorrowedMessage<'_>, bounds: PartBounds) -> Result<(), Unreadable> {
     if message.payload_len() > bounds.value_bytes {
-        return too_large("value", message.payload_len(), bounds.value_bytes, "bytes");
+        return Err(too_large("value", message.payload_len(), bounds.value_bytes, "bytes"));
     }
     if message.key_len() > MAX_KEY_BYTES {
-        return too_large("key", message.key_len(), MAX_KEY_BYTES, "bytes");
+        return Err(too_large("key", message.key_len(), MAX_KEY_BYTES, "bytes"));
     }
+    Ok(())
+}
+
+/// The headers, or the bound that they break.
+fn headers(message: &BorrowedMessage<'_>) -> Result<TextHeaders, Unreadable> {
     let Some(found) = message.headers() else { return Ok(TextHeaders::new()) };
     if found.count() > MAX_HEADERS {
-        return too_large("record", found.count(), MAX_HEADERS, "headers");
+        return Err(too_large("record", found.count(), MAX_HEADERS, "headers"));
     }
     let mut headers = TextHeaders::new();
     for header in found.iter() {
         let longest = header.key.len().max(header.value.map_or(0, <[u8]>::len));
         if longest > MAX_HEADER_BYTES {
-            return too_large("name or value of a header", longest, MAX_HEADER_BYTES, "bytes");
+            return Err(too_large("name or value of a header", longest, MAX_HEADER_BYTES, "bytes"));
         }
         if let Some(Ok(text)) = header.value.map(std::str::from_utf8) {
             headers.insert(header.key.to_owned(), text.to_owned());

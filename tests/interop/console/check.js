@@ -30,7 +30,11 @@ async function open(browser, options) {
     page.on("request", (request) => {
         if (new URL(request.url()).origin !== origin) errors.push(`requested ${request.url()}`);
     });
-    page.on("requestfailed", (request) => errors.push(`failed ${request.url()}: ${request.failure().errorText}`));
+    page.on("requestfailed", (request) => {
+        const why = request.failure().errorText;
+        // A browser that leaves a page gives up what it still loads, such as the icon.
+        if (why !== "net::ERR_ABORTED") errors.push(`failed ${request.url()}: ${why}`);
+    });
     page.on("response", (response) => {
         if (response.status() >= 400) errors.push(`${response.status()} ${response.url()}`);
     });

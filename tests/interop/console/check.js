@@ -47,12 +47,20 @@ async function open(browser, options) {
     return { context, page, at, done };
 }
 
+// Follows a link or sends a form, and waits for the page that it leads to.
+async function follow(page, locator) {
+    const left = page.waitForEvent("framenavigated");
+    await locator.click();
+    await left;
+    await page.waitForLoadState();
+}
+
 const runIds = (page) => page.locator("a.run").allTextContents();
 
 async function states({ page, at }) {
     await at("/?live=off");
     for (const state of STATES) {
-        await page.locator("nav.states a", { hasText: new RegExp(`^${state}[0-9,]`) }).click();
+        await follow(page, page.locator("nav.states a", { hasText: new RegExp(`^${state}[0-9,]`) }));
         const shown = await page.locator("tbody .badge").allTextContents();
         assert.ok(shown.length >= 5 && shown.every((text) => text === state), `${state}: ${shown}`);
         const count = Number(await page.locator("nav.states a[aria-current] .count").textContent());
@@ -83,7 +91,7 @@ async function search({ page, at }) {
     const find = async (text, by) => {
         await page.getByLabel("Find").fill(text);
         await page.getByLabel("by", { exact: true }).selectOption(by);
-        await page.getByRole("button", { name: "Search" }).click();
+        await follow(page, page.getByRole("button", { name: "Search" }));
         return (await runIds(page)).length;
     };
     assert.equal(await find("seed-001", "id"), 10);

@@ -22,8 +22,8 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::time::Duration;
 use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::filter::{DynFilterFn, FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::layer::{Context, Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Sends spans until this value is dropped. Dropping it waits up to `LAST_SPANS` until every ended span is sent.
@@ -66,7 +66,7 @@ pub fn start(
             .with_target(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(is_own_span).with_max_level_hint(LevelFilter::INFO))
+            .with_filter(own_spans())
     });
     let coloured = console::colors_enabled_stderr();
     tracing_subscriber::registry()
@@ -77,7 +77,42 @@ pub fn start(
     Ok(Telemetry { provider })
 }
 
+/// The filter of the layer that records spans.
+///
+/// It is dynamic, so that it is asked anew for every span. `tracing::enabled!`, which the Kafka client calls whenever it
+/// is configured, leaves the filters' answers behind on its thread; a filter whose answer is cached would take them for
+/// its own at the thread's next span, and would not record the span.
+fn own_spans<S>() -> DynFilterFn<S> {
+    fn is_recorded<S>(metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        is_own_span(metadata)
+    }
+    DynFilterFn::new(is_recorded as fn(&Metadata<'_>, &Context<'_, S>) -> bool).with_max_level_hint(LevelFilter::INFO)
+}
+
 /// Returns true for a span of Model Factory's own code. Spans of libraries are left out.
 fn is_own_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("model_factory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::TraceContextExt as _;
+    use tracing::{Level, enabled, info_span, subscriber};
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+    #[test]
+    fn a_span_is_recorded_after_the_kafka_client_asked_what_is_logged() {
+        let provider = SdkTracerProvider::builder().build();
+        let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("test")).with_filter(own_spans());
+        let logs = tracing_subscriber::fmt::layer().with_writer(std::io::sink).with_filter(LevelFilter::INFO);
+        subscriber::with_default(tracing_subscriber::registry().with(logs).with(traces), || {
+            for _ in 0..2 {
+                // The first span registers its callsite, so that only the second one meets a cached answer.
+                assert!(enabled!(target: "librdkafka", Level::INFO));
+                let span = info_span!("stage");
+                assert!(span.context().span().span_context().is_valid());
+            }
+        });
+    }
 }

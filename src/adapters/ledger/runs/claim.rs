@@ -10,7 +10,7 @@
 //!      └── yes ─▶ step ─▶ COMMIT
 //! ```
 //!
-//! `take_turn` and `rest_turn` are functions of the schema (`0013_turns.sql`). Each is a transaction of one statement: it
+//! `take_turn` and `rest_turn` are functions of the schema (`0011_turns.sql`). Each is a transaction of one statement: it
 //! ends in the server, so that a worker that freezes keeps no turn locked. A worker that dies behind `take_turn` costs
 //! the tenant that turn; one that dies before `rest_turn` leaves that to the next claim.
 //!

@@ -15,9 +15,9 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 11] = [
     (6, "lineage", include_str!("../../../../schemas/postgres/0006_lineage.sql")),
     (7, "metrics", include_str!("../../../../schemas/postgres/0007_metrics.sql")),
     (8, "console", include_str!("../../../../schemas/postgres/0008_console.sql")),
-    (10, "records", include_str!("../../../../schemas/postgres/0010_records.sql")),
-    (11, "relay", include_str!("../../../../schemas/postgres/0011_relay.sql")),
-    (13, "turns", include_str!("../../../../schemas/postgres/0013_turns.sql")),
+    (9, "records", include_str!("../../../../schemas/postgres/0009_records.sql")),
+    (10, "relay", include_str!("../../../../schemas/postgres/0010_relay.sql")),
+    (11, "turns", include_str!("../../../../schemas/postgres/0011_turns.sql")),
 ];
 
 impl Ledger {

@@ -37,7 +37,7 @@ async fn a_worker_neither_deletes_nor_rewrites_what_is_settled_nor_changes_the_s
         "UPDATE requests SET run_id = 'another'",
         "UPDATE outbox SET value = ''",
         "INSERT INTO relay_shards (shard) VALUES (3)",
-        "INSERT INTO _sqlx_migrations VALUES (9, 'x', now(), true, '', 0)",
+        "INSERT INTO _sqlx_migrations VALUES (999, 'x', now(), true, '', 0)",
         "UPDATE _sqlx_migrations SET success = false",
         "ALTER TABLE runs ADD COLUMN x int",
         "DROP TABLE acts",

@@ -54,6 +54,9 @@ BEGIN
         ('runs',             'SELECT, INSERT, UPDATE', 'SELECT, UPDATE (updated_at)'),
         ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
         ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (received_at)'),
+        ('positions',        'SELECT, INSERT, UPDATE (next_offset, updated_at)', NULL),
+        ('incarnations',     'SELECT, INSERT', NULL),
+        ('ledger_identity',  'SELECT', NULL),
         ('transitions',      'SELECT, INSERT', 'SELECT, DELETE'),
         ('outbox',           'SELECT, INSERT, UPDATE (sent_at, withdrawn_at, sent_topic, sent_partition, sent_offset, '
                              'handed_at, tries, rests_until, refusal, set_aside_at)',

@@ -225,8 +225,24 @@ CREATE TABLE public.inbox (
     outcome jsonb NOT NULL,
     request_id text,
     received_at timestamp with time zone NOT NULL,
+    fingerprint bigint,
     value_bytes bigint,
     value_sha256 bytea
+);
+
+CREATE TABLE public.incarnations (
+    topic text NOT NULL,
+    incarnation integer NOT NULL,
+    reason text NOT NULL,
+    worker text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    CONSTRAINT incarnations_incarnation_check CHECK ((incarnation >= 2))
+);
+
+CREATE TABLE public.ledger_identity (
+    id uuid NOT NULL,
+    only_one boolean DEFAULT true NOT NULL,
+    CONSTRAINT ledger_identity_only_one_check CHECK (only_one)
 );
 
 CREATE TABLE public.lineage_outbox (
@@ -308,6 +324,15 @@ ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.positions (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    next_offset bigint NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT positions_next_offset_check CHECK ((next_offset >= 0))
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.registry_events (
     registry_event_id text NOT NULL,
@@ -441,6 +466,15 @@ ALTER TABLE ONLY public.audit_log
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
 
+ALTER TABLE ONLY public.incarnations
+    ADD CONSTRAINT incarnations_pkey PRIMARY KEY (topic, incarnation);
+
+ALTER TABLE ONLY public.ledger_identity
+    ADD CONSTRAINT ledger_identity_only_one_key UNIQUE (only_one);
+
+ALTER TABLE ONLY public.ledger_identity
+    ADD CONSTRAINT ledger_identity_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.lineage_outbox
     ADD CONSTRAINT lineage_outbox_event_id_key UNIQUE (event_id);
 
@@ -452,6 +486,9 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_stream_seq_key UNIQUE (stream, seq);
+
+ALTER TABLE ONLY public.positions
+    ADD CONSTRAINT positions_pkey PRIMARY KEY (topic, partition);
 
 ALTER TABLE ONLY public.registry_events
     ADD CONSTRAINT registry_events_pkey PRIMARY KEY (registry_event_id);

@@ -73,6 +73,7 @@ impl Assembly {
         }
         let screening = Screening::new(&inputs, self.policy.clone());
         let intake = Intake::new(inbox, self.ledger.clone(), screening, self.name.clone());
+        self.readiness.require("intake", intake.standstill(), |standstill| std::future::ready(standstill.check()));
         let (stopped, heartbeat) = (self.loops.stop(), self.watchdog.of("intake"));
         self.loops.spawn("intake", async move { Ok(intake.run(stopped, heartbeat).await?) });
         Ok(())

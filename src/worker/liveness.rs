@@ -80,6 +80,39 @@ impl Drop for Heartbeat {
     }
 }
 
+/// Since when a loop gets nothing done, and why; clones share it. For loops that turn while they wait, and so are not late.
+#[derive(Clone, Default)]
+pub struct IntakeStandstill(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl IntakeStandstill {
+    /// How long something may be missing before it counts.
+    const BOUND: Duration = Duration::from_secs(30);
+
+    pub fn begin(&self, why: &str) {
+        let mut standstill = lock(&self.0);
+        let since = standstill.as_ref().map_or_else(clock::now, |(since, _)| *since);
+        *standstill = Some((since, why.to_owned()));
+    }
+
+    pub fn end(&self) {
+        *lock(&self.0) = None;
+    }
+
+    /// The reason, if nothing got done for too long.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_at(clock::now())
+    }
+
+    fn check_at(&self, at: Instant) -> Result<(), String> {
+        match &*lock(&self.0) {
+            Some((since, why)) if at.saturating_duration_since(*since) > Self::BOUND => {
+                Err(format!("for {} seconds: {why}", at.saturating_duration_since(*since).as_secs()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -102,6 +135,18 @@ mod tests {
         assert_eq!(watchdog.late_at(clock::now() + HOUR + 2 * BOUND), ["stuck", "turning"]);
         stuck.may_take(HOUR);
         assert_eq!(watchdog.late_at(clock::now() + 2 * BOUND), [""; 0], "it turned after all");
+    }
+
+    #[test]
+    fn what_stands_still_counts_after_a_while_and_until_it_ends() {
+        let standstill = IntakeStandstill::default();
+        standstill.begin("first");
+        standstill.begin("second");
+        assert_eq!(standstill.check(), Ok(()));
+        let error = standstill.check_at(clock::now() + 2 * IntakeStandstill::BOUND).unwrap_err();
+        assert!(error.contains("second"), "{error}");
+        standstill.end();
+        assert_eq!(standstill.check_at(clock::now() + 2 * IntakeStandstill::BOUND), Ok(()));
     }
 
     #[test]

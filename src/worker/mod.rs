@@ -14,6 +14,7 @@ pub mod runner;
 
 mod assembly;
 mod drain;
+mod placement;
 mod run;
 
 pub use run::{Role, run, unique_name};

@@ -15,7 +15,8 @@ use crate::guard::{guarded, guarded_future};
 use crate::telemetry::metrics;
 use crate::worker::backoff::Backoff;
 use crate::worker::liveness::Heartbeat;
-use std::collections::VecDeque;
+use crate::worker::placement::{Placer, Placing};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -43,6 +44,7 @@ pub struct RegistryListener {
     ledger: Ledger,
     worker: String,
     in_hand: VecDeque<Inbound>,
+    placer: Placer,
 }
 
 /// Most records that one turn takes; a registry sends few.
@@ -51,7 +53,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl RegistryListener {
     pub fn new(inbox: Inbox, ledger: Ledger, worker: String) -> Self {
-        Self { inbox, ledger, worker, in_hand: VecDeque::new() }
+        let placer = Placer::new(ledger.clone(), worker.clone());
+        Self { inbox, ledger, worker, in_hand: VecDeque::new(), placer }
     }
 
     /// Listens until `shutdown` turns true, then commits the settled offsets and leaves the consumer group.
@@ -78,8 +81,16 @@ impl RegistryListener {
 
     /// Takes records, applies each in a transaction of its own, then settles their offsets.
     pub async fn listen_once(&mut self) -> Result<RegistryOutcome, RegistryError> {
+        let placing = Box::pin(self.placer.follow(&mut self.inbox)).await?;
+        if let Some(outcome) = self.placed(placing) {
+            return Ok(outcome);
+        }
         if self.in_hand.is_empty() {
             self.in_hand = self.inbox.next_batch(BATCH, PATIENCE).await?.into();
+        }
+        if self.in_hand.is_empty() {
+            let placing = Box::pin(self.placer.rest(&mut self.inbox)).await?;
+            return Ok(self.placed(placing).unwrap_or(RegistryOutcome::Idle));
         }
         let (mut done, mut applied) = (Vec::new(), Vec::new());
         while let Some(record) = self.in_hand.pop_front() {
@@ -101,13 +112,37 @@ impl RegistryListener {
         }
         if !done.is_empty() {
             failpoint("registry.heard").map_err(ledger::Error::from)?;
-            self.inbox.settle(&done)?;
+            let mut next = BTreeMap::new();
+            for record in &done {
+                next.insert(record.partition, record.offset + 1);
+            }
+            // A position that is not stored costs nothing but a repetition: these events are in the ledger.
+            if let Err(error) = Box::pin(self.placer.pass(&mut self.inbox, &next)).await {
+                warn!(fault = %error, "how far the registry's topic was read is not stored in the ledger");
+            } else {
+                self.inbox.settle(&done)?;
+            }
         }
         Ok(match (self.in_hand.is_empty(), applied.is_empty()) {
             (false, _) => RegistryOutcome::Waiting,
             (true, true) => RegistryOutcome::Idle,
             (true, false) => RegistryOutcome::Applied(applied),
         })
+    }
+
+    /// What the turn ends with, if partitions could not be placed or are placed anew.
+    fn placed(&mut self, placing: Placing) -> Option<RegistryOutcome> {
+        match placing {
+            Placing::Done => None,
+            Placing::Anew => {
+                self.in_hand.clear();
+                Some(RegistryOutcome::Idle)
+            }
+            Placing::Waiting(error) => {
+                warn!(fault = %error, "the registry's topic is not read until the ledger answers");
+                Some(RegistryOutcome::Waiting)
+            }
+        }
     }
 
     /// Commits the settled offsets and leaves the consumer group.

@@ -9,8 +9,10 @@ use crate::domain::run::FailureCode;
 use crate::guard::guarded;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use std::collections::BTreeMap;
+use std::hash::Hasher as _;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
+use twox_hash::XxHash64;
 
 #[derive(Debug, Clone)]
 pub struct Inbound {
@@ -25,8 +27,12 @@ pub struct Inbound {
     pub headers: BTreeMap<String, String>,
     /// Set if `key` and `value` are only the beginning of the record's; `None` if the record is whole.
     pub cut: Option<CutRecord>,
-    /// Number of rebalances that the member had seen when it read the record; 0 outside a group.
-    pub(super) assignment: u64,
+    /// Tells these bytes from others at the same coordinates: a checksum over timestamp, key and value.
+    pub fingerprint: i64,
+    /// Read again only to compare it with what the ledger decided on: it lies before the partition's start.
+    pub is_check: bool,
+    /// The member's generation when it read the record; 0 outside a group.
+    pub(super) generation: u64,
 }
 
 /// Upper bounds on the parts of a record.
@@ -53,7 +59,7 @@ const LARGE_BYTES: usize = 1024 * 1024;
 type TextHeaders = BTreeMap<String, String>;
 
 impl Inbound {
-    pub(super) fn read(message: &BorrowedMessage<'_>, assignment: u64, bounds: PartBounds) -> Self {
+    pub(super) fn read(message: &BorrowedMessage<'_>, generation: u64, bounds: PartBounds) -> Self {
         let (key, value) = (message.key(), message.payload().unwrap_or_default());
         // The client library panics where a header's name is not UTF-8.
         let headers = match guarded(|| headers(message)) {
@@ -78,14 +84,18 @@ impl Inbound {
             value: kept(value),
             headers,
             cut,
-            assignment,
+            fingerprint: fingerprint(message),
+            is_check: false,
+            generation,
         }
     }
 
     /// A record that no broker brought, for tests of those who read records.
     #[cfg(test)]
     pub fn whole(topic: &str, partition: i32, offset: i64, value: Vec<u8>, headers: TextHeaders) -> Self {
-        Self { topic: topic.to_owned(), partition, offset, key: None, value, headers, cut: None, assignment: 0 }
+        let (topic, fingerprint, is_check, generation) = (topic.to_owned(), offset, false, 0);
+        let (key, cut) = (None, None);
+        Self { topic, partition, offset, key, value, headers, cut, fingerprint, is_check, generation }
     }
 
     /// What the client library unpacked for this record, in bytes; without headers that break a bound.
@@ -131,6 +141,18 @@ fn headers(message: &BorrowedMessage<'_>) -> Result<TextHeaders, Unreadable> {
         }
     }
     Ok(headers)
+}
+
+/// A requester may choose bytes that collide; it would gain nothing, since the timestamp is counted in, and one record
+/// of many that differs is enough to notice that a topic was made anew.
+fn fingerprint(message: &BorrowedMessage<'_>) -> i64 {
+    let mut hasher = XxHash64::with_seed(0);
+    hasher.write(&message.timestamp().to_millis().unwrap_or(-1).to_be_bytes());
+    for part in [message.key(), message.payload()] {
+        hasher.write(&part.map_or(-1, |part| part.len() as i64).to_be_bytes());
+        hasher.write(part.unwrap_or_default());
+    }
+    hasher.finish().cast_signed()
 }
 
 /// Lets other tasks of the runtime go on elsewhere while a large value is hashed: the record is the client library's and

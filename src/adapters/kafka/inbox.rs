@@ -1,10 +1,11 @@
 //! The consumers: a member of a group, which stores an offset only when told to; and a reader outside any group.
 //!
-//! Guarantees: a record that was read before a rebalance stores no offset, even if this member got the partition back:
-//! another member may have stored a later offset in between. The current holder of the partition reads the record
-//! again.
+//! Guarantees: a partition is read only once it was placed, and from there; whatever pauses an assignment ends with it. A
+//! record that was read before a rebalance stores no offset, even if this member got the partition back: another member
+//! may have stored a later offset in between. The current holder of the partition reads the record again.
 
 use super::Error;
+use super::assigned::{AssignedPartition, ReadFrom, standings};
 use super::inbound::{Inbound, PartBounds};
 use super::lag::{LOOK_EVERY_MS, Lag};
 use super::membership::Membership;
@@ -13,8 +14,10 @@ use super::security::BrokerContext;
 use super::settings::{KafkaSettings, StartAt};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info};
@@ -23,17 +26,32 @@ use tracing::{debug, info};
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 pub struct Inbox {
-    consumer: StreamConsumer<Membership>,
+    consumer: Arc<StreamConsumer<Membership>>,
     group: String,
+    topic: String,
+    /// Where a group that has never committed starts; `None` if it has committed, or nobody said it.
+    from: Option<StartAt>,
+    has_committed: bool,
+    /// Goes into Kafka with each offset: which ledger decided what lies before it.
+    mark: String,
+    /// The partitions that are read, in the member's generation of this number.
+    placed: BTreeMap<i32, Placed>,
+    generation: u64,
     /// Records that arrived during `idle`; the next batch begins with them.
     waiting: VecDeque<Inbound>,
     paused: bool,
 }
 
+struct Placed {
+    start: ReadFrom,
+    /// The offset after the last record that was returned.
+    next: i64,
+    /// The offset that is stored for the next commit.
+    settled: i64,
+}
+
 impl Inbox {
-    /// Joins the group on the topic of requests. A group that has never committed needs `from`; afterwards a partition
-    /// without a committed offset starts at its beginning, and a committed offset that the topic no longer holds is an
-    /// error.
+    /// Joins the group on the topic of requests.
     pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Error> {
         Self::join(settings.clone(), settings.topics.requests.clone()).await
     }
@@ -48,25 +66,26 @@ impl Inbox {
 
     async fn join(settings: KafkaSettings, topic: String) -> Result<Self, Error> {
         blocking(move || {
-            let from = match settings.from {
-                _ if has_committed(&settings, &topic)? => StartAt::Earliest,
-                Some(from) => from,
-                None => {
-                    return Err(Error::Setup(format!(
-                        "group {:?} has never committed an offset; say where it starts: --from earliest (with the \
-                         oldest record) or --from latest (with the next one)",
-                        settings.group_id
-                    )));
-                }
-            };
-            let membership = Membership::new(from, settings.context());
+            let has_committed = has_committed(&settings, &topic)?;
             let mut config = settings.consumer("error")?;
             config.set("statistics.interval.ms", LOOK_EVERY_MS);
+            let membership = Membership::new(settings.context());
             let consumer: StreamConsumer<Membership> =
                 config.create_with_context(membership).map_err(|error| Error::setup(&error))?;
             consumer.subscribe(&[&topic]).map_err(|error| Error::setup(&error))?;
             info!(kafka.group = settings.group_id, kafka.topic = topic, "joined");
-            Ok(Self { consumer, group: settings.group_id, waiting: VecDeque::new(), paused: false })
+            Ok(Self {
+                consumer: Arc::new(consumer),
+                group: settings.group_id,
+                topic,
+                from: settings.from.filter(|_| !has_committed),
+                has_committed,
+                mark: String::new(),
+                placed: BTreeMap::new(),
+                generation: 0,
+                waiting: VecDeque::new(),
+                paused: false,
+            })
         })
         .await
     }
@@ -79,55 +98,152 @@ impl Inbox {
         &self.group
     }
 
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// What was said about where a group starts that has never committed; `None` if it has committed.
+    pub fn from(&self) -> Option<StartAt> {
+        self.from
+    }
+
+    /// Whether the group had committed an offset of the topic before this member joined it.
+    pub fn has_committed(&self) -> bool {
+        self.has_committed
+    }
+
+    /// Partitions of this member that are not read yet.
+    pub fn unplaced(&mut self) -> BTreeSet<i32> {
+        self.follow();
+        let mut assigned = self.consumer.context().assigned();
+        assigned.retain(|partition| !self.placed.contains_key(partition));
+        assigned
+    }
+
+    /// Asks Kafka about the partitions that are not read yet; see [`AssignedPartition`]. Stays in the group meanwhile, and returns
+    /// nothing if the group has shared the partitions anew.
+    pub async fn standings(&mut self) -> Result<Vec<AssignedPartition>, Error> {
+        let (unplaced, generation) = (self.unplaced(), self.generation);
+        if unplaced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let found = self.attend(blocking(move || standings(&consumer, &topic, &unplaced))).await?;
+        self.follow();
+        Ok(if self.generation == generation { found } else { Vec::new() })
+    }
+
+    /// Reads these partitions from there on, and commits where they start, with the mark: a later member needs no `from`.
+    pub fn begin_at(&mut self, starts: &[ReadFrom], mark: &str) -> Result<(), Error> {
+        let unplaced = self.unplaced();
+        mark.clone_into(&mut self.mark);
+        let new: Vec<&ReadFrom> = starts.iter().filter(|start| unplaced.contains(&start.partition)).collect();
+        for &start in &new {
+            let placed = Placed { start: *start, next: start.reads_from(), settled: start.at };
+            self.placed.insert(start.partition, placed);
+        }
+        let next = self.list(self.placed.iter().map(|(partition, placed)| (*partition, placed.next)))?;
+        self.consumer.assign(&next).map_err(|error| self.error(&error))?;
+        // The client library keeps a pause over an assignment.
+        self.paused = true;
+        self.resume();
+        let begun = self.list(new.iter().map(|start| (start.partition, start.at)))?;
+        if let Err(error) = self.consumer.commit(&begun, CommitMode::Async) {
+            debug!(%error, "where the partitions start was not committed; the next records commit it");
+        }
+        Ok(())
+    }
+
+    /// Gives up where all partitions stand: each has to be placed again. Records in hand store no offset any more.
+    pub fn displace(&mut self) -> Result<(), Error> {
+        self.follow();
+        self.consumer.assign(&TopicPartitionList::new()).map_err(|error| self.error(&error))?;
+        self.consumer.context().begin_generation();
+        self.follow();
+        Ok(())
+    }
+
+    /// Forgets what belongs to an earlier generation.
+    fn follow(&mut self) {
+        let generation = self.consumer.context().generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.placed.clear();
+        }
+        // Records of an earlier generation are dropped: the partition's current holder reads them again.
+        self.waiting.retain(|record| record.generation == generation);
+    }
+
     /// Waits up to `patience` for a first record, then adds records that are there already, up to `most`, and until
     /// their sum is `BATCH_BYTES`.
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Error> {
         const LINGER: Duration = Duration::from_millis(5);
         self.resume();
-        let rebalances = self.consumer.context().rebalances();
-        // Records read before the last rebalance are dropped: the partition's current holder reads them again.
-        self.waiting.retain(|record| record.assignment == rebalances);
+        self.follow();
+        let consumer = Arc::clone(&self.consumer);
         let (mut batch, mut bytes): (Vec<Inbound>, usize) = (Vec::new(), 0);
         while batch.len() < most && bytes < BATCH_BYTES {
             let record = if let Some(record) = self.waiting.pop_front() {
-                record
+                Some(record)
             } else {
                 let wait = if batch.is_empty() { patience } else { LINGER };
-                match tokio::time::timeout(wait, self.consumer.recv()).await {
-                    Ok(Ok(message)) => {
-                        let rebalances = self.consumer.context().rebalances();
-                        Inbound::read(&message, rebalances, PartBounds::FOREIGN)
-                    }
-                    Ok(Err(error)) if batch.is_empty() => return Err(self.error(&error)),
+                match tokio::time::timeout(wait, consumer.recv()).await {
+                    Ok(Ok(message)) => self.read(&message),
+                    Ok(Err(error)) if batch.is_empty() => return Err(self.lost(&error)),
                     // First return the records at hand; an error that lasts is reported by the next call.
                     Ok(Err(_)) | Err(_) => break,
                 }
             };
-            bytes += record.unpacked_bytes();
-            batch.push(record);
+            bytes += record.as_ref().map_or(0, Inbound::unpacked_bytes);
+            batch.extend(record);
         }
         Ok(batch)
+    }
+
+    /// The record, unless it lies before the start of its partition.
+    fn read(&mut self, message: &BorrowedMessage<'_>) -> Option<Inbound> {
+        let generation = self.consumer.context().generation();
+        let placed = self.placed.get_mut(&message.partition()).filter(|_| generation == self.generation)?;
+        let offset = message.offset();
+        placed.next = placed.next.max(offset + 1);
+        let is_check = offset < placed.start.at;
+        let is_wanted = !is_check || placed.start.check == Some(offset);
+        is_wanted.then(|| Inbound { is_check, ..Inbound::read(message, generation, PartBounds::FOREIGN) })
     }
 
     /// Stays in the group for this long without returning records. Fetching is paused until the next batch, so that few
     /// records pile up in `waiting` however often this is called.
     pub async fn idle(&mut self, pause: Duration) {
         self.pause();
+        let consumer = Arc::clone(&self.consumer);
         let until = tokio::time::sleep(pause);
         tokio::pin!(until);
         loop {
             tokio::select! {
                 () = &mut until => return,
-                received = self.consumer.recv() => match received {
+                received = consumer.recv() => match received {
                     Ok(message) => {
-                        let rebalances = self.consumer.context().rebalances();
-                        let record = Inbound::read(&message, rebalances, PartBounds::FOREIGN);
-                        self.waiting.push_back(record);
-                        // This partition was assigned after the pause and is not paused yet.
-                        self.pause();
+                        let record = self.read(&message);
+                        self.waiting.extend(record);
                     }
-                    Err(error) => debug!(%error, "while idle"),
+                    Err(error) => debug!(error = %self.lost(&error), "while idle"),
                 },
+            }
+        }
+    }
+
+    /// Waits for `work` and stays in the group meanwhile: a member that polls nothing holds up every rebalance of the
+    /// others. Work that takes less than a second does not touch the fetching.
+    pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> T {
+        const SHORT: Duration = Duration::from_secs(1);
+        tokio::pin!(work);
+        if let Ok(done) = tokio::time::timeout(SHORT, &mut work).await {
+            return done;
+        }
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.idle(SHORT) => {}
             }
         }
     }
@@ -149,28 +265,68 @@ impl Inbox {
         }
     }
 
-    /// Stores these records' offsets for the next commit, except for records that were read before the last rebalance.
-    pub fn settle<'a>(&self, records: impl IntoIterator<Item = &'a Inbound>) -> Result<(), Error> {
-        let rebalances = self.consumer.context().rebalances();
-        let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
-        for record in records.into_iter().filter(|record| record.assignment == rebalances) {
-            let at = next.entry((&record.topic, record.partition)).or_default();
+    /// Stores these records' offsets for the next commit, except for records of an earlier generation.
+    pub fn settle<'a>(&mut self, records: impl IntoIterator<Item = &'a Inbound>) -> Result<(), Error> {
+        self.follow();
+        let mut next: BTreeMap<i32, i64> = BTreeMap::new();
+        for record in records.into_iter().filter(|record| record.generation == self.generation) {
+            let at = next.entry(record.partition).or_default();
             *at = (*at).max(record.offset + 1);
         }
-        for ((topic, partition), offset) in next {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(|error| self.error(&error))?;
+        self.settle_at(next)
+    }
+
+    /// Partitions that were read beyond the last record that was returned, and up to where: there the log holds
+    /// markers of transactions and aborted records. Only true while the caller has no record in hand.
+    pub fn passed(&mut self) -> BTreeMap<i32, i64> {
+        self.follow();
+        let mut passed = BTreeMap::new();
+        let Ok(positions) = self.consumer.position() else { return passed };
+        if !self.waiting.is_empty() {
+            return passed;
+        }
+        for element in positions.elements() {
+            let (partition, Offset::Offset(position)) = (element.partition(), element.offset()) else { continue };
+            if self.placed.get(&partition).is_some_and(|placed| position > placed.settled.max(placed.start.at)) {
+                passed.insert(partition, position);
+            }
+        }
+        passed
+    }
+
+    /// Stores these offsets for the next commit, of partitions that are placed.
+    pub fn settle_at(&mut self, next: BTreeMap<i32, i64>) -> Result<(), Error> {
+        for (partition, offset) in next {
+            let Some(placed) = self.placed.get_mut(&partition) else { continue };
+            placed.settled = placed.settled.max(offset);
+            let settled = placed.settled;
+            let list = self.list([(partition, settled)])?;
             match self.consumer.store_offsets(&list) {
                 Ok(()) => {}
                 Err(KafkaError::StoreOffset(
                     RDKafkaErrorCode::State | RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::AssignmentLost,
                 )) => {
-                    debug!(kafka.topic = topic, kafka.partition = partition, "partition moved before it was settled");
+                    debug!(
+                        kafka.topic = self.topic,
+                        kafka.partition = partition,
+                        "partition moved before it was settled"
+                    );
                 }
                 Err(error) => return Err(self.error(&error)),
             }
         }
         Ok(())
+    }
+
+    /// Offsets of the topic's partitions, with the mark.
+    fn list(&self, offsets: impl IntoIterator<Item = (i32, i64)>) -> Result<TopicPartitionList, Error> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            let mut element = list.add_partition(&self.topic, partition);
+            element.set_offset(Offset::Offset(offset)).map_err(|error| self.error(&error))?;
+            element.set_metadata(&self.mark);
+        }
+        Ok(list)
     }
 
     /// Commits the stored offsets and leaves the group. Takes at most ten seconds, so that a silent broker holds up no
@@ -187,17 +343,24 @@ impl Inbox {
         let _ = tokio::time::timeout(BOUND, leaving).await;
     }
 
+    /// An error while records are read. Where the topic is not what it was, all partitions have to be placed again.
+    fn lost(&mut self, error: &KafkaError) -> Error {
+        let why = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset) => "the topic does not hold the offset that is read next",
+            Some(RDKafkaErrorCode::LogTruncation) => "the topic lost records at its end",
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                "the topic is gone; `model-factory doctor` prints the command that makes it"
+            }
+            Some(_) | None => return self.error(error),
+        };
+        match self.displace() {
+            Ok(()) => Error::Unavailable(format!("group {:?}: {why} ({error})", self.group)),
+            Err(error) => error,
+        }
+    }
+
     fn error(&self, error: &KafkaError) -> Error {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset) => Error::Setup(format!(
-                "group {:?} stands where its topic has no records, behind its retention or beyond its end ({error}); \
-                 `model-factory doctor` says which, and prints the command that sets it right",
-                self.group
-            )),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Error::Setup(format!(
-                "a topic of group {:?} is gone ({error}); `model-factory doctor` prints the command that makes it",
-                self.group
-            )),
             Some(RDKafkaErrorCode::Fatal) => Error::Fatal(error.to_string()),
             Some(_) | None => Error::Unavailable(self.consumer.context().brokers.explain(error)),
         }

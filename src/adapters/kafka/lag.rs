@@ -14,7 +14,7 @@ type HeldPartition = (String, i32);
 pub struct Lag(Arc<Mutex<BTreeMap<HeldPartition, Option<i64>>>>);
 
 /// How often the client library updates its statistics, in milliseconds.
-pub(super) const LOOK_EVERY_MS: &str = "15000";
+pub(super) const LOOK_EVERY_MS: &str = "5000";
 
 impl Lag {
     pub fn known(&self) -> Vec<(String, i32, i64)> {

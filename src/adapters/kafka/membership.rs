@@ -1,75 +1,66 @@
 //! What a member of the group does when a rebalance gives it partitions or takes them away.
+//!
+//! A partition that the group assigns is not read yet: first somebody has to say where to read on (`Inbox::begin_at`), and
+//! for that the ledger is asked. Within the callback of a rebalance nothing waits for the ledger.
 
 use super::lag::Lag;
-use super::query::{REQUEST, committed_of_member};
 use super::security::BrokerContext;
-use super::settings::StartAt;
 use crate::telemetry::metrics::{self, PartitionChange};
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{ClientContext, TopicPartitionList};
+use std::collections::BTreeSet;
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tracing::{error, info, warn};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::{error, info};
 
 pub(super) struct Membership {
-    /// Number of rebalances so far. Every rebalance revokes all partitions before it assigns any.
-    rebalances: AtomicU64,
-    /// Where a partition without a committed offset starts in the member's first assignment. In later assignments such
-    /// a partition starts at its beginning: it is new, or has had no record.
-    from: StartAt,
-    begun: AtomicBool,
+    /// Counts each time that all partitions were given up: by a rebalance, or by the inbox to place them anew.
+    generation: AtomicU64,
+    /// What the group gave this member.
+    assigned: Mutex<BTreeSet<i32>>,
     pub(super) brokers: BrokerContext,
     pub(super) lag: Lag,
 }
 
 impl Membership {
-    pub(super) fn new(from: StartAt, brokers: BrokerContext) -> Self {
-        Self { rebalances: AtomicU64::new(0), from, begun: AtomicBool::new(false), brokers, lag: Lag::default() }
+    pub(super) fn new(brokers: BrokerContext) -> Self {
+        Self { generation: AtomicU64::new(0), assigned: Mutex::default(), brokers, lag: Lag::default() }
     }
 
-    pub(super) fn rebalances(&self) -> u64 {
-        self.rebalances.load(Ordering::SeqCst)
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
-    /// Start offsets of the assigned partitions for which the group has never committed one.
-    fn starts(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
-        let mut starts = TopicPartitionList::new();
-        for element in committed_of_member(consumer, assigned)?.elements() {
-            element.error()?;
-            if matches!(element.offset(), Offset::Offset(_)) {
-                continue;
-            }
-            let (low, high) = consumer.fetch_watermarks(element.topic(), element.partition(), REQUEST)?;
-            let at = match self.from {
-                StartAt::Latest if !self.begun.load(Ordering::SeqCst) => high,
-                StartAt::Latest | StartAt::Earliest => low,
-            };
-            starts.add_partition_offset(element.topic(), element.partition(), Offset::Offset(at))?;
-        }
-        self.begun.store(true, Ordering::SeqCst);
-        Ok(starts)
+    pub(super) fn begin_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Takes the assigned partitions. If some have no committed offset, commits where they start: a later member needs
-    /// no `from`.
-    fn take(&self, consumer: &BaseConsumer<Self>, assigned: &mut TopicPartitionList) -> KafkaResult<()> {
-        let starts = self.starts(consumer, assigned).unwrap_or_else(|error| {
-            warn!(%error, "where the group stands could not be asked; the client library asks again");
-            TopicPartitionList::new()
-        });
-        for start in starts.elements() {
-            assigned.set_partition_offset(start.topic(), start.partition(), start.offset())?;
-        }
-        consumer.assign(assigned)?;
-        if starts.count() > 0 {
-            consumer.store_offsets(&starts)?;
-        }
-        Ok(())
+    pub(super) fn assigned(&self) -> BTreeSet<i32> {
+        self.lock().clone()
+    }
+
+    /// Reads nothing until the partitions are placed.
+    fn take(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<()> {
+        *self.lock() = assigned.elements().iter().map(TopicPartitionListElem::partition).collect();
+        self.lag.assign(assigned);
+        consumer.assign(&TopicPartitionList::new())
+    }
+
+    fn give_up(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
+        self.lock().clear();
+        self.lag.clear();
+        consumer.unassign()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.assigned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,20 +87,13 @@ impl ClientContext for Membership {
 /// librdkafka calls this only while the consumer is polled for records, so never while offsets are settled.
 impl ConsumerContext for Membership {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        self.rebalances.fetch_add(1, Ordering::SeqCst);
+        self.begin_generation();
         let (change, done) = match change {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.lag.assign(partitions);
                 (PartitionChange::Assigned, self.take(consumer, partitions))
             }
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
-                self.lag.clear();
-                (PartitionChange::Revoked, consumer.unassign())
-            }
-            _ => {
-                self.lag.clear();
-                (PartitionChange::Failed, consumer.unassign())
-            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => (PartitionChange::Revoked, self.give_up(consumer)),
+            _ => (PartitionChange::Failed, self.give_up(consumer)),
         };
         let count = partitions.count();
         info!(

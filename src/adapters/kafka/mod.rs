@@ -4,6 +4,7 @@
 //! record counts as sent only by its own delivery report; every client uses the same TLS and SASL settings. Never:
 //! creates a topic in production; settles a record by itself.
 
+mod assigned;
 mod inbound;
 mod inbox;
 mod lag;
@@ -16,6 +17,7 @@ mod settings;
 mod survey;
 mod topics;
 
+pub use assigned::{AssignedPartition, ReadFrom};
 pub use inbound::Inbound;
 pub use inbox::{Follower, Inbox};
 pub use lag::Lag;

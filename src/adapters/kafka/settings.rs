@@ -139,6 +139,17 @@ const OURS: [&str; 18] = [
 /// is fetched once the queue is below its own bound.
 const FETCH: [(&str, &str); 2] = [("fetch.message.max.bytes", "262144"), ("fetch.max.bytes", "1048576")];
 
+/// Properties of a member that an operator may change.
+///
+/// A killed member's partitions stand still until its session expires and the others have joined again: eight seconds,
+/// and one interval of heartbeats. A busy member loses no session, since librdkafka sends heartbeats by itself. A topic
+/// that was deleted and created again is noticed within one refresh of the metadata.
+const GROUP_DEFAULTS: [(&str, &str); 3] = [
+    ("session.timeout.ms", "8000"),
+    ("heartbeat.interval.ms", "1500"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+
 impl KafkaSettings {
     /// Whether an operator may not set this librdkafka property, because a guarantee of the worker rests on it.
     pub fn reserves(property: &str) -> bool {
@@ -179,6 +190,11 @@ impl KafkaSettings {
     /// `reset` is what happens if there is no committed offset: `error`, `earliest` or `latest`.
     pub(super) fn consumer(&self, reset: &str) -> Result<ClientConfig, Error> {
         let mut config = self.client()?;
+        for (name, value) in GROUP_DEFAULTS {
+            if !self.properties.contains_key(name) {
+                config.set(name, value);
+            }
+        }
         config
             .set("group.id", &self.group_id)
             .set("enable.auto.commit", "true")

@@ -9,6 +9,9 @@
 //! | table | a row is | written by |
 //! |---|---|---|
 //! | `inbox` | a record of the request topic: its bytes and its outcome, for ever | admission; pruned where no run came of it |
+//! | `positions` | where intake reads a partition on | admission, intake |
+//! | `incarnations` | a topic that was made anew, since when and why | intake |
+//! | `ledger_identity` | one row: which ledger this is | its migration |
 //! | `requests` | a request id with the run that it belongs to | admission |
 //! | `runs` | a run as it stands: state, fence, lease, attempts, evidence | everything that takes a step |
 //! | `tenants` | a tenant; its lock keeps the bound on its running runs | admission inserts, a claim locks |
@@ -29,7 +32,7 @@
 //! locked first. A transaction takes its locks in this order, and leaves out what it does not need:
 //!
 //! ```text
-//!  1  partitions of the batch    advisory, ascending      admission
+//!  1  partitions of the batch    advisory, ascending      admission; rows of `positions` go with them
 //!  2  bounded requesters         advisory, ascending      admission
 //!  3  requests                   new ones, then those that were there, each ascending      admission
 //!  4  total of running runs      advisory                 claim, where it is bounded
@@ -68,6 +71,7 @@ mod effects;
 mod error;
 mod maintenance;
 mod outbox;
+mod positions;
 mod queries;
 mod receipts;
 mod registry;
@@ -78,13 +82,14 @@ mod settings;
 mod setup;
 mod transaction;
 
-pub use admission::{Arrival, SourceRecord};
+pub use admission::{Arrival, Recalled, SourceRecord};
 pub use audit_log::AuditVerdict;
 pub use columns::{Coordinates, Readable};
 pub use connection::Ledger;
 pub use error::{Error, PostgresDenial};
 pub use maintenance::{Pruned, Pruning};
 pub use outbox::{DatasetsKnown, Lane, OutboxRow, Room, Sent, Shard};
+pub use positions::{Incarnation, Position, Positions};
 pub use queries::{
     ActRecord, Backlog, DeadLetterPage, DeadLetterRecord, DeadLetterRow, DeadLetterText, Depth, EmittedEvent,
     EndedRuns, LeaseRow, Leases, LedgerCounts, Original, PagePart, RequestRecord, RunCursor, RunPage, RunQuery,

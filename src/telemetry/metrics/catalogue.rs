@@ -4,7 +4,7 @@
 use super::domain_labels::{Requeued, RunEnd};
 use super::instrument::{Counter, Described, Gauge, Histogram, Instrument, TransientGauge};
 use super::labels::{
-    BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Stage, StageEnd, StaleWrite,
+    BuildInfo, Correction, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Stage, StageEnd, StaleWrite,
 };
 use crate::domain::run::{FailureCode, OutboxKind, OutcomeKind, RegistryReply, State};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -33,11 +33,18 @@ catalogue! {
             "Rare. Each stands for a requester who has to change something; `QUOTA_EXCEEDED` in bursts.";
         /// Records of a partition that this worker holds and has not settled yet
         CONSUMER_LAG: TransientGauge, Partition = "model_factory_consumer_lag" in "records",
-            "Near 0; some thousands for seconds after a burst. As the client library knows it, at most 15 seconds old; \
+            "Near 0; some thousands for seconds after a burst. As the client library knows it, at most 5 seconds old; \
              missing until it knows, and once the partition is another's.";
         /// Changes of this worker's partitions: a rebalance revokes and assigns; it follows a change of members
         REBALANCES: Counter, PartitionChange = "model_factory_rebalances_total" in "changes",
             "One `assigned` at the start, two changes for each worker that comes or goes. `failed` stays 0.";
+        /// Partitions that this worker read from elsewhere than Kafka's committed offset says, by why
+        POSITION_CORRECTIONS: Counter, Correction = "model_factory_position_corrections_total" in "partitions",
+            "0. `ahead_of_ledger` after a restore of the ledger, `made_anew` after the request topic was deleted and created \
+             again; `deleted_unread` means that requests are lost. `doctor` says more.";
+        /// Partitions that the group gave this worker and that it does not read yet
+        PARTITIONS_UNPLACED: Gauge, () = "model_factory_partitions_unplaced" in "partitions",
+            "0, but for a second after a rebalance, and while the ledger is away.";
     }
     "Runs" {
         /// Runs in the ledger by state; the same on every worker

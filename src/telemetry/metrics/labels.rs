@@ -92,6 +92,24 @@ impl DocumentedLabel for PartitionChange {
     const NAME: &'static str = "change";
 }
 
+/// Why a partition is read from elsewhere than Kafka's committed offset says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Correction {
+    /// the committed offset was ahead of the ledger, as after a restore: intake went back
+    AheadOfLedger,
+    /// the topic had deleted records before anybody read them: those are lost
+    DeletedUnread,
+    /// the log ended before what was read: it was cut, or made anew
+    EndLost,
+    /// the topic was made anew: intake began with its first record
+    MadeAnew,
+}
+
+impl DocumentedLabel for Correction {
+    const NAME: &'static str = "why";
+}
+
 /// The labels of this build, with the values of [`version`].
 pub struct BuildInfo;
 

@@ -13,4 +13,6 @@ pub use catalogue::*;
 pub use domain_labels::{Requeued, RunEnd};
 pub use instrument::{Counter, Described, Gauge, Histogram, Instrument, InstrumentKind, TransientGauge};
 pub use label_set::{ClosedLabel, DocumentedLabel, LabelSet, Legend, Values};
-pub use labels::{BuildInfo, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Stage, StageEnd, StaleWrite};
+pub use labels::{
+    BuildInfo, Correction, LoopLabel, NeedLabel, NoticedBy, Partition, PartitionChange, Stage, StageEnd, StaleWrite,
+};

@@ -3,15 +3,22 @@
 use super::screening::{BatchScreening, Screening};
 use super::spans;
 use crate::adapters::kafka::Inbound;
-use crate::adapters::ledger::{self, Arrival, Coordinates, SourceRecord};
+use crate::adapters::ledger::{self, Arrival, Coordinates, Ledger, Recalled, SourceRecord};
+use crate::domain::identity::Digest;
 use crate::domain::run::Outcome;
 use crate::domain::trace_context::TraceContext;
 use crate::guard::{Panicked, guarded};
 use crate::telemetry::OpenSpan;
+use std::sync::Arc;
+use tracing::warn;
 
 /// A record that the ledger decided on before has its outcome in `recalled`; the others are parsed into `arrivals`.
 #[derive(Default)]
 pub(super) struct Batch {
+    /// Records that the ledger was not asked about yet, since it did not answer. While there are some, the rest is empty.
+    pub(super) unasked: Vec<Inbound>,
+    /// Coordinates that hold another record than the one that was decided on. While there are some, the rest is empty.
+    pub(super) contradicted: Option<Coordinates>,
     pub(super) records: Vec<Inbound>,
     pub(super) recalled: Vec<Option<Outcome>>,
     pub(super) arrivals: Vec<Arrival>,
@@ -56,11 +63,12 @@ impl Batch {
         recalled: Vec<Option<Outcome>>,
         screening: &Screening,
         group: &str,
+        incarnation: u32,
     ) -> Self {
         let mut batch = Self { records, recalled, ..Self::default() };
         let mut screened = screening.of_batch();
         for (record, _) in batch.records.iter().zip(&batch.recalled).filter(|(_, recalled)| recalled.is_none()) {
-            let arrival = judge(record, &mut screened);
+            let arrival = judge(record, incarnation, &mut screened).fingerprinted(record.fingerprint);
             let (context, span) = spans::begin(record, group, &arrival);
             batch.arrivals.push(arrival.under(context));
             batch.spans.push(span);
@@ -69,7 +77,7 @@ impl Batch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.unasked.is_empty() && self.contradicted.is_none() && self.records.is_empty()
     }
 
     pub(super) fn remedy(&self, error: &Undecided) -> Remedy {
@@ -90,6 +98,39 @@ impl Batch {
                 }
             }
         }
+    }
+
+    /// Asks the ledger which records it has decided on, and compares these. Judges the others, on a thread for blocking
+    /// work. Of a later incarnation of the topic, the coordinates are others.
+    pub(super) async fn ask(
+        records: Vec<Inbound>,
+        group: String,
+        ledger: &Ledger,
+        screening: &Arc<Screening>,
+        incarnation: u32,
+    ) -> Self {
+        if records.is_empty() {
+            return Self::default();
+        }
+        let coordinates: Vec<Coordinates> = records.iter().map(|record| coordinates(record, incarnation)).collect();
+        let recalled = match ledger.recall(&coordinates).await {
+            Ok(recalled) => recalled,
+            Err(error) => {
+                warn!(fault = %error, records = records.len(), "nothing is settled until the ledger answers");
+                return Self { unasked: records, ..Self::default() };
+            }
+        };
+        if let Some(index) = records.iter().zip(&recalled).position(contradicts) {
+            return Self { contradicted: coordinates.into_iter().nth(index), ..Self::default() };
+        }
+        let screening = Arc::clone(screening);
+        let judging = tokio::task::spawn_blocking(move || {
+            let asked = records.into_iter().zip(recalled).filter(|(record, _)| !record.is_check);
+            let asked = asked.map(|(record, recalled)| (record, recalled.map(|recalled| recalled.outcome)));
+            let (records, recalled) = asked.unzip();
+            Self::judged(records, recalled, &screening, &group, incarnation)
+        });
+        judging.await.expect("judging is guarded and is not cancelled")
     }
 
     /// Splits a batch of two arrivals or more in its order; each half has at least one.
@@ -115,23 +156,30 @@ impl Batch {
     }
 }
 
-fn judge(record: &Inbound, screened: &mut BatchScreening<'_>) -> Arrival {
-    guarded(|| screened.arrival(source(record))).unwrap_or_else(|panicked| {
+/// Whether the ledger decided on another record at these coordinates.
+fn contradicts((record, recalled): (&Inbound, &Option<Recalled>)) -> bool {
+    let digest = || record.cut.as_ref().map_or_else(|| Digest::of(&record.value), |cut| cut.value_sha256);
+    recalled.as_ref().is_some_and(|recalled| !recalled.is_of(record.fingerprint, digest))
+}
+
+fn judge(record: &Inbound, incarnation: u32, screened: &mut BatchScreening<'_>) -> Arrival {
+    guarded(|| screened.arrival(source(record, incarnation))).unwrap_or_else(|panicked| {
         let why = format!("the record cannot be judged: {panicked}");
-        Arrival::unjudged(source(record), &why)
+        Arrival::unjudged(source(record, incarnation), &why)
     })
 }
 
-pub(super) fn coordinates(record: &Inbound) -> Coordinates {
-    Coordinates { topic: record.topic.clone(), partition: record.partition, offset: record.offset }
+pub(super) fn coordinates(record: &Inbound, incarnation: u32) -> Coordinates {
+    let topic = Coordinates::incarnate(&record.topic, incarnation);
+    Coordinates { topic, partition: record.partition, offset: record.offset }
 }
 
-fn source(record: &Inbound) -> SourceRecord {
+fn source(record: &Inbound, incarnation: u32) -> SourceRecord {
     // A CloudEvent in binary mode may carry its trace context as `ce_traceparent`; a plain `traceparent` wins.
     let prefix = if record.headers.contains_key("traceparent") { "" } else { "ce_" };
     let header = |name: &str| record.headers.get(&format!("{prefix}{name}")).map(String::as_str);
     SourceRecord {
-        coordinates: coordinates(record),
+        coordinates: coordinates(record, incarnation),
         key: record.key.clone(),
         value: record.value.clone(),
         cut: record.cut.clone(),
@@ -155,7 +203,7 @@ mod tests {
         let run_id: RunId = "tr_16a2ad9c3ad29e2e989ece1cb3c61936".parse().unwrap();
         let known = |offset| recalled.contains(&offset).then(|| Outcome::DuplicateRequest { run_id: run_id.clone() });
         let known = (0..records).map(known).collect();
-        Batch::judged((0..records).map(record).collect(), known, &AllowList::default().into(), "group")
+        Batch::judged((0..records).map(record).collect(), known, &AllowList::default().into(), "group", 1)
     }
 
     fn offsets(batch: &Batch) -> (Vec<i64>, Vec<i64>) {

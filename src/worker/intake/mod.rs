@@ -2,7 +2,7 @@
 //!
 //! Guarantees: an offset moves only after the ledger committed what became of its record; a bad record
 //! never holds up the ones behind it; while the ledger is away nothing is settled and nothing refused.
-//! Never: trains, produces; ends because of what a record holds.
+//! A record is known by its coordinates only where they hold the bytes that were decided on. Never: trains, produces; ends because of what a record holds.
 //!
 //! What may lie in one record (it makes our code fail, the database cannot hold it, a statement over it takes too long)
 //! never counts against the others: the batch is halved until one record is left, and that one is refused.
@@ -17,13 +17,16 @@ mod spans;
 pub use screening::{BatchScreening, Screening};
 
 use crate::adapters::kafka::{self, Inbox};
-use crate::adapters::ledger::{self, Coordinates, Ledger};
+use crate::adapters::ledger::{self, Ledger};
 use crate::domain::run::Outcome;
 use crate::failpoints::failpoint;
 use crate::guard::guarded_future;
+use crate::telemetry::metrics;
 use crate::worker::backoff::Backoff;
-use crate::worker::liveness::Heartbeat;
-use batch::{Batch, Remedy, Undecided, coordinates};
+use crate::worker::liveness::{Heartbeat, IntakeStandstill};
+use crate::worker::placement::{Placer, Placing};
+use batch::{Batch, Remedy, Undecided};
+use futures::future::{Either, select};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +54,14 @@ pub enum IntakeOutcome {
 
 pub struct Intake {
     inbox: Inbox,
+    placer: Placer,
     ledger: Ledger,
     screening: Arc<Screening>,
     worker: String,
     in_hand: Batch,
     /// Batches behind the one in hand, in the order of their records.
     behind: VecDeque<Batch>,
+    standstill: IntakeStandstill,
 }
 
 /// Most records that one transaction decides on.
@@ -65,8 +70,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Intake {
     pub fn new(inbox: Inbox, ledger: Ledger, screening: impl Into<Screening>, worker: String) -> Self {
+        let placer = Placer::new(ledger.clone(), worker.clone());
         let (in_hand, behind) = (Batch::default(), VecDeque::new());
-        Self { inbox, ledger, screening: Arc::new(screening.into()), worker, in_hand, behind }
+        let (screening, standstill) = (Arc::new(screening.into()), IntakeStandstill::default());
+        Self { inbox, placer, ledger, screening, worker, in_hand, behind, standstill }
+    }
+
+    /// Says whether partitions are assigned and nothing gets read or decided.
+    pub fn standstill(&self) -> IntakeStandstill {
+        self.standstill.clone()
     }
 
     /// Admits until `shutdown` turns true, then commits the settled offsets and leaves the consumer group.
@@ -78,7 +90,9 @@ impl Intake {
                 break Ok(());
             }
             heartbeat.turned();
-            match self.admit_once().await {
+            let turned = self.admit_once().await;
+            self.show(&turned);
+            match turned {
                 Ok(IntakeOutcome::Waiting) => {
                     waiting = true;
                     self.inbox.idle(backoff.next_delay()).await;
@@ -101,27 +115,63 @@ impl Intake {
         ended
     }
 
+    fn show(&mut self, turned: &Result<IntakeOutcome, IntakeError>) {
+        let unplaced = self.inbox.unplaced();
+        metrics::PARTITIONS_UNPLACED.set((), unplaced.len() as f64);
+        match turned {
+            Ok(IntakeOutcome::Waiting) => self.standstill.begin("the ledger decides on no records"),
+            Err(error) => self.standstill.begin(&error.to_string()),
+            Ok(_) if !unplaced.is_empty() => {
+                self.standstill.begin(&format!("partitions {unplaced:?} are assigned and not read"));
+            }
+            Ok(_) => self.standstill.end(),
+        }
+    }
+
     /// Takes a batch, decides on every record in one transaction, then settles the offsets.
     pub async fn admit_once(&mut self) -> Result<IntakeOutcome, IntakeError> {
+        let placing = Box::pin(self.placer.follow(&mut self.inbox)).await?;
+        if let Some(outcome) = self.placed(placing) {
+            return Ok(outcome);
+        }
         if self.in_hand.is_empty() {
             self.in_hand = self.behind.pop_front().unwrap_or_default();
         }
+        let incarnation = self.placer.incarnation();
         if self.in_hand.is_empty() {
-            self.in_hand = Box::pin(take(&mut self.inbox, PATIENCE, &self.ledger, &self.screening)).await?;
+            let taking = take(&mut self.inbox, PATIENCE, &self.ledger, &self.screening, incarnation);
+            self.in_hand = Box::pin(taking).await?;
+        } else if !self.in_hand.unasked.is_empty() {
+            let (unasked, group) = (std::mem::take(&mut self.in_hand.unasked), self.inbox.group().to_owned());
+            let asking = Batch::ask(unasked, group, &self.ledger, &self.screening, incarnation);
+            self.in_hand = self.inbox.attend(Box::pin(asking)).await;
+        }
+        if !self.in_hand.unasked.is_empty() {
+            return Ok(IntakeOutcome::Waiting);
+        }
+        if let Some(at) = &self.in_hand.contradicted {
+            let reason = format!("{at} holds another record than the one that was decided on");
+            let placing = Box::pin(self.placer.begin_incarnation(&mut self.inbox, &reason)).await?;
+            return Ok(self.placed(placing).unwrap_or(IntakeOutcome::Idle));
         }
         if self.in_hand.is_empty() {
-            return Ok(IntakeOutcome::Idle);
+            let placing =
+                if self.behind.is_empty() { Box::pin(self.placer.rest(&mut self.inbox)).await? } else { Placing::Done };
+            return Ok(self.placed(placing).unwrap_or(IntakeOutcome::Idle));
         }
         failpoint("intake.polled").map_err(ledger::Error::from)?;
         let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
         let decided = if self.behind.is_empty() {
             // Takes only records that are there already: this batch must not wait. An error comes again.
-            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.screening));
-            let (decided, next) = tokio::join!(deciding, taking);
+            let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.screening, incarnation));
+            let (next, deciding) = match select(deciding, taking).await {
+                Either::Left((decided, taking)) => (taking.await, Either::Left(std::future::ready(decided))),
+                Either::Right((next, deciding)) => (next, Either::Right(deciding)),
+            };
             self.behind.extend(next.ok().filter(|next| !next.is_empty()));
-            decided
+            self.inbox.attend(deciding).await
         } else {
-            deciding.await
+            self.inbox.attend(deciding).await
         };
         let outcomes = match decided {
             Ok(outcomes) => outcomes,
@@ -170,29 +220,37 @@ impl Intake {
         Ok(IntakeOutcome::Halved)
     }
 
+    /// What the turn ends with, if partitions could not be placed or are placed anew.
+    fn placed(&mut self, placing: Placing) -> Option<IntakeOutcome> {
+        match placing {
+            Placing::Done => None,
+            Placing::Anew => {
+                (self.in_hand, self.behind) = (Batch::default(), VecDeque::new());
+                Some(IntakeOutcome::Idle)
+            }
+            Placing::Waiting(error) => {
+                warn!(fault = %error, "partitions are not placed until the ledger answers");
+                Some(IntakeOutcome::Waiting)
+            }
+        }
+    }
+
     /// Commits the settled offsets and leaves the consumer group.
     pub async fn close(self) {
         self.inbox.close().await;
     }
 }
 
-/// Takes a batch. Parses the records that the ledger has not decided on, on a thread for blocking work.
+/// Takes a batch.
 async fn take(
     inbox: &mut Inbox,
     patience: Duration,
     ledger: &Ledger,
     screening: &Arc<Screening>,
+    incarnation: u32,
 ) -> Result<Batch, kafka::Error> {
     let records = inbox.next_batch(BATCH, patience).await?;
-    if records.is_empty() {
-        return Ok(Batch::default());
-    }
-    let coordinates: Vec<Coordinates> = records.iter().map(coordinates).collect();
-    // If the ledger is away, all records count as new; the decision then fails with the same error.
-    let recalled = ledger.recall(&coordinates).await.unwrap_or_else(|_| vec![None; records.len()]);
-    let (screening, group) = (Arc::clone(screening), inbox.group().to_owned());
-    let judging = tokio::task::spawn_blocking(move || Batch::judged(records, recalled, &screening, &group));
-    Ok(judging.await.expect("judging is guarded and is not cancelled"))
+    Ok(Batch::ask(records, inbox.group().to_owned(), ledger, screening, incarnation).await)
 }
 
 /// One outcome for each record of a batch: the recalled one, or what the ledger decides now.

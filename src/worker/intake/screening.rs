@@ -60,7 +60,7 @@ impl BatchScreening<'_> {
             return Arrival::judged(record, refused, None);
         }
         let OpenedMessage { message, wrapping } = open(&record.value, &self.screening.allow);
-        let (judged, grant) = self.screen(&record.coordinates.topic, message, &wrapping);
+        let (judged, grant) = self.screen(record.coordinates.topic_and_incarnation().0, message, &wrapping);
         if let (None, Some(event)) = (&record.trace, wrapping.event) {
             record.trace = event.trace;
         }

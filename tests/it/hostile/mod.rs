@@ -8,4 +8,5 @@ mod claims;
 mod connections;
 mod generator;
 mod outbox;
+mod positions;
 mod records;

@@ -24,7 +24,9 @@ pub use data::data;
 pub use eventually::{BOUND, eventually};
 pub use foreign::{ForeignRecord, send_compressed, send_foreign};
 pub use kafka::{committed, own_topics, own_topics_on};
-pub use offsets::{commit_offset, create_compacted_topic, create_topic, delete_records_before};
+pub use offsets::{
+    commit_offset, create_compacted_topic, create_topic, delete_records_before, make_anew, send_in_transaction,
+};
 pub use plan::{Documents, document, read_document};
 pub use postgres::{
     OwnPostgres, as_role, as_worker, count, end_backoff, fresh_database, grant_roles, ledger_on, open_folder,

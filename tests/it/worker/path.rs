@@ -1,6 +1,6 @@
 //! One request becomes one published bundle.
 
-use crate::support::{World, request, turn};
+use crate::support::{BOUND, World, request, turn};
 use model_factory::domain::contract::{BundlePublication, EventType, SchemaName, check};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{FailureCode, Outcome, State};
@@ -134,13 +134,18 @@ async fn offsets_move_only_after_the_ledger_has_decided() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_never_committed_has_to_say_where_it_starts() {
-    let world = World::new().await;
-    let mut settings = world.config.kafka.clone();
-    settings.from = None;
-    let Err(error) = model_factory::adapters::kafka::Inbox::subscribe(&settings).await else {
-        panic!("it started somewhere")
+    let mut world = World::new().await;
+    world.config.kafka.from = None;
+    let mut intake = world.intake().await;
+    let refused = async {
+        loop {
+            if let Err(error) = intake.admit_once().await {
+                return error.to_string();
+            }
+        }
     };
-    assert!(error.to_string().contains("--from earliest"), "{error}");
+    let error = tokio::time::timeout(BOUND, refused).await.expect("a refusal to start");
+    assert!(error.contains("--from earliest"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,8 @@ pub struct SourceRecord {
 pub struct Arrival {
     pub(in crate::adapters::ledger) record: SourceRecord,
     pub(in crate::adapters::ledger) sha256: Digest,
+    /// Tells the record from others at the same coordinates; `None` if it does not come from Kafka.
+    pub(super) fingerprint_of_record: Option<i64>,
     pub(in crate::adapters::ledger) parsed: Result<Message, Rejection>,
     /// Identity of the run that is asked for; `None` unless the record is a training request.
     fingerprint: Option<Fingerprint>,
@@ -78,7 +80,7 @@ impl Arrival {
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
         let sha256 = record.cut.as_ref().map_or_else(|| Digest::of(&record.value), |cut| cut.value_sha256);
-        Self { sha256, record, parsed, fingerprint, grant, pointer: String::new() }
+        Self { sha256, fingerprint_of_record: None, record, parsed, fingerprint, grant, pointer: String::new() }
     }
 
     /// The refusal of a record that could not be judged.
@@ -95,11 +97,18 @@ impl Arrival {
             Ok(message) => message.refused(code, "", why),
             Err(rejection) => Rejection::new(code, "", why, rejection.ids.clone()),
         };
-        Self::judged(self.record, Err(rejection), None)
+        let fingerprint_of_record = self.fingerprint_of_record;
+        Self { fingerprint_of_record, ..Self::judged(self.record, Err(rejection), None) }
     }
 
     pub fn record(&self) -> &SourceRecord {
         &self.record
+    }
+
+    /// Says by which fingerprint the record is told from others at the same coordinates.
+    #[must_use]
+    pub fn fingerprinted(self, fingerprint: i64) -> Self {
+        Self { fingerprint_of_record: Some(fingerprint), ..self }
     }
 
     /// Says at which JSON pointer of the record's value the message stands.

@@ -40,12 +40,35 @@ struct EarlierOutcome {
     line: i64,
     #[sqlx(json)]
     outcome: Outcome,
+    fingerprint: Option<i64>,
+    /// Read only if there is no fingerprint.
+    value_digest: Option<Digest>,
+}
+
+/// The outcome of a record that was decided before, and what stood at its coordinates then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled {
+    pub outcome: Outcome,
+    fingerprint: Option<i64>,
+    /// Of the value, where an earlier release decided on the record.
+    value_digest: Option<Digest>,
+}
+
+impl Recalled {
+    /// Whether the record with this fingerprint, and a value of this digest, is the one that was decided on.
+    pub fn is_of(&self, fingerprint: i64, value_digest: impl FnOnce() -> Digest) -> bool {
+        match (self.fingerprint, self.value_digest) {
+            (Some(known), _) => known == fingerprint,
+            (None, Some(known)) => known == value_digest(),
+            (None, None) => true,
+        }
+    }
 }
 
 impl Ledger {
     /// Looks up the outcomes of records that were decided before; `None` for a new record. An outcome never changes, so
     /// that no transaction is needed, and a record that has an outcome need not be parsed.
-    pub async fn recall(&self, records: &[Coordinates]) -> Result<Vec<Option<Outcome>>, Error> {
+    pub async fn recall(&self, records: &[Coordinates]) -> Result<Vec<Option<Recalled>>, Error> {
         let mut connection = self.pool.acquire().await?;
         outcomes_at(&mut connection, &records.iter().collect::<Vec<_>>()).await
     }
@@ -71,7 +94,8 @@ impl<'a> Admission<'a> {
     /// Reads the outcomes of those records of the batch that were decided before.
     pub(super) async fn recall(&mut self) -> Result<(), Error> {
         let coordinates: Vec<&Coordinates> = self.batch.iter().map(|arrival| &arrival.record.coordinates).collect();
-        self.outcomes = outcomes_at(self.transaction.connection(), &coordinates).await?;
+        let recalled = outcomes_at(self.transaction.connection(), &coordinates).await?;
+        self.outcomes = recalled.into_iter().map(|recalled| recalled.map(|recalled| recalled.outcome)).collect();
         Ok(())
     }
 
@@ -302,9 +326,11 @@ impl<'a> Admission<'a> {
 }
 
 /// Reads the outcome of the record at each of these coordinates; `None` if the record was not decided yet.
-async fn outcomes_at(connection: &mut Session, coordinates: &[&Coordinates]) -> Result<Vec<Option<Outcome>>, Error> {
+async fn outcomes_at(connection: &mut Session, coordinates: &[&Coordinates]) -> Result<Vec<Option<Recalled>>, Error> {
     let rows: Vec<EarlierOutcome> = sqlx::query_as(
-        r#"SELECT c.line, i.outcome FROM inbox i
+        r#"SELECT c.line, i.outcome, i.fingerprint,
+                  CASE WHEN i.fingerprint IS NULL THEN sha256(i.value) END AS value_digest
+           FROM inbox i
            JOIN UNNEST($1::text[], $2::integer[], $3::bigint[]) WITH ORDINALITY AS c (topic, partition, position, line)
              ON i.topic = c.topic AND i.partition = c.partition AND i."offset" = c.position"#,
     )
@@ -313,11 +339,11 @@ async fn outcomes_at(connection: &mut Session, coordinates: &[&Coordinates]) -> 
     .bind(coordinates.iter().map(|c| c.offset).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let mut outcomes = vec![None; coordinates.len()];
-    for EarlierOutcome { line, outcome } in rows {
-        outcomes[line as usize - 1] = Some(outcome);
+    let mut recalled = vec![None; coordinates.len()];
+    for EarlierOutcome { line, outcome, fingerprint, value_digest } in rows {
+        recalled[line as usize - 1] = Some(Recalled { outcome, fingerprint, value_digest });
     }
-    Ok(outcomes)
+    Ok(recalled)
 }
 
 fn tenant(request: &TrainBuildRequest) -> &str {

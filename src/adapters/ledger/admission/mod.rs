@@ -10,6 +10,7 @@ mod deduplicate;
 mod quota;
 
 pub use arrival::{Arrival, SourceRecord};
+pub use deduplicate::Recalled;
 
 use crate::adapters::ledger::row::LockedRun;
 use crate::adapters::ledger::transaction::Transaction;
@@ -107,6 +108,8 @@ impl Admission<'_> {
     /// Writes the records that this transaction decided, and the runs that changed.
     async fn store(&mut self, fresh: &[usize]) -> Result<(), Error> {
         self.insert_records(fresh).await?;
+        let batch = self.batch;
+        self.transaction.pass(fresh.iter().map(|&index| &batch[index].record.coordinates)).await?;
         let has_changed = |run: &&LockedRun| self.stored.get(&run.run_id).is_some_and(|stored| stored != *run);
         let changed: Vec<&LockedRun> = self.runs.values().filter(has_changed).collect();
         self.transaction.save_each(&changed, None).await??;
@@ -125,12 +128,12 @@ impl Admission<'_> {
         let cuts = || records().map(|record| record.cut.as_ref());
         sqlx::query(
             r#"INSERT INTO inbox (topic, partition, "offset", key, value, value_bytes, value_sha256, outcome, request_id,
-                                  received_at)
+                                  received_at, fingerprint)
                SELECT n.topic, n.partition, n.position, n.key, n.value, n.value_bytes, n.value_sha256, n.outcome,
-                      n.request_id, now()
+                      n.request_id, now(), n.fingerprint
                FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bytea[],
-                           $8::jsonb[], $9::text[])
-                    AS n (topic, partition, position, key, value, value_bytes, value_sha256, outcome, request_id)"#,
+                           $8::jsonb[], $9::text[], $10::bigint[])
+                    AS n (topic, partition, position, key, value, value_bytes, value_sha256, outcome, request_id, fingerprint)"#,
         )
         .bind(records().map(|record| record.coordinates.topic.as_str()).collect::<Vec<_>>())
         .bind(records().map(|record| record.coordinates.partition).collect::<Vec<_>>())
@@ -141,6 +144,7 @@ impl Admission<'_> {
         .bind(cuts().map(|cut| cut.map(|cut| cut.value_sha256.as_bytes().as_slice())).collect::<Vec<_>>())
         .bind(fresh.iter().map(|&index| Json(&self.outcomes[index])).collect::<Vec<_>>())
         .bind(arrivals().map(|arrival| request_id(&arrival.parsed)).collect::<Vec<_>>())
+        .bind(arrivals().map(|arrival| arrival.fingerprint_of_record).collect::<Vec<_>>())
         .execute(self.transaction.connection())
         .await?;
         Ok(())

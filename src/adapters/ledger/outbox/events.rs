@@ -123,16 +123,20 @@ fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
 fn dead_letter(arrival: &Arrival, rejection: &Rejection) -> OutboxDraft {
     let record = &arrival.record;
     let source = &record.coordinates;
+    let (topic, incarnation) = source.topic_and_incarnation();
     let mut headers = vec![
         ("mf_code".to_owned(), rejection.code.as_str().to_owned()),
         ("mf_category".to_owned(), rejection.code.category().as_str().to_owned()),
         ("mf_pointer".to_owned(), rejection.pointer.clone()),
         ("mf_message".to_owned(), rejection.message.clone()),
-        ("mf_source_topic".to_owned(), source.topic.clone()),
+        ("mf_source_topic".to_owned(), topic.to_owned()),
         ("mf_source_partition".to_owned(), source.partition.to_string()),
         ("mf_source_offset".to_owned(), source.offset.to_string()),
         ("mf_sha256".to_owned(), arrival.sha256.to_string()),
     ];
+    if incarnation > 1 {
+        headers.push(("mf_source_incarnation".to_owned(), incarnation.to_string()));
+    }
     let is_cut_key = record.cut.as_ref().is_some_and(CutRecord::cuts_key);
     if let Some(cut) = &record.cut {
         headers.push(("mf_bytes".to_owned(), cut.value_bytes.to_string()));

@@ -67,7 +67,7 @@ struct LackingRights {
 }
 
 /// The rights that a worker's role needs, for each table.
-const NEEDED: [(&str, &[&str]); 14] = [
+const NEEDED: [(&str, &[&str]); 17] = [
     ("tenants", &["SELECT", "INSERT", "UPDATE"]),
     ("turns", &["SELECT", "UPDATE"]),
     ("wake_ups", &["SELECT", "DELETE"]),
@@ -82,6 +82,9 @@ const NEEDED: [(&str, &[&str]); 14] = [
     ("lineage_outbox", &["SELECT", "INSERT", "UPDATE"]),
     ("relay_shards", &["SELECT", "UPDATE"]),
     ("relays", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("positions", &["SELECT", "INSERT", "UPDATE"]),
+    ("incarnations", &["SELECT", "INSERT"]),
+    ("ledger_identity", &["SELECT"]),
 ];
 
 impl Ledger {

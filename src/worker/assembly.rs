@@ -82,6 +82,8 @@ impl Assembly {
     /// Opens the runner. Spawns one loop per slot and one loop for maintenance.
     pub(super) async fn spawn_runner(&mut self) -> anyhow::Result<()> {
         let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
+        let identity = self.ledger.identity().await?;
+        runner.store.belong_to(&identity).await.context("the evidence store is another ledger's")?;
         let runner = Arc::new(runner);
         self.store = Some(runner.store.clone());
         self.readiness.require("store", runner.store.clone(), |store| async move { store.check().await });

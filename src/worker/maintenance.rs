@@ -10,7 +10,7 @@
 //! of workers may scan at once: each step locks the row and looks again before it writes.
 //! Never: ends the worker; changes what was published; sets a gauge to a value that was not read.
 
-use crate::adapters::evidence::{EvidenceStore, PutError, RunFolder};
+use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::{self, Announced, Coordinates, Ledger};
 use crate::clock::Stopwatch;
 use crate::domain::contract::{AnnouncedRecord, Confirmation, EvidenceRef, PublishReceipt};
@@ -139,6 +139,10 @@ impl Maintenance {
                 self.ledger.keep_receipt(run_id, &at, &self.worker).await
             }
             Err(drift @ PutError::Drift { .. }) => {
+                if let Some(at) = self.earlier_receipt(&path, &receipt).await {
+                    warn!(run.id = %run_id, "the receipt names the first announcement of this publication; it is kept");
+                    return self.ledger.keep_receipt(run_id, &at, &self.worker).await;
+                }
                 let failure = Failure::new(FailureCode::PublishReceiptImmutabilityViolation, drift.to_string());
                 error!(run.id = %run_id, failure.code = %failure.code, failure.message = %failure.message, "failed");
                 self.ledger.refuse_receipt(run_id, &failure, &self.worker).await
@@ -149,6 +153,21 @@ impl Maintenance {
             }
         }
     }
+
+    /// The stored receipt, if it is of the same publication and names another record of it. A ledger that was restored from
+    /// a backup announces again what it no longer knows to be announced; the first announcement stands.
+    async fn earlier_receipt(&self, path: &EvidencePath, receipt: &PublishReceipt) -> Option<EvidenceRef> {
+        const LARGEST: u64 = 64 * 1024;
+        let bytes = self.store.find(path, LARGEST).await.ok().flatten()?;
+        let earlier: PublishReceipt = serde_json::from_slice(&bytes).ok()?;
+        let at = EvidenceRef { reference: path.to_string(), sha256: Digest::of(&bytes) };
+        are_of_one_publication(&earlier, receipt).then_some(at)
+    }
+}
+
+/// Whether two receipts are of one publication, whichever record announced it.
+fn are_of_one_publication(one: &PublishReceipt, other: &PublishReceipt) -> bool {
+    PublishReceipt { record: other.record.clone(), ..one.clone() } == *other
 }
 
 fn receipt(announced: Announced) -> PublishReceipt {

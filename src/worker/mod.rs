@@ -17,4 +17,5 @@ mod drain;
 mod placement;
 mod run;
 
+pub(crate) use placement::foreign_ledger;
 pub use run::{Role, run, unique_name};

@@ -90,6 +90,31 @@ impl EvidenceStore {
         }
     }
 
+    /// Marks an unmarked store as this ledger's; an error if it is another ledger's. Two ledgers on one store would decide
+    /// about the same runs side by side.
+    pub async fn belong_to(&self, ledger: &str) -> Result<(), Error> {
+        let mark = self.prefix.clone().join("_ledger");
+        match self.create(&mark, Bytes::copy_from_slice(ledger.as_bytes())).await {
+            Ok(()) | Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.is_of(ledger).await
+    }
+
+    /// An error if the store is marked as another ledger's.
+    pub async fn is_of(&self, ledger: &str) -> Result<(), Error> {
+        match self.read(&self.prefix.clone().join("_ledger")).await? {
+            Some(found) if found == ledger.as_bytes() => Ok(()),
+            None => Ok(()),
+            Some(found) => Err(Error::Unusable(format!(
+                "{}/_ledger names the ledger {:?}, but [ledger] url leads to the ledger {ledger}: mend [ledger] url or \
+                 [evidence] url, or adopt the store (the runbook's section \"Two ledgers\" says how)",
+                self.url,
+                String::from_utf8_lossy(&found[..found.len().min(100)]),
+            ))),
+        }
+    }
+
     fn probe(&self) -> ObjectPath {
         self.prefix.clone().join("_write_once_probe")
     }
@@ -222,6 +247,10 @@ mod tests {
         let store = EvidenceStore::open(&EvidenceSettings { url, s3: S3Settings::default() }).unwrap();
         store.self_test().await.unwrap();
         store.self_test().await.unwrap();
+        store.belong_to("one").await.unwrap();
+        store.belong_to("one").await.unwrap();
+        let foreign = store.belong_to("another").await.unwrap_err().to_string();
+        assert!(foreign.contains("\"one\"") && foreign.contains("another"), "{foreign}");
         assert!(store.put(&path("a"), Bytes::from_static(b"one")).await.unwrap().created);
         assert!(!store.put(&path("a"), Bytes::from_static(b"one")).await.unwrap().created);
         let drift = store.put(&path("a"), Bytes::from_static(b"two")).await.unwrap_err();

@@ -3,10 +3,11 @@
 use super::Error;
 use super::membership::Membership;
 use super::query::committed_of_member;
+use crate::guard::guarded;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tracing::warn;
 
@@ -71,18 +72,16 @@ pub(super) fn standings(
             Offset::Offset(offset) => Some(offset),
             _ => None,
         };
-        // Anybody with rights on the group may commit bytes that are no text; the client library panics at them.
-        let mark = catch_unwind(AssertUnwindSafe(|| element.metadata().to_owned())).unwrap_or_default();
-        standings.push(AssignedPartition {
-            partition,
-            committed,
-            mark: Some(mark).filter(|mark| !mark.is_empty()),
-            begin,
-            end,
-        });
+        standings.push(AssignedPartition { partition, committed, mark: mark(&element), begin, end });
     }
     match silent {
         Some(error) if standings.is_empty() => Err(unavailable(error)),
         Some(_) | None => Ok(standings),
     }
+}
+
+/// What was committed with an offset. Anybody with rights on the group may commit bytes that are no text; the client
+/// library panics at them.
+pub(super) fn mark(element: &TopicPartitionListElem<'_>) -> Option<String> {
+    guarded(|| element.metadata().to_owned()).ok().filter(|mark| !mark.is_empty())
 }

@@ -2,6 +2,7 @@
 //! Never: joins the group, commits, creates topics.
 
 use super::Error;
+use super::assigned::mark;
 use super::query::{QueryClient, blocking, committed, partitions, query};
 use super::settings::KafkaSettings;
 use rdkafka::Offset;
@@ -31,11 +32,13 @@ pub struct TopicShape {
 pub type TopicSettings = BTreeMap<String, String>;
 
 /// A partition: which offsets its log holds, and the group's committed offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupPosition {
     pub partition: i32,
     /// The next offset that the group reads; `None` if it has never committed one.
     pub committed: Option<i64>,
+    /// What was committed with it; see [`super::AssignedPartition`].
+    pub mark: Option<String>,
     pub begin: i64,
     pub end: i64,
 }
@@ -102,7 +105,7 @@ impl<'a> Survey<'a> {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                positions.push(GroupPosition { partition, committed, begin, end });
+                positions.push(GroupPosition { partition, committed, mark: mark(&element), begin, end });
             }
             Ok(positions)
         })

@@ -30,6 +30,10 @@ impl Environment {
         let folder = folder.canonicalize()?;
         progress("starting Postgres");
         let (data, temporary) = database_folder(&folder)?;
+        if temporary.is_some() {
+            // The database of the last time is gone, and evidence of the same runs stays; no other ledger is meant.
+            let _ = fs::remove_file(folder.join("evidence").join("_ledger"));
+        }
         let postgres = PrivatePostgres::start(&data)?;
         progress("starting the in-process broker");
         let mut config = Config::default();

@@ -40,7 +40,7 @@ fn judge(kafka: &KafkaSettings, group: &str, topic: &str, from: Option<StartAt>,
     };
     let shown = |positions: &[&GroupPosition]| {
         let shown = positions.iter().map(|position| {
-            let GroupPosition { partition, committed, begin, end } = position;
+            let GroupPosition { partition, committed, begin, end, .. } = position;
             match committed {
                 Some(committed) => format!("partition {partition} at {committed}, the log has {begin} to {end}"),
                 None => format!("partition {partition} at no offset, the log has {begin} to {end}"),
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn at(partition: i32, committed: Option<i64>, begin: i64, end: i64) -> GroupPosition {
-        GroupPosition { partition, committed, begin, end }
+        GroupPosition { partition, committed, mark: None, begin, end }
     }
 
     fn judged(from: Option<StartAt>, all: &[GroupPosition]) -> (Light, String) {

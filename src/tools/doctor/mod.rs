@@ -10,6 +10,7 @@ mod documents;
 mod finding;
 mod group;
 mod machine;
+mod positions;
 mod stores;
 
 pub use finding::{Finding, Light, worst};
@@ -24,9 +25,10 @@ const LIMIT: Duration = Duration::from_secs(45);
 
 /// Runs all checks. Returns the findings in the order in which a starting worker needs their subjects.
 pub async fn examine(config: &Config) -> Vec<Finding> {
-    let checks: [(&str, BoxFuture<'_, Vec<Finding>>); 8] = [
+    let checks: [(&str, BoxFuture<'_, Vec<Finding>>); 9] = [
         ("brokers", Box::pin(brokers::check(config))),
         ("group", Box::pin(group::check(config))),
+        ("positions", Box::pin(positions::check(config))),
         ("database", Box::pin(database::check(config))),
         ("evidence store", Box::pin(stores::evidence(config))),
         ("inputs", Box::pin(stores::inputs(config))),

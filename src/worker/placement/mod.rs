@@ -165,12 +165,17 @@ impl Placer {
     /// The outer error is for people, the inner one passes.
     async fn decide(&mut self, question: Question<'_>) -> Result<Result<Answer, ledger::Error>, kafka::Error> {
         let Question { topic, from, has_committed, standings } = question;
-        let mark = match self.ledger.identity().await {
-            Ok(identity) => mark_of(&identity),
+        let ledger = match self.ledger.identity().await {
+            Ok(ledger) => ledger,
             Err(error) => return Ok(Err(error)),
         };
-        if let Some(foreign) = standings.iter().find_map(|standing| foreign_mark(standing, &mark)) {
-            return Err(foreign);
+        let mark = mark_of(&ledger);
+        if let Some(foreign) = standings.iter().find_map(|standing| foreign_ledger(standing.mark.as_deref(), &ledger)) {
+            return Err(kafka::Error::Setup(format!(
+                "the group's offsets were committed by workers on the ledger {foreign}, but [ledger] url leads to the \
+                 ledger {ledger}: two ledgers would decide and publish side by side; mend [ledger] url or [kafka] \
+                 group_id, or adopt the group (the runbook's section \"Two ledgers\" says how)"
+            )));
         }
         let ends = standings.iter().map(|standing| (standing.partition, standing.end)).collect();
         let known = match self.ledger.positions(topic, &ends).await {
@@ -217,20 +222,13 @@ impl Placer {
 const MARK: &str = "model-factory ledger ";
 
 /// What is committed to Kafka with each offset.
-fn mark_of(identity: &str) -> String {
-    format!("{MARK}{identity}")
+pub(crate) fn mark_of(ledger: &str) -> String {
+    format!("{MARK}{ledger}")
 }
 
-/// The error for a partition that a worker on another ledger has read.
-fn foreign_mark(standing: &AssignedPartition, mark: &str) -> Option<kafka::Error> {
-    let foreign = standing.mark.as_deref().filter(|found| found.starts_with(MARK) && *found != mark)?;
-    Some(kafka::Error::Setup(format!(
-        "the group's offsets were committed by workers on the ledger {}, but [ledger] url leads to the ledger {}: two \
-         ledgers would decide and publish side by side; mend [ledger] url or [kafka] group_id, or adopt the group by \
-         resetting its offsets (the runbook's section \"Two ledgers\" says how)",
-        &foreign[MARK.len()..],
-        &mark[MARK.len()..],
-    )))
+/// The other ledger whose workers committed an offset with this mark.
+pub(crate) fn foreign_ledger<'a>(mark: Option<&'a str>, ledger: &str) -> Option<&'a str> {
+    mark?.strip_prefix(MARK).filter(|found| *found != ledger)
 }
 
 /// Logs and counts where a partition is read from elsewhere than Kafka says.

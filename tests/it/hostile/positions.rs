@@ -2,8 +2,8 @@
 //! that are killed. Whatever happened to the place, each record in the topic is decided.
 
 use crate::support::{
-    BOUND, World, commit_offset, committed, delete_records_before, eventually, fresh_database, make_anew, own_topics,
-    request, revision, send_in_transaction,
+    BOUND, World, commit_offset, committed, copied_database, delete_records_before, eventually, fresh_database,
+    ledger_on, make_anew, own_topics, request, revision, send_in_transaction, sql,
 };
 use model_factory::adapters::kafka::{AssignedPartition, Inbox, KafkaSettings, ReadFrom};
 use model_factory::domain::run::{Outcome, State};
@@ -274,4 +274,92 @@ async fn beside_a_topic_made_anew_a_good_request_is_published_in_the_usual_time(
     let mut worker = world.worker("worker").start();
     world.reaches("req-good-0001", State::Published).await;
     worker.stop().await;
+}
+
+fn good(id: &str) -> Vec<u8> {
+    let mut good = request(&format!("req-{id}-0001"));
+    good["config_revision"] = json!(id);
+    good.to_string().into_bytes()
+}
+
+async fn published_with_receipt(world: &World, request_id: &str) {
+    world.reaches(request_id, State::Published).await;
+    eventually("the receipt of the publication", BOUND, || async {
+        let run = world.run(request_id).await;
+        assert_eq!(run.reason_code, None, "{:?}", run.reason_message);
+        run.refs.contains_key("publish_receipt").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_restored_from_a_backup_decides_every_record_again_and_publishes_no_other_identity() {
+    let mut world = World::new().await;
+    world.send(&[good("first")]).await;
+    let mut worker = world.worker("before").start();
+    published_with_receipt(&world, "req-first-0001").await;
+    worker.stop().await;
+    world.ledger.close().await;
+    let original = world.config.ledger.url.clone();
+    let backup = copied_database(&original).await;
+
+    world.ledger = ledger_on(&original, |_| {}).await;
+    world.send(&[good("later"), b"no request".to_vec()]).await;
+    let mut worker = world.worker("between").start();
+    world.decided(3).await;
+    published_with_receipt(&world, "req-later-0001").await;
+    worker.stop().await;
+
+    // The runbook's recipe: intake alone, then the fences, then everything.
+    world.config.ledger.url.clone_from(&backup);
+    world.ledger = ledger_on(&backup, |_| {}).await;
+    world.send(&[good("newest")]).await;
+    let since = Instant::now();
+    let mut intake = world.worker("intake").roles("intake").start();
+    world.decided(4).await;
+    intake.logs("ahead of the ledger").await;
+    intake.stop().await;
+    sql(&backup, &["UPDATE runs SET fence = fence + 1000000"]).await;
+    let mut worker = world.worker("after").start();
+    published_with_receipt(&world, "req-newest-0001").await;
+    published_with_receipt(&world, "req-later-0001").await;
+    let took = since.elapsed();
+    worker.stop().await;
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    let _ = writeln!(std::io::stderr(), "positions: a restored ledger had caught up after {took:?}");
+
+    let publications = world.publications(4).await;
+    let identities = |name: &str| {
+        let values = publications.iter().map(|record| {
+            let value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+            value[name].to_string()
+        });
+        values.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!((identities("run_id"), identities("bundle_id")), (3, 3), "one of them was announced twice, as the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_on_another_ledger_starts_with_neither_the_group_nor_the_store() {
+    let world = World::new().await;
+    world.send(&[good("owner")]).await;
+    let mut owner = world.worker("owner").start();
+    published_with_receipt(&world, "req-owner-0001").await;
+    let other = fresh_database().await;
+    let _ledger = ledger_on(&other, |_| {}).await;
+    for (roles, named) in
+        [("runner", "_ledger names the ledger"), ("intake", "were committed by workers on the ledger")]
+    {
+        owner.stop().await;
+        let mut stranger =
+            world.worker("stranger").roles(roles).set("LEDGER__URL", crate::support::as_worker(&other)).start();
+        assert!(!stranger.exit().await.success());
+        assert!(stranger.log().contains(named), "{}", stranger.log());
+        assert!(stranger.log().contains("Two ledgers"), "it says what to do");
+        owner = world.worker("owner").start();
+    }
+    // The good request of somebody else goes its way.
+    world.send(&[good("beside")]).await;
+    published_with_receipt(&world, "req-beside-0001").await;
+    owner.stop().await;
 }

@@ -29,8 +29,8 @@ pub use offsets::{
 };
 pub use plan::{Documents, document, read_document};
 pub use postgres::{
-    OwnPostgres, as_role, as_worker, count, end_backoff, fresh_database, grant_roles, ledger_on, open_folder,
-    outbox_sent, sql,
+    OwnPostgres, as_role, as_worker, copied_database, count, end_backoff, fresh_database, grant_roles, ledger_on,
+    open_folder, outbox_sent, sql,
 };
 pub use registry::{confirm_publications, confirmed_by_registry, registry_event};
 pub use relay::{RunningRelay, publications_count_as_handed_over, whole_room};

@@ -34,6 +34,25 @@ pub async fn fresh_database() -> String {
     (SERVER.url)(&name)
 }
 
+/// URL of a new database that is a copy of this one as it is now, as a restored backup would be. Nobody may be connected
+/// to this one.
+pub async fn copied_database(url: &str) -> String {
+    let copy = fresh_database().await;
+    let name = |url: &str| url::Url::parse(url).unwrap().path().trim_start_matches('/').to_owned();
+    let (from, to) = (name(url), name(&copy));
+    let mut admin = PgConnection::connect(&(SERVER.url)("postgres")).await.unwrap();
+    for statement in [
+        format!("DROP DATABASE {to}"),
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"),
+        format!("CREATE DATABASE {to} TEMPLATE {from}"),
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+    }
+    admin.close().await.unwrap();
+    grant_roles(&copy).await.unwrap();
+    copy
+}
+
 /// The same database as a worker connects to it.
 pub fn as_worker(url: &str) -> String {
     as_role(url, "model_factory_worker")

@@ -225,9 +225,9 @@ CREATE TABLE public.inbox (
     outcome jsonb NOT NULL,
     request_id text,
     received_at timestamp with time zone NOT NULL,
-    fingerprint bigint,
     value_bytes bigint,
-    value_sha256 bytea
+    value_sha256 bytea,
+    fingerprint bigint
 );
 
 CREATE TABLE public.incarnations (

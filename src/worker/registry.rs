@@ -97,8 +97,8 @@ impl RegistryListener {
             match apply(&self.ledger, &record, &self.worker).await {
                 Ok(what) => {
                     metrics::REGISTRY_EVENTS.count(what);
-                    let (partition, offset, logged) = (record.partition, record.offset, logged(what));
-                    info!(kafka.partition = partition, kafka.offset = offset, what = logged, "the registry spoke");
+                    let (partition, offset, what_name) = (record.partition, record.offset, <&str>::from(what));
+                    info!(kafka.partition = partition, kafka.offset = offset, what = what_name, "the registry spoke");
                     applied.push(what);
                     done.push(record);
                 }
@@ -190,17 +190,4 @@ fn read(record: &Inbound) -> Result<RegistryEvent, String> {
     }
     let event = guarded(|| RegistryEvent::read(&record.value)).map_err(|panicked| panicked.to_string())?;
     event.map_err(|error| line(&error.to_string(), Rejection::MESSAGE_CAP))
-}
-
-/// The reply as the log writes it.
-fn logged(reply: RegistryReply) -> String {
-    match reply {
-        RegistryReply::Other | RegistryReply::Malformed | RegistryReply::Refused => format!("{reply:?}"),
-        RegistryReply::Published
-        | RegistryReply::Remembered
-        | RegistryReply::Rejected
-        | RegistryReply::Repeated
-        | RegistryReply::Late
-        | RegistryReply::Unknown => format!("Answer({reply:?})"),
-    }
 }

@@ -15,7 +15,7 @@ use sqlx::types::Json;
 /// A run's publication, as the broker acknowledged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// Platform run that the path of the run's folder in the evidence store begins with.
+    /// First segment of the path of the run's folder in the evidence store.
     pub platform_run_id: String,
     pub at: Coordinates,
     pub event_id: String,

@@ -21,7 +21,8 @@ pub struct TrainerJob {
     pub threads: u32,
     pub files: JobFiles,
     pub rows: JobRows,
-    /// The worker kills the command when it exceeds one of these limits.
+    /// Bounds of the job. The command is ended when it exceeds its time, memory, files or processes; rows and categories are
+    /// counted when the data is read.
     pub limits: Limits,
 }
 

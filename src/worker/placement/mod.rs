@@ -1,4 +1,4 @@
-//! Placer the partitions that the group assigns: each is read on from where the ledger stands.
+//! Places the partitions that the group assigns: each is read on from where the ledger stands.
 //!
 //! Guarantees: no partition is read before its place was decided; while Kafka or the ledger does not answer, the question
 //! waits and is asked again, and the partitions that are placed go on; a topic that was deleted and created again begins a
@@ -78,7 +78,7 @@ impl Placer {
         self.incarnation.max(1)
     }
 
-    /// Placer the partitions that are assigned and not read yet. An error if a person has to change something first.
+    /// Places the partitions that are assigned and not read yet. An error if a person has to change something first.
     pub(super) async fn follow(&mut self, inbox: &mut Inbox) -> Result<Placing, kafka::Error> {
         let unplaced = inbox.unplaced().len();
         if unplaced == 0 || clock::now() < self.ask_at {

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 const PATIENCE: Duration = Duration::from_secs(6);
 /// How long a relay goes on after `shutdown`; the last events of the runs need less.
 const LAST_TURNS: Duration = Duration::from_secs(5);
-/// The longest wait of a turn.
+/// The longest time that a turn waits for reports.
 const TURN: Duration = Duration::from_millis(500);
 
 impl Relay {

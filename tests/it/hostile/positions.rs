@@ -155,7 +155,7 @@ async fn behind_the_markers_of_transactions_the_lag_returns_to_zero_and_an_empti
     assert!(all_admitted(&world.admit(1).await), "records that are gone stop no others");
 }
 
-/// Placer what is assigned at the beginning, and returns the partitions of the records that come.
+/// Places what is assigned at the beginning, and returns the partitions of the records that come.
 async fn partitions_read(inbox: &mut Inbox) -> Vec<i32> {
     let standings = inbox.standings().await.unwrap();
     let start =
@@ -208,16 +208,14 @@ async fn what_a_wait_for_the_ledger_paused_is_read_after_the_partitions_came_and
         }
     };
     tokio::select! { () = shared => {}, () = waiting => unreachable!() }
-    partitions_read(&mut first).await;
     {
         let waiting = async {
             loop {
-                partitions_read(&mut first).await;
+                first.idle(Duration::from_millis(100)).await;
             }
         };
         tokio::select! { () = second.close() => {}, () = waiting => unreachable!() }
     }
-    first.displace().unwrap();
     read_both(&mut first, "after all is back").await;
     first.close().await;
 }
@@ -357,6 +355,7 @@ async fn a_worker_on_another_ledger_starts_with_neither_the_group_nor_the_store(
         assert!(stranger.log().contains(named), "{}", stranger.log());
         assert!(stranger.log().contains("Two ledgers"), "it says what to do");
         owner = world.worker("owner").start();
+        owner.logs("reads on").await;
     }
     // The good request of somebody else goes its way.
     world.send(&[good("beside")]).await;

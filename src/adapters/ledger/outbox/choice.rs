@@ -6,7 +6,7 @@
 //! waits.
 
 use super::draft::StoredHeaders;
-use super::letter::{Letter, OriginalRecord};
+use super::fit::{Letter, OriginalRecord};
 use super::{Lane, OutboxRow};
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::run::OutboxKind;
@@ -164,7 +164,8 @@ struct UnsentRow {
     #[sqlx(json)]
     headers: StoredHeaders,
     tries: i16,
-    /// `None` if the value is a dead letter's original that is too large to send.
+    /// `None` for a dead letter if the ledger keeps only the beginning of the original, or if the original is longer than
+    /// the largest record that may be sent.
     value: Option<Vec<u8>>,
     original_bytes: Option<i64>,
     /// Beginning of a dead letter's original, if the ledger does not keep all of it.

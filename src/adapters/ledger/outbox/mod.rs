@@ -6,7 +6,7 @@
 mod choice;
 mod draft;
 mod events;
-mod letter;
+mod fit;
 mod lineage;
 mod mark;
 mod refused;

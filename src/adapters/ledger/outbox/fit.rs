@@ -7,7 +7,8 @@ use serde_json::json;
 /// A dead letter's record.
 pub(super) struct Letter {
     pub(super) key: Option<Vec<u8>>,
-    /// `None` if the original was too large to be read.
+    /// The original's value. `None` if the ledger keeps only its beginning, or if it is longer than the largest record that
+    /// may be sent; [`Self::fit`] then sets a reference to it.
     pub(super) value: Option<Vec<u8>>,
     pub(super) headers: Vec<(String, Vec<u8>)>,
 }

@@ -403,6 +403,8 @@ CREATE TABLE public.runs (
     counted_for text,
     platform_run_id text,
     lineage_since bigint,
+    outage_since timestamp with time zone,
+    outage_tries integer DEFAULT 0 NOT NULL,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -415,6 +417,7 @@ CASE state
     ELSE (execution_mode = 'NONE'::public.execution_mode)
 END),
     CONSTRAINT runs_near_key_check CHECK ((length(near_key) = 32)),
+    CONSTRAINT runs_outage_tries_check CHECK ((outage_tries >= 0)),
     CONSTRAINT runs_publish_retry_attempts_check CHECK ((publish_retry_attempts >= 0)),
     CONSTRAINT runs_published_has_coordinates CHECK ((((state <> 'PUBLISHED'::public.run_state) OR (published_offset IS NOT NULL)) AND ((published_offset IS NULL) OR (state = ANY (ARRAY['PUBLISHED'::public.run_state, 'PUBLISH_PENDING'::public.run_state])) OR (execution_mode = 'PUBLISH_ONLY'::public.execution_mode)) AND ((published_offset IS NULL) = (published_topic IS NULL)) AND ((published_offset IS NULL) = (published_partition IS NULL)))),
     CONSTRAINT runs_run_id_check CHECK (((length(run_id) = 35) AND starts_with(run_id, 'tr_'::text))),

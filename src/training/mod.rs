@@ -14,7 +14,7 @@ pub use booster::{Fitted, FittingWindow, Matrix, check_parity, fit};
 pub use protocol::{
     AcceptedModel, COLUMNS_FILE, ChildJob, ChildProgress, ChildStep, CommandSpec, EVALUATION_FILE, JobEnd,
     LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, TrainerRegistration, TrainerRegistrations,
-    model_format, registered, steps,
+    file_failure, model_format, registered, steps,
 };
 pub use sandbox::{Enforcement, check_confinement, enforcement, exec_command};
 pub use supervise::{ChildrenUsage, Error, Exit, TrainerCommand, available_memory_mib, run};

@@ -7,7 +7,7 @@ use super::liveness::Watchdog;
 use super::maintenance::{Maintenance, run_gauges};
 use super::registry::RegistryListener;
 use super::relay::{Relay, RelayProgress};
-use super::runner::Runner;
+use super::runner::{ClaimPace, Runner};
 use crate::adapters::authority::Policy;
 use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
@@ -87,6 +87,7 @@ impl Assembly {
         let runner = Arc::new(runner);
         self.store = Some(runner.store.clone());
         self.readiness.require("store", runner.store.clone(), |store| async move { store.check().await });
+        self.readiness.require("attempts", runner.claims.clone(), ClaimPace::check);
         self.scrapers.add(|| {
             let usage = ChildrenUsage::measure();
             metrics::TRAINER_MEMORY.set((), usage.resident_bytes as f64);

@@ -12,7 +12,7 @@
 
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::{self, Announced, Coordinates, Ledger};
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::domain::contract::{AnnouncedRecord, Confirmation, EvidenceRef, PublishReceipt};
 use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
@@ -20,7 +20,7 @@ use crate::failpoints::failpoint;
 use crate::telemetry::metrics;
 use crate::worker::liveness::Heartbeat;
 use bytes::Bytes;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use strum::VariantArray;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -28,6 +28,9 @@ use tracing::{error, info, warn};
 const SCAN_EVERY: Duration = Duration::from_millis(250);
 /// Pause after a scan that the ledger refused or did not answer.
 const TROUBLE: Duration = Duration::from_secs(2);
+/// How long nothing is rescued after the ledger was away. Leases expired because nobody could renew them, and the
+/// workers that hold them give the runs back by themselves.
+const GRACE: Duration = Duration::from_secs(5);
 /// Most rows that one step takes in one scan.
 const LIMIT: usize = 16;
 
@@ -35,6 +38,8 @@ pub struct Maintenance {
     ledger: Ledger,
     store: EvidenceStore,
     worker: String,
+    /// When runs may be rescued again. `None` if the ledger was never away.
+    no_rescue_before: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, VariantArray)]
@@ -48,13 +53,19 @@ enum MaintenanceStep {
 impl Maintenance {
     /// `worker` is the name that stands in transitions and the audit log.
     pub fn new(ledger: Ledger, store: EvidenceStore, worker: String) -> Self {
-        Self { ledger, store, worker }
+        Self { ledger, store, worker, no_rescue_before: None }
     }
 
     /// Scans until `shutdown` turns true.
-    pub async fn run(self, mut shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) {
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, heartbeat: Heartbeat) {
         while !*shutdown.borrow() {
             heartbeat.turned();
+            let asked = Stopwatch::start();
+            let is_away = self.ledger.ping().await.is_err();
+            // In a third of a lease, each worker should have renewed its leases once.
+            if is_away || asked.elapsed() >= self.ledger.lease_length() / 3 {
+                self.no_rescue_before = Some(clock::now() + GRACE);
+            }
             let pause = match self.scan_once(&heartbeat).await {
                 // A step that took `LIMIT` rows may have left others.
                 Ok(LIMIT..) => continue,
@@ -87,10 +98,11 @@ impl Maintenance {
     async fn take(&self, step: MaintenanceStep, heartbeat: &Heartbeat) -> Result<usize, ledger::Error> {
         let (ledger, worker, limit) = (&self.ledger, self.worker.as_str(), LIMIT as i64);
         Ok(match step {
+            MaintenanceStep::Rescue if self.no_rescue_before.is_some_and(|before| clock::now() < before) => 0,
             MaintenanceStep::Rescue => {
                 let rescued = ledger.requeue_expired(worker, limit).await?;
                 for (run_id, state) in &rescued {
-                    warn!(run.id = %run_id, run.state = %state, "took a run from a worker that was lost");
+                    warn!(run.id = %run_id, run.state = %state, "took a run whose lease had expired");
                 }
                 rescued.len()
             }

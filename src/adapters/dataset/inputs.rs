@@ -21,7 +21,7 @@ pub struct Inputs {
     folders: Vec<PathBuf>,
 }
 
-type Chunks = BoxStream<'static, Result<Bytes, String>>;
+type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
 
 impl Inputs {
     pub fn open(settings: &InputSettings) -> Result<Self, InputSettingsError> {
@@ -66,7 +66,7 @@ impl Inputs {
         let mut chunks = self.stream(reference).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = chunks.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|why| InputError::unavailable(reference, why))?);
+            bytes.extend_from_slice(&chunk.map_err(|error| InputError::unreadable(reference, error))?);
             if bytes.len() as u64 > limit {
                 return Err(InputError::TooLarge { reference: reference.to_string(), limit });
             }
@@ -77,13 +77,13 @@ impl Inputs {
 
     /// Copies a data file to `into` while hashing it. Returns an error if size or digest differs from the manifest.
     pub async fn file(&self, reference: &Reference, sha256: Digest, bytes: u64, into: &Path) -> Result<(), InputError> {
-        let scratch = |error: std::io::Error| InputError::unavailable(reference, format!("scratch folder: {error}"));
+        let scratch = |error: std::io::Error| InputError::unwritten(reference, &error);
         let mut chunks = self.stream(reference).await?;
         let mut file = tokio::fs::File::create_new(into).await.map_err(scratch)?;
         let mut hasher = Hasher::new();
         let mut size = 0;
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|why| InputError::unavailable(reference, why))?;
+            let chunk = chunk.map_err(|error| InputError::unreadable(reference, error))?;
             size += chunk.len() as u64;
             if size > bytes {
                 break;
@@ -126,7 +126,7 @@ impl Inputs {
         let (folders, name) = (self.folders.clone(), reference.clone());
         let opened = tokio::task::spawn_blocking(move || open_inside(&folders, &path, &name))
             .await
-            .map_err(|error| InputError::unavailable(reference, error))??;
+            .map_err(|error| InputError::unreadable(reference, error))??;
         let file = tokio::fs::File::from_std(opened);
         let chunks = futures::stream::unfold(Some(file), |file| async move {
             const CHUNK: usize = 256 * 1024;
@@ -138,7 +138,7 @@ impl Inputs {
                     buffer.truncate(read);
                     Some((Ok(Bytes::from(buffer)), Some(file)))
                 }
-                Err(error) => Some((Err(error.to_string()), None)),
+                Err(error) => Some((Err(StoreError::Generic { store: "file", source: Box::new(error) }), None)),
             }
         });
         Ok(chunks.boxed())
@@ -147,12 +147,12 @@ impl Inputs {
     async fn object(&self, reference: &Reference, scheme: &str, bucket: &str, key: &str) -> Result<Chunks, InputError> {
         let InputSettings { s3, gcs, azure, .. } = &self.settings;
         let store = objects::open(Services { s3, gcs, azure }, scheme, bucket)
-            .map_err(|why| InputError::unavailable(reference, why))?;
+            .map_err(|why| InputError::Unavailable { reference: reference.to_string(), why })?;
         let at = ObjectPath::parse(key).map_err(|error| InputError::not_allowed(reference, &error.to_string()))?;
         match store.get(&at).await {
-            Ok(found) => Ok(found.into_stream().map(|chunk| chunk.map_err(|error| error.to_string())).boxed()),
+            Ok(found) => Ok(found.into_stream().boxed()),
             Err(StoreError::NotFound { .. }) => Err(InputError::not_found(reference)),
-            Err(error) => Err(InputError::unavailable(reference, error)),
+            Err(error) => Err(InputError::unreadable(reference, error)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! request is admitted, and again when the file is opened. Only the second check is binding.
 
 use super::InputError;
+use crate::adapters::objects::StoreTrouble;
 use crate::domain::contract::{Location, Reference};
 use nix::fcntl::OFlag;
 use std::fs::File;
@@ -14,24 +15,26 @@ use std::path::{Path, PathBuf};
 /// first gets a descriptor with `O_PATH`, which neither reads nor blocks. Then it checks the descriptor's real path,
 /// and opens the file through the descriptor. Nothing outside the folders is ever opened.
 pub(super) fn open_inside(folders: &[PathBuf], path: &Path, reference: &Reference) -> Result<File, InputError> {
+    let unreadable = |error: io::Error| InputError::unreadable(reference, error);
     let held = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_PATH | OFlag::O_CLOEXEC).bits())
         .open(path)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => InputError::not_found(reference),
-            _ => InputError::unavailable(reference, error),
+        .map_err(|error| match StoreTrouble::of_io(&error) {
+            StoreTrouble::Absent => InputError::not_found(reference),
+            StoreTrouble::Exhausted | StoreTrouble::Refused | StoreTrouble::Away | StoreTrouble::Impossible => {
+                unreadable(error)
+            }
         })?;
-    let unavailable = |error: io::Error| InputError::unavailable(reference, error);
     let held_at = format!("/proc/self/fd/{}", held.as_raw_fd());
-    let real = std::fs::read_link(&held_at).map_err(unavailable)?;
+    let real = std::fs::read_link(&held_at).map_err(unreadable)?;
     if !folders.iter().any(|folder| real.starts_with(folder)) {
         return Err(InputError::not_allowed(reference, "it leads out of the allowed folders"));
     }
-    if !held.metadata().map_err(unavailable)?.is_file() {
+    if !held.metadata().map_err(unreadable)?.is_file() {
         return Err(InputError::not_allowed(reference, "it is not a regular file"));
     }
-    File::open(held_at).map_err(unavailable)
+    File::open(held_at).map_err(unreadable)
 }
 
 /// The allowed folders on local disk. Checks where symbolic links lead, without opening files.

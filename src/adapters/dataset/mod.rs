@@ -17,7 +17,7 @@ pub use local::Links;
 pub use parquet::{RowBatch, RowsToScore, file_columns, read_table, room_mib};
 pub use scores::{ScoreWriter, write_scores};
 
-use crate::adapters::objects::{AzureSettings, GcsSettings, S3Settings};
+use crate::adapters::objects::{AzureSettings, GcsSettings, S3Settings, is_exhausted};
 use crate::domain::contract::Reference;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -33,6 +33,10 @@ pub enum InputError {
     /// A temporary error of the disk or object store. Trying again may succeed.
     #[error("{reference} could not be read: {why}")]
     Unavailable { reference: String, why: String },
+    /// This machine has no descriptor, memory or disk left for the bytes. Trying again later, or on another worker, may
+    /// succeed.
+    #[error("{reference} could not be read on this worker: {why}")]
+    Exhausted { reference: String, why: String },
     #[error("{reference} has more than {limit} bytes")]
     TooLarge { reference: String, limit: u64 },
     /// Size or digest differs from the manifest.
@@ -49,8 +53,19 @@ impl InputError {
         Self::NotFound { reference: reference.to_string() }
     }
 
-    fn unavailable(reference: &Reference, why: impl std::fmt::Display) -> Self {
-        Self::Unavailable { reference: reference.to_string(), why: why.to_string() }
+    /// Builds the error for bytes that a disk or store does not give.
+    fn unreadable(reference: &Reference, error: impl std::error::Error + 'static) -> Self {
+        let (name, why) = (reference.to_string(), error.to_string());
+        if is_exhausted(&error) {
+            Self::Exhausted { reference: name, why }
+        } else {
+            Self::Unavailable { reference: name, why }
+        }
+    }
+
+    /// Builds the error for a copy that this worker's own disk does not take.
+    fn unwritten(reference: &Reference, error: &std::io::Error) -> Self {
+        Self::Exhausted { reference: reference.to_string(), why: format!("scratch folder: {error}") }
     }
 }
 

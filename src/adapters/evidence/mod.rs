@@ -9,7 +9,7 @@ mod store;
 pub use layout::{EvidencePath, InvalidPath, RunFolder};
 pub use store::{EvidenceParts, EvidenceStore, Put};
 
-use crate::adapters::objects::S3Settings;
+use crate::adapters::objects::{S3Settings, StoreTrouble};
 use crate::domain::identity::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,12 @@ pub enum Error {
     /// The URL or the rights are wrong, or the store is not write-once. A person has to change something.
     #[error("the evidence store is not usable: {0}")]
     Unusable(String),
+    /// This machine has no descriptor, memory or disk left. Trying again later, or on another worker, may succeed.
+    #[error("this worker cannot use the evidence store now: {0}")]
+    Exhausted(String),
+    /// The local file to store cannot be read, or the stored document is too large to read.
+    #[error("{0}")]
+    Unfit(String),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +55,10 @@ pub enum ReadError {
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
-        use object_store::Error as StoreError;
-        match error {
-            StoreError::PermissionDenied { .. }
-            | StoreError::Unauthenticated { .. }
-            | StoreError::InvalidPath { .. }
-            | StoreError::NotSupported { .. }
-            | StoreError::NotImplemented { .. }
-            | StoreError::UnknownConfigurationKey { .. } => Self::Unusable(error.to_string()),
-            _ => Self::Unavailable(error.to_string()),
+        match StoreTrouble::of_store(&error) {
+            StoreTrouble::Refused | StoreTrouble::Impossible => Self::Unusable(error.to_string()),
+            StoreTrouble::Exhausted => Self::Exhausted(error.to_string()),
+            StoreTrouble::Absent | StoreTrouble::Away => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The evidence store: put if absent, read back, compare.
 
 use super::{Error, EvidencePath, EvidenceSettings, PutError, ReadError};
-use crate::adapters::objects::s3;
+use crate::adapters::objects::{StoreTrouble, s3};
 use crate::domain::contract::EvidenceRef;
 use crate::domain::identity::{Digest, Hasher};
 use crate::failpoints::{Injected, failpoint};
@@ -144,9 +144,15 @@ impl EvidenceStore {
     }
 
     pub async fn put_file(&self, path: &EvidencePath, local: &Path) -> Result<Put, PutError> {
-        let bytes = tokio::fs::read(local)
-            .await
-            .map_err(|error| Error::Unusable(format!("cannot read {}: {error}", local.display())))?;
+        let bytes = tokio::fs::read(local).await.map_err(|error| {
+            let why = format!("cannot read {}: {error}", local.display());
+            match StoreTrouble::of_io(&error) {
+                StoreTrouble::Exhausted => Error::Exhausted(why),
+                StoreTrouble::Absent | StoreTrouble::Refused | StoreTrouble::Away | StoreTrouble::Impossible => {
+                    Error::Unfit(why)
+                }
+            }
+        })?;
         self.put(path, Bytes::from(bytes)).await
     }
 
@@ -155,7 +161,7 @@ impl EvidenceStore {
         let bytes = self.read(&self.object(path)).await?;
         match bytes {
             Some(bytes) if bytes.len() as u64 > max_bytes => {
-                Err(Error::Unusable(format!("{path} has {} bytes, at most {max_bytes} are read", bytes.len())))
+                Err(Error::Unfit(format!("{path} has {} bytes, at most {max_bytes} are read", bytes.len())))
             }
             found => Ok(found),
         }

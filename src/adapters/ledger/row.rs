@@ -32,6 +32,11 @@ pub(super) struct LockedRun {
     pub(super) lease_owner: Option<String>,
     pub(super) cancel_requested: bool,
     pub(super) available_at: DateTime<Utc>,
+    /// When the first attempt failed for want of what it needs. `None` if no attempt did, or a later one found all that
+    /// it needs: it announced the bundle, brought a verdict, or failed for another reason.
+    pub(super) outage_since: Option<DateTime<Utc>>,
+    /// Number of attempts that failed for want of what they need since then.
+    pub(super) outage_tries: i32,
     /// Failure code of the last step. Kept as text, because another release may have written a code that this release
     /// does not know.
     pub(super) reason_code: Option<String>,
@@ -63,8 +68,8 @@ macro_rules! select_run {
             r#"SELECT r.run_id, r.run_key, r.request_id, i.value AS request, r.state::text, r.execution_mode::text,
                     r.publish_allowed, r.full_run_attempts, r.publish_retry_attempts, r.full_attempts_before,
                     r.publish_attempts_before, r.priority, r.fence, r.fence AS read_fence, r.lease_owner,
-                    r.cancel_requested, r.available_at, r.reason_code, r.reason_message, r.refs, r.next_seq,
-                    r.traceparent, r.tracestate,
+                    r.cancel_requested, r.available_at, r.outage_since, r.outage_tries, r.reason_code,
+                    r.reason_message, r.refs, r.next_seq, r.traceparent, r.tracestate,
                     CASE WHEN r.published_topic IS NOT NULL
                          THEN (r.published_topic, r.published_partition, r.published_offset) END AS published,
                     r.answer_due_at, r.confirmed_by, r.lineage_since, r.progress, r.created_at, r.updated_at
@@ -83,6 +88,11 @@ impl LockedRun {
         code.is_some_and(|code| !code.is_retryable())
     }
 
+    /// Gives the run its whole patience again.
+    pub(super) fn forget_outage(&mut self) {
+        (self.outage_since, self.outage_tries) = (None, 0);
+    }
+
     pub(super) fn clear_reason(&mut self) {
         self.reason_code = None;
         self.reason_message = None;
@@ -99,6 +109,22 @@ impl LockedRun {
         let from = std::mem::replace(&mut self.state, to);
         self.mode = mode;
         self.answer_due_at = None;
+        match transition {
+            // A claim does not end an outage, nor does a step towards the verdict that the next attempt takes again. What
+            // a requeue or a deferral means for the outage depends on its reason, which the caller knows.
+            Transition::Start
+            | Transition::StartPublish
+            | Transition::FinishEvaluation
+            | Transition::Requeue
+            | Transition::DeferPublish => {}
+            Transition::PassGate
+            | Transition::FailGate
+            | Transition::Fail
+            | Transition::Reopen
+            | Transition::Cancel
+            | Transition::RequestPublish
+            | Transition::Publish => self.forget_outage(),
+        }
         if transition == Transition::Publish {
             // The receipt may be written from now on, even if the next attempt was to wait longer.
             self.available_at = at;
@@ -145,7 +171,7 @@ pub(super) async fn save_all(
             published_topic = n.topic, published_partition = n.partition, published_offset = n.position,
             full_attempts_before = n.full_before, publish_attempts_before = n.publish_before,
             priority = n.priority, answer_due_at = n.answer_due_at, confirmed_by = n.confirmed_by,
-            lineage_since = n.lineage_since,
+            lineage_since = n.lineage_since, outage_since = n.outage_since, outage_tries = n.outage_tries,
             updated_at = now(),
             progress = CASE WHEN n.fence = r.fence THEN r.progress END,
             lease_expires_at = CASE WHEN n.lease_owner IS NULL THEN NULL
@@ -155,11 +181,11 @@ pub(super) async fn save_all(
                      $7::integer[], $8::bigint[], $9::text[], $10::boolean[], $11::timestamptz[], $12::text[],
                      $13::text[], $14::jsonb[], $15::bigint[], $16::text[], $17::integer[], $18::bigint[],
                      $19::integer[], $20::integer[], $21::smallint[], $22::timestamptz[], $23::text[],
-                     $25::bigint[])
+                     $25::bigint[], $26::timestamptz[], $27::integer[])
               AS n (run_id, read_fence, state, mode, publish_allowed, full_attempts, publish_attempts, fence,
                     lease_owner, cancel_requested, available_at, reason_code, reason_message, refs, next_seq,
                     topic, partition, position, full_before, publish_before, priority, answer_due_at, confirmed_by,
-                    lineage_since)
+                    lineage_since, outage_since, outage_tries)
          WHERE r.run_id = n.run_id AND r.fence = n.read_fence",
     )
     .bind(each(runs, |run| run.run_id.as_str()))
@@ -187,6 +213,8 @@ pub(super) async fn save_all(
     .bind(each(runs, |run| run.confirmed_by.as_deref()))
     .bind(lease_seconds.map(f64::from))
     .bind(each(runs, |run| run.lineage_since))
+    .bind(each(runs, |run| run.outage_since))
+    .bind(each(runs, |run| run.outage_tries))
     .execute(connection)
     .await?;
     Ok(done.rows_affected())

@@ -22,6 +22,9 @@ pub struct LedgerSettings {
     pub max_full_attempts: u32,
     /// Upper bound on automatic publish-only attempts of a run.
     pub max_publish_attempts: u32,
+    /// How many seconds the pauses of a run may last altogether while its attempts do not find what they need: a store,
+    /// an input, or room on the worker's machine. After that, such an attempt counts as any other.
+    pub outage_patience_seconds: u32,
     /// How many seconds a publication may stay unsent in the outbox before the attempt counts as failed and is
     /// repeated.
     pub publish_patience_seconds: u32,
@@ -77,6 +80,7 @@ impl Default for LedgerSettings {
             lease_seconds: 30,
             max_full_attempts: 3,
             max_publish_attempts: 10,
+            outage_patience_seconds: 3_600,
             publish_patience_seconds: 120,
             max_running: 0,
             max_running_per_tenant: 0,

@@ -62,6 +62,9 @@ pub(super) enum Precondition<'a> {
     HeldAndFree { fence: i64, owner: &'a str },
     /// The lease has expired. Does not wait: if the row is locked, no row is returned.
     Expired,
+    /// This worker claimed the run with this fence, and nobody has claimed it since. Its lease may have expired. Waits
+    /// for the row's lock.
+    ClaimedBy { fence: i64, owner: &'a str },
     /// The registry's reply is overdue. Waits for the row's lock.
     Unanswered,
 }
@@ -98,6 +101,12 @@ impl Transaction<'_> {
             Precondition::HeldAndFree { fence, owner } => sqlx::query_as(select_run!(
                 "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3
                    AND r.lease_expires_at > clock_timestamp() FOR UPDATE OF r SKIP LOCKED"
+            ))
+            .bind(run_id)
+            .bind(fence)
+            .bind(owner),
+            Precondition::ClaimedBy { fence, owner } => sqlx::query_as(select_run!(
+                "WHERE r.run_id = $1 AND r.fence = $2 AND r.lease_owner = $3 FOR UPDATE OF r"
             ))
             .bind(run_id)
             .bind(fence)

@@ -35,6 +35,11 @@ pub(super) async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, 
     if let (Some(code), Some(message)) = (&run.reason_code, &run.reason_message) {
         writeln!(out, "\n  {code}: {message}")?;
     }
+    if let Some(since) = run.outage_since.filter(|_| matches!(run.state, State::Queued | State::PublishPending)) {
+        let [since, next] = [since, run.available_at].map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let tries = run.outage_tries;
+        writeln!(out, "\n  waits since {since} for what it needs, after {tries} tries; the next one is at {next}")?;
+    }
     if let Some(progress) = run.progress.as_ref().filter(|_| run.state == State::Running) {
         writeln!(out, "\n  {}% {}: {}", progress.percent, progress.step, progress.message)?;
     }

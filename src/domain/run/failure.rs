@@ -107,8 +107,9 @@ failure_codes! {
     TrainerOutOfMemory => Execution, Bounded, "The trainer ran into its memory limit.";
     NondeterminismDetected => Execution, Never, "An earlier attempt under the same plan left other bytes, and no training record that pins them.";
     Cancelled => Execution, Never, "A requester or operator cancelled the run.";
-    AttemptsExhausted => Execution, Never, "The bound on attempts is reached; the message names the last cause.";
+    AttemptsExhausted => Execution, Never, "The bound on attempts is reached, after all patience where something was away; the message names the last cause.";
     LeaseExpired => Execution, Bounded, "The worker was lost; another one goes on.";
+    WorkerUnable => Execution, Bounded, "The worker's machine had no disk, memory, descriptors or processes left, or no scratch folder; the attempt does not count.";
     EvidenceRefMissing => Evidence, Never, "A document misses a reference that it must hold.";
     EvidenceUnresolved => Evidence, Bounded, "Evidence could not be read back.";
     EvalReportInvalid => Evidence, Never, "A stored evaluation report does not match its schema.";
@@ -156,6 +157,19 @@ pub struct Failure {
     pub code: FailureCode,
     /// Says for people where it happened, what was found, and what was expected. At most [`Self::MESSAGE_CAP`] bytes.
     pub message: String,
+    /// What the attempt did not find. `None` if the failure has another cause. An attempt that meets an outage does not
+    /// count while the run's patience lasts.
+    pub outage: Option<Outage>,
+}
+
+/// What an attempt needs and does not find, although the run is not at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// A document or file that the request names is not there yet, or its store is away. Only this run waits.
+    Input,
+    /// The evidence store is away, or the worker's machine has no disk, memory or descriptors left. Any other run would
+    /// fail the same way on this worker.
+    Worker,
 }
 
 impl Failure {
@@ -163,7 +177,17 @@ impl Failure {
 
     /// Escapes and cuts the message, because it may quote data, documents or a trainer.
     pub fn new(code: FailureCode, message: impl AsRef<str>) -> Self {
-        Self { code, message: lines(message.as_ref(), Self::MESSAGE_CAP) }
+        Self { code, message: lines(message.as_ref(), Self::MESSAGE_CAP), outage: None }
+    }
+
+    /// Builds the failure of an attempt that does not find what it needs.
+    pub fn outage(of: Outage, code: FailureCode, message: impl AsRef<str>) -> Self {
+        Self { outage: Some(of), ..Self::new(code, message) }
+    }
+
+    /// Builds the failure of an attempt for which the worker's machine lacks something.
+    pub fn of_worker(message: impl AsRef<str>) -> Self {
+        Self::outage(Outage::Worker, FailureCode::WorkerUnable, message)
     }
 }
 

@@ -8,7 +8,7 @@ mod guidance;
 mod outcome;
 mod state;
 
-pub use failure::{Failure, FailureCategory, FailureCode};
+pub use failure::{Failure, FailureCategory, FailureCode, Outage};
 pub use guidance::{Aftermath, Guidance};
 pub use outcome::{OutboxKind, Outcome, OutcomeKind, RegistryReply};
 pub use state::{ExecutionMode, IllegalTransition, State, Transition, apply};

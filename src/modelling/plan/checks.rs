@@ -4,6 +4,7 @@ use super::documents::{Fetched, fail};
 use crate::domain::contract::{DatasetManifest, ExpectedLabels, LeakageSpec, PinnedFile, TrainingProfile};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 
 pub(super) fn check_feature_sets(
     manifests: &[(&Fetched, DatasetManifest)],
@@ -72,9 +73,14 @@ pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetM
     Ok(())
 }
 
+/// Upper bound on the data files of one run, over all its manifests. The plan lists each file, and the trainer opens
+/// each.
+const MAX_FILES: usize = 10_000;
+
 pub(super) fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec<PinnedFile>, Failure> {
     let mut files: Vec<PinnedFile> = Vec::new();
     let mut columns = None;
+    let mut contents = BTreeSet::new();
     for (fetched, manifest) in manifests {
         let reference = &fetched.reference;
         if manifest.materializations.is_empty() {
@@ -86,7 +92,11 @@ pub(super) fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec
                 let why = format!("{} gives columns other roles than the files before it", file.reference);
                 return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
             }
-            if files.iter().any(|known| known.sha256 == file.sha256) {
+            if files.len() == MAX_FILES {
+                let why = format!("a run reads at most {MAX_FILES} data files, and the manifests name more");
+                return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
+            }
+            if !contents.insert(file.sha256) {
                 let why = format!("{} has the same content as another file of this run", file.reference);
                 return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
             }

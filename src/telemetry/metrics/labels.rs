@@ -147,6 +147,10 @@ impl LabelSet for NeedLabel {
             ("database", "the ledger answers"),
             ("broker", "Kafka answers"),
             ("store", "the evidence store answers; of workers that run runs"),
+            (
+                "attempts",
+                "no attempt of the last minute lacked disk, memory, descriptors or the store; of workers that run runs",
+            ),
         ];
         vec![Legend { name: "need", values: Values::Closed(values) }]
     }

@@ -22,7 +22,10 @@ pub(super) async fn evidence(config: &Config) -> Vec<Finding> {
         Err(error @ Error::Unavailable(_)) => {
             Finding::red(check, error.to_string(), "start the store, let this user write there, or mend [evidence] url")
         }
-        Err(error @ Error::Unusable(_)) => {
+        Err(error @ Error::Exhausted(_)) => {
+            Finding::red(check, error.to_string(), "give this machine disk, memory or file descriptors (`ulimit -n`)")
+        }
+        Err(error @ (Error::Unusable(_) | Error::Unfit(_))) => {
             Finding::red(check, error.to_string(), "mend [evidence]; the store must honour conditional puts")
         }
     }]

@@ -7,7 +7,7 @@
 
 use super::assign::{Assigned, assign};
 use super::evaluate::evaluate;
-use super::job::{begin, broken, decode, read_rows, report, write, write_columns};
+use super::job::{begin, broken, decode, read_rows, report, unread, write, write_columns};
 use crate::adapters::dataset::{LabelColumn, read_scores, write_rows, write_scores};
 use crate::domain::contract::{
     FeatureCategories, JobFiles, JobRows, ModelFormat, ParityCase, ParityOrigin, ParityValue, ParityVectors,
@@ -16,7 +16,9 @@ use crate::domain::contract::{
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{ParityRow, RowId, RowIds, Table};
-use crate::training::protocol::{AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, digest_of};
+use crate::training::protocol::{
+    AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, digest_of, file_failure,
+};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +37,8 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     report("prepare", 0.7, "writing what the command learns from");
     let work = CommandSpec::work(job_dir);
     let rows = |name: &str, rows: &[usize], labels| {
-        write_rows(&work.join(name), &table, rows, &plan.features, labels).map_err(broken)
+        write_rows(&work.join(name), &table, rows, &plan.features, labels)
+            .map_err(|error| file_failure("cannot write the rows", &error))
     };
     rows(JobFiles::TRAIN, &assignment.train, LabelColumn::Given)?;
     if split.has_validation() {
@@ -78,7 +81,8 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let assigned = assign(job_dir, &mut table, plan)?;
     let test = &assigned.assignment.test;
     let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
-    write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores).map_err(broken)?;
+    write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores)
+        .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.5, "measuring");
     // Only the command can read its model. So the evaluation has no number of trees and no effects of features.
     let evaluation = evaluate(&table, &assigned, &scores, &job)?;
@@ -122,9 +126,9 @@ fn parity_of_scores(
 /// states, and the command's registration allows this format.
 fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     const RESULT_CAP: u64 = 64 * 1024;
-    let spec = CommandSpec::read(job_dir).map_err(broken)?;
+    let spec = CommandSpec::read(job_dir).map_err(|error| unread(&error))?;
     let work = CommandSpec::work(job_dir);
-    let result = fs::read(regular_file(&work, TrainerResult::FILE, RESULT_CAP)?).map_err(broken)?;
+    let result = fs::read(regular_file(&work, TrainerResult::FILE, RESULT_CAP)?).map_err(|error| unread(&error))?;
     let result: TrainerResult = read_json(SchemaName::TrainerResult, &result)
         .map_err(|error| broken(format!("the command's result.json: {error}")))?;
     let SavedModel { format, path } = result.model;
@@ -134,7 +138,7 @@ fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
              set allow_pickle"
         )));
     }
-    let bytes = fs::read(regular_file(&work, &path, u64::MAX)?).map_err(broken)?;
+    let bytes = fs::read(regular_file(&work, &path, u64::MAX)?).map_err(|error| unread(&error))?;
     format.check(&bytes).map_err(|why| broken(format!("the command's {path} is no {format} model: {why}")))?;
     Ok((format, bytes))
 }
@@ -192,7 +196,7 @@ fn regular_file(work: &Path, name: &str, cap: u64) -> Result<PathBuf, Failure> {
 
 fn verify_data(job: &ChildJob) -> Result<(), Failure> {
     for (path, pinned) in job.files.iter().zip(&job.plan.files) {
-        let found = digest_of(path).map_err(broken)?;
+        let found = digest_of(path).map_err(|error| unread(&error))?;
         if found != pinned.sha256 {
             let message = format!("{} was changed while the command ran: its digest is {found} now", pinned.reference);
             return Err(broken(message));

@@ -1,6 +1,6 @@
 //! Opens the models of earlier bundles, and encodes the test window as each model expects.
 
-use super::job::{broken, decode};
+use super::job::{broken, decode, unread};
 use crate::domain::contract::{Feature, FeatureEffect, PinnedBundle};
 use crate::domain::identity::Digest;
 use crate::domain::run::Failure;
@@ -30,7 +30,7 @@ impl Earlier {
         run_features: &[Feature],
         rows: &[usize],
     ) -> Result<Self, Failure> {
-        let bytes = fs::read(ChildJob::earlier_model(job_dir, role)).map_err(broken)?;
+        let bytes = fs::read(ChildJob::earlier_model(job_dir, role)).map_err(|error| unread(&error))?;
         let found = Digest::of(&bytes);
         if found != pinned.model.sha256 {
             return Err(broken(format!("the {role}'s model was changed in the job: its digest is {found} now")));

@@ -5,13 +5,13 @@ use crate::clock;
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{FileColumn, Table};
-use crate::training::protocol::{COLUMNS_FILE, ChildJob, ChildProgress};
+use crate::training::protocol::{COLUMNS_FILE, ChildJob, ChildProgress, file_failure};
 use crate::training::sandbox::limit_this_process;
 use serde::de::DeserializeOwned;
-use std::fs;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::{fs, io};
 
 /// Reads the job and applies its limits to this process. Returns a failure if the worker with the process id `worker`
 /// has ended.
@@ -22,12 +22,16 @@ pub(super) fn begin(job_dir: &Path, worker: i32) -> Result<ChildJob, Failure> {
 }
 
 pub(super) fn read_job<T: DeserializeOwned>(job_dir: &Path) -> Result<T, Failure> {
-    let job = fs::read(job_dir.join(ChildJob::FILE)).map_err(broken)?;
+    let job = fs::read(job_dir.join(ChildJob::FILE)).map_err(|error| unread(&error))?;
     serde_json::from_slice(&job).map_err(broken)
 }
 
 pub(super) fn write(job_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(job_dir.join(name), bytes).map_err(|error| broken(format!("cannot write {name}: {error}")))
+    fs::write(job_dir.join(name), bytes).map_err(|error| file_failure(&format!("cannot write {name}"), &error))
+}
+
+pub(super) fn unread(error: &io::Error) -> Failure {
+    file_failure("cannot read the job", error)
 }
 
 /// Builds the failure `TRAINER_FAILED`, for an error in the job, its files or the trainer's output.

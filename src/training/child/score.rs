@@ -1,7 +1,7 @@
 //! Runs the step `Score`, which scores a file of rows with the model of a bundle, one batch at a time. Never: fits,
 //! measures, or reads a label.
 
-use super::job::{broken, decode, read_job, report, write};
+use super::job::{broken, decode, read_job, report, unread, write};
 use crate::adapters::dataset::{RowBatch, RowsToScore, ScoreWriter};
 use crate::domain::contract::{CategoryValue, FeatureCategories, FeatureKind};
 use crate::domain::identity::{Digest, document_bytes};
@@ -18,7 +18,7 @@ pub(super) fn score(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let job: ScoringJob = read_job(job_dir)?;
     limit_this_process(&job.limits, worker).map_err(broken)?;
     report("read", 0.0, "reading the model");
-    let model = fs::read(job_dir.join(MODEL_FILE)).map_err(broken)?;
+    let model = fs::read(job_dir.join(MODEL_FILE)).map_err(|error| unread(&error))?;
     let found = Digest::of(&model);
     if found != job.model_sha256 {
         return Err(broken(format!("the model was changed in the job: its digest is {found} now")));

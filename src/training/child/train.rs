@@ -12,7 +12,7 @@ use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::{Assignment, Table, canary};
 use crate::training::booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels, parity_vectors};
-use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE};
+use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE, file_failure};
 use std::path::Path;
 
 pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
@@ -41,7 +41,8 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     report("score", 0.85, "scoring the test window");
     let scores = fitted.score(&fitting.matrix, &assignment.test)?;
-    write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores).map_err(broken)?;
+    write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores)
+        .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.9, "measuring");
     let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
     evaluation.rounds = Some(fitted.rounds());
@@ -105,7 +106,8 @@ pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     };
     report("score", 0.6, "scoring the test window");
     let scores = baseline.scores()?;
-    write_scores(&job_dir.join(SCORES_FILE), &table, &assigned.assignment.test, &scores).map_err(broken)?;
+    write_scores(&job_dir.join(SCORES_FILE), &table, &assigned.assignment.test, &scores)
+        .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.7, "measuring");
     let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
     (evaluation.rounds, evaluation.features) = (Some(baseline.rounds()), baseline.effects()?);

@@ -2,12 +2,15 @@
 //! files.
 
 use super::command::{CommandSpec, TrainerRegistrations, registered};
+use crate::adapters::objects::is_exhausted;
 use crate::domain::contract::{Feature, Limits, ParityVectors, ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{EarlierRole, IdColumn};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub const MODEL_FILE: &str = "model.json";
@@ -42,8 +45,7 @@ impl ChildJob {
     /// and writes the [`CommandSpec`], which watcher and `trainer-exec` read. Returns a failure if the plan's command
     /// is not registered or a file cannot be written.
     pub async fn write(&self, job_dir: &Path, commands: &TrainerRegistrations) -> Result<(), Failure> {
-        let io =
-            |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
+        let io = |error: std::io::Error| Failure::of_worker(format!("cannot write the job: {error}"));
         if let ResolvedAlgorithm::Process(algorithm) = &self.plan.algorithm {
             let (_, registration) = registered(algorithm, commands)?;
             let spec = CommandSpec {
@@ -90,4 +92,15 @@ pub struct ScoringResult {
 
 impl ScoringResult {
     pub const FILE: &'static str = "scored.json";
+}
+
+/// Builds the failure for a file of the job that cannot be read or written. If the machine has no disk or descriptors
+/// left, the job is not at fault. If memory is missing, the job has reached its own limit.
+pub fn file_failure(what: &str, error: &(dyn Error + 'static)) -> Failure {
+    let message = format!("{what}: {error}");
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::OutOfMemory) => Failure::new(FailureCode::TrainerOutOfMemory, message),
+        _ if is_exhausted(error) => Failure::of_worker(message),
+        _ => Failure::new(FailureCode::TrainerFailed, message),
+    }
 }

@@ -1,6 +1,7 @@
 //! Defines what a child reports: progress, as lines of JSON on its standard output, and `result.json`, which says how a
 //! step of the job ended.
 
+use crate::adapters::objects::is_exhausted;
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,9 @@ pub enum JobEnd {
 }
 
 impl JobEnd {
+    /// Exit status of a child that cannot write how its step ended, because the disk is full.
+    pub const NO_ROOM: u8 = 74;
+
     /// Writes how a step ended into its job directory, atomically by a rename. The exit status says whether the write
     /// succeeded, not how the step ended.
     pub fn write(ended: Result<(), Failure>, job_dir: &Path) -> ExitCode {
@@ -76,17 +80,26 @@ impl JobEnd {
         let temporary = job_dir.join(".result");
         let written =
             fs::write(&temporary, document_bytes(&end)).and_then(|()| fs::rename(&temporary, job_dir.join(FILE)));
-        if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        match written {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) if is_exhausted(&error) => ExitCode::from(Self::NO_ROOM),
+            Err(_) => ExitCode::FAILURE,
+        }
     }
 
     /// Reads how the step ended. `None` if the file is absent, too large or not valid.
-    pub fn read(job_dir: &Path) -> Option<Self> {
+    pub fn read(job_dir: &Path) -> io::Result<Option<Self>> {
         let path = job_dir.join(FILE);
-        let size = fs::metadata(&path).ok()?.len();
-        if size > CAP {
-            return None;
+        let read = fs::metadata(&path).and_then(|about| {
+            if about.len() > CAP {
+                return Ok(None);
+            }
+            Ok(serde_json::from_slice(&fs::read(&path)?).ok())
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read,
         }
-        serde_json::from_slice(&fs::read(&path).ok()?).ok()
     }
 
     /// Removes the result of the step before, so that it is not taken for the result of the next step.

@@ -2,8 +2,9 @@
 //! the same steps.
 
 use super::command::AcceptedModel;
+use super::job::file_failure;
 use crate::domain::contract::{ModelFormat, ResolvedAlgorithm, TrainPlan};
-use crate::domain::run::{Failure, FailureCode};
+use crate::domain::run::Failure;
 use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,5 @@ pub async fn model_format(plan: &TrainPlan, job_dir: &Path) -> Result<ModelForma
     };
     let read = tokio::fs::read(job_dir.join(AcceptedModel::FILE)).await;
     let accepted = read.and_then(|bytes| Ok(serde_json::from_slice::<AcceptedModel>(&bytes)?));
-    let unreadable = |error| Failure::new(FailureCode::TrainerFailed, format!("the trainer's result: {error}"));
-    Ok(accepted.map_err(unreadable)?.format)
+    Ok(accepted.map_err(|error| file_failure("the trainer's result", &error))?.format)
 }

@@ -9,7 +9,7 @@ use super::descendants::{end_all, folder_size, proportional_memory, reap, usage}
 use super::limits::{MIB, PidsGroup, THREADS_PER_PROCESS};
 use crate::domain::contract::Limits;
 use crate::domain::run::{Failure, FailureCode};
-use crate::training::protocol::{CommandSpec, JobEnd, digest_of};
+use crate::training::protocol::{CommandSpec, JobEnd, digest_of, file_failure};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -34,9 +34,10 @@ pub fn watch_command(job_dir: &Path, worker: i32) -> ExitCode {
 }
 
 fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
-    let spec = CommandSpec::read(job_dir).map_err(|error| failed(format!("no order: {error}")))?;
+    let spec = CommandSpec::read(job_dir).map_err(|error| file_failure("no order", &error))?;
     check_pins(&spec)?;
-    let unable = |error: Errno| failed(format!("the command cannot be watched: {error}"));
+    // Here the watcher only prepares itself, and starts its own binary. No command has run yet.
+    let unable = |error: Errno| Failure::of_worker(format!("the command cannot be watched: {error}"));
     prctl::set_child_subreaper(true).map_err(unable)?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
@@ -46,8 +47,8 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     close_inherited(&signals);
     let tasks = u64::from(spec.limits.processes) * THREADS_PER_PROCESS;
     let group = PidsGroup::create(tasks);
-    let main =
-        start(job_dir, group.as_ref()).map_err(|error| failed(format!("the command cannot be started: {error}")))?;
+    let main = start(job_dir, group.as_ref())
+        .map_err(|error| Failure::of_worker(format!("the command cannot be started: {error}")))?;
     let work = CommandSpec::work(job_dir);
     let watched =
         WatchedCommand { main, worker: Pid::from_raw(worker), initial_size: folder_size(&work, u64::MAX), work };
@@ -67,7 +68,7 @@ fn check_pins(spec: &CommandSpec) -> Result<(), Failure> {
     let pinned = &spec.pinned;
     let program = spec.registration.program.to_string_lossy().into_owned();
     for (path, expected) in pinned.files.iter().chain([(&program, &pinned.program_sha256)]) {
-        let found = digest_of(Path::new(path)).map_err(|error| failed(format!("{path}: {error}")))?;
+        let found = digest_of(Path::new(path)).map_err(|error| file_failure(path, &error))?;
         if found != *expected {
             return Err(failed(format!("{path} has changed since the plan was made: digest {found}, not {expected}")));
         }

@@ -71,7 +71,7 @@ pub async fn run(
         Some(text) => text,
         None => tokio::time::timeout(LAST_OUTPUT, stderr).await.unwrap_or_default(),
     };
-    Ok(judge(status, command.step, job_dir, &stderr))
+    judge(status, command.step, job_dir, &stderr)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,25 +84,29 @@ pub enum Exit {
 }
 
 /// Decides from exit status, signal and `result.json` how a child ended. `stderr` is the end of its standard error.
-pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> Exit {
+fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> Result<Exit, Error> {
     let failed = |code, message: String| Exit::Failed(Failure::new(code, message));
-    match JobEnd::read(job_dir) {
-        Some(JobEnd::Finished) if status.success() => return Exit::Finished,
+    match JobEnd::read(job_dir)? {
+        Some(JobEnd::Finished) if status.success() => return Ok(Exit::Finished),
         Some(JobEnd::Failed { code, message }) => {
             let code = code.parse().unwrap_or(FailureCode::TrainerFailed);
-            return match step {
+            return Ok(match step {
+                _ if code == FailureCode::WorkerUnable => Exit::Failed(Failure::of_worker(message)),
                 ChildStep::Train | ChildStep::Prepare | ChildStep::Measure | ChildStep::Recheck | ChildStep::Score => {
                     failed(code, message)
                 }
                 ChildStep::Command => judge_command(code, message, stderr),
-            };
+            });
         }
         Some(JobEnd::Finished) | None => {}
     }
     if stderr.contains("memory allocation of") {
-        return failed(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {stderr}"));
+        return Ok(failed(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {stderr}")));
     }
-    match status.signal() {
+    if status.code() == Some(i32::from(JobEnd::NO_ROOM)) {
+        return Ok(Exit::Failed(Failure::of_worker("the trainer found no room in the scratch folder")));
+    }
+    Ok(match status.signal() {
         // The worker did not send this SIGKILL. Most likely the kernel did, because memory ran out.
         Some(signal) if signal == Signal::SIGKILL as i32 => {
             failed(FailureCode::TrainerOutOfMemory, "the trainer was killed from outside, as by the kernel".to_owned())
@@ -112,7 +116,7 @@ pub(super) fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr:
         }
         Some(signal) => failed(FailureCode::TrainerFailed, format!("the trainer died of signal {signal}: {stderr}")),
         None => failed(FailureCode::TrainerFailed, format!("the trainer ended with {status} and no result: {stderr}")),
-    }
+    })
 }
 
 /// Builds the failure of a registered command, with the command's standard error in the message. The code becomes

@@ -9,7 +9,7 @@ use super::stages::{BUNDLE, EVALUATE, GATE, PUBLISH, PUBLISH_AGAIN, RESOLVE, TRA
 use crate::adapters::ledger::{self, Guarded, Lease, Step};
 use crate::clock;
 use crate::domain::contract::{AttemptRecord, CompleteMarker, EvidencePack, GrantedLimits};
-use crate::domain::run::{ExecutionMode, Failure, FailureCode, State, Transition};
+use crate::domain::run::{ExecutionMode, Failure, FailureCode, Outage, State, Transition};
 use crate::failpoints::failpoint;
 use crate::telemetry;
 use crate::worker::liveness::Heartbeat;
@@ -79,6 +79,8 @@ impl<'a> RunAttempt<'a> {
         if let Err(interrupted) = &ended {
             interrupted.record();
         }
+        self.note_outage(&ended);
+        let of_worker = matches!(&ended, Err(Interrupted::Failed(failure)) if failure.outage == Some(Outage::Worker));
         let step = match ended {
             Ok(state) => return Ok(self.settled(state)),
             Err(Interrupted::Lost) => {
@@ -98,7 +100,8 @@ impl<'a> RunAttempt<'a> {
             Err(Interrupted::Failed(failure)) => self.step_of(failure),
         };
         let how = step.reason.as_ref().map_or("", |reason| reason.code.as_str());
-        if let Err(Interrupted::Failed(failure)) = self.record(how).await {
+        // Without its store or its machine the worker cannot write the record, and the attempt does not count.
+        if !of_worker && let Err(Interrupted::Failed(failure)) = self.record(how).await {
             // The verdict matters more than its record: the ledger holds the reason as well.
             warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");
         }
@@ -108,14 +111,28 @@ impl<'a> RunAttempt<'a> {
         })
     }
 
+    /// Makes the worker claim less while its attempts meet an outage, and as usual again after one goes through.
+    fn note_outage(&self, ended: &Result<State, Interrupted>) {
+        let claims = &self.runner.claims;
+        match ended {
+            Err(Interrupted::Failed(failure)) => match failure.outage {
+                Some(Outage::Worker) => claims.met_outage(&failure.to_string()),
+                Some(Outage::Input) => {}
+                None => claims.went_through(),
+            },
+            Ok(_) => claims.went_through(),
+            Err(Interrupted::Lost | Interrupted::HandBack | Interrupted::Cancelled | Interrupted::Ledger(_)) => {}
+        }
+    }
+
     fn step_of(&self, failure: Failure) -> Step {
-        let transition = match (self.lease.mode, failure.code.is_retryable()) {
-            (ExecutionMode::PublishOnly, _) => Transition::DeferPublish,
-            (ExecutionMode::Full | ExecutionMode::None, true) => Transition::Requeue,
-            (ExecutionMode::Full | ExecutionMode::None, false) => Transition::Fail,
-        };
-        error!(failure.code = %failure.code, failure.message = %failure.message, "failed");
-        Step::with_reason(transition, failure.code, failure.message)
+        let Failure { code, message, outage } = &failure;
+        if outage.is_some() {
+            warn!(failure.code = %code, failure.message = %message, "what the attempt needs is away");
+        } else {
+            error!(failure.code = %code, failure.message = %message, "failed");
+        }
+        Step::of_failure(self.lease.mode, failure)
     }
 
     fn settled(&self, state: State) -> RunnerOutcome {

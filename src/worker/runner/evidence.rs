@@ -3,11 +3,11 @@
 //! Guarantees: bytes that stand in the store are never replaced; if a document comes out different, the run fails.
 
 use super::outcome::Interrupted;
-use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
+use crate::adapters::evidence::{Error, EvidencePath, EvidenceStore, PutError, RunFolder};
 use crate::adapters::ledger::Lease;
 use crate::domain::contract::{EventRefs, EvidenceRef};
 use crate::domain::identity::{Digest, document_bytes};
-use crate::domain::run::{Failure, FailureCode};
+use crate::domain::run::{Failure, FailureCode, Outage};
 use bytes::Bytes;
 use serde::Serialize;
 use std::path::Path;
@@ -49,7 +49,7 @@ impl<'a> RunEvidence<'a> {
         bytes: Bytes,
         on_drift: FailureCode,
     ) -> Result<StoredDocument, Interrupted> {
-        let put = self.store.put(path, bytes.clone()).await.map_err(|error| drift(error, on_drift))?;
+        let put = self.store.put(path, bytes.clone()).await.map_err(|error| put_failure(path, error, on_drift))?;
         Ok(StoredDocument { at: self.remember(role, path, put.digest), bytes })
     }
 
@@ -61,7 +61,7 @@ impl<'a> RunEvidence<'a> {
         local: &Path,
         on_drift: FailureCode,
     ) -> Result<EvidenceRef, Interrupted> {
-        let put = self.store.put_file(path, local).await.map_err(|error| drift(error, on_drift))?;
+        let put = self.store.put_file(path, local).await.map_err(|error| put_failure(path, error, on_drift))?;
         Ok(self.remember(role, path, put.digest))
     }
 
@@ -73,8 +73,7 @@ impl<'a> RunEvidence<'a> {
     }
 
     async fn find(&self, path: &EvidencePath) -> Result<Option<Bytes>, Interrupted> {
-        let unresolved = |error| Failure::new(FailureCode::EvidenceUnresolved, format!("{path}: {error}"));
-        Ok(self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(unresolved)?)
+        Ok(self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|error| store_failure(path, &error))?)
     }
 
     /// Reads a document that must be there. If it has another digest, the run fails with `on_drift`.
@@ -110,9 +109,20 @@ impl<'a> RunEvidence<'a> {
 /// The largest document or model that is read back into memory.
 const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
 
-fn drift(error: PutError, on_drift: FailureCode) -> Interrupted {
+fn put_failure(path: &EvidencePath, error: PutError, on_drift: FailureCode) -> Failure {
     match error {
-        PutError::Drift { .. } => Failure::new(on_drift, error.to_string()).into(),
-        PutError::Store(error) => Failure::new(FailureCode::EvidenceUnresolved, error.to_string()).into(),
+        PutError::Drift { .. } => Failure::new(on_drift, error.to_string()),
+        PutError::Store(error) => store_failure(path, &error),
+    }
+}
+
+fn store_failure(path: &EvidencePath, error: &Error) -> Failure {
+    let message = format!("{path}: {error}");
+    match error {
+        Error::Unavailable(_) | Error::Unusable(_) => {
+            Failure::outage(Outage::Worker, FailureCode::EvidenceUnresolved, message)
+        }
+        Error::Exhausted(_) => Failure::of_worker(message),
+        Error::Unfit(_) => Failure::new(FailureCode::EvidenceUnresolved, message),
     }
 }

@@ -8,6 +8,7 @@
 //! story of one attempt, whose stages are methods of `RunAttempt` in `stages`. `lease` explains the lease.
 
 mod attempt;
+mod claim_pace;
 mod evidence;
 mod lease;
 mod limits;
@@ -18,6 +19,7 @@ mod progress;
 mod slot;
 mod stages;
 
+pub use claim_pace::ClaimPace;
 pub use lease::Renewer;
 pub use limits::Ceiling;
 pub use open::Runner;

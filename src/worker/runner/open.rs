@@ -1,11 +1,12 @@
 //! What all slots of a worker share, and how it is opened by the configuration.
 
+use super::claim_pace::ClaimPace;
 use super::lease::Renewer;
 use super::limits::Ceiling;
 use super::progress::ProgressRate;
 use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
-use crate::adapters::ledger::Ledger;
+use crate::adapters::ledger::{Lease, Ledger};
 use crate::adapters::signing::PrivateKey;
 use crate::config::{Config, TrainerSettings};
 use crate::domain::contract::OwnershipBoundaries;
@@ -14,6 +15,7 @@ use crate::training::{self, Enforcement, TrainerCommand, TrainerRegistrations};
 use crate::worker::liveness::Watchdog;
 use anyhow::Context as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use tracing::{info, warn};
 
 pub struct Runner {
@@ -36,6 +38,9 @@ pub struct Runner {
     pub threads: u32,
     pub ceiling: Ceiling,
     pub progress_rate: ProgressRate,
+    pub claims: ClaimPace,
+    /// Leases of attempts that ended because the ledger did not answer. At most one for each slot.
+    pub(super) interrupted: Mutex<Vec<Lease>>,
     /// This worker's name in leases and events.
     pub worker: String,
 }
@@ -90,6 +95,8 @@ impl Runner {
                 processes: config.trainer.max_processes,
             },
             progress_rate: ProgressRate::default(),
+            claims: ClaimPace::default(),
+            interrupted: Mutex::default(),
             worker,
         })
     }

@@ -2,22 +2,18 @@
 
 use crate::adapters::ledger;
 use crate::domain::identity::RunId;
-use crate::domain::run::{Failure, FailureCode, State};
+use crate::domain::run::{Failure, FailureCode, Outage, State};
 use crate::failpoints::Injected;
 use crate::telemetry;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunnerOutcome {
+    /// No run was claimed.
     Idle,
     /// A run was worked on and now stands in this state.
-    Settled {
-        run_id: RunId,
-        state: State,
-    },
+    Settled { run_id: RunId, state: State },
     /// The lease was lost; another worker goes on.
-    Lost {
-        run_id: RunId,
-    },
+    Lost { run_id: RunId },
 }
 
 pub(super) enum Interrupted {
@@ -53,7 +49,7 @@ impl From<Failure> for Interrupted {
 
 impl From<Injected> for Interrupted {
     fn from(injected: Injected) -> Self {
-        Self::Failed(Failure::new(FailureCode::EvidenceUnresolved, injected.to_string()))
+        Self::Failed(Failure::outage(Outage::Worker, FailureCode::EvidenceUnresolved, injected.to_string()))
     }
 }
 

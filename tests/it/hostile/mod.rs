@@ -10,3 +10,4 @@ mod generator;
 mod outbox;
 mod positions;
 mod records;
+mod runs;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const AGAIN: &str = "nothing: it is tried again, within the bound";
+const WAITS: &str = "nothing: the attempt does not count, and the run is tried again";
 const OPERATOR: &str = "tell the operator, who may open the run again";
 const LIMITS: &str = "limits: {wall_seconds: 600, memory_mib: 4096, max_rows: 1000000}";
 
@@ -52,7 +53,7 @@ fn trainers() -> Vec<Row> {
         brings_down(C::TrainerFailed, "a trainer that dies of a signal", "died of signal 6", OPERATOR, |stage| {
             killed(stage, "req-crashed-1", Signal::SIGABRT).boxed_local()
         }),
-        brings_down(C::TrainerFailed, "a worker whose scratch folder is gone", "no job directory", OPERATOR, |stage| {
+        brings_down(C::WorkerUnable, "a worker whose scratch folder is gone", "no job directory", WAITS, |stage| {
             without_scratch(stage).boxed_local()
         }),
         brings_down(
@@ -101,7 +102,13 @@ fn bounds() -> Vec<Row> {
     let attempts = |again: C| -> Vec<Emitted> {
         let (started, requeued) = ((E::RunStarted, None), (E::RunRequeued, Some(again)));
         let exhausted = (E::RunFailed, Some(C::AttemptsExhausted));
-        vec![(E::RequestAdmitted, None), started, requeued, started, requeued, started, exhausted]
+        let mut events = vec![(E::RequestAdmitted, None)];
+        if again == C::MaterializationUnresolved {
+            // An attempt that does not count.
+            events.extend([started, requeued]);
+        }
+        events.extend([started, requeued, started, requeued, started, exhausted]);
+        events
     };
     vec![
         Row {
@@ -135,7 +142,7 @@ fn bounds() -> Vec<Row> {
         },
         Row {
             code: C::AttemptsExhausted,
-            cause: "a data file that stays away for three attempts",
+            cause: "a data file that stays away for longer than the run's patience and three attempts",
             brought: Bring::Scenario(|stage| missing_thrice(stage).boxed_local()),
             leaves: Leaves::Run {
                 state: State::Fail,
@@ -219,7 +226,8 @@ async fn missing_thrice(stage: &mut Stage) -> Brought {
     let gone = inputs::manifest("gone", |m| m["materializations"][0]["ref"] = json!("ofs/data/gone.parquet"));
     let brought = stage.bring_and_work(&ask_with("req-gone-0003", "dataset_manifest_refs", json!([gone]))).await;
     let run_id: RunId = brought.run_id();
-    for _ in 0..2 {
+    stage.set(&run_id, "outage_tries = 1000").await;
+    for _ in 0..3 {
         stage.due(&run_id).await;
         stage.work().await;
     }

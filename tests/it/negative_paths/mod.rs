@@ -8,7 +8,7 @@ mod evidence;
 mod execution;
 mod gate;
 mod immutability;
-mod inputs;
+pub mod inputs;
 mod policy;
 mod publish;
 mod requesters;

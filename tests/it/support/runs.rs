@@ -2,7 +2,7 @@
 
 use model_factory::adapters::ledger::{CommandRequest, Guarded, Lease, Ledger, RunCommand, Step};
 use model_factory::domain::identity::RunId;
-use model_factory::domain::run::{FailureCode, State, Transition};
+use model_factory::domain::run::{ExecutionMode, Failure, FailureCode, State};
 
 /// Claims a run; fails the test if none waits.
 pub async fn claim(ledger: &Ledger) -> Lease {
@@ -11,8 +11,7 @@ pub async fn claim(ledger: &Ledger) -> Lease {
 
 /// The step with which a runner reports this failure.
 pub fn fails(code: FailureCode) -> Step {
-    let transition = if code.is_retryable() { Transition::Requeue } else { Transition::Fail };
-    Step::with_reason(transition, code, "a test")
+    Step::of_failure(ExecutionMode::Full, Failure::new(code, "a test"))
 }
 
 /// Claims a run and fails it for good.

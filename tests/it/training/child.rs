@@ -3,8 +3,8 @@
 use crate::support::{Documents, children_in, data, eventually, read_document};
 use bytes::Bytes;
 use model_factory::domain::contract::{Limits, TrainPlan};
-use model_factory::domain::run::FailureCode;
-use model_factory::training::{ChildJob, Exit, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use model_factory::domain::run::{FailureCode, Outage};
+use model_factory::training::{ChildJob, EVALUATION_FILE, Exit, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -69,6 +69,23 @@ async fn a_truncated_file_is_an_invalid_dataset_and_not_a_crash() {
         let folder = job(&plan, file.clone(), 1);
         let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
         assert_eq!(code(exit), FailureCode::DatasetInvalid, "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_the_matter_of_the_worker_whichever_file_meets_it() {
+    let plan = plan(&data().inputs.training_profile);
+    for file in [MODEL_FILE, SCORES_FILE, EVALUATION_FILE, ".result"] {
+        let folder = job(&plan, parquet(&plan), 2);
+        // Each write to this device fails with ENOSPC.
+        std::os::unix::fs::symlink("/dev/full", folder.path().join(file)).unwrap();
+        let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        let Exit::Failed(failure) = exit else { panic!("{file}: {exit:?}") };
+        assert_eq!(
+            (failure.code, failure.outage),
+            (FailureCode::WorkerUnable, Some(Outage::Worker)),
+            "{file}: {failure}"
+        );
     }
 }
 

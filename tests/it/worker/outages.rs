@@ -174,8 +174,8 @@ async fn while_the_evidence_store_is_away_a_run_waits_its_turn_and_is_published_
     std::fs::write(&store, "no folder").unwrap();
     turn(&runner, &shutdown).await;
     let run = world.run("req-store-0001").await;
-    assert_eq!((run.state, run.full_run_attempts), (State::Queued, 1), "{:?}", run.reason_message);
-    assert_eq!(run.reason_code.as_deref(), Some("EVIDENCE_UNRESOLVED"));
+    assert_eq!((run.state, run.full_run_attempts), (State::Queued, 0), "{:?}", run.reason_message);
+    assert_eq!((run.reason_code.as_deref(), run.outage_tries), (Some("EVIDENCE_UNRESOLVED"), 1));
     assert!(world.ledger.claim("w").await.unwrap().is_none(), "the next attempt waits");
 
     std::fs::remove_file(&store).unwrap();
@@ -188,7 +188,7 @@ async fn while_the_evidence_store_is_away_a_run_waits_its_turn_and_is_published_
     .await;
     world.drain().await;
     let run = world.run("req-store-0001").await;
-    assert_eq!((run.state, run.full_run_attempts), (State::Published, 2));
+    assert_eq!((run.state, run.full_run_attempts, run.outage_since), (State::Published, 1, None));
     let history = collect(&world).await;
     assert!(drained(&history));
     assert_eq!(history.publications.len(), 1);

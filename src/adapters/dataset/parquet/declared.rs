@@ -2,6 +2,7 @@
 //! reported in lineage events.
 
 use super::pages::check_pages;
+use crate::adapters::objects::is_exhausted;
 use crate::domain::contract::{ColumnRoles, Feature, Limits};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::FileColumn;
@@ -11,7 +12,7 @@ use parquet::basic::{ConvertedType, LogicalType};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::{Type, TypePtr};
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 pub(super) type Batches = ParquetRecordBatchReader;
@@ -61,14 +62,17 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
-        check_footer(&mut file)?;
-        let pages = File::open(path).map_err(|error| error.to_string())?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let unopened = |error: io::Error| {
+            if is_exhausted(&error) { Failure::of_worker(error.to_string()) } else { invalid(error.to_string()) }
+        };
+        let mut file = File::open(path).map_err(unopened)?;
+        check_footer(&mut file).map_err(invalid)?;
+        let pages = File::open(path).map_err(unopened)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| invalid(error.to_string()))?;
         let columns = builder.schema().fields().len();
         if columns > MAX_COLUMNS {
-            return Err(format!("it has {columns} columns, at most {MAX_COLUMNS} are read"));
+            return Err(invalid(format!("it has {columns} columns, at most {MAX_COLUMNS} are read")));
         }
         Ok(Self { builder, pages })
     }
@@ -163,7 +167,7 @@ const NAME_CAP: usize = 256;
 
 /// Returns every column at the root of the file, used or not, in the file's order.
 pub fn file_columns(path: &Path) -> Result<Vec<FileColumn>, String> {
-    let file = Declared::read(path)?;
+    let file = Declared::read(path).map_err(|failure| failure.message)?;
     let column = |field: &Type| FileColumn { name: field.name().chars().take(NAME_CAP).collect(), kind: kind(field) };
     Ok(file.columns().iter().map(|field| column(field)).collect())
 }

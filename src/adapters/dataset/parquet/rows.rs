@@ -23,9 +23,9 @@ pub fn read_table(
     let mut reader = TableReader::new(roles, features, total);
     for (index, (path, rows)) in files.iter().enumerate() {
         Declared::read(path)
-            .and_then(|file| file.open(*rows, &named_columns(roles, features), limits))
-            .and_then(|batches| reader.read(index, batches, *rows))
-            .map_err(|why| invalid(format!("file {index}: {why}")))?;
+            .and_then(|file| file.open(*rows, &named_columns(roles, features), limits).map_err(invalid))
+            .and_then(|batches| reader.read(index, batches, *rows).map_err(invalid))
+            .map_err(|failure| Failure { message: format!("file {index}: {}", failure.message), ..failure })?;
     }
     reader.finish().map_err(invalid)
 }
@@ -136,7 +136,7 @@ pub struct RowBatch {
 impl<'a> RowsToScore<'a> {
     /// Opens a file. Returns an error if a feature is missing. Of `limits`, only the memory limit applies.
     pub fn open(path: &Path, features: &'a [Feature], ids: &IdColumn, limits: &Limits) -> Result<Self, Failure> {
-        let file = Declared::read(path).map_err(invalid)?;
+        let file = Declared::read(path)?;
         let id_column = (ids.required || file.has(&ids.name)).then(|| ids.name.clone());
         let mut names: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
         names.extend(id_column.as_deref().filter(|name| features.iter().all(|feature| feature.name != *name)));

@@ -311,6 +311,8 @@ impl<'a> Admission<'a> {
             lease_owner: None,
             cancel_requested: false,
             available_at: self.transaction.at,
+            outage_since: None,
+            outage_tries: 0,
             reason_code: None,
             reason_message: None,
             refs: EventRefs::new(),

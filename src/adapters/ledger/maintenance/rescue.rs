@@ -16,6 +16,9 @@ const POSTPONED_SECONDS: f64 = 60.0;
 impl Ledger {
     /// Takes up to `limit` runs with an expired lease from their workers. Each goes back to the queue, or to FAIL if
     /// its attempts are used up. Returns the runs with their new states.
+    ///
+    /// A lease of `worker` itself expired only because the ledger or the machine was slow, since the worker lives. Such
+    /// an attempt does not count while the run's patience lasts.
     pub async fn requeue_expired(&self, worker: &str, limit: i64) -> Result<Vec<(RunId, State)>, Error> {
         // Reads ids as text, so that an id that cannot be parsed does not hold up the other runs.
         let expired: Vec<String> = sqlx::query_scalar(
@@ -46,8 +49,11 @@ impl Ledger {
             return Ok(None);
         };
         let owner = run.lease_owner.clone().unwrap_or_default();
-        let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} was lost"));
+        let is_own = owner == worker;
+        let what = if is_own { "could not renew its lease in time" } else { "was lost" };
+        let reason = EventReason::new(FailureCode::LeaseExpired, format!("worker {owner} {what}"));
         match run.mode {
+            _ if is_own => transaction.wait_out(&mut run, reason),
             ExecutionMode::PublishOnly => transaction.defer_publish(&mut run, reason),
             ExecutionMode::Full | ExecutionMode::None => transaction.requeue(&mut run, reason),
         }?;

@@ -23,6 +23,12 @@ pub struct RunRecord {
     pub publish_retry_attempts: i32,
     pub fence: i64,
     pub lease_owner: Option<String>,
+    /// When the run may next be claimed.
+    pub available_at: DateTime<Utc>,
+    /// When the first attempt failed for want of what it needs. `None` if the run lacks nothing.
+    pub outage_since: Option<DateTime<Utc>>,
+    /// Number of attempts that failed for want of what they need since then.
+    pub outage_tries: i32,
     /// Failure code of the run's last step. `None` if that step had no reason.
     pub reason_code: Option<String>,
     pub reason_message: Option<String>,

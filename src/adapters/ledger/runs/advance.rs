@@ -142,9 +142,24 @@ impl Transaction<'_> {
         }
         self.effects.lineage.datasets.clone_from(&step.lineage);
         match (step.transition, &step.reason) {
-            (Transition::Requeue, Some(reason)) => self.requeue(run, reason.clone()),
-            (Transition::DeferPublish, Some(reason)) => self.defer_publish(run, reason.clone()),
-            (transition, reason) => self.step(run, transition, reason.clone()),
+            (Transition::Requeue | Transition::DeferPublish, Some(reason)) if step.is_outage => {
+                self.wait_out(run, reason.clone())
+            }
+            (Transition::Requeue, Some(reason)) => {
+                run.forget_outage();
+                self.requeue(run, reason.clone())
+            }
+            (Transition::DeferPublish, Some(reason)) => {
+                run.forget_outage();
+                self.defer_publish(run, reason.clone())
+            }
+            (transition, reason) => {
+                if step.publication.is_some() {
+                    // The bundle was read back and verified, so nothing is away any more.
+                    run.forget_outage();
+                }
+                self.step(run, transition, reason.clone())
+            }
         }?;
         let publication = step.publication.as_ref().map(|publication| publication_draft(run, publication, self.at));
         self.effects.outbox.extend(publication);

@@ -119,6 +119,7 @@ impl Transaction<'_> {
             State::PublishPending => {
                 run.available_at = self.at;
                 run.publish_attempts_before = run.publish_retry_attempts;
+                run.forget_outage();
                 run.clear_reason();
                 Ok(())
             }
@@ -147,6 +148,7 @@ impl Transaction<'_> {
         };
         run.full_attempts_before = run.full_run_attempts;
         run.publish_attempts_before = run.publish_retry_attempts;
+        run.forget_outage();
         run.available_at = self.at;
         self.step(run, transition, Some(reason)).expect("the states above allow it");
         Ok(())

@@ -4,7 +4,7 @@
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::contract::{BundlePublication, EventReason, EventRefs, TrainBuildRequest};
 use crate::domain::identity::{RunId, RunKey};
-use crate::domain::run::{ExecutionMode, FailureCode, State, Transition};
+use crate::domain::run::{ExecutionMode, Failure, FailureCode, State, Transition};
 use crate::domain::trace_context::TraceContext;
 use crate::failpoints::failpoint;
 use crate::modelling::lineage::DatasetIo;
@@ -42,6 +42,9 @@ pub struct Step {
     /// Evidence that was stored before this step. The ledger adds it to the run's `refs`.
     pub refs: EventRefs,
     pub reason: Option<EventReason>,
+    /// Whether the attempt failed for want of what it needs. Such an attempt does not count while the run's patience
+    /// lasts.
+    pub is_outage: bool,
     /// Bundle to announce. The announcement goes into the outbox in the same transaction.
     pub publication: Option<BundlePublication>,
     /// Data sets read and written, for lineage. `None` if the step does not end the work.
@@ -50,11 +53,23 @@ pub struct Step {
 
 impl Step {
     pub fn to(transition: Transition, refs: EventRefs) -> Self {
-        Self { transition, refs, reason: None, publication: None, lineage: None }
+        Self { transition, refs, reason: None, is_outage: false, publication: None, lineage: None }
     }
 
     pub fn with_reason(transition: Transition, code: FailureCode, message: impl AsRef<str>) -> Self {
         Self { reason: Some(EventReason::new(code, message)), ..Self::to(transition, EventRefs::new()) }
+    }
+
+    /// Builds the step of an attempt that ends with this failure.
+    pub fn of_failure(mode: ExecutionMode, failure: Failure) -> Self {
+        let transition = match mode {
+            ExecutionMode::PublishOnly => Transition::DeferPublish,
+            ExecutionMode::Full | ExecutionMode::None if failure.outage.is_some() || failure.code.is_retryable() => {
+                Transition::Requeue
+            }
+            ExecutionMode::Full | ExecutionMode::None => Transition::Fail,
+        };
+        Self { is_outage: failure.outage.is_some(), ..Self::with_reason(transition, failure.code, failure.message) }
     }
 
     /// Builds a step that announces a bundle. The ledger leaves the step out if no request of the run allows

@@ -4,6 +4,7 @@ mod advance;
 mod claim;
 mod commands;
 mod lease;
+mod patience;
 
 pub use commands::{CommandRefused, CommandRequest, RunCommand};
 pub use lease::{Guarded, Lease, Renewal, Step};

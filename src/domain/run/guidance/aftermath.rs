@@ -65,8 +65,9 @@ impl Aftermath {
                  sent again; what `submit` did not send does."
             }
             Requeued => {
-                "The run goes back to `QUEUED` and is tried again, after a while or, where a worker was lost, at once; \
-                 the bound on attempts ends it with `ATTEMPTS_EXHAUSTED`. Asking again changes nothing: the same \
+                "The run goes back to `QUEUED` and is tried again, after a while or, where a worker was lost, at once. \
+                 Attempts that do not find what they need count only after the run's patience; then the bound \
+                 on attempts ends the run with `ATTEMPTS_EXHAUSTED`. Asking again changes nothing: the same \
                  request joins the run."
             }
             Deferred => {

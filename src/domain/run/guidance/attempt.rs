@@ -3,8 +3,9 @@
 use super::Aftermath::{Deferred, Ended, Reopenable, Requeued};
 use super::Guidance;
 
-const READABLE: &str = "Look whether the store answers and the worker's key may read there. After the bound: mend it, \
-                        then `runs requeue`.";
+const READABLE: &str = "Nothing within the run's patience (`[ledger] outage_patience_seconds`), if the store or the input \
+                        comes back: attempts until then do not count. Otherwise look whether the store answers and \
+                        the worker's key may read there. After the bound: mend it, then `runs requeue`.";
 
 /// Builds the guidance for something that a worker could not read when it resolved the run or prepared its job.
 const fn unresolved(happened: &'static str, requester: &'static str) -> Guidance {
@@ -122,7 +123,8 @@ pub(super) const CANCELLED: Guidance = Guidance {
 };
 pub(super) const ATTEMPTS_EXHAUSTED: Guidance = Guidance {
     happened: "As many attempts as `[ledger] max_full_attempts` allows ended with codes that are tried again, or with \
-               a lost worker. The message names the last cause.",
+               a lost worker. Attempts for which a store, an input or the machine was away count only once \
+               `[ledger] outage_patience_seconds` are over. The message names the last cause.",
     leaves: &[Reopenable],
     requester: "See to what the last cause asks for, such as a file that is missing; then ask the operator to open \
                 the run again.",
@@ -136,4 +138,11 @@ pub(super) const LEASE_EXPIRED: Guidance = Guidance {
     requester: "Nothing.",
     operator: "Once is nothing. Often: look for workers that are killed, or that are too busy or too far from \
                Postgres to renew in time.",
+};
+pub(super) const WORKER_UNABLE: Guidance = Guidance {
+    happened: "The worker that held the run could not go on for want of disk, memory, file descriptors or processes, or \
+               its scratch folder is not usable. The attempt does not count, and the worker claims less often meanwhile.",
+    leaves: &[Requeued, Deferred],
+    requester: "Nothing: the run waits, or another worker takes it.",
+    operator: "Give the machine room, or raise its limits (`ulimit -n`); the message names the folder or the error.",
 };

@@ -58,6 +58,7 @@ impl FailureCode {
             Self::Cancelled => attempt::CANCELLED,
             Self::AttemptsExhausted => attempt::ATTEMPTS_EXHAUSTED,
             Self::LeaseExpired => attempt::LEASE_EXPIRED,
+            Self::WorkerUnable => attempt::WORKER_UNABLE,
             Self::EvidenceRefMissing => verdict::EVIDENCE_REF_MISSING,
             Self::EvidenceUnresolved => verdict::EVIDENCE_UNRESOLVED,
             Self::EvalReportInvalid => verdict::EVAL_REPORT_INVALID,

@@ -37,7 +37,8 @@ pub(super) const EVIDENCE_UNRESOLVED: Guidance = Guidance {
                that is to be measured or compared with could not be read.",
     leaves: &[Requeued, Deferred],
     requester: "Nothing, within the bound. Where an earlier bundle is missing, have it put back or ask with another.",
-    operator: "Mend the store or restore the file. After the bound: `runs requeue`, or `runs retry-publish` for a \
+    operator: "Mend the store, or restore the file. While the store is away, attempts do not count for \
+               `[ledger] outage_patience_seconds`. After the bound: `runs requeue`, or `runs retry-publish` for a \
                publication.",
 };
 pub(super) const EVAL_REPORT_INVALID: Guidance = Guidance {

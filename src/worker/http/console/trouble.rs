@@ -48,12 +48,13 @@ impl From<ReadError> for Trouble {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Missing => Self::NotThere(error.to_string()),
-            ReadError::Store(evidence::Error::Unavailable(_) | evidence::Error::Unusable(_)) => {
-                Self::Away(error.to_string())
-            }
-            ReadError::NoPath | ReadError::TooLarge { .. } | ReadError::Changed { .. } => {
-                Self::Broken(error.to_string())
-            }
+            ReadError::Store(
+                evidence::Error::Unavailable(_) | evidence::Error::Unusable(_) | evidence::Error::Exhausted(_),
+            ) => Self::Away(error.to_string()),
+            ReadError::Store(evidence::Error::Unfit(_))
+            | ReadError::NoPath
+            | ReadError::TooLarge { .. }
+            | ReadError::Changed { .. } => Self::Broken(error.to_string()),
         }
     }
 }

@@ -3,12 +3,13 @@
 use super::failed;
 use crate::adapters::dataset::InputError;
 use crate::adapters::evidence::layout;
+use crate::adapters::objects::is_exhausted;
 use crate::domain::contract::{
     BundleRef, DatasetManifest, GovernanceProfile, PinnedCommand, Reference, SchemaName, TrainPlan, read_json,
     read_yaml,
 };
 use crate::domain::identity::Digest;
-use crate::domain::run::{Failure, FailureCode};
+use crate::domain::run::{Failure, FailureCode, Outage};
 use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
 use crate::training::TrainerRegistration;
 use crate::worker::runner::attempt::RunAttempt;
@@ -43,7 +44,7 @@ impl RunAttempt<'_> {
                 EarlierRole::Champion => earlier.1 = Some(bundle),
             }
         }
-        let commands = self.pinned_commands();
+        let commands = self.pinned_commands()?;
         let plan = modelling::resolve(&Sources {
             request,
             manifests: &manifests,
@@ -124,10 +125,13 @@ impl RunAttempt<'_> {
     }
 
     /// The registered trainer commands with the digests of their files now. A command that cannot be read is left out,
-    /// so that only runs that name it fail.
-    fn pinned_commands(&self) -> BTreeMap<String, PinnedCommand> {
+    /// so that only runs that name it fail. If the machine has no descriptors left, nobody knows what can be read.
+    fn pinned_commands(&self) -> Result<BTreeMap<String, PinnedCommand>, Failure> {
         let pin = |(name, registration): (&String, &TrainerRegistration)| match registration.pin() {
-            Ok(pinned) => Some((name.clone(), pinned)),
+            Ok(pinned) => Some(Ok((name.clone(), pinned))),
+            Err(error) if is_exhausted(&error) => {
+                Some(Err(Failure::of_worker(format!("trainer command {name:?}: {error}"))))
+            }
             Err(error) => {
                 warn!(command = %name, %error, "a trainer command cannot be read");
                 None
@@ -159,10 +163,15 @@ impl RunAttempt<'_> {
 
 /// `unresolved` is the code of a document that is missing, cannot be read now, or is too large.
 pub(super) fn input_failure(error: &InputError, unresolved: FailureCode) -> Failure {
-    let code = match error {
-        InputError::NotAllowed { .. } => FailureCode::RefNotAllowed,
-        InputError::DigestMismatch { .. } => FailureCode::DigestMismatch,
-        InputError::NotFound { .. } | InputError::Unavailable { .. } | InputError::TooLarge { .. } => unresolved,
-    };
-    Failure::new(code, error.to_string())
+    let message = error.to_string();
+    match error {
+        InputError::NotAllowed { .. } => Failure::new(FailureCode::RefNotAllowed, message),
+        InputError::DigestMismatch { .. } => Failure::new(FailureCode::DigestMismatch, message),
+        InputError::TooLarge { .. } => Failure::new(unresolved, message),
+        // A request may be faster than the upload of what it names.
+        InputError::NotFound { .. } | InputError::Unavailable { .. } => {
+            Failure::outage(Outage::Input, unresolved, message)
+        }
+        InputError::Exhausted { .. } => Failure::of_worker(message),
+    }
 }

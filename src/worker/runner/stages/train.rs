@@ -66,7 +66,7 @@ impl RunAttempt<'_> {
         let prefix = format!("{}-{}-", self.lease.run_id, self.lease.fence);
         tempfile::Builder::new().prefix(&prefix).tempdir_in(scratch).map_err(|error| {
             let scratch = scratch.display();
-            Failure::new(FailureCode::TrainerFailed, format!("no job directory in {scratch}: {error}"))
+            Failure::of_worker(format!("no job directory in {scratch}: {error}"))
         })
     }
 
@@ -91,8 +91,7 @@ impl RunAttempt<'_> {
     /// writes the job.
     async fn prepare(&self, job_dir: &Path, resolved: &Resolved, granted: &GrantedLimits) -> Result<(), Interrupted> {
         let data = job_dir.join("data");
-        let io =
-            |error: std::io::Error| Failure::new(FailureCode::TrainerFailed, format!("cannot write the job: {error}"));
+        let io = |error: std::io::Error| Failure::of_worker(format!("cannot write the job: {error}"));
         tokio::fs::create_dir(&data).await.map_err(io)?;
         let plan = &resolved.plan;
         let mut files = Vec::with_capacity(plan.files.len());
@@ -146,7 +145,7 @@ impl RunAttempt<'_> {
                 sender.report(progress.within(start, end));
             })
             .await
-            .map_err(failed(FailureCode::TrainerFailed))?;
+            .map_err(|error| Failure::of_worker(error.to_string()))?;
             match exit {
                 Exit::Finished => {}
                 Exit::Failed(failure) => {
@@ -173,13 +172,10 @@ impl RunAttempt<'_> {
     /// Puts the results into the evidence store, the record last. An earlier attempt under the same plan may have left
     /// files without a record; if their bytes differ, training is not deterministic, and the run fails.
     async fn collect(&self, job_dir: &Path, resolved: &Resolved) -> Result<TrainingRecord, Interrupted> {
-        let unreadable =
-            |error: String| Failure::new(FailureCode::TrainerFailed, format!("the trainer's result: {error}"));
-        let evaluation = tokio::fs::read(job_dir.join(training::EVALUATION_FILE))
-            .await
-            .map_err(|error| unreadable(error.to_string()))?;
-        let evaluation: Evaluation =
-            serde_json::from_slice(&evaluation).map_err(|error| unreadable(error.to_string()))?;
+        let read = tokio::fs::read(job_dir.join(training::EVALUATION_FILE)).await;
+        let evaluation: Evaluation = read
+            .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
+            .map_err(|error| training::file_failure("the trainer's result", &error))?;
         let drift = FailureCode::NondeterminismDetected;
         let (evidence, folder) = (&self.evidence, &self.evidence.folder);
         let model_format = training::model_format(&resolved.plan, job_dir).await?;

@@ -33,6 +33,22 @@ async fn a_lost_lease_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_lease_that_a_living_worker_could_not_renew_costs_no_attempt_and_that_of_another_does() {
+    let ledger = ledger_on(&fresh_database().await, |settings| settings.lease_seconds = 0).await;
+    let run_id = admit_one(&ledger, "a").await;
+    let attempts = async || ledger.run(&run_id).await.unwrap().unwrap().full_run_attempts;
+    let lease = ledger.claim("w1").await.unwrap().unwrap();
+    assert_eq!(ledger.requeue_expired("w1", 10).await.unwrap(), [(run_id.clone(), State::Queued)]);
+    assert_eq!(attempts().await, 0);
+    assert_eq!(ledger.release_after_outage(&lease).await.unwrap(), Guarded::Lost, "it is given back already");
+    let claimed = eventually("the pause", Duration::from_secs(20), async || ledger.claim("w1").await.unwrap()).await;
+    assert_eq!((claimed.fence, claimed.attempt), (lease.fence + 1, 1));
+    assert_eq!(ledger.release_after_outage(&lease).await.unwrap(), Guarded::Lost, "the fence has moved");
+    assert_eq!(ledger.requeue_expired("w2", 10).await.unwrap(), [(run_id.clone(), State::Queued)]);
+    assert_eq!(attempts().await, 1);
+}
+
+#[tokio::test]
 async fn attempts_are_bounded_and_a_hand_back_costs_none() {
     let ledger = ledger_on(&fresh_database().await, |settings| settings.max_full_attempts = 1).await;
     let run_id = admit_one(&ledger, "a").await;

@@ -37,9 +37,10 @@ async fn a_platform_run_is_counted_and_what_does_not_add_up_is_named() {
     assert_eq!(open["reconciliation"]["counters"]["run_open"], 3);
 
     world.run_until_idle(2).await;
-    // The run whose profile is not there is tried again, until its attempts are used up.
+    // The run whose profile is not there is tried again, until patience and attempts are used up.
     for _ in 0..3 {
-        sql(&world.config.ledger.url, &["UPDATE runs SET available_at = now() WHERE state = 'QUEUED'"]).await;
+        let due = "UPDATE runs SET available_at = now(), outage_tries = 1000 WHERE state = 'QUEUED'";
+        sql(&world.config.ledger.url, &[due]).await;
         world.run_until_idle(2).await;
     }
     world.drain().await;

@@ -4,6 +4,10 @@
 //! must name the location that is read. Retries are few and short, because the caller tries again. Never: guesses
 //! credentials of another account, follows a redirect.
 
+mod trouble;
+
+pub use trouble::{StoreTrouble, is_exhausted};
+
 use crate::secret::Secret;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{ClientConfigKey, HttpClient, HttpConnector};

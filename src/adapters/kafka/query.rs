@@ -116,7 +116,7 @@ pub(super) fn committed_of_member<C: ConsumerContext>(
     }
 }
 
-/// Asks once. If the broker is still loading offsets, pauses before it returns the error.
+/// Asks once for the group's committed offsets. If the broker is still loading offsets, pauses before it returns the error.
 fn fetch<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     list: &TopicPartitionList,

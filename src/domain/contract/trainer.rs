@@ -56,7 +56,8 @@ pub struct JobRows {
     pub score: u64,
 }
 
-/// `result.json`: the command writes it, the worker reads it.
+/// `result.json` in the command's work folder: a registered command writes it, our child reads it. The `result.json` of
+/// the job folder is another one: it says how the child's step ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainerResult {

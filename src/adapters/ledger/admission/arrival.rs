@@ -33,7 +33,8 @@ pub struct Arrival {
     fingerprint: Option<Fingerprint>,
     /// What the requester may ask for; `None` if the worker has no policy.
     pub(super) grant: Option<Grant>,
-    /// JSON pointer to the message within the record's value; empty if the value is the message itself.
+    /// Where the message stands in the record's value, as `Wrapping::pointer` writes it; empty if the value is the
+    /// message itself.
     pub(super) pointer: String,
 }
 

@@ -49,6 +49,7 @@ pub struct RunLifecycleEvent {
     /// How far the trainer is. Only with `run.progress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<EventProgress>,
+    /// The worker that took the step.
     pub worker: String,
 }
 

@@ -76,8 +76,8 @@ impl RunAttempt<'_> {
         Ok(manifests)
     }
 
-    /// Fetches a document. Fails with `invalid` if it is too large, since another try would find it so again, and with
-    /// `unresolved` if another try may succeed.
+    /// Fetches a document. Fails with `invalid` if it is too large, and with `unresolved` if it is missing or cannot be
+    /// read now. Other causes have codes of their own, see `input_failure`.
     async fn fetch(
         &self,
         reference: &Reference,

@@ -25,7 +25,10 @@ pub use data::{
 };
 pub use gate::{StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, gate, report};
 pub use leakage::{canary, leakage};
-pub use plan::{EarlierRole, Fetched, FetchedBundle, Sources, eval_report_of, named_bundles, resolve};
+pub use plan::{
+    EarlierDocuments, EarlierRole, Fetched, Parsed, Sources, eval_report_of, named_bundles, parse_bundle_manifest,
+    parse_eval_report, parse_governance_profile, parse_manifest, parse_training_profile, resolve,
+};
 pub use report_page::{
     REPORT_STYLE, ReportSources, TableHeading, curve_plots, gate_table, html_table, metrics_table, report_page,
     thousands, verdict_line,

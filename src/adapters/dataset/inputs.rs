@@ -1,5 +1,6 @@
 //! Opens references. Returns a document's bytes, or copies a data file and checks the copy.
 
+use super::documents::DocumentReader;
 use super::local::open_inside;
 use super::{InputError, InputSettings, InputSettingsError, Links};
 use crate::adapters::objects::{self, Services};
@@ -21,7 +22,7 @@ pub struct Inputs {
     folders: Vec<PathBuf>,
 }
 
-type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
+pub(super) type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
 
 impl Inputs {
     pub fn open(settings: &InputSettings) -> Result<Self, InputSettingsError> {
@@ -60,19 +61,10 @@ impl Inputs {
         Links { root: self.settings.root.clone(), folders: self.folders.clone() }
     }
 
-    /// Reads a manifest or profile. Returns its bytes and their digest.
-    pub async fn document(&self, reference: &Reference) -> Result<(Bytes, Digest), InputError> {
-        let limit = self.settings.max_document_bytes;
-        let mut chunks = self.stream(reference).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|error| InputError::unreadable(reference, error))?);
-            if bytes.len() as u64 > limit {
-                return Err(InputError::TooLarge { reference: reference.to_string(), limit });
-            }
-        }
-        let digest = Digest::of(&bytes);
-        Ok((Bytes::from(bytes), digest))
+    /// Returns a reader of the documents of one run.
+    pub fn documents(&self) -> DocumentReader<'_> {
+        let InputSettings { max_document_bytes, max_documents_bytes, .. } = self.settings;
+        DocumentReader::new(self, max_document_bytes, max_documents_bytes)
     }
 
     /// Copies a data file to `into` while hashing it. Returns an error if size or digest differs from the manifest.
@@ -108,7 +100,7 @@ impl Inputs {
         Ok(())
     }
 
-    async fn stream(&self, reference: &Reference) -> Result<Chunks, InputError> {
+    pub(super) async fn stream(&self, reference: &Reference) -> Result<Chunks, InputError> {
         if !self.allow.allows(reference) {
             return Err(InputError::not_allowed(reference, "it is outside the allow-list ([inputs] allow)"));
         }
@@ -179,7 +171,7 @@ mod tests {
     }
 
     async fn read(folder: &TestFolder, text: &str) -> Result<Bytes, InputError> {
-        folder.inputs.document(&Reference::parse(text).unwrap()).await.map(|(bytes, _)| bytes)
+        folder.inputs.documents().read(&Reference::parse(text).unwrap()).await.map(|(bytes, _)| bytes)
     }
 
     #[tokio::test]

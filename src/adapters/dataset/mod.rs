@@ -5,12 +5,14 @@
 //! on has the digest that the manifest pins. Never: looks for the newest version; decodes a data file outside the
 //! trainer's child process.
 
+mod documents;
 mod exchange;
 mod inputs;
 mod local;
 mod parquet;
 mod scores;
 
+pub use documents::DocumentReader;
 pub use exchange::{LabelColumn, read_scores, write_rows};
 pub use inputs::Inputs;
 pub use local::Links;
@@ -37,8 +39,9 @@ pub enum InputError {
     /// succeed.
     #[error("{reference} could not be read on this worker: {why}")]
     Exhausted { reference: String, why: String },
-    #[error("{reference} has more than {limit} bytes")]
-    TooLarge { reference: String, limit: u64 },
+    /// The document is over the bound on one document, or brings those of its run over the bound on their sum.
+    #[error("{reference} {bound}")]
+    TooLarge { reference: String, bound: String },
     /// Size or digest differs from the manifest.
     #[error("{reference}: expected {expected}, found {found}")]
     DigestMismatch { reference: String, expected: String, found: String },
@@ -78,6 +81,8 @@ pub struct InputSettings {
     pub allow: Vec<String>,
     /// Upper bound on the size of a manifest or profile, in bytes.
     pub max_document_bytes: u64,
+    /// Upper bound on the sum of the manifests, profiles and documents of earlier bundles of one run, in bytes.
+    pub max_documents_bytes: u64,
     pub s3: S3Settings,
     pub gcs: GcsSettings,
     pub azure: AzureSettings,
@@ -89,6 +94,7 @@ impl Default for InputSettings {
             root: None,
             allow: Vec::new(),
             max_document_bytes: 4 * 1024 * 1024,
+            max_documents_bytes: 32 * 1024 * 1024,
             s3: S3Settings::default(),
             gcs: GcsSettings::default(),
             azure: AzureSettings::default(),

@@ -126,7 +126,9 @@ pub fn read_json<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Resul
 /// Reads YAML (which includes JSON) as a document of this schema. The YAML reader refuses repeated keys, and bounds
 /// aliases, depth and size.
 pub fn read_yaml<T: DeserializeOwned>(schema: SchemaName, bytes: &[u8]) -> Result<T, DocumentError> {
-    read_yaml_all(schema, bytes).map_err(|mut errors| errors.swap_remove(0))
+    let value = serde_saphyr::from_slice::<Value>(bytes).map_err(|error| DocumentError::whole(error.to_string()))?;
+    check(schema, &value)?;
+    serde_json::from_value(value).map_err(|error| DocumentError::whole(error.to_string()))
 }
 
 /// Reads YAML like [`read_yaml`], but returns all errors, at least one. An author can then mend them all at once.

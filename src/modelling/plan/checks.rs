@@ -1,17 +1,17 @@
 //! Checks that manifests and training profile agree on features, labels and columns.
 
-use super::documents::{Fetched, fail};
+use super::documents::{Parsed, fail};
 use crate::domain::contract::{DatasetManifest, ExpectedLabels, LeakageSpec, PinnedFile, TrainingProfile};
 use crate::domain::run::{Failure, FailureCode};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
 pub(super) fn check_feature_sets(
-    manifests: &[(&Fetched, DatasetManifest)],
+    manifests: &[Parsed<DatasetManifest>],
     profile: &TrainingProfile,
 ) -> Result<(), Failure> {
-    for (fetched, manifest) in manifests {
-        let reference = &fetched.reference;
+    for parsed in manifests {
+        let (reference, manifest) = (&parsed.reference, &parsed.content);
         let (found, expected) = (&manifest.feature_definition_set, &profile.feature_definition_set);
         if found != expected {
             let message = format!(
@@ -30,13 +30,13 @@ pub(super) fn check_feature_sets(
 }
 
 pub(super) fn check_labels(
-    manifests: &[(&Fetched, DatasetManifest)],
+    manifests: &[Parsed<DatasetManifest>],
     expected: Option<&ExpectedLabels>,
     started_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    let (first_reference, first) = (&manifests[0].0.reference, &manifests[0].1.label_basis);
-    for (fetched, manifest) in manifests {
-        let reference = &fetched.reference;
+    let (first_reference, first) = (&manifests[0].reference, &manifests[0].content.label_basis);
+    for parsed in manifests {
+        let (reference, manifest) = (&parsed.reference, &parsed.content);
         if &manifest.label_basis != first {
             let message = format!(
                 "{reference} and {first_reference} disagree about label_basis; labels must be of one instant and rule"
@@ -62,8 +62,8 @@ pub(super) fn check_labels(
 }
 
 /// Returns a failure if a leakage rule names an entity that is not an entity column of every file.
-pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetManifest)]) -> Result<(), Failure> {
-    for file in manifests.iter().flat_map(|(_, manifest)| &manifest.materializations) {
+pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[Parsed<DatasetManifest>]) -> Result<(), Failure> {
+    for file in manifests.iter().flat_map(|parsed| &parsed.content.materializations) {
         if let Some(name) = spec.disjoint_entities.iter().find(|name| !file.columns.entities.contains(name)) {
             let message =
                 format!("leakage: disjoint_entities names {name:?}, which is no entity column of the manifest");
@@ -73,16 +73,15 @@ pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[(&Fetched, DatasetM
     Ok(())
 }
 
-/// Upper bound on the data files of one run, over all its manifests. The plan lists each file, and the trainer opens
-/// each.
+/// Most data files of one run, over all its manifests. The plan lists each, and a trainer opens each.
 const MAX_FILES: usize = 10_000;
 
-pub(super) fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec<PinnedFile>, Failure> {
+pub(super) fn pin_files(manifests: &[Parsed<DatasetManifest>]) -> Result<Vec<PinnedFile>, Failure> {
     let mut files: Vec<PinnedFile> = Vec::new();
     let mut columns = None;
     let mut contents = BTreeSet::new();
-    for (fetched, manifest) in manifests {
-        let reference = &fetched.reference;
+    for parsed in manifests {
+        let (reference, manifest) = (&parsed.reference, &parsed.content);
         if manifest.materializations.is_empty() {
             let message = format!("{reference} names no materializations, so there is nothing to train on");
             return fail(FailureCode::MaterializationUnresolved, message);
@@ -90,15 +89,15 @@ pub(super) fn pin_files(manifests: &[(&Fetched, DatasetManifest)]) -> Result<Vec
         for file in &manifest.materializations {
             if *columns.get_or_insert(&file.columns) != &file.columns {
                 let why = format!("{} gives columns other roles than the files before it", file.reference);
-                return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
+                return Err(parsed.invalid(FailureCode::ManifestInvalid, why));
             }
             if files.len() == MAX_FILES {
                 let why = format!("a run reads at most {MAX_FILES} data files, and the manifests name more");
-                return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
+                return Err(parsed.invalid(FailureCode::ManifestInvalid, why));
             }
             if !contents.insert(file.sha256) {
                 let why = format!("{} has the same content as another file of this run", file.reference);
-                return Err(fetched.invalid(FailureCode::ManifestInvalid, why));
+                return Err(parsed.invalid(FailureCode::ManifestInvalid, why));
             }
             files.push(PinnedFile {
                 reference: file.reference.clone(),

@@ -1,13 +1,18 @@
 //! Reads the documents that a plan is made from, as the worker fetched them. Each is checked against its schema and
 //! against the request.
+//!
+//! [`Fetched`] is bytes of somebody else. Each `parse_…` turns one document into [`Parsed`], in time and memory that grow
+//! with its bytes: a caller can bound those, parse off the loops, and stop between any two. All that comes after works on
+//! parsed documents only.
 
 use crate::domain::contract::{
-    DatasetManifest, FeatureKind, GovernanceProfile, PinnedCommand, SchemaName, TrainBuildRequest, TrainingProfile,
-    read_json, read_yaml,
+    BundleManifest, DatasetManifest, EvalReport, FeatureKind, GovernanceProfile, PinnedCommand, SchemaName,
+    TrainBuildRequest, TrainingProfile, read_json, read_yaml,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::gate::Threshold;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -16,11 +21,32 @@ use std::fmt::Display;
 pub struct Fetched {
     /// The reference that the request or a profile gives for the document.
     pub reference: String,
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     pub sha256: Digest,
 }
 
 impl Fetched {
+    pub(super) fn parsed<T, E: Display>(
+        &self,
+        code: FailureCode,
+        read: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<Parsed<T>, Failure> {
+        let content = read(&self.bytes).map_err(|error| Failure::new(code, format!("{}: {error}", self.reference)))?;
+        Ok(Parsed { reference: self.reference.clone(), sha256: self.sha256, content })
+    }
+}
+
+/// A document that matches its schema.
+#[derive(Debug, Clone)]
+pub struct Parsed<T> {
+    /// The reference that the request or a profile gives for the document.
+    pub reference: String,
+    /// The digest of the bytes that were parsed.
+    pub sha256: Digest,
+    pub content: T,
+}
+
+impl<T> Parsed<T> {
     /// Builds the failure of a run whose document cannot be used. The message begins with the document's reference.
     pub(super) fn invalid(&self, code: FailureCode, why: impl Display) -> Failure {
         Failure::new(code, format!("{}: {why}", self.reference))
@@ -29,9 +55,9 @@ impl Fetched {
 
 /// The documents of an earlier bundle that the plan needs. The bundle's model is fetched later, after the plan is made.
 #[derive(Debug, Clone)]
-pub struct FetchedBundle {
-    pub manifest: Fetched,
-    pub eval_report: Fetched,
+pub struct EarlierDocuments {
+    pub manifest: Parsed<BundleManifest>,
+    pub eval_report: Parsed<EvalReport>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,27 +65,40 @@ pub struct Sources<'a> {
     /// The request that created the run. Later requests may have joined the run.
     pub request: &'a TrainBuildRequest,
     /// The dataset manifests, sorted by reference. No reference occurs twice.
-    pub manifests: &'a [Fetched],
-    pub training_profile: &'a Fetched,
-    pub governance_profile: &'a Fetched,
+    pub manifests: &'a [Parsed<DatasetManifest>],
+    pub training_profile: &'a Parsed<TrainingProfile>,
+    pub governance_profile: &'a Parsed<GovernanceProfile>,
     pub ownership_boundaries_sha256: Digest,
     /// The registered commands: name to digests of the program and its scripts.
     pub commands: &'a BTreeMap<String, PinnedCommand>,
     /// The bundle that a regression check measures. `None` for other intents.
-    pub baseline: Option<&'a FetchedBundle>,
+    pub baseline: Option<&'a EarlierDocuments>,
     /// The bundle that a new model is compared with. `None` if the governance profile names no champion.
-    pub champion: Option<&'a FetchedBundle>,
+    pub champion: Option<&'a EarlierDocuments>,
     /// When the attempt started. Labels as of a later instant are an error, since nobody can know them yet.
     pub started_at: DateTime<Utc>,
 }
 
-pub(super) fn read_manifests<'a>(sources: &Sources<'a>) -> Result<Vec<(&'a Fetched, DatasetManifest)>, Failure> {
-    let mut manifests = Vec::with_capacity(sources.manifests.len());
-    let mut fingerprints: BTreeMap<String, String> = BTreeMap::new();
-    for fetched in sources.manifests {
-        let reference = &fetched.reference;
-        let manifest: DatasetManifest = read_json(SchemaName::DatasetManifest, &fetched.bytes)
-            .map_err(|error| fetched.invalid(FailureCode::ManifestInvalid, error))?;
+/// Parses a dataset manifest.
+pub fn parse_manifest(fetched: &Fetched) -> Result<Parsed<DatasetManifest>, Failure> {
+    fetched.parsed(FailureCode::ManifestInvalid, |bytes| read_json(SchemaName::DatasetManifest, bytes))
+}
+
+/// Parses a training profile.
+pub fn parse_training_profile(fetched: &Fetched) -> Result<Parsed<TrainingProfile>, Failure> {
+    fetched.parsed(FailureCode::TrainingProfileInvalid, |bytes| read_yaml(SchemaName::TrainingProfile, bytes))
+}
+
+/// Parses a governance profile.
+pub fn parse_governance_profile(fetched: &Fetched) -> Result<Parsed<GovernanceProfile>, Failure> {
+    fetched.parsed(FailureCode::GovernanceProfileInvalid, |bytes| read_yaml(SchemaName::GovernanceProfile, bytes))
+}
+
+/// Checks that the manifests belong to the request and not to different data under one id.
+pub(super) fn check_manifests(sources: &Sources<'_>) -> Result<(), Failure> {
+    let mut fingerprints: BTreeMap<&str, &str> = BTreeMap::new();
+    for parsed in sources.manifests {
+        let (reference, manifest) = (&parsed.reference, &parsed.content);
         let (found, read) = (&manifest.schema_version, DatasetManifest::SCHEMA_VERSION);
         if found != read {
             return fail(FailureCode::ManifestInvalid, format!("{reference} is a {found}; this release reads {read}"));
@@ -73,35 +112,24 @@ pub(super) fn read_manifests<'a>(sources: &Sources<'a>) -> Result<Vec<(&'a Fetch
             return fail(FailureCode::RunScopeInvalid, message);
         }
         let id = &manifest.dataset_manifest_id;
-        let known = fingerprints.entry(id.clone()).or_insert_with(|| manifest.dataset_fingerprint.clone());
-        if *known != manifest.dataset_fingerprint {
+        let known = *fingerprints.entry(id).or_insert(&manifest.dataset_fingerprint);
+        if known != manifest.dataset_fingerprint {
             let message =
                 format!("{reference}: manifest {id:?} comes with two fingerprints; other data needs an id of its own");
             return fail(FailureCode::ManifestInvalid, message);
         }
-        manifests.push((fetched, manifest));
     }
-    if manifests.is_empty() {
+    if sources.manifests.is_empty() {
         return fail(FailureCode::ManifestRefMissing, "the request names no manifest");
     }
-    Ok(manifests)
+    Ok(())
 }
 
-pub(super) fn parse_training_profile(fetched: &Fetched) -> Result<TrainingProfile, Failure> {
-    read_yaml(SchemaName::TrainingProfile, &fetched.bytes)
-        .map_err(|error| fetched.invalid(FailureCode::TrainingProfileInvalid, error))
-}
-
-pub(super) fn parse_governance_profile(fetched: &Fetched) -> Result<GovernanceProfile, Failure> {
-    read_yaml(SchemaName::GovernanceProfile, &fetched.bytes)
-        .map_err(|error| fetched.invalid(FailureCode::GovernanceProfileInvalid, error))
-}
-
-pub(super) fn read_training_profile(fetched: &Fetched) -> Result<TrainingProfile, Failure> {
-    let invalid = |why: String| fetched.invalid(FailureCode::TrainingProfileInvalid, why);
-    let profile = parse_training_profile(fetched)?;
+/// Checks what the training profile's schema cannot say.
+pub(super) fn check_training_profile(parsed: &Parsed<TrainingProfile>) -> Result<(), Failure> {
+    let invalid = |why: String| parsed.invalid(FailureCode::TrainingProfileInvalid, why);
     let mut names = BTreeSet::new();
-    for feature in &profile.features {
+    for feature in &parsed.content.features {
         if !names.insert(&feature.name) {
             return Err(invalid(format!("feature {:?} is listed twice", feature.name)));
         }
@@ -111,18 +139,19 @@ pub(super) fn read_training_profile(fetched: &Fetched) -> Result<TrainingProfile
             return Err(invalid(why));
         }
     }
-    Ok(profile)
+    Ok(())
 }
 
-pub(super) fn read_governance_profile(fetched: &Fetched) -> Result<GovernanceProfile, Failure> {
-    let invalid = |why: String| fetched.invalid(FailureCode::GovernanceProfileInvalid, why);
-    let profile = parse_governance_profile(fetched)?;
+/// Checks what the governance profile's schema cannot say.
+pub(super) fn check_governance_profile(parsed: &Parsed<GovernanceProfile>) -> Result<(), Failure> {
+    let invalid = |why: String| parsed.invalid(FailureCode::GovernanceProfileInvalid, why);
+    let profile = &parsed.content;
     if !profile.controls.require_pass_gate {
         return Err(invalid("controls.require_pass_gate must be true: nothing is published without a PASS".to_owned()));
     }
-    Threshold::all_of(&profile).map_err(invalid)?;
+    Threshold::all_of(profile).map_err(invalid)?;
     profile.champion.as_ref().map(Threshold::of_differences).transpose().map_err(invalid)?;
-    Ok(profile)
+    Ok(())
 }
 
 pub(super) fn fail<T>(code: FailureCode, message: impl AsRef<str>) -> Result<T, Failure> {

@@ -4,15 +4,16 @@
 //! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and so by the digest of every file in that
 //! manifest. A bundle that does not fit the run's data ends the run before a row is read.
 
-use super::documents::{Fetched, FetchedBundle, Sources, fail, parse_governance_profile, parse_training_profile};
+use super::documents::{EarlierDocuments, Fetched, Parsed, Sources, fail};
 use crate::domain::contract::{
-    BundleArtifact, BundleManifest, BundleRef, EvalReport, Feature, GovernanceProfile, IntentKind, ModelFormat,
-    PinnedBundle, PinnedModel, PlannedChampion, Reference, SchemaName, SettledSplit, TrainingProfile, read_json,
+    BundleArtifact, BundleManifest, BundleRef, EvalReport, GovernanceProfile, IntentKind, ModelFormat, PinnedBundle,
+    PinnedModel, PlannedChampion, Reference, SchemaName, SettledSplit, TrainingProfile, read_json,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::gate::Threshold;
 use chrono::{DateTime, Utc};
+use std::collections::HashMap;
 
 /// What a run uses an earlier bundle for. File names and messages contain the variant's name in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
@@ -34,38 +35,48 @@ impl EarlierRole {
     }
 }
 
+/// Parses the `bundle.json` of an earlier bundle. A failure blames the profile that names the bundle.
+pub fn parse_bundle_manifest(role: EarlierRole, fetched: &Fetched) -> Result<Parsed<BundleManifest>, Failure> {
+    let blamed = |why| Failure::new(role.unusable(), format!("the {role}'s bundle {}: {why}", fetched.reference));
+    let content = read_json(SchemaName::Bundle, &fetched.bytes).map_err(blamed)?;
+    Ok(Parsed { reference: fetched.reference.clone(), sha256: fetched.sha256, content })
+}
+
+/// Parses the evaluation report of an earlier bundle.
+pub fn parse_eval_report(fetched: &Fetched) -> Result<Parsed<EvalReport>, Failure> {
+    fetched.parsed(FailureCode::EvalReportInvalid, |bytes| read_json(SchemaName::EvalReport, bytes))
+}
+
 /// Returns the bundles that must be fetched before a plan can be made. A regression check needs its baseline. Every run
 /// needs the champion if the governance profile names a champion.
 pub fn named_bundles(
     intent: IntentKind,
-    training_profile: &Fetched,
-    governance_profile: &Fetched,
+    training_profile: &Parsed<TrainingProfile>,
+    governance_profile: &Parsed<GovernanceProfile>,
 ) -> Result<Vec<(EarlierRole, BundleRef)>, Failure> {
-    let training = parse_training_profile(training_profile)?;
-    let governance = parse_governance_profile(governance_profile)?;
     let mut named = Vec::new();
     if !intent.trains() {
-        let baseline = training.baseline_bundle_ref.ok_or_else(|| {
+        let baseline = training_profile.content.baseline_bundle_ref.clone().ok_or_else(|| {
             let why = format!("{} measures baseline_bundle_ref, and the profile names none", intent.as_str());
             training_profile.invalid(FailureCode::TrainingProfileInvalid, why)
         })?;
         named.push((EarlierRole::Baseline, baseline));
     }
-    named.extend(governance.champion.map(|champion| (EarlierRole::Champion, champion.bundle_ref)));
+    let champion = governance_profile.content.champion.as_ref();
+    named.extend(champion.map(|champion| (EarlierRole::Champion, champion.bundle_ref.clone())));
     Ok(named)
 }
 
-/// Returns the reference and the digest of the bundle's evaluation report, read from the fetched `bundle.json`.
-pub fn eval_report_of(role: EarlierRole, manifest: &Fetched) -> Result<(Reference, Digest), Failure> {
-    let read = read_manifest(role, manifest)?;
-    let file = file_of(role, manifest, &read, "eval_report.json")?;
+/// Returns the reference and the digest of the bundle's evaluation report, as its `bundle.json` says.
+pub fn eval_report_of(role: EarlierRole, manifest: &Parsed<BundleManifest>) -> Result<(Reference, Digest), Failure> {
+    let file = file_of(role, manifest, "eval_report.json")?;
     Ok((beside(role, manifest, &file.path)?, file.sha256))
 }
 
 pub(super) fn plan_baseline(sources: &Sources<'_>, profile: &TrainingProfile) -> Result<Option<PinnedBundle>, Failure> {
     match (sources.request.intent_kind.trains(), sources.baseline) {
         (true, _) => Ok(None),
-        (false, Some(fetched)) => pin_bundle(EarlierRole::Baseline, fetched, profile).map(Some),
+        (false, Some(documents)) => pin_bundle(EarlierRole::Baseline, documents, profile).map(Some),
         (false, None) => fail(EarlierRole::Baseline.unusable(), "there is no bundle to measure"),
     }
 }
@@ -76,7 +87,7 @@ pub(super) fn plan_champion(
     governance: &GovernanceProfile,
 ) -> Result<Option<PlannedChampion>, Failure> {
     let Some(spec) = &governance.champion else { return Ok(None) };
-    let Some(fetched) = sources.champion else {
+    let Some(documents) = sources.champion else {
         return fail(EarlierRole::Champion.unusable(), "there is no champion to compare with");
     };
     let thresholds =
@@ -87,15 +98,18 @@ pub(super) fn plan_champion(
             metrics.push(threshold.metric);
         }
     }
-    let bundle = pin_bundle(EarlierRole::Champion, fetched, profile)?;
+    let bundle = pin_bundle(EarlierRole::Champion, documents, profile)?;
     Ok(Some(PlannedChampion { bundle, metrics, confidence: spec.confidence }))
 }
 
 /// Pins a bundle. Returns a failure unless its model is in XGBoost's format and its inputs are features of this
 /// profile.
-fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProfile) -> Result<PinnedBundle, Failure> {
-    let reference = &fetched.manifest.reference;
-    let manifest = read_manifest(role, &fetched.manifest)?;
+fn pin_bundle(
+    role: EarlierRole,
+    documents: &EarlierDocuments,
+    profile: &TrainingProfile,
+) -> Result<PinnedBundle, Failure> {
+    let (reference, manifest) = (&documents.manifest.reference, &documents.manifest.content);
     let (found, expected) = (&manifest.compatibility, &profile.feature_definition_set);
     let incompatible = |why: String| {
         let message = format!("the {role}'s bundle {reference} {why}");
@@ -108,30 +122,28 @@ fn pin_bundle(role: EarlierRole, fetched: &FetchedBundle, profile: &TrainingProf
             found.feature_set_id, found.feature_set_version, expected.feature_set_id, expected.feature_set_version
         ));
     }
-    let is_given =
-        |input: &&Feature| profile.features.iter().any(|given| given.name == input.name && given.kind == input.kind);
-    if let Some(input) = manifest.features.iter().find(|input| !is_given(input)) {
+    let given: HashMap<_, _> = profile.features.iter().map(|feature| (&feature.name, feature.kind)).collect();
+    if let Some(input) = manifest.features.iter().find(|input| given.get(&input.name) != Some(&input.kind)) {
         return incompatible(format!("reads {:?}, which the training profile does not name as such", input.name));
     }
     let format = ModelFormat::XgboostJson;
-    let model = file_of(role, &fetched.manifest, &manifest, format.file_name())?;
-    let report: EvalReport = read_json(SchemaName::EvalReport, &fetched.eval_report.bytes)
-        .map_err(|error| fetched.eval_report.invalid(FailureCode::EvalReportInvalid, error))?;
+    let model = file_of(role, &documents.manifest, format.file_name())?;
+    let report = &documents.eval_report.content;
     if report.run_id != manifest.run_id || report.provenance.model.sha256 != model.sha256 {
-        let message = format!("{} is not about the model of {reference}", fetched.eval_report.reference);
+        let message = format!("{} is not about the model of {reference}", documents.eval_report.reference);
         return Err(Failure::new(FailureCode::EvalReportMismatch, message));
     }
     Ok(PinnedBundle {
         reference: reference.clone(),
-        sha256: fetched.manifest.sha256,
+        sha256: documents.manifest.sha256,
         run_id: manifest.run_id.clone(),
         model: PinnedModel {
-            reference: beside(role, &fetched.manifest, &model.path)?.as_str().to_owned(),
+            reference: beside(role, &documents.manifest, &model.path)?.as_str().to_owned(),
             sha256: model.sha256,
             bytes: model.bytes,
         },
         learned_before: learned_before(&report.metrics.split),
-        features: manifest.features,
+        features: manifest.features.clone(),
     })
 }
 
@@ -141,29 +153,24 @@ fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
     Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
 }
 
-fn unusable(role: EarlierRole, manifest: &Fetched, why: &str) -> Failure {
+fn unusable(role: EarlierRole, manifest: &Parsed<BundleManifest>, why: &str) -> Failure {
     Failure::new(role.unusable(), format!("the {role}'s bundle {}: {why}", manifest.reference))
-}
-
-fn read_manifest(role: EarlierRole, manifest: &Fetched) -> Result<BundleManifest, Failure> {
-    read_json(SchemaName::Bundle, &manifest.bytes).map_err(|error| unusable(role, manifest, &error.to_string()))
 }
 
 fn file_of<'a>(
     role: EarlierRole,
-    manifest: &Fetched,
-    read: &'a BundleManifest,
+    manifest: &'a Parsed<BundleManifest>,
     name: &str,
 ) -> Result<&'a BundleArtifact, Failure> {
-    read.files.iter().find(|file| file.path == name).ok_or_else(|| {
-        let needs = read.compatibility.required_capabilities.join(", ");
+    manifest.content.files.iter().find(|file| file.path == name).ok_or_else(|| {
+        let needs = manifest.content.compatibility.required_capabilities.join(", ");
         let why = format!("it has no {name}, and only models in XGBoost's format can be scored; it needs {needs}");
         unusable(role, manifest, &why)
     })
 }
 
 /// Returns the reference of a file in the manifest's folder. Returns a failure for a path that leaves this folder.
-fn beside(role: EarlierRole, manifest: &Fetched, path: &str) -> Result<Reference, Failure> {
+fn beside(role: EarlierRole, manifest: &Parsed<BundleManifest>, path: &str) -> Result<Reference, Failure> {
     let folder = manifest.reference.rsplit_once('/').map_or("", |(folder, _)| folder);
     let reference = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
     Reference::parse(&reference).map_err(|error| unusable(role, manifest, &error.to_string()))

@@ -10,6 +10,8 @@ mod measurable;
 mod planned_split;
 mod resolve;
 
-pub use documents::{Fetched, FetchedBundle, Sources};
-pub use earlier::{EarlierRole, eval_report_of, named_bundles};
+pub use documents::{
+    EarlierDocuments, Fetched, Parsed, Sources, parse_governance_profile, parse_manifest, parse_training_profile,
+};
+pub use earlier::{EarlierRole, eval_report_of, named_bundles, parse_bundle_manifest, parse_eval_report};
 pub use resolve::resolve;

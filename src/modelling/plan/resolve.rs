@@ -1,7 +1,7 @@
 //! Resolves a request into a train plan, and makes every check that needs no rows.
 
 use super::checks::{check_feature_sets, check_labels, check_leakage, pin_files};
-use super::documents::{Fetched, Sources, read_governance_profile, read_manifests, read_training_profile};
+use super::documents::{Parsed, Sources, check_governance_profile, check_manifests, check_training_profile};
 use super::earlier::{plan_baseline, plan_champion};
 use super::measurable::measurable;
 use super::planned_split::plan_split;
@@ -17,14 +17,16 @@ use std::collections::BTreeMap;
 /// Builds the plan. The failure says which documents do not fit together, and why.
 pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let request = sources.request;
-    let manifests = read_manifests(sources)?;
-    let profile = read_training_profile(sources.training_profile)?;
-    let governance = read_governance_profile(sources.governance_profile)?;
-    check_feature_sets(&manifests, &profile)?;
-    let first = &manifests[0].1;
-    check_labels(&manifests, profile.expected_label_basis.as_ref(), sources.started_at)?;
-    check_leakage(&profile.leakage, &manifests)?;
-    let files = pin_files(&manifests)?;
+    let (profile, governance) = (&sources.training_profile.content, &sources.governance_profile.content);
+    let manifests = sources.manifests;
+    check_manifests(sources)?;
+    check_training_profile(sources.training_profile)?;
+    check_governance_profile(sources.governance_profile)?;
+    check_feature_sets(manifests, profile)?;
+    let first = &manifests[0].content;
+    check_labels(manifests, profile.expected_label_basis.as_ref(), sources.started_at)?;
+    check_leakage(&profile.leakage, manifests)?;
+    let files = pin_files(manifests)?;
     let columns = &first.materializations[0].columns;
     measurable(&profile.evaluation, &profile.features, columns)
         .map_err(|error| sources.training_profile.invalid(FailureCode::TrainingProfileInvalid, error))?;
@@ -38,11 +40,11 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         target_scope: request.target_scope.clone(),
         manifests: manifests
             .iter()
-            .map(|(fetched, manifest)| PinnedManifest {
-                reference: fetched.reference.clone(),
-                sha256: fetched.sha256,
-                dataset_manifest_id: manifest.dataset_manifest_id.clone(),
-                dataset_fingerprint: manifest.dataset_fingerprint.clone(),
+            .map(|parsed| PinnedManifest {
+                reference: parsed.reference.clone(),
+                sha256: parsed.sha256,
+                dataset_manifest_id: parsed.content.dataset_manifest_id.clone(),
+                dataset_fingerprint: parsed.content.dataset_fingerprint.clone(),
             })
             .collect(),
         training_profile: pin(sources.training_profile, &profile.policy_id, &profile.revision),
@@ -55,20 +57,20 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         label_basis: first.label_basis.clone(),
         split: plan_split(&profile.split, columns, &first.label_basis)?,
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
-        algorithm: resolve_algorithm(&profile, sources.commands)?,
+        algorithm: resolve_algorithm(profile, sources.commands)?,
         leakage: profile.leakage.clone(),
         evaluation: profile.evaluation.clone(),
         limits: profile.limits.clone(),
-        baseline: plan_baseline(sources, &profile)?,
-        champion: plan_champion(sources, &profile, &governance)?,
+        baseline: plan_baseline(sources, profile)?,
+        champion: plan_champion(sources, profile, governance)?,
         revisions: request.revisions(),
     })
 }
 
-fn pin(fetched: &Fetched, policy_id: &str, revision: &str) -> PinnedDocument {
+fn pin<T>(parsed: &Parsed<T>, policy_id: &str, revision: &str) -> PinnedDocument {
     PinnedDocument {
-        reference: fetched.reference.clone(),
-        sha256: fetched.sha256,
+        reference: parsed.reference.clone(),
+        sha256: parsed.sha256,
         policy_id: policy_id.to_owned(),
         revision: revision.to_owned(),
     }

@@ -6,7 +6,9 @@ use crate::adapters::dataset::{InputSettings, Inputs, read_table};
 use crate::clock::Stopwatch;
 use crate::domain::contract::{OwnershipBoundaries, Reference, ResolvedAlgorithm, TrainBuildRequest, TrainPlan};
 use crate::domain::identity::{Digest, document_bytes};
-use crate::modelling::{Fetched, Sources, resolve, settle, split};
+use crate::modelling::{
+    Fetched, Sources, parse_governance_profile, parse_manifest, parse_training_profile, resolve, settle, split,
+};
 use crate::tools::dev::wide::{self, WideSpec};
 use crate::training::{self, ChildJob, Exit, FittingWindow, Matrix, TrainerCommand};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -144,7 +146,7 @@ async fn fetch(plan: &TrainPlan, folder: &Path, job_dir: &Path) -> Result<PathBu
 fn plan(folder: &Path) -> Result<TrainPlan, BenchError> {
     let fetched = |name: &str| -> Result<Fetched, BenchError> {
         let bytes = std::fs::read(folder.join(name))?;
-        Ok(Fetched { reference: name.to_owned(), sha256: Digest::of(&bytes), bytes })
+        Ok(Fetched { reference: name.to_owned(), sha256: Digest::of(&bytes), bytes: bytes.into() })
     };
     let request: TrainBuildRequest = serde_json::from_value(json!({
         "schema_version": TrainBuildRequest::SCHEMA_VERSION,
@@ -161,12 +163,12 @@ fn plan(folder: &Path) -> Result<TrainPlan, BenchError> {
         "mf_code_release_id": env!("CARGO_PKG_VERSION"),
     }))
     .map_err(broken)?;
-    let manifests = [fetched(wide::MANIFEST)?];
+    let manifests = [parse_manifest(&fetched(wide::MANIFEST)?).map_err(broken)?];
     let plan = resolve(&Sources {
         request: &request,
         manifests: &manifests,
-        training_profile: &fetched(wide::TRAINING_PROFILE)?,
-        governance_profile: &fetched(wide::GOVERNANCE_PROFILE)?,
+        training_profile: &parse_training_profile(&fetched(wide::TRAINING_PROFILE)?).map_err(broken)?,
+        governance_profile: &parse_governance_profile(&fetched(wide::GOVERNANCE_PROFILE)?).map_err(broken)?,
         ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
         commands: &BTreeMap::new(),
         baseline: None,

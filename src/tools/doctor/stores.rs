@@ -76,7 +76,7 @@ async fn bucket(inputs: &Inputs, prefix: &str) -> Finding {
         Ok(probe) => probe,
         Err(error) => return Finding::red(check, error.to_string(), advice),
     };
-    match inputs.document(&probe).await {
+    match inputs.documents().read(&probe).await {
         Ok(_) | Err(InputError::NotFound { .. }) => Finding::green(check, "answers"),
         Err(error) => Finding::red(check, error.to_string(), advice),
     }

@@ -5,7 +5,7 @@ use super::fetch::{self, unresolved};
 use super::train::{checked_command, train};
 use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
 use crate::domain::contract::{
-    EvalProvenance, EvidenceRef, ModelFormat, ParityVectors, SchemaName, TrainPlan, read_json, read_yaml,
+    EvalProvenance, EvidenceRef, ModelFormat, ParityVectors, SchemaName, TrainPlan, read_json,
 };
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
@@ -53,8 +53,7 @@ impl Rebuilder {
         // Report and receipt name paths in the evidence store, so this uses the paths that a worker would have used.
         let run = RunFolder::new(&again.platform_run_id, &again.run_id);
         let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
-        let governance = read_yaml(SchemaName::GovernanceProfile, &sources.governance_profile.bytes)
-            .map_err(|error| Failure::new(FailureCode::GovernanceProfileInvalid, error.to_string()))?;
+        let governance = &sources.governance_profile.content;
         let model = Digest::of(&trained.model);
         let plan_at = layout::resolved_train_plan(&again.platform_run_id, &again.run_key);
         let provenance = EvalProvenance {
@@ -64,12 +63,12 @@ impl Rebuilder {
             leakage_report: at(run.leakage_report(), trained.leakage_report),
             revisions: again.revisions.clone(),
         };
-        let report = modelling::report(&again, trained.evaluation, &governance, provenance)?;
+        let report = modelling::report(&again, trained.evaluation, governance, provenance)?;
         let report_bytes = document_bytes(&report);
         let report_at = at(run.eval_report(), Digest::of(&report_bytes));
         let kept = sources.kept();
         let inputs = kept.map(|(name, sha256)| (format!("inputs/{name}"), at(run.input(&name), sha256)));
-        let receipt = modelling::gate(&again.run_id, &report, &report_at, &governance, inputs)?;
+        let receipt = modelling::gate(&again.run_id, &report, &report_at, governance, inputs)?;
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
         let mut model_files = ModelFormat::ALL.iter().map(|format| format.file_name());

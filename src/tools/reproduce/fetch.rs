@@ -1,69 +1,78 @@
 //! Fetches the manifests, profiles and champion that a bundle was built from, by their pinned references.
 
-use crate::adapters::dataset::Inputs;
-use crate::domain::contract::{PinnedCommand, PlannedChampion, Reference, TrainBuildRequest, TrainPlan};
+use crate::adapters::dataset::{DocumentReader, Inputs};
+use crate::domain::contract::{
+    DatasetManifest, GovernanceProfile, PinnedCommand, PlannedChampion, Reference, TrainBuildRequest, TrainPlan,
+    TrainingProfile,
+};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
+use crate::modelling::{self, EarlierDocuments, EarlierRole, Fetched, Parsed, Sources};
 use std::collections::BTreeMap;
 
 /// The documents that the plan names, each with the digest that the plan pins.
 pub(super) struct FetchedDocuments {
-    manifests: Vec<Fetched>,
-    training_profile: Fetched,
-    pub(super) governance_profile: Fetched,
-    champion: Option<FetchedBundle>,
+    manifests: Vec<Parsed<DatasetManifest>>,
+    training_profile: Parsed<TrainingProfile>,
+    pub(super) governance_profile: Parsed<GovernanceProfile>,
+    champion: Option<EarlierDocuments>,
 }
 
 impl FetchedDocuments {
     /// Returns names and digests of the copies that the worker stored in the run's `inputs/`.
     pub(super) fn kept(&self) -> impl Iterator<Item = (String, Digest)> {
-        let manifests = self.manifests.iter().enumerate().map(|(i, manifest)| (format!("manifest_{i}.json"), manifest));
+        let manifests =
+            self.manifests.iter().enumerate().map(|(i, manifest)| (format!("manifest_{i}.json"), manifest.sha256));
         let profiles = [
-            ("training_profile.yaml".to_owned(), &self.training_profile),
-            ("governance_profile.yaml".to_owned(), &self.governance_profile),
+            ("training_profile.yaml".to_owned(), self.training_profile.sha256),
+            ("governance_profile.yaml".to_owned(), self.governance_profile.sha256),
         ];
         let champion = self.champion.iter().flat_map(|champion| {
             [
-                ("champion_bundle.json".to_owned(), &champion.manifest),
-                ("champion_eval_report.json".to_owned(), &champion.eval_report),
+                ("champion_bundle.json".to_owned(), champion.manifest.sha256),
+                ("champion_eval_report.json".to_owned(), champion.eval_report.sha256),
             ]
         });
-        manifests.chain(profiles).chain(champion).map(|(name, document)| (name, document.sha256))
+        manifests.chain(profiles).chain(champion)
     }
 }
 
 pub(super) async fn sources(inputs: &Inputs, plan: &TrainPlan) -> Result<FetchedDocuments, Failure> {
+    let documents = inputs.documents();
     let mut manifests = Vec::with_capacity(plan.manifests.len());
     for manifest in &plan.manifests {
-        manifests.push(document(inputs, &manifest.reference, manifest.sha256).await?);
+        let fetched = document(&documents, &manifest.reference, manifest.sha256).await?;
+        manifests.push(modelling::parse_manifest(&fetched)?);
     }
     let (training, governance) = (&plan.training_profile, &plan.governance_profile);
     let champion = match &plan.champion {
         Some(PlannedChampion { bundle, .. }) => {
-            let manifest = document(inputs, &bundle.reference, bundle.sha256).await?;
+            let fetched = document(&documents, &bundle.reference, bundle.sha256).await?;
+            let manifest = modelling::parse_bundle_manifest(EarlierRole::Champion, &fetched)?;
             let (reference, sha256) = modelling::eval_report_of(EarlierRole::Champion, &manifest)?;
-            let eval_report = document(inputs, reference.as_str(), sha256).await?;
-            Some(FetchedBundle { manifest, eval_report })
+            let fetched = document(&documents, reference.as_str(), sha256).await?;
+            Some(EarlierDocuments { manifest, eval_report: modelling::parse_eval_report(&fetched)? })
         }
         None => None,
     };
+    let training = document(&documents, &training.reference, training.sha256).await?;
+    let governance = document(&documents, &governance.reference, governance.sha256).await?;
     Ok(FetchedDocuments {
         manifests,
-        training_profile: document(inputs, &training.reference, training.sha256).await?,
-        governance_profile: document(inputs, &governance.reference, governance.sha256).await?,
+        training_profile: modelling::parse_training_profile(&training)?,
+        governance_profile: modelling::parse_governance_profile(&governance)?,
         champion,
     })
 }
 
-async fn document(inputs: &Inputs, reference: &str, pinned: Digest) -> Result<Fetched, Failure> {
+async fn document(documents: &DocumentReader<'_>, reference: &str, pinned: Digest) -> Result<Fetched, Failure> {
     let reference = parse(reference)?;
-    let (bytes, sha256) = inputs.document(&reference).await.map_err(unresolved)?;
+    let (bytes, sha256) = documents.read(&reference).await.map_err(unresolved)?;
     if sha256 != pinned {
         let message = format!("{}: the plan pins {pinned}, found {sha256}", reference.as_str());
         return Err(Failure::new(FailureCode::DigestMismatch, message));
     }
-    Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
+    Ok(Fetched { reference: reference.as_str().to_owned(), bytes, sha256 })
 }
 
 pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {

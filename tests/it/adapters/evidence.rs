@@ -79,7 +79,8 @@ async fn inputs_are_read_from_s3_inside_the_allow_list_only() {
         ..InputSettings::default()
     })
     .unwrap();
-    let read = async |key: &str| inputs.document(&Reference::parse(&format!("s3://{bucket}/{key}")).unwrap()).await;
+    let read =
+        async |key: &str| inputs.documents().read(&Reference::parse(&format!("s3://{bucket}/{key}")).unwrap()).await;
     assert_eq!(read("in/a.json").await.unwrap().0, "{}");
     assert!(matches!(read("in/b.json").await, Err(InputError::NotFound { .. })));
     assert!(matches!(read("out/a.json").await, Err(InputError::NotAllowed { .. })));

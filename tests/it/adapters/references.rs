@@ -61,7 +61,7 @@ fn s3(endpoint: &str, folder: &std::path::Path) -> InputSettings {
 
 async fn read(settings: &InputSettings, reference: &str) -> Result<bytes::Bytes, InputError> {
     let inputs = Inputs::open(settings).unwrap();
-    inputs.document(&Reference::parse(reference).unwrap()).await.map(|(bytes, _)| bytes)
+    inputs.documents().read(&Reference::parse(reference).unwrap()).await.map(|(bytes, _)| bytes)
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use super::{data, request};
 use model_factory::domain::contract::{OwnershipBoundaries, PinnedCommand, TrainBuildRequest, TrainPlan};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::Failure;
-use model_factory::modelling::{Fetched, Sources, resolve};
+use model_factory::modelling::{
+    Fetched, Sources, parse_governance_profile, parse_manifest, parse_training_profile, resolve,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,11 +34,12 @@ impl Documents {
 
     pub fn resolve(&self) -> Result<TrainPlan, Failure> {
         let request: TrainBuildRequest = serde_json::from_value(self.request.clone()).unwrap();
+        let manifests = self.manifests.iter().map(parse_manifest).collect::<Result<Vec<_>, _>>()?;
         resolve(&Sources {
             request: &request,
-            manifests: &self.manifests,
-            training_profile: &self.training,
-            governance_profile: &self.governance,
+            manifests: &manifests,
+            training_profile: &parse_training_profile(&self.training)?,
+            governance_profile: &parse_governance_profile(&self.governance)?,
             ownership_boundaries_sha256: OwnershipBoundaries::shipped().digest(),
             commands: &self.commands,
             baseline: None,
@@ -47,7 +50,7 @@ impl Documents {
 }
 
 pub fn document(reference: &str, bytes: Vec<u8>) -> Fetched {
-    Fetched { reference: reference.to_owned(), sha256: Digest::of(&bytes), bytes }
+    Fetched { reference: reference.to_owned(), sha256: Digest::of(&bytes), bytes: bytes.into() }
 }
 
 pub fn read_document(folder: &Path, reference: &str) -> Fetched {

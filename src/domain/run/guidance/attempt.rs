@@ -25,7 +25,8 @@ pub(super) const MANIFEST_INVALID: Guidance = invalid(
     "A manifest that the run resolved is too large, does not match its schema, contradicts another manifest, or has \
      labels from after the start of the run.",
     "Have the dataset's owner write a new manifest, and ask with that.",
-    "Nothing, unless a sound manifest is larger than `[inputs] max_document_bytes`.",
+    "Nothing, unless a sound manifest is larger than `[inputs] max_document_bytes`, or the documents of one sound run \
+     are larger together than `max_documents_bytes`.",
 );
 pub(super) const MATERIALIZATION_UNRESOLVED: Guidance = unresolved(
     "A data file could not be read when the job was prepared: it is not there, or its store does not answer. Or the \

@@ -1,21 +1,17 @@
 //! Resolve: references become an immutable plan.
 
-use super::failed;
 use crate::adapters::dataset::InputError;
 use crate::adapters::evidence::layout;
 use crate::adapters::objects::is_exhausted;
-use crate::domain::contract::{
-    BundleRef, DatasetManifest, GovernanceProfile, PinnedCommand, Reference, SchemaName, TrainPlan, read_json,
-    read_yaml,
-};
+use crate::domain::contract::{BundleRef, DatasetManifest, GovernanceProfile, PinnedCommand, Reference, TrainPlan};
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode, Outage};
-use crate::modelling::{self, EarlierRole, Fetched, FetchedBundle, Sources};
+use crate::guard::guarded;
+use crate::modelling::{self, EarlierDocuments, EarlierRole, Fetched, Parsed, Sources};
 use crate::training::TrainerRegistration;
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::outcome::Interrupted;
-use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tracing::warn;
 
@@ -36,6 +32,11 @@ impl RunAttempt<'_> {
         let governance = self.fetch(&request.governance_profile_ref, unresolved, invalid).await?;
         self.keep("governance_profile.yaml", &governance).await?;
 
+        let manifests = self.parse_manifests(manifests).await?;
+        let training =
+            self.parse(training, FailureCode::TrainingProfileInvalid, modelling::parse_training_profile).await?;
+        let governance =
+            self.parse(governance, FailureCode::GovernanceProfileInvalid, modelling::parse_governance_profile).await?;
         let mut earlier = (None, None);
         for (role, named) in modelling::named_bundles(request.intent_kind, &training, &governance)? {
             let bundle = self.earlier_bundle(role, &named).await?;
@@ -60,8 +61,7 @@ impl RunAttempt<'_> {
         let path = layout::resolved_train_plan(&request.platform_run_id, &self.lease.run_key);
         let drift = FailureCode::ResolvedTrainPlanImmutabilityViolation;
         let stored = evidence.document("resolved_train_plan", &path, &plan, drift).await?;
-        let governance = read_yaml(SchemaName::GovernanceProfile, &governance.bytes).map_err(failed(invalid))?;
-        Ok(Resolved { plan, stored, governance })
+        Ok(Resolved { plan, stored, governance: governance.content })
     }
 
     /// Fetches each manifest once, in the order of their references.
@@ -76,6 +76,30 @@ impl RunAttempt<'_> {
         Ok(manifests)
     }
 
+    /// Parses one manifest after the other, and lets go of the bytes of each.
+    async fn parse_manifests(&self, fetched: Vec<Fetched>) -> Result<Vec<Parsed<DatasetManifest>>, Interrupted> {
+        let mut manifests = Vec::with_capacity(fetched.len());
+        for manifest in fetched {
+            manifests.push(self.parse(manifest, FailureCode::ManifestInvalid, modelling::parse_manifest).await?);
+        }
+        Ok(manifests)
+    }
+
+    /// Parses one document on a thread of its own, so that no loop waits for it, unless the attempt must stop.
+    async fn parse<T: Send + 'static>(
+        &self,
+        fetched: Fetched,
+        invalid: FailureCode,
+        parse: impl FnOnce(&Fetched) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        self.guard.check()?;
+        let reference = fetched.reference.clone();
+        let parsing = tokio::task::spawn_blocking(move || guarded(|| parse(&fetched))).await;
+        let unreadable = |why: String| Failure::new(invalid, format!("{reference} made its reader fail: {why}"));
+        let parsed = parsing.map_err(|error| unreadable(error.to_string()))?;
+        Ok(parsed.map_err(|panicked| unreadable(panicked.to_string()))??)
+    }
+
     /// Fetches a document. Fails with `invalid` if it is too large, and with `unresolved` if it is missing or cannot be
     /// read now. Other causes have codes of their own, see `input_failure`.
     async fn fetch(
@@ -83,34 +107,39 @@ impl RunAttempt<'_> {
         reference: &Reference,
         unresolved: FailureCode,
         invalid: FailureCode,
-    ) -> Result<Fetched, Failure> {
-        let (bytes, sha256) = self.runner.inputs.document(reference).await.map_err(|error| {
+    ) -> Result<Fetched, Interrupted> {
+        self.guard.check()?;
+        let (bytes, sha256) = self.documents.read(reference).await.map_err(|error| {
             let too_large = matches!(error, InputError::TooLarge { .. });
             input_failure(&error, if too_large { invalid } else { unresolved })
         })?;
-        Ok(Fetched { reference: reference.as_str().to_owned(), bytes: bytes.to_vec(), sha256 })
+        Ok(Fetched { reference: reference.as_str().to_owned(), bytes, sha256 })
     }
 
     /// Fetches what a plan needs of an earlier bundle: its `bundle.json` by the digest that the profile pins, and its
     /// evaluation report by the digest that `bundle.json` names.
-    async fn earlier_bundle(&self, role: EarlierRole, named: &BundleRef) -> Result<FetchedBundle, Interrupted> {
+    async fn earlier_bundle(&self, role: EarlierRole, named: &BundleRef) -> Result<EarlierDocuments, Interrupted> {
         let reference = Reference::parse(&named.reference).map_err(|error| {
             let message = format!("the {role}'s bundle {}: {error}", named.reference);
             Failure::new(FailureCode::RefNotAllowed, message)
         })?;
         let manifest = self.pinned(role, &reference, named.sha256).await?;
         self.keep(&format!("{role}_bundle.json"), &manifest).await?;
+        let manifest = self
+            .parse(manifest, role.unusable(), move |fetched| modelling::parse_bundle_manifest(role, fetched))
+            .await?;
         let (reference, sha256) = modelling::eval_report_of(role, &manifest)?;
         let eval_report = self.pinned(role, &reference, sha256).await?;
         self.keep(&format!("{role}_eval_report.json"), &eval_report).await?;
-        Ok(FetchedBundle { manifest, eval_report })
+        let eval_report = self.parse(eval_report, FailureCode::EvalReportInvalid, modelling::parse_eval_report).await?;
+        Ok(EarlierDocuments { manifest, eval_report })
     }
 
-    async fn pinned(&self, role: EarlierRole, reference: &Reference, sha256: Digest) -> Result<Fetched, Failure> {
+    async fn pinned(&self, role: EarlierRole, reference: &Reference, sha256: Digest) -> Result<Fetched, Interrupted> {
         let fetched = self.fetch(reference, FailureCode::EvidenceUnresolved, role.unusable()).await?;
         if fetched.sha256 != sha256 {
             let message = format!("{reference}: expected sha256 {sha256}, found sha256 {}", fetched.sha256);
-            return Err(Failure::new(FailureCode::DigestMismatch, message));
+            return Err(Failure::new(FailureCode::DigestMismatch, message).into());
         }
         Ok(fetched)
     }
@@ -118,7 +147,7 @@ impl RunAttempt<'_> {
     /// Puts a copy of a fetched document into the evidence. A later attempt that fetches other bytes fails.
     async fn keep(&self, name: &str, fetched: &Fetched) -> Result<(), Interrupted> {
         let path = self.evidence.folder.input(name);
-        let bytes = Bytes::from(fetched.bytes.clone());
+        let bytes = fetched.bytes.clone();
         let role = format!("inputs/{name}");
         self.evidence.bytes(&role, &path, bytes, FailureCode::ManifestImmutabilityViolation).await?;
         Ok(())
@@ -141,14 +170,12 @@ impl RunAttempt<'_> {
     }
 
     /// Fails if a manifest names a file outside of the allow-list.
-    fn check_references(&self, manifests: &[Fetched]) -> Result<(), Failure> {
+    fn check_references(&self, manifests: &[Parsed<DatasetManifest>]) -> Result<(), Failure> {
         let allow = self.runner.inputs.allow_list();
-        for fetched in manifests {
-            let manifest: DatasetManifest =
-                read_json(SchemaName::DatasetManifest, &fetched.bytes).map_err(failed(FailureCode::ManifestInvalid))?;
-            for file in &manifest.materializations {
+        for manifest in manifests {
+            for file in &manifest.content.materializations {
                 let refused = |why: String| {
-                    let message = format!("{} names {}: {why}", fetched.reference, file.reference);
+                    let message = format!("{} names {}: {why}", manifest.reference, file.reference);
                     Failure::new(FailureCode::RefNotAllowed, message)
                 };
                 let reference = Reference::parse(&file.reference).map_err(|error| refused(error.to_string()))?;

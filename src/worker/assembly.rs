@@ -103,6 +103,7 @@ impl Assembly {
                 Ok(())
             });
         }
+        self.loops.spawn("scratch", runner.scratch.clone().keep_clean(self.loops.stop()).map(Ok));
         let maintenance = Maintenance::new(self.ledger.clone(), runner.store.clone(), self.name.clone());
         let (stopped, heartbeat) = (self.loops.stop(), self.watchdog.of("maintenance"));
         self.loops.spawn("maintenance", maintenance.run(stopped, heartbeat).map(Ok));

@@ -155,6 +155,9 @@ catalogue! {
         TRAINER_PEAK_MEMORY: Histogram, () = "model_factory_trainer_peak_memory_bytes" in "bytes",
             "Some hundred MiB for a million rows; well below `max_memory_mib`. A registered command has three children \
              a run.";
+        /// Job folders of lost attempts that this worker removed from the scratch folder
+        SCRATCH_SWEPT: Counter, () = "model_factory_scratch_swept_total" in "folders",
+            "0, or one for each run whose worker was killed while it trained.";
     }
     "Process" {
         /// Processor time of the worker itself, in whole seconds

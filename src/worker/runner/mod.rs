@@ -16,6 +16,7 @@ mod lineage;
 mod open;
 mod outcome;
 mod progress;
+mod scratch;
 mod slot;
 mod stages;
 
@@ -25,3 +26,4 @@ pub use limits::Ceiling;
 pub use open::Runner;
 pub use outcome::RunnerOutcome;
 pub use progress::ProgressRate;
+pub use scratch::Scratch;

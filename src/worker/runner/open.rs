@@ -4,6 +4,7 @@ use super::claim_pace::ClaimPace;
 use super::lease::Renewer;
 use super::limits::Ceiling;
 use super::progress::ProgressRate;
+use super::scratch::Scratch;
 use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::ledger::{Lease, Ledger};
@@ -14,7 +15,6 @@ use crate::modelling::lineage::DatasetLocations;
 use crate::training::{self, Enforcement, TrainerCommand, TrainerRegistrations};
 use crate::worker::liveness::Watchdog;
 use anyhow::Context as _;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use tracing::{info, warn};
 
@@ -32,8 +32,8 @@ pub struct Runner {
     pub signing: Option<PrivateKey>,
     /// Whether a bundle without a signature may be announced.
     pub allow_unsigned: bool,
-    /// Folder that holds the job directories.
-    pub scratch: PathBuf,
+    /// Folder that holds the job folders.
+    pub scratch: Scratch,
     /// Threads of a fit.
     pub threads: u32,
     pub ceiling: Ceiling,
@@ -54,7 +54,7 @@ impl Runner {
     pub async fn open(config: &Config, ledger: Ledger, worker: String, watchdog: &Watchdog) -> anyhow::Result<Self> {
         let store = EvidenceStore::open(&config.evidence)?;
         store.self_test().await.context("the evidence store is not fit ([evidence])")?;
-        std::fs::create_dir_all(&config.trainer.scratch)
+        let scratch = Scratch::open(&config.trainer.scratch)
             .with_context(|| format!("cannot make the scratch folder {}", config.trainer.scratch.display()))?;
         let threads = match config.trainer.threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
@@ -85,7 +85,7 @@ impl Runner {
             commands: config.trainer.commands.clone(),
             signing,
             allow_unsigned: config.signing.allow_unsigned,
-            scratch: std::path::absolute(&config.trainer.scratch)?,
+            scratch,
             threads,
             ceiling: Ceiling {
                 wall_seconds: config.trainer.max_wall_seconds,

@@ -15,8 +15,8 @@ use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::RunEvidence;
 use crate::worker::runner::outcome::Interrupted;
 use crate::worker::runner::progress::{ProgressSender, progress_channel};
+use crate::worker::runner::scratch::JobFolder;
 use std::path::Path;
-use tempfile::TempDir;
 use tracing::{info, warn};
 
 /// The results of training, as they stand in the evidence store.
@@ -60,12 +60,10 @@ impl RunAttempt<'_> {
         verified(&self.evidence, record).await
     }
 
-    /// Makes the job directory; it is removed when the value is dropped.
-    fn job_dir(&self) -> Result<TempDir, Failure> {
+    fn job_dir(&self) -> Result<JobFolder, Failure> {
         let scratch = &self.runner.scratch;
-        let prefix = format!("{}-{}-", self.lease.run_id, self.lease.fence);
-        tempfile::Builder::new().prefix(&prefix).tempdir_in(scratch).map_err(|error| {
-            let scratch = scratch.display();
+        scratch.job_folder(&self.lease.run_id, self.lease.fence).map_err(|error| {
+            let scratch = scratch.path().display();
             Failure::of_worker(format!("no job directory in {scratch}: {error}"))
         })
     }
@@ -108,6 +106,7 @@ impl RunAttempt<'_> {
             wanted.push((&model.reference, model.sha256, model.bytes, into, FailureCode::EvidenceUnresolved));
         }
         for (reference, sha256, bytes, into, unresolved) in wanted {
+            self.guard.check()?;
             let reference = Reference::parse(reference).map_err(failed(FailureCode::RefNotAllowed))?;
             let fetched = self.runner.inputs.file(&reference, sha256, bytes, &into).await;
             fetched.map_err(|error| input_failure(&error, unresolved))?;

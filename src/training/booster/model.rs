@@ -17,6 +17,7 @@ use hessboost::metric::EvalMetric;
 use hessboost::model::ModelFormat;
 use hessboost::objective::{Objective, RegLoss};
 use hessboost::prelude::*;
+use hessboost::tree::RegTree;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
@@ -48,6 +49,10 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     }
     Failure::new(FailureCode::TrainerFailed, message)
 }
+
+/// Most splits on a path from the root of a tree to a leaf. Our own fits have at most 16. The booster goes down a tree by
+/// recursion, so a deeper tree of somebody else might overflow the stack of its thread.
+const MAX_LEVELS: usize = 256;
 
 fn as_numbers(labels: &[bool]) -> Vec<f32> {
     labels.iter().map(|&label| f32::from(u8::from(label))).collect()
@@ -183,8 +188,13 @@ impl Fitted {
         Ok((fitted, categories))
     }
 
+    /// Reads a model. Returns a failure for a tree of more than [`MAX_LEVELS`] levels.
     pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
-        Ok(Self { model: BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)? })
+        let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;
+        match model.trees().iter().map(RegTree::depth).find(|&levels| levels > MAX_LEVELS) {
+            None => Ok(Self { model }),
+            Some(levels) => Err(failed(format!("a tree has {levels} levels, and at most {MAX_LEVELS} can be scored"))),
+        }
     }
 
     /// Returns the number of trees in the model. Early stopping has removed the trees after the best round.

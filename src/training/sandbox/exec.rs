@@ -2,7 +2,9 @@
 
 use super::descendants::tasks_of_this_user;
 use super::landlock::restrict_files;
-use super::limits::{GRACE_SECONDS, MIB, PidsGroup, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor};
+use super::limits::{
+    GRACE_SECONDS, MIB, OPEN_FILES, PidsGroup, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor,
+};
 use crate::training::protocol::CommandSpec;
 use nix::sys::resource::Resource;
 use nix::unistd::setsid;
@@ -13,8 +15,6 @@ use std::process::{Command, ExitCode};
 /// The nice value that gives the command a lower priority than the watcher. The watcher then runs when both want the
 /// processor.
 const NICE: i32 = 5;
-/// The most file descriptors that one process of the command may have open.
-const OPEN_FILES: u64 = 4_096;
 
 /// Becomes the registered command of this job directory, in the control group `group` if there is one. Returns only if
 /// that was not possible.

@@ -11,11 +11,13 @@ use std::{fs, io};
 pub(super) const MIB: u64 = 1024 * 1024;
 /// Seconds between the kernel's SIGXCPU and its SIGKILL.
 pub(super) const GRACE_SECONDS: u64 = 5;
+/// The most file descriptors that one process of a job may have open. Our own child opens one data file after the other.
+pub(super) const OPEN_FILES: u64 = 4_096;
 /// The threads that a command may have for each process that the profile allows.
 pub(super) const THREADS_PER_PROCESS: u64 = 32;
 
 /// Limits this child of the worker: it ends with the worker, writes no core dump, and gets at most the plan's memory
-/// and processor time. The size of files needs no limit, since rows and rounds are bounded. Returns an error if
+/// and processor time, and [`OPEN_FILES`]. The size of files needs no limit, since rows and rounds are bounded. Returns an error if
 /// `worker`, which started this process, has already ended, since the signal of its end would never come.
 pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     die_with_parent()?;
@@ -26,6 +28,7 @@ pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     let processor = u64::from(limits.cpu_seconds).min(u64::from(limits.wall_seconds) * cores);
     limit(Resource::RLIMIT_AS, u64::from(limits.memory_mib) * MIB)?;
     limit_processor(processor)?;
+    limit(Resource::RLIMIT_NOFILE, OPEN_FILES)?;
     limit(Resource::RLIMIT_CORE, 0)
 }
 

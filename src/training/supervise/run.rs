@@ -100,7 +100,13 @@ fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> R
         }
         Some(JobEnd::Finished) | None => {}
     }
-    if stderr.contains("memory allocation of") {
+    // What Rust's runtime prints before it aborts.
+    if stderr.contains("has overflowed its stack") {
+        return Ok(failed(FailureCode::TrainerFailed, format!("the trainer's stack overflowed: {stderr}")));
+    }
+    // Within a limit of memory, an allocation fails, or a thread that cannot get its stack.
+    let no_memory = ["memory allocation of", "failed to spawn thread", "(os error 12)"];
+    if no_memory.iter().any(|sign| stderr.contains(sign)) {
         return Ok(failed(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {stderr}")));
     }
     if status.code() == Some(i32::from(JobEnd::NO_ROOM)) {
@@ -134,4 +140,42 @@ fn judge_command(code: FailureCode, message: String, stderr: &str) -> Exit {
     let code = if out_of_memory && code == FailureCode::TrainerFailed { FailureCode::TrainerOutOfMemory } else { code };
     let message = if stderr.is_empty() { message } else { format!("{message}: {stderr}") };
     Exit::Failed(Failure::new(code, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_death_of_a_child_has_its_code() {
+        use FailureCode::{TrainerFailed, TrainerOutOfMemory, TrainerTimeout};
+        let job_dir = tempfile::tempdir().unwrap();
+        let code = |wait_status: i32, stderr: &str| match judge(
+            ExitStatus::from_raw(wait_status),
+            ChildStep::Train,
+            job_dir.path(),
+            stderr,
+        )
+        .unwrap()
+        {
+            Exit::Failed(failure) => (failure.code, failure.message),
+            exit => panic!("{exit:?}"),
+        };
+        let exit = 101 << 8;
+        let overflow = "thread 'main' (7) has overflowed its stack\nfatal runtime error: stack overflow, aborting";
+        for (wait_status, stderr, expected, says) in [
+            (Signal::SIGABRT as i32, overflow, TrainerFailed, "stack overflowed"),
+            (Signal::SIGSEGV as i32, "", TrainerFailed, "signal 11"),
+            (Signal::SIGABRT as i32, "memory allocation of 99 bytes failed", TrainerOutOfMemory, "out of memory"),
+            (exit, "failed to spawn thread: Os { code: 11, .. }", TrainerOutOfMemory, "out of memory"),
+            (Signal::SIGKILL as i32, "", TrainerOutOfMemory, "killed from outside"),
+            (Signal::SIGXCPU as i32, "", TrainerTimeout, "processor time"),
+            (exit, "Too many open files (os error 24)", TrainerFailed, "Too many open files"),
+            (0, "", TrainerFailed, "no result"),
+        ] {
+            let (code, message) = code(wait_status, stderr);
+            assert_eq!(code, expected, "{message}");
+            assert!(message.contains(says), "{message}");
+        }
+    }
 }

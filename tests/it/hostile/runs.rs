@@ -219,11 +219,12 @@ async fn a_ledger_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     world.trainers_gone().await;
     postgres.come_back();
     // With a bound of one attempt, a counted one would have ended the run.
-    let published = async || {
+    let again = async || {
         let run = world.ledger.run_of_request("req-cutoff-0001").await.ok()??;
         assert_ne!(run.state, State::Fail, "{:?}: {}", run.reason_message, worker.log());
-        (run.state == State::Published).then_some(run)
+        (run.state == State::Running && run.fence > 1).then_some(run)
     };
-    let run = eventually("the publication", BOUND, published).await;
+    let run = eventually("the next attempt", BOUND, again).await;
     assert_eq!(run.full_run_attempts, 1);
+    world.trains().await;
 }

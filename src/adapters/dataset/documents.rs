@@ -1,6 +1,6 @@
 //! Reads manifests, profiles and other documents of one run, under a bound on each and on their sum.
 
-use super::{InputError, Inputs};
+use super::{InputError, InputSettings, Inputs};
 use crate::domain::contract::Reference;
 use crate::domain::identity::{Digest, Hasher};
 use bytes::Bytes;
@@ -18,11 +18,15 @@ pub struct DocumentReader<'a> {
     read: AtomicU64,
 }
 
-impl<'a> DocumentReader<'a> {
-    pub(super) fn new(inputs: &'a Inputs, each: u64, sum: u64) -> Self {
-        Self { inputs, each, sum, read: AtomicU64::new(0) }
+impl Inputs {
+    /// Returns a reader of the documents of one run.
+    pub fn documents(&self) -> DocumentReader<'_> {
+        let InputSettings { max_document_bytes: each, max_documents_bytes: sum, .. } = self.settings;
+        DocumentReader { inputs: self, each, sum, read: AtomicU64::new(0) }
     }
+}
 
+impl DocumentReader<'_> {
     /// Reads one document. Returns its bytes and their digest. Nothing is read beyond the bounds.
     pub async fn read(&self, reference: &Reference) -> Result<(Bytes, Digest), InputError> {
         let mut chunks = self.inputs.stream(reference).await?;

@@ -1,6 +1,5 @@
 //! Opens references. Returns a document's bytes, or copies a data file and checks the copy.
 
-use super::documents::DocumentReader;
 use super::local::open_inside;
 use super::{InputError, InputSettings, InputSettingsError, Links};
 use crate::adapters::objects::{self, Services};
@@ -16,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    settings: InputSettings,
+    pub(super) settings: InputSettings,
     allow: AllowList,
     /// Allowed folders on local disk, with symbolic links resolved.
     folders: Vec<PathBuf>,
@@ -59,12 +58,6 @@ impl Inputs {
     /// link.
     pub fn links(&self) -> Links {
         Links { root: self.settings.root.clone(), folders: self.folders.clone() }
-    }
-
-    /// Returns a reader of the documents of one run.
-    pub fn documents(&self) -> DocumentReader<'_> {
-        let InputSettings { max_document_bytes, max_documents_bytes, .. } = self.settings;
-        DocumentReader::new(self, max_document_bytes, max_documents_bytes)
     }
 
     /// Copies a data file to `into` while hashing it. Returns an error if size or digest differs from the manifest.

@@ -144,7 +144,7 @@ fn remove_abandoned(folder: &Path) {
         // Another worker removed it.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
-            warn!(folder = %folder.display(), %error, "what a lost attempt left in scratch cannot be removed")
+            warn!(folder = %folder.display(), %error, "what a lost attempt left in scratch cannot be removed");
         }
     }
 }
@@ -181,7 +181,9 @@ mod tests {
         fs::rename(&lost_at, &copy).unwrap();
         drop(lost);
         let others = ["notes-1-abcdef", "data", "tr_x-1-abcdef"].map(|name| scratch.path().join(name));
-        others.iter().for_each(|path| fs::create_dir(path).unwrap());
+        for path in &others {
+            fs::create_dir(path).unwrap();
+        }
         let link = scratch.path().join(format!("{}-4-abcdef", run_id()));
         std::os::unix::fs::symlink(&others[1], &link).unwrap();
         let unlocked = scratch.path().join(format!("{}-5-abcdef", run_id()));

@@ -91,7 +91,6 @@ async fn a_cancel_takes_effect_between_two_documents() {
     let since = Instant::now();
     act(&world.ledger, &run.run_id, RunCommand::Cancel).await.unwrap();
     let run = failed(&world, "req-documents-cancel").await;
-    println!("cancelled after {:?}", since.elapsed());
     assert_eq!(run.reason_code.as_deref(), Some("CANCELLED"));
     // The lease is renewed every second, and the document in hand is parsed to its end.
     assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());

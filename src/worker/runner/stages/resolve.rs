@@ -95,9 +95,10 @@ impl RunAttempt<'_> {
         self.guard.check()?;
         let reference = fetched.reference.clone();
         let parsing = tokio::task::spawn_blocking(move || guarded(|| parse(&fetched))).await;
-        let unreadable = |why: String| Failure::new(invalid, format!("{reference} made its reader fail: {why}"));
-        let parsed = parsing.map_err(|error| unreadable(error.to_string()))?;
-        Ok(parsed.map_err(|panicked| unreadable(panicked.to_string()))??)
+        // Only a runtime that ends drops the work before it is done.
+        let parsed = parsing.map_err(|_| Interrupted::Lost)?;
+        let failed = |why| Failure::new(invalid, format!("{reference} made its reader fail: {why}"));
+        Ok(parsed.map_err(failed)??)
     }
 
     /// Fetches a document. Fails with `invalid` if it is too large, and with `unresolved` if it is missing or cannot be

@@ -41,7 +41,7 @@ fn put(name: &str, bytes: &[u8], copies: usize) -> Vec<String> {
     (0..copies).map(|copy| format!("{name}/{copy}.json")).collect()
 }
 
-fn ask(request_id: &str, changes: Value) -> Vec<u8> {
+fn ask(request_id: &str, changes: &Value) -> Vec<u8> {
     let mut value = request(request_id);
     value["config_revision"] = json!(request_id);
     value.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -63,8 +63,8 @@ async fn sixty_manifests_of_four_mebibytes_end_their_own_run_by_the_bound_on_the
     const PEAK_KIB: u64 = 320 << 10;
     let world = World::new().await;
     let references = put("hostile_sum", &large_manifest(), 60);
-    let attack = ask("req-documents-sum", json!({"dataset_manifest_refs": references}));
-    world.send(&[attack, ask("req-documents-good", json!({}))]).await;
+    let attack = ask("req-documents-sum", &json!({"dataset_manifest_refs": references}));
+    world.send(&[attack, ask("req-documents-good", &json!({}))]).await;
     let mut worker = world.worker("worker").set("WORKER__SLOTS", "2").set("LEDGER__LEASE_SECONDS", "30").start();
     world.reaches("req-documents-good", State::Published).await;
     let run = failed(&world, "req-documents-sum").await;
@@ -80,8 +80,8 @@ async fn sixty_manifests_of_four_mebibytes_end_their_own_run_by_the_bound_on_the
 async fn a_cancel_takes_effect_between_two_documents() {
     let world = World::new().await;
     let references = put("hostile_cancel", &large_manifest(), 8);
-    let attack = ask("req-documents-cancel", json!({"dataset_manifest_refs": references}));
-    world.send(&[attack, ask("req-documents-good", json!({}))]).await;
+    let attack = ask("req-documents-cancel", &json!({"dataset_manifest_refs": references}));
+    world.send(&[attack, ask("req-documents-good", &json!({}))]).await;
     let mut worker = world.worker("worker").set("WORKER__SLOTS", "2").start();
     let run = world.reaches("req-documents-cancel", State::Running).await;
     let inputs = world.folder.path().join("evidence").join(&run.request.platform_run_id);
@@ -133,7 +133,7 @@ fn a_run_reads_a_bounded_number_of_data_files_and_compares_them_in_one_pass() {
 fn chain(like: &Value, levels: usize) -> Value {
     const NOBODY: i64 = 2_147_483_647;
     let nodes = 2 * levels + 1;
-    let split = |node: usize| node % 2 == 0 && node + 1 < nodes;
+    let split = |node: usize| node.is_multiple_of(2) && node + 1 < nodes;
     let each = |of: &dyn Fn(usize) -> Value| (0..nodes).map(of).collect::<Value>();
     let child = |node: usize, at: usize| if split(node) { json!(node + at) } else { json!(-1) };
     let parent = |node: usize| if node == 0 { json!(NOBODY) } else { json!((node - 1) / 2 * 2) };
@@ -183,7 +183,7 @@ fn profile(name: &str, text: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_champion_of_two_hundred_thousand_levels_ends_its_own_run_by_the_code_of_its_profile() {
     let world = World::new().await;
-    world.send(&[ask("req-deep-good-01", json!({"publish_allowed": false}))]).await;
+    world.send(&[ask("req-deep-good-01", &json!({"publish_allowed": false}))]).await;
     let outcomes = world.admit(1).await;
     let Outcome::Admitted { run_id } = &outcomes[0] else { panic!("{outcomes:?}") };
     world.run_until_idle(2).await;
@@ -204,10 +204,10 @@ async fn a_champion_of_two_hundred_thousand_levels_ends_its_own_run_by_the_code_
     let measure = |levels| json!({"intent_kind": "regression_check", "training_config_ref": baseline(levels)});
     world
         .send(&[
-            ask("req-deep-champion", json!({"governance_profile_ref": champion(200_000)})),
-            ask("req-deep-baseline", measure(200_000)),
-            ask("req-deep-allowed", measure(256)),
-            ask("req-deep-good-02", json!({})),
+            ask("req-deep-champion", &json!({"governance_profile_ref": champion(200_000)})),
+            ask("req-deep-baseline", &measure(200_000)),
+            ask("req-deep-allowed", &measure(256)),
+            ask("req-deep-good-02", &json!({})),
         ])
         .await;
     world.admit(4).await;

@@ -188,7 +188,7 @@ impl Fitted {
         Ok((fitted, categories))
     }
 
-    /// Reads a model. Returns a failure for a tree of more than [`MAX_LEVELS`] levels.
+    /// Reads a model. Returns a failure for a tree of more than `MAX_LEVELS` levels.
     pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
         let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;
         match model.trees().iter().map(RegTree::depth).find(|&levels| levels > MAX_LEVELS) {

@@ -17,7 +17,7 @@ pub(super) const OPEN_FILES: u64 = 4_096;
 pub(super) const THREADS_PER_PROCESS: u64 = 32;
 
 /// Limits this child of the worker: it ends with the worker, writes no core dump, and gets at most the plan's memory
-/// and processor time, and [`OPEN_FILES`]. The size of files needs no limit, since rows and rounds are bounded. Returns an error if
+/// and processor time, and `OPEN_FILES`. The size of files needs no limit, since rows and rounds are bounded. Returns an error if
 /// `worker`, which started this process, has already ended, since the signal of its end would never come.
 pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     die_with_parent()?;

@@ -1,7 +1,7 @@
 //! The scratch folder: each attempt that trains has a job folder in it, with labelled data.
 //!
 //! The attempt removes its job folder when it ends. A worker that is killed leaves its job folders. Any worker that uses
-//! the same scratch folder removes those, at its start and every [`SWEEP_EVERY`].
+//! the same scratch folder removes those, at its start and every `SWEEP_EVERY`.
 //!
 //! A lock says whether an attempt lives: the worker holds the lock on a file in the job folder, and the kernel releases
 //! it when the process ends, however it ends. A process id could not say so: ids are used again, and a container has
@@ -67,7 +67,7 @@ impl Scratch {
         Ok(JobFolder { path, _lock: lock })
     }
 
-    /// Sweeps at once and every [`SWEEP_EVERY`], until `shutdown` turns true.
+    /// Sweeps at once and every `SWEEP_EVERY`, until `shutdown` turns true.
     pub async fn keep_clean(self, mut shutdown: watch::Receiver<bool>) {
         while !*shutdown.borrow() {
             let scratch = self.clone();
@@ -114,7 +114,7 @@ impl Drop for JobFolder {
     }
 }
 
-/// Returns whether a name is that of a job folder: run, fence and six random letters or digits, maybe after [`NEW`].
+/// Returns whether a name is that of a job folder: run, fence and six random letters or digits, maybe after `NEW`.
 fn is_job(name: &str) -> bool {
     let mut parts = name.strip_prefix(NEW).unwrap_or(name).rsplitn(3, '-');
     let (random, fence, run) = (parts.next(), parts.next(), parts.next());

@@ -118,7 +118,7 @@ mod tests {
             (at(99, None), None, Light::Green, "the ledger one"),
             (at(5, Some("model-factory ledger two")), None, Light::Red, "the ledger two"),
         ] {
-            let finding = judge("t", &[position.clone()], &known(days), now);
+            let finding = judge("t", std::slice::from_ref(&position), &known(days), now);
             assert!(finding.light == light && finding.found.contains(part), "{position:?}: {finding:?}");
         }
     }

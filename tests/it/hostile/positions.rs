@@ -323,7 +323,7 @@ async fn a_ledger_restored_from_a_backup_decides_every_record_again_and_publishe
     published_with_receipt(&world, "req-later-0001").await;
     let took = since.elapsed();
     worker.stop().await;
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     let _ = writeln!(std::io::stderr(), "positions: a restored ledger had caught up after {took:?}");
 
     let publications = world.publications(4).await;

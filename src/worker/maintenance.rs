@@ -62,8 +62,8 @@ impl Maintenance {
             heartbeat.turned();
             let asked = Stopwatch::start();
             let is_away = self.ledger.ping().await.is_err();
-            // In a third of a lease, each worker should have renewed its leases once.
-            if is_away || asked.elapsed() >= self.ledger.lease_length() / 3 {
+            // In this time, each worker should have renewed its leases once.
+            if is_away || asked.elapsed() >= self.ledger.renewal_interval() {
                 self.no_rescue_before = Some(clock::now() + GRACE);
             }
             let pause = match self.scan_once(&heartbeat).await {

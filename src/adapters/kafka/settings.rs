@@ -46,15 +46,15 @@ pub enum StartAt {
     Latest,
 }
 
-/// In which order a relay's producer sends, and what one refusal costs.
+/// The order that a relay's producer keeps, and which other records suffer when the broker refuses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// The records of a partition arrive in the order of their hand-over and without a gap. A refusal breaks the producer,
-    /// and may be meant for any record of its request.
+    /// The records of a partition arrive in the order of their hand-over and without a gap. The broker refuses a whole
+    /// produce request, without saying which of its records it means, and the producer has to be made anew.
     Ordered,
-    /// The same, with one record a request, so that a refusal is meant for its record.
+    /// The same, with one record in each produce request, so that a refusal names its record.
     OrderedOneByOne,
-    /// One record a request; a refusal costs nobody else anything. Order is not kept.
+    /// One record in each produce request. A refusal ends that record alone. Order is not kept.
     Independent,
 }
 

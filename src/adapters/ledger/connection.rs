@@ -90,6 +90,11 @@ impl Ledger {
         Duration::from_secs(u64::from(self.settings.lease_seconds))
     }
 
+    /// Time between the renewals of a lease: a third of its length, so that two may fail.
+    pub fn renewal_interval(&self) -> Duration {
+        self.lease_length() / 3
+    }
+
     pub async fn ping(&self) -> Result<(), Error> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())

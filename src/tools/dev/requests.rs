@@ -22,7 +22,7 @@ pub enum Fate {
     DuplicateRequest,
     /// The message has a new id and the meaning of an earlier request.
     DuplicateRun,
-    /// The message has the id of an earlier request and other content.
+    /// The message repeats the id of an earlier request, but its content differs.
     Conflict,
     /// The message goes to the dead-letter topic with this code.
     Rejected(FailureCode),

@@ -1,5 +1,5 @@
-//! Runs the steps that need no registered command. One fits the built-in booster. The other scores an earlier bundle's
-//! model on this run's test window. Each runs in one process.
+//! Runs the steps that read a run's data files without a registered command. `Train` fits the built-in booster. `Recheck`
+//! scores an earlier bundle's model on this run's test window. Each runs in one process.
 
 use super::assign::{Assigned, assign, write_leakage_report};
 use super::evaluate::evaluate;

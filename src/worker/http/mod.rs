@@ -1,6 +1,6 @@
 //! HTTP for the operators of a worker: health checks, metrics, and the console's pages.
 //!
-//! Guarantees: no client holds more than a few connections, and none for long. Never: changes anything; listens beyond
+//! Guarantees: one address holds at most half of the connections, and a connection lasts five minutes at most. Never: changes anything; listens beyond
 //! loopback unless configured.
 
 pub mod console;

@@ -187,16 +187,11 @@ impl RenewalLoop {
         Self { ledger, worker, held, let_go, next_renewal: clock::now(), in_flight: None, heartbeat }
     }
 
-    /// Time between renewals: a third of the lease, so that two may fail.
-    fn interval(&self) -> Duration {
-        self.ledger.lease_length() / 3
-    }
-
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<RenewerCommand>) {
         loop {
             let first_end = self.held.values().map(|held| held.stop_at).min();
             match first_end {
-                Some(_) => self.heartbeat.may_take(self.interval()),
+                Some(_) => self.heartbeat.may_take(self.ledger.renewal_interval()),
                 // Without a lease nothing is due, so the loop may wait without bound.
                 None => self.heartbeat.rests(),
             }
@@ -223,7 +218,7 @@ impl RenewalLoop {
     fn apply(&mut self, command: RenewerCommand) {
         match command {
             RenewerCommand::Hold { key, held } => {
-                let soon = clock::now() + self.interval();
+                let soon = clock::now() + self.ledger.renewal_interval();
                 self.next_renewal = if self.held.is_empty() { soon } else { self.next_renewal.min(soon) };
                 self.held.insert(key, held);
             }
@@ -247,7 +242,7 @@ impl RenewalLoop {
 
     fn send_renewal(&mut self) {
         let sent_at = clock::now();
-        self.next_renewal = sent_at + self.interval();
+        self.next_renewal = sent_at + self.ledger.renewal_interval();
         self.let_go.clear();
         let keys: Vec<LeaseKey> = self.held.keys().cloned().collect();
         let (ledger, worker) = (self.ledger.clone(), self.worker.clone());
@@ -264,7 +259,7 @@ impl RenewalLoop {
             Ok(renewals) => renewals,
             Err(error) => {
                 warn!(fault = %error, "a heartbeat failed");
-                self.next_renewal = clock::now() + self.interval() / 4;
+                self.next_renewal = clock::now() + self.ledger.renewal_interval() / 4;
                 return;
             }
         };

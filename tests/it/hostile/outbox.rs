@@ -3,7 +3,7 @@
 
 use crate::support::{
     World, admit_one, count, create_topic, eventually, fresh_database, ledger_on, publications_count_as_handed_over,
-    sql,
+    sql, took,
 };
 use model_factory::adapters::ledger::{Lane, Room};
 use model_factory::domain::identity::RunId;
@@ -86,6 +86,7 @@ async fn refused_records_whose_topic_is_gone_hold_up_no_event_and_health_names_t
         // The relay waits for the topic, fails, rests and tries again meanwhile.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    took("beside a topic that is gone, events of runs leave within", slowest);
     assert!(slowest < USUAL, "{slowest:?}");
     let missing =
         eventually("a relay that is not ready", BOUND, || async { relay.progress.clone().check().await.err() });
@@ -113,6 +114,7 @@ async fn a_dead_letter_that_its_topic_never_takes_is_set_aside_shown_and_given_b
     .await;
     admit_one(&world.ledger, "good").await;
     let waited = events_of_runs_leave(&url).await;
+    took("beside records that are set aside, events of runs leave within", waited);
     assert!(waited < USUAL, "{waited:?}");
     relay.stop().await;
     assert_eq!(world.ledger.counts().await.unwrap().outbox_unsent, 0, "what is set aside does not wait");
@@ -148,6 +150,7 @@ async fn a_flood_of_one_run_holds_up_neither_a_publication_nor_the_events_of_oth
     })
     .await;
     let waited = since.elapsed();
+    took("beside a flood of one run, its publication and events of others leave within", waited);
     assert!(waited < USUAL, "{waited:?}");
     assert!(
         count(url, &format!("outbox WHERE stream = '{run_id}' AND sent_at IS NULL")).await > 0,
@@ -264,5 +267,6 @@ async fn relays_share_the_shards_and_what_one_leaves_the_others_send() {
         admit_one(&world.ledger, &format!("r{index}")).await;
     }
     events_of_runs_leave(url).await;
+    took("what a killed relay leaves is sent within", since.elapsed());
     assert!(since.elapsed() < Duration::from_secs(12), "{:?}", since.elapsed());
 }

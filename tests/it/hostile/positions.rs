@@ -3,7 +3,7 @@
 
 use crate::support::{
     BOUND, World, commit_offset, committed, copied_database, delete_records_before, eventually, fresh_database,
-    ledger_on, make_anew, own_topics, request, revision, send_in_transaction, sql,
+    ledger_on, make_anew, own_topics, request, revision, send_in_transaction, sql, took,
 };
 use model_factory::adapters::kafka::{AssignedPartition, Inbox, KafkaSettings, ReadFrom};
 use model_factory::domain::run::{Outcome, State};
@@ -253,9 +253,9 @@ async fn a_killed_worker_s_partitions_are_read_again_within_ten_seconds() {
         outlet.send(record).await.unwrap();
     }
     world.decided(20).await;
-    let took = since.elapsed();
-    assert!(took < Duration::from_secs(12), "{took:?}");
-    let _ = writeln!(std::io::stderr(), "positions: a killed worker's partitions were read again after {took:?}");
+    let elapsed = since.elapsed();
+    assert!(elapsed < Duration::from_secs(12), "{elapsed:?}");
+    took("a killed worker's partitions are read again after", elapsed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,10 +321,10 @@ async fn a_ledger_restored_from_a_backup_decides_every_record_again_and_publishe
     let mut worker = world.worker("after").start();
     published_with_receipt(&world, "req-newest-0001").await;
     published_with_receipt(&world, "req-later-0001").await;
-    let took = since.elapsed();
+    let elapsed = since.elapsed();
     worker.stop().await;
-    assert!(took < Duration::from_mins(1), "{took:?}");
-    let _ = writeln!(std::io::stderr(), "positions: a restored ledger had caught up after {took:?}");
+    assert!(elapsed < Duration::from_mins(1), "{elapsed:?}");
+    took("a restored ledger has caught up after", elapsed);
 
     let publications = world.publications(4).await;
     let identities = |name: &str| {

@@ -1,15 +1,16 @@
 //! What is away, late or used up around one run: no run pays for it with an attempt, and none ends because of it.
 
 use crate::support::{
-    BOUND, OwnPostgres, Worker, World, act, count, data, end_backoff, eventually, request, sql, turn,
+    BOUND, OwnPostgres, Worker, World, act, count, data, end_backoff, eventually, request, sql, took, turn,
 };
 use model_factory::adapters::ledger::{RunCommand, RunRecord};
 use model_factory::domain::run::{FailureCode, State};
 use model_factory::worker::runner::RunnerOutcome;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// A good request with a meaning of its own, quick to train.
@@ -61,6 +62,7 @@ async fn a_run_waits_for_a_manifest_that_is_uploaded_after_its_request_and_holds
     while turn(&runner, &shutdown).await != RunnerOutcome::Idle {}
     assert_eq!(world.run("req-beside-0001").await.state, State::PublishPending, "it waits for nobody's manifest");
     while world.run("req-late-0001").await.outage_tries < 5 {
+        assert_eq!(world.run("req-late-0001").await.state, State::Queued);
         // However long a run trains between two outages, that uses up no patience.
         let earlier = "UPDATE runs SET outage_since = outage_since - interval '2 hours'";
         sql(&world.config.ledger.url, &[earlier]).await;
@@ -190,6 +192,7 @@ async fn while_inputs_are_away_every_run_waits_and_goes_on_once_they_are_back() 
     let (_stop, shutdown) = watch::channel(false);
     // More tries than the bound on attempts allows.
     while count(&world.config.ledger.url, "runs WHERE outage_tries < 4").await > 0 {
+        assert_eq!(count(&world.config.ledger.url, "runs WHERE state = 'FAIL'").await, 0);
         end_backoff(&world.config.ledger.url).await;
         while turn(&runner, &shutdown).await != RunnerOutcome::Idle {}
     }
@@ -227,4 +230,33 @@ async fn a_ledger_that_is_away_for_longer_than_a_lease_costs_no_attempt() {
     let run = eventually("the next attempt", BOUND, again).await;
     assert_eq!(run.full_run_attempts, 1);
     world.trains().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_every_slot_is_busy_a_killed_workers_run_is_queued_again_soon_after_its_lease() {
+    const LEASE: Duration = Duration::from_secs(6);
+    let world = World::new().await;
+    let long = |id: &str| {
+        let mut value = quick(id);
+        value["training_config_ref"] = json!("profiles/long_training.yaml");
+        bytes(&value)
+    };
+    let start = |name: &str| {
+        world.worker(name).set("LEDGER__LEASE_SECONDS", LEASE.as_secs().to_string()).set("WORKER__SLOTS", "1").start()
+    };
+    let mut killed = start("killed");
+    world.send(&[long("req-orphan-0001")]).await;
+    world.trains().await;
+    let _busy = start("busy");
+    world.send(&[long("req-busy-0001")]).await;
+    world.reaches("req-busy-0001", State::Running).await;
+    killed.signal(Signal::SIGKILL);
+    let since = Instant::now();
+    killed.exit().await;
+    let run = world.reaches("req-orphan-0001", State::Queued).await;
+    took("with every slot busy, a killed worker's run is queued again after", since.elapsed());
+    assert!(since.elapsed() < LEASE + Duration::from_secs(5), "{:?}", since.elapsed());
+    assert_eq!(run.reason_code.as_deref(), Some(FailureCode::LeaseExpired.as_str()));
+    let busy = world.run("req-busy-0001").await;
+    assert_eq!((busy.state, busy.full_run_attempts), (State::Running, 1), "the other one trains on");
 }

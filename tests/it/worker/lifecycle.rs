@@ -1,6 +1,6 @@
 //! The worker as its orchestrator sees it: whether it is alive, whether it can work, whether it ends in time.
 
-use crate::support::{BOUND, OwnPostgres, Worker, World, children_in, eventually, ledger_on, request};
+use crate::support::{BOUND, OwnPostgres, Worker, World, children_in, eventually, request};
 use model_factory::adapters::kafka::{KafkaSettings, MockBroker};
 use model_factory::adapters::ledger::RunRecord;
 use model_factory::domain::run::State;
@@ -112,23 +112,6 @@ async fn a_runner_that_trains_for_longer_than_the_bound_is_not_stuck() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(since.elapsed() > Duration::from_secs(2), "the trainer ended before anything could be seen");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_run_is_queued_again_while_every_slot_trains() {
-    let world = World::new().await;
-    let _worker = start(&world, "busy", &[("WORKER__SLOTS", "1")]);
-    send(&world, "req-busy-0001", "profiles/long_training.yaml").await;
-    world.trains().await;
-    send(&world, "req-lost-0001", "profiles/steady_training.yaml").await;
-    run_of(&world, "req-lost-0001").await;
-    let ledger = ledger_on(&world.config.ledger.url, |settings| settings.lease_seconds = 1).await;
-    ledger.claim("lost").await.unwrap().unwrap();
-    assert_eq!(world.run("req-lost-0001").await.state, State::Running);
-    let given_back = || async { (world.run("req-lost-0001").await.state == State::Queued).then_some(()) };
-    eventually("the lost run in the queue", BOUND, given_back).await;
-    assert_eq!(world.run("req-busy-0001").await.state, State::Running);
-    assert!(!children_in(&world.config.trainer.scratch).is_empty(), "the slot was free meanwhile");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

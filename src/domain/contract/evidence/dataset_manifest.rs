@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
     pub schema_version: String,
-    /// Id of the manifest. Two manifests with different fingerprints never have the same id.
+    /// Id of the manifest. Its writer gives manifests with different fingerprints different ids.
     pub dataset_manifest_id: String,
     /// Fingerprint of the data, computed by the manifest's writer. At least 8 characters.
     pub dataset_fingerprint: String,

@@ -172,7 +172,7 @@ pub enum ResolvedAlgorithm {
 
 impl ResolvedAlgorithm {
     pub const HESSBOOST: &'static str = "hessboost";
-    /// Prefix of the id of a registered command.
+    /// Prefix of the algorithm's id where the algorithm is a registered command. The command's name follows.
     pub const PROCESS: &'static str = "process:";
 
     /// Returns `hessboost` or `process:<name>`.

@@ -52,7 +52,7 @@ pub(super) fn inputs(request: &TrainBuildRequest, plan: &FoundDocument<TrainPlan
     }
 }
 
-/// Renders the document with `show`. If there is no document, renders why.
+/// Renders the document with `show`. Otherwise renders that it is not written yet, or why it cannot be shown.
 fn shown<T>(document: &FoundDocument<T>, name: &str, show: impl Fn(&T) -> Markup) -> Markup {
     match document {
         Ok(Some(document)) => show(document),

@@ -1,4 +1,5 @@
-//! Checks that manifests and training profile agree on features, labels and columns.
+//! Checks that manifests agree with each other and with the training profile on features, labels and columns, and lists
+//! their data files.
 
 use super::documents::{Parsed, fail};
 use crate::domain::contract::{DatasetManifest, ExpectedLabels, LeakageSpec, PinnedFile, TrainingProfile};

@@ -527,8 +527,6 @@ CREATE INDEX lineage_outbox_resting ON public.lineage_outbox USING btree (rests_
 
 CREATE INDEX lineage_outbox_to_send ON public.lineage_outbox USING btree (shard, id) WHERE ((sent_at IS NULL) AND (rests_until IS NULL));
 
-CREATE INDEX lineage_outbox_unsent ON public.lineage_outbox USING btree (run_id, id) WHERE (sent_at IS NULL);
-
 CREATE INDEX outbox_by_source ON public.outbox USING btree (source_topic, source_partition, source_offset) WHERE (source_offset IS NOT NULL);
 
 CREATE INDEX outbox_dead_letters ON public.outbox USING btree (id DESC) WHERE (kind = 'DEAD_LETTER'::public.outbox_kind);
@@ -541,7 +539,7 @@ CREATE INDEX outbox_set_aside ON public.outbox USING btree (kind, id) WHERE ((se
 
 CREATE INDEX outbox_to_send ON public.outbox USING btree (kind, "left"(stream, 3), shard, id) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL) AND (set_aside_at IS NULL) AND (rests_until IS NULL));
 
-CREATE INDEX outbox_unsent ON public.outbox USING btree (stream, id) WHERE ((sent_at IS NULL) AND (withdrawn_at IS NULL));
+CREATE INDEX outbox_unsent_publications ON public.outbox USING btree (stream) WHERE ((kind = 'PUBLICATION'::public.outbox_kind) AND (sent_at IS NULL) AND (withdrawn_at IS NULL));
 
 CREATE INDEX outbox_waiting_publications ON public.outbox USING btree (created_at) WHERE ((kind = 'PUBLICATION'::public.outbox_kind) AND (sent_at IS NULL) AND (withdrawn_at IS NULL));
 

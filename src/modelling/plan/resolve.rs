@@ -1,6 +1,6 @@
 //! Resolves a request into a train plan, and makes every check that needs no rows.
 
-use super::agreement::{check_feature_sets, check_labels, check_leakage, pin_files};
+use super::compatible::{check_feature_sets, check_labels, check_leakage, pin_files};
 use super::documents::{Parsed, Sources, check_governance_profile, check_manifests, check_training_profile};
 use super::earlier::{plan_baseline, plan_champion};
 use super::measurable::measurable;

@@ -222,6 +222,8 @@ impl Sender {
             }
         }
         self.silence = (self.in_flight > 0).then(Stopwatch::start);
+        // Looks at once, and soon again: many reports of one moment must not make an idle lane of this one.
+        self.idle.reset();
         self.look_at = clock::now();
     }
 

@@ -201,13 +201,16 @@ impl Ledger {
 
     pub async fn counts(&self) -> Result<LedgerCounts, Error> {
         // One statement sees one snapshot, so that all counts are of the same time.
-        let mut counts: LedgerCounts = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND withdrawn_at IS NULL AND set_aside_at IS NULL)
-                    + (SELECT count(*) FROM lineage_outbox WHERE sent_at IS NULL) AS outbox_unsent,
+        let mut counts: LedgerCounts = sqlx::query_as(concat!(
+            "SELECT (SELECT count(*) FROM ",
+            unsent_outbox!(),
+            " o) + (SELECT count(*) FROM ",
+            unsent_lineage!(),
+            " l) AS outbox_unsent,
                     (SELECT count(*) FROM inbox) AS inbox,
                     (SELECT COALESCE(jsonb_object_agg(s.state, s.runs), '{}')
                      FROM (SELECT state::text, count(*) AS runs FROM runs GROUP BY state) s) AS runs",
-        )
+        ))
         .fetch_one(&self.pool)
         .await?;
         for state in State::ALL {

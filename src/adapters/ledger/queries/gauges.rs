@@ -80,14 +80,17 @@ impl Ledger {
         )
         .fetch_one(&self.pool)
         .await?;
-        let waiting: Vec<WaitingRecords> = sqlx::query_as(
+        let waiting: Vec<WaitingRecords> = sqlx::query_as(concat!(
             "SELECT kind::text, count(*) AS waiting,
-                    GREATEST(EXTRACT(EPOCH FROM now() - min(created_at)), 0)::float8 AS oldest FROM outbox
-             WHERE sent_at IS NULL AND withdrawn_at IS NULL AND set_aside_at IS NULL GROUP BY kind
+                    GREATEST(EXTRACT(EPOCH FROM now() - min(created_at)), 0)::float8 AS oldest FROM ",
+            unsent_outbox!(),
+            " o GROUP BY kind
              UNION ALL
              SELECT 'LINEAGE', count(*), COALESCE(GREATEST(EXTRACT(EPOCH FROM now() - min(created_at)), 0), 0)::float8
-             FROM lineage_outbox WHERE sent_at IS NULL",
-        )
+             FROM ",
+            unsent_lineage!(),
+            " l"
+        ))
         .fetch_all(&self.pool)
         .await?;
         let set_aside: Vec<SetAside> = sqlx::query_as(

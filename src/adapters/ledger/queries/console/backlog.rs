@@ -108,17 +108,18 @@ impl Ledger {
         let set_aside = one("SELECT count(*) AS waiting, min(set_aside_at) AS oldest
              FROM (SELECT set_aside_at FROM outbox WHERE set_aside_at IS NOT NULL AND sent_at IS NULL LIMIT $1) aside")
         .await?;
-        let rows: Vec<OutboxBacklog> = sqlx::query_as(
+        let rows: Vec<OutboxBacklog> = sqlx::query_as(concat!(
             "SELECT k.kind::text, count(u.kind) AS waiting, min(u.created_at) AS oldest
              FROM unnest(enum_range(NULL::outbox_kind)) AS k (kind)
-             LEFT JOIN (SELECT kind, created_at FROM outbox
-                        WHERE sent_at IS NULL AND withdrawn_at IS NULL AND set_aside_at IS NULL LIMIT $1) u
-                  ON u.kind = k.kind
+             LEFT JOIN (SELECT * FROM ",
+            unsent_outbox!(),
+            " o LIMIT $1) u ON u.kind = k.kind
              GROUP BY k.kind
              UNION ALL
-             SELECT 'LINEAGE', count(*), min(created_at)
-             FROM (SELECT created_at FROM lineage_outbox WHERE sent_at IS NULL LIMIT $1) waiting",
-        )
+             SELECT 'LINEAGE', count(*), min(created_at) FROM (SELECT * FROM ",
+            unsent_lineage!(),
+            " l LIMIT $1) waiting"
+        ))
         .bind(most)
         .fetch_all(&self.pool)
         .await?;

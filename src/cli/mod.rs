@@ -92,6 +92,9 @@ enum CommandLine {
     /// Scores a file with the model of a bundle. Started by `score`.
     #[command(hide = true)]
     TrainerScore(ChildArgs),
+    /// Looks at the model of a bundle. Started by commands that verify a bundle.
+    #[command(hide = true)]
+    TrainerInspect(ChildArgs),
     /// Confines itself and becomes a registered trainer command. Started by `trainer-watch`.
     #[command(hide = true)]
     TrainerExec {
@@ -147,7 +150,7 @@ impl Cli {
             CommandLine::Audit(args) => runtime()?.block_on(args.run(config)),
             CommandLine::Reconcile(args) => runtime()?.block_on(args.run(config()?)),
             CommandLine::Report(args) => runtime()?.block_on(args.run(config)),
-            CommandLine::Verify(args) => args.run(),
+            CommandLine::Verify(args) => runtime()?.block_on(args.run(&config()?.trainer)),
             CommandLine::Reproduce(args) => runtime()?.block_on(args.run(&config()?)),
             CommandLine::Score(args) => runtime()?.block_on(args.run(&config()?.trainer)),
             CommandLine::Schema(args) => args.run(),
@@ -163,6 +166,7 @@ impl Cli {
             CommandLine::TrainerMeasure(args) => Ok(args.run(ChildStep::Measure)),
             CommandLine::TrainerRecheck(args) => Ok(args.run(ChildStep::Recheck)),
             CommandLine::TrainerScore(args) => Ok(args.run(ChildStep::Score)),
+            CommandLine::TrainerInspect(args) => Ok(args.run(ChildStep::Inspect)),
             CommandLine::TrainerExec { job_dir, group } => Ok(training::exec_command(&job_dir, group.as_deref())),
         }
     }

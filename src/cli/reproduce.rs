@@ -1,10 +1,12 @@
 //! `model-factory reproduce`: builds a bundle again from its pinned inputs.
 
 use super::output::Output;
+use super::verify::{ExpectedArgs, verifier};
 use crate::adapters::dataset::Inputs;
 use crate::config::Config;
 use crate::tools::reproduce::{Rebuilder, Reproduction};
 use crate::training::TrainerCommand;
+use crate::worker::runner::Ceiling;
 use anyhow::{Context as _, ensure};
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,7 +14,8 @@ use std::process::ExitCode;
 
 /// Build a bundle again from the inputs that it pins, and compare plan, model, report and bundle id.
 ///
-/// Manifests, profiles and data are read as `[inputs]` of the configuration allows. If a registered command trained the
+/// Manifests, profiles and data are read as `[inputs]` of the configuration allows, and the training has at most the
+/// limits of `[trainer]`, whatever the bundle says. If a registered command trained the
 /// model, `[trainer.commands]` must register the same command: program, scripts and rights. No broker or database is
 /// needed.
 #[derive(Debug, clap::Args)]
@@ -27,6 +30,8 @@ Examples:
 pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
+    #[command(flatten)]
+    expected: ExpectedArgs,
     /// Folder in which a temporary work folder is created. The work folder is removed at the end.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -54,8 +59,11 @@ impl Args {
             commands: config.trainer.commands.clone(),
             allow_unconfined: config.trainer.allow_unconfined,
             threads,
+            verifier: verifier(&config.trainer)?,
+            ceiling: Ceiling::of(&config.trainer),
         };
-        let rebuilding = Box::pin(rebuilder.rebuild(&self.bundle, work.path()));
+        let expected = self.expected.read(None)?;
+        let rebuilding = Box::pin(rebuilder.rebuild(&self.bundle, &expected, work.path()));
         let reproduction =
             rebuilding.await.map_err(|failure| anyhow::anyhow!("{}: {}", failure.code, failure.message))?;
         self.output.print(&[&reproduction], |out| show(out, &reproduction))?;
@@ -64,6 +72,7 @@ impl Args {
 }
 
 fn show(out: &mut dyn Write, reproduction: &Reproduction) -> std::io::Result<()> {
+    writeln!(out, "bundle     {}", reproduction.verdict)?;
     for part in &reproduction.parts {
         if part.expected == part.found {
             writeln!(out, "{:<10} identical  {}", part.part, part.found)?;

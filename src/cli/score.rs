@@ -2,9 +2,8 @@
 
 use super::output::Output;
 use super::progress::Bar;
-use super::verify::ExpectedArgs;
+use super::verify::{ExpectedArgs, UnsignedArgs, operators_limits};
 use crate::config::TrainerSettings;
-use crate::domain::contract::Limits;
 use crate::tools::score::{BundleScorer, ScoreOrder, Scoring};
 use crate::training::TrainerCommand;
 use anyhow::ensure;
@@ -15,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Score a Parquet file with a bundle that verifies. Writes ids and probabilities of fraud, as Parquet.
 ///
-/// The bundle is verified first, offline. Then a child process within the limits of `[trainer]` scores the rows, a few
+/// The bundle is verified first, offline, with the key that must have signed it. Then a child process within the limits of `[trainer]` scores the rows, a few
 /// thousand at a time. It reads rows in the same way as training and evaluation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -27,9 +26,9 @@ The scores have the columns row_id and score (32-bit float), in the order of the
 metadata of the file names run, bundle and model. Rows without ids are numbered from 0.
 
 Examples:
-  model-factory score ./bundle payments.parquet
+  model-factory score ./bundle payments.parquet --public-key signing.pub
   model-factory score ./bundle payments.parquet --public-key signing.pub --out scores.parquet
-  model-factory score ./bundle payments.parquet --row-id payment_no --force --output json")]
+  model-factory score ./bundle payments.parquet --allow-unsigned --row-id payment_no --force")]
 pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
@@ -37,6 +36,8 @@ pub(super) struct Args {
     file: PathBuf,
     #[command(flatten)]
     expected: ExpectedArgs,
+    #[command(flatten)]
+    unsigned: UnsignedArgs,
     /// Column with the rows' ids. By default the id column of the training data, if the file has it.
     #[arg(long, value_name = "COLUMN")]
     row_id: Option<String>,
@@ -54,9 +55,9 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, settings: &TrainerSettings) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let scorer = BundleScorer { trainer: TrainerCommand::this_binary()?, limits: limits(settings) };
+        let scorer = BundleScorer { trainer: TrainerCommand::this_binary()?, limits: operators_limits(settings) };
         let order = ScoreOrder {
-            expected: self.expected.read()?,
+            expected: self.expected.read(Some(&self.unsigned))?,
             out: self.out.unwrap_or_else(|| self.file.with_extension("scores.parquet")),
             bundle: self.bundle,
             file: self.file,
@@ -79,21 +80,10 @@ impl Args {
     }
 }
 
-/// Returns the operator's limits. The memory limit is lowered to what the machine has.
-fn limits(settings: &TrainerSettings) -> Limits {
-    Limits {
-        wall_seconds: settings.max_wall_seconds,
-        memory_mib: settings.memory_mib(),
-        cpu_seconds: settings.max_cpu_seconds,
-        file_mib: settings.max_file_mib,
-        processes: settings.max_processes,
-        ..Limits::default()
-    }
-}
-
 fn show(out: &mut dyn Write, scoring: &Scoring) -> std::io::Result<()> {
     writeln!(out, "model    {} of {}", scoring.model_sha256, scoring.run_id)?;
-    writeln!(out, "bundle   {}, every link holds", scoring.bundle_id)?;
+    writeln!(out, "bundle   {}", scoring.bundle_id)?;
+    writeln!(out, "verdict  {}", scoring.verdict)?;
     let ids = scoring.scored.id_column.as_deref().unwrap_or("their numbers");
     writeln!(out, "rows     {}, by {ids}", scoring.scored.rows)?;
     for (feature, rows) in &scoring.scored.unknown_categories {

@@ -1,31 +1,41 @@
-//! `model-factory verify`: checks a bundle link by link, offline.
+//! `model-factory verify`: checks a bundle offline, and gives a verdict.
 
 use super::output::Output;
 use crate::adapters::signing::PublicKey;
+use crate::config::TrainerSettings;
+use crate::domain::contract::Limits;
 use crate::domain::identity::Digest;
-use crate::tools::verify::{self, Expected, Verification};
+use crate::tools::verify::{Expected, Verdict, Verification, Verifier};
+use crate::training::TrainerCommand;
 use anyhow::{Context as _, ensure};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Check a bundle as an auditor: every digest, the chain request → plan → data → model → report → gate,
-/// provenance, parity vectors, signature. Needs no network and no database.
+/// Check a bundle as an auditor, and give a verdict in one sentence. Needs no network and no database.
+///
+/// Every file that follows from others is made again and compared byte by byte: from the request to plan, model, report,
+/// gate receipt and signature. The model is scored in a child process within the limits of `[trainer]`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints every link that it checked and the first one that is broken; exit status 1 where one is.
-Without --public-key it does not check who signed the bundle. Without --bundle-id it accepts a bundle
-that was made anew as a whole.
+The last line is the verdict:
+  VERIFIED: signed by KEY, made from …, gate passed …            exit status 0
+  NOT VERIFIED: it is false that …, or no key was given          exit status 1
+  UNSIGNED: consistent, but anybody could have made it           exit status 3, or 0 with --allow-unsigned
+Take the public key from whoever published the bundle, never from the bundle. docs/verify.md says more.
 
 Examples:
   model-factory verify ./bundle --public-key signing.pub
-  model-factory verify ./bundle --bundle-id 5d41402a… --output json")]
+  model-factory verify ./bundle --public-key signing.pub --bundle-id 5d41402a… --output json
+  model-factory verify ./bundle --allow-unsigned")]
 pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
     #[command(flatten)]
     expected: ExpectedArgs,
+    #[command(flatten)]
+    unsigned: UnsignedArgs,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -42,22 +52,59 @@ pub(super) struct ExpectedArgs {
     bundle_id: Option<Digest>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct UnsignedArgs {
+    /// Accept a consistent bundle although nothing says who made it.
+    #[arg(long)]
+    allow_unsigned: bool,
+}
+
 impl ExpectedArgs {
-    pub(super) fn read(&self) -> anyhow::Result<Expected> {
+    /// Reads the key. `unsigned` is `None` for commands that work on bundles of anybody.
+    pub(super) fn read(&self, unsigned: Option<&UnsignedArgs>) -> anyhow::Result<Expected> {
         let read = |path: &PathBuf| -> anyhow::Result<PublicKey> {
             let pem = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             PublicKey::from_pem(&pem).with_context(|| path.display().to_string())
         };
-        Ok(Expected { public_key: self.public_key.as_ref().map(read).transpose()?, bundle_id: self.bundle_id })
+        Ok(Expected {
+            public_key: self.public_key.as_ref().map(read).transpose()?,
+            bundle_id: self.bundle_id,
+            allow_unsigned: unsigned.is_none_or(|unsigned| unsigned.allow_unsigned),
+        })
     }
 }
 
+/// Returns the operator's limits. The memory limit is lowered to what the machine has.
+pub(super) fn operators_limits(settings: &TrainerSettings) -> Limits {
+    Limits {
+        wall_seconds: settings.max_wall_seconds,
+        memory_mib: settings.memory_mib(),
+        cpu_seconds: settings.max_cpu_seconds,
+        file_mib: settings.max_file_mib,
+        processes: settings.max_processes,
+        ..Limits::default()
+    }
+}
+
+pub(super) fn verifier(settings: &TrainerSettings) -> anyhow::Result<Verifier> {
+    Ok(Verifier::new(TrainerCommand::this_binary()?, &operators_limits(settings)))
+}
+
 impl Args {
-    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+    /// Exit status of a bundle that is consistent and that nobody signed.
+    const UNSIGNED: u8 = 3;
+
+    pub(super) async fn run(self, settings: &TrainerSettings) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let verification = verify::verify(&self.bundle, &self.expected.read()?);
+        let expected = self.expected.read(Some(&self.unsigned))?;
+        let verification = verifier(settings)?.verify(&self.bundle, &expected).await;
         self.output.print(&[&verification], |out| show(out, &verification))?;
-        Ok(if verification.intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(match verification.verdict {
+            Verdict::Verified => ExitCode::SUCCESS,
+            Verdict::Unsigned if expected.allow_unsigned => ExitCode::SUCCESS,
+            Verdict::Unsigned => ExitCode::from(Self::UNSIGNED),
+            Verdict::NotVerified => ExitCode::FAILURE,
+        })
     }
 }
 
@@ -68,5 +115,5 @@ fn show(out: &mut dyn Write, verification: &Verification) -> std::io::Result<()>
     if let Some(broken) = &verification.broken {
         writeln!(out, "{:<12} BROKEN  {}", broken.link, broken.why)?;
     }
-    Ok(())
+    writeln!(out, "{}", verification.sentence)
 }

@@ -15,15 +15,17 @@ pub mod lineage;
 pub mod metrics;
 
 pub use bundle::{
-    BOM_FILE, BUILD_TYPE, BUILDER, Bundle, BundleEvidence, BundleFile, PROVENANCE_FILE, PROVENANCE_PREDICATE,
-    PROVENANCE_STATEMENT, ParityRow, SIGNATURE_FILE, bundle, bundle_id, bundle_version, dependencies, edge_rows,
-    external_parameters, parity_inputs, publication,
+    Bundle, BundleEvidence, BundleFile, PROVENANCE_FILE, ParityRow, SIGNATURE_FILE, bundle, bundle_id, bundle_version,
+    edge_rows, parity_inputs, publication,
 };
 pub use data::{
     Assignment, Encoding, EntityColumn, Features, FileColumn, IdColumn, MAX_VALUES_READ, RowId, RowIds, Table,
     encode_categories, settle, slicings, split,
 };
-pub use gate::{StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, gate, report};
+pub use gate::{
+    StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, evaluation_of, gate, report,
+    stated_profile,
+};
 pub use leakage::{canary, leakage};
 pub use plan::{
     EarlierDocuments, EarlierRole, Fetched, Parsed, Sources, eval_report_of, named_bundles, parse_bundle_manifest,

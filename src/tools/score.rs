@@ -8,7 +8,7 @@ use crate::domain::contract::{Limits, ModelFormat};
 use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::IdColumn;
-use crate::tools::verify::{self, BrokenLink, Expected, Verified};
+use crate::tools::verify::{Expected, Verdict, Verified, Verifier};
 use crate::training::{
     self, ChildJob, ChildProgress, ChildStep, Exit, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, TrainerCommand,
 };
@@ -44,6 +44,8 @@ pub struct Scoring {
     pub run_id: RunId,
     pub bundle_id: Digest,
     pub model_sha256: Digest,
+    /// The verdict on the bundle, in one sentence.
+    pub verdict: String,
     #[serde(flatten)]
     pub scored: ScoringResult,
     /// The file of scores, with the columns `row_id` and `score`.
@@ -53,8 +55,13 @@ pub struct Scoring {
 /// Why there are no scores. No file is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("the bundle is broken at the link {}: {}", .0.link, .0.why)]
-    Broken(BrokenLink),
+    /// The verdict on the bundle, in one sentence.
+    #[error("nothing is scored with this bundle. {0}{advice}", advice = if .0.starts_with("UNSIGNED") {
+        " (--allow-unsigned scores with it all the same)"
+    } else {
+        ""
+    })]
+    NotVerified(String),
     #[error("the bundle's model is saved as {0}; only models in XGBoost's format are scored here")]
     Format(ModelFormat),
     #[error("{} exists already; --out names another file, --force replaces it", .0.display())]
@@ -92,7 +99,16 @@ impl BundleScorer {
             Ok(_) if !order.replace => return Err(Refusal::Exists(order.out.clone())),
             Ok(_) | Err(_) => {}
         }
-        let verified = verify::open(&order.bundle, &order.expected).map_err(Refusal::Broken)?;
+        let verifier = Verifier::new(self.trainer.clone(), &self.limits);
+        let (verification, verified) = verifier.open(&order.bundle, &order.expected).await;
+        let verdict = verification.sentence;
+        let verified = match (verification.verdict, verified) {
+            (Verdict::Verified, Some(verified)) => verified,
+            (Verdict::Unsigned, Some(verified)) if order.expected.allow_unsigned => verified,
+            (Verdict::Verified | Verdict::Unsigned | Verdict::NotVerified, _) => {
+                return Err(Refusal::NotVerified(verdict));
+            }
+        };
         match verified.format {
             ModelFormat::XgboostJson => {}
             other @ (ModelFormat::Skops | ModelFormat::Onnx | ModelFormat::Pickle) => {
@@ -115,7 +131,7 @@ impl BundleScorer {
         let scored = fs::read(work.path().join(ScoringResult::FILE)).map_err(broken)?;
         let scored = serde_json::from_slice(&scored).map_err(broken)?;
         put(work.path().join(SCORES_FILE), &out, order)?;
-        Ok(Scoring { run_id, bundle_id, model_sha256, scored, out })
+        Ok(Scoring { run_id, bundle_id, model_sha256, verdict, scored, out })
     }
 
     /// Writes the child's job and model. Returns the model's digest.

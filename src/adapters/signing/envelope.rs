@@ -6,14 +6,17 @@
 //! name. The digest of its subject is SHA-256 over the bytes of the resources' digests in that order.
 
 use super::key::{PrivateKey, PublicKey, pre_authentication};
+use crate::domain::contract::parse_strict;
+use crate::domain::harmless::line;
 use crate::domain::identity::{Digest, Hasher, canonical_json, document_bytes};
+use crate::modelling::SIGNATURE_FILE;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use p256::ecdsa::DerSignature;
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -35,7 +38,7 @@ pub enum SignatureError {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct SigstoreBundle {
     media_type: String,
     verification_material: Material,
@@ -43,20 +46,20 @@ struct SigstoreBundle {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Material {
     public_key: Hint,
-    #[serde(default)]
     tlog_entries: Vec<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Hint {
     hint: String,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Envelope {
     payload: String,
     payload_type: String,
@@ -64,25 +67,16 @@ struct Envelope {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EnvelopeSignature {
     sig: String,
-    #[serde(default)]
     keyid: String,
 }
 
+/// The parts of a statement by which it is described where it is not the expected one.
 #[derive(Deserialize)]
 struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<StatementSubject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
     predicate: Predicate,
-}
-
-#[derive(Deserialize)]
-struct StatementSubject {
-    digest: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -93,14 +87,13 @@ struct Predicate {
 #[derive(Deserialize)]
 struct Resource {
     name: String,
-    algorithm: String,
     digest: Digest,
 }
 
 impl PrivateKey {
-    /// Signs these files of the bundle `name`. `ignored` is the name of the signature's own file, which is not signed.
-    pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Vec<u8> {
-        let payload = canonical_json(&statement(name, files, ignored)).into_bytes();
+    /// Signs these files of the bundle `name`, its version. The signature's own file is not among them.
+    pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>) -> Vec<u8> {
+        let payload = canonical_json(&statement(name, files)).into_bytes();
         let signature: DerSignature = self.0.sign(&pre_authentication(PAYLOAD_TYPE, &payload));
         document_bytes(&SigstoreBundle {
             media_type: MEDIA_TYPE.to_owned(),
@@ -117,7 +110,7 @@ impl PrivateKey {
     }
 }
 
-fn statement(name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Value {
+fn statement(name: &str, files: &BTreeMap<String, Digest>) -> Value {
     let resources: Vec<Value> =
         files.iter().map(|(name, digest)| json!({"name": name, "algorithm": "sha256", "digest": digest})).collect();
     json!({
@@ -126,7 +119,7 @@ fn statement(name: &str, files: &BTreeMap<String, Digest>, ignored: &str) -> Val
         "predicateType": PREDICATE,
         "predicate": {
             "serialization": {
-                "method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": [ignored],
+                "method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": [SIGNATURE_FILE],
             },
             "resources": resources,
         },
@@ -141,57 +134,64 @@ fn root<'a>(digests: impl Iterator<Item = &'a Digest>) -> Digest {
     hasher.finish()
 }
 
-/// Checks that this key signed exactly these files with these digests.
-pub fn verify(key: &PublicKey, signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
-    let (bundle, payload) = open(signature)?;
-    let (found, expected) = (bundle.verification_material.public_key.hint, key.hint());
+/// Checks that this key signed exactly these files of the bundle `name` with these digests.
+pub fn verify(
+    key: &PublicKey,
+    signature: &[u8],
+    name: &str,
+    files: &BTreeMap<String, Digest>,
+) -> Result<(), SignatureError> {
+    let SigstoreBundle { verification_material: Material { public_key, .. }, dsse_envelope: envelope, .. } =
+        open(signature)?;
+    let (found, expected) = (public_key.hint, key.hint());
     if found != expected.to_string() {
-        return Err(SignatureError::OtherKey { found, expected });
+        return Err(SignatureError::OtherKey { found: line(&found, 100), expected });
     }
-    let [signed] = bundle.dsse_envelope.signatures.as_slice() else {
+    let [signed] = envelope.signatures.as_slice() else {
         return Err(malformed("it must hold one signature"));
     };
+    let payload = BASE64.decode(&envelope.payload).map_err(malformed)?;
     let bytes = BASE64.decode(&signed.sig).map_err(malformed)?;
     let signature = DerSignature::from_bytes(&bytes).map_err(malformed)?;
     key.0.verify(&pre_authentication(PAYLOAD_TYPE, &payload), &signature).map_err(|_| SignatureError::Invalid)?;
-    compare(&payload, files)
+    compare(&payload, name, files)
 }
 
 /// Checks that a signature names exactly these files with these digests. Does not check which key made the signature.
-pub fn check_files(signature: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
-    let (_, payload) = open(signature)?;
-    compare(&payload, files)
+pub fn check_files(signature: &[u8], name: &str, files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
+    let payload = BASE64.decode(&open(signature)?.dsse_envelope.payload).map_err(malformed)?;
+    compare(&payload, name, files)
 }
 
-fn open(signature: &[u8]) -> Result<(SigstoreBundle, Vec<u8>), SignatureError> {
-    let bundle: SigstoreBundle = serde_json::from_slice(signature).map_err(malformed)?;
+/// Reads the file of a signature. No signature covers the file itself, so it must be written exactly as
+/// [`PrivateKey::sign`] writes it.
+fn open(signature: &[u8]) -> Result<SigstoreBundle, SignatureError> {
+    const MAX_DEPTH: usize = 16;
+    let value = parse_strict(signature, MAX_DEPTH).map_err(malformed)?;
+    let bundle: SigstoreBundle = serde_json::from_value(value).map_err(malformed)?;
     if bundle.media_type != MEDIA_TYPE || bundle.dsse_envelope.payload_type != PAYLOAD_TYPE {
         return Err(malformed("media type or payload type is another one"));
     }
-    let payload = BASE64.decode(&bundle.dsse_envelope.payload).map_err(malformed)?;
-    Ok((bundle, payload))
+    let says_more = !bundle.verification_material.tlog_entries.is_empty()
+        || bundle.dsse_envelope.signatures.iter().any(|signature| !signature.keyid.is_empty());
+    if says_more || document_bytes(&bundle) != signature {
+        return Err(malformed("it holds more than a signature, or holds it in another form"));
+    }
+    Ok(bundle)
 }
 
-fn compare(payload: &[u8], files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
-    let statement: Statement = serde_json::from_slice(payload).map_err(malformed)?;
-    if statement.kind != STATEMENT || statement.predicate_type != PREDICATE {
-        return Err(malformed("statement or predicate is of another type"));
+/// Compares the statement with the one that follows from the bundle's name and files.
+fn compare(payload: &[u8], name: &str, files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
+    if payload == canonical_json(&statement(name, files)).as_bytes() {
+        return Ok(());
     }
-    let resources = &statement.predicate.resources;
-    if resources.iter().any(|resource| resource.algorithm != "sha256") {
-        return Err(malformed("a digest is no SHA-256"));
-    }
-    let signed: BTreeMap<String, Digest> =
-        resources.iter().map(|resource| (resource.name.clone(), resource.digest)).collect();
-    let said = statement.subject.first().and_then(|subject| subject.digest.get("sha256"));
-    let found = root(resources.iter().map(|resource| &resource.digest)).to_string();
-    if statement.subject.len() != 1 || signed.len() != resources.len() || said != Some(&found) {
-        return Err(malformed("its subject is not the sum of its files"));
-    }
-    let names: std::collections::BTreeSet<&String> = signed.keys().chain(files.keys()).collect();
+    let found: Statement = serde_json::from_slice(payload).map_err(malformed)?;
+    let resources = found.predicate.resources.into_iter();
+    let signed: BTreeMap<String, Digest> = resources.map(|resource| (resource.name, resource.digest)).collect();
+    let names: BTreeSet<&String> = signed.keys().chain(files.keys()).collect();
     match names.into_iter().find(|name| signed.get(*name) != files.get(*name)) {
-        None => Ok(()),
-        Some(name) => Err(SignatureError::OtherFiles(name.clone())),
+        Some(name) => Err(SignatureError::OtherFiles(line(name, 200))),
+        None => Err(malformed(format!("its statement is not the one about the bundle {name}"))),
     }
 }
 
@@ -211,25 +211,30 @@ mod tests {
     #[test]
     fn a_signature_holds_for_its_key_and_its_files_alone_and_comes_out_the_same_every_time() {
         let key = PrivateKey::generate();
-        let signature = key.sign("bundle", &files(), "model.sig");
-        assert_eq!(
-            PrivateKey::from_pem(key.to_pem().reveal()).unwrap().sign("bundle", &files(), "model.sig"),
-            signature
-        );
+        let signature = key.sign("bundle", &files());
+        assert_eq!(PrivateKey::from_pem(key.to_pem().reveal()).unwrap().sign("bundle", &files()), signature);
         let public = PublicKey::from_pem(&key.public().to_pem()).unwrap();
-        assert_eq!(verify(&public, &signature, &files()), Ok(()));
-        assert_eq!(check_files(&signature, &files()), Ok(()));
+        assert_eq!(verify(&public, &signature, "bundle", &files()), Ok(()));
+        assert_eq!(check_files(&signature, "bundle", &files()), Ok(()));
+        let says = |result: Result<(), SignatureError>| result.unwrap_err().to_string();
+        assert!(says(check_files(&signature, "another", &files())).contains("about the bundle another"));
+        // No signature covers the file of the signature itself.
+        let text = String::from_utf8(signature.clone()).unwrap();
+        let open = text.replacen("\"keyid\": \"\"", "\"keyid\": \"me\"", 1);
+        for changed in [open, text.replacen('{', "{\"x\": 1,", 1), format!("{text} "), text.replacen(": ", ":", 1)] {
+            assert!(matches!(verify(&public, changed.as_bytes(), "bundle", &files()), Err(SignatureError::Malformed(_))));
+        }
         let other = PrivateKey::generate().public();
-        assert!(matches!(verify(&other, &signature, &files()), Err(SignatureError::OtherKey { .. })));
+        assert!(matches!(verify(&other, &signature, "bundle", &files()), Err(SignatureError::OtherKey { .. })));
         let mut more = files();
         more.insert("extra".to_owned(), Digest::of(b"extra"));
-        assert_eq!(verify(&public, &signature, &more), Err(SignatureError::OtherFiles("extra".to_owned())));
+        assert_eq!(verify(&public, &signature, "bundle", &more), Err(SignatureError::OtherFiles("extra".to_owned())));
         // A statement that the key did not sign, under the key's own hint.
         let mut forged: Value = serde_json::from_slice(&signature).unwrap();
-        let payload = canonical_json(&statement("bundle", &more, "model.sig"));
+        let payload = canonical_json(&statement("bundle", &more));
         forged["dsseEnvelope"]["payload"] = json!(BASE64.encode(payload));
-        assert_eq!(verify(&public, &document_bytes(&forged), &more), Err(SignatureError::Invalid));
-        assert!(matches!(check_files(b"{}", &files()), Err(SignatureError::Malformed(_))));
+        assert_eq!(verify(&public, &document_bytes(&forged), "bundle", &more), Err(SignatureError::Invalid));
+        assert!(matches!(check_files(b"{}", "bundle", &files()), Err(SignatureError::Malformed(_))));
     }
 
     #[test]

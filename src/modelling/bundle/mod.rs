@@ -12,11 +12,7 @@ mod pack;
 mod parity;
 mod provenance;
 
-pub use bom::BOM_FILE;
 pub use edge_rows::{ParityRow, edge_rows};
 pub use pack::{Bundle, BundleEvidence, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version, publication};
 pub use parity::inputs as parity_inputs;
-pub use provenance::{
-    BUILD_TYPE, BUILDER, PREDICATE as PROVENANCE_PREDICATE, PROVENANCE_FILE, STATEMENT as PROVENANCE_STATEMENT,
-    dependencies, external_parameters,
-};
+pub use provenance::PROVENANCE_FILE;

@@ -9,10 +9,10 @@ use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
 pub const PROVENANCE_FILE: &str = "provenance.intoto.json";
-pub const BUILD_TYPE: &str = "https://modelfactory.dev/build/train/v0";
-pub const BUILDER: &str = "https://modelfactory.dev/builder/worker/v0";
-pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
-pub const PREDICATE: &str = "https://slsa.dev/provenance/v1";
+const BUILD_TYPE: &str = "https://modelfactory.dev/build/train/v0";
+const BUILDER: &str = "https://modelfactory.dev/builder/worker/v0";
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+const PREDICATE: &str = "https://slsa.dev/provenance/v1";
 
 pub fn provenance(plan: &TrainPlan, files: impl Iterator<Item = BundleArtifact>) -> Value {
     let subject: Vec<Value> = files.map(|file| json!({"name": file.path, "digest": digest(&file.sha256)})).collect();
@@ -44,11 +44,11 @@ pub fn provenance(plan: &TrainPlan, files: impl Iterator<Item = BundleArtifact>)
 }
 
 /// Returns the part of the request that the run key is computed from.
-pub fn external_parameters(plan: &TrainPlan) -> Value {
+fn external_parameters(plan: &TrainPlan) -> Value {
     json!(plan.meaning())
 }
 
-pub fn dependencies(plan: &TrainPlan) -> Vec<Value> {
+fn dependencies(plan: &TrainPlan) -> Vec<Value> {
     let manifests = plan.manifests.iter().map(|manifest| ("manifest", &manifest.reference, &manifest.sha256));
     let profiles = [("training_profile", &plan.training_profile), ("governance_profile", &plan.governance_profile)]
         .map(|(role, profile)| (role, &profile.reference, &profile.sha256));

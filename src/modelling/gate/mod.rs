@@ -3,8 +3,10 @@
 mod clearance;
 mod documents;
 mod judge;
+mod sources;
 mod thresholds;
 
 pub use clearance::{StoredVerdict, clear_announcement, clear_for_publication, eligibility};
 pub use documents::{eval_report_id, gate, report};
+pub use sources::{evaluation_of, stated_profile};
 pub use thresholds::Threshold;

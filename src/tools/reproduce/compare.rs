@@ -3,20 +3,20 @@
 use super::Rebuilder;
 use super::fetch::{self, unresolved};
 use super::train::{checked_command, train};
-use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
-use crate::domain::contract::{
-    EvalProvenance, EvidenceRef, ModelFormat, ParityVectors, SchemaName, TrainPlan, read_json,
-};
+use crate::adapters::evidence::{EvidencePath, RunFolder};
+use crate::domain::contract::{EvidenceRef, ParityVectors, SchemaName, read_json};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{self, BundleEvidence};
-use crate::tools::verify::{self, Expected};
+use crate::tools::verify::{self, Expected, Verified};
 use serde::Serialize;
 use std::path::Path;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reproduction {
     pub identical: bool,
+    /// The verdict on the existing bundle, in one sentence.
+    pub verdict: String,
     /// The parts in order: each part depends only on earlier ones.
     pub parts: Vec<ComparedPart>,
 }
@@ -32,18 +32,14 @@ pub struct ComparedPart {
 }
 
 impl Rebuilder {
-    /// Builds the bundle in `folder` again, with `work` as its work folder, and compares the parts.
-    pub async fn rebuild(&self, folder: &Path, work: &Path) -> Result<Reproduction, Failure> {
-        let verification = verify::verify(folder, &Expected::default());
-        if let Some(broken) = verification.broken {
-            let message = format!("the bundle is broken at the link {}: {}", broken.link, broken.why);
-            return Err(Failure::new(FailureCode::EvidenceUnresolved, message));
-        }
-        let expected_id = verification.bundle_id.expect("a bundle without a broken link has an id");
-        let read =
-            |name: &str| std::fs::read(folder.join(name)).map_err(|error| unresolved(format!("{name}: {error}")));
-        let plan_bytes = read("resolved_train_plan.json")?;
-        let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &plan_bytes).map_err(unresolved)?;
+    /// Builds the bundle in `folder` again, with `work` as its work folder, and compares the parts. Returns the failure
+    /// `EVIDENCE_UNRESOLVED` if a link of the existing bundle is broken.
+    pub async fn rebuild(&self, folder: &Path, expected: &Expected, work: &Path) -> Result<Reproduction, Failure> {
+        let (verification, verified) = self.verifier.open(folder, expected).await;
+        let verdict = verification.sentence;
+        let Some(Verified { bundle_id, plan, plan_sha256, report_sha256, model, .. }) = verified else {
+            return Err(Failure::new(FailureCode::EvidenceUnresolved, verdict));
+        };
         let commands = checked_command(&plan, &self.commands, self.allow_unconfined)?;
         let sources = fetch::sources(&self.inputs, &plan).await?;
         let again = fetch::plan(&plan, &sources, &commands)?;
@@ -54,15 +50,14 @@ impl Rebuilder {
         let run = RunFolder::new(&again.platform_run_id, &again.run_id);
         let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
         let governance = &sources.governance_profile.content;
-        let model = Digest::of(&trained.model);
-        let plan_at = layout::resolved_train_plan(&again.platform_run_id, &again.run_key);
-        let provenance = EvalProvenance {
-            resolved_train_plan: at(plan_at, Digest::of(&again_bytes)),
-            model: at(run.model(trained.model_format.file_name()), model),
-            scores: at(run.model("scores.parquet"), trained.scores),
-            leakage_report: at(run.leakage_report(), trained.leakage_report),
-            revisions: again.revisions.clone(),
-        };
+        let model_again = Digest::of(&trained.model);
+        let provenance = verify::provenance(
+            &again,
+            Digest::of(&again_bytes),
+            (trained.model_format, model_again),
+            trained.scores,
+            trained.leakage_report,
+        );
         let report = modelling::report(&again, trained.evaluation, governance, provenance)?;
         let report_bytes = document_bytes(&report);
         let report_at = at(run.eval_report(), Digest::of(&report_bytes));
@@ -71,9 +66,6 @@ impl Rebuilder {
         let receipt = modelling::gate(&again.run_id, &report, &report_at, governance, inputs)?;
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
-        let mut model_files = ModelFormat::ALL.iter().map(|format| format.file_name());
-        let expected_model = model_files.find(|name| folder.join(name).is_file());
-        let expected_model = read(expected_model.ok_or_else(|| unresolved("there is no model"))?)?;
         let bundle = modelling::bundle(&BundleEvidence {
             plan: (&again, &again_bytes),
             report: (&report, &report_bytes),
@@ -83,11 +75,11 @@ impl Rebuilder {
         });
         let part = |part, expected, found| ComparedPart { part, expected, found };
         let parts = vec![
-            part("plan", Digest::of(&plan_bytes), Digest::of(&again_bytes)),
-            part("model", Digest::of(&expected_model), model),
-            part("report", Digest::of(&read("eval_report.json")?), Digest::of(&report_bytes)),
-            part("bundle_id", expected_id, bundle.bundle_id),
+            part("plan", plan_sha256, Digest::of(&again_bytes)),
+            part("model", Digest::of(&model), model_again),
+            part("report", report_sha256, Digest::of(&report_bytes)),
+            part("bundle_id", bundle_id, bundle.bundle_id),
         ];
-        Ok(Reproduction { identical: parts.iter().all(|part| part.expected == part.found), parts })
+        Ok(Reproduction { identical: parts.iter().all(|part| part.expected == part.found), verdict, parts })
     }
 }

@@ -3,7 +3,7 @@
 use super::Rebuilder;
 use super::fetch::{parse, unresolved};
 use crate::domain::contract::{
-    Evaluation, ModelFormat, ParityVectors, PinnedBundle, PinnedCommand, PlannedChampion, ResolvedAlgorithm, TrainPlan,
+    Evaluation, GrantedLimits, ModelFormat, ParityVectors, PinnedBundle, PinnedCommand, PlannedChampion, ResolvedAlgorithm, TrainPlan,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -76,14 +76,15 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
         let into = ChildJob::earlier_model(work, EarlierRole::Champion);
         rebuilder.inputs.file(&parse(&model.reference)?, model.sha256, model.bytes, &into).await.map_err(unresolved)?;
     }
-    let job = ChildJob { plan: plan.clone(), files, limits: plan.limits.clone(), threads: rebuilder.threads };
+    let granted = GrantedLimits { limits: rebuilder.ceiling.over(&plan.limits), threads: rebuilder.threads };
+    let job = ChildJob { plan: plan.clone(), files, limits: granted.limits.clone(), threads: rebuilder.threads };
     job.write(work, &rebuilder.commands).await?;
     for &(step, ..) in training::steps(plan) {
         let ended =
-            training::run(&rebuilder.trainer.to(step), work, &plan.limits, std::future::pending(), |_| {}).await;
+            training::run(&rebuilder.trainer.to(step), work, &granted.limits, std::future::pending(), |_| {}).await;
         match ended.map_err(|error| Failure::new(FailureCode::TrainerFailed, error.to_string()))? {
             Exit::Finished => {}
-            Exit::Failed(failure) => return Err(failure),
+            Exit::Failed(failure) => return Err(granted.explain(&plan.limits, failure)),
             Exit::Stopped => return Err(Failure::new(FailureCode::TrainerFailed, "the trainer was stopped")),
         }
     }

@@ -1,44 +1,72 @@
-//! Reads a bundle's files from a folder, and the documents in them.
+//! Reads a bundle's files from a folder within bounds, and the documents in them.
 
 use super::link::{BrokenLink, Link};
-use crate::domain::contract::{
-    BundleArtifact, BundleManifest, EvalReport, GateReceipt, ModelFormat, SchemaName, TrainPlan, read_json,
-};
-use crate::domain::identity::Digest;
+use crate::domain::contract::{BundleArtifact, BundleManifest, ModelFormat, SchemaName, read_json};
+use crate::domain::harmless::line;
+use crate::domain::identity::{Digest, document_bytes};
 use crate::modelling::SIGNATURE_FILE;
+use nix::fcntl::OFlag;
+use nix::unistd::{Whence, lseek};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// The bytes of every file of a bundle. The key is the file's name.
 pub(super) struct Folder(BTreeMap<String, Vec<u8>>);
 
+/// A document of the bundle: its value, and its bytes as the bundle holds them.
+pub(super) struct ReadDocument<'a, T> {
+    pub(super) value: T,
+    pub(super) bytes: &'a [u8],
+}
+
 /// Files of a bundle that are not in the list in `bundle.json`.
 const UNLISTED: [&str; 2] = [BundleManifest::FILE, SIGNATURE_FILE];
 
-/// Upper bounds on the size of one file and on the number of files that are read into memory.
-const MAX_BYTES: u64 = 1 << 30;
-const MAX_FILES: usize = 1_000;
+const MIB: u64 = 1 << 20;
+/// Upper bounds on what is read into memory: the number of files, a model, any other file, and all files together. They
+/// hold for the length that a file states, whatever it takes on the disk.
+const MAX_FILES: usize = 32;
+const MAX_MODEL_BYTES: u64 = 1_024 * MIB;
+const MAX_FILE_BYTES: u64 = 64 * MIB;
+const MAX_SUM_BYTES: u64 = 1_280 * MIB;
+/// Upper bound on a document that is parsed. A parsed document takes many times its length.
+const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
 impl Folder {
-    /// Reads the folder. Returns an error if the folder holds anything but regular files.
+    /// Reads the folder. Looks at every file before it reads one. Returns an error if the folder holds anything but
+    /// regular files within the bounds.
     pub(super) fn read(folder: &Path) -> Result<Self, BrokenLink> {
-        let unreadable =
-            |what: &Path, error: std::io::Error| Link::Files.broken(format!("{}: {error}", what.display()));
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
-            let entry = entry.map_err(|error| unreadable(folder, error))?;
-            let path = entry.path();
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let found = entry.metadata().map_err(|error| unreadable(&path, error))?;
-            Link::Files.must(found.is_file(), || format!("{name} is no regular file"))?;
-            Link::Files.must(found.len() <= MAX_BYTES, || format!("{name} has {} bytes", found.len()))?;
-            Link::Files.must(files.len() < MAX_FILES, || "there are too many files".to_owned())?;
-            files.insert(name, fs::read(&path).map_err(|error| unreadable(&path, error))?);
+        let link = Link::Files;
+        let unreadable = |what: &str, error: io::Error| link.broken(format!("{}: {error}", line(what, 200)));
+        let mut files = Vec::new();
+        let mut sum = 0;
+        for entry in fs::read_dir(folder).map_err(|error| unreadable(&folder.display().to_string(), error))? {
+            link.must(files.len() < MAX_FILES, || format!("there are more than {MAX_FILES} files"))?;
+            let entry = entry.map_err(|error| unreadable(&folder.display().to_string(), error))?;
+            let Ok(name) = entry.file_name().into_string() else {
+                return Err(link.broken("the name of a file is no text"));
+            };
+            let (file, bytes) = open(&entry.path(), &name)?;
+            sum += bytes;
+            link.must(sum <= MAX_SUM_BYTES, || format!("the files have more than {MAX_SUM_BYTES} bytes together"))?;
+            files.push((name, file, bytes));
         }
-        Ok(Self(files))
+        for (name, file, bytes) in &files {
+            let advice = "a bundle's files have none (`cp --sparse=never` fills them)";
+            link.must(is_without_holes(file, *bytes), || format!("{} has holes; {advice}", line(name, 200)))?;
+        }
+        let read = |(name, file, bytes): (String, File, u64)| {
+            let mut content = Vec::new();
+            let found = file.take(bytes + 1).read_to_end(&mut content).map_err(|error| unreadable(&name, error))?;
+            link.must(found as u64 == bytes, || format!("{} changes while it is read", line(&name, 200)))?;
+            Ok((name, content))
+        };
+        files.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&[u8]> {
@@ -50,17 +78,31 @@ impl Folder {
         self.0.remove(name).unwrap_or_default()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn get(&self, link: Link, name: &str) -> Result<&[u8], BrokenLink> {
         self.find(name).ok_or_else(|| link.broken(format!("there is no {name}")))
     }
 
+    /// Reads a document of this schema. It must be written as Model Factory writes documents, so that two readers of
+    /// the same bytes cannot read different values.
     pub(super) fn document<T: DeserializeOwned>(
         &self,
         link: Link,
         name: &str,
         schema: SchemaName,
-    ) -> Result<T, BrokenLink> {
-        read_json(schema, self.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
+    ) -> Result<ReadDocument<'_, T>, BrokenLink> {
+        let bytes = self.get(link, name)?;
+        let most = MAX_DOCUMENT_BYTES;
+        link.must(bytes.len() <= most, || format!("{name} has {} bytes, at most {most} are read", bytes.len()))?;
+        let wrong = |why: &dyn std::fmt::Display| link.broken(format!("{name}: {}", line(&why.to_string(), 400)));
+        let value: Value = read_json(schema, bytes).map_err(|error| wrong(&error))?;
+        link.must(document_bytes(&value) == bytes, || {
+            format!("{name} is not written as Model Factory writes it, in spaces, order of keys or form of numbers")
+        })?;
+        Ok(ReadDocument { value: serde_json::from_value(value).map_err(|error| wrong(&error))?, bytes })
     }
 
     /// Returns the digest of every file but the signature. The key is the file's name.
@@ -73,20 +115,20 @@ impl Folder {
     pub(super) fn check(&self, listed: &[BundleArtifact]) -> Result<Vec<BundleArtifact>, BrokenLink> {
         let link = Link::Files;
         for (index, file) in listed.iter().enumerate() {
-            let name = &file.path;
-            let bytes = self.find(name).ok_or_else(|| link.broken(format!("{name} is missing")))?;
+            let name = line(&file.path, 200);
+            let bytes = self.find(&file.path).ok_or_else(|| link.broken(format!("{name} is missing")))?;
             let found = Digest::of(bytes);
             link.must(bytes.len() as u64 == file.bytes && found == file.sha256, || {
                 format!("{name} has digest {found}, bundle.json says {}", file.sha256)
             })?;
-            let twice = listed[..index].iter().any(|before| before.path == *name);
-            link.must(!twice && !UNLISTED.contains(&name.as_str()), || {
+            let twice = listed[..index].iter().any(|before| before.path == file.path);
+            link.must(!twice && !UNLISTED.contains(&file.path.as_str()), || {
                 format!("bundle.json lists {name} where it must not")
             })?;
         }
         let known = |name: &str| UNLISTED.contains(&name) || listed.iter().any(|file| file.path == name);
-        if let Some(name) = self.0.keys().find(|name| !known(name)) {
-            return Err(link.broken(format!("{name} is not in bundle.json")));
+        if let Some(name) = self.names().find(|name| !known(name)) {
+            return Err(link.broken(format!("{} is not in bundle.json", line(name, 200))));
         }
         let bytes = self.get(Link::Bundle, BundleManifest::FILE)?;
         let mut all = listed.to_vec();
@@ -100,52 +142,27 @@ impl Folder {
     }
 }
 
-/// Result of checking a link: what was checked, or why the link is broken.
-pub(super) type Holds = Result<String, BrokenLink>;
-
-/// A bundle whose files have the digests that `bundle.json` lists.
-pub(super) struct ReadBundle<'a> {
-    pub(super) folder: &'a Folder,
-    pub(super) manifest: BundleManifest,
-    pub(super) plan: TrainPlan,
-    pub(super) plan_digest: Digest,
-    pub(super) format: ModelFormat,
-    pub(super) model: &'a [u8],
-    pub(super) model_digest: Digest,
-    pub(super) report: EvalReport,
-    pub(super) report_digest: Digest,
-    pub(super) receipt: GateReceipt,
+/// Opens a regular file. Returns it with its length, which is within the bound of its kind.
+fn open(path: &Path, name: &str) -> Result<(File, u64), BrokenLink> {
+    let link = Link::Files;
+    let name = &line(name, 200);
+    let wrong = |error: io::Error| link.broken(format!("{name}: {error}"));
+    // Looked at before it is opened, because opening a device may do something, and a pipe may wait for its other end.
+    let is_file = fs::symlink_metadata(path).map_err(wrong)?.is_file();
+    link.must(is_file, || format!("{name} is no regular file"))?;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(wrong)?;
+    let about = file.metadata().map_err(wrong)?;
+    link.must(about.is_file(), || format!("{name} is no regular file"))?;
+    let bytes = about.len();
+    let is_model = ModelFormat::ALL.iter().any(|format| format.file_name() == name);
+    let most = if is_model { MAX_MODEL_BYTES } else { MAX_FILE_BYTES };
+    link.must(bytes <= most, || format!("{name} has {bytes} bytes, at most {most} are read"))?;
+    Ok((file, bytes))
 }
 
-impl<'a> ReadBundle<'a> {
-    pub(super) fn read(folder: &'a Folder, manifest: BundleManifest) -> Result<Self, BrokenLink> {
-        let plan = folder.document(Link::Plan, "resolved_train_plan.json", SchemaName::ResolvedTrainPlan)?;
-        let (format, model) = model_of(folder)?;
-        Ok(Self {
-            plan,
-            plan_digest: Digest::of(folder.get(Link::Plan, "resolved_train_plan.json")?),
-            report: folder.document(Link::Report, "eval_report.json", SchemaName::EvalReport)?,
-            report_digest: Digest::of(folder.get(Link::Report, "eval_report.json")?),
-            receipt: folder.document(Link::Gate, "gate_receipt.json", SchemaName::GateReceipt)?,
-            model_digest: Digest::of(model),
-            folder,
-            manifest,
-            format,
-            model,
-        })
-    }
-
-    pub(super) fn json(&self, link: Link, name: &str) -> Result<Value, BrokenLink> {
-        serde_json::from_slice(self.folder.get(link, name)?).map_err(|error| link.broken(format!("{name}: {error}")))
-    }
-}
-
-/// Returns the model and its format. Exactly one file of the folder must be a model.
-fn model_of(folder: &Folder) -> Result<(ModelFormat, &[u8]), BrokenLink> {
-    let mut found = ModelFormat::ALL.iter().filter_map(|&format| Some((format, folder.find(format.file_name())?)));
-    match (found.next(), found.next()) {
-        (Some(model), None) => Ok(model),
-        (None, _) => Err(Link::Model.broken("there is no model")),
-        (Some(_), Some(_)) => Err(Link::Model.broken("there are two models")),
-    }
+/// A file without holes has one at its end. A file system that cannot say gives an error, and the bounds still hold.
+fn is_without_holes(file: &File, bytes: u64) -> bool {
+    let first_hole = lseek(file, 0, Whence::SeekHole).and_then(|at| lseek(file, 0, Whence::SeekSet).map(|_| at));
+    first_hole.map_or(true, |at| at.unsigned_abs() >= bytes)
 }

@@ -1,37 +1,24 @@
-//! The links of the chain from request to signature, and the result of checking them.
+//! The links of the chain from request to signature, each with the statement that it makes.
 
-use crate::domain::identity::{Digest, RunId};
 use serde::Serialize;
 use std::fmt;
 
-/// The links of the chain from request to signature, in the order in which they are checked.
+/// The links of the chain from request to signature, in the order in which they are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Link {
-    /// `bundle.json` fits its schema, and the bundle has the expected id.
-    Bundle,
-    /// The folder holds every file that `bundle.json` lists, with the listed bytes, and no other file.
     Files,
-    /// The digest of the request's meaning gives the run's key and id.
+    Bundle,
     Request,
-    /// The plan is the one that the bundle names.
     Plan,
-    /// Manifests, profiles and data files are those that the plan pins.
     Data,
-    /// The model has the format that its name and `bundle.json` state.
     Model,
-    /// The evaluation report is about this plan and this model.
     Report,
-    /// The gate receipt says PASS, and is about this report.
     Gate,
-    /// The SLSA statement agrees with the plan and the files.
     Provenance,
-    /// The bill of materials and the MLflow description are about this model.
     Descriptions,
-    /// The model gives the rows of the parity vectors exactly the scores in them.
     Parity,
-    /// The signature names exactly these files and, if a key is given, was made by that key.
     Signature,
 }
 
@@ -49,22 +36,33 @@ pub struct BrokenLink {
     pub why: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Verification {
-    /// Whether every link holds.
-    pub intact: bool,
-    /// The bundle's id, computed from the files. `None` if the files are broken.
-    pub bundle_id: Option<Digest>,
-    pub bundle_version: Option<String>,
-    /// The run that built the bundle, as `bundle.json` says. `None` if that file cannot be read.
-    pub run_id: Option<RunId>,
-    /// The links that hold, in the order in which they were checked.
-    pub checked: Vec<CheckedLink>,
-    /// The first link that does not hold. `None` if every link holds.
-    pub broken: Option<BrokenLink>,
+impl fmt::Display for BrokenLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it is false that {}: {}", self.link.statement(), self.why)
+    }
 }
 
 impl Link {
+    /// Returns the statement that the link makes, as the rest of a sentence that begins with "It is true that".
+    pub fn statement(self) -> &'static str {
+        match self {
+            Self::Files => "the folder holds the files of a bundle, with the bytes that bundle.json lists, and no others",
+            Self::Bundle => "bundle.json follows from the other files, and the bundle has the expected id",
+            Self::Request => "the run and the bundle are those of the request that the plan states",
+            Self::Plan => "the bundle names this plan, its features and its revisions",
+            Self::Data => "the bundle names the data and the profiles that the plan pins",
+            Self::Model => "the model is a model of the stated format, as its writer leaves it",
+            Self::Report => "the evaluation report is about this plan and this model",
+            Self::Gate => "the gate passed this model, by the values of this report",
+            Self::Provenance => "the provenance statement follows from the plan and the files",
+            Self::Descriptions => {
+                "MLmodel, bill of materials, model card and example follow from plan, report and receipt"
+            }
+            Self::Parity => "the model gives the parity vectors exactly their scores",
+            Self::Signature => "the given key signed exactly these files",
+        }
+    }
+
     /// Returns an error at this link if `holds` is false.
     pub(super) fn must(self, holds: bool, why: impl FnOnce() -> String) -> Result<(), BrokenLink> {
         if holds { Ok(()) } else { Err(self.broken(why())) }

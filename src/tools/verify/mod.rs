@@ -1,36 +1,33 @@
-//! `verify`: checks a bundle as an auditor would, link by link, from its files alone.
+//! `verify`: checks a bundle as an auditor would, from its files alone, and gives a verdict.
 //!
-//! Guarantees: if one document of the folder names bytes of another, these bytes are checked. The first link that does
-//! not hold is reported. Never: opens a socket, a database or a file outside the folder.
+//! Guarantees: every file that follows from others is made again by the functions that wrote it, and compared byte by
+//! byte. The folder holds no other file. What is read has bounds. The model is read in a child process. The first link
+//! that does not hold is reported. Never: opens a socket or a database, or runs code of the bundle.
 
+mod difference;
 mod documents;
 mod folder;
 mod link;
-mod packaging;
+mod model;
+mod remake;
+mod signature;
+mod verdict;
 
-pub use link::{BrokenLink, CheckedLink, Link, Verification};
+pub use link::{BrokenLink, CheckedLink, Link};
+pub use remake::provenance;
+pub use verdict::{Verdict, Verification};
 
 use crate::adapters::signing::PublicKey;
-use crate::domain::contract::{BundleManifest, ModelFormat, ParityVectors, SchemaName, TrainPlan};
+use crate::domain::contract::{
+    BundleManifest, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, SchemaName, TrainPlan,
+};
 use crate::domain::identity::Digest;
 use crate::modelling::{bundle_id, bundle_version};
-use folder::{Folder, Holds, ReadBundle};
+use crate::training::TrainerCommand;
+use folder::Folder;
+use remake::ReadBundle;
+use signature::Signed;
 use std::path::Path;
-
-type Check = fn(&ReadBundle<'_>) -> Holds;
-
-/// The links between the bundle's documents, in the order in which they are checked.
-const LINKS: [(Link, Check); 9] = [
-    (Link::Request, documents::request),
-    (Link::Plan, documents::plan),
-    (Link::Data, documents::data),
-    (Link::Model, documents::model),
-    (Link::Report, documents::report),
-    (Link::Gate, documents::gate),
-    (Link::Provenance, packaging::provenance),
-    (Link::Descriptions, packaging::descriptions),
-    (Link::Parity, packaging::parity),
-];
 
 /// What the caller knows about a bundle from another source.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +36,14 @@ pub struct Expected {
     pub public_key: Option<PublicKey>,
     /// The id that the bundle must have, for example from its publication. `None` accepts any id.
     pub bundle_id: Option<Digest>,
+    /// Whether a bundle will do of which nobody knows who made it.
+    pub allow_unsigned: bool,
+}
+
+/// Checks bundles. Each model is read in a child process.
+pub struct Verifier {
+    trainer: TrainerCommand,
+    limits: Limits,
 }
 
 /// A bundle in which every link holds. Its parts are in memory, so that later changes of the folder do not matter.
@@ -46,49 +51,100 @@ pub struct Expected {
 pub struct Verified {
     pub bundle_id: Digest,
     pub plan: TrainPlan,
+    pub plan_sha256: Digest,
+    pub report: EvalReport,
+    pub report_sha256: Digest,
+    pub receipt: GateReceipt,
     pub format: ModelFormat,
     pub model: Vec<u8>,
     /// Rows with the model's scores.
     pub parity: ParityVectors,
 }
 
-/// Checks the bundle in this folder, and returns its parts if every link holds.
-pub fn open(folder: &Path, expected: &Expected) -> Result<Verified, BrokenLink> {
-    follow(folder, expected, &mut Verification::default())
-}
-
-/// Checks the bundle in this folder, up to the first broken link.
-pub fn verify(folder: &Path, expected: &Expected) -> Verification {
-    let mut verification = Verification::default();
-    if let Err(broken) = follow(folder, expected, &mut verification) {
-        verification.broken = Some(broken);
+impl Verifier {
+    /// `limits` are those of the child process. To look at a model takes seconds, so the time is bounded by minutes.
+    pub fn new(trainer: TrainerCommand, limits: &Limits) -> Self {
+        const MOST_SECONDS: u32 = 600;
+        let limits = Limits {
+            wall_seconds: limits.wall_seconds.min(MOST_SECONDS),
+            cpu_seconds: limits.cpu_seconds.min(MOST_SECONDS),
+            ..limits.clone()
+        };
+        Self { trainer, limits }
     }
-    verification.intact = verification.broken.is_none();
-    verification
-}
 
-/// Checks every link in order. Adds each link that holds to `verification`.
-fn follow(folder: &Path, expected: &Expected, verification: &mut Verification) -> Result<Verified, BrokenLink> {
-    let mut folder = Folder::read(folder)?;
-    let manifest: BundleManifest = folder.document(Link::Bundle, BundleManifest::FILE, SchemaName::Bundle)?;
-    verification.run_id = Some(manifest.run_id.clone());
-    let files = folder.check(&manifest.files)?;
-    let id = bundle_id(&files);
-    verification.bundle_id = Some(id);
-    verification.bundle_version = Some(bundle_version(&id, &manifest.lineage.revisions));
-    let wanted = expected.bundle_id.unwrap_or(id);
-    Link::Bundle.must(wanted == id, || format!("the bundle's id is {id}, expected is {wanted}"))?;
-    let mut note = |link, checked| verification.checked.push(CheckedLink { link, checked });
-    let against = if expected.bundle_id.is_some() { "as expected" } else { "nothing known to compare it with" };
-    note(Link::Bundle, format!("bundle.json fits its schema; the id is {id}, {against}"));
-    note(Link::Files, format!("{} files with the digests that bundle.json lists, and no other", files.len()));
-
-    let bundle = ReadBundle::read(&folder, manifest)?;
-    for (link, check) in LINKS {
-        note(link, check(&bundle)?);
+    /// Checks the bundle in this folder, up to the first broken link.
+    pub async fn verify(&self, folder: &Path, expected: &Expected) -> Verification {
+        self.open(folder, expected).await.0
     }
-    note(Link::Signature, packaging::signature(&folder, expected.public_key.as_ref())?);
-    let ReadBundle { plan, format, .. } = bundle;
-    let parity = folder.document(Link::Parity, ParityVectors::FILE, SchemaName::ParityVectors)?;
-    Ok(Verified { bundle_id: id, plan, format, model: folder.take(format.file_name()), parity })
+
+    /// Checks the bundle in this folder. Also returns its parts if every link holds.
+    pub async fn open(&self, folder: &Path, expected: &Expected) -> (Verification, Option<Verified>) {
+        let mut verification = Verification::begin();
+        match self.follow(folder, expected, &mut verification).await {
+            Ok(verified) => (verification, Some(verified)),
+            Err(broken) => {
+                verification.conclude(Verdict::NotVerified, &broken.to_string());
+                verification.broken = Some(broken);
+                (verification, None)
+            }
+        }
+    }
+
+    /// Checks every link in order. Adds each link that holds to `verification`.
+    async fn follow(
+        &self,
+        folder: &Path,
+        expected: &Expected,
+        verification: &mut Verification,
+    ) -> Result<Verified, BrokenLink> {
+        let mut folder = Folder::read(folder)?;
+        let manifest: BundleManifest = folder.document(Link::Bundle, BundleManifest::FILE, SchemaName::Bundle)?.value;
+        verification.run_id = Some(manifest.run_id.clone());
+        let files = folder.check(&manifest.files)?;
+        let id = bundle_id(&files);
+        let version = bundle_version(&id, &manifest.lineage.revisions);
+        verification.bundle_id = Some(id);
+        verification.bundle_version = Some(version.clone());
+
+        let bundle = ReadBundle::read(&folder)?;
+        let mut note = |link, checked: String| verification.checked.push(CheckedLink { link, checked });
+        bundle.check_names()?;
+        note(Link::Files, format!("{} files with the digests that bundle.json lists, and no other", files.len()));
+        let wanted = expected.bundle_id.unwrap_or(id);
+        Link::Bundle.must(wanted == id, || format!("the bundle's id is {id}, expected is {wanted}"))?;
+        let plan = &bundle.plan.value;
+        let of_request = documents::request(plan)?;
+        bundle.check_manifest()?;
+        let against = if expected.bundle_id.is_some() { "as expected" } else { "nothing known to compare it with" };
+        note(Link::Bundle, format!("bundle.json follows from the other files; the id is {id}, {against}"));
+        note(Link::Request, of_request);
+        note(Link::Plan, format!("its digest, revisions and {} features are in bundle.json", plan.features.len()));
+        let (manifests, data) = (plan.manifests.len(), plan.files.len());
+        note(Link::Data, format!("{manifests} manifests, 2 profiles and {data} data files, pinned by the same digests"));
+
+        let inspected = model::inspect(&bundle, &self.trainer, &self.limits).await?;
+        note(Link::Model, format!("{} is a model in the format {}", bundle.format.file_name(), bundle.format));
+        note(Link::Report, documents::report(&bundle, inspected.counted.as_ref())?);
+        note(Link::Gate, documents::gate(&bundle)?);
+        let made_again = |names: Vec<&str>| format!("{} made again, equal byte for byte", names.join(", "));
+        note(Link::Provenance, made_again(bundle.check_made(Link::Provenance, remake::is_provenance)?));
+        note(Link::Descriptions, made_again(bundle.check_made(Link::Descriptions, remake::is_description)?));
+        note(Link::Parity, model::parity(&bundle, &inspected)?);
+        let signed = signature::signature(&folder, &version, expected.public_key.as_ref())?;
+        note(Link::Signature, signed.describe(files.len()));
+
+        verification.intact = true;
+        if let Signed::By(key) = signed {
+            verification.signed_by = Some(key);
+        }
+        let documents = (plan, &bundle.report.value, &bundle.receipt.value);
+        let (verdict, sentence) = verdict::of_intact(&signed, expected.allow_unsigned, documents);
+        verification.conclude(verdict, &sentence);
+        let (plan_sha256, report_sha256) = (Digest::of(bundle.plan.bytes), Digest::of(bundle.report.bytes));
+        let ReadBundle { plan, report, receipt, parity, format, .. } = bundle;
+        let (plan, report, receipt, parity) = (plan.value, report.value, receipt.value, parity.value);
+        let model = folder.take(format.file_name());
+        Ok(Verified { bundle_id: id, plan, plan_sha256, report, report_sha256, receipt, format, model, parity })
+    }
 }

@@ -6,5 +6,5 @@
 mod model;
 mod xgboost_json;
 
-pub use model::{Fitted, FittingWindow, Matrix, check_parity, fit};
+pub use model::{Fitted, FittingWindow, Matrix, fit};
 pub(super) use model::{compare_scores, fit_to_labels, parity_vectors};

@@ -11,6 +11,7 @@ use crate::domain::contract::{
 use crate::domain::identity::RunId;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{Features, Table, edge_rows, parity_inputs};
+use crate::training::protocol::CountedFeature;
 use hessboost::config::Monotone as Direction;
 use hessboost::data::FeatureType;
 use hessboost::metric::EvalMetric;
@@ -218,8 +219,6 @@ impl Fitted {
     pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
         const SHAP_ROWS: usize = 2_000;
         let rows: Vec<usize> = rows.iter().copied().step_by(rows.len().div_ceil(SHAP_ROWS).max(1)).collect();
-        let splits = self.model.feature_importance(ImportanceType::Weight);
-        let gains = self.model.feature_importance(ImportanceType::TotalGain);
         let shap = self.model.predict_contribs(&matrix.view(&rows)?, Iterations::Best).map_err(failed)?;
         let width = matrix.features.len();
         let mut sums = vec![(0.0_f64, 0.0_f64); width];
@@ -231,15 +230,26 @@ impl Fitted {
             }
         }
         let count = rows.len().max(1) as f64;
-        let effects =
-            matrix.features.iter().zip(sums).enumerate().map(|(index, (feature, (size, sum)))| FeatureEffect {
-                feature: feature.name.clone(),
-                splits: splits.get(&index).map_or(0, |splits| *splits as u64),
-                total_gain: gains.get(&index).copied().unwrap_or(0.0),
-                mean_abs_shap: size / count,
-                mean_shap: sum / count,
-            });
+        let effects = self.counted(&matrix.features).into_iter().zip(sums).map(|(counted, (size, sum))| FeatureEffect {
+            feature: counted.feature,
+            splits: counted.splits,
+            total_gain: counted.total_gain,
+            mean_abs_shap: size / count,
+            mean_shap: sum / count,
+        });
         Ok(effects.collect())
+    }
+
+    /// Returns each feature's number of splits and total gain.
+    pub fn counted(&self, features: &[Feature]) -> Vec<CountedFeature> {
+        let splits = self.model.feature_importance(ImportanceType::Weight);
+        let gains = self.model.feature_importance(ImportanceType::TotalGain);
+        let of = |(index, feature): (usize, &Feature)| CountedFeature {
+            feature: feature.name.clone(),
+            splits: splits.get(&index).map_or(0, |splits| *splits as u64),
+            total_gain: gains.get(&index).copied().unwrap_or(0.0),
+        };
+        features.iter().enumerate().map(of).collect()
     }
 
     /// Encodes the model as XGBoost JSON, with the names and types of its inputs and its category codes.
@@ -263,12 +273,6 @@ pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Res
 }
 
 /// Scores the rows of the parity vectors with the model. The error describes the first score that differs.
-pub fn check_parity(model: &[u8], features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
-    let model = Fitted::read(model).map_err(|failure| failure.message)?;
-    compare_scores(&model, features, parity)
-}
-
-/// Does the same as [`check_parity`] with a model that was read before.
 pub fn compare_scores(model: &Fitted, features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
     let scores = model.score_rows(&parity.inputs(features)?).map_err(|failure| failure.message)?;
     parity.first_difference(&scores).map_or(Ok(()), Err)

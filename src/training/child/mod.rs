@@ -7,6 +7,7 @@ mod assign;
 mod command;
 mod earlier;
 mod evaluate;
+mod inspect;
 mod job;
 mod score;
 mod train;
@@ -26,6 +27,7 @@ pub fn main(step: ChildStep, job_dir: &Path, worker: i32) -> ExitCode {
         ChildStep::Measure => command::measure,
         ChildStep::Recheck => train::recheck,
         ChildStep::Score => score::score,
+        ChildStep::Inspect => inspect::inspect,
         ChildStep::Command => return watch_command(job_dir, worker),
     };
     JobEnd::write(work(job_dir, worker), job_dir)

@@ -3,8 +3,8 @@
 
 use super::command::{CommandSpec, TrainerRegistrations, registered};
 use crate::adapters::objects::is_exhausted;
-use crate::domain::contract::{Feature, Limits, ParityVectors, ResolvedAlgorithm, TrainPlan};
-use crate::domain::identity::{Digest, document_bytes};
+use crate::domain::contract::{Feature, Limits, ModelFormat, ParityVectors, ResolvedAlgorithm, TrainPlan};
+use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{EarlierRole, IdColumn};
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,52 @@ pub struct ScoringJob {
     pub about: BTreeMap<String, String>,
     /// The child's memory and time limits. The limits on rows and categories do not apply.
     pub limits: Limits,
+}
+
+/// The file `job.json` of a job that looks at the model of a bundle. The model's file is in the same directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectionJob {
+    pub run_id: RunId,
+    pub model_sha256: Digest,
+    pub format: ModelFormat,
+    /// Whether the built-in booster fitted the model.
+    pub is_built_in: bool,
+    /// The model's inputs, in the model's order.
+    pub features: Vec<Feature>,
+    /// The child's memory and time limits.
+    pub limits: Limits,
+}
+
+/// The file `inspected.json`, which the child writes if the model is of the stated format.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectedModel {
+    /// What was counted in the model. `None` if a registered command fitted it. If there is one, the child has also
+    /// written the parity vectors that follow from the model.
+    pub counted: Option<CountedModel>,
+}
+
+impl InspectedModel {
+    pub const FILE: &'static str = "inspected.json";
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountedModel {
+    /// Number of trees.
+    pub rounds: u32,
+    /// One entry per input, in the model's order.
+    pub features: Vec<CountedFeature>,
+}
+
+/// How often the trees of a model split on an input, and the summed loss reduction of these splits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountedFeature {
+    pub feature: String,
+    pub splits: u64,
+    pub total_gain: f64,
 }
 
 /// The file `scored.json`, which the child writes when it has scored all rows.

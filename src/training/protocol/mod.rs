@@ -11,8 +11,8 @@ mod steps;
 
 pub use command::{AcceptedModel, CommandSpec, TrainerRegistration, TrainerRegistrations, digest_of, registered};
 pub use job::{
-    COLUMNS_FILE, ChildJob, EVALUATION_FILE, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult,
-    file_failure,
+    COLUMNS_FILE, ChildJob, CountedFeature, CountedModel, EVALUATION_FILE, InspectedModel, InspectionJob,
+    LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, file_failure,
 };
 pub use report::{ChildProgress, JobEnd};
 pub use steps::{ChildStep, model_format, steps};

@@ -21,6 +21,8 @@ pub enum ChildStep {
     Recheck,
     /// Scores a file with the model of a bundle. Measures nothing.
     Score,
+    /// Looks at the model of a bundle that is verified.
+    Inspect,
 }
 
 impl ChildStep {
@@ -33,6 +35,7 @@ impl ChildStep {
             Self::Measure => "trainer-measure",
             Self::Recheck => "trainer-recheck",
             Self::Score => "trainer-score",
+            Self::Inspect => "trainer-inspect",
         }
     }
 }

@@ -92,9 +92,12 @@ fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> R
             let code = code.parse().unwrap_or(FailureCode::TrainerFailed);
             return Ok(match step {
                 _ if code == FailureCode::WorkerUnable => Exit::Failed(Failure::of_worker(message)),
-                ChildStep::Train | ChildStep::Prepare | ChildStep::Measure | ChildStep::Recheck | ChildStep::Score => {
-                    failed(code, message)
-                }
+                ChildStep::Train
+                | ChildStep::Prepare
+                | ChildStep::Measure
+                | ChildStep::Recheck
+                | ChildStep::Score
+                | ChildStep::Inspect => failed(code, message),
                 ChildStep::Command => judge_command(code, message, stderr),
             });
         }

@@ -2,6 +2,7 @@
 //!
 //! These limits differ between machines, so no document that must be the same everywhere, such as the plan, has them.
 
+use crate::config::TrainerSettings;
 use crate::domain::contract::{GrantedLimits, Limits};
 use crate::domain::run::{Failure, FailureCode};
 use std::fmt::Write as _;
@@ -19,7 +20,17 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
-    pub(super) fn over(&self, profile: &Limits) -> Limits {
+    pub fn of(settings: &TrainerSettings) -> Self {
+        Self {
+            wall_seconds: settings.max_wall_seconds,
+            memory_mib: settings.memory_mib(),
+            cpu_seconds: settings.max_cpu_seconds,
+            file_mib: settings.max_file_mib,
+            processes: settings.max_processes,
+        }
+    }
+
+    pub fn over(&self, profile: &Limits) -> Limits {
         Limits {
             wall_seconds: profile.wall_seconds.min(self.wall_seconds),
             memory_mib: profile.memory_mib.min(self.memory_mib),
@@ -35,7 +46,7 @@ impl Ceiling {
 impl GrantedLimits {
     /// Adds to the failure's message each limit that this worker granted below the profile's: a higher limit in the
     /// profile would not help.
-    pub(super) fn explain(&self, profile: &Limits, mut failure: Failure) -> Failure {
+    pub fn explain(&self, profile: &Limits, mut failure: Failure) -> Failure {
         let granted = &self.limits;
         let wall = ("wall_seconds", granted.wall_seconds, profile.wall_seconds);
         let processor = ("cpu_seconds", granted.cpu_seconds, profile.cpu_seconds);

@@ -252,7 +252,7 @@ async fn a_model_of_a_registered_command_meets_the_champion_on_the_same_rows() {
         assert_eq!(difference.abs() > 0.0, metric == "log_loss", "{metric}: {difference}");
     }
     let bundle = earlier.file(&run, "bundle");
-    earlier.world.stdout(&["verify", bundle.to_str().unwrap()]);
+    earlier.world.stdout(&["verify", bundle.to_str().unwrap(), "--allow-unsigned"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,7 +67,7 @@ impl RunAttempt<'_> {
     async fn sign(&self, bundle: &Bundle) -> Result<Option<BundleArtifact>, Interrupted> {
         let Some(key) = &self.runner.signing else { return Ok(None) };
         let files = bundle.files.iter().map(|file| (file.path.to_owned(), Digest::of(&file.bytes))).collect();
-        let bytes = Bytes::from(key.sign(&bundle.bundle_version, &files, SIGNATURE_FILE));
+        let bytes = Bytes::from(key.sign(&bundle.bundle_version, &files));
         let on_drift = FailureCode::BundlePackageImmutabilityViolation;
         let evidence = &self.evidence;
         let stored = evidence.bytes(SIGNATURE_ROLE, &evidence.folder.bundle(SIGNATURE_FILE), bytes, on_drift).await?;

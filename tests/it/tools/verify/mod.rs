@@ -1,5 +1,6 @@
 //! `verify`: a bundle as an auditor gets it, intact and tampered with.
 
+mod forgeries;
 mod links;
 mod signed;
 mod tampering;

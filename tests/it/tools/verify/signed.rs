@@ -2,9 +2,14 @@
 
 use crate::support::{World, request};
 use model_factory::adapters::signing::PrivateKey;
-use model_factory::domain::contract::BundleManifest;
+use model_factory::domain::contract::{
+    BundleManifest, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, TrainPlan,
+};
 use model_factory::domain::identity::{Digest, document_bytes};
-use model_factory::modelling::SIGNATURE_FILE;
+use model_factory::modelling::{self, BundleEvidence, SIGNATURE_FILE, bundle_id, bundle_version};
+use model_factory::tools::verify::Verifier;
+use model_factory::training::TrainerCommand;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,6 +38,10 @@ async fn build() -> Signed {
     let run = world.run("req-audit-0001").await;
     let at = world.folder.path().join("evidence").join(&run.refs["bundle/bundle.json"].reference);
     Signed { folder: at.parent().unwrap().to_owned(), key, _world: world }
+}
+
+pub fn verifier() -> Verifier {
+    Verifier::new(TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()), &Limits::default())
 }
 
 /// A copy of the bundle.
@@ -82,6 +91,14 @@ impl Tampered {
         self.relist();
     }
 
+    /// Changes a model, and lists its new digest in `bundle.json`.
+    pub fn forge_compact(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut value: Value = serde_json::from_slice(&fs::read(self.file(name)).unwrap()).unwrap();
+        change(&mut value);
+        fs::write(self.file(name), value.to_string()).unwrap();
+        self.relist();
+    }
+
     /// Lists every file as it is now in `bundle.json`.
     pub fn relist(&self) {
         self.edit(BundleManifest::FILE, |manifest| {
@@ -93,11 +110,72 @@ impl Tampered {
         });
     }
 
+    /// Writes text in place of a file's own, and lists its new digest in `bundle.json`.
+    pub fn rewrite(&self, name: &str, change: impl FnOnce(String) -> String) {
+        let before = fs::read_to_string(self.file(name)).unwrap();
+        let after = change(before.clone());
+        assert_ne!(after, before, "nothing was changed in {name}");
+        fs::write(self.file(name), after).unwrap();
+        if name != BundleManifest::FILE && name != SIGNATURE_FILE {
+            self.relist();
+        }
+    }
+
+    /// Adds a file, and lists it in `bundle.json`.
+    pub fn add(&self, name: &str, text: &str) {
+        fs::write(self.file(name), text).unwrap();
+        self.edit(BundleManifest::FILE, |manifest| {
+            let listed = json!({"path": name, "sha256": Digest::of(text.as_bytes()), "bytes": text.len(), "media_type": "text/plain"});
+            manifest["files"].as_array_mut().unwrap().push(listed);
+        });
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> (T, Vec<u8>) {
+        let bytes = fs::read(self.file(name)).unwrap();
+        (serde_json::from_slice(&bytes).unwrap(), bytes)
+    }
+
+    /// Makes every other file anew from plan, report, receipt, parity vectors and model, as Model Factory itself does.
+    pub fn repack(&self) {
+        let (plan, report, receipt, parity): (
+            (TrainPlan, Vec<u8>),
+            (EvalReport, Vec<u8>),
+            (GateReceipt, Vec<u8>),
+            (ParityVectors, Vec<u8>),
+        ) = (
+            self.read("resolved_train_plan.json"),
+            self.read("eval_report.json"),
+            self.read("gate_receipt.json"),
+            self.read(ParityVectors::FILE),
+        );
+        let packed = modelling::bundle(&BundleEvidence {
+            plan: (&plan.0, &plan.1),
+            report: (&report.0, &report.1),
+            receipt: (&receipt.0, &receipt.1),
+            parity: (&parity.0, &parity.1),
+            model: (ModelFormat::XgboostJson, &fs::read(self.file("model.json")).unwrap()),
+        });
+        for file in packed.files {
+            fs::write(self.file(file.path), file.bytes).unwrap();
+        }
+    }
+
     /// Signs all files anew with this key.
     pub fn sign(&self, key: &PrivateKey) {
+        let (manifest, _): (BundleManifest, _) = self.read(BundleManifest::FILE);
+        let mut files = manifest.files;
+        let mut of_manifest = files[0].clone();
+        of_manifest.path = BundleManifest::FILE.to_owned();
+        of_manifest.sha256 = self.digest(BundleManifest::FILE);
+        files.push(of_manifest);
+        self.sign_as(&bundle_version(&bundle_id(&files), &manifest.lineage.revisions), key);
+    }
+
+    /// Signs all files anew under the name of some bundle.
+    pub fn sign_as(&self, name: &str, key: &PrivateKey) {
         let names = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let files: BTreeMap<String, Digest> =
             names.filter(|name| name != SIGNATURE_FILE).map(|name| (name.clone(), self.digest(&name))).collect();
-        fs::write(self.file(SIGNATURE_FILE), key.sign("bundle", &files, SIGNATURE_FILE)).unwrap();
+        fs::write(self.file(SIGNATURE_FILE), key.sign(name, &files)).unwrap();
     }
 }

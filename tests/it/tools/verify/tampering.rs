@@ -16,7 +16,7 @@ pub struct Tampering {
     pub change: fn(&Tampered),
 }
 
-const fn tampering(what: &'static str, link: Link, says: &'static str, change: fn(&Tampered)) -> Tampering {
+pub const fn tampering(what: &'static str, link: Link, says: &'static str, change: fn(&Tampered)) -> Tampering {
     Tampering { what, link, says, change }
 }
 
@@ -77,35 +77,35 @@ pub const TAMPERINGS: &[Tampering] = &[
     tampering("a plan for another request", Link::Request, "gives the run", |t| {
         t.forge(PLAN, |p| p["revisions"]["config_revision"] = json!("c2"));
     }),
-    tampering("another run's bundle.json", Link::Request, "the bundle is of tr_", |t| {
+    tampering("another run's bundle.json", Link::Request, "at /run_id", |t| {
         t.edit(BUNDLE, |b| b["run_id"] = json!(format!("tr_{}", "0".repeat(32))));
     }),
-    tampering("a bundle for another scope", Link::Request, "another scope", |t| {
+    tampering("a bundle for another scope", Link::Request, "at /target_scope/environment", |t| {
         t.edit(BUNDLE, |b| b["target_scope"]["environment"] = json!("production"));
     }),
-    tampering("a plan with other parameters", Link::Plan, "the plan has digest", |t| {
+    tampering("a plan with other parameters", Link::Plan, "at /lineage/run_config_digest", |t| {
         t.forge(PLAN, |p| p["algorithm"]["parameters"]["rounds"] = json!(7));
     }),
-    tampering("features in another order", Link::Plan, "other revisions or features", |t| {
+    tampering("features in another order", Link::Plan, "at /features/0", |t| {
         t.edit(BUNDLE, |b| b["features"].as_array_mut().unwrap().reverse());
     }),
-    tampering("a plan with other parameters that bundle.json names", Link::Report, "it is about the plan", |t| {
+    tampering("a plan with other parameters that bundle.json names", Link::Report, "at /provenance/resolved_train_plan/sha256", |t| {
         t.forge(PLAN, |p| p["algorithm"]["parameters"]["rounds"] = json!(7));
         t.edit(BUNDLE, |b| b["lineage"]["run_config_digest"] = json!(t.digest(PLAN)));
     }),
-    tampering("a manifest with other data", Link::Data, "the data files are not those", |t| {
+    tampering("a manifest with other data", Link::Data, "at /lineage/data/0/sha256", |t| {
         t.edit(BUNDLE, |b| b["lineage"]["data"][0]["sha256"] = json!(Digest::of(b"other rows")));
     }),
-    tampering("another manifest", Link::Data, "the manifests are not those", |t| {
+    tampering("another manifest", Link::Data, "at /lineage/manifests/0/sha256", |t| {
         t.edit(BUNDLE, |b| b["lineage"]["manifests"][0]["sha256"] = json!(Digest::of(b"another manifest")));
     }),
-    tampering("another policy", Link::Data, "the governance profile are not those", |t| {
+    tampering("another policy", Link::Data, "at /lineage/governance_profile/revision", |t| {
         t.edit(BUNDLE, |b| b["lineage"]["governance_profile"]["revision"] = json!("r0"));
     }),
-    tampering("a report about other manifests", Link::Data, "the manifests of the report", |t| {
+    tampering("a report about other manifests", Link::Report, "at /dataset_manifest_refs/0", |t| {
         t.forge(REPORT, |r| r["dataset_manifest_refs"] = json!(["ofs/manifests/other.json"]));
     }),
-    tampering("a model that needs another server", Link::Model, "asks servers for", |t| {
+    tampering("a model that needs another server", Link::Model, "at /compatibility/required_capabilities/0", |t| {
         t.edit(BUNDLE, |b| b["compatibility"]["required_capabilities"] = json!(["onnx"]));
     }),
     tampering("a pickle by the model's name", Link::Model, "it is a pickle", |t| {
@@ -113,60 +113,60 @@ pub const TAMPERINGS: &[Tampering] = &[
         t.relist();
     }),
     tampering("another model", Link::Report, "it is about the model", |t| {
-        t.forge("model.json", other_leaf);
+        t.forge_compact("model.json", other_leaf);
     }),
     tampering("another run's report", Link::Report, "it is about tr_", |t| {
         t.forge(REPORT, |r| r["run_id"] = json!(format!("tr_{}", "0".repeat(32))));
     }),
-    tampering("a report under another id", Link::Report, "its id is er_", |t| {
+    tampering("a report under another id", Link::Report, "at /eval_report_id", |t| {
         t.forge(REPORT, |r| r["eval_report_id"] = json!(format!("er_{}", "0".repeat(32))));
     }),
-    tampering("a better metric in the report", Link::Gate, "another eval_report", |t| {
+    tampering("a better metric in the report", Link::Gate, "at /looked_at/eval_report/sha256", |t| {
         t.forge(REPORT, |r| r["metrics"]["scores"]["auc_roc"]["value"] = json!(0.999));
     }),
-    tampering("a better metric in report, and a receipt about it", Link::Gate, "another value or bound", |t| {
+    tampering("a better metric in report, and a receipt about it", Link::Gate, "at /thresholds/0/", |t| {
         t.edit(REPORT, |r| r["metrics"]["scores"]["auc_roc"]["value"] = json!(0.999));
         t.forge(RECEIPT, |r| r["looked_at"]["eval_report"]["sha256"] = json!(t.digest(REPORT)));
     }),
-    tampering("a lower bound in the receipt", Link::Gate, "another value or bound", |t| {
+    tampering("a lower bound in the receipt", Link::Report, "at /metrics/thresholds/", |t| {
         t.forge(RECEIPT, |r| r["thresholds"][0]["bound"] = json!(0.1));
     }),
-    tampering("a receipt that says FAIL", Link::Gate, "receipt and report disagree", |t| {
+    tampering("a receipt that says FAIL", Link::Gate, "at /decision", |t| {
         t.forge(RECEIPT, |r| r["decision"] = json!("FAIL"));
     }),
-    tampering("a receipt about another model", Link::Gate, "another model", |t| {
+    tampering("a receipt about another model", Link::Gate, "at /looked_at/model/sha256", |t| {
         t.forge(RECEIPT, |r| r["looked_at"]["model"]["sha256"] = json!(Digest::of(b"another model")));
     }),
-    tampering("a receipt under another policy", Link::Gate, "another policy", |t| {
+    tampering("a receipt under another policy", Link::Gate, "at /policy_id", |t| {
         t.forge(RECEIPT, |r| r["policy_id"] = json!("lenient"));
     }),
-    tampering("provenance of another request", Link::Provenance, "its request is not", |t| {
+    tampering("provenance of another request", Link::Provenance, "at /predicate/buildDefinition/externalParameters/policy_revision", |t| {
         t.forge(PROVENANCE, |p| {
             p["predicate"]["buildDefinition"]["externalParameters"]["policy_revision"] = json!("p0");
         });
     }),
-    tampering("provenance without an input", Link::Provenance, "its dependencies is not", |t| {
+    tampering("provenance without an input", Link::Provenance, "at /predicate/buildDefinition/resolvedDependencies", |t| {
         t.forge(PROVENANCE, |p| {
             p["predicate"]["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap().remove(0);
         });
     }),
-    tampering("provenance by another builder", Link::Provenance, "its builder is not", |t| {
+    tampering("provenance by another builder", Link::Provenance, "at /predicate/runDetails/builder/id", |t| {
         t.forge(PROVENANCE, |p| p["predicate"]["runDetails"]["builder"]["id"] = json!("https://example.org/laptop"));
     }),
-    tampering("provenance of another file", Link::Provenance, "its subject", |t| {
+    tampering("provenance of another file", Link::Provenance, "at /subject/0/digest/sha256", |t| {
         t.forge(PROVENANCE, |p| p["subject"][0]["digest"]["sha256"] = json!(Digest::of(b"another")));
     }),
-    tampering("a bill of another model", Link::Descriptions, "bom.json is about another model", |t| {
+    tampering("a bill of another model", Link::Descriptions, "at /metadata/component/hashes/0/content", |t| {
         t.forge("bom.json", |b| {
             b["metadata"]["component"]["hashes"][0]["content"] = json!(Digest::of(b"another model"));
         });
     }),
-    tampering("MLflow's file of another model", Link::Descriptions, "MLmodel is about another model", |t| {
+    tampering("MLflow's file of another model", Link::Descriptions, "MLmodel does not follow", |t| {
         let text = fs::read_to_string(t.file("MLmodel")).unwrap();
         fs::write(t.file("MLmodel"), text.replace("model_uuid: '", "model_uuid: 'f")).unwrap();
         t.relist();
     }),
-    tampering("a score of a vector", Link::Parity, "vector 0 says", |t| {
+    tampering("a score of a vector", Link::Parity, "at /vectors/0/score", |t| {
         t.edit(PARITY, |p| p["vectors"][0]["score"] = json!(0.5));
         follow_vectors(t);
     }),
@@ -178,8 +178,8 @@ pub const TAMPERINGS: &[Tampering] = &[
         t.edit(PARITY, |p| p["origin"] = json!("trainer"));
         follow_vectors(t);
     }),
-    tampering("another model with all that names it", Link::Parity, "the model gives", with_another_model),
-    tampering("another card", Link::Signature, "signs other files: bundle.json", |t| {
+    tampering("another model with all that names it", Link::Parity, "at /vectors/0/score", with_another_model),
+    tampering("another card", Link::Descriptions, "model_card.md does not follow", |t| {
         fs::write(t.file("model_card.md"), "# The best model").unwrap();
         t.relist();
     }),
@@ -194,7 +194,7 @@ pub const TAMPERINGS: &[Tampering] = &[
     }),
     tampering("a byte of the signature", Link::Signature, "the key did not sign this statement", |t| {
         t.edit("model.sig", |s| {
-            let other = PrivateKey::generate().sign("x", &[("x".to_owned(), Digest::of(b"x"))].into(), "model.sig");
+            let other = PrivateKey::generate().sign("x", &[("x".to_owned(), Digest::of(b"x"))].into());
             let other: serde_json::Value = serde_json::from_slice(&other).unwrap();
             s["dsseEnvelope"]["signatures"] = other["dsseEnvelope"]["signatures"].clone();
         });
@@ -213,12 +213,12 @@ fn other_leaf(model: &mut serde_json::Value) {
         .map(|(node, _)| node)
         .collect();
     for leaf in leaves {
-        tree["split_conditions"][leaf] = json!(0.75);
+        (tree["split_conditions"][leaf], tree["base_weights"][leaf]) = (json!(0.75), json!(0.75));
     }
 }
 
 /// Puts the vectors' new digest into the provenance.
-fn follow_vectors(t: &Tampered) {
+pub fn follow_vectors(t: &Tampered) {
     t.forge(PROVENANCE, |p| {
         let subjects = p["subject"].as_array_mut().unwrap();
         let of_vectors = subjects.iter_mut().find(|subject| subject["name"] == PARITY).unwrap();
@@ -228,8 +228,7 @@ fn follow_vectors(t: &Tampered) {
 
 /// Swaps the model and every digest of it; only its scores do not fit the parity vectors.
 fn with_another_model(t: &Tampered) {
-    let before = t.digest("model.json").to_string();
-    t.edit("model.json", other_leaf);
+    t.forge_compact("model.json", other_leaf);
     let model = t.digest("model.json");
     t.edit(REPORT, |r| {
         let run_id: RunId = r["run_id"].as_str().unwrap().parse().unwrap();
@@ -241,13 +240,5 @@ fn with_another_model(t: &Tampered) {
         r["looked_at"]["eval_report"]["sha256"] = json!(t.digest(REPORT));
     });
     t.edit(PARITY, |p| p["model_sha256"] = json!(model));
-    t.edit(PROVENANCE, |p| {
-        for subject in p["subject"].as_array_mut().unwrap() {
-            subject["digest"]["sha256"] = json!(t.digest(subject["name"].as_str().unwrap()));
-        }
-    });
-    t.edit("bom.json", |b| b["metadata"]["component"]["hashes"][0]["content"] = json!(model));
-    let text = fs::read_to_string(t.file("MLmodel")).unwrap();
-    fs::write(t.file("MLmodel"), text.replace(&before[..32], &model.to_string()[..32])).unwrap();
-    t.relist();
+    t.repack();
 }

@@ -222,7 +222,10 @@ mod tests {
         let text = String::from_utf8(signature.clone()).unwrap();
         let open = text.replacen("\"keyid\": \"\"", "\"keyid\": \"me\"", 1);
         for changed in [open, text.replacen('{', "{\"x\": 1,", 1), format!("{text} "), text.replacen(": ", ":", 1)] {
-            assert!(matches!(verify(&public, changed.as_bytes(), "bundle", &files()), Err(SignatureError::Malformed(_))));
+            assert!(matches!(
+                verify(&public, changed.as_bytes(), "bundle", &files()),
+                Err(SignatureError::Malformed(_))
+            ));
         }
         let other = PrivateKey::generate().public();
         assert!(matches!(verify(&other, &signature, "bundle", &files()), Err(SignatureError::OtherKey { .. })));

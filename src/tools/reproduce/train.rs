@@ -3,7 +3,8 @@
 use super::Rebuilder;
 use super::fetch::{parse, unresolved};
 use crate::domain::contract::{
-    Evaluation, GrantedLimits, ModelFormat, ParityVectors, PinnedBundle, PinnedCommand, PlannedChampion, ResolvedAlgorithm, TrainPlan,
+    Evaluation, GrantedLimits, ModelFormat, ParityVectors, PinnedBundle, PinnedCommand, PlannedChampion,
+    ResolvedAlgorithm, TrainPlan,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};

@@ -54,7 +54,8 @@ fn in_values(found: &Value, expected: &Value, at: String) -> Option<(String, Str
         }
         (Value::Array(found), Value::Array(expected)) => {
             let pairs = found.iter().zip(expected).enumerate();
-            let mut in_pairs = pairs.map(|(index, (found, expected))| in_values(found, expected, format!("{at}/{index}")));
+            let mut in_pairs =
+                pairs.map(|(index, (found, expected))| in_values(found, expected, format!("{at}/{index}")));
             in_pairs.find_map(|difference| difference).or_else(|| {
                 let (found, expected) = (found.len(), expected.len());
                 (found != expected).then(|| (at, format!("it has {found} entries and must have {expected}")))
@@ -94,7 +95,10 @@ mod tests {
         assert_eq!(text("{\"a\": [1]}", "{\"a\": [1, 3]}"), "at /a: it has 1 entries and must have 2");
         assert_eq!(text("{\"a/b\": 1}", "{}"), "at /a~1b: it must not be there");
         assert_eq!(text("{}", "{\"b\": 1}"), "at /b: it is missing");
-        assert_eq!(text("{\"a\":1}", "{\"a\": 1}"), "it holds the right values in another form, such as other spaces or order");
+        assert_eq!(
+            text("{\"a\":1}", "{\"a\": 1}"),
+            "it holds the right values in another form, such as other spaces or order"
+        );
         assert!(text("{\"a\":2,\"a\":1}", "{\"a\": 1}").contains("occurs twice"));
         assert_eq!(text("one\ntwo\n", "one\n2\n"), "in line 2: it is two and must be 2");
         assert_eq!(text("one", "one\ntwo"), "in line 2: it is the end and must be two");

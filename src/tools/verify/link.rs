@@ -46,7 +46,9 @@ impl Link {
     /// Returns the statement that the link makes, as the rest of a sentence that begins with "It is true that".
     pub fn statement(self) -> &'static str {
         match self {
-            Self::Files => "the folder holds the files of a bundle, with the bytes that bundle.json lists, and no others",
+            Self::Files => {
+                "the folder holds the files of a bundle, with the bytes that bundle.json lists, and no others"
+            }
             Self::Bundle => "bundle.json follows from the other files, and the bundle has the expected id",
             Self::Request => "the run and the bundle are those of the request that the plan states",
             Self::Plan => "the bundle names this plan, its features and its revisions",

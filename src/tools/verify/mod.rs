@@ -121,7 +121,10 @@ impl Verifier {
         note(Link::Request, of_request);
         note(Link::Plan, format!("its digest, revisions and {} features are in bundle.json", plan.features.len()));
         let (manifests, data) = (plan.manifests.len(), plan.files.len());
-        note(Link::Data, format!("{manifests} manifests, 2 profiles and {data} data files, pinned by the same digests"));
+        note(
+            Link::Data,
+            format!("{manifests} manifests, 2 profiles and {data} data files, pinned by the same digests"),
+        );
 
         let inspected = model::inspect(&bundle, &self.trainer, &self.limits).await?;
         note(Link::Model, format!("{} is a model in the format {}", bundle.format.file_name(), bundle.format));

@@ -5,9 +5,7 @@ use super::link::{BrokenLink, Link};
 use super::remake::{ReadBundle, must_be};
 use crate::domain::contract::{Limits, ModelFormat, ParityOrigin, ParityVectors, ResolvedAlgorithm};
 use crate::domain::identity::document_bytes;
-use crate::training::{
-    self, ChildJob, ChildStep, Exit, InspectedModel, InspectionJob, MODEL_FILE, TrainerCommand,
-};
+use crate::training::{self, ChildJob, ChildStep, Exit, InspectedModel, InspectionJob, MODEL_FILE, TrainerCommand};
 use std::fmt::Display;
 use std::fs;
 use std::io::Read as _;

@@ -5,8 +5,8 @@ use super::folder::{Folder, ReadDocument};
 use super::link::{BrokenLink, Link};
 use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
 use crate::domain::contract::{
-    BundleManifest, EvalProvenance, EvalReport, EvidenceRef, GateReceipt, GovernanceProfile, ModelFormat, ParityVectors,
-    SchemaName, TrainPlan,
+    BundleManifest, EvalProvenance, EvalReport, EvidenceRef, GateReceipt, GovernanceProfile, ModelFormat,
+    ParityVectors, SchemaName, TrainPlan,
 };
 use crate::domain::identity::{Digest, document_bytes};
 use crate::modelling::{
@@ -80,9 +80,8 @@ impl<'a> ReadBundle<'a> {
     /// Checks every file that the bundle's writer makes of the documents. `only` chooses the files.
     pub(super) fn check_made(&self, link: Link, only: fn(&str) -> bool) -> Result<Vec<&'static str>, BrokenLink> {
         let given = [PLAN_FILE, REPORT_FILE, RECEIPT_FILE, ParityVectors::FILE, self.format.file_name()];
-        let is_made = |file: &&BundleFile| {
-            file.path != BundleManifest::FILE && !given.contains(&file.path) && only(file.path)
-        };
+        let is_made =
+            |file: &&BundleFile| file.path != BundleManifest::FILE && !given.contains(&file.path) && only(file.path);
         let made: Vec<&BundleFile> = self.again.files.iter().filter(is_made).collect();
         for file in &made {
             if let Some(difference) = difference(self.folder.get(link, file.path)?, &file.bytes) {

@@ -20,7 +20,9 @@ impl Signed {
     pub(super) fn describe(&self, files: usize) -> String {
         match self {
             Self::By(key) => format!("{files} files signed by the key {key}"),
-            Self::BySomebody => format!("{SIGNATURE_FILE} is about these {files} files; NOT CHECKED: who signed, since no key was given"),
+            Self::BySomebody => format!(
+                "{SIGNATURE_FILE} is about these {files} files; NOT CHECKED: who signed, since no key was given"
+            ),
             Self::ByNobody => format!("NOT CHECKED: there is no {SIGNATURE_FILE}, and no key was given"),
         }
     }

@@ -230,13 +230,14 @@ impl Fitted {
             }
         }
         let count = rows.len().max(1) as f64;
-        let effects = self.counted(&matrix.features).into_iter().zip(sums).map(|(counted, (size, sum))| FeatureEffect {
-            feature: counted.feature,
-            splits: counted.splits,
-            total_gain: counted.total_gain,
-            mean_abs_shap: size / count,
-            mean_shap: sum / count,
-        });
+        let effects =
+            self.counted(&matrix.features).into_iter().zip(sums).map(|(counted, (size, sum))| FeatureEffect {
+                feature: counted.feature,
+                splits: counted.splits,
+                total_gain: counted.total_gain,
+                mean_abs_shap: size / count,
+                mean_shap: sum / count,
+            });
         Ok(effects.collect())
     }
 

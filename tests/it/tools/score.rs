@@ -129,7 +129,13 @@ impl Rows {
 fn score(bundle: &Path, file: &Path, more: &[&str]) -> Output {
     let elsewhere = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_model-factory"));
-    command.current_dir(elsewhere.path()).args(["score", "--allow-unsigned"]).arg(bundle).arg(file).args(more).env_clear();
+    command
+        .current_dir(elsewhere.path())
+        .args(["score", "--allow-unsigned"])
+        .arg(bundle)
+        .arg(file)
+        .args(more)
+        .env_clear();
     command.output().unwrap()
 }
 

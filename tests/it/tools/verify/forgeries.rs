@@ -157,11 +157,16 @@ pub const FORGERIES: &[Tampering] = &[
             r["looked_at"].as_object_mut().unwrap().remove("leakage_report");
         });
     }),
-    tampering("a receipt that looked at another profile", Link::Gate, "at /looked_at/inputs~1governance_profile", |t| {
-        t.forge(RECEIPT, |r| {
-            r["looked_at"]["inputs/governance_profile.yaml"]["sha256"] = json!(Digest::of(b"lenient"));
-        });
-    }),
+    tampering(
+        "a receipt that looked at another profile",
+        Link::Gate,
+        "at /looked_at/inputs~1governance_profile",
+        |t| {
+            t.forge(RECEIPT, |r| {
+                r["looked_at"]["inputs/governance_profile.yaml"]["sha256"] = json!(Digest::of(b"lenient"));
+            });
+        },
+    ),
     tampering("a receipt with another reason", Link::Gate, "at /thresholds/0/reason", |t| {
         t.forge(RECEIPT, |r| r["thresholds"][0]["reason"] = json!("because"));
     }),

@@ -89,10 +89,15 @@ pub const TAMPERINGS: &[Tampering] = &[
     tampering("features in another order", Link::Plan, "at /features/0", |t| {
         t.edit(BUNDLE, |b| b["features"].as_array_mut().unwrap().reverse());
     }),
-    tampering("a plan with other parameters that bundle.json names", Link::Report, "at /provenance/resolved_train_plan/sha256", |t| {
-        t.forge(PLAN, |p| p["algorithm"]["parameters"]["rounds"] = json!(7));
-        t.edit(BUNDLE, |b| b["lineage"]["run_config_digest"] = json!(t.digest(PLAN)));
-    }),
+    tampering(
+        "a plan with other parameters that bundle.json names",
+        Link::Report,
+        "at /provenance/resolved_train_plan/sha256",
+        |t| {
+            t.forge(PLAN, |p| p["algorithm"]["parameters"]["rounds"] = json!(7));
+            t.edit(BUNDLE, |b| b["lineage"]["run_config_digest"] = json!(t.digest(PLAN)));
+        },
+    ),
     tampering("a manifest with other data", Link::Data, "at /lineage/data/0/sha256", |t| {
         t.edit(BUNDLE, |b| b["lineage"]["data"][0]["sha256"] = json!(Digest::of(b"other rows")));
     }),
@@ -140,16 +145,26 @@ pub const TAMPERINGS: &[Tampering] = &[
     tampering("a receipt under another policy", Link::Gate, "at /policy_id", |t| {
         t.forge(RECEIPT, |r| r["policy_id"] = json!("lenient"));
     }),
-    tampering("provenance of another request", Link::Provenance, "at /predicate/buildDefinition/externalParameters/policy_revision", |t| {
-        t.forge(PROVENANCE, |p| {
-            p["predicate"]["buildDefinition"]["externalParameters"]["policy_revision"] = json!("p0");
-        });
-    }),
-    tampering("provenance without an input", Link::Provenance, "at /predicate/buildDefinition/resolvedDependencies", |t| {
-        t.forge(PROVENANCE, |p| {
-            p["predicate"]["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap().remove(0);
-        });
-    }),
+    tampering(
+        "provenance of another request",
+        Link::Provenance,
+        "at /predicate/buildDefinition/externalParameters/policy_revision",
+        |t| {
+            t.forge(PROVENANCE, |p| {
+                p["predicate"]["buildDefinition"]["externalParameters"]["policy_revision"] = json!("p0");
+            });
+        },
+    ),
+    tampering(
+        "provenance without an input",
+        Link::Provenance,
+        "at /predicate/buildDefinition/resolvedDependencies",
+        |t| {
+            t.forge(PROVENANCE, |p| {
+                p["predicate"]["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap().remove(0);
+            });
+        },
+    ),
     tampering("provenance by another builder", Link::Provenance, "at /predicate/runDetails/builder/id", |t| {
         t.forge(PROVENANCE, |p| p["predicate"]["runDetails"]["builder"]["id"] = json!("https://example.org/laptop"));
     }),

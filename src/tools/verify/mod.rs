@@ -4,10 +4,10 @@
 //! byte. The folder holds no other file. What is read has bounds. The model is read in a child process. The first link
 //! that does not hold is reported. Never: opens a socket or a database, or runs code of the bundle.
 
-mod difference;
 mod documents;
 mod folder;
 mod link;
+mod mismatch;
 mod model;
 mod remake;
 mod signature;

@@ -1,8 +1,8 @@
 //! Makes anew what follows from other files of the bundle, by the functions that the worker calls, and compares bytes.
 
-use super::difference::{Difference, difference};
 use super::folder::{Folder, ReadDocument};
 use super::link::{BrokenLink, Link};
+use super::mismatch::{Mismatch, mismatch};
 use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
 use crate::domain::contract::{
     BundleManifest, EvalProvenance, EvalReport, EvidenceRef, GateReceipt, GovernanceProfile, ModelFormat,
@@ -71,9 +71,9 @@ impl<'a> ReadBundle<'a> {
                 (listed.sha256, listed.bytes) = (Digest::of(bytes), bytes.len() as u64);
             }
         }
-        match difference(found, &document_bytes(&expected)) {
+        match mismatch(found, &document_bytes(&expected)) {
             None => Ok(()),
-            Some(difference) => Err(not_made(link_of(&difference.pointer), BundleManifest::FILE, &difference)),
+            Some(mismatch) => Err(not_made(link_of(&mismatch.pointer), BundleManifest::FILE, &mismatch)),
         }
     }
 
@@ -84,8 +84,8 @@ impl<'a> ReadBundle<'a> {
             |file: &&BundleFile| file.path != BundleManifest::FILE && !given.contains(&file.path) && only(file.path);
         let made: Vec<&BundleFile> = self.again.files.iter().filter(is_made).collect();
         for file in &made {
-            if let Some(difference) = difference(self.folder.get(link, file.path)?, &file.bytes) {
-                return Err(not_made(link, file.path, &difference));
+            if let Some(mismatch) = mismatch(self.folder.get(link, file.path)?, &file.bytes) {
+                return Err(not_made(link, file.path, &mismatch));
             }
         }
         Ok(made.iter().map(|file| file.path).collect())
@@ -122,14 +122,14 @@ impl<'a> ReadBundle<'a> {
 
 /// Checks that a document has the bytes of `again`.
 pub(super) fn must_be<T: serde::Serialize>(link: Link, name: &str, found: &[u8], again: &T) -> Result<(), BrokenLink> {
-    match difference(found, &document_bytes(again)) {
+    match mismatch(found, &document_bytes(again)) {
         None => Ok(()),
-        Some(difference) => Err(not_made(link, name, &difference)),
+        Some(mismatch) => Err(not_made(link, name, &mismatch)),
     }
 }
 
-fn not_made(link: Link, name: &str, difference: &Difference) -> BrokenLink {
-    link.broken(format!("{name} does not follow from the other files: {}", difference.text))
+fn not_made(link: Link, name: &str, mismatch: &Mismatch) -> BrokenLink {
+    link.broken(format!("{name} does not follow from the other files: {}", mismatch.text))
 }
 
 /// Returns the link that a field of `bundle.json` belongs to.

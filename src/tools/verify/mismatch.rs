@@ -4,12 +4,12 @@ use crate::domain::contract::parse_strict;
 use crate::domain::harmless::line;
 use serde_json::Value;
 
-/// The first difference between a file and what it must be.
-pub(super) struct Difference {
+/// Where a file is first other than it must be.
+pub(super) struct Mismatch {
     /// JSON pointer to the first field that differs. Empty if the file is no JSON, or holds the same values in another
     /// form.
     pub(super) pointer: String,
-    /// The difference, for people.
+    /// What is there and what must be, for people.
     pub(super) text: String,
 }
 
@@ -18,20 +18,20 @@ const MAX_DESCRIBED: usize = 4 << 20;
 const MAX_DEPTH: usize = 64;
 
 /// Compares a file with what it must be, byte by byte. `None` if they are equal.
-pub(super) fn difference(found: &[u8], expected: &[u8]) -> Option<Difference> {
+pub(super) fn mismatch(found: &[u8], expected: &[u8]) -> Option<Mismatch> {
     if found == expected {
         return None;
     }
     if found.len().max(expected.len()) > MAX_DESCRIBED {
         let text = format!("it has {} bytes, what it must be has {}, and they differ", found.len(), expected.len());
-        return Some(Difference { pointer: String::new(), text });
+        return Some(Mismatch { pointer: String::new(), text });
     }
     let Ok(expected_value) = parse_strict(expected, MAX_DEPTH) else { return Some(in_lines(found, expected)) };
-    let whole = |text: String| Difference { pointer: String::new(), text };
+    let whole = |text: String| Mismatch { pointer: String::new(), text };
     Some(match parse_strict(found, MAX_DEPTH) {
         Err(error) => whole(format!("it is no strict JSON: {error}")),
         Ok(found) => match in_values(&found, &expected_value, String::new()) {
-            Some((pointer, text)) => Difference { text: format!("at {}: {text}", shown(&pointer)), pointer },
+            Some((pointer, text)) => Mismatch { text: format!("at {}: {text}", shown(&pointer)), pointer },
             None => whole("it holds the right values in another form, such as other spaces or order".to_owned()),
         },
     })
@@ -56,7 +56,7 @@ fn in_values(found: &Value, expected: &Value, at: String) -> Option<(String, Str
             let pairs = found.iter().zip(expected).enumerate();
             let mut in_pairs =
                 pairs.map(|(index, (found, expected))| in_values(found, expected, format!("{at}/{index}")));
-            in_pairs.find_map(|difference| difference).or_else(|| {
+            in_pairs.find_map(|mismatch| mismatch).or_else(|| {
                 let (found, expected) = (found.len(), expected.len());
                 (found != expected).then(|| (at, format!("it has {found} entries and must have {expected}")))
             })
@@ -66,13 +66,13 @@ fn in_values(found: &Value, expected: &Value, at: String) -> Option<(String, Str
     }
 }
 
-fn in_lines(found: &[u8], expected: &[u8]) -> Difference {
+fn in_lines(found: &[u8], expected: &[u8]) -> Mismatch {
     let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).split('\n').map(str::to_owned).collect::<Vec<_>>();
     let (found, expected) = (lines(found), lines(expected));
     let same = found.iter().zip(&expected).take_while(|(found, expected)| found == expected).count();
     let at = |lines: &[String]| lines.get(same).map_or_else(|| "the end".to_owned(), |line| shown(line));
     let text = format!("in line {}: it is {} and must be {}", same + 1, at(&found), at(&expected));
-    Difference { pointer: String::new(), text }
+    Mismatch { pointer: String::new(), text }
 }
 
 /// Escapes and cuts text of the bundle.
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn text(found: &str, expected: &str) -> String {
-        difference(found.as_bytes(), expected.as_bytes()).map(|difference| difference.text).unwrap_or_default()
+        mismatch(found.as_bytes(), expected.as_bytes()).map(|mismatch| mismatch.text).unwrap_or_default()
     }
 
     #[test]

@@ -99,8 +99,8 @@ impl BundleScorer {
             Ok(_) if !order.replace => return Err(Refusal::Exists(order.out.clone())),
             Ok(_) | Err(_) => {}
         }
-        let verifier = Verifier::new(self.trainer.clone(), &self.limits);
-        let (verification, verified) = verifier.open(&order.bundle, &order.expected).await;
+        let checks = Verifier::new(self.trainer.clone(), &self.limits);
+        let (verification, verified) = checks.open(&order.bundle, &order.expected).await;
         let verdict = verification.sentence;
         let verified = match (verification.verdict, verified) {
             (Verdict::Verified, Some(verified)) => verified,

@@ -109,7 +109,7 @@ impl<'a> ReadBundle<'a> {
     /// Makes the receipt again: judges the report by the bounds that the receipt states.
     pub(super) fn receipt_again(&self) -> Result<GateReceipt, BrokenLink> {
         let plan = &self.plan.value;
-        let report_at = at(run_folder(plan).eval_report(), Digest::of(self.report.bytes));
+        let report_at = at(&run_folder(plan).eval_report(), Digest::of(self.report.bytes));
         let inputs = kept_inputs(plan, &self.receipt.value);
         modelling::gate(&plan.run_id, &self.report.value, &report_at, &self.stated_profile(), inputs)
             .map_err(|failure| Link::Gate.broken(failure.message))
@@ -166,10 +166,10 @@ pub fn provenance(
 ) -> EvalProvenance {
     let run = run_folder(plan);
     EvalProvenance {
-        resolved_train_plan: at(layout::resolved_train_plan(&plan.platform_run_id, &plan.run_key), plan_digest),
-        model: at(run.model(format.file_name()), model),
-        scores: at(run.model("scores.parquet"), scores),
-        leakage_report: at(run.leakage_report(), leakage_report),
+        resolved_train_plan: at(&layout::resolved_train_plan(&plan.platform_run_id, &plan.run_key), plan_digest),
+        model: at(&run.model(format.file_name()), model),
+        scores: at(&run.model("scores.parquet"), scores),
+        leakage_report: at(&run.leakage_report(), leakage_report),
         revisions: plan.revisions.clone(),
     }
 }
@@ -189,14 +189,14 @@ fn kept_inputs(plan: &TrainPlan, receipt: &GateReceipt) -> BTreeMap<String, Evid
         kept.extend(report.map(|at| (CHAMPIONS_REPORT.to_owned(), at.sha256)));
     }
     let run = run_folder(plan);
-    kept.into_iter().map(|(name, sha256)| (format!("inputs/{name}"), at(run.input(&name), sha256))).collect()
+    kept.into_iter().map(|(name, sha256)| (format!("inputs/{name}"), at(&run.input(&name), sha256))).collect()
 }
 
 fn run_folder(plan: &TrainPlan) -> RunFolder {
     RunFolder::new(&plan.platform_run_id, &plan.run_id)
 }
 
-fn at(path: EvidencePath, sha256: Digest) -> EvidenceRef {
+fn at(path: &EvidencePath, sha256: Digest) -> EvidenceRef {
     EvidenceRef { reference: path.to_string(), sha256 }
 }
 

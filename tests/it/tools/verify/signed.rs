@@ -137,22 +137,15 @@ impl Tampered {
 
     /// Makes every other file anew from plan, report, receipt, parity vectors and model, as Model Factory itself does.
     pub fn repack(&self) {
-        let (plan, report, receipt, parity): (
-            (TrainPlan, Vec<u8>),
-            (EvalReport, Vec<u8>),
-            (GateReceipt, Vec<u8>),
-            (ParityVectors, Vec<u8>),
-        ) = (
-            self.read("resolved_train_plan.json"),
-            self.read("eval_report.json"),
-            self.read("gate_receipt.json"),
-            self.read(ParityVectors::FILE),
-        );
+        let (plan, plan_bytes): (TrainPlan, _) = self.read("resolved_train_plan.json");
+        let (report, report_bytes): (EvalReport, _) = self.read("eval_report.json");
+        let (receipt, receipt_bytes): (GateReceipt, _) = self.read("gate_receipt.json");
+        let (parity, parity_bytes): (ParityVectors, _) = self.read(ParityVectors::FILE);
         let packed = modelling::bundle(&BundleEvidence {
-            plan: (&plan.0, &plan.1),
-            report: (&report.0, &report.1),
-            receipt: (&receipt.0, &receipt.1),
-            parity: (&parity.0, &parity.1),
+            plan: (&plan, &plan_bytes),
+            report: (&report, &report_bytes),
+            receipt: (&receipt, &receipt_bytes),
+            parity: (&parity, &parity_bytes),
             model: (ModelFormat::XgboostJson, &fs::read(self.file("model.json")).unwrap()),
         });
         for file in packed.files {
@@ -165,7 +158,7 @@ impl Tampered {
         let (manifest, _): (BundleManifest, _) = self.read(BundleManifest::FILE);
         let mut files = manifest.files;
         let mut of_manifest = files[0].clone();
-        of_manifest.path = BundleManifest::FILE.to_owned();
+        BundleManifest::FILE.clone_into(&mut of_manifest.path);
         of_manifest.sha256 = self.digest(BundleManifest::FILE);
         files.push(of_manifest);
         self.sign_as(&bundle_version(&bundle_id(&files), &manifest.lineage.revisions), key);

@@ -1,8 +1,8 @@
-//! Connections to Postgres on which no statement waits for ever.
+//! Connections to Postgres on which no wait for the server lasts for ever.
 //!
 //! sqlx sets neither TCP keepalive nor a bound of its own. If the server falls silent (a firewall forgets the
 //! connection, a host freezes), the server's timeouts do not help, and the statement would never return. So this
-//! process bounds each statement, a little above the server's own bound.
+//! process bounds each wait for an answer or a row, a little above the server's own bound.
 //!
 //! Guarantees: a statement without an answer ends with an error, and its connection is dropped without another word on
 //! it; a session that is dropped in a transaction is rolled back; a future on a session may be dropped at any point.
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// A pool of connections with a bound on each statement; clones share the connections.
+/// A pool of connections with a bound on each wait for an answer or a row; clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Connections {
     pool: PgPool,

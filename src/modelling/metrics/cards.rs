@@ -1,4 +1,4 @@
-//! Computes card precision: the share of compromised cards that a team finds if it can check `k` cards a day.
+//! Computes card precision: the share of compromised cards among the `k` cards that a team checks a day.
 //!
 //! Definition: Fraud Detection Handbook (Le Borgne, Siblini, Lebichot, Bontempi, 2022), section "Top-k metrics" of
 //! chapter 4, functions `card_precision_top_k_day` and `card_precision_top_k`. On each day a card's score is the

@@ -19,7 +19,7 @@ pub(super) type Batches = ParquetRecordBatchReader;
 
 /// Number of rows that are decoded at a time: few enough that a batch of 100 columns stays in a core's cache.
 const BATCH_ROWS: usize = 8 * 1024;
-/// Upper bound on the number of columns of a file, used or not.
+/// Upper bound on the number of top-level columns of a file, used or not.
 const MAX_COLUMNS: usize = 10_000;
 /// Upper bound on a footer, in bytes. For comparison: 10,000 columns in ten row groups need 20 MB.
 const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;

@@ -23,7 +23,7 @@ pub(super) struct OriginalRecord {
     pub(super) reference: String,
 }
 
-/// Upper bound on the beginning of an original that its dead letter quotes, escaped, in bytes.
+/// Upper bound, in bytes after escaping, on the beginning of the refused record that a dead letter quotes.
 const BEGINNING_CAP: usize = 4 * CutRecord::KEPT_BYTES;
 /// A value of this length is hardly longer than a reference to it.
 const SMALL_VALUE: usize = 256;

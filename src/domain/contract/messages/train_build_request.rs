@@ -64,7 +64,8 @@ impl TargetScope {
         parts.map(String::as_str).collect::<Vec<_>>().join("/")
     }
 
-    /// Returns the parts that are set, in the form that the run key contains. The key is the part's name.
+    /// Returns the parts that are set, in the form that the run key contains. Each part is listed under its field name, for
+    /// example `environment`.
     pub fn parts(&self) -> BTreeMap<String, String> {
         let three = [("environment", &self.environment), ("mode", &self.mode), ("bundle_slot", &self.bundle_slot)];
         let tenant = self.tenant_id.as_ref().map(|tenant| ("tenant_id", tenant));

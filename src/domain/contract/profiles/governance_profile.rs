@@ -17,7 +17,7 @@ pub struct GovernanceProfile {
     pub on: ThresholdBasis,
     #[serde(default)]
     pub min_positives: u64,
-    /// The bundle that the model is compared with on the same rows. `None` asks for no comparison.
+    /// Which bundle the model is compared with, on the same rows, and by what bounds. `None` asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionSpec>,
 }

@@ -1,7 +1,7 @@
 //! Model Factory turns `TrainBuildRequest` messages into trained, evaluated, gated and published
 //! fraud-model bundles, exactly once in effect.
 //!
-//! The path of data, which is also the order of the modules:
+//! The path of data:
 //!
 //! ```text
 //! requests topic → intake → run ledger → runner → evidence store
@@ -12,7 +12,7 @@
 //! Invariants: what always happens, and what never does.
 //! - A Kafka offset moves only after the ledger has committed what became of the record.
 //! - Every write to an open run names its fence; a worker that lost its lease writes nothing.
-//! - Every event is inserted by the transaction whose change it reports; only the relay produces to Kafka.
+//! - Every event is inserted by the transaction whose change it reports; in a worker, only the relay produces to Kafka.
 //! - Every act that decides something is appended to the audit log by the transaction that does it.
 //! - Evidence is write-once; a name never changes its bytes.
 //! - The pure rooms (`domain`, `modelling`) use no clock, file, socket or random source.

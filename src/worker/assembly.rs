@@ -79,7 +79,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Opens the runner. Spawns one loop per slot and one loop for maintenance.
+    /// Opens the runner. Spawns one loop per slot, one for the scratch folder and one for maintenance.
     pub(super) async fn spawn_runner(&mut self) -> anyhow::Result<()> {
         let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
         let identity = self.ledger.identity().await?;

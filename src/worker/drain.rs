@@ -1,8 +1,8 @@
 //! Ends a worker: decides which loop stops when, and how long each may take.
 //!
 //! When the drain begins, no loop takes new work. A run that a slot is working on may go on for `[worker]
-//! drain_seconds`. After these the worker gives it back to the queue. The relay works until the runners have ended, so
-//! that it sends their last events. Never: waits without a timeout.
+//! drain_seconds`. After that time the worker gives it back to the queue. The relay works until the runners have ended,
+//! so that it sends their last events. Never: waits without a timeout once the drain has begun.
 
 use crate::adapters::ledger::Ledger;
 use crate::clock;

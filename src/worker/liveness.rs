@@ -80,12 +80,13 @@ impl Drop for Heartbeat {
     }
 }
 
-/// Since when a loop gets nothing done, and why; clones share it. For loops that turn while they wait, and so are not late.
+/// Since when intake gets nothing done, and why; `None` while it gets on. Clones share it. Intake turns while it waits,
+/// so the watchdog does not find it late.
 #[derive(Clone, Default)]
 pub struct IntakeStandstill(Arc<Mutex<Option<(Instant, String)>>>);
 
 impl IntakeStandstill {
-    /// How long something may be missing before it counts.
+    /// How long intake may get nothing done before `check` fails.
     const BOUND: Duration = Duration::from_secs(30);
 
     pub fn begin(&self, why: &str) {
@@ -98,7 +99,7 @@ impl IntakeStandstill {
         *lock(&self.0) = None;
     }
 
-    /// The reason, if nothing got done for too long.
+    /// Fails with the reason, if intake has got nothing done for longer than `BOUND`.
     pub fn check(&self) -> Result<(), String> {
         self.check_at(clock::now())
     }

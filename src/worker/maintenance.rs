@@ -5,9 +5,10 @@
 //! in time, and writes missing receipts. `run_gauges` runs in every worker and sets the gauges of the ledger. It is a
 //! loop of its own, since counting ended runs may take long and no rescue may wait for that.
 //!
-//! Guarantees: a run of a dead worker is queued again within `lease_seconds`, one scan and its pause, also while every
-//! slot of this worker is busy; a row that the ledger refuses holds up neither the other steps nor the loop. Any number
-//! of workers may scan at once: each step locks the row and looks again before it writes.
+//! Guarantees: while the ledger answers, a run of a dead worker is queued again within `lease_seconds`, one scan and
+//! its pause, also while every slot of this worker is busy; a row that the ledger refuses holds up neither the other
+//! steps nor the loop. Any number of workers may scan at once: each step locks the row and looks again before it
+//! writes.
 //! Never: ends the worker; changes what was published; sets a gauge to a value that was not read.
 
 use crate::adapters::evidence::{EvidencePath, EvidenceStore, PutError, RunFolder};
@@ -38,7 +39,7 @@ pub struct Maintenance {
     ledger: Ledger,
     store: EvidenceStore,
     worker: String,
-    /// When runs may be rescued again. `None` if the ledger was never away.
+    /// When runs may be rescued again; `None` if the ledger has answered in time since the start.
     no_rescue_before: Option<Instant>,
 }
 
@@ -166,8 +167,9 @@ impl Maintenance {
         }
     }
 
-    /// The stored receipt, if it is of the same publication and names another record of it. A ledger that was restored from
-    /// a backup announces again what it no longer knows to be announced; the first announcement stands.
+    /// Returns the stored receipt, if it is of the same publication and names another record of it; `None` if not, or
+    /// if it cannot be read. A ledger that was restored from a backup announces again what it no longer knows to be
+    /// announced; the first announcement stands.
     async fn earlier_receipt(&self, path: &EvidencePath, receipt: &PublishReceipt) -> Option<EvidenceRef> {
         const LARGEST: u64 = 64 * 1024;
         let bytes = self.store.find(path, LARGEST).await.ok().flatten()?;

@@ -130,7 +130,7 @@ impl RegistryListener {
         })
     }
 
-    /// What the turn ends with, if partitions could not be placed or are placed anew.
+    /// Returns how the turn ends, if partitions could not be placed or are placed anew; `None` if the turn goes on.
     fn placed(&mut self, placing: Placing) -> Option<RegistryOutcome> {
         match placing {
             Placing::Done => None,

@@ -35,8 +35,8 @@ impl Role {
     }
 }
 
-/// Returns the name `host-pid-start` (start in milliseconds) for leases, events and metrics. No two workers have the
-/// same name.
+/// Returns the name `host-pid-start` (start in milliseconds) for leases, events and metrics. Each start of a worker
+/// gets another name.
 pub fn unique_name() -> anyhow::Result<String> {
     let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     // A restarted container has the same host and pid as before, so the start time distinguishes the names.
@@ -47,7 +47,7 @@ pub fn unique_name() -> anyhow::Result<String> {
 
 /// Runs a worker of this name until `shutdown` turns true, then drains it. The drain takes no new work, finishes or
 /// gives back the runs in work, and commits the offsets of admitted records. A loop that ends by itself ends the worker
-/// with an error. `on_listening` gets the console's address as soon as the console replies.
+/// with an error. `on_listening` gets the address of health checks and metrics as soon as the worker listens there.
 pub async fn run(
     config: Config,
     roles: BTreeSet<Role>,

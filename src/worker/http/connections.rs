@@ -2,7 +2,8 @@
 //! does not read loses its connection, and holds up no other client.
 //!
 //! Guarantees: at most `MOST` connections are open at one time, at most `MOST_OF_A_PEER` from one address. A connection
-//! on which no byte moves for `STALL`, or that is older than `LIFE`, ends with an error.
+//! on which no byte moves for `STALL` ends with an error, and so does one that has to wait when it is older than
+//! `LIFE`.
 
 use crate::clock;
 use axum::serve::Listener;

@@ -12,7 +12,8 @@ use procfs::process::Process;
 use std::time::Duration;
 use tokio::task::JoinError;
 
-/// How often histograms are aggregated if no scrape does it. Until then a histogram keeps every value in memory.
+/// How often histograms are aggregated, whether or not there are scrapes. Until then a histogram keeps every value in
+/// memory.
 const SUM_UP_EVERY: Duration = Duration::from_secs(30);
 
 /// Returns the metrics in Prometheus' text format.

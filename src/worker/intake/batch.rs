@@ -15,9 +15,11 @@ use tracing::warn;
 /// A record that the ledger decided on before has its outcome in `recalled`; the others are parsed into `arrivals`.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Records that the ledger was not asked about yet, since it did not answer. While there are some, the rest is empty.
+    /// Records that the ledger was not asked about yet, since it did not answer. If there are some, the other fields
+    /// are empty.
     pub(super) unasked: Vec<Inbound>,
-    /// Coordinates that hold another record than the one that was decided on. While there are some, the rest is empty.
+    /// Coordinates at which Kafka now holds another record than the one that the ledger decided on; `None` if there are
+    /// none. If it is set, the other fields are empty.
     pub(super) contradicted: Option<Coordinates>,
     pub(super) records: Vec<Inbound>,
     pub(super) recalled: Vec<Option<Outcome>>,
@@ -30,7 +32,7 @@ pub(super) struct Batch {
     pub(super) is_refused: bool,
 }
 
-/// A record that times out alone this often is refused. A ledger that is slow for everybody is waited for meanwhile.
+/// A record over which the ledger times out alone this often is refused. Before that, the ledger may be slow for all.
 const TIMEOUTS: u32 = 3;
 
 /// Why a batch was not decided on.
@@ -46,18 +48,19 @@ pub(super) enum Undecided {
 /// How to go on with a batch that was not decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// The cause passes by itself, and lies outside of the batch.
+    /// Try again later: the cause lies outside of the batch, or may pass by itself.
     Wait,
     /// The cause may lie in one of the records.
     Halve,
-    /// The cause lies in the one record.
+    /// The batch is one record, and the cause lies in that record.
     Refuse,
     /// A person has to change something.
     End,
 }
 
 impl Batch {
-    /// Parses and judges the records that the ledger has not decided on. A record that makes this code fail is refused.
+    /// Parses and judges the records that the ledger has not decided on. A record over which this code panics is
+    /// refused.
     pub(super) fn judged(
         records: Vec<Inbound>,
         recalled: Vec<Option<Outcome>>,
@@ -100,8 +103,8 @@ impl Batch {
         }
     }
 
-    /// Asks the ledger which records it has decided on, and compares these. Judges the others, on a thread for blocking
-    /// work. Of a later incarnation of the topic, the coordinates are others.
+    /// Asks the ledger which records it has decided on, and compares these with what it decided on. Judges the others
+    /// on a thread for blocking work. `incarnation` is the topic's, which the coordinates name.
     pub(super) async fn ask(
         records: Vec<Inbound>,
         group: String,

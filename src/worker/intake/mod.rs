@@ -1,8 +1,9 @@
 //! Intake: takes ownership of records durably, and only then settles their offsets.
 //!
-//! Guarantees: an offset moves only after the ledger committed what became of its record; a bad record
-//! never holds up the ones behind it; while the ledger is away nothing is settled and nothing refused.
-//! A record is known by its coordinates only where they hold the bytes that were decided on. Never: trains, produces; ends because of what a record holds.
+//! Guarantees: an offset moves only after the ledger committed what became of its record; a bad record never holds up
+//! the ones behind it; while the ledger is away nothing is settled and nothing refused. A record counts as decided only
+//! if its coordinates still hold the bytes that were decided on. Never: trains, produces; ends because of what a record
+//! holds.
 //!
 //! What may lie in one record (it makes our code fail, the database cannot hold it, a statement over it takes too long)
 //! never counts against the others: the batch is halved until one record is left, and that one is refused.
@@ -162,7 +163,8 @@ impl Intake {
         failpoint("intake.polled").map_err(ledger::Error::from)?;
         let deciding = Box::pin(decide(&self.ledger, &self.in_hand, &self.worker));
         let decided = if self.behind.is_empty() {
-            // Takes only records that are there already: this batch must not wait. An error comes again.
+            // Takes only records that are there already: this batch must not wait. The next turn meets an error of
+            // Kafka again.
             let taking = Box::pin(take(&mut self.inbox, Duration::ZERO, &self.ledger, &self.screening, incarnation));
             let (next, deciding) = match select(deciding, taking).await {
                 Either::Left((decided, taking)) => (taking.await, Either::Left(std::future::ready(decided))),
@@ -190,7 +192,7 @@ impl Intake {
         Ok(IntakeOutcome::Admitted(outcomes))
     }
 
-    /// Goes on after an error: nothing of the batch in hand was decided.
+    /// Decides how to go on after an error: nothing of the batch in hand was decided.
     fn without_decision(&mut self, error: Undecided) -> Result<IntakeOutcome, IntakeError> {
         let records = self.in_hand.records.len();
         match self.in_hand.remedy(&error) {
@@ -220,7 +222,7 @@ impl Intake {
         Ok(IntakeOutcome::Halved)
     }
 
-    /// What the turn ends with, if partitions could not be placed or are placed anew.
+    /// Returns how the turn ends, if partitions could not be placed or are placed anew; `None` if the turn goes on.
     fn placed(&mut self, placing: Placing) -> Option<IntakeOutcome> {
         match placing {
             Placing::Done => None,
@@ -241,7 +243,7 @@ impl Intake {
     }
 }
 
-/// Takes a batch.
+/// Takes a batch from Kafka, waiting up to `patience` for its first record, and asks the ledger about its records.
 async fn take(
     inbox: &mut Inbox,
     patience: Duration,

@@ -103,7 +103,8 @@ impl BatchScreening<'_> {
         }
     }
 
-    /// The first reference of a request that a link leads out of the allowed folders, and its JSON pointer.
+    /// Returns the first reference of a request that a link leads out of the allowed folders, and its JSON pointer;
+    /// `None` if no link does.
     fn link_out<'r>(&mut self, request: &'r TrainBuildRequest) -> Option<(String, &'r Reference)> {
         request.references().find(|(_, reference)| {
             if let Some(&known) = self.leads_out.get(reference) {

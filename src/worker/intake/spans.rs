@@ -1,6 +1,6 @@
 //! The span and the log line of a record: where it came from, and what became of it.
 //!
-//! Never: costs more than a comparison where no traces are recorded; decides anything.
+//! Never: begins a span where no traces are recorded; decides anything.
 
 use crate::adapters::kafka::Inbound;
 use crate::adapters::ledger::Arrival;

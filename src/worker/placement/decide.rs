@@ -1,9 +1,10 @@
-//! Where a partition is read on: decided from what Kafka says about group and log, and from what the ledger has decided.
+//! Decides from which offset a partition is read, from the group's committed offset, the log's begin and end, and the
+//! ledger.
 //!
 //! The ledger's word counts, since its outcomes are what requesters were told. Kafka's committed offset is ahead of it
-//! only where the ledger was restored from a backup, or a failed-over Postgres lost commits; then intake goes back. Nothing
-//! is decided about a log by its offsets alone where it still holds a record that the ledger knows: that record is read
-//! first, and its bytes say whether this is the same topic.
+//! only where the ledger was restored from a backup, or a failed-over Postgres lost commits; then intake goes back.
+//! Where the log still holds a record that the ledger knows, that record is read first, and its bytes say whether this
+//! is the same topic.
 
 use crate::adapters::kafka::{AssignedPartition, ReadFrom, StartAt};
 use crate::telemetry::metrics::Correction;
@@ -13,20 +14,22 @@ use crate::telemetry::metrics::Correction;
 pub(super) struct Decided {
     /// The offset after the last record that was decided or passed; `None` if nothing of this partition was read.
     pub next: Option<i64>,
-    /// The last record whose outcome the ledger holds and that may still be in the log.
+    /// The offset of the last record whose outcome the ledger holds and that may still be in the log; `None` if there
+    /// is none.
     pub witness: Option<i64>,
 }
 
 /// What else the decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Circumstances {
-    /// Counted from 1. In a later incarnation, Kafka's offsets may be those of an earlier one.
+    /// The topic's incarnation, counted from 1. In a later one, Kafka's offsets may be those of an earlier one.
     pub incarnation: u32,
-    /// The committed offset was committed by a worker on this ledger.
+    /// Whether a worker on this ledger committed the committed offset.
     pub is_ours: bool,
-    /// Where a group that has never committed starts, if somebody said it.
+    /// Where a group that has never committed starts; `None` if nobody said it (`--from`).
     pub from: Option<StartAt>,
-    /// The group has committed in this topic, or the ledger has read some of it: what has no offset is new.
+    /// Whether the group has committed in this topic, or the ledger has read some of it. A partition without an offset
+    /// is then new, and is read from its beginning.
     pub is_begun: bool,
 }
 
@@ -64,7 +67,7 @@ pub(super) fn placement(standing: &AssignedPartition, decided: Decided, circumst
     }
 }
 
-/// A partition of which the ledger has read nothing.
+/// Decides about a partition of which the ledger has read nothing.
 fn placement_of_unread(standing: &AssignedPartition, circumstances: Circumstances) -> Placement {
     let &AssignedPartition { partition, committed, begin, end, .. } = standing;
     let read = |at, correction| Placement::Read(ReadFrom { partition, at, check: None }, correction);

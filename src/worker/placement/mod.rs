@@ -1,9 +1,9 @@
-//! Places the partitions that the group assigns: each is read on from where the ledger stands.
+//! Places the partitions that the consumer group assigns: each is read on from where the ledger stands.
 //!
-//! Guarantees: no partition is read before its place was decided; while Kafka or the ledger does not answer, the question
-//! waits and is asked again, and the partitions that are placed go on; a topic that was deleted and created again begins a
-//! new incarnation, of which every record is decided; a worker on another ledger than the group's does not begin. Never:
-//! passes over a record that the ledger has not decided.
+//! Guarantees: no partition is read before its starting offset is decided; while Kafka or the ledger does not answer,
+//! the question is asked again, and the partitions that are placed go on; a topic that was deleted and created again
+//! begins a new incarnation, of which every record is decided; a worker on another ledger than the group's does not
+//! begin. Never: passes over a record that the ledger has not decided.
 
 mod decide;
 
@@ -19,19 +19,19 @@ use tracing::{error, info, warn};
 /// How often an idle topic is compared with the ledger again. The client library reads a topic that was made anew on from
 /// the old offset if the new one is long enough, and tells nobody.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
-/// How long a partition rests whose leader does not answer.
+/// Pause before Kafka is asked again about partitions whose leader did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After a change of leaders a broker may name an end that is too early. A topic counts as made anew only if it still
 /// looks so after this time.
 const LOOK_TWICE: Duration = Duration::from_secs(2);
 
-/// The places of one topic's partitions.
+/// Decides where one topic's partitions are read from, and remembers the topic's incarnation.
 pub(super) struct Placer {
     ledger: Ledger,
     worker: String,
-    /// Of the topic, as the ledger counts them; 0 until it was asked.
+    /// The topic's incarnation as the ledger counts it, from 1; 0 until the ledger was asked.
     incarnation: u32,
-    /// Since when the topic looks as if it had been made anew.
+    /// Time since the topic first looked as if it had been made anew; `None` if it does not look so.
     suspected: Option<Stopwatch>,
     ask_at: Instant,
     compare_at: Instant,
@@ -40,15 +40,16 @@ pub(super) struct Placer {
 /// What the loop may do now.
 #[derive(Debug)]
 pub(super) enum Placing {
-    /// Read. Some partitions may still be unplaced.
+    /// The loop may read. Some partitions may still be unplaced.
     Done,
-    /// All partitions are to be placed anew, in another incarnation: records in hand are not what they seemed.
+    /// All partitions must be placed again, in another incarnation of the topic. The loop must drop the records in
+    /// hand.
     Anew,
     /// The ledger does not answer.
     Waiting(ledger::Error),
 }
 
-/// What the ledger's answer leads to.
+/// What follows from the ledger's answer.
 enum Answer {
     Place {
         starts: Vec<(ReadFrom, Option<Correction>)>,
@@ -59,7 +60,7 @@ enum Answer {
     MadeAnew,
 }
 
-/// What Kafka says; see [`Circumstances`].
+/// What Kafka and the operator say about the partitions to place; see [`Circumstances`].
 struct Question<'a> {
     topic: &'a str,
     from: Option<StartAt>,
@@ -78,7 +79,8 @@ impl Placer {
         self.incarnation.max(1)
     }
 
-    /// Places the partitions that are assigned and not read yet. An error if a person has to change something first.
+    /// Places the partitions that are assigned and not read yet. Fails if Kafka does not answer, or if a person has to
+    /// change something first.
     pub(super) async fn follow(&mut self, inbox: &mut Inbox) -> Result<Placing, kafka::Error> {
         let unplaced = inbox.unplaced().len();
         if unplaced == 0 || clock::now() < self.ask_at {
@@ -139,8 +141,8 @@ impl Placer {
         Ok(Placing::Anew)
     }
 
-    /// Stores how far the topic was read where no record was returned, and settles it. Only called while no record is in
-    /// hand.
+    /// Stores in the ledger how far partitions were read without a record being returned, and settles these offsets.
+    /// Only called while no record is in hand.
     pub(super) async fn rest(&mut self, inbox: &mut Inbox) -> Result<Placing, kafka::Error> {
         let passed = inbox.passed();
         if !passed.is_empty() {
@@ -162,7 +164,7 @@ impl Placer {
         inbox.attend(Box::pin(self.ledger.pass(&topic, self.incarnation(), next))).await
     }
 
-    /// The outer error is for people, the inner one passes.
+    /// The outer error comes from what a person has to change; the inner one is the ledger's, and passes.
     async fn decide(&mut self, question: Question<'_>) -> Result<Result<Answer, ledger::Error>, kafka::Error> {
         let Question { topic, from, has_committed, standings } = question;
         let ledger = match self.ledger.identity().await {
@@ -221,17 +223,18 @@ impl Placer {
 
 const MARK: &str = "model-factory ledger ";
 
-/// What is committed to Kafka with each offset.
+/// Returns the metadata that is committed to Kafka with each offset. It names the ledger.
 pub(crate) fn mark_of(ledger: &str) -> String {
     format!("{MARK}{ledger}")
 }
 
-/// The other ledger whose workers committed an offset with this mark.
+/// Returns the other ledger whose workers committed an offset with this mark; `None` if the mark is this ledger's or
+/// none.
 pub(crate) fn foreign_ledger<'a>(mark: Option<&'a str>, ledger: &str) -> Option<&'a str> {
     mark?.strip_prefix(MARK).filter(|found| *found != ledger)
 }
 
-/// Logs and counts where a partition is read from elsewhere than Kafka says.
+/// Logs where each partition is read from. Counts the partitions that are read from elsewhere than Kafka says.
 fn report(topic: &str, standings: &[AssignedPartition], starts: &[(ReadFrom, Option<Correction>)]) {
     for (start, correction) in starts {
         let standing = standings.iter().find(|standing| standing.partition == start.partition);

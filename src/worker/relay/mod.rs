@@ -8,9 +8,9 @@
 //!             └─ lineage ─────────┘
 //! ```
 //!
-//! Guarantees: a record is marked as sent only by its own delivery report; the records of a stream arrive on their topic in
-//! order; what one topic or one stream does costs the other lanes and streams nothing. Never: makes an event; pages by a
-//! global id; waits for the slowest record.
+//! Guarantees: a record is marked as sent only by its own delivery report; the records of a stream arrive on their
+//! topic in order; a topic that fails holds up no other lane; a refused record, once it is found, holds up no other
+//! stream. Never: makes an event; pages by a global id; waits for the slowest record.
 
 mod outcome;
 mod progress;

@@ -17,19 +17,20 @@ pub struct RelayProgress(Arc<Mutex<BTreeMap<Lane, Standstill>>>);
 
 struct Standstill {
     topic: String,
-    /// Since when records wait and none was acknowledged.
+    /// Time since which records wait and none was acknowledged.
     since: Instant,
     why: Option<String>,
 }
 
 impl RelayProgress {
-    /// Fails with the topics that acknowledge nothing, and why, as far as that is known.
+    /// Fails with the topics that have acknowledged nothing for `PATIENCE` while records wait, and why, as far as that
+    /// is known.
     pub fn check(self) -> Ready<Result<(), String>> {
         let late = self.late_at(clock::now());
         ready(if late.is_empty() { Ok(()) } else { Err(late.join("; ")) })
     }
 
-    /// Records of this lane wait from now on, if none waited before.
+    /// Notes that records of this lane wait, from now on if none waited before.
     pub(super) fn waits(&self, lane: Lane, topic: &str) {
         let standstill = || Standstill { topic: topic.to_owned(), since: clock::now(), why: None };
         self.lanes().entry(lane).or_insert_with(standstill);
@@ -41,7 +42,7 @@ impl RelayProgress {
         }
     }
 
-    /// The topic acknowledged records.
+    /// Notes that the topic acknowledged records.
     pub(super) fn acknowledged(&self, lane: Lane) {
         if let Some(standstill) = self.lanes().get_mut(&lane) {
             (standstill.since, standstill.why) = (clock::now(), None);

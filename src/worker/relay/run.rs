@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 /// How long [`Relay::relay_once`] waits for reports.
 const PATIENCE: Duration = Duration::from_secs(6);
-/// How long a relay goes on after `shutdown`; the last events of the runs need less.
+/// How long after `shutdown` a relay begins further turns, to send the last events of the runs.
 const LAST_TURNS: Duration = Duration::from_secs(5);
 /// The longest time that a turn waits for reports.
 const TURN: Duration = Duration::from_millis(500);
@@ -72,8 +72,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Hands over what there are places for, waits for the first reports or until a lane is to be looked at, and settles
-    /// what has come.
+    /// Hands over records as far as there are places, waits for the first reports or until a lane is to be looked at,
+    /// and settles the reports that have come.
     async fn turn(&mut self, shutdown: &mut watch::Receiver<bool>) -> Result<(), RelayError> {
         self.holding.keep(&self.ledger, &self.name).await?;
         self.fill(false).await?;

@@ -1,8 +1,9 @@
 //! The sender of one lane: its producer, its places for records in flight, and when it rests.
 //!
-//! Guarantees: it hands over records only while it has places, so that a topic that does not answer holds no more than
-//! these. Of a stream it hands over further records only after those in flight are acknowledged and marked. After any
-//! failure in an ordered lane it gives up its producer with everything in flight, so that nothing passes what failed.
+//! Guarantees: it hands over records only while it has places, which bounds the records in flight to a topic that does
+//! not answer. Of a stream it hands over further records only after those in flight are acknowledged and marked. After
+//! any failure in an ordered lane it gives up its producer with everything in flight, so that no record overtakes a
+//! failed one.
 
 use super::progress::RelayProgress;
 use super::shards::Holding;
@@ -18,15 +19,15 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// The longest wait between two looks at a lane in which nothing waits, and so the most that it adds to a record's latency.
+/// The longest pause between two looks at a lane in which nothing waits. It adds to the latency of the next record.
 const IDLE_CAP: Duration = Duration::from_millis(500);
 /// The longest rest of a lane whose topic fails.
 const REST_CAP: Duration = Duration::from_secs(30);
 /// A producer that gets no report for so long is made again.
 const SILENCE: Duration = Duration::from_mins(1);
-/// How long an ordered lane sends one record a request after its topic refused one.
+/// How long an ordered lane sends one record in each produce request after its topic refused one.
 const ONE_BY_ONE: Duration = Duration::from_mins(5);
-/// Most streams that are remembered as known to the broker; beyond them it starts over.
+/// Most streams that are remembered as known to the broker. At this number the sender forgets them all.
 const MOST_KNOWN: usize = 10_000;
 /// Bytes of keys and values that are handed over at a time.
 const BYTES: u64 = 8 << 20;
@@ -65,7 +66,7 @@ pub(super) struct Sender {
     known: HashSet<String>,
     /// Time since the last report or the first hand-over; `None` if nothing is in flight.
     silence: Option<Stopwatch>,
-    /// Time since an ordered lane's topic refused a record; `None` if it did not of late.
+    /// Time since an ordered lane's topic refused a record; `None` while it sends several records in a produce request.
     one_by_one: Option<Stopwatch>,
     look_at: Instant,
     rests_until: Option<Instant>,
@@ -93,7 +94,7 @@ impl Sender {
         }
     }
 
-    /// Most records in flight, and most of one stream.
+    /// Returns the most records in flight in the lane, and the most of one stream.
     fn capacity(&self) -> (usize, usize) {
         match self.lane {
             Lane::RunEvents => (512, 128),
@@ -103,7 +104,7 @@ impl Sender {
         }
     }
 
-    /// How long until this lane is to be looked at; `None` while it has no places.
+    /// Returns how long until this lane is to be looked at; `None` while less than a quarter of its places are free.
     pub(super) fn until_look(&self) -> Option<Duration> {
         let (capacity, _) = self.capacity();
         let free = capacity.saturating_sub(self.in_flight);
@@ -115,7 +116,8 @@ impl Sender {
         self.rests_until.is_some_and(|until| until > clock::now())
     }
 
-    /// What to choose for this lane; `busy` are its streams in flight.
+    /// Says how many records the ledger may choose for this lane, and how large; `busy` are its streams in flight,
+    /// which it skips.
     pub(super) fn room<'a>(&self, shards: &'a [i16], busy: &'a [&'a str]) -> Room<'a> {
         let (capacity, of_a_stream) = self.capacity();
         Room {
@@ -132,7 +134,8 @@ impl Sender {
         self.streams.keys().map(String::as_str).collect()
     }
 
-    /// Notes how many records a look found, of `wanted`.
+    /// Notes that a look at the lane found this many records of at most `wanted`, and decides when the next look is
+    /// due.
     pub(super) fn looked(&mut self, found: usize, wanted: usize, progress: &RelayProgress) {
         self.rests_until = None;
         if found > 0 {
@@ -147,12 +150,12 @@ impl Sender {
         }
     }
 
-    /// Gives the records to the client library, in their order. Once it takes one not, it gets no further one of this
-    /// stream; after an error that is not about one record, it gets nothing more.
+    /// Gives the records to the client library, in their order. After the library refuses a record, it gets no further
+    /// one of that stream; after an error that is not about one record, it gets nothing more.
     ///
-    /// A broker accepts any sequence number from a producer that it does not know in a partition: of a new producer's first
-    /// two requests it may refuse the first and take the second. So a stream has one record in flight until this producer
-    /// has an acknowledgement of it, and always while refusals are looked for one by one.
+    /// A broker accepts any sequence number from a producer that it does not know in a partition: of a new producer's
+    /// first two produce requests it may refuse the first and take the second. So a stream has one record in flight
+    /// until this producer has an acknowledgement of it, and always while refusals are looked for one by one.
     pub(super) fn hand(&mut self, rows: &[OutboxRow], holding: &Holding) -> (HandedOver, Result<(), kafka::Error>) {
         let mut handed = HandedOver::default();
         let outlet = match self.outlet.take().map_or_else(|| Outlet::for_relay(&self.kafka, self.flow()), Ok) {
@@ -199,7 +202,7 @@ impl Sender {
         }
     }
 
-    /// Whether a refusal was meant for the record that it names.
+    /// Whether a refusal is about its own record. With `Flow::Ordered` the broker refuses a whole produce request.
     pub(super) fn names_culprits(&self) -> bool {
         self.flow() != Flow::Ordered
     }
@@ -227,7 +230,7 @@ impl Sender {
         self.look_at = clock::now();
     }
 
-    /// The topic acknowledged a record of this ticket, whether or not the ledger marks it.
+    /// Notes that the topic acknowledged a record of this ticket, whether or not the ledger marks it.
     pub(super) fn acknowledged(&mut self, ticket: &Ticket) {
         if self.lane.is_ordered() && self.is_of_now(ticket) {
             if self.known.len() >= MOST_KNOWN {
@@ -237,7 +240,7 @@ impl Sender {
         }
     }
 
-    /// The topic acknowledged and the ledger marked records.
+    /// Notes that the topic acknowledged records and the ledger marked them.
     pub(super) fn went_well(&mut self) {
         self.rest.reset();
         if self.in_flight == 0 && self.one_by_one.as_ref().is_some_and(|since| since.elapsed() > ONE_BY_ONE) {
@@ -246,7 +249,7 @@ impl Sender {
         }
     }
 
-    /// An error for a lane whose producer is broken or gets no reports.
+    /// Returns an error if the lane's producer is broken or has got no report for `SILENCE`; `None` if it works.
     pub(super) fn silent_or_broken(&self) -> Option<kafka::Error> {
         if let Some(why) = self.outlet.as_ref().and_then(Outlet::broken) {
             return Some(kafka::Error::Fatal(why));

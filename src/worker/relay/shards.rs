@@ -1,4 +1,4 @@
-//! Which shards of the outbox this relay sends: its part among the relays that live.
+//! Which shards of the outbox this relay sends: an equal part of them for each relay that lives.
 
 use crate::adapters::ledger::{self, Ledger, Shard};
 use crate::clock::Stopwatch;
@@ -10,8 +10,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// The shards that a relay holds.
 pub(super) struct Holding {
     shards: Vec<Shard>,
-    /// Shards beyond this relay's part: it chooses nothing of them any more, and gives them back at the next renewal, when
-    /// what is in flight has been acknowledged. If it has not, another relay sends it a second time.
+    /// Shards beyond this relay's part. It chooses nothing of them any more, and gives them back at the next renewal.
+    /// Records of them that are not acknowledged by then are sent a second time, by another relay.
     leaving: Vec<i16>,
     /// Time since the shards were last taken or renewed; `None` if the next turn must take them.
     renewed: Option<Stopwatch>,
@@ -43,12 +43,12 @@ impl Holding {
         self.renewed.as_ref().map_or(Duration::ZERO, |at| RENEW_EVERY.saturating_sub(at.elapsed()))
     }
 
-    /// The next turn asks which shards this relay holds: somebody else may hold some by now.
+    /// Makes the next turn ask which shards this relay holds: another relay may hold some of them by now.
     pub(super) fn doubt(&mut self) {
         self.renewed = None;
     }
 
-    /// The shards to choose records of.
+    /// Returns the numbers of the shards of which records are chosen.
     pub(super) fn numbers(&self) -> Vec<i16> {
         self.shards.iter().map(|shard| shard.shard).filter(|number| !self.leaving.contains(number)).collect()
     }

@@ -27,7 +27,7 @@ pub struct Relay {
     /// In the order of [`Lane::VARIANTS`].
     pub(super) senders: Vec<Sender>,
     pub(super) in_flight: FuturesUnordered<BoxFuture<'static, Report>>,
-    /// Acknowledged, and not marked yet.
+    /// Records that their topic acknowledged and the ledger has not marked as sent yet.
     pub(super) acknowledged: Vec<(Ticket, Sent)>,
     pub(super) progress: RelayProgress,
 }
@@ -118,7 +118,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits at most so long for a report, then takes all that have come.
+    /// Waits at most `wait` for a report, then takes all that have come.
     pub(super) async fn collect(&mut self, wait: Duration) -> Vec<Report> {
         let mut reports = Vec::new();
         if self.in_flight.is_empty() {
@@ -205,8 +205,8 @@ impl Relay {
         Ok(marked)
     }
 
-    /// Marks records one by one, so that a run that the ledger cannot write stops no other. Its record rests; the topic
-    /// gets it again afterwards.
+    /// Marks records one by one, so that a run that the ledger cannot write stops no other. Such a run's record rests,
+    /// and is sent again afterwards.
     async fn mark_each(&mut self) -> Result<usize, RelayError> {
         let mut marked = 0;
         for (ticket, sent) in &self.acknowledged {

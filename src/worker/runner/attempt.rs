@@ -76,7 +76,8 @@ impl<'a> RunAttempt<'a> {
         PUBLISH.around(self.publish(&resolved, &report, &gated, &packed)).await
     }
 
-    /// Writes the step that follows from the attempt's end into the ledger.
+    /// Writes the step that follows from the attempt's end into the ledger. An attempt that lost its lease writes
+    /// nothing.
     async fn settle(&self, ended: Result<State, Interrupted>) -> Result<RunnerOutcome, ledger::Error> {
         let run_id = self.lease.run_id.clone();
         if let Err(interrupted) = &ended {
@@ -103,7 +104,7 @@ impl<'a> RunAttempt<'a> {
             Err(Interrupted::Failed(failure)) => self.step_of(failure),
         };
         let how = step.reason.as_ref().map_or("", |reason| reason.code.as_str());
-        // Without its store or its machine the worker cannot write the record, and the attempt does not count.
+        // After an outage of the store or of this machine the worker cannot write the record either.
         if !of_worker && let Err(Interrupted::Failed(failure)) = self.record(how).await {
             // The verdict matters more than its record: the ledger holds the reason as well.
             warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");
@@ -114,7 +115,8 @@ impl<'a> RunAttempt<'a> {
         })
     }
 
-    /// Makes the worker claim less while its attempts meet an outage, and as usual again after one goes through.
+    /// Makes the worker claim less after an attempt that met an outage of the store or of this machine, and as usual
+    /// again after one that did not. An outage of an input changes nothing.
     fn note_outage(&self, ended: &Result<State, Interrupted>) {
         let claims = &self.runner.claims;
         match ended {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// After this time without an attempt the outage may be over. Nobody knows, because no run was there to try.
+/// An outage that no attempt has met for this long is no longer reported: it may be over while no run was there to try.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
 /// Shared by the slots of a worker. Cheap to clone.
@@ -55,7 +55,8 @@ impl ClaimPace {
         is_due
     }
 
-    /// Returns the last outage as an error while attempts meet one.
+    /// Fails with the reason of the last outage, if an attempt met it less than `FORGOTTEN_AFTER` ago and none has gone
+    /// through since.
     pub fn check(self) -> std::future::Ready<Result<(), String>> {
         std::future::ready(match self.lock().as_ref() {
             Some(outage) if clock::now() - outage.met_at < FORGOTTEN_AFTER => Err(outage.why.clone()),

@@ -94,7 +94,7 @@ impl<'a> RunEvidence<'a> {
         Ok(StoredDocument { at: self.remember(role, path, digest), bytes })
     }
 
-    /// References to all that was put, found or verified so far.
+    /// Returns references, by role, to all documents that this attempt has put, found or verified so far.
     pub(super) fn refs(&self) -> EventRefs {
         self.refs.lock().expect("no panic while the lock is held").clone()
     }
@@ -106,7 +106,7 @@ impl<'a> RunEvidence<'a> {
     }
 }
 
-/// The largest document or model that is read back into memory.
+/// The largest document or model that is read back into memory, in bytes.
 const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
 
 fn put_failure(path: &EvidencePath, error: PutError, on_drift: FailureCode) -> Failure {

@@ -16,19 +16,18 @@
 //! ```
 //!
 //! - A renewal that succeeds moves both ends. One statement renews every lease of the worker each third of
-//!   `lease_seconds`, so two renewals may fail before a lease ends. A failed one is tried again after a twelfth.
+//!   `lease_seconds`. After an error it is tried again a twelfth later, so several may fail before a lease ends.
 //! - While the database does not answer, the window closes by the worker's clock alone: the trainer is killed and
 //!   nothing more is written. No answer is needed to know that the lease is over.
-//! - A process that stood still (a paused machine) wakes up behind its window. It asks the ledger first, which reports
-//!   the lease as lost. A write that it still sends is refused, since every write names the fence and each claim raises
-//!   it.
+//! - A process that stood still (a paused machine) wakes up behind its window, and stops the work at once. A write that
+//!   it still sends is refused, since every write names the fence and each claim raises it.
 //! - The two clocks may show different times. They must only run at the same speed for the length of a lease.
 //!
 //! The [`Renewer`] is a thread with a runtime and a database connection of its own, so that neither training nor a
 //! blocked stage can delay it. The [`Guard`] is what an attempt asks between its steps.
 //!
-//! Guarantees: an attempt is stopped before another worker may claim its run. Never: drops a database future; renews a
-//! lease that was let go.
+//! Guarantees: an attempt is told to stop before another worker may claim its run, unless the whole process stands
+//! still. Never: drops a database future; renews a lease that was let go.
 
 use super::outcome::Interrupted;
 use crate::adapters::ledger::{Error, Lease, Ledger, Renewal};
@@ -52,7 +51,7 @@ pub(super) struct Guard<'a> {
     heartbeat: &'a Heartbeat,
 }
 
-/// Bound on a stage that does not train: it reads and writes documents, with retries of its own.
+/// The time that the watchdog allows a stage that does not train: the stage reads and writes documents, with retries.
 const SLOW_STAGE: Duration = Duration::from_mins(10);
 
 impl<'a> Guard<'a> {
@@ -101,7 +100,7 @@ impl Drop for Guard<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum StopSignal {
     Go,
-    /// The ledger reports the lease as lost, or it could not be renewed in time.
+    /// The ledger reports the lease as lost, or the worker could not renew the lease in time.
     Lost,
     /// A requester or an operator cancelled the run.
     Cancelled,
@@ -134,7 +133,7 @@ pub struct Renewer {
 }
 
 impl Renewer {
-    /// Starts the thread. It connects to the database when it has the first lease to renew.
+    /// Starts the thread. The thread connects to the database when it has the first lease to renew.
     pub fn start(ledger: &Ledger, worker: String, heartbeat: Heartbeat) -> std::io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -203,7 +202,8 @@ impl RenewalLoop {
                     None => break,
                 },
                 (keys, reply) = reply(&mut self.in_flight) => self.apply_reply(&keys, reply),
-                // Before the windows: a worker that stood still past its lease learns from the ledger that it is lost.
+                // A due renewal is sent before windows close, so that the ledger says what became of a lease over which
+                // this worker stood still.
                 () = sleep_until(self.next_renewal.into()), if self.in_flight.is_none() && first_end.is_some() => self.send_renewal(),
                 () = sleep_until(first_end.unwrap_or_else(clock::now).into()), if first_end.is_some() => self.close_windows(),
             }

@@ -23,7 +23,8 @@ impl RunAttempt<'_> {
         self.emit_lineage(DatasetsKnown::Resolved, DatasetIo::of(&resolved.plan, &[], places)).await
     }
 
-    /// Emits the datasets that were read, with the columns that the child found in their files.
+    /// Emits the datasets that were read, with the columns that the child found in their files. Emits nothing if
+    /// lineage is off or the child left no columns.
     pub(super) async fn emit_read(&self, resolved: &Resolved, job_dir: &Path) -> Result<(), Interrupted> {
         let Some(places) = &self.runner.lineage else { return Ok(()) };
         let path = job_dir.join(COLUMNS_FILE);

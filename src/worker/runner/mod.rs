@@ -1,7 +1,7 @@
 //! The runner: claims a run under a lease and carries it to a verdict.
 //!
-//! Guarantees: every document is durable before the ledger names it; a step that was done before a
-//! crash is found and verified, not done again; whoever lost the lease stops and writes nothing.
+//! Guarantees: every document is durable before the ledger names it; evidence that an earlier attempt left is never
+//! replaced, and training that it finished is not done again; whoever lost the lease stops and writes nothing.
 //! Never: keeps a transaction open while work runs; trains in publish-only mode.
 //!
 //! A worker has one [`Runner`] and as many slots as `[worker] slots`; each runs the loop in `slot`. `attempt` tells the

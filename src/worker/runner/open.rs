@@ -34,23 +34,24 @@ pub struct Runner {
     pub allow_unsigned: bool,
     /// Folder that holds the job folders.
     pub scratch: Scratch,
-    /// Threads of a fit.
+    /// Number of threads that a fit uses.
     pub threads: u32,
     pub ceiling: Ceiling,
     pub progress_rate: ProgressRate,
     pub claims: ClaimPace,
-    /// Leases of attempts that ended because the ledger did not answer. At most one for each slot.
+    /// Leases of attempts that lost them or got an error from the ledger, to be given back. At most one for each slot.
     pub(super) interrupted: Mutex<Vec<Lease>>,
     /// This worker's name in leases and events.
     pub worker: String,
 }
 
-/// Log target of the lines at the start. They belong to no run; lines with the runner's own target name one.
+/// Log target of what is logged at the start, which belongs to no run. Lines with the runner's own target name a run.
 const AT_START: &str = "model_factory::worker";
 
 impl Runner {
-    /// Opens the evidence store and the inputs, and starts the renewer. Fails if the store is not write-once, or if a
-    /// registered trainer command is missing or cannot be confined by this kernel and must be.
+    /// Opens the evidence store and the inputs, and starts the renewer. Fails if one of them cannot be opened, if the
+    /// store is not write-once, or if a registered trainer command is missing or cannot be confined by this kernel and
+    /// must be.
     pub async fn open(config: &Config, ledger: Ledger, worker: String, watchdog: &Watchdog) -> anyhow::Result<Self> {
         let store = EvidenceStore::open(&config.evidence)?;
         store.self_test().await.context("the evidence store is not fit ([evidence])")?;

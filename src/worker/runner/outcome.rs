@@ -12,7 +12,7 @@ pub enum RunnerOutcome {
     Idle,
     /// A run was worked on and now stands in this state.
     Settled { run_id: RunId, state: State },
-    /// The lease was lost; another worker goes on.
+    /// The lease was lost, and another worker may have claimed the run.
     Lost { run_id: RunId },
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Interrupted {
 }
 
 impl Interrupted {
-    /// Records the reason in the current span.
+    /// Records in the current span why the attempt stopped.
     pub(super) fn record(&self) {
         match self {
             Self::Failed(failure) => telemetry::record_failure(failure.code.as_str()),

@@ -1,7 +1,7 @@
 //! Reports the trainer's progress to the ledger and the lifecycle topic, at a bounded rate.
 //!
-//! Guarantees: however many lines a trainer prints, an attempt costs the ledger one short statement every two seconds,
-//! and the topic one event every ten seconds and at most a hundred. Never: holds the work up; drops a database future.
+//! Guarantees: however many lines a trainer prints, an attempt reports to the ledger at most every two seconds, and to
+//! the topic at most every ten seconds and a hundred times. Never: holds the work up; drops a database future.
 
 use crate::adapters::ledger::{Lease, Ledger};
 use crate::clock;
@@ -69,7 +69,7 @@ impl ProgressReports {
     }
 }
 
-/// When the next event of an attempt may go out.
+/// Decides when the next event of an attempt may go out.
 struct EventRate {
     next_at: Instant,
     pause: Duration,

@@ -50,7 +50,7 @@ impl Scratch {
         &self.0
     }
 
-    /// Makes the job folder of an attempt.
+    /// Makes the job folder of an attempt, and holds its lock until the returned value is dropped.
     pub(super) fn job_folder(&self, run_id: &RunId, fence: i64) -> io::Result<JobFolder> {
         let new = tempfile::Builder::new().prefix(&format!("{NEW}{run_id}-{fence}-")).tempdir_in(&self.0)?;
         let lock = File::create_new(new.path().join(LOCK))?;
@@ -123,10 +123,10 @@ fn is_job(name: &str) -> bool {
         && run.is_some_and(|run| run.parse::<RunId>().is_ok())
 }
 
-/// Removes a job folder whose worker is gone, and logs it.
+/// Removes a job folder if its worker is gone, and logs that.
 fn remove_abandoned(folder: &Path) {
     let age = fs::metadata(folder).and_then(|found| found.modified()).map_or(Duration::ZERO, age_of);
-    // Held until the folder is removed, so that two workers do not remove one folder at the same time.
+    // The lock is held until the folder is removed, so that two workers do not remove one folder at the same time.
     let lock = File::open(folder.join(LOCK));
     let is_new = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NEW));
     let is_lost = match &lock {

@@ -13,7 +13,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 /// Pause of a slot that found nothing to claim, or may not claim yet.
 const IDLE: Duration = Duration::from_millis(250);
-/// Pause of a slot whose ledger is away.
+/// Pause of a slot after an error of the ledger.
 const UNAVAILABLE: Duration = Duration::from_secs(2);
 
 impl Runner {
@@ -92,8 +92,8 @@ impl Runner {
         ended
     }
 
-    /// Gives back the runs whose attempts ended because the ledger did not answer, if nobody has claimed them since.
-    /// Within the runs' patience these attempts do not count.
+    /// Gives back the runs whose attempts lost their lease or got an error from the ledger, if nobody has claimed them
+    /// since. Within the runs' patience these attempts do not count.
     async fn give_back_interrupted(&self) -> Result<(), ledger::Error> {
         while let Some(lease) = self.next_interrupted() {
             match self.ledger.release_after_outage(&lease).await {
@@ -114,7 +114,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Takes one lease. The lock is free again before the caller asks the ledger.
+    /// Takes one lease to give back; `None` if there is none. The lock is free again before the caller asks the ledger.
     fn next_interrupted(&self) -> Option<Lease> {
         self.interrupted().pop()
     }

@@ -32,7 +32,7 @@ impl KnownHosts {
     }
 }
 
-/// Lets a request pass if its host name is known.
+/// Lets a request pass if its host name is known, and refuses any other.
 pub(super) async fn check_host(State(hosts): State<Arc<KnownHosts>>, request: Request, next: Next) -> Response {
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     match named.or_else(|| request.uri().host()) {

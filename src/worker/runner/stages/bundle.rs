@@ -1,4 +1,4 @@
-//! Bundle: the documents become a folder that real tools open.
+//! Bundle: packs the run's documents into the bundle's files, puts these into the evidence store, and signs them.
 
 use super::evaluate::Reported;
 use super::gate::Gated;

@@ -1,5 +1,5 @@
-//! The six stages, each a verb: fetch what it needs, call the pure function, write once. Around each stands a
-//! [`StageFrame`]: a span, the time that it took as a metric, and a failpoint before and after.
+//! The six stages. Each gets what it needs, computes by a pure function or a child process, and writes the result once.
+//! A [`StageFrame`] around each makes a span, measures its time, and has a failpoint before and after.
 
 mod bundle;
 mod evaluate;

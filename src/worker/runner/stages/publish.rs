@@ -109,7 +109,8 @@ impl RunAttempt<'_> {
         Ok(Some(signature_artifact(&self.known(SIGNATURE_ROLE, &path, on_drift).await?)))
     }
 
-    /// Makes the announcement, checks it, and verifies the stored bundle byte for byte.
+    /// Makes the announcement, checks it, and compares the digest of each stored file of the bundle with what it must
+    /// be.
     async fn announce(
         &self,
         plan: &TrainPlan,

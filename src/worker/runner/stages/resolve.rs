@@ -85,7 +85,7 @@ impl RunAttempt<'_> {
         Ok(manifests)
     }
 
-    /// Parses one document on a thread of its own, so that no loop waits for it, unless the attempt must stop.
+    /// Parses one document on a thread for blocking work, so that no loop waits for it. Fails if the attempt must stop.
     async fn parse<T: Send + 'static>(
         &self,
         fetched: Fetched,
@@ -154,8 +154,9 @@ impl RunAttempt<'_> {
         Ok(())
     }
 
-    /// The registered trainer commands with the digests of their files now. A command that cannot be read is left out,
-    /// so that only runs that name it fail. If the machine has no descriptors left, nobody knows what can be read.
+    /// Returns the registered trainer commands with the digests that their files have now. A command that cannot be
+    /// read is left out, so that only runs that name it fail. If the machine has no descriptors or memory left, returns
+    /// a failure.
     fn pinned_commands(&self) -> Result<BTreeMap<String, PinnedCommand>, Failure> {
         let pin = |(name, registration): (&String, &TrainerRegistration)| match registration.pin() {
             Ok(pinned) => Some(Ok((name.clone(), pinned))),

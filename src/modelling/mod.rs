@@ -26,7 +26,7 @@ pub use gate::{
     StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, evaluation_of, gate, report,
     stated_profile,
 };
-pub use leakage::{canary, leakage};
+pub use leakage::{canary, leakage, unasked_rules};
 pub use plan::{
     EarlierDocuments, EarlierRole, Fetched, Parsed, Sources, eval_report_of, named_bundles, parse_bundle_manifest,
     parse_eval_report, parse_governance_profile, parse_manifest, parse_training_profile, resolve,

@@ -36,7 +36,8 @@ pub use parse::{MAX_MESSAGE_BYTES, OpenedMessage, event_around, open, parse, par
 pub use profiles::{
     Algorithm, Anchor, BootstrapSpec, BundleRef, CanarySpec, ChampionSpec, Controls, DaysSpec, EvaluationSpec, Feature,
     FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, SeedPolicy,
-    ShareSpec, SliceSpec, SplitSpec, ThresholdBasis, ThresholdSpec, TimeWindow, TrainingProfile, WindowSpec,
+    ShareSpec, SingleFeatureRule, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec, TimeWindow,
+    TrainingProfile, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

@@ -1,17 +1,19 @@
 //! Checks the rows for leakage: does any row hold what nobody could know at its event time?
 //!
-//! The report leaves out a rule that the profile does not ask for, or whose columns the data lacks. For every other
-//! rule it says how many rows, columns or entities were checked.
+//! For a rule that is checked, the report says how many rows, columns or entities were looked at. For every other rule
+//! it says why it is not: the profile does not ask for it, or the data lacks its columns.
 
 mod canary;
 mod features;
 mod rows;
+mod unasked;
 
 pub use canary::canary;
+pub use unasked::unasked_rules;
 
 use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
-use crate::domain::contract::{LeakageReport, SettledSplit, TrainPlan};
+use crate::domain::contract::{LeakageReport, SettledSplit, SingleFeatureRule, TrainPlan};
 
 /// Checks every rule on the rows of the train, validation and test windows.
 pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
@@ -35,8 +37,8 @@ pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, p
         rules.push(rows::entity_on_both_sides(table, assignment, name));
     }
     rules.push(features::role_column_among_features(plan));
-    if let Some(limit) = plan.leakage.max_single_feature_auc {
+    if let Some(SingleFeatureRule::AtMost(limit)) = plan.leakage.max_single_feature_auc {
         rules.push(features::single_feature_separates(table, assignment, &plan.features, limit));
     }
-    LeakageReport::of(rules)
+    LeakageReport::of(rules, unasked_rules(plan))
 }

@@ -6,8 +6,8 @@ use super::earlier::{plan_baseline, plan_champion};
 use super::measurable::measurable;
 use super::planned_split::plan_split;
 use crate::domain::contract::{
-    BoostParameters, BuiltInAlgorithm, PinnedCommand, PinnedDocument, PinnedManifest, ProcessAlgorithm,
-    ResolvedAlgorithm, SeedPolicy, SplitSpec, TrainPlan, TrainingProfile,
+    BoostParameters, BuiltInAlgorithm, LeakageSpec, PinnedCommand, PinnedDocument, PinnedManifest, ProcessAlgorithm,
+    ResolvedAlgorithm, SeedPolicy, SingleFeatureRule, SplitSpec, TrainPlan, TrainingProfile,
 };
 use crate::domain::identity::recipe_digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -58,13 +58,19 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         split: plan_split(&profile.split, columns, &first.label_basis)?,
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
         algorithm: resolve_algorithm(profile, sources.commands)?,
-        leakage: profile.leakage.clone(),
+        leakage: leakage_rules(&profile.leakage),
         evaluation: profile.evaluation.clone(),
         limits: profile.limits.clone(),
         baseline: plan_baseline(sources, profile)?,
         champion: plan_champion(sources, profile, governance)?,
         revisions: request.revisions(),
     })
+}
+
+/// Writes out the rule that applies if the profile says nothing about it.
+fn leakage_rules(spec: &LeakageSpec) -> LeakageSpec {
+    let single_feature = spec.max_single_feature_auc.clone().unwrap_or(SingleFeatureRule::DEFAULT);
+    LeakageSpec { max_single_feature_auc: Some(single_feature), ..spec.clone() }
 }
 
 fn pin<T>(parsed: &Parsed<T>, policy_id: &str, revision: &str) -> PinnedDocument {

@@ -38,9 +38,15 @@ pub fn gate_table(receipt: &GateReceipt) -> Markup {
         }
         tr {
             th scope="row" { "frauds in the test window" }
-            td { "at least " (thousands(positives.required)) }
-            td { (thousands(positives.found)) }
-            td { (holds(positives.holds)) }
+            @if positives.required == 0 {
+                td { "not asked: the governance profile sets no min_positives" }
+                td { (thousands(positives.found)) }
+                td { "–" }
+            } @else {
+                td { "at least " (thousands(positives.required)) }
+                td { (thousands(positives.found)) }
+                td { (holds(positives.holds)) }
+            }
         }
     };
     html! {

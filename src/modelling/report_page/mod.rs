@@ -56,6 +56,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
                         (section("Slices", &metrics::slices(&report.metrics.slices)))
                     }
                     (section("Data", &origin::data(plan, &report.metrics)))
+                    (section("Not checked", &origin::not_checked(plan)))
                     (section("What was asked", &origin::request(plan)))
                     (section("Lineage", &origin::lineage(sources)))
                 }

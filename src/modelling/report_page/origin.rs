@@ -8,6 +8,7 @@ use crate::domain::contract::{
     WindowSummary,
 };
 use crate::domain::identity::Digest;
+use crate::modelling::leakage::unasked_rules;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
@@ -103,6 +104,21 @@ fn time_line(rows: &[WindowRow<'_>]) -> Markup {
             text x="0" y=(height - 4) { (instant(start)) }
             text x="100%" y=(height - 4) text-anchor="end" { (instant(end)) }
         }
+    }
+}
+
+/// Lists what would have shown leaked labels or features, and was not checked.
+pub(super) fn not_checked(plan: &TrainPlan) -> Markup {
+    let unasked = unasked_rules(plan);
+    if unasked.is_empty() {
+        return html! { p.note { "Every leakage rule was checked, or the plan does not say which were not." } };
+    }
+    let rows = html! {
+        @for rule in &unasked { tr { th scope="row" { code { (rule.rule) } } td { (rule.because) } } }
+    };
+    html! {
+        p.note { "Every other leakage rule was checked, and holds: a violation ends a run before its model is measured." }
+        (html_table("stack", &[("Leakage rule", ""), ("Not asked, because", "")], &rows))
     }
 }
 

@@ -5,9 +5,11 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
 use model_factory::domain::contract::{
-    CanarySpec, Feature, FeatureKind, LeakageReport, Monotone, PlannedSplit, ResolvedAlgorithm, TrainPlan, Windows,
+    CanarySpec, Feature, FeatureKind, LeakageReport, LeakageSpec, Monotone, PlannedSplit, ResolvedAlgorithm,
+    SingleFeatureRule, SwitchedOff, TrainPlan, Windows,
 };
 use model_factory::domain::run::FailureCode;
+use model_factory::modelling::unasked_rules;
 use model_factory::tools::dev::transactions::{TransactionSpec, write};
 use model_factory::training::{ChildJob, Exit, LEAKAGE_REPORT_FILE, TrainerCommand, run};
 use parquet::arrow::ArrowWriter;
@@ -31,7 +33,7 @@ static CLEAN: LazyLock<Clean> = LazyLock::new(|| {
     let mut plan = documents.resolve().unwrap();
     let ResolvedAlgorithm::BuiltIn(booster) = &mut plan.algorithm else { panic!("{:?}", plan.algorithm) };
     booster.parameters.rounds = 5;
-    plan.leakage.max_single_feature_auc = Some(0.95);
+    assert_eq!(plan.leakage.max_single_feature_auc, Some(SingleFeatureRule::AtMost(0.95)), "nothing was said about it");
     let file = std::fs::File::open(folder.path().join(&plan.files[0].reference)).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(1 << 20).build().unwrap();
     let rows = reader.map(Result::unwrap).next().unwrap();
@@ -116,10 +118,40 @@ async fn clean_rows_break_no_rule_and_the_canary_is_silent() {
     assert_eq!(found(&plan, &[&CLEAN.rows]).await, []);
 }
 
+#[test]
+fn what_is_not_checked_is_listed_with_its_reason() {
+    let listed = |plan: &TrainPlan| {
+        unasked_rules(plan).into_iter().map(|rule| format!("{}: {}", rule.rule, rule.because)).collect::<Vec<_>>()
+    };
+    let mut plan = CLEAN.plan.clone();
+    let canary = "shuffled_label_canary: the profile sets no shuffled_label_canary";
+    plan.leakage = LeakageSpec { disjoint_entities: vec!["card_id".to_owned()], ..plan.leakage };
+    plan.leakage.allow_repeated_content = false;
+    assert_eq!(listed(&plan), [canary]);
+
+    let reason = "AMOUNT finds test cards by itself".to_owned();
+    plan.leakage.max_single_feature_auc = Some(SingleFeatureRule::Off(SwitchedOff { reason }));
+    plan.leakage.disjoint_entities.clear();
+    plan.columns.label_observed_time = None;
+    assert_eq!(
+        listed(&plan),
+        [
+            "label_observed_after_asof: the manifests name no column label_observed_time",
+            "entity_on_both_sides: the profile names no disjoint_entities",
+            "single_feature_separates: the profile switches it off: AMOUNT finds test cards by itself",
+            canary,
+        ]
+    );
+    // The report of an earlier release had no list, and is reproduced byte by byte.
+    plan.leakage.max_single_feature_auc = None;
+    assert_eq!(listed(&plan), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_model_that_knows_the_labels_without_having_learned_them_makes_the_canary_sing() {
     let mut plan = CLEAN.plan.clone();
-    plan.leakage.max_single_feature_auc = None;
+    let reason = "a copy of the label, which the canary has to find".to_owned();
+    plan.leakage.max_single_feature_auc = Some(SingleFeatureRule::Off(SwitchedOff { reason }));
     plan.leakage.allow_repeated_content = true;
     let labels = CLEAN.rows.column_by_name("fraud").unwrap().as_boolean().values().iter();
     let copied = Float32Array::from_iter_values(labels.map(|fraud| f32::from(u8::from(fraud))));

@@ -263,25 +263,29 @@ pub struct FeatureEffect {
 pub struct LeakageReport {
     pub schema_version: String,
     pub clean: bool,
-    /// Every rule that applies to the data, in a fixed order.
+    /// Every rule that was checked, in a fixed order.
     pub rules: Vec<LeakageRule>,
+    /// Every rule that was not checked. Empty in a report of a release that did not list them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<UnaskedRule>,
 }
 
 impl LeakageReport {
     pub const SCHEMA_VERSION: &'static str = "learning.leakage_report.v0";
 
-    pub fn of(rules: Vec<LeakageRule>) -> Self {
+    pub fn of(rules: Vec<LeakageRule>, not_asked: Vec<UnaskedRule>) -> Self {
         Self {
             schema_version: Self::SCHEMA_VERSION.to_owned(),
             clean: rules.iter().all(|rule| rule.violations == 0),
             rules,
+            not_asked,
         }
     }
 
     #[must_use]
     pub fn with(mut self, rule: LeakageRule) -> Self {
         self.rules.push(rule);
-        Self::of(self.rules)
+        Self::of(self.rules, self.not_asked)
     }
 
     /// Returns the violated rules as one sentence. Empty if no rule is violated.
@@ -305,4 +309,12 @@ pub struct LeakageRule {
     pub violations: u64,
     /// Up to ten violations: row ids, or names of columns or entities.
     pub witnesses: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnaskedRule {
+    pub rule: String,
+    /// What the profile or the manifests say, or leave out, so that the rule is not checked.
+    pub because: String,
 }

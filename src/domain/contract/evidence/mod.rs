@@ -26,7 +26,7 @@ pub use dataset_manifest::{
 pub use eval_report::{
     CalibrationBin, Confusion, Curves, DatasetSummary, Decision, Difference, Differences, EvalMetrics, EvalProvenance,
     EvalReport, FeatureEffect, HistogramBin, Interval, LeakageReport, LeakageRule, MetricValue, Metrics,
-    PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy, WindowSummary,
+    PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy, UnaskedRule, WindowSummary,
 };
 pub use gate_receipt::{
     ChampionVerdict, DifferenceVerdict, Direction, GateReceipt, PositivesVerdict, ThresholdVerdict,

@@ -11,5 +11,6 @@ pub use governance_profile::{
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{
     Algorithm, Anchor, BootstrapSpec, CanarySpec, DaysSpec, EvaluationSpec, Feature, FeatureKind, LeakageSpec, Limits,
-    Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, TimeWindow, TrainingProfile, WindowSpec,
+    Monotone, SeedPolicy, ShareSpec, SingleFeatureRule, SliceSpec, SplitSpec, SwitchedOff, TimeWindow, TrainingProfile,
+    WindowSpec,
 };

@@ -169,13 +169,34 @@ pub struct LeakageSpec {
     /// Whether two windows may hold rows with equal content. Some data has payments that repeat exactly.
     #[serde(default)]
     pub allow_repeated_content: bool,
-    /// Greatest ROC AUC that a single feature may reach, whether it rises or falls with fraud. `None` skips this rule.
+    /// Greatest ROC AUC that a single feature may reach, whether it rises or falls with fraud. `None` asks for
+    /// [`SingleFeatureRule::DEFAULT`]. A plan holds `None` only if it was made by a release that had no default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_single_feature_auc: Option<f64>,
+    pub max_single_feature_auc: Option<SingleFeatureRule>,
     /// Fits models on shuffled labels, from which nothing can be learned. A good score of such a model means a leak.
     /// `None` skips this rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffled_label_canary: Option<CanarySpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SingleFeatureRule {
+    AtMost(f64),
+    Off(SwitchedOff),
+}
+
+impl SingleFeatureRule {
+    /// Above this value, a feature is more often a copy of the label than a good feature.
+    pub const DEFAULT: Self = Self::AtMost(0.95);
+}
+
+/// Why a rule is switched off that applies otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchedOff {
+    #[serde(rename = "off")]
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

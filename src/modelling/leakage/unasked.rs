@@ -1,0 +1,40 @@
+//! Lists the leakage rules that a plan does not check, with the reason for each.
+
+use crate::domain::contract::{PlannedSplit, SingleFeatureRule, TrainPlan, UnaskedRule};
+
+/// Returns every rule that the plan does not check. Empty for a plan of a release that had no default for
+/// `max_single_feature_auc`: that release's report had no such list, and is reproduced byte by byte.
+pub fn unasked_rules(plan: &TrainPlan) -> Vec<UnaskedRule> {
+    let (spec, columns) = (&plan.leakage, &plan.columns);
+    let Some(single_feature) = &spec.max_single_feature_auc else { return Vec::new() };
+    let mut unasked = Vec::new();
+    let mut add = |rules: &[&str], because: &str| {
+        unasked.extend(rules.iter().map(|rule| UnaskedRule { rule: (*rule).to_owned(), because: because.to_owned() }));
+    };
+    if columns.event_time.is_none() {
+        add(&["event_after_label_asof", "immature_label"], "the manifests name no column event_time");
+    }
+    if columns.label_observed_time.is_none() {
+        add(&["label_observed_after_asof"], "the manifests name no column label_observed_time");
+    }
+    if columns.feature_time.is_none() || columns.event_time.is_none() {
+        add(&["feature_time_after_event"], "the manifests name no column feature_time or none of event_time");
+    }
+    if !matches!(plan.split, PlannedSplit::TimeBased(_)) {
+        add(&["train_not_before_test"], "the profile does not split by time");
+    }
+    if spec.allow_repeated_content {
+        add(&["same_content_in_two_windows"], "the profile sets allow_repeated_content");
+    }
+    if spec.disjoint_entities.is_empty() {
+        add(&["entity_on_both_sides"], "the profile names no disjoint_entities");
+    }
+    if let SingleFeatureRule::Off(switched_off) = single_feature {
+        let because = format!("the profile switches it off: {}", switched_off.reason);
+        add(&["single_feature_separates"], &because);
+    }
+    if spec.shuffled_label_canary.is_none() {
+        add(&["shuffled_label_canary"], "the profile sets no shuffled_label_canary");
+    }
+    unasked
+}

@@ -72,7 +72,7 @@ enum BenchCommand {
         #[arg(long, default_value_t = 4)]
         workers: usize,
     },
-    /// Send events from the outbox. Of each run, at most one event is unacknowledged at a time.
+    /// Send events from the outbox, those of each run in order.
     Relay {
         /// Number of runs.
         #[arg(long, default_value_t = 1_000)]

@@ -15,9 +15,8 @@ use std::process::ExitCode;
 /// Build a bundle again from the inputs that it pins, and compare plan, model, report and bundle id.
 ///
 /// Manifests, profiles and data are read as `[inputs]` of the configuration allows, and the training has at most the
-/// limits of `[trainer]`, whatever the bundle says. If a registered command trained the
-/// model, `[trainer.commands]` must register the same command: program, scripts and rights. No broker or database is
-/// needed.
+/// limits of `[trainer]`, whatever the bundle says. If a registered command trained the model, `[trainer.commands]`
+/// must register the same command: program, scripts and rights. No broker or database is needed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status 1 where a part comes out different from the bundle's, and where the command that trained

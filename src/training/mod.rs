@@ -2,7 +2,8 @@
 //! worker supervises a child, the child's sandbox, the child's work, the built-in booster, and registered commands.
 //!
 //! Guarantees: a child has no credentials, and ends with its worker or at its limits. The same plan and rows give the
-//! same model bytes on any number of threads. Never: lets a crash of the child become a crash of the worker.
+//! built-in booster's model the same bytes on any number of threads. Never: lets a crash of the child become a crash of
+//! the worker.
 
 mod booster;
 pub mod child;

@@ -1,8 +1,8 @@
 //! Measures admission, the life of a run and the relay, on a database that each benchmark creates. Also measures the
 //! metrics and the trainer.
 //!
-//! Guarantees: every figure is printed beside a ceiling that was measured in the same run. Never: asserts a figure;
-//! touches a database or a topic that somebody else uses.
+//! Guarantees: every figure but the latency from request to event is printed beside a ceiling that was measured in the
+//! same run. Never: asserts a figure; touches a database or a topic that somebody else uses.
 
 mod admission;
 mod database;

@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 #[derive(Debug, Clone)]
 pub struct RelaySpec {
     pub runs: usize,
-    /// Events of each run. The relay sends the events of one run one after the other.
+    /// Events of each run. The relay sends the events of one run in order.
     pub events: usize,
 }
 

@@ -31,7 +31,8 @@ impl Environment {
         progress("starting Postgres");
         let (data, temporary) = database_folder(&folder)?;
         if temporary.is_some() {
-            // The database of the last time is gone, and evidence of the same runs stays; no other ledger is meant.
+            // The temporary database of the last time is gone, and its evidence stays. Without this file the store
+            // takes a new ledger.
             let _ = fs::remove_file(folder.join("evidence").join("_ledger"));
         }
         let postgres = PrivatePostgres::start(&data)?;

@@ -1,4 +1,4 @@
-//! Checks brokers and topics.
+//! Checks brokers and topics, and the topics' settings.
 
 use super::finding::Finding;
 use crate::adapters::kafka::{Cluster, Error, KafkaSettings, Survey, TopicSettings};

@@ -9,7 +9,7 @@ pub enum Light {
     Green,
     /// A worker would work, but an operator should know something.
     Yellow,
-    /// A worker would not start, or would break a guarantee.
+    /// A worker would not start or would break a guarantee, or records that it sends are stuck.
     Red,
 }
 

@@ -1,12 +1,12 @@
-//! Checks the offsets of the consumer groups.
+//! Checks the committed offsets of the consumer groups.
 
 use super::brokers::listens;
 use super::finding::Finding;
 use crate::adapters::kafka::{GroupPosition, KafkaSettings, StartAt, Survey};
 use crate::config::Config;
 
-/// Checks the offsets of the consumer group on the request topic and, if the registry confirms publications, on the
-/// registry's topic.
+/// Checks the offsets of the consumer group on the request topic and, if the registry confirms publications, of the
+/// group `…-registry` on the registry's topic.
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let kafka = &config.kafka;
     let mut findings = vec![position(kafka, &kafka.group_id, &kafka.topics.requests, kafka.from).await];

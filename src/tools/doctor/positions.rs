@@ -1,4 +1,5 @@
-//! Whether group, topic and evidence store fit the ledger. What cannot be read is reported by the checks of each.
+//! Checks whether consumer group, request topic and evidence store belong to this ledger. Other checks report what
+//! cannot be read.
 
 use super::finding::Finding;
 use crate::adapters::evidence::{self, EvidenceStore};
@@ -9,7 +10,7 @@ use crate::config::Config;
 use crate::worker::foreign_ledger;
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// For how long a topic that was made anew is told about.
+/// For how long a finding says that a topic was made anew.
 const RECENT: TimeDelta = TimeDelta::days(7);
 
 /// What the ledger knows of the request topic.

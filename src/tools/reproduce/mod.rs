@@ -1,8 +1,8 @@
 //! `reproduce`: builds a bundle again from the inputs that it pins, to compare bytes.
 //!
 //! Guarantees: only pinned references are fetched, and each is checked against its digest. Training runs in the
-//! trainer's child processes, as in a worker, within the operator's limits. A registered command is started only if its digests are those in the
-//! plan. Never: opens the ledger or the evidence store.
+//! trainer's child processes, as in a worker, within the operator's limits. A registered command is started only if its
+//! digests are those in the plan. Never: opens the ledger or the evidence store.
 
 mod compare;
 mod fetch;

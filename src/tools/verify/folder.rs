@@ -161,7 +161,8 @@ fn open(path: &Path, name: &str) -> Result<(File, u64), BrokenLink> {
     Ok((file, bytes))
 }
 
-/// A file without holes has one at its end. A file system that cannot say gives an error, and the bounds still hold.
+/// Whether the file has no holes: then the file system reports the first hole at the file's end. A file system that
+/// cannot say counts as yes, and the bounds still hold.
 fn is_without_holes(file: &File, bytes: u64) -> bool {
     let first_hole = lseek(file, 0, Whence::SeekHole).and_then(|at| lseek(file, 0, Whence::SeekSet).map(|_| at));
     first_hole.map_or(true, |at| at.unsigned_abs() >= bytes)

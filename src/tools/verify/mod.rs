@@ -36,7 +36,7 @@ pub struct Expected {
     pub public_key: Option<PublicKey>,
     /// The id that the bundle must have, for example from its publication. `None` accepts any id.
     pub bundle_id: Option<Digest>,
-    /// Whether a bundle will do of which nobody knows who made it.
+    /// Whether an unsigned bundle is accepted, although nobody knows who made it.
     pub allow_unsigned: bool,
 }
 

@@ -9,7 +9,8 @@ use crate::modelling::{Table, slicings};
 use crate::training::protocol::ChildJob;
 
 /// Computes the metrics that the profile asks for from the scores of the test window. If there is a champion, also
-/// computes the differences to its metrics. The caller adds the number of trees and the effects of features.
+/// computes the differences from the champion's metrics. The caller adds the number of trees and the effects of
+/// features.
 pub(super) fn evaluate(
     table: &Table,
     assigned: &Assigned,

@@ -1,7 +1,7 @@
 //! Runs the steps of a job inside the child process: reads, checks, fits, scores, measures and writes.
 //!
-//! A child reads only its job directory, and writes all results there, `result.json` last. Never: opens a socket, or
-//! reads the environment.
+//! A child reads only its job directory and, to score, the file of rows. It writes all results into the job directory,
+//! `result.json` last. Never: opens a socket, or reads the environment.
 
 mod assign;
 mod command;

@@ -2,7 +2,7 @@
 //! output.
 //!
 //! Guarantees: reading a document with unknown fields returns an error. Never: names a path outside the job directory,
-//! except for paths that an operator registers.
+//! except for paths that an operator registers, and the file of rows that `score` reads.
 
 mod command;
 mod job;

@@ -17,7 +17,7 @@ use std::time::Duration;
 #[error("the trainer could not be run: {0}")]
 pub struct Error(#[from] std::io::Error);
 
-/// The timeout for reading the last output of an ended child. A descendant of the child may still hold the pipe open.
+/// Timeout of each read of what an ended child wrote last. A descendant of the child may still hold the pipe open.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
 /// Runs one step on a job directory until the child ends, `stop` resolves, or the wall time is over.

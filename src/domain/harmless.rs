@@ -1,7 +1,7 @@
 //! Escapes and cuts text from outside before it becomes a reason, a rule, a header or a row.
 //!
 //! Guarantees: the result has no NUL, which Postgres refuses. It has no character that controls a terminal or the
-//! direction of writing. Its length in bytes is bounded. The cost grows with the result, not with the text.
+//! direction of writing. The caller bounds its length in bytes. The cost grows with the result, not with the text.
 
 /// Escapes every character that is not plain text, also line breaks. Cuts the result to `most_bytes`.
 pub fn line(text: &str, most_bytes: usize) -> String {

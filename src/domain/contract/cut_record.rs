@@ -1,4 +1,5 @@
-//! A record that is too long or cannot be read. The ledger stores these facts about it in place of its bytes.
+//! A record that is too long, or that cannot be read, judged or stored. The ledger stores these facts about it in place
+//! of its bytes.
 
 use super::Rejection;
 use crate::domain::identity::Digest;

@@ -1,7 +1,8 @@
 //! Finds the one error of a message that its rejection reports, without collecting the other errors.
 //!
 //! A message may break its schema a hundred thousand times. Fields are checked one after the other, in the order in
-//! which errors are reported. Checking ends with the first error, so that no part of the message is checked twice.
+//! which errors are reported. Checking ends with the first error, so that its cost does not grow with the number of
+//! errors.
 
 use super::schema::{excerpt, explain};
 use super::{DocumentError, SchemaName, schema_text};

@@ -71,7 +71,8 @@ pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection>
     request.map_err(|refused| seen.rejection(refused))
 }
 
-/// Returns the attributes of the event that wraps an accepted message. `None` if no event wraps the message.
+/// Returns the attributes of the event that wraps an accepted message. `None` if no event wraps the message, or if
+/// event or message break a rule.
 pub fn event_around(bytes: &[u8]) -> Option<CloudEventAttributes> {
     let mut seen = Seen::default();
     read(bytes, None, &mut seen).ok()?;

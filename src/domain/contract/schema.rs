@@ -162,7 +162,7 @@ pub(super) fn explain(error: &ValidationError<'_>) -> DocumentError {
     DocumentError { pointer, rule, missing }
 }
 
-/// Escapes text from a message and cuts it to 200 characters, for logs and events.
+/// Cuts text from a message to its first 200 characters and escapes them, for logs and events.
 pub(super) fn excerpt(text: &str) -> String {
     const CAP: usize = 200;
     match text.char_indices().nth(CAP) {

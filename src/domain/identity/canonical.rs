@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::io;
 
 /// Writes canonical JSON. Keys are sorted by code point. There is no white space. Every non-ASCII character is
-/// lower-case `\uXXXX` (a surrogate pair above U+FFFF). Otherwise only `"`, `\` and control characters are escaped.
-/// Every digest over a JSON value is taken of this text.
+/// lower-case `\uXXXX` (a surrogate pair above U+FFFF). Otherwise only `"`, `\` and characters below U+0020 are
+/// escaped. Every digest over a JSON value is taken of this text.
 pub fn canonical_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);

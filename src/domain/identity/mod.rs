@@ -1,8 +1,8 @@
 //! Identifiers that depend only on content: canonical JSON, digests, run key and run id.
 //!
-//! Guarantees: the same meaning gives the same bytes on every machine. Golden vectors prove that they equal those of
-//! the platform's existing implementation. Never: reads a clock, the environment or a file; validates text (`contract`
-//! does).
+//! Guarantees: the same meaning gives the same bytes on every machine. Golden vectors prove that these bytes equal
+//! those of the platform's existing implementation. Never: reads a clock, the environment or a file; validates text
+//! (`contract` does).
 
 mod canonical;
 mod digest;

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Computes a key that is equal for meanings that differ only in white space, case, Unicode form or order. The run key
-/// ignores only order: `Team-A` and `team-a` are two runs. The admission event's `near_misses` names the other run.
+/// Computes a key that is equal for meanings that differ only in white space, case or Unicode form. Their run keys
+/// differ: `Team-A` and `team-a` are two runs. The admission event's `near_misses` names the other run.
 pub fn near_key(meaning: &RunMeaning) -> Digest {
     let mut value = json!(meaning);
     fold(&mut value, &Likeness::ALL);

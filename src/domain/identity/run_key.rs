@@ -9,7 +9,7 @@ use std::str::FromStr;
 use uuid::{Builder, Uuid};
 
 /// The part of a request from which its run key is computed: what is built, from what, and with which revisions. Does
-/// not hold the requester, the request id and the permission to publish.
+/// not hold the requester, the request id or the permission to publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunMeaning {
@@ -19,14 +19,14 @@ pub struct RunMeaning {
     pub dataset_manifest_refs: BTreeSet<String>,
     pub training_config_ref: String,
     pub governance_profile_ref: String,
-    /// Holds only the parts that are set. The key is the part's name, for example `environment`.
+    /// Holds only the parts that are set, each under its field name, for example `environment`.
     pub target_scope: BTreeMap<String, String>,
     pub policy_revision: String,
     pub config_revision: String,
     pub mf_code_release_id: String,
 }
 
-/// Requests with the same key share one run.
+/// Requests with the same run key share one run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunKey(Digest);
 

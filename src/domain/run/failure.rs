@@ -17,7 +17,7 @@ pub enum FailureCategory {
     Resolution,
     /// The rows of the data cannot be used.
     Data,
-    /// The trainer or its worker ended with an error.
+    /// The trainer or its worker failed, somebody cancelled the run, or its attempts are used up.
     Execution,
     Evidence,
     /// A document exists already with other bytes.
@@ -36,8 +36,8 @@ enum Retry {
 
 macro_rules! failure_codes {
     ($($variant:ident => $category:ident, $retry:ident, $meaning:literal;)+) => {
-        /// Why a request was refused or a run ended without a verdict. Names are part of the contract. The order is
-        /// that of the categories.
+        /// Why a message is refused, an attempt fails, or a run ends without PASS. Names are part of the contract. The
+        /// order is that of the categories.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumMessage, IntoStaticStr, VariantArray, Serialize,
             Deserialize,

@@ -77,7 +77,8 @@ pub enum RegistryReply {
     Rejected,
     /// The same event was applied before.
     Repeated,
-    /// The reply changes nothing: the run is PUBLISHED, or the registry had confirmed the bundle that it now rejects.
+    /// The reply changes nothing: nobody waits for it, for example because the run is PUBLISHED, or the registry had
+    /// confirmed the bundle that it now rejects.
     Late,
     /// No bundle was announced with the event's reference and scope.
     Unknown,

@@ -19,8 +19,8 @@ pub enum State {
     Pass,
     /// The run ended without a usable model, or the gate returned FAIL.
     Fail,
-    /// The bundle may be published. The run waits for the broker's acknowledgement and, if the configuration requires
-    /// it, for the registry's confirmation.
+    /// The bundle may be published. The run waits for the broker's acknowledgement, for the registry's confirmation if
+    /// the configuration requires it, or for another attempt to publish.
     PublishPending,
     /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     Published,

@@ -153,7 +153,7 @@ pub enum ActorKind {
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     pub kind: ActorKind,
-    /// The name that the actor gave. It is not verified.
+    /// The name that the actor gave. The audit log does not prove it.
     pub name: String,
 }
 
@@ -223,13 +223,13 @@ pub struct StateChange {
 #[serde(deny_unknown_fields)]
 pub struct PrunedRows {
     pub before: DateTime<Utc>,
-    /// Number of deleted records of the request topic.
+    /// Number of records of the request topic that were deleted from the ledger.
     pub inbox: u64,
-    /// Number of deleted sent events and dead letters.
+    /// Number of sent events and dead letters that were deleted from the ledger.
     pub outbox: u64,
-    /// The deleted records of the request topic, as topic/partition/offset.
+    /// The records of the request topic that were deleted from the ledger, as topic/partition/offset.
     pub records: Vec<String>,
-    /// Number of deleted events of the registry.
+    /// Number of events of the registry that were deleted from the ledger.
     pub registry_events: u64,
     /// Runs whose steps were deleted.
     pub run_ids: Vec<String>,
@@ -237,8 +237,8 @@ pub struct PrunedRows {
     pub transitions: u64,
 }
 
-/// Number and digest of a chain's last block. A copy kept elsewhere proves later whether the chain was changed up to
-/// this block.
+/// Number and digest of the last block of a chain of the audit log. A copy kept elsewhere proves later whether the
+/// chain was changed up to this block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {

@@ -40,8 +40,8 @@ impl BundleManifest {
     pub const FILE: &'static str = "bundle.json";
 }
 
-/// Rows with the exact scores that the model gives them. A serving system that computes the same scores proves that it
-/// serves the model that was trained.
+/// Rows with the exact scores that the model gives them. A serving system that computes other scores does not serve the
+/// model that was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParityVectors {
@@ -86,18 +86,19 @@ pub struct ParityVector {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParityCase {
-    /// Every feature has the median of its split thresholds.
+    /// Every number is the median of its split thresholds, or 0 without splits. Every category is the middle known
+    /// value.
     Middle,
     AllMissing,
-    /// Every number is the least 32-bit float.
+    /// Every number is the least finite 32-bit float. Every category is the first known value.
     Lowest,
-    /// Every number is the greatest 32-bit float.
+    /// Every number is the greatest finite 32-bit float. Every category is the last known value.
     Highest,
     Zero,
     OneMissing,
     /// One feature is exactly at a split threshold.
     AtThreshold,
-    /// One feature has the greatest number below a split threshold.
+    /// One feature has the greatest 32-bit float below a split threshold.
     BelowThreshold,
     /// One feature has a category that the model knows.
     KnownCategory,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
     pub schema_version: String,
-    /// Id of the manifest. Its writer gives manifests with different fingerprints different ids.
+    /// Id of the manifest. Its writer must give manifests with different fingerprints different ids. A run refuses
+    /// manifests that do not.
     pub dataset_manifest_id: String,
     /// Fingerprint of the data, computed by the manifest's writer. At least 8 characters.
     pub dataset_fingerprint: String,
@@ -48,7 +49,7 @@ pub struct LabelBasis {
     pub label_asof_utc: DateTime<Utc>,
     /// Name of the rule that turns fraud reports into labels.
     pub resolution_rule: String,
-    /// Days after a payment until its label is taken as final.
+    /// Days after a payment until its label is taken as final. `None` counts as 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maturity_days: Option<u32>,
 }

@@ -40,7 +40,7 @@ pub enum Decision {
 pub struct EvalMetrics {
     /// Metrics on the whole test window.
     pub scores: Metrics,
-    /// One entry per threshold of the training profile.
+    /// One entry per score in `evaluation.thresholds` of the training profile.
     pub confusion: Vec<Confusion>,
     pub curves: Curves,
     /// One entry per column by which the training profile slices.
@@ -81,7 +81,8 @@ pub struct MetricValue {
     /// Null if the metric is undefined.
     pub value: Option<f64>,
     pub undefined_because: Option<String>,
-    /// `None` if the profile asks for no interval, or the metric is undefined.
+    /// `None` if the profile asks for no interval of this metric, or if most resamples or the test window leave it
+    /// undefined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }
@@ -111,7 +112,7 @@ pub struct Difference {
     pub difference: Option<f64>,
     pub undefined_because: Option<String>,
     /// Interval of the difference. In each resample both models score the same rows. Null for metrics per day, and if
-    /// the difference is undefined.
+    /// the difference is undefined in the test window or in most resamples.
     pub interval: Option<Interval>,
 }
 
@@ -130,7 +131,7 @@ pub struct Confusion {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curves {
-    /// Points from "no payment flagged" to "all payments flagged". Empty if all rows are of one class.
+    /// Points from "no payment flagged" to "all payments flagged". Empty unless there are frauds and good payments.
     pub roc: Vec<RocPoint>,
     /// Points from "no payment flagged" to "all payments flagged". Empty if there are no frauds.
     pub precision_recall: Vec<PrecisionRecallPoint>,
@@ -190,7 +191,7 @@ pub struct HistogramBin {
 pub struct SlicedBy {
     pub column: String,
     /// Ranges in ascending order, or values by descending number of rows. After these, one slice of missing values and
-    /// one of all other values.
+    /// one of all other values, if there are any.
     pub slices: Vec<Slice>,
 }
 
@@ -253,7 +254,7 @@ pub struct FeatureEffect {
     /// Mean absolute SHAP value over the test window, in log-odds (Lundberg et al., "Consistent Individualized Feature
     /// Attribution for Tree Ensembles", 2018).
     pub mean_abs_shap: f64,
-    /// Mean SHAP value over the test window, in log-odds. Above 0 if the feature makes fraud more likely.
+    /// Mean SHAP value over the test window, in log-odds. Above 0 if the feature raises the scores on average.
     pub mean_shap: f64,
 }
 

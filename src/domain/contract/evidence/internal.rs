@@ -75,7 +75,7 @@ pub struct Evaluation {
     pub champion: Option<Differences>,
 }
 
-/// `evidence/evidence_pack.json`: lists every document of a run with its digest. The key is the document's role.
+/// `evidence/evidence_pack.json`: lists the documents of a run up to its verdict, each by its role and with its digest.
 #[derive(Serialize)]
 pub struct EvidencePack<'a> {
     pub schema_version: &'static str,
@@ -87,7 +87,7 @@ impl EvidencePack<'_> {
     pub const SCHEMA_VERSION: &'static str = "learning.evidence_pack.v0";
 }
 
-/// `_COMPLETE`: the last document that a run writes.
+/// `_COMPLETE`: the last document of a run up to its verdict. Only the publish receipt comes later.
 #[derive(Serialize)]
 pub struct CompleteMarker<'a> {
     pub evidence_pack: &'a EvidenceRef,

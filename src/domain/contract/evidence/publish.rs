@@ -42,7 +42,7 @@ pub struct PublishReceipt {
     pub bundle_digest: Digest,
     /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`. Also the Kafka key of the publication.
     pub scope_key: String,
-    /// The record of the publication, as the broker acknowledged it.
+    /// The record of the publication that the broker acknowledged.
     pub record: AnnouncedRecord,
     pub confirmed: Confirmation,
 }
@@ -73,6 +73,7 @@ pub struct AnnouncedRecord {
     pub offset: i64,
     /// Header `ce_id` of the publication.
     pub event_id: String,
+    /// SHA-256 of the record's value.
     pub sha256: Digest,
 }
 

@@ -8,7 +8,7 @@ use crate::domain::run::{FailureCode, State};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 
-/// `reconciliation/<sha256>.json`. Its bytes are the same whoever writes it, and whenever.
+/// `reconciliation/<sha256>.json`. Its bytes depend only on the rows of the ledger, not on who writes it or when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reconciliation {

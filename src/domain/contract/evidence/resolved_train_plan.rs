@@ -103,7 +103,8 @@ pub enum PlannedSplit {
     TimeBased(Windows),
     /// Windows of given lengths, one after the other. The test window ends right after the last event in the rows.
     DaysBeforeLastEvent(WindowDays),
-    /// Windows that each hold a given share of the rows, in order of event time.
+    /// Windows by shares of the rows, in order of event time. The rows of the delay count to the train and validation
+    /// shares.
     SharesOfTime(TimeShares),
     /// Rows are drawn at random from each class. The plan's seed makes the draw repeatable.
     StratifiedRandom(Shares),
@@ -116,11 +117,11 @@ pub struct Windows {
     pub train: TimeWindow,
     pub validation: Option<TimeWindow>,
     pub test: TimeWindow,
-    /// Least number of days between the last training or validation row and the start of the test window.
+    /// Least number of days between the end of the train (or validation) window and the start of the test window.
     pub delay_days: u32,
-    /// Entity column, for example the card. An entity is left out of the test window if it had a fraud that was
-    /// known when that window starts. If the data has no observation times, a fraud counts as known `delay_days` after
-    /// it happened. `None` leaves no entity out.
+    /// Entity column, for example the card. An entity is left out of the test window if it had a fraud since the start
+    /// of the train window that was known when the test window starts. If the data has no observation times, a fraud
+    /// counts as known `delay_days` after it happened. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
 }
 
@@ -130,7 +131,7 @@ pub struct WindowDays {
     pub train_days: u32,
     pub validation_days: Option<u32>,
     pub test_days: u32,
-    /// Days between the last training or validation row and the test window.
+    /// Days between the end of the train (or validation) window and the start of the test window.
     pub delay_days: u32,
     /// As in [`Windows`]. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
@@ -140,13 +141,13 @@ pub struct WindowDays {
 #[serde(deny_unknown_fields)]
 pub struct TimeShares {
     pub shares: Shares,
-    /// Days between the last training or validation row and the test window.
+    /// Days between the end of the train (or validation) window and the start of the test window.
     pub delay_days: u32,
     /// As in [`Windows`]. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
 }
 
-/// Shares of the rows. Their sum is at most 1.
+/// Shares of the rows. Their sum is at most 1, up to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
@@ -336,7 +337,8 @@ pub struct PinnedBundle {
     pub model: PinnedModel,
     /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
-    /// Time right after the last row that the model was trained on. Null for data without event time.
+    /// End of the windows that the model was trained and validated on, not part of them. Null if its rows were drawn at
+    /// random.
     pub learned_before: Option<DateTime<Utc>>,
 }
 
@@ -355,7 +357,7 @@ pub struct PinnedModel {
 #[serde(deny_unknown_fields)]
 pub struct PlannedChampion {
     pub bundle: PinnedBundle,
-    /// Metrics, in the profile's order.
+    /// Metrics, in the order of the names of the profile's thresholds.
     pub metrics: Vec<String>,
     /// Share of the resampled differences that lie within an interval, for example 0.95.
     pub confidence: f64,

@@ -35,12 +35,13 @@ pub struct BundleArtifact {
     pub media_type: String,
 }
 
-/// Announces a bundle. The registry ignores a second announcement with the same `(bundle_id, bundle_version)`.
+/// Announces a bundle. An announcement may be sent twice: the registry must ignore the second with the same
+/// `(bundle_id, bundle_version)`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundlePublication {
     pub schema_version: String,
-    /// Digest over the canonical list of the files' paths and digests.
+    /// Digest over the canonical list of the files' paths and digests. The signature is not in the list.
     pub bundle_id: Digest,
     pub bundle_version: String,
     pub run_id: RunId,
@@ -53,6 +54,7 @@ pub struct BundlePublication {
     pub scope_key: String,
     /// Folder of the bundle in the evidence store.
     pub bundle_ref: String,
+    /// SHA-256 of `bundle.json`.
     pub bundle_digest: Digest,
     pub artifacts: Vec<BundleArtifact>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryEvent {
-    /// Chosen by the registry. An event that is sent again keeps its id.
+    /// Chosen by the registry, which must send a repeated event with the same id. The ledger applies an id once.
     pub registry_event_id: String,
     pub event_type: String,
     /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`.

@@ -16,8 +16,8 @@ use strum::{Display, IntoStaticStr, VariantArray};
 #[serde(deny_unknown_fields)]
 pub struct RunLifecycleEvent {
     pub schema_version: String,
-    /// Derived from run, `seq` and type, so that consumers recognise a record that is sent again. Also in the header
-    /// `ce_id`.
+    /// Derived from the run or the rejected record, `seq` and type, so that consumers recognise a record that is sent
+    /// again. Also in the header `ce_id`.
     pub event_id: String,
     pub event_type: EventType,
     pub run_id: Option<RunId>,
@@ -29,7 +29,7 @@ pub struct RunLifecycleEvent {
     pub execution_mode: Option<ExecutionMode>,
     /// Number of full attempts so far.
     pub attempt: u32,
-    /// Time by the database's clock.
+    /// When the transaction with the reported change began, by the database's clock.
     pub occurred_at_utc: DateTime<Utc>,
     /// Id of the request that was just handled. If there was none, the id of the run's first request.
     pub request_id: Option<String>,
@@ -90,7 +90,7 @@ pub enum EventType {
     /// A requester or operator stopped the run.
     #[strum(serialize = "run.cancelled")]
     RunCancelled,
-    /// The bundle waits for the broker's acknowledgement, or for the registry's reply.
+    /// The bundle waits for the broker's acknowledgement, for the registry's reply, or for another attempt to publish.
     #[strum(serialize = "publish.pending")]
     PublishPending,
     /// A worker has begun to publish the bundle again.
@@ -99,7 +99,7 @@ pub enum EventType {
     /// The broker acknowledged the publication and, if the registry's reply is required, the registry confirmed it.
     #[strum(serialize = "publish.published")]
     PublishPublished,
-    /// No worker tries to publish again, because trying could not help, or because the attempts are used up.
+    /// No worker publishes again until somebody asks for it, since trying could not help, or the attempts are used up.
     #[strum(serialize = "publish.exhausted")]
     PublishExhausted,
 }
@@ -187,7 +187,7 @@ pub enum SameAs {
 pub struct EventProgress {
     /// `read`, `check`, `fit`, `score`, `evaluate`, or a word that a registered command reports.
     pub step: String,
-    /// Share of the whole work, in percent from 0 to 100.
+    /// How far the reporting process is, in percent from 0 to 100. An attempt may have three such processes in a row.
     pub percent: u8,
     pub message: String,
 }

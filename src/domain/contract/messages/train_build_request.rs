@@ -13,7 +13,7 @@ use strum::{IntoStaticStr, VariantArray};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum IntentKind {
-    /// Trains, evaluates and runs the gate. Publishes if publication is allowed.
+    /// Trains, evaluates and runs the gate. Publishes if the gate passes and publication is allowed.
     BaselineTrain,
     /// Does the same as `BaselineTrain`, on data of the past.
     BackfillRetrain,

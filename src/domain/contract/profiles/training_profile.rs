@@ -27,7 +27,7 @@ pub struct TrainingProfile {
     pub evaluation: EvaluationSpec,
     #[serde(default)]
     pub limits: Limits,
-    /// The bundle that a `regression_check` evaluates. Unused for other intents.
+    /// The bundle that a `regression_check` evaluates; with `None` such a run fails. Unused for other intents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_bundle_ref: Option<BundleRef>,
 }
@@ -76,24 +76,25 @@ pub enum SplitSpec {
     /// Windows of event time. All windows must be given in the same way.
     TimeBased {
         train: WindowSpec,
-        /// Rows for early stopping.
+        /// Rows for early stopping or tuning. `None` sets no rows aside for this.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<WindowSpec>,
         test: WindowSpec,
-        /// Least number of days between the last training or validation row and the first test row. Labels become known
-        /// only after this delay.
+        /// Least number of days between the end of the train (or validation) window and the start of the test window,
+        /// because labels become known late.
         delay_days: u32,
         /// Time at which windows given in days end. `None` means [`Anchor::LabelMaturity`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<Anchor>,
         /// Entity column, such as the card. Entities known as fraud before the test window are left out of that window.
+        /// `None` leaves no entity out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exclude_known_entity: Option<String>,
     },
     /// Rows are drawn at random from each class, with a seed. For data without event time.
     StratifiedRandom {
         train: ShareSpec,
-        /// Rows for early stopping.
+        /// Rows for early stopping or tuning. `None` sets no rows aside for this.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation: Option<ShareSpec>,
         test: ShareSpec,
@@ -144,7 +145,7 @@ pub struct ShareSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Anchor {
-    /// The time up to which all labels are final: `label_asof_utc` minus `maturity_days`.
+    /// The time up to which all labels are final: `label_asof_utc` minus `maturity_days` (0 if not given).
     #[default]
     LabelMaturity,
     /// Right after the last event in the data.
@@ -163,7 +164,7 @@ pub struct SeedPolicy {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakageSpec {
-    /// Entity columns, such as the card. No entity may have rows in more than one window.
+    /// Entity columns, such as the card. No entity of the train or validation window may have rows in the test window.
     #[serde(default)]
     pub disjoint_entities: Vec<String>,
     /// Whether two windows may hold rows with equal content. Some data has payments that repeat exactly.
@@ -173,8 +174,8 @@ pub struct LeakageSpec {
     /// [`SingleFeatureRule::DEFAULT`]. A plan holds `None` only if it was made by a release that had no default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_single_feature_auc: Option<SingleFeatureRule>,
-    /// Fits models on shuffled labels, from which nothing can be learned. A good score of such a model means a leak.
-    /// `None` skips this rule.
+    /// Fits models on shuffled labels, from which nothing can be learned. A good mean score of these models means a
+    /// leak. `None` skips this rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffled_label_canary: Option<CanarySpec>,
 }
@@ -223,10 +224,10 @@ pub struct EvaluationSpec {
     pub calibration_bins: u32,
     pub histogram_bins: u32,
     pub curve_points: u32,
-    /// `None` computes no intervals.
+    /// `None` computes no intervals of metrics. Differences to a champion then have intervals by the default settings.
     pub bootstrap: Option<BootstrapSpec>,
     pub slices: Vec<SliceSpec>,
-    /// Least number of rows of each class in the test window.
+    /// Least number of rows of each class in the test window and, if a model is fitted, in the train window.
     pub min_rows_per_class: u32,
 }
 
@@ -271,8 +272,8 @@ impl Default for BootstrapSpec {
 #[serde(deny_unknown_fields)]
 pub struct SliceSpec {
     pub column: String,
-    /// Ascending bounds between slices of a numeric feature. A slice includes its lower bound. If empty, every value is
-    /// a slice.
+    /// Ascending bounds between slices of a numeric feature. A slice includes its lower bound. If empty, slices are
+    /// values.
     #[serde(default)]
     pub cuts: Vec<f64>,
     /// Number of values that get their own slice: those with the most rows. All other values share one slice.

@@ -54,7 +54,7 @@ impl Ledger {
         Self { lineage: settings.enabled.then(|| Arc::new(EventWriter::new(settings, max_bytes))), ..self }
     }
 
-    /// A handle with one connection of its own, opened at first use: for a thread with a runtime of its own.
+    /// Returns a handle with one connection of its own, opened at first use: for a thread with a runtime of its own.
     pub fn on_one_connection(&self) -> Result<Self, Error> {
         let pool = Self::pool(1, Self::options(&self.settings)?, self.settings.statement_timeout_ms);
         Ok(Self { pool, ..self.clone() })
@@ -65,7 +65,8 @@ impl Ledger {
         Connections::new(pool, options, Self::bound(statement_timeout_ms))
     }
 
-    /// The longest wait for the server's answer to a statement: a little longer than the server may take.
+    /// The longest wait for the server's answer to a statement or for its next row: a little longer than the server may
+    /// take.
     pub(super) fn bound(statement_timeout_ms: u32) -> Duration {
         Duration::from_millis(u64::from(statement_timeout_ms)) + Duration::from_secs(5)
     }
@@ -106,11 +107,11 @@ impl Ledger {
 
     /// Begins a read-only transaction in which all statements see the same state, and which no statement timeout ends.
     pub(super) async fn snapshot(&self) -> Result<Session, Error> {
-        /// No statement works on so many rows that the first of them takes longer.
+        /// The longest wait for an answer or for the next row, in place of the statement timeout that is switched off.
         const BOUND: Duration = Duration::from_hours(1);
         let mut transaction = self.pool.begin().await?.bounded_by(BOUND);
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut transaction).await?;
-        // It holds no lock that others need, and its caller may work on what it read for a while.
+        // The transaction holds no lock that others need, and its caller may work on what it read for a while.
         sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '1min'").execute(&mut transaction).await?;
         sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut transaction).await?;
         Ok(transaction)

@@ -12,7 +12,8 @@ pub enum Error {
     /// The server is unreachable, restarting or out of connections, or a lock timeout or deadlock occurred. Try again.
     #[error("the ledger is not available: {0}")]
     Unavailable(String),
-    /// The COMMIT was sent, but no reply came. Read back whether it was committed before doing anything else.
+    /// The COMMIT was sent, but no reply came. Read back whether it was committed, or repeat what changes nothing
+    /// twice.
     #[error("the outcome of a commit is unknown: {0}")]
     CommitUnknown(String),
     /// The server refuses the login, or TLS refuses the server. A person has to change something first.

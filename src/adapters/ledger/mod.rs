@@ -1,14 +1,12 @@
 //! The run ledger: Postgres. All SQL of runs, requests, transitions and the outbox is in this room.
 //!
-//! Guarantees: one outcome per record, one run per key, one event per transition, no write without the fence. Never: keeps
-//! a transaction open while work runs; cancels a database future (that poisons its connection): time limits are the
-//! server's.
-//!
+//! Guarantees: one outcome per record, one run per key, one event per transition, no write to an open run without its
+//! fence. Never: keeps a transaction open while work runs; waits for the server without a bound, but for migrations.
 //! # Tables
 //!
 //! | table | a row is | written by |
 //! |---|---|---|
-//! | `inbox` | a record of the request topic: its bytes and its outcome, for ever | admission; pruned where no run came of it |
+//! | `inbox` | a record of the request topic: its bytes and its outcome | admission; pruned where no run came of it |
 //! | `positions` | where intake reads a partition on | admission, intake |
 //! | `incarnations` | a topic that was made anew, since when and why | intake |
 //! | `ledger_identity` | one row: which ledger this is | its migration |
@@ -28,8 +26,8 @@
 //!
 //! # Locks and their order
 //!
-//! Isolation is READ COMMITTED: a statement sees what was committed before it began, so everything that is decided about is
-//! locked first. A transaction takes its locks in this order, and leaves out what it does not need:
+//! Isolation is READ COMMITTED: a statement sees what was committed before it began, so a transaction first locks
+//! everything that it decides about. It takes its locks in this order, and leaves out what it does not need:
 //!
 //! ```text
 //!  1  partitions of the batch    advisory, ascending      admission; rows of `positions` go with them

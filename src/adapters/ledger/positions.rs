@@ -1,4 +1,4 @@
-//! Where intake reads on, by the ledger's own word; incarnations of a topic; and which ledger this is.
+//! The positions from which intake reads on, the incarnations of topics, and the ledger's identity.
 
 use super::session::Session;
 use super::transaction::Transaction;
@@ -12,7 +12,7 @@ pub struct Position {
     pub partition: i32,
     /// The offset after the last record that was decided or passed; `None` if nothing of the partition was read.
     pub next_offset: Option<i64>,
-    /// The last record below the asked end that has an outcome.
+    /// The offset of the last record below the log's end that has an outcome; `None` if there is none.
     pub last_known: Option<i64>,
 }
 
@@ -46,12 +46,12 @@ impl Coordinates {
 }
 
 impl Ledger {
-    /// Which ledger this is; copies and restored backups are the same.
+    /// Returns the ledger's id. Copies and restored backups have the same one.
     pub async fn identity(&self) -> Result<String, Error> {
         Ok(sqlx::query_scalar("SELECT id::text FROM ledger_identity").fetch_one(&self.pool).await?)
     }
 
-    /// What the ledger knows of these partitions, each with the end of its log.
+    /// Reads what the ledger knows of these partitions. `ends` has the end of each partition's log.
     pub async fn positions(&self, topic: &str, ends: &BTreeMap<i32, i64>) -> Result<Positions, Error> {
         let incarnation: i32 =
             sqlx::query_scalar("SELECT COALESCE(max(incarnation), 1) FROM incarnations WHERE topic = $1")
@@ -96,7 +96,7 @@ impl Ledger {
         store(&mut connection, &positions).await
     }
 
-    /// Begins the incarnation after this one, and returns the current one: another worker may have begun it already.
+    /// Begins the incarnation after `after`, and returns the current one: another worker may have begun it already.
     pub async fn begin_incarnation(&self, topic: &str, after: u32, reason: &str, worker: &str) -> Result<u32, Error> {
         sqlx::query(
             "INSERT INTO incarnations (topic, incarnation, reason, worker, since) VALUES ($1, $2, $3, $4, now())
@@ -115,7 +115,7 @@ impl Ledger {
         Ok(current as u32)
     }
 
-    /// The later incarnations of a topic, newest first.
+    /// Reads the incarnations of a topic that came after its first, newest first, at most ten.
     pub async fn incarnations(&self, topic: &str) -> Result<Vec<Incarnation>, Error> {
         Ok(sqlx::query_as(
             "SELECT incarnation, reason, since FROM incarnations WHERE topic = $1 ORDER BY incarnation DESC LIMIT 10",

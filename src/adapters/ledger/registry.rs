@@ -98,7 +98,8 @@ fn cause(event: &RegistryEvent) -> Cause {
     Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }
 }
 
-/// Reads the run id from the path of a bundle, which is stored in the folder of its run.
+/// Reads the run id from the path of a bundle, which is stored in the folder of its run. `None` if no part of the path
+/// is a run id.
 fn run_of(bundle_ref: &str) -> Option<RunId> {
     bundle_ref.rsplit('/').find_map(|segment| segment.parse().ok())
 }

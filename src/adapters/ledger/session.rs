@@ -98,7 +98,7 @@ impl Session {
         Ok(())
     }
 
-    /// The connection, with where to note that it fell silent; an error if it did already.
+    /// Returns the connection, and where to note that it fell silent. Returns an error if that is noted already.
     fn open(&mut self) -> Result<(&mut PgConnection, &mut bool), Error> {
         match &mut self.connection {
             Some(connection) if !self.is_silent => Ok((connection, &mut self.is_silent)),
@@ -126,7 +126,7 @@ impl Drop for Session {
                     return;
                 }
             }
-            // The same as what dropping it does, but here the time is bounded.
+            // Dropping the connection would do this too, but without a bound on the time.
             connection.return_to_pool().await;
         }));
     }

@@ -25,8 +25,8 @@ pub struct LedgerSettings {
     /// How many seconds the pauses of a run may last altogether while its attempts do not find what they need: a store,
     /// an input, or room on the worker's machine. After that, such an attempt counts as any other.
     pub outage_patience_seconds: u32,
-    /// How many seconds a publication may stay unsent in the outbox before the attempt counts as failed and is
-    /// repeated.
+    /// How many seconds the broker may take to acknowledge a publication that a relay has handed over, before the
+    /// attempt counts as failed and is repeated.
     pub publish_patience_seconds: u32,
     /// Upper bound on the runs that all workers together train at one time; 0 means no bound.
     pub max_running: u32,

@@ -1,7 +1,7 @@
 //! Deletes old rows on which nothing depends any more, in small transactions.
 //!
-//! Of runs that have ended, deletes their steps, their sent events and the registry's replies. Of records that made no
-//! run, deletes their bytes, dead letters and refusal events, once these were sent.
+//! Of runs that have ended, deletes their steps and their sent events and, if they are PUBLISHED, the registry's
+//! replies. Of records that made no run, deletes their bytes, dead letters and refusal events, once these were sent.
 //!
 //! Guarantees: a repeated record or request is still recognised. For this, the rows of runs and request ids stay, with
 //! the bytes of every record that they came from, and every command. Never: deletes anything of a run that has not

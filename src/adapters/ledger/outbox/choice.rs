@@ -2,8 +2,8 @@
 //!
 //! Each lane is chosen by itself: the oldest records first, of each stream a bounded number, no stream that has records
 //! in flight. What is chosen of a stream is always its first unsent records without a gap. The statements read through
-//! partial indexes that hold only what is to be sent, some rows of each shard, so that a choice costs the same whatever
-//! waits.
+//! partial indexes that hold only what is to be sent, some rows of each shard, so that a long backlog hardly slows a
+//! choice.
 
 use super::draft::StoredHeaders;
 use super::fit::{Letter, OriginalRecord};
@@ -168,7 +168,7 @@ struct UnsentRow {
     /// the largest record that may be sent.
     value: Option<Vec<u8>>,
     original_bytes: Option<i64>,
-    /// Beginning of a dead letter's original, if the ledger does not keep all of it.
+    /// Beginning of a dead letter's original; `None` if the ledger keeps all of it, and for other records.
     beginning: Option<Vec<u8>>,
     /// Reference to a dead letter's original, in the inbox or on the request topic; `None` for other records.
     original_ref: Option<String>,

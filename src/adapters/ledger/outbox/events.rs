@@ -118,8 +118,8 @@ fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("events have string keys and finite numbers")
 }
 
-/// Builds a dead letter without a value: the relay reads the record's bytes from the inbox. Its parts are bounded: a
-/// rejection's texts are, and a key that was cut is not repeated.
+/// Builds a dead letter without a value: the relay reads the record's bytes from the inbox. The rejection's texts are
+/// bounded, and a key that was cut is not repeated.
 fn dead_letter(arrival: &Arrival, rejection: &Rejection) -> OutboxDraft {
     let record = &arrival.record;
     let source = &record.coordinates;

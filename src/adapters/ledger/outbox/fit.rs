@@ -1,4 +1,4 @@
-//! A dead letter as large as its topic takes: what does not fit goes by reference to the ledger.
+//! Makes a dead letter small enough for its topic: what does not fit goes by reference to the ledger.
 
 use crate::domain::contract::CutRecord;
 use crate::domain::harmless::line;
@@ -15,11 +15,12 @@ pub(super) struct Letter {
 
 /// The record that a dead letter repeats.
 pub(super) struct OriginalRecord {
-    /// Length of its value.
+    /// Length of the original's value, in bytes.
     pub(super) bytes: i64,
-    /// Its beginning, if the ledger does not keep all of it.
+    /// Beginning of the original's value; `None` if the ledger keeps all of it.
     pub(super) beginning: Option<Vec<u8>>,
-    /// Where it is kept: `ledger:topic/partition/offset`, or `kafka:` if only the request topic has all of it.
+    /// Where the original is kept: `ledger:topic/partition/offset`, or `kafka:` if only the request topic has all of
+    /// it.
     pub(super) reference: String,
 }
 
@@ -27,7 +28,7 @@ pub(super) struct OriginalRecord {
 const BEGINNING_CAP: usize = 4 * CutRecord::KEPT_BYTES;
 /// A value of this length is hardly longer than a reference to it.
 const SMALL_VALUE: usize = 256;
-/// Key and header values of a letter that goes by reference are at most this long.
+/// Bytes of a key and of a header that stay in a letter which is still too large when its value goes by reference.
 const SMALL_KEY: usize = 1_024;
 const SMALL_HEADER: usize = 4_096;
 /// Upper bound on what Kafka's format adds to a record, and to each header.
@@ -35,8 +36,8 @@ const FRAME: usize = 100;
 const HEADER_FRAME: usize = 10;
 
 impl Letter {
-    /// Makes the letter at most `max` bytes long, key and headers counted: first the value goes by reference, then the
-    /// key, then long headers are cut.
+    /// Shortens the letter to at most `max` bytes, key and headers counted, or as far as it can be shortened: first the
+    /// value goes by reference, then a long key is left out, then long headers are cut.
     pub(super) fn fit(&mut self, original: &OriginalRecord, max: usize) {
         let is_small = self.value.as_ref().is_some_and(|value| value.len() <= SMALL_VALUE);
         if self.value.is_none() || (self.bytes() > max && !is_small) {

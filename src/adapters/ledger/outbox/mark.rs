@@ -30,8 +30,8 @@ macro_rules! mark_rows {
 }
 
 impl Ledger {
-    /// Notes that these publications are handed over to the client library now, if they never were before: from then on
-    /// the broker may be late.
+    /// Notes that these publications are handed over to the client library now, if they never were before. From then on
+    /// the broker's acknowledgement can be overdue.
     pub async fn note_handed(&self, ids: &[i64]) -> Result<(), Error> {
         sqlx::query("UPDATE outbox SET handed_at = now() WHERE id = ANY($1) AND handed_at IS NULL")
             .bind(ids)

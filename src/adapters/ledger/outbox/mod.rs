@@ -21,8 +21,8 @@ pub(super) use lineage::{LineageEffects, insert_lineage};
 use crate::adapters::ledger::Coordinates;
 use crate::domain::run::OutboxKind;
 
-/// Records that are sent beside those of the other lanes: those of one topic, and of the lifecycle's topic those of runs
-/// apart from those of refused records.
+/// Records of one topic, which are sent independently of the other lanes. The lifecycle topic has two lanes: events of
+/// runs, and events about refused records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::VariantArray)]
 pub enum Lane {
     /// Events of runs.
@@ -44,7 +44,7 @@ impl Lane {
         }
     }
 
-    /// The first three characters of its streams: those of a run id, or of `refused:`.
+    /// Returns the first three characters of the names of the lane's streams: those of a run id, or of `refused:`.
     fn stream_prefix(self) -> &'static str {
         match self {
             Self::RunEvents | Self::Publications | Self::Lineage => "tr_",
@@ -89,7 +89,7 @@ pub struct Sent {
     pub id: i64,
     /// Says of which table `id` is: `lineage_outbox` for lineage, `outbox` for everything else.
     pub kind: OutboxKind,
-    /// The shard under which it was sent.
+    /// The shard under whose fence it was sent.
     pub shard: Shard,
     pub coordinates: Coordinates,
 }

@@ -4,7 +4,7 @@
 use super::Lane;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
 
-/// A record of a refused request is set aside after so many tries.
+/// A record about a refused request is set aside after this many tries.
 const MOST_TRIES: i16 = 4;
 /// Longest text of a refusal that is kept, in characters.
 const LONGEST_REFUSAL: usize = 500;
@@ -32,8 +32,8 @@ impl Ledger {
         Ok(query.fetch_optional(&self.pool).await?.unwrap_or(false))
     }
 
-    /// Gives the relay back what was set aside: of the records at `sources`, or, if there are none, the `limit` oldest.
-    /// Returns how many records that are.
+    /// Gives the relay back records that were set aside: those about the records at `sources`, or all if `sources` is
+    /// empty; at most `limit`, the oldest first. Returns how many.
     pub async fn give_back_set_aside(&self, sources: &[Coordinates], limit: i64) -> Result<u64, Error> {
         let streams: Vec<String> = sources.iter().map(|source| format!("refused:{source}")).collect();
         let done = sqlx::query(

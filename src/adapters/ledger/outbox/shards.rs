@@ -1,8 +1,9 @@
 //! Which relay sends which shards of the outbox.
 //!
-//! A relay says that it lives, learns how many others do, and takes its part: a sixteenth of the streams is sent by one
-//! relay at a time, so that a busy relay costs the streams of the others nothing. The order of a stream does not rest on
-//! these leases (docs/decisions/0019-relay-lanes.md): two relays that send the same shard cost duplicates.
+//! A relay announces itself, learns how many others live, and takes its part of the shards. A shard is a sixteenth of
+//! the streams. One relay at a time sends it, so that a busy relay does not hold up the streams of the others. The
+//! order of a stream does not rest on these leases (docs/decisions/0019-relay-lanes.md): two relays that send the same
+//! shard cost duplicates.
 
 use super::Shard;
 use crate::adapters::ledger::{Error, Ledger};

@@ -25,7 +25,7 @@ pub struct DeadLetterRecord {
     pub tries: i16,
     /// What the broker said last; `None` if it never refused the dead letter.
     pub refusal: Option<String>,
-    /// Since when no relay sends the dead letter any more.
+    /// When the dead letter was set aside, so that no relay sends it any more. `None` if it was not.
     pub set_aside_at: Option<DateTime<Utc>>,
 }
 

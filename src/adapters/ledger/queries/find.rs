@@ -34,7 +34,8 @@ pub struct RunRecord {
     pub reason_message: Option<String>,
     #[sqlx(json)]
     pub refs: EventRefs,
-    /// Topic, partition and offset of the publication that the broker last acknowledged.
+    /// Topic, partition and offset of the publication that the broker last acknowledged. `None` if it acknowledged
+    /// none.
     pub published: Option<(String, i32, i64)>,
     /// When the registry's confirmation is due. `None` if the run does not wait for a confirmation.
     pub answer_due_at: Option<DateTime<Utc>>,

@@ -12,7 +12,7 @@ macro_rules! unsent_outbox {
     };
 }
 
-/// The same for OpenLineage's events.
+/// Time of the OpenLineage events that are still to be sent, read in two parts for the same reason.
 macro_rules! unsent_lineage {
     () => {
         "(SELECT created_at FROM lineage_outbox WHERE sent_at IS NULL AND rests_until IS NULL

@@ -14,9 +14,9 @@
 //! ends in the server, so that a worker that freezes keeps no turn locked. A worker that dies behind `take_turn` costs
 //! the tenant that turn; one that dies before `rest_turn` leaves that to the next claim.
 //!
-//! Guarantees: a claim waits for another claim only where a bound on running runs needs it, and then not longer than
-//! `LOCK_WAIT_MS`; a worker that freezes in a claim holds its locks no longer than `HELD_AT_MOST_MS`; what a claim costs
-//! does not grow with the number of tenants, nor with that of queued runs.
+//! Guarantees: where a bound on running runs makes claims wait for each other, each wait ends after `LOCK_WAIT_MS`; a
+//! worker that freezes in a claim holds its locks for `HELD_AT_MOST_MS`, or once it appends to the audit log, for that
+//! log's bound; what a claim costs does not grow with the number of tenants, nor with that of queued runs.
 
 use super::lease::Lease;
 use crate::adapters::ledger::error::is_lock_timeout;
@@ -31,7 +31,7 @@ use sqlx::query::Query;
 use sqlx::{Executor, FromRow as _, Postgres, Row as _};
 use std::time::Instant;
 
-/// One claim takes at most this many turns. It needs another one only if somebody else was faster.
+/// One claim takes at most this many turns. It needs another one only if others were faster or a bound is reached.
 const TURNS: usize = 16;
 /// How long a claim waits for the lock on a bound, in milliseconds. Then it ends without a run, and the slot comes again.
 const LOCK_WAIT_MS: &str = "300";

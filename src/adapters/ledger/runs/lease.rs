@@ -45,7 +45,8 @@ pub struct Step {
     /// Whether the attempt failed for want of what it needs. Such an attempt does not count while the run's patience
     /// lasts.
     pub is_outage: bool,
-    /// Bundle to announce. The announcement goes into the outbox in the same transaction.
+    /// Bundle to announce; `None` if the step announces none. The announcement goes into the outbox in the same
+    /// transaction.
     pub publication: Option<BundlePublication>,
     /// Data sets read and written, for lineage. `None` if the step does not end the work.
     pub lineage: Option<DatasetIo>,

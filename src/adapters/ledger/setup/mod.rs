@@ -1,4 +1,4 @@
-//! Checks before the first transaction: connection, schema, rights.
+//! Sets the database up and checks it: migrations, options of a connection, version of the schema, rights.
 
 mod migrations;
 mod survey;

@@ -26,7 +26,7 @@ pub struct ShardOwner {
     /// Name of the worker that relays these shards. `None` if no worker holds them.
     pub owner: Option<String>,
     pub shards: Vec<i16>,
-    /// When the lease on the first of these shards expires.
+    /// When the lease on the first of these shards expires. `None` if no worker holds them.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -60,7 +60,7 @@ pub struct Depth {
     pub set_aside: Backlog,
     /// Runs in `PUBLISH_PENDING`. `oldest` is the time of their last change.
     pub publications: Backlog,
-    /// Announcements to which the registry has not replied. `oldest` is the time when the reply was due.
+    /// Announcements to which the registry has not replied. `oldest` is the earliest time at which a reply is due.
     pub answers: Backlog,
     pub now: DateTime<Utc>,
 }

@@ -9,8 +9,8 @@ pub(super) enum KeyKind {
     /// A table with keys in it.
     Section,
     Value,
-    /// A key in a group of values that are read together, such as one trainer command. Holds how many parts of the path
-    /// name the group.
+    /// A table whose values are read together, such as one trainer command. Holds how many parts of the path name the
+    /// table.
     Group(usize),
     Unknown,
 }
@@ -46,8 +46,8 @@ impl KnownKeys {
         }
     }
 
-    /// Returns the length of the path that is read as a whole: the path of the value's group or, without a group, the
-    /// value's own path.
+    /// Returns how many parts of the path name what is read as a whole: the table whose values are read together or,
+    /// for any other value, the value itself.
     pub(super) fn unit(&self, path: &[String]) -> usize {
         let group = (1..path.len()).find_map(|parts| match self.kind(&path[..parts]) {
             KeyKind::Group(parts) => Some(parts),

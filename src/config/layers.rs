@@ -1,8 +1,9 @@
 //! Decides which value each key gets, and from which origin. Flags replace the environment. The environment replaces
 //! the file.
 //!
-//! Guarantees: all errors are found at once, each with key and origin. For a key that does not exist, the error names
-//! the nearest key that does. Never: puts a secret's value into an error.
+//! Guarantees: all errors of a file that is TOML, of environment and flags are found at once, each with key and origin.
+//! For a key that does not exist, the error names the nearest key that does. Never: puts a secret's value into an
+//! error.
 
 use super::check::check;
 use super::known::{KeyKind, KnownKeys};

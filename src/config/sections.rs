@@ -116,7 +116,7 @@ impl Default for WorkerSettings {
 pub struct TrainerSettings {
     /// Folder in which each attempt gets a job folder. The worker removes the job folder after the attempt.
     pub scratch: PathBuf,
-    /// Number of threads of a fit. 0 means one per core.
+    /// Number of threads of a fit. 0 means one for each core that the process may use.
     pub threads: u32,
     /// The five `max_…` are upper bounds on the `limits` of a training profile.
     pub max_wall_seconds: u32,
@@ -131,8 +131,8 @@ pub struct TrainerSettings {
 }
 
 impl TrainerSettings {
-    /// Returns the memory that a trainer may use, in MiB: `max_memory_mib`, or less if machine or control group have
-    /// less.
+    /// Returns the memory that a trainer may use, in MiB: `max_memory_mib`, or less if the machine or the worker's
+    /// cgroup, after a reserve for the worker itself, has less.
     pub fn memory_mib(&self) -> u32 {
         self.max_memory_mib.min(training::available_memory_mib().unwrap_or(u32::MAX))
     }

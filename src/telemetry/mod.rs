@@ -79,9 +79,9 @@ pub fn start(
 
 /// The filter of the layer that records spans.
 ///
-/// It is dynamic, so that it is asked anew for every span. `tracing::enabled!`, which the Kafka client calls whenever it
-/// is configured, leaves the filters' answers behind on its thread; a filter whose answer is cached would take them for
-/// its own at the thread's next span, and would not record the span.
+/// It is dynamic: `tracing` asks it anew for every span. A filter with a cached answer would lose spans.
+/// `tracing::enabled!`, which the Kafka client calls when it is configured, leaves the answers of the filters on its
+/// thread, and `tracing` would judge the thread's next span by these.
 fn own_spans<S>() -> DynFilterFn<S> {
     fn is_recorded<S>(metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         is_own_span(metadata)

@@ -1,7 +1,7 @@
 //! Makes text from outside safe for logs and terminals.
 //!
-//! Guarantees: the result has no line break, control character, escape sequence or character that reverses the
-//! direction of writing. A text that was cut ends with the length of the original in bytes.
+//! Guarantees: what `plain` and `plain_json` return has no line break, control character, escape sequence or character
+//! that reverses the direction of writing. A text that `capped` cuts ends with the length, in bytes, of the uncut text.
 
 use std::fmt::{self, Write};
 
@@ -36,7 +36,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Escapes JSON for machines. A character that is not plain becomes an escape such as `\u202e`. A JSON parser reads the
-/// original, and a terminal never sees it.
+/// character, and a terminal only gets the escape.
 pub fn plain_json(json: &str, out: &mut impl Write) -> fmt::Result {
     for c in json.chars() {
         if is_plain(c) {

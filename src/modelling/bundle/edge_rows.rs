@@ -1,7 +1,7 @@
 //! Builds rows that test a model in XGBoost JSON at the edges of its splits.
 //!
-//! The rows depend on the model only. They hold its thresholds, the 32-bit numbers right below them, extremes, missing
-//! values and unknown categories. The same model always gives the same rows.
+//! The rows depend on the model only. They hold some of its thresholds, the 32-bit numbers right below them, extremes,
+//! missing values, and known and unknown categories. The same model always gives the same rows.
 
 use crate::domain::contract::{CategoryValue, Feature, FeatureCategories, FeatureKind, ParityCase, ParityValue};
 use serde_json::Value;
@@ -110,10 +110,12 @@ fn unknown(known: &[CategoryValue]) -> ParityValue {
 }
 
 const MAX_ROWS: usize = 200;
-/// The bound on values in all rows together. With more features there are fewer rows, but always room for 20 rows.
+/// The bound on values in all rows together. With many features there are fewer rows, but always room for 20 rows, even
+/// if these exceed the bound.
 const MAX_VALUES: usize = 50_000;
 
-/// Builds the rows. Features take turns, so that each feature has one row before any feature has a second.
+/// Builds the rows. Features take turns, so that no feature has a second row before each has one, until the room is
+/// used up.
 fn rows(mut edges: Vec<Edges>) -> Vec<ParityRow> {
     let room = (MAX_VALUES / edges.len().max(1)).clamp(20, MAX_ROWS);
     let all =

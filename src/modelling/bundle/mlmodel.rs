@@ -9,7 +9,7 @@ use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
 /// Writes `MLmodel`. The file has no time stamp, and the model's UUID in it is derived from the model's bytes. The same
-/// model thus gives the same file.
+/// plan and model thus give the same file.
 pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> String {
     format!(
         "flavors:\n{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \

@@ -1,4 +1,4 @@
-//! Writes `model_card.md`, which describes the model to people. Every statement in it comes from the evidence.
+//! Writes `model_card.md`, which describes the model to people. Every name and number in it comes from the evidence.
 
 use crate::domain::contract::{
     Decision, EvalReport, FeatureKind, GateReceipt, MetricValue, ModelFormat, SettledSplit, SlicedBy, TimeWindow,

@@ -44,11 +44,11 @@ impl ParityVectors {
     }
 
     /// Describes the first vector whose score differs from `scores`. `None` if all agree. Scores that Model Factory
-    /// computed must agree bit for bit with `score` and `score_bits`. Scores from a registered command's library may
+    /// computed must agree bit for bit with `score` and `score_bits`. Scores that a registered command returned may
     /// differ by 1e-6.
     pub fn first_difference(&self, scores: &[f32]) -> Option<String> {
-        /// The largest difference between a command's score and this library's. Both add up the same leaves, but each
-        /// has its own exponential function.
+        /// The largest difference that is accepted between a command's score and Model Factory's score of the same row.
+        /// Both add up the same leaves, but their libraries compute the exponential function differently.
         const NEAR: f32 = 1e-6;
         if scores.len() != self.vectors.len() {
             return Some(format!("{} vectors and {} scores", self.vectors.len(), scores.len()));

@@ -27,9 +27,9 @@ pub fn split(table: &Table, settled: &SettledSplit, seed: u64) -> Assignment {
 }
 
 /// Assigns rows by event time. With `exclude_known_entity`, rows of an entity with a known fraud leave the test window,
-/// since that card would be blocked. Only frauds since the start of the train window count. A fraud is known if its
-/// label was observed by the start of the test window. For data without observation times, it is known if it happened
-/// more than `delay_days` before that start.
+/// since that entity, for example a card, would be blocked. Only frauds since the start of the train window count. A
+/// fraud is known if its label was observed by the start of the test window. For data without observation times, it is
+/// known if it happened more than `delay_days` before that start.
 fn by_time(table: &Table, windows: &Windows) -> Assignment {
     let times = table.event_time.as_deref().unwrap_or_default();
     let known = known_entities(table, times, windows);

@@ -1,8 +1,8 @@
 //! Holds the rows that a run learns from and is measured on, as columns. The features lie in memory as the booster
 //! reads them.
 //!
-//! Guarantees: feature values are stored once, row by row, and shared with the code that fits or scores. A categorical
-//! feature holds numbers that stand for its values. Never: copies a column of features.
+//! Guarantees: feature values lie in memory row by row, and code that fits or scores shares them without a copy. A
+//! categorical feature holds numbers that stand for its values.
 
 use crate::domain::contract::CategoryValue;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub enum RowIds {
 #[serde(deny_unknown_fields)]
 pub struct IdColumn {
     pub name: String,
-    /// If true, a file without this column is refused. If false, the row numbers become the ids.
+    /// If true, a file without this column is refused. If false, the row numbers of such a file become the ids.
     pub required: bool,
 }
 

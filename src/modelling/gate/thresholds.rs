@@ -31,7 +31,7 @@ impl Comparison {
 }
 
 impl Threshold {
-    /// Reads the thresholds of a profile, in the profile's order. The error names the invalid threshold.
+    /// Reads the thresholds of a profile, in the order of their names. The error names the invalid threshold.
     pub fn all_of(profile: &GovernanceProfile) -> Result<Vec<Self>, String> {
         if profile.eval_thresholds.is_empty() {
             return Err("eval_thresholds is empty: a gate that checks nothing cannot pass".to_owned());

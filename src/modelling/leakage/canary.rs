@@ -1,5 +1,5 @@
-//! Runs the shuffled-label canary. A model that learned from labels in random order cannot find frauds. If it finds
-//! them, the true labels have leaked into the features.
+//! Runs the shuffled-label canary. A model that learned from labels in random order has nothing to find frauds by. If
+//! several such models find them on average, the true labels have leaked into the fit or the features.
 
 use super::features::area_below;
 use super::rows::rule;

@@ -15,7 +15,7 @@ use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
 use crate::domain::contract::{LeakageReport, SettledSplit, SingleFeatureRule, TrainPlan};
 
-/// Checks every rule on the rows of the train, validation and test windows.
+/// Checks every rule but the canary on the rows of the train, validation and test windows.
 pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {

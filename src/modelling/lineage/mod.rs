@@ -1,8 +1,8 @@
 //! Builds OpenLineage events, which say what a run reads and writes, for tools that draw lineage graphs.
 //!
-//! Guarantees: the same step gives the same bytes. All attempts at a run share one UUID. An event is shortened until it
-//! fits its bound, and counts what was left out. Never: decides anything, reads a clock, or opens a file. The ownership
-//! boundaries do not apply to an event, since an event only describes a run.
+//! Guarantees: the same step gives the same bytes. All attempts at a run share one UUID. An event above its bound loses
+//! columns, inputs and manifests, and counts what was left out. Never: decides anything, reads a clock, or opens a
+//! file. The ownership boundaries do not apply to an event, since an event only describes a run.
 
 mod dataset_io;
 mod event;

@@ -136,8 +136,8 @@ impl EventWriter {
 }
 
 /// Writes the event as JSON of at most `max_bytes`. If the event is larger, first drops the columns of all inputs. Then
-/// drops half of the inputs and manifests at a time. The gate's verdicts are part of the last input and so are dropped
-/// last. If nothing is left to drop, the JSON stays larger than `max_bytes`.
+/// drops half of the inputs and manifests at a time. The last input, which holds the gate's verdicts, always stays. If
+/// nothing is left to drop, the JSON stays larger than `max_bytes`.
 pub(super) fn fit(mut event: RunEvent, max_bytes: usize) -> Vec<u8> {
     loop {
         let bytes = serde_json::to_vec(&event).expect("events have string keys and finite numbers");

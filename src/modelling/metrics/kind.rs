@@ -1,5 +1,5 @@
-//! Lists the metrics that a profile can ask for, by name. The test window is sorted and counted once. All metrics but
-//! card precision are computed from these counts.
+//! Lists the metrics that a profile can ask for, by name. All metrics but card precision are computed from the counts
+//! of frauds and good payments at each score.
 
 use super::cards::CardDays;
 use super::order::{RankedScores, ScoreCounts, ScoredRows};
@@ -24,7 +24,7 @@ pub enum MetricKind {
     PrecisionAtThreshold(f64),
     RecallAtThreshold(f64),
     F1AtThreshold(f64),
-    /// Share of compromised cards among the `k` cards with the highest scores of each day.
+    /// Mean over the days of the share of compromised cards among the `k` cards with the highest scores of the day.
     CardPrecisionAt(u32),
 }
 
@@ -40,7 +40,7 @@ impl MetricKind {
         kinds
     }
 
-    /// Returns the metrics that are defined for any number of rows. These metrics are also measured on slices.
+    /// Returns the metrics that need no minimum number of rows. These metrics are also measured on slices.
     pub(super) fn of_any_rows(spec: &EvaluationSpec) -> Vec<Self> {
         let mut kinds = vec![
             Self::AucRoc,

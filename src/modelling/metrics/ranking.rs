@@ -76,7 +76,8 @@ pub(super) fn precision_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / f64::from(k)))
 }
 
-/// Returns the share of all frauds that are among the `k` highest scores.
+/// Returns the share of all frauds that are among the `k` highest scores. Undefined without frauds or for fewer than
+/// `k` rows.
 pub(super) fn recall_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     if counts.frauds() == 0 {
         return undefined(NO_FRAUDS);

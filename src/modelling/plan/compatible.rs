@@ -74,7 +74,7 @@ pub(super) fn check_leakage(spec: &LeakageSpec, manifests: &[Parsed<DatasetManif
     Ok(())
 }
 
-/// Most data files of one run, over all its manifests. The plan lists each, and a trainer opens each.
+/// Upper bound on the data files of one run, over all its manifests. The plan lists each, and a trainer opens each.
 const MAX_FILES: usize = 10_000;
 
 pub(super) fn pin_files(manifests: &[Parsed<DatasetManifest>]) -> Result<Vec<PinnedFile>, Failure> {

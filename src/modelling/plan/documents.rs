@@ -1,9 +1,9 @@
 //! Reads the documents that a plan is made from, as the worker fetched them. Each is checked against its schema and
 //! against the request.
 //!
-//! [`Fetched`] is bytes of somebody else. Each `parse_…` turns one document into [`Parsed`], in time and memory that grow
-//! with its bytes: a caller can bound those, parse off the loops, and stop between any two. All that comes after works on
-//! parsed documents only.
+//! [`Fetched`] holds bytes that are not yet checked against a schema. Each `parse_…` turns one document into
+//! [`Parsed`]. Time and memory grow with the size of the document, so callers bound the size, parse on threads apart
+//! from the loops, and may stop between two documents. All later steps work on parsed documents only.
 
 use crate::domain::contract::{
     BundleManifest, DatasetManifest, EvalReport, FeatureKind, GovernanceProfile, PinnedCommand, SchemaName,
@@ -69,7 +69,7 @@ pub struct Sources<'a> {
     pub training_profile: &'a Parsed<TrainingProfile>,
     pub governance_profile: &'a Parsed<GovernanceProfile>,
     pub ownership_boundaries_sha256: Digest,
-    /// The registered commands: name to digests of the program and its scripts.
+    /// Digests of each registered command's program and scripts, by the command's name.
     pub commands: &'a BTreeMap<String, PinnedCommand>,
     /// The bundle that a regression check measures. `None` for other intents.
     pub baseline: Option<&'a EarlierDocuments>,
@@ -79,22 +79,19 @@ pub struct Sources<'a> {
     pub started_at: DateTime<Utc>,
 }
 
-/// Parses a dataset manifest.
 pub fn parse_manifest(fetched: &Fetched) -> Result<Parsed<DatasetManifest>, Failure> {
     fetched.parsed(FailureCode::ManifestInvalid, |bytes| read_json(SchemaName::DatasetManifest, bytes))
 }
 
-/// Parses a training profile.
 pub fn parse_training_profile(fetched: &Fetched) -> Result<Parsed<TrainingProfile>, Failure> {
     fetched.parsed(FailureCode::TrainingProfileInvalid, |bytes| read_yaml(SchemaName::TrainingProfile, bytes))
 }
 
-/// Parses a governance profile.
 pub fn parse_governance_profile(fetched: &Fetched) -> Result<Parsed<GovernanceProfile>, Failure> {
     fetched.parsed(FailureCode::GovernanceProfileInvalid, |bytes| read_yaml(SchemaName::GovernanceProfile, bytes))
 }
 
-/// Checks that the manifests belong to the request and not to different data under one id.
+/// Checks that the manifests belong to the request, and that no two of them give one id to different data.
 pub(super) fn check_manifests(sources: &Sources<'_>) -> Result<(), Failure> {
     let mut fingerprints: BTreeMap<&str, &str> = BTreeMap::new();
     for parsed in sources.manifests {

@@ -1,8 +1,8 @@
 //! Pins bundles of earlier runs in the plan. A regression check measures the baseline bundle. A new model is compared
 //! with the champion bundle.
 //!
-//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, and so by the digest of every file in that
-//! manifest. A bundle that does not fit the run's data ends the run before a row is read.
+//! Guarantees: a bundle is pinned by the digest of its `bundle.json`, which holds the digests of its other files. A
+//! bundle that reads other features than the training profile names ends the run before a row is read.
 
 use super::documents::{EarlierDocuments, Fetched, Parsed, Sources, fail};
 use crate::domain::contract::{
@@ -47,8 +47,8 @@ pub fn parse_eval_report(fetched: &Fetched) -> Result<Parsed<EvalReport>, Failur
     fetched.parsed(FailureCode::EvalReportInvalid, |bytes| read_json(SchemaName::EvalReport, bytes))
 }
 
-/// Returns the bundles that must be fetched before a plan can be made. A regression check needs its baseline. Every run
-/// needs the champion if the governance profile names a champion.
+/// Returns the bundles that must be fetched before a plan can be made. A regression check needs its baseline, and fails
+/// if the training profile names none. Every run needs the champion if the governance profile names a champion.
 pub fn named_bundles(
     intent: IntentKind,
     training_profile: &Parsed<TrainingProfile>,

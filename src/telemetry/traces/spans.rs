@@ -38,7 +38,8 @@ impl OpenSpan {
         Self(parent.with_span(builder.start_with_context(&recording.tracer, parent)))
     }
 
-    /// Returns the context under which later spans begin: this span, or its parent if this span is not recorded.
+    /// Returns the context under which later spans begin: that of this span, recorded or not. `None` if it has no valid
+    /// ids.
     pub fn context(&self) -> Option<TraceContext> {
         let context = self.0.span().span_context().clone();
         let state = context.trace_state().header();

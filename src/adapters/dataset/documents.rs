@@ -7,19 +7,18 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The documents of one run. What is read through one value counts together, whoever named it.
+/// Reads the documents of one run. All documents that are read through one value count towards the same sum.
 #[derive(Debug)]
 pub struct DocumentReader<'a> {
     inputs: &'a Inputs,
-    /// Most bytes of one document.
+    /// Upper bound on one document, in bytes.
     each: u64,
-    /// Most bytes of all documents together.
+    /// Upper bound on all documents together, in bytes.
     sum: u64,
     read: AtomicU64,
 }
 
 impl Inputs {
-    /// Returns a reader of the documents of one run.
     pub fn documents(&self) -> DocumentReader<'_> {
         let InputSettings { max_document_bytes: each, max_documents_bytes: sum, .. } = self.settings;
         DocumentReader { inputs: self, each, sum, read: AtomicU64::new(0) }
@@ -27,7 +26,7 @@ impl Inputs {
 }
 
 impl DocumentReader<'_> {
-    /// Reads one document. Returns its bytes and their digest. Nothing is read beyond the bounds.
+    /// Reads one document. Returns its bytes and their digest, or an error at the first chunk that goes beyond a bound.
     pub async fn read(&self, reference: &Reference) -> Result<(Bytes, Digest), InputError> {
         let mut chunks = self.inputs.stream(reference).await?;
         let (mut bytes, mut hasher) = (Vec::new(), Hasher::new());

@@ -1,4 +1,4 @@
-//! Opens references. Returns a document's bytes, or copies a data file and checks the copy.
+//! Opens references that the allow-list allows. Copies a data file and checks the digest of the copy.
 
 use super::local::open_inside;
 use super::{InputError, InputSettings, InputSettingsError, Links};

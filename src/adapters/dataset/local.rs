@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Opens a regular file inside one of these folders (real paths). A link may change between check and opening. So this
 /// first gets a descriptor with `O_PATH`, which neither reads nor blocks. Then it checks the descriptor's real path,
-/// and opens the file through the descriptor. Nothing outside the folders is ever opened.
+/// and opens the file through the descriptor. Nothing outside the folders is ever opened for reading.
 pub(super) fn open_inside(folders: &[PathBuf], path: &Path, reference: &Reference) -> Result<File, InputError> {
     let unreadable = |error: io::Error| InputError::unreadable(reference, error);
     let held = std::fs::OpenOptions::new()

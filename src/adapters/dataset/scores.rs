@@ -27,7 +27,7 @@ pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) 
     Ok(())
 }
 
-/// Number of rows that are kept in memory before they are written.
+/// Largest number of rows that are kept in memory before they are written.
 const ROW_GROUP: usize = 128 * 1024;
 
 /// Writes the columns `row_id` and `score` (probability of fraud) batch by batch.

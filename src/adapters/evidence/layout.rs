@@ -93,7 +93,7 @@ impl RunFolder {
         self.at(&["eval", "leakage_report.json"])
     }
 
-    /// Returns the path of the list of all documents with their digests.
+    /// Returns the path of the list of the run's documents with their digests.
     pub fn evidence_pack(&self) -> EvidencePath {
         self.at(&["evidence", "evidence_pack.json"])
     }
@@ -124,7 +124,7 @@ impl RunFolder {
         self.at(&["attempts", &format!("{fence}.json")])
     }
 
-    /// Returns the path of the marker that the run writes last.
+    /// Returns the path of the marker that a run writes last on its way to PASS or FAIL by the gate.
     pub fn complete(&self) -> EvidencePath {
         self.at(&["_COMPLETE"])
     }

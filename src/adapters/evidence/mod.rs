@@ -1,6 +1,6 @@
 //! Write-once documents and files in an object store: local disk or S3.
 //!
-//! Guarantees: the bytes under a name never change. What `put` stored was read back and its digest compared. On local
+//! Guarantees: no put changes the bytes under a name. What `put` stored was read back and its digest compared. On local
 //! disk it is also synced. Never: overwrites, deletes, looks for the newest version.
 
 pub mod layout;

@@ -90,8 +90,8 @@ impl EvidenceStore {
         }
     }
 
-    /// Marks an unmarked store as this ledger's; an error if it is another ledger's. Two ledgers on one store would decide
-    /// about the same runs side by side.
+    /// Marks an unmarked store as this ledger's. Returns an error if the store is marked as another ledger's. Two
+    /// ledgers on one store would decide about the same runs side by side.
     pub async fn belong_to(&self, ledger: &str) -> Result<(), Error> {
         let mark = self.prefix.clone().join("_ledger");
         match self.create(&mark, Bytes::copy_from_slice(ledger.as_bytes())).await {
@@ -101,7 +101,7 @@ impl EvidenceStore {
         self.is_of(ledger).await
     }
 
-    /// An error if the store is marked as another ledger's.
+    /// Returns an error if the store is marked as another ledger's.
     pub async fn is_of(&self, ledger: &str) -> Result<(), Error> {
         match self.read(&self.prefix.clone().join("_ledger")).await? {
             Some(found) if found == ledger.as_bytes() => Ok(()),

@@ -1,4 +1,5 @@
-//! Where a group and the log of a partition stand, and where an inbox reads on.
+//! Where the consumer group stands in each partition, which offsets the log of the partition holds, and where an inbox
+//! reads on.
 
 use super::Error;
 use super::membership::Membership;
@@ -11,16 +12,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tracing::warn;
 
-/// A partition that the group assigned to this member.
+/// A partition that the consumer group assigned to this member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignedPartition {
     pub partition: i32,
-    /// The group's committed offset; `None` if it has never committed one.
+    /// The consumer group's committed offset; `None` if it has never committed one.
     pub committed: Option<i64>,
-    /// What was committed with it: the mark of the ledger that decided the records before it. `None` for an offset of an
-    /// earlier release or of Kafka's own tools.
+    /// Text that was committed with the offset: it names the ledger that decided the records before. `None` if an
+    /// earlier release or Kafka's own tools committed the offset, or if the text is not UTF-8.
     pub mark: Option<String>,
-    /// The log's first offset.
+    /// The offset of the first record that the log still holds.
     pub begin: i64,
     /// The offset of the next record that is written.
     pub end: i64,
@@ -32,7 +33,8 @@ pub struct ReadFrom {
     pub partition: i32,
     /// The first record that is returned.
     pub at: i64,
-    /// A record before it that is returned first, if it is still there: whoever decided on it compares the bytes.
+    /// Offset of a record before `at` that is returned first, if the log still holds it, so that the ledger can compare
+    /// it with what was decided. `None` returns no such record.
     pub check: Option<i64>,
 }
 
@@ -42,8 +44,8 @@ impl ReadFrom {
     }
 }
 
-/// Asks Kafka where group and log stand. A partition whose leader does not answer is left out; an error only if none
-/// answers.
+/// Asks Kafka for the committed offset and the log of each partition. Leaves out a partition whose leader does not
+/// answer. Returns an error if no leader answers, or if the committed offsets cannot be read.
 pub(super) fn standings(
     consumer: &StreamConsumer<Membership>,
     topic: &str,
@@ -80,8 +82,8 @@ pub(super) fn standings(
     }
 }
 
-/// What was committed with an offset. Anybody with rights on the group may commit bytes that are no text; the client
-/// library panics at them.
+/// Returns the text that was committed with an offset. `None` if there is none, or if it is not UTF-8: anybody with
+/// rights on the consumer group may commit such bytes, and the client library panics at them.
 pub(super) fn mark(element: &TopicPartitionListElem<'_>) -> Option<String> {
     guarded(|| element.metadata().to_owned()).ok().filter(|mark| !mark.is_empty())
 }

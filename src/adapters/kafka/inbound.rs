@@ -1,8 +1,8 @@
 //! A record as an owned value. The only file that reads parts of a record from the client library.
 //!
 //! Guarantees: reading never panics and never fails; every part is bounded. A record with a part over its bound, or one
-//! that the client library cannot read, is [cut](CutRecord): what it unpacked to is hashed where it lies, and only the
-//! beginning is copied.
+//! that the client library cannot read, is [cut](CutRecord): its value is hashed in the client library's memory, and
+//! only the beginnings of key and value are copied.
 
 use crate::domain::contract::{CutRecord, MAX_MESSAGE_BYTES, RejectedIds, Rejection};
 use crate::domain::run::FailureCode;
@@ -25,13 +25,16 @@ pub struct Inbound {
     /// Headers whose value is UTF-8; if several have the same name, the last one. Empty if the headers break a bound or
     /// cannot be read.
     pub headers: BTreeMap<String, String>,
-    /// Set if `key` and `value` are only the beginning of the record's; `None` if the record is whole.
+    /// Set if `key` and `value` hold at most the beginnings of the record's key and value; `None` if the record is
+    /// whole.
     pub cut: Option<CutRecord>,
-    /// Tells these bytes from others at the same coordinates: a checksum over timestamp, key and value.
+    /// Checksum over timestamp, key and value. Tells the record from another one at the same topic, partition and
+    /// offset.
     pub fingerprint: i64,
-    /// Read again only to compare it with what the ledger decided on: it lies before the partition's start.
+    /// True if the record is read again only to compare it with what the ledger decided: its offset is below
+    /// `ReadFrom::at`.
     pub is_check: bool,
-    /// The member's generation when it read the record; 0 outside a group.
+    /// The member's generation when it read the record; 0 outside a consumer group.
     pub(super) generation: u64,
 }
 
@@ -42,9 +45,9 @@ pub(super) struct PartBounds {
 }
 
 impl PartBounds {
-    /// Of topics that others write.
+    /// Bounds for topics that others write.
     pub(super) const FOREIGN: Self = Self { value_bytes: MAX_MESSAGE_BYTES };
-    /// Of topics that only a worker writes; its events and publications are larger than a request.
+    /// Bounds for topics that only workers write, whose events and publications are larger than requests.
     pub(super) const OURS: Self = Self { value_bytes: 16 * 1024 * 1024 };
 }
 
@@ -90,7 +93,7 @@ impl Inbound {
         }
     }
 
-    /// A record that no broker brought, for tests of those who read records.
+    /// Builds a record for tests of code that reads records.
     #[cfg(test)]
     pub fn whole(topic: &str, partition: i32, offset: i64, value: Vec<u8>, headers: TextHeaders) -> Self {
         let (topic, fingerprint, is_check, generation) = (topic.to_owned(), offset, false, 0);
@@ -98,7 +101,7 @@ impl Inbound {
         Self { topic, partition, offset, key, value, headers, cut, fingerprint, is_check, generation }
     }
 
-    /// What the client library unpacked for this record, in bytes; without headers that break a bound.
+    /// Returns how many bytes the client library unpacked for this record, without headers that break a bound.
     pub(super) fn unpacked_bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         let whole = self.key.as_ref().map_or(0, Vec::len) + self.value.len();
@@ -124,7 +127,7 @@ fn within_bounds(message: &BorrowedMessage<'_>, bounds: PartBounds) -> Result<()
     Ok(())
 }
 
-/// The headers, or the bound that they break.
+/// Returns the headers whose values are UTF-8, or the bound that the headers break.
 fn headers(message: &BorrowedMessage<'_>) -> Result<TextHeaders, Unreadable> {
     let Some(found) = message.headers() else { return Ok(TextHeaders::new()) };
     if found.count() > MAX_HEADERS {
@@ -143,8 +146,8 @@ fn headers(message: &BorrowedMessage<'_>) -> Result<TextHeaders, Unreadable> {
     Ok(headers)
 }
 
-/// A requester may choose bytes that collide; it would gain nothing, since the timestamp is counted in, and one record
-/// of many that differs is enough to notice that a topic was made anew.
+/// Computes the checksum. A requester who constructs colliding bytes gains nothing: the timestamp is part of the
+/// checksum, and one record of many that differs is enough to notice that a topic was created again.
 fn fingerprint(message: &BorrowedMessage<'_>) -> i64 {
     let mut hasher = XxHash64::with_seed(0);
     hasher.write(&message.timestamp().to_millis().unwrap_or(-1).to_be_bytes());
@@ -155,8 +158,8 @@ fn fingerprint(message: &BorrowedMessage<'_>) -> i64 {
     hasher.finish().cast_signed()
 }
 
-/// Lets other tasks of the runtime go on elsewhere while a large value is hashed: the record is the client library's and
-/// cannot be given to another thread.
+/// Runs `work` here, since the client library's record cannot be given to another thread. If the value is large, other
+/// tasks of the runtime go on elsewhere meanwhile.
 fn beside_the_loops<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let may_block = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if bytes > LARGE_BYTES && may_block { block_in_place(work) } else { work() }

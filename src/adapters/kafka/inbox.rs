@@ -1,8 +1,10 @@
-//! The consumers: a member of a group, which stores an offset only when told to; and a reader outside any group.
+//! Two consumers. `Inbox` is a member of a consumer group and stores an offset only when its caller settles records.
+//! `Follower` reads outside any consumer group.
 //!
-//! Guarantees: a partition is read only once it was placed, and from there; whatever pauses an assignment ends with it. A
-//! record that was read before a rebalance stores no offset, even if this member got the partition back: another member
-//! may have stored a later offset in between. The current holder of the partition reads the record again.
+//! Guarantees: a partition is read only after `begin_at` has placed it, and from the offset given there; a new
+//! assignment begins unpaused. A record that was read before a rebalance stores no offset, even if this member got the
+//! partition back: another member may have stored a later offset in between. The current holder of the partition reads
+//! the record again.
 
 use super::Error;
 use super::assigned::{AssignedPartition, ReadFrom, standings};
@@ -29,12 +31,13 @@ pub struct Inbox {
     consumer: Arc<StreamConsumer<Membership>>,
     group: String,
     topic: String,
-    /// Where a group that has never committed starts; `None` if it has committed, or nobody said it.
+    /// Where the consumer group starts if it has never committed. `None` if it has, or if the configuration does not
+    /// say.
     from: Option<StartAt>,
     has_committed: bool,
-    /// Goes into Kafka with each offset: which ledger decided what lies before it.
+    /// Text that is committed with each offset: it names the ledger that decided the records before the offset.
     mark: String,
-    /// The partitions that are read, in the member's generation of this number.
+    /// The partitions that are read in `generation`.
     placed: BTreeMap<i32, Placed>,
     generation: u64,
     /// Records that arrived during `idle`; the next batch begins with them.
@@ -51,13 +54,13 @@ struct Placed {
 }
 
 impl Inbox {
-    /// Joins the group on the topic of requests.
+    /// Joins the consumer group on the request topic.
     pub async fn subscribe(settings: &KafkaSettings) -> Result<Self, Error> {
         Self::join(settings.clone(), settings.topics.requests.clone()).await
     }
 
-    /// Joins a group of its own on the registry's topic. If this group has never committed, it starts with the oldest
-    /// event: events that are applied twice change nothing.
+    /// Joins the consumer group `<group_id>-registry` on the registry's topic. If this consumer group has never
+    /// committed, it starts with the oldest event: events that are applied twice change nothing.
     pub async fn subscribe_to_registry(settings: &KafkaSettings) -> Result<Self, Error> {
         let group_id = format!("{}-registry", settings.group_id);
         let own = KafkaSettings { group_id, from: Some(StartAt::Earliest), ..settings.clone() };
@@ -102,17 +105,18 @@ impl Inbox {
         &self.topic
     }
 
-    /// What was said about where a group starts that has never committed; `None` if it has committed.
+    /// Returns where the consumer group starts if it has never committed. `None` if it has, or if the configuration
+    /// does not say.
     pub fn from(&self) -> Option<StartAt> {
         self.from
     }
 
-    /// Whether the group had committed an offset of the topic before this member joined it.
+    /// Returns whether the consumer group had committed an offset of the topic before this member joined.
     pub fn has_committed(&self) -> bool {
         self.has_committed
     }
 
-    /// Partitions of this member that are not read yet.
+    /// Returns the partitions of this member that are not read yet.
     pub fn unplaced(&mut self) -> BTreeSet<i32> {
         self.follow();
         let mut assigned = self.consumer.context().assigned();
@@ -120,8 +124,8 @@ impl Inbox {
         assigned
     }
 
-    /// Asks Kafka about the partitions that are not read yet; see [`AssignedPartition`]. Stays in the group meanwhile, and returns
-    /// nothing if the group has shared the partitions anew.
+    /// Asks Kafka about the partitions that are not read yet. Stays in the consumer group meanwhile. Returns an empty
+    /// list if a rebalance happened in between.
     pub async fn standings(&mut self) -> Result<Vec<AssignedPartition>, Error> {
         let (unplaced, generation) = (self.unplaced(), self.generation);
         if unplaced.is_empty() {
@@ -133,7 +137,8 @@ impl Inbox {
         Ok(if self.generation == generation { found } else { Vec::new() })
     }
 
-    /// Reads these partitions from there on, and commits where they start, with the mark: a later member needs no `from`.
+    /// Reads the partitions from these offsets on. Tries to commit the offsets with the mark, so that a later member
+    /// needs no `from`.
     pub fn begin_at(&mut self, starts: &[ReadFrom], mark: &str) -> Result<(), Error> {
         let unplaced = self.unplaced();
         mark.clone_into(&mut self.mark);
@@ -154,7 +159,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// Gives up where all partitions stand: each has to be placed again. Records in hand store no offset any more.
+    /// Stops reading all partitions until `begin_at` places each again. Records that were returned before store no
+    /// offset any more.
     pub fn displace(&mut self) -> Result<(), Error> {
         self.follow();
         self.consumer.assign(&TopicPartitionList::new()).map_err(|error| self.error(&error))?;
@@ -163,7 +169,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Forgets what belongs to an earlier generation.
+    /// Drops the placements and the waiting records of an earlier generation.
     fn follow(&mut self) {
         let generation = self.consumer.context().generation();
         if self.generation != generation {
@@ -174,8 +180,8 @@ impl Inbox {
         self.waiting.retain(|record| record.generation == generation);
     }
 
-    /// Waits up to `patience` for a first record, then adds records that are there already, up to `most`, and until
-    /// their sum is `BATCH_BYTES`.
+    /// Waits up to `patience` for a first record, then adds records that are there already, up to `most` records, and
+    /// until their sizes sum up to `BATCH_BYTES`.
     pub async fn next_batch(&mut self, most: usize, patience: Duration) -> Result<Vec<Inbound>, Error> {
         const LINGER: Duration = Duration::from_millis(5);
         self.resume();
@@ -200,7 +206,8 @@ impl Inbox {
         Ok(batch)
     }
 
-    /// The record, unless it lies before the start of its partition.
+    /// Returns the record. `None` if its partition is not placed in this generation, or if it is before the start and
+    /// not to be checked.
     fn read(&mut self, message: &BorrowedMessage<'_>) -> Option<Inbound> {
         let generation = self.consumer.context().generation();
         let placed = self.placed.get_mut(&message.partition()).filter(|_| generation == self.generation)?;
@@ -211,8 +218,8 @@ impl Inbox {
         is_wanted.then(|| Inbound { is_check, ..Inbound::read(message, generation, PartBounds::FOREIGN) })
     }
 
-    /// Stays in the group for this long without returning records. Fetching is paused until the next batch, so that few
-    /// records pile up in `waiting` however often this is called.
+    /// Stays in the consumer group for this long without returning records. Fetching is paused until the next batch, so
+    /// that few records pile up in `waiting` however often this is called.
     pub async fn idle(&mut self, pause: Duration) {
         self.pause();
         let consumer = Arc::clone(&self.consumer);
@@ -232,8 +239,8 @@ impl Inbox {
         }
     }
 
-    /// Waits for `work` and stays in the group meanwhile: a member that polls nothing holds up every rebalance of the
-    /// others. Work that takes less than a second does not touch the fetching.
+    /// Waits for `work` and stays in the consumer group meanwhile: a member that polls nothing holds up every rebalance
+    /// of the others. Work of less than a second does not pause fetching.
     pub async fn attend<T>(&mut self, work: impl Future<Output = T>) -> T {
         const SHORT: Duration = Duration::from_secs(1);
         tokio::pin!(work);
@@ -265,7 +272,7 @@ impl Inbox {
         }
     }
 
-    /// Stores these records' offsets for the next commit, except for records of an earlier generation.
+    /// Stores the offsets after these records for the next commit, except for records of an earlier generation.
     pub fn settle<'a>(&mut self, records: impl IntoIterator<Item = &'a Inbound>) -> Result<(), Error> {
         self.follow();
         let mut next: BTreeMap<i32, i64> = BTreeMap::new();
@@ -276,8 +283,9 @@ impl Inbox {
         self.settle_at(next)
     }
 
-    /// Partitions that were read beyond the last record that was returned, and up to where: there the log holds
-    /// markers of transactions and aborted records. Only true while the caller has no record in hand.
+    /// Returns partitions whose reading position is beyond what is settled, with that position: between the two, the
+    /// log holds only markers of transactions and aborted records. True only while the caller holds no unsettled
+    /// record.
     pub fn passed(&mut self) -> BTreeMap<i32, i64> {
         self.follow();
         let mut passed = BTreeMap::new();
@@ -294,7 +302,7 @@ impl Inbox {
         passed
     }
 
-    /// Stores these offsets for the next commit, of partitions that are placed.
+    /// Stores these offsets for the next commit. Skips partitions that are not placed.
     pub fn settle_at(&mut self, next: BTreeMap<i32, i64>) -> Result<(), Error> {
         for (partition, offset) in next {
             let Some(placed) = self.placed.get_mut(&partition) else { continue };
@@ -318,7 +326,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Offsets of the topic's partitions, with the mark.
+    /// Builds a list of the topic's partitions with these offsets and the mark.
     fn list(&self, offsets: impl IntoIterator<Item = (i32, i64)>) -> Result<TopicPartitionList, Error> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
@@ -329,8 +337,8 @@ impl Inbox {
         Ok(list)
     }
 
-    /// Commits the stored offsets and leaves the group. Takes at most ten seconds, so that a silent broker holds up no
-    /// shutdown.
+    /// Commits the stored offsets and leaves the consumer group. Takes at most ten seconds, so that a silent broker
+    /// holds up no shutdown.
     pub async fn close(self) {
         const BOUND: Duration = Duration::from_secs(10);
         let leaving = spawn_blocking(move || {
@@ -343,7 +351,8 @@ impl Inbox {
         let _ = tokio::time::timeout(BOUND, leaving).await;
     }
 
-    /// An error while records are read. Where the topic is not what it was, all partitions have to be placed again.
+    /// Explains an error of reading. If the topic is gone, or has lost the offset that is read next, displaces all
+    /// partitions.
     fn lost(&mut self, error: &KafkaError) -> Error {
         let why = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset) => "the topic does not hold the offset that is read next",
@@ -367,7 +376,7 @@ impl Inbox {
     }
 }
 
-/// Reads one topic outside any group and commits nothing.
+/// Reads one topic outside any consumer group and commits nothing.
 pub struct Follower {
     consumer: StreamConsumer<BrokerContext>,
 }

@@ -1,5 +1,5 @@
-//! How many records the group is behind on the partitions that this member holds. The numbers come from the client
-//! library's statistics, which ask brokers for the end of each partition even while nothing is fetched.
+//! How many records the consumer group is behind on the partitions that this member holds. The numbers come from the
+//! client library's statistics, which ask brokers for the end of each partition even while nothing is fetched.
 
 use rdkafka::TopicPartitionList;
 use rdkafka::statistics::{self, Statistics};
@@ -43,8 +43,8 @@ impl Lag {
     }
 }
 
-/// Records behind the settled offset or, if this member has settled nothing yet, behind the committed one; `None` if
-/// both are unknown.
+/// Returns how many records follow the settled offset or, if this member has settled nothing yet, the committed offset.
+/// `None` if both are unknown.
 fn behind(partition: &statistics::Partition) -> Option<i64> {
     [partition.consumer_lag_stored, partition.consumer_lag].into_iter().find(|lag| *lag >= 0)
 }

@@ -1,7 +1,7 @@
-//! What a member of the group does when a rebalance gives it partitions or takes them away.
+//! What a member of the consumer group does when a rebalance gives it partitions or takes them away.
 //!
-//! A partition that the group assigns is not read yet: first somebody has to say where to read on (`Inbox::begin_at`), and
-//! for that the ledger is asked. Within the callback of a rebalance nothing waits for the ledger.
+//! A newly assigned partition is not read until the inbox's caller says from where (`Inbox::begin_at`), for which it
+//! asks the ledger. The callback of a rebalance never waits for the ledger.
 
 use super::lag::Lag;
 use super::security::BrokerContext;
@@ -21,9 +21,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::{error, info};
 
 pub(super) struct Membership {
-    /// Counts each time that all partitions were given up: by a rebalance, or by the inbox to place them anew.
+    /// Counts rebalances, and the times that the inbox gave up all partitions to place them again.
     generation: AtomicU64,
-    /// What the group gave this member.
+    /// The partitions that the consumer group assigned to this member.
     assigned: Mutex<BTreeSet<i32>>,
     pub(super) brokers: BrokerContext,
     pub(super) lag: Lag,

@@ -1,8 +1,8 @@
 //! Kafka. No other room uses librdkafka.
 //!
-//! Guarantees: records are returned as owned values, each part of them bounded; an offset is stored only when the caller settles its record; a
-//! record counts as sent only by its own delivery report; every client uses the same TLS and SASL settings. Never:
-//! creates a topic in production; settles a record by itself.
+//! Guarantees: records are returned as owned values with bounded parts; an offset is stored only when the caller
+//! settles or places it; a record counts as sent only by its own delivery report; every client uses the same TLS and
+//! SASL settings. Never: creates a topic in production; settles a record by itself.
 
 mod assigned;
 mod inbound;
@@ -44,7 +44,7 @@ pub enum Error {
     /// The configuration or the topics are wrong until a person changes something.
     #[error("{0}")]
     Setup(String),
-    /// The broker takes this record neither now nor later: it is too large or invalid for its topic.
+    /// The broker will never take this record: it is too large or invalid for its topic.
     #[error("the broker refuses the record: {0}")]
     Refused(String),
     /// The client is broken for good: make a new one.

@@ -19,7 +19,7 @@ pub struct Record<'a> {
     pub headers: &'a [(String, Vec<u8>)],
 }
 
-/// Waits for a delivery report: partition and offset.
+/// A future that waits for a record's delivery report. Gives partition and offset.
 pub type Handed = BoxFuture<'static, Result<(i32, i64), Error>>;
 
 /// A producer; clones share it.
@@ -38,8 +38,8 @@ impl Outlet {
         Ok(Self { producer, brokers })
     }
 
-    /// A producer of a relay, for one topic. It never gives a record up: a record that gets no report is the caller's to
-    /// abandon, with the whole producer.
+    /// Creates a relay's producer for one topic. The producer never gives up a record: if no delivery report comes, the
+    /// caller has to abandon the whole producer.
     pub fn for_relay(settings: &KafkaSettings, flow: Flow) -> Result<Self, Error> {
         let brokers = settings.context();
         let producer = settings
@@ -58,8 +58,8 @@ impl Outlet {
         }
     }
 
-    /// Gives the record to the client library, behind those that it has. Returns at once, with what waits for the delivery
-    /// report: partition and offset. An error means that the client library did not take the record.
+    /// Queues the record in the client library behind earlier ones. Returns at once, with the future of the delivery
+    /// report. An error means that the client library did not take the record.
     pub fn hand(&self, record: Record<'_>) -> Result<Handed, Error> {
         let report = self.producer.send_result(produced(record)).map_err(|(error, _)| self.error(&error))?;
         let brokers = self.brokers.clone();
@@ -73,12 +73,13 @@ impl Outlet {
         .boxed())
     }
 
-    /// Why the client is broken for good; `None` if it is not.
+    /// Returns why the client is broken for good; `None` if it is not.
     pub fn broken(&self) -> Option<String> {
         self.producer.client().fatal_error().map(|(_, why)| why)
     }
 
-    /// What the brokers last refused, if that explains why no report comes.
+    /// Returns the brokers' last refusal, which may be why no delivery report comes. `None` if none came in the last 45
+    /// seconds.
     pub fn denied(&self) -> Option<String> {
         self.brokers.denied().map(|denial| denial.to_string())
     }

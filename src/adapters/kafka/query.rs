@@ -1,5 +1,5 @@
 //! Queries to the brokers. The client library's calls block, and report a refused connection as a time-out. These
-//! functions call it on a thread that may block, and return a refusal as such.
+//! functions make the calls on a thread that may block, and return a refusal as such.
 
 use super::Error;
 use super::security::BrokerContext;
@@ -20,12 +20,13 @@ const EVENTS: Duration = Duration::from_millis(20);
 const SETTLING: Duration = Duration::from_secs(2);
 
 pub(super) const REQUEST: Duration = Duration::from_secs(10);
-/// How long to ask again while a broker still loads the group's offsets: it has just started, or taken over the group.
+/// How long to ask again while a broker still loads the consumer group's offsets, as after its start or a change of
+/// coordinator.
 const LOADING: Duration = Duration::from_secs(30);
 const LOADING_TRIES: u32 = 120;
 const LOADING_PAUSE: Duration = Duration::from_millis(250);
 
-/// A consumer that joins no group.
+/// A consumer that joins no consumer group.
 pub(super) type QueryClient = BaseConsumer<BrokerContext>;
 
 impl KafkaSettings {
@@ -33,12 +34,13 @@ impl KafkaSettings {
         self.client()?.create_with_context(self.context()).map_err(|error| Error::setup(&error))
     }
 
-    /// A client for queries about the group of these settings.
+    /// Creates a client for queries about the consumer group of these settings.
     pub(super) fn group_client(&self) -> Result<QueryClient, Error> {
         self.consumer("error")?.create_with_context(self.context()).map_err(|error| Error::setup(&error))
     }
 
-    /// Fails with the message `by_token` under OAUTHBEARER, since the client library gives an admin client no token.
+    /// Creates an admin client. Fails with the message `by_token` under OAUTHBEARER, since the client library gives an
+    /// admin client no token.
     pub(super) fn admin_client(&self, by_token: &str) -> Result<AdminClient<BrokerContext>, Error> {
         if self.security.by_token() {
             return Err(Error::Setup(by_token.to_owned()));
@@ -80,7 +82,7 @@ pub(super) fn query<T>(
     }
 }
 
-/// All partitions of a topic; empty if the topic does not exist.
+/// Returns all partitions of a topic; empty if the topic does not exist.
 pub(super) fn partitions(metadata: &Metadata, topic: &str) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for found in metadata.topics().iter().filter(|found| found.name() == topic) {
@@ -102,7 +104,7 @@ pub(super) fn committed(client: &QueryClient, list: &TopicPartitionList) -> Resu
     query(client, LOADING, |client, patience| fetch(client, list, patience))
 }
 
-/// Reads the group's committed offsets with a member's own client, without handling that client's events.
+/// Reads the consumer group's committed offsets with a member's own client, without handling that client's events.
 pub(super) fn committed_of_member<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     list: &TopicPartitionList,
@@ -116,7 +118,8 @@ pub(super) fn committed_of_member<C: ConsumerContext>(
     }
 }
 
-/// Asks once for the group's committed offsets. If the broker is still loading offsets, pauses before it returns the error.
+/// Asks once for the consumer group's committed offsets. Pauses before returning an error if the broker still loads
+/// them.
 fn fetch<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     list: &TopicPartitionList,

@@ -1,4 +1,4 @@
-//! Settings of brokers, group and topics, and the librdkafka properties that the worker's guarantees rest on.
+//! Settings of brokers, consumer group and topics, and the librdkafka properties that the worker's guarantees rest on.
 
 use super::Error;
 use super::security::{BrokerContext, SecuritySettings, is_ours};
@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 pub struct KafkaSettings {
     pub brokers: String,
     pub group_id: String,
-    /// Where a group that has never committed starts; `None` makes such a group an error.
+    /// Where the consumer group starts if it has never committed. With `None` a start without a committed offset is an
+    /// error.
     pub from: Option<StartAt>,
     pub topics: TopicNames,
-    /// Largest value that is sent, in bytes; set it below `max.message.bytes` of every topic. If the original of a dead
-    /// letter is larger, the dead letter carries the original's topic, partition and offset instead.
+    /// Largest value that is sent, in bytes; set it below `max.message.bytes` of every topic. If a dead letter with the
+    /// refused record's value would be larger, it names that record by topic, partition and offset instead.
     pub max_value_bytes: u32,
     pub security: SecuritySettings,
     /// Further librdkafka properties, except reserved ones and those of TLS and SASL.
@@ -52,7 +53,7 @@ pub enum Flow {
     /// The records of a partition arrive in the order of their hand-over and without a gap. The broker refuses a whole
     /// produce request, without saying which of its records it means, and the producer has to be made anew.
     Ordered,
-    /// The same, with one record in each produce request, so that a refusal names its record.
+    /// Like `Ordered`, with one record in each produce request, so that a refusal concerns one known record.
     OrderedOneByOne,
     /// One record in each produce request. A refusal ends that record alone. Order is not kept.
     Independent,
@@ -92,7 +93,7 @@ impl TopicNames {
         [&self.requests, &self.lifecycle, &self.publications, &self.dead_letters]
     }
 
-    /// The worker's four topics, and the registry's.
+    /// Returns the worker's four topics, and the registry's.
     pub fn with_registry(&self) -> [&str; 5] {
         let [requests, lifecycle, publications, dead_letters, registry, _] = self.with_optional();
         [requests, lifecycle, publications, dead_letters, registry]
@@ -103,8 +104,8 @@ impl TopicNames {
         [requests, lifecycle, publications, dead_letters, &self.registry_lifecycle, &self.lineage]
     }
 
-    /// The topics that a worker needs: the four that every worker has, and those of the registry and of lineage if
-    /// used.
+    /// Returns the topics that a worker needs: the four that every worker has, and those of the registry and of lineage
+    /// if used.
     pub fn needed(&self, reads_registry: bool, emits_lineage: bool) -> Vec<&str> {
         let registry = reads_registry.then_some(self.registry_lifecycle.as_str());
         let lineage = emits_lineage.then_some(self.lineage.as_str());
@@ -134,9 +135,9 @@ const OURS: [&str; 18] = [
     "max.in.flight",
 ];
 
-/// How much a consumer fetches at once, unless the operator sets it. A compressed batch is unpacked as a whole, by a factor
-/// of a thousand where somebody means it: of batches that are larger than these bounds a broker returns one, and the next
-/// is fetched once the queue is below its own bound.
+/// How many bytes a consumer fetches at once, unless the operator sets it. The client library unpacks a compressed
+/// batch as a whole, to a thousand times its size if a producer wants that. Of batches above these bounds a broker
+/// returns one at a time, and the next is fetched when the queue is below its own bound.
 const FETCH: [(&str, &str); 2] = [("fetch.message.max.bytes", "262144"), ("fetch.max.bytes", "1048576")];
 
 /// Properties of a member that an operator may change.
@@ -151,7 +152,7 @@ const GROUP_DEFAULTS: [(&str, &str); 3] = [
 ];
 
 impl KafkaSettings {
-    /// Whether an operator may not set this librdkafka property, because a guarantee of the worker rests on it.
+    /// Returns whether a guarantee of the worker rests on this librdkafka property, so that an operator may not set it.
     pub fn reserves(property: &str) -> bool {
         OURS.contains(&property)
     }
@@ -187,7 +188,8 @@ impl KafkaSettings {
         self.security.context(&self.brokers)
     }
 
-    /// `reset` is what happens if there is no committed offset: `error`, `earliest` or `latest`.
+    /// Builds the properties of a consumer. `reset` says what happens without a committed offset: `error`, `earliest`
+    /// or `latest`.
     pub(super) fn consumer(&self, reset: &str) -> Result<ClientConfig, Error> {
         let mut config = self.client()?;
         for (name, value) in GROUP_DEFAULTS {
@@ -205,8 +207,9 @@ impl KafkaSettings {
             .set("partition.assignment.strategy", "range")
             .set("allow.auto.create.topics", "false")
             .set("queued.max.messages.kbytes", "16384")
-            // Bounds what zstd may unpack to. A batch beyond it would never be returned, nor what stands behind it, so
-            // that it is as large as it can be: what is too large is refused record by record.
+            // Upper bound on what zstd may unpack to. The client library never returns a batch above it, nor any record
+            // after that batch, so the bound is as large as possible. Records that are too large are refused one by
+            // one.
             .set("receive.message.max.bytes", "2147483647")
             // How long fetching rests after the queue was full. The default is a second, but a few batches empty the
             // queue.
@@ -228,20 +231,21 @@ impl KafkaSettings {
         Ok(config)
     }
 
-    /// A relay's producer, for one topic. docs/decisions/0019-relay-lanes.md says why order rests on these properties.
+    /// Builds the properties of a relay's producer for one topic. docs/decisions/0019-relay-lanes.md says why order
+    /// rests on them.
     pub(super) fn relay_producer(&self, flow: Flow) -> Result<ClientConfig, Error> {
         let mut config = self.producer()?;
         config
-            // A record that expires alone would let those behind it pass.
+            // No record expires: if one did, later records would overtake it.
             .set("message.timeout.ms", "0")
-            // After which time a topic that no broker knows is an error.
+            // Time in milliseconds after which a topic that no broker knows is an error.
             .set("topic.metadata.propagation.max.ms", "3000");
         match flow {
             Flow::Ordered | Flow::OrderedOneByOne => {
                 config
                     .set("enable.gapless.guarantee", "true")
                     .set("max.in.flight.requests.per.connection", "1")
-                    // A topic that takes the largest value takes a request of this size.
+                    // A topic that takes the largest value takes a produce request of this size.
                     .set("batch.size", self.max_value_bytes.to_string());
             }
             Flow::Independent => {}

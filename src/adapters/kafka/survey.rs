@@ -1,5 +1,5 @@
-//! Reads the state of brokers, topics and a group for `doctor`, and checks for readiness whether a broker replies.
-//! Never: joins the group, commits, creates topics.
+//! Reads the state of brokers, topics and a consumer group for `doctor`, and checks for readiness whether a broker
+//! replies. Never: joins a consumer group, commits, creates topics.
 
 use super::Error;
 use super::assigned::mark;
@@ -31,13 +31,13 @@ pub struct TopicShape {
 
 pub type TopicSettings = BTreeMap<String, String>;
 
-/// A partition: which offsets its log holds, and the group's committed offset.
+/// A partition: which offsets its log holds, and the consumer group's committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupPosition {
     pub partition: i32,
-    /// The next offset that the group reads; `None` if it has never committed one.
+    /// The next offset that the consumer group reads; `None` if it has never committed one.
     pub committed: Option<i64>,
-    /// What was committed with it; see [`super::AssignedPartition`].
+    /// The text that was committed with the offset; see [`super::AssignedPartition`].
     pub mark: Option<String>,
     pub begin: i64,
     pub end: i64,
@@ -50,7 +50,7 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Does not connect to a broker yet.
+    /// Prepares a survey without connecting to a broker.
     pub fn new(settings: &'a KafkaSettings) -> Self {
         Self { settings }
     }
@@ -85,7 +85,7 @@ impl<'a> Survey<'a> {
         Ok(found)
     }
 
-    /// Reads a group's position on each partition of a topic; empty if the topic does not exist.
+    /// Reads a consumer group's position on each partition of a topic; empty if the topic does not exist.
     pub async fn positions(&self, group: &str, topic: &str) -> Result<Vec<GroupPosition>, Error> {
         let settings = KafkaSettings { group_id: group.to_owned(), ..self.settings.clone() };
         let topic = topic.to_owned();

@@ -13,13 +13,14 @@ use std::time::Duration;
 pub struct Topics;
 
 impl KafkaSettings {
-    /// Largest record that is sent, in bytes, with headers and framing: a topic has to accept this size.
+    /// Returns the size of the largest record that is sent, in bytes, with headers and framing. A topic has to accept
+    /// it.
     pub fn largest_record(&self) -> u64 {
         const OVERHEAD: u64 = 16 * 1024;
         u64::from(self.max_value_bytes) + OVERHEAD
     }
 
-    /// The shell command that creates this topic on a cluster of this many brokers.
+    /// Returns the shell command that creates this topic on a cluster of this many brokers.
     pub fn create_command(&self, topic: &str, brokers: usize) -> String {
         /// Kafka's default of `max.message.bytes`.
         const BY_DEFAULT: u64 = 1_048_588;

@@ -29,6 +29,7 @@ pub struct Services<'a> {
 pub struct S3Settings {
     /// Endpoint URL. `None` means Amazon's endpoint.
     pub endpoint: Option<String>,
+    /// `None` means `us-east-1`.
     pub region: Option<String>,
     /// Access key id. `None` means the credentials that the platform gives this machine.
     pub access_key_id: Option<String>,
@@ -148,13 +149,13 @@ fn azure(settings: &AzureSettings, container: &str) -> Result<Arc<dyn ObjectStor
     Ok(Arc::new(builder.with_allow_http(settings.allow_http).build().map_err(|error| error.to_string())?))
 }
 
-/// An HTTP connector that follows no redirect. The library's connector would follow redirects to any host.
+/// An HTTP connector that follows no redirect. The connector of `object_store` would follow redirects to any host.
 #[derive(Debug)]
 struct Direct;
 
 impl HttpConnector for Direct {
-    /// Uses only the option `allow_http`. The library's clients set this option themselves if the platform gives out
-    /// credentials over HTTP.
+    /// Uses only the option `allow_http`. The clients of `object_store` set this option themselves if the platform
+    /// gives out credentials over HTTP.
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let plain = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|value| value == "true");
         let client = reqwest::Client::builder()

@@ -48,7 +48,8 @@ pub(super) fn check_rows(
     usize::try_from(total).map_err(|error| error.to_string())
 }
 
-/// Returns the memory that this many rows need as columns, in MiB, rounded down. Can be called before any row is read.
+/// Returns the least memory that this many rows need as columns, in MiB, rounded down. Can be called before any row is
+/// read.
 pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
     let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
     let times = times.into_iter().flatten().count();

@@ -53,6 +53,7 @@ BEGIN
         ('wake_ups',         'SELECT, DELETE', NULL),
         ('runs',             'SELECT, INSERT, UPDATE', 'SELECT, UPDATE (updated_at)'),
         ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
+        ('commands',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
         ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (received_at)'),
         ('positions',        'SELECT, INSERT, UPDATE (next_offset, updated_at)', NULL),
         ('incarnations',     'SELECT, INSERT', NULL),

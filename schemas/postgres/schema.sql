@@ -216,6 +216,17 @@ CREATE TABLE public.audit_log (
     CONSTRAINT audit_log_seq_check CHECK ((seq >= 1))
 );
 
+CREATE TABLE public.commands (
+    request_id text NOT NULL,
+    payload_digest bytea,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    duplicate_announced boolean DEFAULT false NOT NULL,
+    decided_at timestamp with time zone NOT NULL,
+    CONSTRAINT commands_payload_digest_check CHECK ((length(payload_digest) = 32))
+);
+
 CREATE TABLE public.inbox (
     topic text NOT NULL,
     partition integer NOT NULL,
@@ -364,6 +375,7 @@ CREATE TABLE public.requests (
     "offset" bigint NOT NULL,
     duplicate_announced boolean DEFAULT false NOT NULL,
     admitted_at timestamp with time zone NOT NULL,
+    counted_for text,
     CONSTRAINT requests_payload_digest_check CHECK ((length(payload_digest) = 32))
 );
 
@@ -466,6 +478,9 @@ ALTER TABLE ONLY public.acts
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
 
+ALTER TABLE ONLY public.commands
+    ADD CONSTRAINT commands_pkey PRIMARY KEY (request_id);
+
 ALTER TABLE ONLY public.inbox
     ADD CONSTRAINT inbox_pkey PRIMARY KEY (topic, partition, "offset");
 
@@ -548,6 +563,8 @@ CREATE INDEX registry_events_by_run ON public.registry_events USING btree (run_i
 CREATE INDEX requests_by_prefix ON public.requests USING btree (request_id text_pattern_ops);
 
 CREATE INDEX requests_by_run ON public.requests USING btree (run_id);
+
+CREATE INDEX requests_counted_by_day ON public.requests USING btree (counted_for, admitted_at) WHERE (counted_for IS NOT NULL);
 
 CREATE INDEX runs_awaiting_an_answer ON public.runs USING btree (answer_due_at) WHERE (answer_due_at IS NOT NULL);
 

@@ -3,7 +3,7 @@
 use crate::adapters::ledger::{Ledger, RunRecord};
 use crate::config::Config;
 use crate::domain::identity::RunId;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 pub(super) async fn connect(config: &Config) -> anyhow::Result<Ledger> {
     Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")
@@ -17,12 +17,18 @@ pub(super) async fn connect_to_current(config: &Config) -> anyhow::Result<Ledger
 }
 
 /// Returns the run with this id, or the run to which the request with this id belongs. `None` if the ledger has
-/// neither.
+/// neither. Returns an error if several principals have given this id to requests of different runs.
 pub(super) async fn find_run(ledger: &Ledger, id: &str) -> anyhow::Result<Option<RunRecord>> {
-    Ok(match id.parse::<RunId>() {
-        Ok(run_id) => ledger.run(&run_id).await?,
-        Err(_) => ledger.run_of_request(id).await?,
-    })
+    if let Ok(run_id) = id.parse::<RunId>() {
+        return Ok(ledger.run(&run_id).await?);
+    }
+    let keys = ledger.request_keys(id).await?;
+    let Some((_, run_id)) = keys.first() else { return Ok(None) };
+    if keys.iter().any(|(_, other)| other != run_id) {
+        let keys: Vec<String> = keys.iter().map(|(key, run_id)| format!("  {key} ({run_id})")).collect();
+        bail!("{id:?} is the id of requests of several principals; give one of these instead:\n{}", keys.join("\n"));
+    }
+    Ok(ledger.run(run_id).await?)
 }
 
 /// Returns the run like [`find_run`]. Returns an error if the ledger has no such run or request.

@@ -11,7 +11,7 @@ pub struct Grant {
     quota: Quota,
 }
 
-/// How many new runs a requester may have. A field that is `None` sets no bound.
+/// How much a requester may ask for. A field that is `None` sets no bound, except for `joins_per_day`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
@@ -19,6 +19,16 @@ pub struct Quota {
     pub in_flight: Option<u32>,
     /// Upper bound on runs admitted within the last 24 hours.
     pub per_day: Option<u32>,
+    /// Upper bound on requests that joined an existing run within the last 24 hours; see [`Self::joins`].
+    pub joins_per_day: Option<u32>,
+}
+
+impl Quota {
+    /// The bound on joining requests of a requester who has a quota at all. Each takes an id for ever and emits an event.
+    pub fn joins(self) -> u32 {
+        const USUAL: u32 = 100;
+        self.joins_per_day.unwrap_or(USUAL)
+    }
 }
 
 /// One rule of a grant. A request is allowed if a single rule allows all of it.

@@ -10,7 +10,8 @@
 //! | `positions` | where intake reads a partition on | admission, intake |
 //! | `incarnations` | a topic that was made anew, since when and why | intake |
 //! | `ledger_identity` | one row: which ledger this is | its migration |
-//! | `requests` | a request id with the run that it belongs to | admission |
+//! | `requests` | a request, by its key (`request_key`), with the run that it belongs to | admission |
+//! | `commands` | a command of a requester that was decided, by its key | admission |
 //! | `runs` | a run as it stands: state, fence, lease, attempts, evidence | everything that takes a step |
 //! | `tenants` | a tenant; its lock keeps the bound on its running runs | admission inserts, a claim locks |
 //! | `turns` | whose turn it is: a tenant and priority, when it was served, whether it waits or sleeps | triggers of `runs` insert, claims update |
@@ -32,7 +33,7 @@
 //! ```text
 //!  1  partitions of the batch    advisory, ascending      admission; rows of `positions` go with them
 //!  2  bounded requesters         advisory, ascending      admission
-//!  3  requests                   new ones, then those that were there, each ascending      admission
+//!  3  requests, then commands    new ones, then those that were there, each ascending      admission
 //!  4  total of running runs      advisory                 claim, where it is bounded
 //!  5  tenants                    one                      claim, where it is bounded
 //!  6  records of the outbox      ascending of one run     registry's reply, withdrawal, relay's marks
@@ -73,6 +74,7 @@ mod positions;
 mod queries;
 mod receipts;
 mod registry;
+mod request_key;
 mod row;
 mod runs;
 mod session;

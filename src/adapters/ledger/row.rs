@@ -65,7 +65,7 @@ pub(super) struct LockedRun {
 macro_rules! select_run {
     ($rest:literal) => {
         concat!(
-            r#"SELECT r.run_id, r.run_key, r.request_id, i.value AS request, r.state::text, r.execution_mode::text,
+            r#"SELECT r.run_id, r.run_key, split_part(r.request_id, '/', 1) AS request_id, i.value AS request, r.state::text, r.execution_mode::text,
                     r.publish_allowed, r.full_run_attempts, r.publish_retry_attempts, r.full_attempts_before,
                     r.publish_attempts_before, r.priority, r.fence, r.fence AS read_fence, r.lease_owner,
                     r.cancel_requested, r.available_at, r.outage_since, r.outage_tries, r.reason_code,

@@ -21,7 +21,8 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A head that you kept elsewhere, as `audit export` and `audit verify` print it. Without a head it cannot be
-    /// noticed that the last blocks were cut off, or that the whole chain was replaced.
+    /// noticed that the last blocks were cut off, or that the whole chain was replaced. With `--file`, the export must hold
+    /// the head's block or begin right after it, and must not be picked for one run.
     #[arg(long, value_name = "SEQ:DIGEST")]
     head: Option<Head>,
     /// Check an export instead, without a database.
@@ -92,6 +93,8 @@ struct CheckedExport {
     blocks: u64,
     /// Number of the block before the export's first block. The digest of that block is not checked.
     behind: i64,
+    /// Number of the block that `--head` names, and that this chain has or begins after. `None` if no head was given.
+    confirms: Option<i64>,
     /// The run to which the export is limited. Each block is then checked alone. `None` if the export has the whole
     /// chain.
     run_id: Option<RunId>,
@@ -103,13 +106,21 @@ impl CheckedExport {
         let from = match (&self.run_id, self.behind) {
             (Some(run_id), _) => format!("each alone, picked for {run_id}"),
             (None, 0) => "from the first on".to_owned(),
+            (None, behind) if self.confirms == Some(behind) => {
+                format!("behind block {behind}, which the given head confirms")
+            }
             (None, behind) => format!("behind block {behind}, which is taken on trust"),
         };
         match &self.broken {
             Some(why) => writeln!(out, "chain        BROKEN  {why}")?,
             None => writeln!(out, "chain        ok      {} blocks, {from}", self.blocks)?,
         }
-        writeln!(out, "head         {}", self.head)
+        match &self.run_id {
+            Some(_) => {
+                writeln!(out, "head         {}, by the export's own word: picked blocks do not show it", self.head)
+            }
+            None => writeln!(out, "head         {}", self.head),
+        }
     }
 }
 
@@ -117,9 +128,15 @@ impl CheckedExport {
 fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<CheckedExport> {
     let Ending { head, from, blocks: written, run_id } = ending(path)?;
     let is_whole = run_id.is_none();
+    ensure!(
+        is_whole || anchor.is_none(),
+        "--head: {} holds only the blocks of one run, so that no head can be compared with its chain; give the head with an \
+         export of the whole log (`model-factory audit export` without --run)",
+        path.display()
+    );
     let behind = if is_whole { from - 1 } else { 0 };
     let mut chain = None;
-    let mut checked = CheckedExport { head, blocks: 0, behind: 0, run_id, broken: None };
+    let mut checked = CheckedExport { head, blocks: 0, behind: 0, confirms: None, run_id, broken: None };
     for line in lines(path)? {
         let Line::Block(block) = line? else { continue };
         let followed = if is_whole {
@@ -139,6 +156,7 @@ fn check(path: &Path, anchor: Option<Head>) -> anyhow::Result<CheckedExport> {
     }
     checked.behind = behind;
     let reached = chain.unwrap_or_else(|| Chain::new(anchor)).end();
+    checked.confirms = anchor.filter(|_| reached.is_ok()).map(|anchor| anchor.seq);
     checked.broken = match reached {
         _ if checked.blocks != written => Some(format!("{} blocks are there, {written} were written", checked.blocks)),
         Err(broken) if is_whole => Some(broken.to_string()),

@@ -7,18 +7,20 @@ use crate::domain::contract::{AuditActs, Head};
 #[derive(Debug, Clone)]
 pub struct Chain {
     head: Head,
-    /// Number and digest of a block that were kept elsewhere. The chain must contain this block.
+    /// The block after which the chain begins.
+    start: Head,
+    /// Number and digest of a block that were kept elsewhere. The chain must contain this block, or begin after it.
     anchor: Option<Head>,
 }
 
 impl Chain {
     pub fn new(anchor: Option<Head>) -> Self {
-        Self { head: Head::start(), anchor }
+        Self::behind(Head::start(), anchor)
     }
 
-    /// Starts right after the block `head`, which is trusted without a check.
+    /// Starts right after the block `head`, which is trusted without a check unless it is the anchor.
     pub fn behind(head: Head, anchor: Option<Head>) -> Self {
-        Self { head, anchor }
+        Self { head, start: head, anchor }
     }
 
     pub fn head(&self) -> Head {
@@ -42,15 +44,33 @@ impl Chain {
         Ok(body)
     }
 
-    /// Returns the chain's head after the last block. Returns an error if the chain ends before its anchor.
+    /// Returns the chain's head after the last block. Returns an error if the chain was not compared with its anchor, or
+    /// begins after another block than the anchor.
     pub fn end(&self) -> Result<Head, BrokenBlock> {
-        match self.anchor {
-            Some(anchor) if anchor.seq > self.head.seq => Err(BrokenBlock {
-                seq: self.head.seq + 1,
-                why: format!("the log ends before it, and once reached to block {}", anchor.seq),
-            }),
-            Some(_) | None => Ok(self.head),
+        let Some(anchor) = self.anchor else { return Ok(self.head) };
+        let broken = |seq: i64, why: String| Err(BrokenBlock { seq, why });
+        if anchor.seq > self.head.seq {
+            return broken(
+                self.head.seq + 1,
+                format!("the log ends before it, and once reached to block {}", anchor.seq),
+            );
         }
+        if anchor.seq < self.start.seq {
+            let first = self.start.seq + 1;
+            return broken(
+                anchor.seq,
+                format!(
+                    "its digest was kept, and what is checked begins with block {first}, so that nothing was compared with it; \
+                     export from block {} or an earlier one",
+                    anchor.seq.max(1)
+                ),
+            );
+        }
+        if anchor.seq == self.start.seq && anchor.digest != self.start.digest {
+            let (found, kept) = (self.start.digest, anchor.digest);
+            return broken(anchor.seq, format!("the block after it hangs on {found}, and its digest was {kept}"));
+        }
+        Ok(self.head)
     }
 }
 
@@ -104,5 +124,22 @@ mod tests {
         assert_eq!(first_broken(&whole[..3], None), None, "nothing in it says how long it was");
         assert_eq!(first_broken(&whole[..3], Some(head)), Some(4));
         assert_eq!(first_broken(&whole, Some(Head { seq: 2, digest: Digest::of(b"other") })), Some(2));
+    }
+
+    #[test]
+    fn an_anchor_is_compared_or_it_is_an_error() {
+        let whole = blocks();
+        let ends = |start: usize, anchor: Head| {
+            let mut chain = Chain::behind(whole[start].head(), Some(anchor));
+            whole[start + 1..].iter().try_for_each(|block| chain.follow(block).map(drop))?;
+            chain.end()
+        };
+        for anchor in &whole[2..] {
+            assert_eq!(ends(2, anchor.head()), Ok(whole[4].head()), "block {}", anchor.seq);
+            assert!(ends(2, Head { digest: Digest::of(b"other"), ..anchor.head() }).is_err(), "block {}", anchor.seq);
+        }
+        for before in &whole[..2] {
+            assert_eq!(ends(2, before.head()).unwrap_err().seq, before.seq);
+        }
     }
 }

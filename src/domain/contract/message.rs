@@ -3,7 +3,7 @@
 
 use super::TrainBuildRequest;
 use crate::domain::harmless::line;
-use crate::domain::identity::RunId;
+use crate::domain::identity::{Digest, RunId, payload_digest};
 use crate::domain::run::FailureCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,11 +27,22 @@ pub struct CommandMessage {
     pub run_id: RunId,
     pub requester_principal: String,
     pub reason: String,
+    /// The command applies only while the run's `attempt` is this one. `None` applies to any attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
 }
 
 impl CommandMessage {
     pub const CANCEL: &'static str = "learning.mf_cancel.v0";
     pub const PUBLISH_RETRY: &'static str = "learning.mf_publish_retry.v0";
+
+    /// Computes a digest over everything but `request_id`. An unchanged repetition has the same digest, whatever signature
+    /// or white space is around it.
+    pub fn payload_digest(&self) -> Digest {
+        let mut value = serde_json::to_value(self).expect("a command serialises");
+        value.as_object_mut().expect("a command is an object").remove("request_id");
+        payload_digest(&value)
+    }
 }
 
 impl Message {

@@ -61,14 +61,18 @@ pub fn open(bytes: &[u8], allow: &AllowList) -> OpenedMessage {
 /// again, because the request must stay readable after the operator has changed the list. The list is checked again
 /// when a reference is opened.
 pub fn parse_accepted(bytes: &[u8]) -> Result<Arc<TrainBuildRequest>, Rejection> {
-    let mut seen = Seen::default();
-    let request = read(bytes, None, &mut seen).and_then(|message| match message {
+    match message_accepted(bytes)? {
         Message::Train(request) => Ok(request),
-        Message::PublishRetry(_) | Message::Cancel(_) => {
-            Err(whole(FailureCode::SchemaVersionUnsupported, "not a training request"))
+        other @ (Message::PublishRetry(_) | Message::Cancel(_)) => {
+            Err(other.refused(FailureCode::SchemaVersionUnsupported, "", "not a training request"))
         }
-    });
-    request.map_err(|refused| seen.rejection(refused))
+    }
+}
+
+/// Reads a request or command that was accepted before, like [`parse_accepted`].
+pub fn message_accepted(bytes: &[u8]) -> Result<Message, Rejection> {
+    let mut seen = Seen::default();
+    read(bytes, None, &mut seen).map_err(|refused| seen.rejection(refused))
 }
 
 /// Returns the attributes of the event that wraps an accepted message. `None` if no event wraps the message, or if

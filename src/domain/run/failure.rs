@@ -84,8 +84,8 @@ failure_codes! {
     RefNotAllowed => Request, Never, "A reference is outside the allow-list, or does not name one pinned object.";
     RequesterNotAllowed => Request, Never, "The operator's policy does not let this requester ask for this.";
     SignatureInvalid => Request, Never, "The policy wants the request signed and it is not, or a signature on it does not hold.";
-    QuotaExceeded => Request, Never, "The requester has as many runs as the policy gives it for now; the request may be sent again later.";
-    RunUnknown => Request, Never, "A command names a run that the ledger does not hold.";
+    QuotaExceeded => Request, Never, "The requester has as many runs, or as many requests that joined a run, as the policy gives it for now; the request may be sent again later.";
+    RunUnknown => Request, Never, "A command names a run that the ledger does not hold, or that its requester may not change.";
     OwnershipBoundaryViolation => Request, Never, "The boundaries document does not give this output to Model Factory.";
     MessageUnreadable => Request, Never, "The record cannot be read, judged or stored; its bytes stand on the request topic alone.";
     RequestIdPayloadMismatch => Conflict, Never, "The same `request_id` came with other content; the first one stands.";

@@ -8,6 +8,7 @@ mod claims;
 mod connections;
 mod documents;
 mod generator;
+mod ids;
 mod outbox;
 mod positions;
 mod records;

@@ -38,16 +38,16 @@ pub fn rows() -> Vec<Row> {
     let mut rows = rights();
     rows.extend(signatures());
     rows.push(Row {
-        code: C::RequesterNotAllowed,
+        code: C::RunUnknown,
         cause: "a cancel command for a run of a scope that its requester has no right to",
         brought: Bring::Scenario(|stage| foreign_run(stage).boxed_local()),
         leaves: Leaves::Refusal {
             outcome: "COMMAND_REJECTED",
             pointer: "/run_id",
-            says: "may not do this to runs of the scope",
+            says: "to which \"evaluator\" may do this",
             emits: true,
         },
-        next: ASK,
+        next: "look the run id up in the lifecycle events",
     });
     rows.push(Row {
         code: C::QuotaExceeded,

@@ -1,6 +1,7 @@
 //! A record of the request topic with everything that is known about it before the ledger is asked.
 
 use crate::adapters::ledger::Coordinates;
+use crate::adapters::ledger::request_key::request_key;
 use crate::domain::contract::{
     self, AllowList, CutRecord, MAX_MESSAGE_BYTES, Message, OpenedMessage, RejectedIds, Rejection, TrainBuildRequest,
 };
@@ -36,6 +37,8 @@ pub struct Arrival {
     /// Where the message stands in the record's value, as `Wrapping::pointer` writes it; empty if the value is the
     /// message itself.
     pub(super) pointer: String,
+    /// The key of the message's id where ids belong to principals; `None` if the record was rejected.
+    pub(super) owned_key: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -81,7 +84,10 @@ impl Arrival {
             Ok(Message::PublishRetry(_) | Message::Cancel(_)) | Err(_) => None,
         };
         let sha256 = record.cut.as_ref().map_or_else(|| Digest::of(&record.value), |cut| cut.value_sha256);
-        Self { sha256, fingerprint_of_record: None, record, parsed, fingerprint, grant, pointer: String::new() }
+        let key_of = |message: &Message| request_key(message.requester_principal(), message.request_id());
+        let owned_key = parsed.as_ref().ok().map(key_of);
+        let pointer = String::new();
+        Self { sha256, fingerprint_of_record: None, record, parsed, fingerprint, grant, pointer, owned_key }
     }
 
     /// The refusal of a record that could not be judged.

@@ -2,16 +2,16 @@
 //! locked before.
 
 use super::arrival::{Arrival, Fingerprint};
-use super::{Admission, NEAR_MISSES};
+use super::{Admission, NEAR_MISSES, NearRun};
 use crate::adapters::ledger::effects::Cause;
 use crate::adapters::ledger::outbox::{NewEvent, refusal_drafts};
+use crate::adapters::ledger::request_key::owner_of;
 use crate::adapters::ledger::row::LockedRun;
-use crate::adapters::ledger::runs::{CommandRefused, CommandRequest, RunCommand};
 use crate::domain::contract::{
-    ActKind, ActReason, ActSubject, Actor, ActorKind, CommandMessage, Deduplication, EventRefs, EventType, EvidenceRef,
-    Message, RejectedIds, Rejection, SameAs, TrainBuildRequest,
+    ActKind, ActReason, ActSubject, Actor, ActorKind, Deduplication, EventRefs, EventType, EvidenceRef, Message,
+    RejectedIds, Rejection, SameAs, TrainBuildRequest,
 };
-use crate::domain::identity::RunId;
+use crate::domain::grant::Grant;
 use crate::domain::run::{FailureCode, Outcome, State, Transition};
 
 impl<'a> Admission<'a> {
@@ -22,16 +22,9 @@ impl<'a> Admission<'a> {
                 let (request, fingerprint) = arrival.train().expect("a training request has a fingerprint");
                 admission.decide_request(index, request, fingerprint)
             }
-            Ok(Message::Cancel(CommandMessage {
-                run_id, request_id, requester_principal: actor, reason: why, ..
-            })) => {
-                let command = CommandRequest { command: RunCommand::Cancel, actor, why };
-                admission.decide_command(index, run_id, request_id, command)
-            }
-            Ok(Message::PublishRetry(retry)) => {
-                let (actor, why) = (&retry.requester_principal, &retry.reason);
-                let command = CommandRequest { command: RunCommand::RetryPublish, actor, why };
-                admission.decide_command(index, &retry.run_id, &retry.request_id, command)
+            Ok(Message::Cancel(_) | Message::PublishRetry(_)) => {
+                let (command, message) = arrival.command().expect("it is a command");
+                admission.decide_command(index, command, message)
             }
             Err(rejection) => {
                 admission.refuse(index, rejection);
@@ -63,7 +56,8 @@ impl<'a> Admission<'a> {
     }
 
     fn decide_request(&mut self, index: usize, request: &'a TrainBuildRequest, fingerprint: &Fingerprint) -> Outcome {
-        let known = &self.requests[request.request_id.as_str()];
+        let key = self.key(index);
+        let known = &self.requests[key];
         let run_id = known.run_id.clone();
         let differs = if known.payload_digest == fingerprint.payload_digest {
             Vec::new()
@@ -72,18 +66,25 @@ impl<'a> Admission<'a> {
             TrainBuildRequest::differences(&first, &request.content())
         };
         if !differs.is_empty() {
-            let message = format!(
-                "request id {:?} was used before with other content; it differs at {}; the first one stands ({run_id})",
-                request.request_id,
-                differs.join(", ")
-            );
+            let id = &request.request_id;
+            let first = &self.runs.get(&run_id).expect("the run of every known request was locked or made").request;
+            let may_see = |grant: &Grant| grant.covers(&first.target_scope, false);
+            let message = if self.batch[index].grant.as_ref().is_none_or(may_see) {
+                let fields = differs.join(", ");
+                format!(
+                    "request id {id:?} was used before with other content; it differs at {fields}; the first one stands \
+                     ({run_id})"
+                )
+            } else {
+                format!("request id {id:?} was used before with other content; the first one stands")
+            };
             self.refuse_as(index, FailureCode::RequestIdPayloadMismatch, "/request_id", &message, &request.request_id);
             return Outcome::Conflict { run_id, differs };
         }
         let transaction = &mut self.transaction;
         let run = self.runs.get_mut(&run_id).expect("the run of every known request was locked or made");
         if known.inserted_by != Some(index) {
-            if !known.duplicate_announced && self.announced.insert(&request.request_id) {
+            if !known.duplicate_announced && self.announced.insert(key) {
                 let event = joined(run, request, SameAs::Request);
                 transaction.emit(run, event);
             }
@@ -91,11 +92,15 @@ impl<'a> Admission<'a> {
         }
         run.publish_allowed |= request.publish_allowed;
         run.priority = run.priority.max(transaction.ledger.settings.priority_of(request));
-        if self.created.contains(&run_id) && run.request.request_id == request.request_id {
-            let near_misses = self.near_misses.get(&fingerprint.near_key).cloned().unwrap_or_default();
+        if self.created.get(&run_id) == Some(&index) {
+            let near = self.near_misses.get(&fingerprint.near_key).map_or(&[][..], Vec::as_slice);
+            let owner = owner_of(key);
+            // A requester learns of its own runs only.
+            let may_know =
+                |other: &&NearRun| other.run_id != run_id && (owner.is_none() || owner_of(&other.request_id) == owner);
             let event = NewEvent {
                 request_id: Some(request.request_id.clone()),
-                near_misses: near_misses.into_iter().filter(|other| *other != run_id).take(NEAR_MISSES).collect(),
+                near_misses: near.iter().filter(may_know).map(|other| other.run_id.clone()).take(NEAR_MISSES).collect(),
                 ..NewEvent::of(EventType::RequestAdmitted, None)
             };
             transaction.emit(run, event);
@@ -110,33 +115,14 @@ impl<'a> Admission<'a> {
         Outcome::DuplicateRun { run_id }
     }
 
-    fn decide_command(
+    pub(super) fn refuse_as(
         &mut self,
         index: usize,
-        run_id: &RunId,
+        code: FailureCode,
+        pointer: &str,
+        message: &str,
         request_id: &str,
-        request: CommandRequest<'_>,
-    ) -> Outcome {
-        let (grant, actor) = (self.batch[index].grant.as_ref(), request.actor);
-        let publishes = request.command == RunCommand::RetryPublish;
-        let done = match self.runs.get_mut(run_id) {
-            Some(run) if grant.is_some_and(|grant| !grant.covers(&run.request.target_scope, publishes)) => {
-                let message = format!("{actor:?} may not do this to runs of the scope and tenant of {run_id}");
-                Err(CommandRefused { code: FailureCode::RequesterNotAllowed, message })
-            }
-            Some(run) => self.transaction.command(run, request),
-            None => Err(CommandRefused { code: FailureCode::RunUnknown, message: format!("there is no run {run_id}") }),
-        };
-        match done {
-            Ok(()) => Outcome::CommandApplied { run_id: run_id.clone() },
-            Err(CommandRefused { code, message }) => {
-                self.refuse_as(index, code, "/run_id", &message, request_id);
-                Outcome::CommandRejected { code }
-            }
-        }
-    }
-
-    fn refuse_as(&mut self, index: usize, code: FailureCode, pointer: &str, message: &str, request_id: &str) {
+    ) {
         let ids = RejectedIds { request_id: Some(request_id.to_owned()), platform_run_id: None };
         let rejection = Rejection::new(code, pointer, message, ids);
         self.refuse(index, &rejection.within(&self.batch[index].pointer));

@@ -1,7 +1,7 @@
 //! Find or insert: looks up earlier outcomes, requests and runs, and inserts those that are missing. Afterwards this
 //! transaction holds a lock on every row that the batch touches.
 
-use super::{Admission, Arrival, KnownRequest, NEAR_MISSES};
+use super::{Admission, Arrival, KnownRequest, NEAR_MISSES, NearRun};
 use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
@@ -26,12 +26,6 @@ struct MetRequest {
 struct ContradictedRequest {
     request_id: String,
     request: StoredRequest,
-}
-
-#[derive(sqlx_macros::FromRow)]
-struct NearRun {
-    near_key: Digest,
-    run_id: RunId,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -99,27 +93,29 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// Inserts new request ids in ascending order, then locks and reads the ids that existed before: `ON CONFLICT DO
+    /// Inserts new requests in ascending order of their keys, then locks and reads those that existed before: `ON CONFLICT DO
     /// NOTHING` does not return the existing row. An inserted row needs no further lock.
     pub(super) async fn find_or_insert_requests(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let mut first: BTreeMap<&'a str, usize> = BTreeMap::new();
         for &index in fresh {
-            if let Some((request, _)) = batch[index].train() {
-                first.entry(request.request_id.as_str()).or_insert(index);
+            if batch[index].train().is_some() {
+                first.entry(self.key(index)).or_insert(index);
             }
         }
         if first.is_empty() {
             return Ok(());
         }
+        let counted_for = |index: &usize| self.joining.contains(index).then(|| batch[*index].counted_for()).flatten();
         let arrivals = || first.values().map(|&index| &batch[index]);
         let fingerprints = || arrivals().filter_map(|arrival| arrival.train().map(|(_, fingerprint)| fingerprint));
         let coordinates = || arrivals().map(|arrival| &arrival.record.coordinates);
         let inserted: Vec<String> = sqlx::query_scalar(
-            r#"INSERT INTO requests (request_id, run_id, payload_digest, topic, partition, "offset", admitted_at)
-               SELECT n.request_id, n.run_id, n.payload_digest, n.topic, n.partition, n.position, now()
-               FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::integer[], $6::bigint[])
-                    AS n (request_id, run_id, payload_digest, topic, partition, position)
+            r#"INSERT INTO requests (request_id, run_id, payload_digest, topic, partition, "offset", counted_for,
+                                     admitted_at)
+               SELECT n.request_id, n.run_id, n.payload_digest, n.topic, n.partition, n.position, n.counted_for, now()
+               FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::text[], $5::integer[], $6::bigint[], $7::text[])
+                    AS n (request_id, run_id, payload_digest, topic, partition, position, counted_for)
                ORDER BY n.request_id
                ON CONFLICT (request_id) DO NOTHING RETURNING request_id"#,
         )
@@ -129,6 +125,7 @@ impl<'a> Admission<'a> {
         .bind(coordinates().map(|at| at.topic.as_str()).collect::<Vec<_>>())
         .bind(coordinates().map(|at| at.partition).collect::<Vec<_>>())
         .bind(coordinates().map(|at| at.offset).collect::<Vec<_>>())
+        .bind(first.values().map(counted_for).collect::<Vec<_>>())
         .fetch_all(self.transaction.connection())
         .await?;
         for id in inserted {
@@ -168,12 +165,12 @@ impl<'a> Admission<'a> {
         let batch = self.batch;
         let contradicted: Vec<&'a str> = fresh
             .iter()
-            .filter_map(|&index| batch[index].train())
-            .filter(|(request, print)| {
-                let known = &self.requests[request.request_id.as_str()];
+            .filter_map(|&index| Some((self.key(index), batch[index].train()?)))
+            .filter(|(key, (_, print))| {
+                let known = &self.requests[key];
                 known.request.is_none() && known.payload_digest != print.payload_digest
             })
-            .map(|(request, _)| request.request_id.as_str())
+            .map(|(key, _)| key)
             .collect();
         if contradicted.is_empty() {
             return Ok(());
@@ -200,8 +197,8 @@ impl<'a> Admission<'a> {
         let mut touched: BTreeSet<RunId> = self.requests.values().map(|known| known.run_id.clone()).collect();
         for &index in fresh {
             match &batch[index].parsed {
-                Ok(Message::Train(request)) => {
-                    let known = &self.requests[request.request_id.as_str()];
+                Ok(Message::Train(_)) => {
+                    let known = &self.requests[self.key(index)];
                     if known.inserted_by == Some(index) {
                         new.entry(known.run_id.clone()).or_insert(index);
                     }
@@ -217,25 +214,27 @@ impl<'a> Admission<'a> {
         }
         for run_id in self.insert_runs(&new).await? {
             touched.remove(&run_id);
-            let mut run = self.new_run(new[&run_id])?;
+            let index = new[&run_id];
+            let mut run = self.new_run(index)?;
             self.stored.insert(run_id.clone(), run.clone());
             // The caller still has to emit the run's first event.
             run.next_seq = 1;
             self.runs.insert(run_id.clone(), run);
-            self.created.insert(run_id);
+            self.created.insert(run_id, index);
         }
         let prints = new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
         let near_runs: Vec<NearRun> = sqlx::query_as(
-            "SELECT n.near_key, r.run_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
-                 CROSS JOIN LATERAL (SELECT run_id FROM runs WHERE near_key = n.near_key LIMIT $2) r ORDER BY r.run_id",
+            "SELECT n.near_key, r.run_id, r.request_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
+                 CROSS JOIN LATERAL (SELECT run_id, request_id FROM runs WHERE near_key = n.near_key LIMIT $2) r
+             ORDER BY r.run_id",
         )
         .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
         // One more than an event names: the run itself looks like itself.
         .bind(NEAR_MISSES as i64 + 1)
         .fetch_all(self.transaction.connection())
         .await?;
-        for NearRun { near_key, run_id } in near_runs {
-            self.near_misses.entry(near_key).or_default().push(run_id);
+        for near in near_runs {
+            self.near_misses.entry(near.near_key).or_default().push(near);
         }
         let met: Vec<LockedRun> =
             sqlx::query_as(select_run!("WHERE r.run_id = ANY($1) ORDER BY r.run_id FOR UPDATE OF r"))
@@ -278,7 +277,7 @@ impl<'a> Admission<'a> {
         .bind(new.keys().map(RunId::as_str).collect::<Vec<_>>())
         .bind(prints().map(|print| print.run_key.digest().as_bytes().to_vec()).collect::<Vec<_>>())
         .bind(prints().map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
-        .bind(requests().map(|request| request.request_id.as_str()).collect::<Vec<_>>())
+        .bind(new.values().map(|&index| self.key(index)).collect::<Vec<_>>())
         .bind(requests().map(|request| tenant(request)).collect::<Vec<_>>())
         .bind(traces().map(|trace| trace.map(TraceContext::traceparent)).collect::<Vec<_>>())
         .bind(traces().map(|trace| trace.and_then(TraceContext::tracestate)).collect::<Vec<_>>())

@@ -5,8 +5,10 @@
 //! [the ledger's page](super).
 
 mod arrival;
+mod commands;
 mod decide;
 mod deduplicate;
+mod keys;
 mod quota;
 
 pub use arrival::{Arrival, SourceRecord};
@@ -32,17 +34,36 @@ struct Admission<'a> {
     transaction: Transaction<'a>,
     batch: &'a [Arrival],
     outcomes: Vec<Option<Outcome>>,
-    /// Requests by request id: those that records of this batch bring.
+    /// Records whose id the same principal took when there was no policy, or when there was one and now there is none: the
+    /// ledger knows it by the other key.
+    by_other_key: BTreeSet<usize>,
+    /// Requests by key: those that records of this batch bring.
     requests: BTreeMap<&'a str, KnownRequest>,
+    /// Commands by key: those that records of this batch bring.
+    commands: BTreeMap<&'a str, KnownCommand>,
+    /// Records whose request joins a run that was there before, and counts against its requester's quota.
+    joining: BTreeSet<usize>,
     /// Runs that the batch touches, all of them locked or inserted by this transaction.
     runs: BTreeMap<RunId, LockedRun>,
     /// The rows of `runs` as the database has them. `store` writes only runs that differ from their row in this map.
     stored: HashMap<RunId, LockedRun>,
-    created: BTreeSet<RunId>,
-    /// Request ids whose duplicate event this batch emits: only the first duplicate of a request gets one.
+    /// Runs that this transaction inserted, with the index of the record that asked for the run first.
+    created: BTreeMap<RunId, usize>,
+    /// Keys of requests whose duplicate event this batch emits: only the first duplicate of a request gets one.
     announced: BTreeSet<&'a str>,
+    /// The same for commands.
+    announced_commands: BTreeSet<&'a str>,
     /// Existing runs by near key, a bounded number for each near key of this batch's requests.
-    near_misses: HashMap<Digest, Vec<RunId>>,
+    near_misses: HashMap<Digest, Vec<NearRun>>,
+}
+
+/// A run that differs from another one of this near key only in white space, case or Unicode form.
+#[derive(sqlx_macros::FromRow)]
+struct NearRun {
+    near_key: Digest,
+    run_id: RunId,
+    /// Key of the run's first request.
+    request_id: String,
 }
 
 /// A stored request, for comparison with an arrival of the same id.
@@ -52,6 +73,14 @@ struct KnownRequest {
     /// Read only if an arrival has the same id and other content; otherwise `None`.
     request: Option<Arc<TrainBuildRequest>>,
     /// Index in the batch of the record that brought this request; `None` if it was stored before this transaction.
+    inserted_by: Option<usize>,
+    duplicate_announced: bool,
+}
+
+/// A command that was decided before, or is decided on in this batch.
+struct KnownCommand {
+    payload_digest: Digest,
+    /// Index in the batch of the record that brought this command; `None` if it was stored before this transaction.
     inserted_by: Option<usize>,
     duplicate_announced: bool,
 }
@@ -66,21 +95,27 @@ impl Ledger {
             transaction,
             batch,
             outcomes: Vec::new(),
+            by_other_key: BTreeSet::new(),
             requests: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            joining: BTreeSet::new(),
             runs: BTreeMap::new(),
             stored: HashMap::new(),
-            created: BTreeSet::new(),
+            created: BTreeMap::new(),
             announced: BTreeSet::new(),
+            announced_commands: BTreeSet::new(),
             near_misses: HashMap::new(),
         };
         admission.lock_partitions().await?;
         admission.recall().await?;
         let fresh = admission.undecided();
         if !fresh.is_empty() {
+            admission.find_by_other_key(&fresh).await?;
             admission.refuse_over_quota(&fresh).await?;
             let within_quota = admission.undecided();
             admission.find_or_insert_requests(&within_quota).await?;
             admission.read_contradicted(&within_quota).await?;
+            admission.find_or_insert_commands(&within_quota).await?;
             admission.find_or_insert_runs(&within_quota).await?;
             for &index in &within_quota {
                 admission.decide(index);
@@ -113,11 +148,16 @@ impl Admission<'_> {
         let has_changed = |run: &&LockedRun| self.stored.get(&run.run_id).is_some_and(|stored| stored != *run);
         let changed: Vec<&LockedRun> = self.runs.values().filter(has_changed).collect();
         self.transaction.save_each(&changed, None).await??;
-        if !self.announced.is_empty() {
-            sqlx::query("UPDATE requests SET duplicate_announced = true WHERE request_id = ANY($1)")
-                .bind(self.announced.iter().copied().collect::<Vec<_>>())
-                .execute(self.transaction.connection())
-                .await?;
+        for (statement, keys) in [
+            ("UPDATE requests SET duplicate_announced = true WHERE request_id = ANY($1)", &self.announced),
+            ("UPDATE commands SET duplicate_announced = true WHERE request_id = ANY($1)", &self.announced_commands),
+        ] {
+            if !keys.is_empty() {
+                sqlx::query(statement)
+                    .bind(keys.iter().copied().collect::<Vec<_>>())
+                    .execute(self.transaction.connection())
+                    .await?;
+            }
         }
         Ok(())
     }

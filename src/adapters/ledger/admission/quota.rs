@@ -1,4 +1,5 @@
-//! How many new runs a requester may still have: the admission that would insert one counts them in its transaction.
+//! How many new runs a requester may still have, and how many requests that join a run: the admission that would insert one
+//! counts them in its transaction.
 //!
 //! Two admissions of one bounded requester wait for each other, so that two intakes cannot both take the last run that
 //! is allowed. If no requester of a batch is bounded, nothing is locked or counted.
@@ -18,9 +19,18 @@ struct Used {
     name: String,
     in_flight: i64,
     per_day: i64,
+    /// Requests that joined a run within 24 hours.
+    joins: i64,
 }
 
 impl Used {
+    /// Says in words that one more joining request would break the bound; `None` if it would not.
+    fn over_joins(&self, quota: Quota) -> Option<String> {
+        let most = quota.joins();
+        (self.joins >= i64::from(most))
+            .then(|| format!("{} requests joined a run within 24 hours, and {most} may", self.joins))
+    }
+
     /// Says in words which bound one more run would break; `None` if it breaks none.
     fn over(&self, quota: Quota) -> Option<String> {
         let full = |used: i64, most: Option<u32>| most.filter(|most| used >= i64::from(*most));
@@ -33,8 +43,8 @@ impl Used {
 }
 
 impl Admission<'_> {
-    /// Rejects requests whose new run would exceed their requester's quota. A request that joins an existing run does
-    /// not count.
+    /// Rejects requests that would exceed their requester's quota, of new runs or of requests that join a run. A request
+    /// that is known counts nothing.
     pub(super) async fn refuse_over_quota(&mut self, fresh: &[usize]) -> Result<(), Error> {
         let batch = self.batch;
         let trains = || fresh.iter().filter_map(|&index| Some((index, batch[index].train()?)));
@@ -45,21 +55,21 @@ impl Admission<'_> {
         if bounded.is_empty() {
             return Ok(());
         }
+        let mut used = used(self.transaction.connection(), &bounded).await?;
+        let keys = trains().map(|(index, _)| self.key(index)).collect();
         let connection = self.transaction.connection();
-        let mut used = used(connection, &bounded).await?;
-        let ids = trains().map(|(_, (request, _))| request.request_id.as_str()).collect();
-        let mut requests = known(connection, "SELECT request_id FROM requests WHERE request_id = ANY($1)", ids).await?;
+        let mut requests =
+            known(connection, "SELECT request_id FROM requests WHERE request_id = ANY($1)", keys).await?;
         let ids = trains().map(|(_, (_, print))| print.run_id.as_str()).collect();
         let mut runs = known(connection, "SELECT run_id FROM runs WHERE run_id = ANY($1)", ids).await?;
         for (index, (request, print)) in trains() {
-            if requests.contains(&request.request_id) {
+            if requests.contains(self.key(index)) {
                 continue;
             }
-            if !runs.contains(print.run_id.as_str())
-                && let Some(quota) = batch[index].quota()
-            {
+            let joins = runs.contains(print.run_id.as_str());
+            if let Some(quota) = batch[index].quota() {
                 let used = used.entry(request.requester_principal.clone()).or_default();
-                if let Some(bound) = used.over(quota) {
+                if let Some(bound) = if joins { used.over_joins(quota) } else { used.over(quota) } {
                     let message = format!("of {:?} {bound}", request.requester_principal);
                     let code = FailureCode::QuotaExceeded;
                     let refused = Message::Train(Arc::clone(request)).refused(code, "/requester_principal", message);
@@ -69,10 +79,15 @@ impl Admission<'_> {
                     });
                     continue;
                 }
-                used.in_flight += 1;
-                used.per_day += 1;
+                if joins {
+                    used.joins += 1;
+                    self.joining.insert(index);
+                } else {
+                    used.in_flight += 1;
+                    used.per_day += 1;
+                }
             }
-            requests.insert(request.request_id.clone());
+            requests.insert(self.key(index).to_owned());
             runs.insert(print.run_id.to_string());
         }
         Ok(())
@@ -95,7 +110,9 @@ async fn used(connection: &mut Session, principals: &BTreeSet<&str>) -> Result<B
                 (SELECT count(*) FROM runs
                  WHERE counted_for = n.name AND state IN ('QUEUED', 'RUNNING', 'EVAL_READY')) AS in_flight,
                 (SELECT count(*) FROM runs
-                 WHERE counted_for = n.name AND created_at > now() - interval '24 hours') AS per_day
+                 WHERE counted_for = n.name AND created_at > now() - interval '24 hours') AS per_day,
+                (SELECT count(*) FROM requests
+                 WHERE counted_for = n.name AND admitted_at > now() - interval '24 hours') AS joins
          FROM UNNEST($1::text[]) AS n (name)",
     )
     .bind(&names)

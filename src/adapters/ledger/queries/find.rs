@@ -116,11 +116,27 @@ impl Ledger {
         Ok(sqlx::query_as(select_run!("WHERE r.run_id = $1")).bind(run_id.as_str()).fetch_optional(&self.pool).await?)
     }
 
-    pub async fn run_of_request(&self, request_id: &str) -> Result<Option<RunRecord>, Error> {
-        Ok(sqlx::query_as(select_run!("WHERE r.run_id = (SELECT run_id FROM requests WHERE request_id = $1)"))
-            .bind(request_id)
-            .fetch_optional(&self.pool)
-            .await?)
+    /// Reads the run of a request by its key, or by its id. If the id is several principals', reads one of their runs:
+    /// [`Self::request_keys`] says whether it is.
+    pub async fn run_of_request(&self, request: &str) -> Result<Option<RunRecord>, Error> {
+        match self.request_keys(request).await?.into_iter().next() {
+            Some((_, run_id)) => self.run(&run_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Reads keys and runs of all requests with this id, at most 100. If `request` is a key, reads that request only.
+    pub async fn request_keys(&self, request: &str) -> Result<Vec<(String, RunId)>, Error> {
+        // A slash ends the id in a key, and `0` sorts right behind a slash.
+        let keys: Vec<(String, RunId)> = sqlx::query_as(
+            "SELECT request_id, run_id FROM requests
+             WHERE request_id = $1 OR request_id ~>=~ ($1 || '/') AND request_id ~<~ ($1 || '0')
+             ORDER BY request_id LIMIT 100",
+        )
+        .bind(request)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(keys)
     }
 
     /// Reads the latest runs, newest first. If `state` is `None`, reads runs in every state.
@@ -147,7 +163,7 @@ impl Ledger {
     /// Reads requests that belong to a run, oldest first, at most `limit`.
     pub async fn requests_of(&self, run_id: &RunId, limit: i64) -> Result<Vec<RequestRecord>, Error> {
         let rows: Vec<RequestColumns> = sqlx::query_as(
-            r#"SELECT q.request_id, i.value, q.admitted_at FROM requests q
+            r#"SELECT split_part(q.request_id, '/', 1) AS request_id, i.value, q.admitted_at FROM requests q
                LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
                WHERE q.run_id = $1 ORDER BY q.admitted_at, q.request_id LIMIT $2"#,
         )

@@ -125,16 +125,19 @@ pub(super) const SIGNATURE_INVALID: Guidance = Guidance {
                Else find out who wrote in that name.",
 };
 pub(super) const QUOTA_EXCEEDED: Guidance = Guidance {
-    happened: "Intake counted as many runs of this requester, in flight or in the last 24 hours, as the policy gives.",
+    happened: "Intake counted as many runs of this requester, in flight or in the last 24 hours, as the policy gives, or as \
+               many of its requests that joined a run of an earlier request; the message says which.",
     leaves: &[RefusedForNow],
     requester: "Wait until a run ends or the day has passed, and send the same request again, under the same id.",
     operator: "Nothing, or raise the quota in the policy and restart the workers.",
 };
 pub(super) const RUN_UNKNOWN: Guidance = Guidance {
-    happened: "Intake read a cancel or publish retry for a run that the ledger does not hold.",
+    happened: "Intake read a cancel or publish retry for a run that the ledger does not hold. Where there is a policy, a run \
+               that the requester may not change gets the same answer.",
     leaves: &[Command],
-    requester: "Take the `run_id` from the lifecycle events, and send the command with it.",
-    operator: "Nothing, unless the ledger was restored from a backup: then see to it that the topic is read again.",
+    requester: "Take the `run_id` from the lifecycle events, and send the command with it under another `request_id`.",
+    operator: "Nothing, unless the policy lacks a right, or the ledger was restored from a backup: then see to it that the \
+               topic is read again.",
 };
 pub(super) const OWNERSHIP_BOUNDARY_VIOLATION: Guidance = Guidance {
     happened: "A worker or `submit` read, when it started, a boundaries document that does not give evaluation reports \
@@ -144,14 +147,16 @@ pub(super) const OWNERSHIP_BOUNDARY_VIOLATION: Guidance = Guidance {
     operator: "Configure the platform's own document, with an `mf` owner that lists both outputs, and start again.",
 };
 pub(super) const REQUEST_ID_PAYLOAD_MISMATCH: Guidance = Guidance {
-    happened: "Intake met a `request_id` that was used before, with other content; the message says where they differ.",
+    happened: "Intake met a `request_id` that the same principal used before, with other content; the message says where they \
+               differ to whoever may see the run of the first one.",
     leaves: &[Contradiction],
     requester: "Send the other content under an id of its own.",
     operator: "Nothing: a producer that makes ids twice has to be mended by whoever owns it.",
 };
 pub(super) const COMMAND_NOT_APPLICABLE: Guidance = Guidance {
     happened: "A cancel came for a run that has nothing left to cancel: it has its verdict, or its bundle is being \
-               published. Or `runs requeue` named a run that neither failed nor is worked on.",
+               published. Or the command names another attempt than the run is at. Or `runs requeue` named a run that \
+               neither failed nor is worked on.",
     leaves: &[Command],
     requester: "Nothing: look at the run's events for where it stands.",
     operator: "Nothing: `runs show` tells where the run stands.",

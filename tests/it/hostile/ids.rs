@@ -290,7 +290,7 @@ async fn a_refused_command_stays_refused_and_one_that_was_kept_back_is_for_its_a
     // Refused now, it would apply later.
     let retry = intake.sealed(&command("publish_retry", "cmd-retry-001", &run_id));
     let refused = Outcome::CommandRejected { code: FailureCode::PublishNotPending };
-    assert_eq!(intake.bring_bytes(0, &[retry.clone()]).await, [refused]);
+    assert_eq!(intake.bring_bytes(0, std::slice::from_ref(&retry)).await, [refused]);
     let parked =
         "UPDATE runs SET state = 'PUBLISH_PENDING', reason_code = 'PUBLISH_REJECTED', publish_retry_attempts = 5";
     sql(&intake.url, &[parked]).await;
@@ -347,7 +347,7 @@ async fn commands_of_an_earlier_release_are_remembered_after_the_migration() {
     let intake = Intake::new(Some(policy(ALL))).await;
     let run_id = intake.admitted(&revision("req-earlier-1", "a")).await;
     let cancel = intake.sealed(&command("cancel", "cmd-earlier-1", &run_id));
-    intake.bring_bytes(0, &[cancel.clone()]).await;
+    intake.bring_bytes(0, std::slice::from_ref(&cancel)).await;
     intake.requeue(&run_id).await;
     let before = "DROP TABLE commands; ALTER TABLE requests DROP COLUMN counted_for;
                   DELETE FROM _sqlx_migrations WHERE version = 15";

@@ -79,7 +79,7 @@ pub fn start(
 
 /// The filter of the layer that records spans.
 ///
-/// It is dynamic: `tracing` asks it anew for every span. A filter with a cached answer would lose spans.
+/// The filter is dynamic: `tracing` asks it anew for every span. A filter with a cached answer would lose spans.
 /// `tracing::enabled!`, which the Kafka client calls when it is configured, leaves the answers of the filters on its
 /// thread, and `tracing` would judge the thread's next span by these.
 fn own_spans<S>() -> DynFilterFn<S> {

@@ -48,7 +48,7 @@ pub fn windows_before(end: DateTime<Utc>, days: &WindowDays) -> Option<Windows> 
 
 /// Returns windows by shares of the rows. The test window holds the last rows. If the shares add up to less than 1, the
 /// oldest rows are left out. The other rows before the delay are split into train and validation in proportion to their
-/// shares. Rows of one instant stay together.
+/// shares. Rows of one instant stay together. `None` if a window would hold no rows or a date is out of range.
 fn windows_of_shares(times: &[i64], plan: &TimeShares) -> Option<Windows> {
     let Shares { train, validation, test } = plan.shares;
     let mut times = times.to_vec();

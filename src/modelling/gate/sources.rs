@@ -1,14 +1,15 @@
-//! Reads from an evaluation report and a gate receipt what they were made from, so that both can be made again.
+//! Takes out of an evaluation report and a gate receipt what they were made from, so that both can be made again and
+//! compared.
 //!
-//! A receipt states the bounds that it was judged by, but not the bytes of the governance profile. A receipt under lower
-//! bounds than its profile's is therefore found only by somebody who has the profile.
+//! A receipt states the bounds that the metrics were judged by, but does not hold the governance profile. A receipt
+//! with lower bounds than those of its profile is therefore found only with the profile at hand.
 
 use crate::domain::contract::{
     ChampionSpec, Controls, EvalReport, Evaluation, GateReceipt, GovernanceProfile, JudgedBound, ThresholdBasis,
     ThresholdSpec, TrainPlan,
 };
 
-/// Returns what was measured. [`super::report`] makes the same report of it.
+/// Returns what was measured. From this, [`super::report`] builds an equal report.
 pub fn evaluation_of(report: &EvalReport) -> Evaluation {
     let metrics = report.metrics.clone();
     Evaluation {
@@ -24,8 +25,8 @@ pub fn evaluation_of(report: &EvalReport) -> Evaluation {
     }
 }
 
-/// Returns a profile with the conditions that a receipt states, under the name and revision that the plan pins.
-/// [`super::gate`] makes the same receipt by it.
+/// Returns a profile with the conditions that a receipt states, under the name and revision that the plan pins. From
+/// this, [`super::gate`] builds an equal receipt.
 pub fn stated_profile(plan: &TrainPlan, receipt: &GateReceipt) -> GovernanceProfile {
     let judged = |bound, on| ThresholdSpec::Judged(JudgedBound { bound, on });
     let champion = receipt.champion.as_ref().map(|champion| {
@@ -33,7 +34,7 @@ pub fn stated_profile(plan: &TrainPlan, receipt: &GateReceipt) -> GovernanceProf
         ChampionSpec {
             bundle_ref: champion.bundle.clone(),
             eval_differences: differences.map(|of| (of.threshold.clone(), judged(of.bound, of.on))).collect(),
-            // Every bound has its own.
+            // Unused: every bound has an `on` of its own.
             on: ThresholdBasis::default(),
             confidence: champion.confidence,
         }

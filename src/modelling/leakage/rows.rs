@@ -115,7 +115,7 @@ pub(super) fn same_content_in_two_windows(
         if group.first().map(|first| first.1) == group.last().map(|last| last.1) {
             continue;
         }
-        // The first row of each distinct content with this hash. Nearly always all rows of a group have the same
+        // The first row of each distinct content with this hash. Nearly always all rows with one hash have the same
         // content.
         let mut firsts: Vec<(u8, usize)> = Vec::new();
         for &(_, window, row) in group {

@@ -42,7 +42,7 @@ pub struct Sending<'a> {
     pub key: Option<&'a [u8]>,
     /// The size of the record's value in bytes.
     pub bytes: usize,
-    /// The record's header `ce_id`.
+    /// The record's header `ce_id`; `None` if it has no such header.
     pub id: Option<&'a str>,
     pub run_id: Option<&'a str>,
 }

@@ -28,7 +28,7 @@ pub struct AuditAct {
     /// The run's change of state. `None` if the act does not change the state of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<StateChange>,
-    /// Documents that the act rests on. The key is a document's role, for example `eval_report`.
+    /// Documents that the act rests on, each under its role, for example `eval_report`.
     #[serde(default, skip_serializing_if = "EventRefs::is_empty")]
     pub evidence: EventRefs,
     /// Versions of the migrations that were applied. Only with `ledger.migrated`.

@@ -122,7 +122,7 @@ pub struct ColumnRoles {
     pub row_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_observed_time: Option<String>,
-    /// Column with the time as of which the features were computed.
+    /// Column with the time as of which the features were computed. `None` if the data has no such column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_time: Option<String>,
     /// Columns that identify a customer, card, terminal…

@@ -46,7 +46,7 @@ pub struct EvalMetrics {
     /// One entry per column by which the training profile slices.
     pub slices: Vec<SlicedBy>,
     pub dataset: DatasetSummary,
-    /// Bounds of the governance profile. The key is the threshold's name, for example `min_auc_roc`.
+    /// Bounds of the governance profile, each under the name of its threshold, for example `min_auc_roc`.
     pub thresholds: BTreeMap<String, f64>,
     pub split: SettledSplit,
     pub seed: u64,
@@ -56,7 +56,7 @@ pub struct EvalMetrics {
     pub rounds: Option<u32>,
     /// What each input contributes to the scores. Empty if a registered command fitted the model.
     pub features: Vec<FeatureEffect>,
-    /// The model compared with the champion on the same rows. `None` if the profile names no champion.
+    /// Comparison with the champion on the same rows. `None` if the governance profile names no champion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<Differences>,
 }
@@ -72,7 +72,7 @@ pub struct EvalProvenance {
     pub revisions: Revisions,
 }
 
-/// One entry per metric. The key is the metric's name, for example `auc_roc` or `precision_at_100`.
+/// Metrics, each under its name, for example `auc_roc` or `precision_at_100`.
 pub type Metrics = BTreeMap<String, MetricValue>;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ pub struct Interval {
     pub replicates: u32,
 }
 
-/// Candidate compared with champion: one entry per metric. The key is the metric's name.
+/// Candidate compared with champion: one entry for each metric, under its name.
 pub type Differences = BTreeMap<String, Difference>;
 
 /// One metric of a candidate and of a champion, measured on the same rows.

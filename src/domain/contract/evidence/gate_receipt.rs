@@ -19,7 +19,7 @@ pub struct GateReceipt {
     pub champion: Option<ChampionVerdict>,
     /// Names of the conditions that are not met.
     pub failed: Vec<String>,
-    /// Every document that the verdict rests on. The key is the document's role, for example `eval_report`.
+    /// Every document that the verdict rests on, each under its role, for example `eval_report`.
     pub looked_at: BTreeMap<String, EvidenceRef>,
     /// Id of the governance profile.
     pub policy_id: String,

@@ -29,7 +29,7 @@ pub enum Eligibility {
     Ineligible,
 }
 
-/// `publish/publish_receipt.json`. Its bytes are the same whichever worker writes it, and whenever.
+/// `publish/publish_receipt.json`. Its bytes do not depend on which worker writes it, or when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishReceipt {

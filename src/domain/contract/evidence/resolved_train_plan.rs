@@ -208,7 +208,7 @@ pub struct ProcessAlgorithm {
 pub struct PinnedCommand {
     pub registration_sha256: Digest,
     pub program_sha256: Digest,
-    /// Digests of the files that the command's arguments name, such as a script. The key is the argument.
+    /// Digests of the files that the command's arguments name, such as a script, each under its argument.
     pub files: BTreeMap<String, Digest>,
 }
 

@@ -140,8 +140,7 @@ pub struct EvidenceRef {
     pub sha256: Digest,
 }
 
-/// Documents of a run. The key is the document's role: `resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`,
-/// …
+/// Documents of a run, each under its role: `resolved_train_plan`, `eval_report`, `gate_receipt`, `bundle`, …
 pub type EventRefs = BTreeMap<String, EvidenceRef>;
 
 /// Returns the documents of a run with at most `most_inputs` inputs. If inputs are left out, adds one entry `inputs/…`.

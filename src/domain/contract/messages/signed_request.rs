@@ -57,7 +57,7 @@ impl SignedEnvelope {
     }
 }
 
-/// Decodes base64. DSSE allows the standard and the URL-safe alphabet, with or without padding.
+/// Decodes base64. DSSE allows the standard and the URL-safe alphabet, with or without padding. `None` for other text.
 fn decode(text: &str) -> Option<Vec<u8>> {
     const ANY: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -15,7 +15,7 @@ use strum::{IntoStaticStr, VariantArray};
 pub enum IntentKind {
     /// Trains, evaluates and runs the gate. Publishes if the gate passes and publication is allowed.
     BaselineTrain,
-    /// Does the same as `BaselineTrain`, on data of the past.
+    /// Works like `BaselineTrain`. The name says that the data is of the past.
     BackfillRetrain,
     /// Trains, evaluates and runs the gate. Never publishes.
     CandidateEval,

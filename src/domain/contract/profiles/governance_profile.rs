@@ -10,7 +10,7 @@ pub struct GovernanceProfile {
     pub policy_id: String,
     pub revision: String,
     pub controls: Controls,
-    /// Bounds on metrics. The key is `min_<metric>` or `max_<metric>`.
+    /// Bounds on metrics, each under the name `min_<metric>` or `max_<metric>`.
     pub eval_thresholds: BTreeMap<String, ThresholdSpec>,
     /// What a threshold without its own `on` is compared with: the metric's value, or one end of its interval.
     #[serde(default)]
@@ -36,7 +36,7 @@ pub struct BundleRef {
 #[serde(deny_unknown_fields)]
 pub struct ChampionSpec {
     pub bundle_ref: BundleRef,
-    /// Bounds on the candidate's value minus the champion's. The key is `min_<metric>` or `max_<metric>`.
+    /// Bounds on the candidate's value minus the champion's, each under the name `min_<metric>` or `max_<metric>`.
     pub eval_differences: BTreeMap<String, ThresholdSpec>,
     /// What a bound without its own `on` is compared with: the difference, or one end of its interval.
     #[serde(default = "ChampionSpec::default_on")]

@@ -65,7 +65,8 @@ pub enum Monotone {
 pub struct Algorithm {
     /// `hessboost` (built in) or `process:<name>` (a registered command).
     pub id: String,
-    /// Parameters. The key is the parameter's name. The algorithm checks them.
+    /// Parameters by name. The plan is refused if the built-in algorithm does not know one or its value is out of
+    /// range.
     #[serde(default)]
     pub parameters: BTreeMap<String, serde_json::Value>,
 }
@@ -73,7 +74,7 @@ pub struct Algorithm {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SplitSpec {
-    /// Windows of event time. All windows must be given in the same way.
+    /// Windows of event time. Either all are given by dates, or all in days, or all as shares.
     TimeBased {
         train: WindowSpec,
         /// Rows for early stopping or tuning. `None` sets no rows aside for this.

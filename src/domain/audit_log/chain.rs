@@ -10,6 +10,7 @@ pub struct Chain {
     /// The block after which the chain begins.
     start: Head,
     /// Number and digest of a block that were kept elsewhere. The chain must contain this block, or begin after it.
+    /// `None` asks for no block.
     anchor: Option<Head>,
 }
 

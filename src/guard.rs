@@ -26,7 +26,7 @@ thread_local! {
 }
 
 /// Does the work; a panic in it is an error. What the work had borrowed may be half changed: the caller drops it, or
-/// knows that it does not matter.
+/// knows that a half change does no harm.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     install_quiet_hook();
     let outer = IS_GUARDED.replace(true);
@@ -54,7 +54,7 @@ fn said(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
 }
 
-/// Keeps the hook that was there for every panic outside of a guard.
+/// Installs a panic hook that prints nothing of a guarded panic, and leaves every other panic to the hook before it.
 fn install_quiet_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

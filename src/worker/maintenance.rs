@@ -29,8 +29,8 @@ use tracing::{error, info, warn};
 const SCAN_EVERY: Duration = Duration::from_millis(250);
 /// Pause after a scan that the ledger refused or did not answer.
 const TROUBLE: Duration = Duration::from_secs(2);
-/// How long nothing is rescued after the ledger was away. Leases expired because nobody could renew them, and the
-/// workers that hold them give the runs back by themselves.
+/// How long nothing is rescued after the ledger was away. Meanwhile nobody could renew leases, and the workers that
+/// hold expired ones give their runs back by themselves.
 const GRACE: Duration = Duration::from_secs(5);
 /// Most rows that one step takes in one scan.
 const LIMIT: usize = 16;
@@ -76,7 +76,7 @@ impl Maintenance {
                     TROUBLE
                 }
             };
-            // A shutdown cuts only this wait short: a database future must never be dropped.
+            // A shutdown cuts only this wait short, and drops no database future.
             let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
         }
     }
@@ -201,7 +201,7 @@ const GAUGES_EVERY: Duration = Duration::from_secs(15);
 const SHARE: u32 = 100;
 
 /// Sets the gauges of the ledger until `stopped` turns true; every worker sets the same values. While the ledger is
-/// away they keep them, and `model_factory_ledger_surveyed_timestamp_seconds` shows when they were read last.
+/// away the gauges keep their values, and `model_factory_ledger_surveyed_timestamp_seconds` shows when they were read.
 pub(super) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool>) {
     let mut since_counted: Option<(Stopwatch, Duration)> = None;
     let mut is_away = false;
@@ -228,7 +228,7 @@ pub(super) async fn run_gauges(ledger: Ledger, mut stopped: watch::Receiver<bool
             }
         }
         let pause = GAUGES_EVERY.saturating_sub(turn.elapsed());
-        // A shutdown cuts only this wait short: a database future must never be dropped.
+        // A shutdown cuts only this wait short, and drops no database future.
         let _ = tokio::time::timeout(pause, stopped.wait_for(|stop| *stop)).await;
     }
     ledger.close().await;

@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 pub enum RegistryError {
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// Only a failpoint returns this one: while the ledger is away, the outcome is `Waiting`.
+    /// Only a failpoint returns this error: while the ledger is away, the outcome is `Waiting`.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
 }
@@ -116,7 +116,7 @@ impl RegistryListener {
             for record in &done {
                 next.insert(record.partition, record.offset + 1);
             }
-            // A position that is not stored costs nothing but a repetition: these events are in the ledger.
+            // If the position is not stored, these events may be applied again, which changes nothing in the ledger.
             if let Err(error) = Box::pin(self.placer.pass(&mut self.inbox, &next)).await {
                 warn!(fault = %error, "how far the registry's topic was read is not stored in the ledger");
             } else {

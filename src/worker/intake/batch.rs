@@ -40,7 +40,7 @@ const TIMEOUTS: u32 = 3;
 pub(super) enum Undecided {
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-    /// A defect of ours that something in the batch brings out.
+    /// Our code panicked over something in the batch.
     #[error("admission failed: {0}")]
     Panicked(#[from] Panicked),
 }
@@ -152,7 +152,7 @@ impl Batch {
         (self, second)
     }
 
-    /// Puts a refusal in the place of the one record.
+    /// Replaces the batch's one arrival by its refusal, which gives `why` as the reason.
     pub(super) fn refuse(&mut self, why: &str) {
         self.is_refused = true;
         self.arrivals = std::mem::take(&mut self.arrivals).into_iter().map(|arrival| arrival.unreadable(why)).collect();

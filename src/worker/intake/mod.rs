@@ -77,7 +77,7 @@ impl Intake {
         Self { inbox, placer, ledger, screening, worker, in_hand, behind, standstill }
     }
 
-    /// Says whether partitions are assigned and nothing gets read or decided.
+    /// Returns a handle that says for how long, and why, intake gets nothing done.
     pub fn standstill(&self) -> IntakeStandstill {
         self.standstill.clone()
     }
@@ -255,7 +255,7 @@ async fn take(
     Ok(Batch::ask(records, inbox.group().to_owned(), ledger, screening, incarnation).await)
 }
 
-/// One outcome for each record of a batch: the recalled one, or what the ledger decides now.
+/// Returns one outcome for each record of a batch: the recalled one, or what the ledger decides now.
 async fn decide(ledger: &Ledger, batch: &Batch, worker: &str) -> Result<Vec<Outcome>, Undecided> {
     let decided = if batch.arrivals.is_empty() {
         Vec::new()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// How long [`Relay::relay_once`] waits for reports.
+/// How long [`Relay::relay_once`] waits for delivery reports at most.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// How long after `shutdown` a relay begins further turns, to send the last events of the runs.
 const LAST_TURNS: Duration = Duration::from_secs(5);

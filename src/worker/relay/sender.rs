@@ -23,7 +23,7 @@ use tracing::warn;
 const IDLE_CAP: Duration = Duration::from_millis(500);
 /// The longest rest of a lane whose topic fails.
 const REST_CAP: Duration = Duration::from_secs(30);
-/// A producer that gets no report for so long is made again.
+/// A producer that gets no delivery report for this long is replaced.
 const SILENCE: Duration = Duration::from_mins(1);
 /// How long an ordered lane sends one record in each produce request after its topic refused one.
 const ONE_BY_ONE: Duration = Duration::from_mins(5);
@@ -225,7 +225,8 @@ impl Sender {
             }
         }
         self.silence = (self.in_flight > 0).then(Stopwatch::start);
-        // Looks at once, and soon again: many reports of one moment must not make an idle lane of this one.
+        // The next look is due at once, and the pause after it is short again: a lane that just got reports is not
+        // idle.
         self.idle.reset();
         self.look_at = clock::now();
     }

@@ -125,7 +125,7 @@ impl Relay {
             tokio::time::sleep(wait).await;
             return reports;
         }
-        // Nothing is taken before this wait ends, so that a caller may drop it.
+        // No report is taken before this wait ends, so that a caller may drop this future without losing one.
         let Ok(Some(first)) = tokio::time::timeout(wait, self.in_flight.next()).await else { return reports };
         reports.push(first);
         while reports.len() < REPORTS

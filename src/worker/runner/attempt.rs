@@ -104,7 +104,7 @@ impl<'a> RunAttempt<'a> {
             Err(Interrupted::Failed(failure)) => self.step_of(failure),
         };
         let how = step.reason.as_ref().map_or("", |reason| reason.code.as_str());
-        // After an outage of the store or of this machine the worker cannot write the record either.
+        // While the store or this machine is out, writing the record would fail as the attempt did.
         if !of_worker && let Err(Interrupted::Failed(failure)) = self.record(how).await {
             // The verdict matters more than its record: the ledger holds the reason as well.
             warn!(failure.message = %failure.message, "the attempt could not be recorded in the evidence store");

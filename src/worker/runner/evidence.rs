@@ -30,7 +30,8 @@ impl<'a> RunEvidence<'a> {
         Self { store, folder: RunFolder::new(&lease.request.platform_run_id, &lease.run_id), refs: Mutex::default() }
     }
 
-    /// Puts a document. If one is there already with other bytes, the run fails with `on_drift`.
+    /// Puts a document into the store. If the store has other bytes under this path, the run fails with the code
+    /// `on_drift`.
     pub(super) async fn document<T: Serialize>(
         &self,
         role: &str,
@@ -41,7 +42,7 @@ impl<'a> RunEvidence<'a> {
         self.bytes(role, path, Bytes::from(document_bytes(document)), on_drift).await
     }
 
-    /// Puts bytes. If other bytes are there already, the run fails with `on_drift`.
+    /// Puts bytes into the store. If the store has other bytes under this path, the run fails with the code `on_drift`.
     pub(super) async fn bytes(
         &self,
         role: &str,
@@ -53,7 +54,7 @@ impl<'a> RunEvidence<'a> {
         Ok(StoredDocument { at: self.remember(role, path, put.digest), bytes })
     }
 
-    /// Puts a file of the job directory. If other bytes are there already, the run fails with `on_drift`.
+    /// Puts a file of the job folder into the store. If the store has other bytes there, the run fails with `on_drift`.
     pub(super) async fn file(
         &self,
         role: &str,
@@ -76,7 +77,8 @@ impl<'a> RunEvidence<'a> {
         Ok(self.store.find(path, MAX_DOCUMENT_BYTES).await.map_err(|error| store_failure(path, &error))?)
     }
 
-    /// Reads a document that must be there. If it has another digest, the run fails with `on_drift`.
+    /// Reads a document that must be in the store. If it is missing, the run fails with `EVIDENCE_UNRESOLVED`; if it
+    /// has another digest, with `on_drift`.
     pub(super) async fn verified(
         &self,
         role: &str,

@@ -172,10 +172,10 @@ struct RenewalLoop {
     ledger: Ledger,
     worker: String,
     held: HashMap<LeaseKey, HeldLease>,
-    /// Leases that were let go since the statement in flight was sent.
+    /// Leases that were let go since the renewal in flight was sent.
     let_go: Vec<LeaseKey>,
     next_renewal: Instant,
-    /// The statement in flight, and this process's clock when it was sent.
+    /// The renewal in flight, and this process's clock when it was sent; `None` if none is in flight.
     in_flight: Option<(Instant, RenewalReply)>,
     heartbeat: Heartbeat,
 }
@@ -231,7 +231,7 @@ impl RenewalLoop {
         }
     }
 
-    /// Stops the attempts whose trust window is over, whether or not the database answers.
+    /// Tells those attempts to stop whose trust window is over, whether or not the database answers.
     fn close_windows(&mut self) {
         let at = clock::now();
         for ((run_id, _), held) in self.held.extract_if(|_, held| held.stop_at <= at) {

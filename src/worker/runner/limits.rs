@@ -7,7 +7,7 @@ use crate::domain::contract::{GrantedLimits, Limits};
 use crate::domain::run::{Failure, FailureCode};
 use std::fmt::Write as _;
 
-/// Upper bounds on a profile's limits.
+/// Upper bounds that this worker sets on the limits of a training profile.
 #[derive(Debug, Clone, Copy)]
 pub struct Ceiling {
     pub wall_seconds: u32,
@@ -44,8 +44,8 @@ impl Ceiling {
 }
 
 impl GrantedLimits {
-    /// Adds to the failure's message each limit that this worker granted below the profile's: a higher limit in the
-    /// profile would not help.
+    /// Adds to the failure's message each limit that may have caused it and that this worker granted below the
+    /// profile's: a higher limit in the profile would not help.
     pub fn explain(&self, profile: &Limits, mut failure: Failure) -> Failure {
         let granted = &self.limits;
         let wall = ("wall_seconds", granted.wall_seconds, profile.wall_seconds);

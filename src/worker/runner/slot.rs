@@ -34,7 +34,7 @@ impl Runner {
                     UNAVAILABLE
                 }
             };
-            // A shutdown cuts only this wait short: a database future must never be dropped.
+            // A shutdown cuts only this wait short, and drops no database future.
             let _ = tokio::time::timeout(pause, shutdown.wait_for(|stop| *stop)).await;
         }
     }

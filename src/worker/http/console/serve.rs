@@ -80,8 +80,8 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-/// Runs a query to its end even if the browser disconnects, because dropping a query half-way makes its connection
-/// unusable.
+/// Runs a query to its end even if the browser disconnects, because a query that is dropped half-way still occupies its
+/// connection.
 async fn uncancelled<T, E>(query: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Trouble>
 where
     T: Send + 'static,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub struct Gated {
     pub receipt: GateReceipt,
     pub stored: StoredDocument,
-    /// Whether gate and intent allow to announce the bundle; whether a request allows it, the ledger decides.
+    /// Whether gate and intent allow the bundle to be announced. The ledger decides whether a request allows it.
     pub is_eligible: bool,
 }
 

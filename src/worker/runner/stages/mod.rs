@@ -58,7 +58,8 @@ impl StageFrame {
         self.around_reusable(work, |_| false)
     }
 
-    /// [`Self::around`] for a stage that may find its work done by an earlier attempt; `reused` says whether it did.
+    /// Does the same as [`Self::around`] for a stage whose work an earlier attempt may have done; `reused` says whether
+    /// it did.
     pub(super) fn around_reusable<'work, T: Send + 'work>(
         &self,
         work: impl Future<Output = Result<T, Interrupted>> + Send + 'work,

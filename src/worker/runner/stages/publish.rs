@@ -98,8 +98,8 @@ impl RunAttempt<'_> {
         Ok(StoredRun { plan: parsed_plan, eval_report: report.at, gate_receipt: receipt.at, packed })
     }
 
-    /// The signature that the ledger names, since the key may be another one by now. `None` if it names none and
-    /// unsigned bundles are allowed.
+    /// Reads the signature that the ledger names: the worker's key may be another one by now. `None` if the ledger
+    /// names none and unsigned bundles are allowed.
     async fn known_signature(&self) -> Result<Option<BundleArtifact>, Interrupted> {
         if self.runner.allow_unsigned && !self.lease.refs.contains_key(SIGNATURE_ROLE) {
             return Ok(None);

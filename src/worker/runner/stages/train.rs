@@ -40,7 +40,7 @@ impl RunAttempt<'_> {
         }
         let job_dir = self.job_dir()?;
         let granted = self.grant(&resolved.plan);
-        // A trainer that may run for hours has data that take as long to fetch.
+        // The data of a trainer that may run for hours may take as long to fetch.
         self.guard.may_take(granted.limits.wall_seconds);
         self.prepare(job_dir.path(), resolved, granted).await?;
         self.guard.check()?;
@@ -205,7 +205,7 @@ async fn verified(evidence: &RunEvidence<'_>, record: TrainingRecord) -> Result<
     let folder = &evidence.folder;
     let on_drift = FailureCode::TrainArtifactImmutabilityViolation;
     let leakage_report = folder.leakage_report();
-    // This remembers the reference under its role, where the bundle stage looks for it.
+    // Verifying also remembers the reference under its role, where the bundle stage looks for it.
     evidence.verified("parity_vectors", &folder.model(ParityVectors::FILE), record.parity_vectors, on_drift).await?;
     Ok(TrainingResults {
         model: evidence

@@ -146,8 +146,8 @@ impl Loops {
     }
 }
 
-/// Gives back the runs of abandoned work, without counting their attempts. The fence refuses whatever that work still
-/// writes. If the ledger does not reply, the leases expire by themselves.
+/// Gives back the runs of abandoned work, without counting their attempts. The ledger refuses whatever that work still
+/// writes, since its leases are gone. If the ledger does not reply, the leases expire by themselves.
 pub(super) async fn release_leases(ledger: &Ledger, worker: &str) {
     match tokio::time::timeout(LAST_WORDS, ledger.release_all(worker)).await {
         Ok(Ok(released)) => info!(?released, "gave back what did not stop in time"),

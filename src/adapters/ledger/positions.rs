@@ -18,7 +18,7 @@ pub struct Position {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Positions {
-    /// Counted from 1.
+    /// The topic's current incarnation, counted from 1.
     pub incarnation: u32,
     /// Whether any partition of the topic was ever read.
     pub is_known: bool,
@@ -33,12 +33,12 @@ pub struct Incarnation {
 }
 
 impl Coordinates {
-    /// The name of a topic's incarnation in coordinates.
+    /// Returns the name that coordinates give to a topic's incarnation.
     pub fn incarnate(topic: &str, incarnation: u32) -> String {
         if incarnation == 1 { topic.to_owned() } else { format!("{topic}~{incarnation}") }
     }
 
-    /// The topic as Kafka knows it, and its incarnation.
+    /// Returns the topic as Kafka knows it, and its incarnation.
     pub fn topic_and_incarnation(&self) -> (&str, u32) {
         let split = self.topic.rsplit_once('~');
         split.and_then(|(topic, number)| Some((topic, number.parse().ok()?))).unwrap_or((&self.topic, 1))
@@ -127,7 +127,7 @@ impl Ledger {
 }
 
 impl Transaction<'_> {
-    /// Stores the positions behind these records.
+    /// Stores the offsets after these records as the positions of their partitions.
     pub(super) async fn pass<'a>(&mut self, records: impl Iterator<Item = &'a Coordinates>) -> Result<(), Error> {
         let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
         for Coordinates { topic, partition, offset } in records {

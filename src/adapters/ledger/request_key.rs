@@ -7,10 +7,11 @@
 
 use crate::domain::identity::Digest;
 
-/// A longer name is kept by its digest: an entry of an index has a bound.
+/// Longest principal, in bytes, that a key holds as it is. A longer one is replaced by its digest, since an entry of an
+/// index has a bound.
 const LONGEST_NAME: usize = 256;
 
-/// The key of an id that belongs to this principal.
+/// Returns the key of an id that belongs to this principal.
 pub(super) fn request_key(principal: &str, id: &str) -> String {
     if principal.len() <= LONGEST_NAME {
         format!("{id}/{principal}")
@@ -19,7 +20,8 @@ pub(super) fn request_key(principal: &str, id: &str) -> String {
     }
 }
 
-/// The principal to whom the key's id belongs, as [`request_key`] writes it; `None` if the id belongs to nobody.
+/// Returns the principal to whom the key's id belongs, as [`request_key`] writes it; `None` if the id belongs to
+/// nobody.
 pub(super) fn owner_of(key: &str) -> Option<&str> {
     key.split_once('/').map(|(_, owner)| owner)
 }

@@ -80,7 +80,7 @@ impl Connections {
 }
 
 impl Session {
-    /// The same session with another bound, for statements that the server may work on for long.
+    /// Returns the session with another bound, for statements that the server may work on for long.
     pub fn bounded_by(mut self, bound: Duration) -> Self {
         self.bound = bound;
         self
@@ -199,7 +199,7 @@ impl<'c> Executor<'c> for &'c mut Session {
     }
 }
 
-/// Runs one statement on a connection of its own.
+/// Runs each statement on a connection that it takes from the pool for this statement.
 impl<'p> Executor<'p> for &'p Connections {
     type Database = Postgres;
 

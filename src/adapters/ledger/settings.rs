@@ -11,9 +11,10 @@ pub struct LedgerSettings {
     /// Connection URL. Never printed, since it may hold a password. A connection to another host must use TLS and
     /// verifies the server, unless the URL has an `sslmode`.
     pub url: String,
-    /// File that holds only the password; it overrides a password in the URL.
+    /// File that holds only the password; it overrides a password in the URL. `None` if there is no such file.
     pub password_file: Option<PathBuf>,
     /// File of PEM certificates: authorities trusted for the server's certificate, in addition to the public ones.
+    /// `None` trusts only the public ones.
     pub ca_file: Option<PathBuf>,
     /// Upper bound on the connections of this process.
     pub max_connections: u32,

@@ -92,7 +92,7 @@ fn rights(missing: Result<(String, Vec<String>), Error>) -> Finding {
     }
 }
 
-/// What waits to be sent, and what topics refused.
+/// Judges what waits to be sent, and what topics refused.
 fn outbox(standing: Result<Standing, Error>) -> Finding {
     const NOTABLE_SECONDS: f64 = 60.0;
     let check = "outbox";

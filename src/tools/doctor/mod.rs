@@ -20,7 +20,7 @@ use finding::off_thread;
 use futures::future::{BoxFuture, join_all};
 use std::time::Duration;
 
-/// Timeout of a check. Longer than every timeout inside a check, so that only a check that hangs reaches it.
+/// Timeout of a check. Longer than each timeout inside a check, so that a check which hangs reaches it.
 const LIMIT: Duration = Duration::from_secs(45);
 
 /// Runs all checks. Returns the findings in the order in which a starting worker needs their subjects.

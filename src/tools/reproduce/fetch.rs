@@ -79,7 +79,7 @@ pub(super) fn parse(reference: &str) -> Result<Reference, Failure> {
     Reference::parse(reference).map_err(|error| Failure::new(FailureCode::RefNotAllowed, error.to_string()))
 }
 
-/// Resolves the plan again from the fetched documents, the original request and the registered commands.
+/// Resolves the plan again from the fetched documents, what the plan says of its request, and the registered commands.
 pub(super) fn plan(
     plan: &TrainPlan,
     documents: &FetchedDocuments,

@@ -65,7 +65,7 @@ fn counts(plan: &TrainPlan, report: &EvalReport) -> Result<(), BrokenLink> {
     Ok(())
 }
 
-/// Checks what the report says of the model that can be counted in the model itself.
+/// Compares what the report says of the model with what was counted in the model itself.
 fn measured_model(report: &EvalReport, model: &CountedModel) -> Result<(), BrokenLink> {
     let link = Link::Report;
     let said = report.metrics.rounds;

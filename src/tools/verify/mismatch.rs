@@ -4,7 +4,7 @@ use crate::domain::contract::parse_strict;
 use crate::domain::harmless::line;
 use serde_json::Value;
 
-/// Where a file is first other than it must be.
+/// The first place at which a file differs from what it must be.
 pub(super) struct Mismatch {
     /// JSON pointer to the first field that differs. Empty if the file is no JSON, or holds the same values in another
     /// form.

@@ -28,7 +28,7 @@ pub struct ChildJob {
     pub plan: TrainPlan,
     /// The data files, in the plan's order. The worker has already checked their digests.
     pub files: Vec<PathBuf>,
-    /// The plan's limits, lowered to what this machine has. The child's output does not depend on them.
+    /// The plan's limits, lowered to what the worker grants. The child's results do not depend on them.
     pub limits: Limits,
     pub threads: u32,
 }
@@ -141,7 +141,7 @@ impl ScoringResult {
 }
 
 /// Builds the failure for a file of the job that cannot be read or written. If the machine has no disk or descriptors
-/// left, the job is not at fault. If memory is missing, the job has reached its own limit.
+/// left, that is a failure of the worker. If memory is missing, the job has reached its own limit.
 pub fn file_failure(what: &str, error: &(dyn Error + 'static)) -> Failure {
     let message = format!("{what}: {error}");
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {

@@ -50,7 +50,7 @@ pub(super) struct Fingerprint {
 }
 
 impl SourceRecord {
-    /// Keeps only the beginning of the record, and why it is refused.
+    /// Keeps only the beginning of the record, and notes why the record is refused.
     #[must_use]
     fn cut_for(mut self, rejection: Rejection) -> Self {
         let known = self.cut.take().map(|cut| CutRecord { rejection: rejection.clone(), ..cut });
@@ -90,13 +90,13 @@ impl Arrival {
         Self { sha256, fingerprint_of_record: None, record, parsed, fingerprint, grant, pointer, owned_key }
     }
 
-    /// The refusal of a record that could not be judged.
+    /// Builds the refusal of a record that could not be judged.
     pub fn unjudged(record: SourceRecord, why: &str) -> Self {
         let rejection = Rejection::new(FailureCode::MessageUnreadable, "", why, RejectedIds::default());
         Self::judged(record, Err(rejection), None)
     }
 
-    /// The refusal of a record that the ledger could not store as what it is.
+    /// Builds the refusal of a record that the ledger could not store as what it is.
     #[must_use]
     pub fn unreadable(self, why: &str) -> Self {
         let code = FailureCode::MessageUnreadable;
@@ -112,19 +112,19 @@ impl Arrival {
         &self.record
     }
 
-    /// Says by which fingerprint the record is told from others at the same coordinates.
+    /// Notes the fingerprint that tells the record from others at the same coordinates.
     #[must_use]
     pub fn fingerprinted(self, fingerprint: i64) -> Self {
         Self { fingerprint_of_record: Some(fingerprint), ..self }
     }
 
-    /// Says at which JSON pointer of the record's value the message stands.
+    /// Notes at which JSON pointer of the record's value the message stands.
     #[must_use]
     pub fn at(self, pointer: String) -> Self {
         Self { pointer, ..self }
     }
 
-    /// The requester's trace context; `None` if the record carries no valid one.
+    /// Returns the requester's trace context; `None` if the record carries no valid one.
     pub fn requested_under(&self) -> Option<&TraceContext> {
         self.record.trace.as_ref()
     }
@@ -140,18 +140,18 @@ impl Arrival {
         &self.parsed
     }
 
-    /// The bounds on new runs of the requester; `None` if there are none.
+    /// Returns the bounds on new runs of the requester; `None` if there are none.
     pub(super) fn quota(&self) -> Option<Quota> {
         self.grant.as_ref().map(Grant::quota).filter(|quota| *quota != Quota::default())
     }
 
-    /// The principal whose quota a new run of this record counts against; `None` if no quota bounds the record's
-    /// requester.
+    /// Returns the principal whose quota a new run of this record counts against; `None` if no quota bounds the
+    /// record's requester.
     pub(super) fn counted_for(&self) -> Option<&str> {
         self.quota().and(self.train()).map(|(request, _)| request.requester_principal.as_str())
     }
 
-    /// The training request with its identity; `None` if the record is something else or was rejected.
+    /// Returns the training request with its identity; `None` if the record is something else or was rejected.
     pub(super) fn train(&self) -> Option<(&Arc<TrainBuildRequest>, &Fingerprint)> {
         match (&self.parsed, &self.fingerprint) {
             (Ok(Message::Train(request)), Some(fingerprint)) => Some((request, fingerprint)),

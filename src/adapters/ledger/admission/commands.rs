@@ -38,7 +38,7 @@ impl MetCommand {
 }
 
 impl Arrival {
-    /// The command; `None` if the record is something else or was rejected.
+    /// Returns the command; `None` if the record is something else or was rejected.
     pub(super) fn command(&self) -> Option<(RunCommand, &CommandMessage)> {
         match &self.parsed {
             Ok(Message::Cancel(command)) => Some((RunCommand::Cancel, command)),

@@ -35,7 +35,7 @@ struct EarlierOutcome {
     #[sqlx(json)]
     outcome: Outcome,
     fingerprint: Option<i64>,
-    /// Read only if there is no fingerprint.
+    /// Digest of the record's value, read only if there is no fingerprint.
     value_digest: Option<Digest>,
 }
 
@@ -44,7 +44,7 @@ struct EarlierOutcome {
 pub struct Recalled {
     pub outcome: Outcome,
     fingerprint: Option<i64>,
-    /// Of the value, where an earlier release decided on the record.
+    /// Digest of the value, if an earlier release decided on the record and stored no fingerprint; else `None`.
     value_digest: Option<Digest>,
 }
 
@@ -229,7 +229,7 @@ impl<'a> Admission<'a> {
              ORDER BY r.run_id",
         )
         .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
-        // One more than an event names: the run itself looks like itself.
+        // One more than an event names, since the run itself has this near key, too.
         .bind(NEAR_MISSES as i64 + 1)
         .fetch_all(self.transaction.connection())
         .await?;

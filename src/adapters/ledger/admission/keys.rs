@@ -20,7 +20,8 @@ impl<'a> Admission<'a> {
         self.keys(index).map_or("", |[key, other]| if self.by_other_key.contains(&index) { other } else { key })
     }
 
-    /// The key by which this record is stored, and the one by which it would be if there were a policy, or none.
+    /// Returns the key by which this record is stored, then the other one: with the principal if there is no policy,
+    /// without the principal if there is one. `None` if the record was rejected.
     fn keys(&self, index: usize) -> Option<[&'a str; 2]> {
         let arrival = &self.batch[index];
         let (message, owned) = (arrival.parsed.as_ref().ok()?, arrival.owned_key.as_deref()?);

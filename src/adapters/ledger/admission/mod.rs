@@ -51,7 +51,7 @@ struct Admission<'a> {
     created: BTreeMap<RunId, usize>,
     /// Keys of requests whose duplicate event this batch emits: only the first duplicate of a request gets one.
     announced: BTreeSet<&'a str>,
-    /// The same for commands.
+    /// Keys of commands whose duplicate event this batch emits: only the first duplicate of a command gets one.
     announced_commands: BTreeSet<&'a str>,
     /// Existing runs by near key, a bounded number for each near key of this batch's requests.
     near_misses: HashMap<Digest, Vec<NearRun>>,

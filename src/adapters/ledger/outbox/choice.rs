@@ -18,9 +18,9 @@ pub struct Room<'a> {
     pub shards: &'a [i16],
     /// Streams that have records in flight.
     pub busy: &'a [&'a str],
-    /// Most records.
+    /// Most records that are chosen at once.
     pub records: usize,
-    /// Most records of one stream.
+    /// Most records of one stream that are chosen at once.
     pub of_a_stream: usize,
     /// Bytes of keys and values after which no further record is chosen.
     pub bytes: u64,

@@ -70,7 +70,7 @@ struct MarkedRow {
     kind: OutboxKind,
     #[sqlx(flatten)]
     sent_to: Coordinates,
-    /// Seconds between insert and mark.
+    /// Seconds between the insertion of the record and its mark.
     delay: f64,
 }
 

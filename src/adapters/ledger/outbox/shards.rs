@@ -63,7 +63,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives every shard back, and leaves the relays.
+    /// Gives back every shard that this relay holds, and removes it from the relays that live.
     pub async fn release_shards(&self, relay: &str) -> Result<(), Error> {
         sqlx::query("UPDATE relay_shards SET owner = NULL, expires_at = NULL WHERE owner = $1")
             .bind(relay)

@@ -85,7 +85,7 @@ impl Ledger {
     }
 
     /// Gives back every run that this worker holds, and returns their ids. For a worker that must exit while its work
-    /// still runs. This moves the fence, so that the work can write nothing more.
+    /// still runs: without the leases that work can write nothing more.
     pub async fn release_all(&self, worker: &str) -> Result<Vec<RunId>, Error> {
         #[derive(sqlx_macros::FromRow)]
         struct HeldRun {

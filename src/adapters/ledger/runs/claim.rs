@@ -35,7 +35,7 @@ use std::time::Instant;
 const TURNS: usize = 16;
 /// How long a claim waits for the lock on a bound, in milliseconds. Then it ends without a run, and the slot comes again.
 const LOCK_WAIT_MS: &str = "300";
-/// After how many milliseconds the server ends a claim whose worker does not go on.
+/// The server ends a claim whose worker stands still for this many milliseconds.
 const HELD_AT_MOST_MS: &str = "2000";
 /// Key of the advisory lock that a claim takes before it compares all running runs with `max_running`.
 const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;

@@ -14,8 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Score a Parquet file with a bundle that verifies. Writes ids and probabilities of fraud, as Parquet.
 ///
-/// The bundle is verified first, offline, with the key that must have signed it. Then a child process within the limits of `[trainer]` scores the rows, a few
-/// thousand at a time. It reads rows in the same way as training and evaluation.
+/// The bundle is verified first, offline, with the key that must have signed it. Then a child process within the limits
+/// of `[trainer]` scores the rows, a few thousand at a time. It reads rows in the same way as training and evaluation.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The features are found by name, in any order; other columns are not read. A null is a missing value;

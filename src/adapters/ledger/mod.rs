@@ -54,9 +54,10 @@
 //! A foreign key that is checked at COMMIT belongs to a row that the same transaction has locked or inserted. A
 //! transaction that holds 9 takes no further lock: it inserts one row and commits.
 //!
-//! The functions `take_turn` and `rest_turn` are transactions of their own and end in the server. They skip runs, tenants
-//! and turns that a worker has locked, so that they wait for each other only, and that for milliseconds. Whoever queues a
-//! run waits at 8 for them, or for somebody else who inserts the first run of the same tenant and priority.
+//! The functions `take_turn` and `rest_turn` are transactions of their own and end in the server. They skip runs,
+//! tenants and turns that a worker has locked, so that they wait only for each other, for the time of one statement.
+//! Whoever queues a run waits at 8 for them, or for somebody else who inserts the first run of the same tenant and
+//! priority.
 //!
 //! Two statements may lock rows in another order: the renewal of one worker's leases, which the server orders, and a
 //! request that raises a run to a priority that its tenant has for the first time. Where it meets another, the server

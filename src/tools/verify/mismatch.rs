@@ -13,7 +13,7 @@ pub(super) struct Mismatch {
     pub(super) text: String,
 }
 
-/// Larger files are only said to differ, without a description.
+/// Files of more bytes are only said to differ, without a description.
 const MAX_DESCRIBED: usize = 4 << 20;
 const MAX_DEPTH: usize = 64;
 

@@ -62,7 +62,7 @@ pub struct Verified {
 }
 
 impl Verifier {
-    /// `limits` are those of the child process. To look at a model takes seconds, so the time is bounded by minutes.
+    /// `limits` are those of the child process, but at most `MOST_SECONDS`: looking at a model takes seconds.
     pub fn new(trainer: TrainerCommand, limits: &Limits) -> Self {
         const MOST_SECONDS: u32 = 600;
         let limits = Limits {

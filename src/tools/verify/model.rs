@@ -15,9 +15,10 @@ pub(super) use crate::training::CountedModel;
 
 /// What the child found.
 pub(super) struct Inspected {
-    /// What was counted in a model of the built-in booster.
+    /// What was counted in a model of the built-in booster; `None` for any other model.
     pub(super) counted: Option<CountedModel>,
-    /// The parity vectors that follow from a model of the built-in booster.
+    /// The parity vectors that follow from a model of the built-in booster; `None` for any other model, or if they are
+    /// too long to be equal to the bundle's.
     vectors: Option<Vec<u8>>,
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn inspect(
     let read = |name: &str, most| read_bounded(&work.path().join(name), most).map_err(|error| unable(&error));
     let found = read(InspectedModel::FILE, 1 << 20)?.ok_or_else(|| unable(&"its result is too large"))?;
     let InspectedModel { counted } = serde_json::from_slice(&found).map_err(|error| unable(&error))?;
-    // Vectors of another length are other vectors.
+    // Vectors that are longer than the bundle's are other vectors.
     let vectors = match counted {
         Some(_) => read(ParityVectors::FILE, bundle.parity.bytes.len() as u64 + (1 << 20))?,
         None => None,

@@ -28,7 +28,8 @@ impl Signed {
     }
 }
 
-/// `name` is the bundle's version, which a signature names.
+/// Checks whether the bundle's signature covers its files and was made by `expected`, if that is given. `name` is the
+/// bundle's version, which a signature names.
 pub(super) fn signature(folder: &Folder, name: &str, expected: Option<&PublicKey>) -> Result<Signed, BrokenLink> {
     let link = Link::Signature;
     let files = folder.digests();

@@ -51,8 +51,8 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(FailureCode::TrainerFailed, message)
 }
 
-/// Most splits on a path from the root of a tree to a leaf. Our own fits have at most 16. The booster goes down a tree by
-/// recursion, so a deeper tree of somebody else might overflow the stack of its thread.
+/// Most splits on a path from the root of a tree to a leaf. Our own fits have at most 16. The booster goes down a tree
+/// by recursion, so a deeper tree of another program might overflow the stack of its thread.
 const MAX_LEVELS: usize = 256;
 
 fn as_numbers(labels: &[bool]) -> Vec<f32> {

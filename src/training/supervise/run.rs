@@ -103,11 +103,11 @@ fn judge(status: ExitStatus, step: ChildStep, job_dir: &Path, stderr: &str) -> R
         }
         Some(JobEnd::Finished) | None => {}
     }
-    // What Rust's runtime prints before it aborts.
+    // Rust's runtime prints this before it aborts.
     if stderr.contains("has overflowed its stack") {
         return Ok(failed(FailureCode::TrainerFailed, format!("the trainer's stack overflowed: {stderr}")));
     }
-    // Within a limit of memory, an allocation fails, or a thread that cannot get its stack.
+    // Under a memory limit, an allocation fails, or a thread that cannot get its stack does not start.
     let no_memory = ["memory allocation of", "failed to spawn thread", "(os error 12)"];
     if no_memory.iter().any(|sign| stderr.contains(sign)) {
         return Ok(failed(FailureCode::TrainerOutOfMemory, format!("the trainer ran out of memory: {stderr}")));

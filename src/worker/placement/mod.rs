@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
-/// How often an idle topic is compared with the ledger again. The client library reads a topic that was made anew on from
-/// the old offset if the new one is long enough, and tells nobody.
+/// How often an idle topic is compared with the ledger again. If a topic was made anew and is long enough, the client
+/// library goes on at the old offset in it, and tells nobody.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// Pause before Kafka is asked again about partitions whose leader did not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! Whether the relay makes progress, for `/readyz`: a relay to which a topic acknowledges nothing while records wait is not
-//! ready.
+//! Whether the relay makes progress, for `/readyz`: a relay is not ready while a topic acknowledges nothing although
+//! records wait.
 
 use crate::adapters::ledger::Lane;
 use crate::clock;

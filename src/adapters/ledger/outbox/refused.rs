@@ -1,5 +1,6 @@
-//! Records that the broker refuses for good: each rests, longer from try to try. What is about a refused record (its dead
-//! letter, its event) is set aside after [`MOST_TRIES`], until an operator gives it back. What is about a run never is.
+//! Records that the broker refuses for good: each rests, longer after each try. A record about a refused request (its
+//! dead letter, its event) is set aside after [`MOST_TRIES`], until an operator gives it back. A record about a run is
+//! never set aside.
 
 use super::Lane;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};

@@ -19,12 +19,14 @@ pub struct Quota {
     pub in_flight: Option<u32>,
     /// Upper bound on runs admitted within the last 24 hours.
     pub per_day: Option<u32>,
-    /// Upper bound on requests that joined an existing run within the last 24 hours; see [`Self::joins`].
+    /// Upper bound on requests that joined an existing run within the last 24 hours. `None` means 100 in a quota that
+    /// sets another bound.
     pub joins_per_day: Option<u32>,
 }
 
 impl Quota {
-    /// The bound on joining requests of a requester who has a quota at all. Each takes an id for ever and emits an event.
+    /// Returns the bound on requests that join a run within 24 hours. Each of them takes an id for ever and emits an
+    /// event.
     pub fn joins(self) -> u32 {
         const USUAL: u32 = 100;
         self.joins_per_day.unwrap_or(USUAL)

@@ -42,7 +42,7 @@ pub enum InputError {
     /// The document is over the bound on one document, or brings those of its run over the bound on their sum.
     #[error("{reference} {bound}")]
     TooLarge { reference: String, bound: String },
-    /// Size or digest differs from the manifest.
+    /// Size or digest differs from those that the manifest or the bundle pins.
     #[error("{reference}: expected {expected}, found {found}")]
     DigestMismatch { reference: String, expected: String, found: String },
 }

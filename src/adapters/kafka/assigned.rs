@@ -31,7 +31,7 @@ pub struct AssignedPartition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadFrom {
     pub partition: i32,
-    /// The first record that is returned.
+    /// Offset of the first record that is returned, apart from `check`.
     pub at: i64,
     /// Offset of a record before `at` that is returned first, if the log still holds it, so that the ledger can compare
     /// it with what was decided. `None` returns no such record.

@@ -84,7 +84,7 @@ impl ClientContext for Membership {
     }
 }
 
-/// librdkafka calls this only while the consumer is polled for records, so never while offsets are settled.
+/// librdkafka calls `rebalance` only while the consumer is polled for records, so never while offsets are settled.
 impl ConsumerContext for Membership {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         self.begin_generation();

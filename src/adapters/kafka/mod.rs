@@ -53,7 +53,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error's variant as one word, for a span's attribute.
+    /// Returns the error's variant as one word, for a span's attribute.
     pub fn kind(&self) -> &'static str {
         self.into()
     }

@@ -73,7 +73,7 @@ struct EnvelopeSignature {
     keyid: String,
 }
 
-/// The parts of a statement by which it is described where it is not the expected one.
+/// The parts of a statement from which the error is built if the statement is not the expected one.
 #[derive(Deserialize)]
 struct Statement {
     predicate: Predicate,
@@ -91,7 +91,7 @@ struct Resource {
 }
 
 impl PrivateKey {
-    /// Signs these files of the bundle `name`, its version. The signature's own file is not among them.
+    /// Signs these files of a bundle. `name` is the bundle's version. `files` must not hold the signature's own file.
     pub fn sign(&self, name: &str, files: &BTreeMap<String, Digest>) -> Vec<u8> {
         let payload = canonical_json(&statement(name, files)).into_bytes();
         let signature: DerSignature = self.0.sign(&pre_authentication(PAYLOAD_TYPE, &payload));
@@ -134,7 +134,7 @@ fn root<'a>(digests: impl Iterator<Item = &'a Digest>) -> Digest {
     hasher.finish()
 }
 
-/// Checks that this key signed exactly these files of the bundle `name` with these digests.
+/// Checks that this key signed exactly these files with these digests, under the bundle version `name`.
 pub fn verify(
     key: &PublicKey,
     signature: &[u8],
@@ -157,14 +157,15 @@ pub fn verify(
     compare(&payload, name, files)
 }
 
-/// Checks that a signature names exactly these files with these digests. Does not check which key made the signature.
+/// Checks that a signature names exactly these files with these digests, under the bundle version `name`. Does not
+/// check which key made the signature.
 pub fn check_files(signature: &[u8], name: &str, files: &BTreeMap<String, Digest>) -> Result<(), SignatureError> {
     let payload = BASE64.decode(&open(signature)?.dsse_envelope.payload).map_err(malformed)?;
     compare(&payload, name, files)
 }
 
-/// Reads the file of a signature. No signature covers the file itself, so it must be written exactly as
-/// [`PrivateKey::sign`] writes it.
+/// Reads `model.sig`. No signature covers this file, so its bytes must be exactly those that [`PrivateKey::sign`]
+/// writes.
 fn open(signature: &[u8]) -> Result<SigstoreBundle, SignatureError> {
     const MAX_DEPTH: usize = 16;
     let value = parse_strict(signature, MAX_DEPTH).map_err(malformed)?;

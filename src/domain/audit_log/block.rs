@@ -100,7 +100,8 @@ pub enum Line {
     Ending(Ending),
 }
 
-/// The last line of an export. A copy of this line kept elsewhere proves later whether the log was changed.
+/// The last line of an export. A copy of this line kept elsewhere proves later whether the log was changed up to
+/// `head`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ending {

@@ -18,8 +18,8 @@ use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 pub enum Outcome {
     /// The first request with this meaning: a run was created.
     Admitted { run_id: RunId },
-    /// The request has the id and the payload of an earlier request, or this record was read before. `run_id` is the
-    /// run of the first request.
+    /// The request or command has the id and the content of an earlier one, or this record was read before. `run_id` is
+    /// the run of the first one.
     DuplicateRequest { run_id: RunId },
     /// The request has a new id and the meaning of an earlier request. It joins the earlier request's run.
     DuplicateRun { run_id: RunId },

@@ -67,7 +67,7 @@ impl ModelFormat {
     }
 }
 
-/// Returns true for a pickle of protocol 2 or later, which begins with the byte 0x80 and the protocol's number.
+/// Returns true for a pickle of protocol 2 to 5, which begins with the byte 0x80 and the protocol's number.
 fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..])
 }

@@ -25,7 +25,8 @@ pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     defined(doubled as f64 / (2.0 * counts.frauds() as f64 * counts.good() as f64))
 }
 
-/// Returns the sum over thresholds, from the highest down, of the precision times the increase in recall.
+/// Returns the sum over thresholds, from the highest down, of the precision times the increase in recall. Undefined
+/// without frauds.
 pub(super) fn average_precision(counts: &ScoreCounts<'_>) -> MetricValue {
     if counts.frauds() == 0 {
         return undefined(NO_FRAUDS);

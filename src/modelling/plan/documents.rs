@@ -19,7 +19,7 @@ use std::fmt::Display;
 
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    /// The reference that the request or a profile gives for the document.
+    /// The reference that the request, a profile or a bundle gives for the document.
     pub reference: String,
     pub bytes: Bytes,
     pub sha256: Digest,
@@ -39,7 +39,7 @@ impl Fetched {
 /// A document that matches its schema.
 #[derive(Debug, Clone)]
 pub struct Parsed<T> {
-    /// The reference that the request or a profile gives for the document.
+    /// The reference that the request, a profile or a bundle gives for the document.
     pub reference: String,
     /// The digest of the bytes that were parsed.
     pub sha256: Digest,

@@ -6,7 +6,7 @@ use crate::secret::Secret;
 use rdkafka::ClientConfig;
 use std::path::PathBuf;
 
-/// TLS properties that an operator may set, because they cannot weaken the protection.
+/// TLS properties that an operator may set: algorithms and revocation lists. They leave verification on.
 const HARMLESS: [&str; 4] = ["ssl.cipher.suites", "ssl.crl.location", "ssl.curves.list", "ssl.sigalgs.list"];
 
 /// Returns whether this property of librdkafka may be set only by `[kafka.security]`.

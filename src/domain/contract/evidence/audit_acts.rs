@@ -115,7 +115,7 @@ pub enum ActKind {
     /// A published run can have no receipt, for a reason that trying again does not change.
     #[strum(serialize = "publish.receipt_refused")]
     PublishReceiptRefused,
-    /// An operator is about to send a rejected record from the dead-letter topic again.
+    /// An operator is about to send a rejected record to the request topic again.
     #[strum(serialize = "dead_letter.replay_requested")]
     DeadLetterReplayRequested,
     /// The broker acknowledged a rejected record that an operator sent again.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The report holds no clock value, so that the same plan gives the same bytes.
+/// The report holds no clock value, so that the same plan and measurements give the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalReport {
@@ -127,7 +127,8 @@ pub struct Confusion {
     pub false_negatives: u64,
 }
 
-/// Curves for people to look at. The profile's `curve_points` bounds the number of points of each.
+/// Curves for people to look at. The profile bounds their points by `curve_points`, and their bins by
+/// `calibration_bins` and `histogram_bins`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curves {
@@ -316,6 +317,6 @@ pub struct LeakageRule {
 #[serde(deny_unknown_fields)]
 pub struct UnaskedRule {
     pub rule: String,
-    /// What the profile or the manifests say, or leave out, so that the rule is not checked.
+    /// Why the rule is not checked: what the profile or the manifests say or leave out.
     pub because: String,
 }

@@ -105,7 +105,7 @@ pub struct DifferenceVerdict {
     pub on: ThresholdBasis,
     pub champion: Option<f64>,
     pub candidate: Option<f64>,
-    /// The candidate's value minus the champion's. Null if it is undefined: the condition is then not met.
+    /// The candidate's value minus the champion's. Null if the difference is undefined: the condition is then not met.
     pub difference: Option<f64>,
     pub interval: Option<Interval>,
     /// The number that was compared with the bound: the difference, or one end of its interval. Null never meets the

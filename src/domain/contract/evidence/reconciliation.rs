@@ -69,7 +69,8 @@ pub struct Anomaly {
     pub meaning: String,
 }
 
-/// A contradiction between the ledger's rows, with a sentence for people.
+/// What keeps a platform run from adding up: an open run, or a contradiction between the ledger's rows. Has a sentence
+/// for people.
 #[derive(
     Debug,
     Clone,

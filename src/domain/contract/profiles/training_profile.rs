@@ -193,7 +193,7 @@ impl SingleFeatureRule {
     pub const DEFAULT: Self = Self::AtMost(0.95);
 }
 
-/// Why a rule is switched off that applies otherwise.
+/// Switches off a rule that applies otherwise, and says why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchedOff {

@@ -1,5 +1,5 @@
-//! `model-factory bench`: measures how fast the worker's code admits, claims, relays, computes metrics and trains on this
-//! machine. Each figure stands beside an upper limit of the same machine, measured in the same invocation.
+//! `model-factory bench`: measures how fast the worker's code admits, claims, relays, computes metrics and trains on
+//! this machine. Each rate stands beside an upper limit of the same machine, measured in the same invocation.
 
 use super::output::{Output, print_table};
 use super::progress::Narrator;

@@ -1,8 +1,9 @@
 //! `score`: scores a file of rows with a bundle's model.
 //!
-//! Guarantees: only a bundle that verifies is used, and the bytes that were verified compute the scores. The file is
-//! decoded in the trainer's child process. The file of scores appears complete or not at all. Never: opens the ledger,
-//! the evidence store or a socket; replaces a file unless the caller allows it.
+//! Guarantees: a bundle is used only if every link of it holds and the given key signed it, or the caller allows
+//! unsigned ones; the bytes that were verified compute the scores. The file is decoded in the trainer's child process.
+//! The file of scores appears complete or not at all. Never: opens the ledger, the evidence store or a socket; replaces
+//! a file unless the caller allows it.
 
 use crate::domain::contract::{Limits, ModelFormat};
 use crate::domain::identity::{Digest, RunId, document_bytes};

@@ -1,4 +1,5 @@
 //! Checks whether the loops of this process turn. Each loop reports its turns, and how long its next turn may take.
+//! Also says for how long intake has got nothing done.
 //!
 //! Guarantees: a loop is not late before the time that it announced is over. Never: checks what a loop does in its
 //! turns.

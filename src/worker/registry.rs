@@ -3,7 +3,7 @@
 //! Guarantees: an offset moves only after the ledger has committed what an event led to, so that a replay of
 //! the topic changes nothing; while the ledger is away nothing is settled. The topic is the registry's: a record
 //! that is no event, or no event about a bundle of ours, is counted and passed over, and never holds up the
-//! ones behind it. Never: produces; refuses into a dead letter.
+//! ones behind it. Never: produces; makes a dead letter of a record.
 
 use crate::adapters::kafka::{self, Inbound, Inbox};
 use crate::adapters::ledger::{self, Ledger};

@@ -1,4 +1,4 @@
-//! `model-factory audit`: shows who did what to which run, and proves that nobody changed the log.
+//! `model-factory audit`: checks whether anybody changed the log of who did what to which run, and exports the log.
 
 mod verify;
 

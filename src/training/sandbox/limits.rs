@@ -1,4 +1,5 @@
-//! Sets limits that the kernel enforces: rlimits on one process, and a control group's limit on the tasks of a command.
+//! Sets limits that the kernel enforces: rlimits on one process, and a control group's limit on a command's processes
+//! and threads.
 
 use crate::domain::contract::Limits;
 use nix::sys::prctl;
@@ -17,8 +18,9 @@ pub(super) const OPEN_FILES: u64 = 4_096;
 pub(super) const THREADS_PER_PROCESS: u64 = 32;
 
 /// Limits this child of the worker: it ends with the worker, writes no core dump, and gets at most the plan's memory
-/// and processor time, and `OPEN_FILES`. The size of files needs no limit, since rows and rounds are bounded. Returns an error if
-/// `worker`, which started this process, has already ended, since the signal of its end would never come.
+/// and processor time, and `OPEN_FILES` descriptors. The size of files needs no limit, since rows and rounds are
+/// bounded. Returns an error if `worker`, which started this process, has already ended, since the signal of its end
+/// would never come.
 pub fn limit_this_process(limits: &Limits, worker: i32) -> Result<(), String> {
     die_with_parent()?;
     if getppid() != Pid::from_raw(worker) {
@@ -52,11 +54,11 @@ pub(super) fn limit_processor(seconds: u64) -> Result<(), String> {
         .map_err(|error| format!("{:?}: {error}", Resource::RLIMIT_CPU))
 }
 
-/// The control group of one command. Dropping this value removes the group if no process is left in it.
+/// The control group (cgroup) of one command. Dropping this value removes the group if no process is left in it.
 pub(super) struct PidsGroup(PathBuf);
 
 impl PidsGroup {
-    /// Creates a group of at most `tasks` tasks. `None` if this process may not create groups, which is usual without
+    /// Creates a control group of at most `tasks` processes and threads. `None` if that fails, which is usual without
     /// root.
     pub(super) fn create(tasks: u64) -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -86,8 +88,8 @@ impl Drop for PidsGroup {
     }
 }
 
-/// Returns the folder of this process's group in the hierarchy that counts processes. Prefers version 1 of cgroups to
-/// version 2.
+/// Returns the folder of this process's control group in the hierarchy that counts processes; `None` if it is in none.
+/// Prefers version 1 of cgroups to version 2.
 fn parent(groups: &str) -> Option<PathBuf> {
     let of = |wanted: &str, mount: &str| {
         groups.lines().find_map(|line| {

@@ -1,7 +1,7 @@
 //! HTTP for the operators of a worker: health checks, metrics, and the console's pages.
 //!
-//! Guarantees: one address holds at most half of the connections, and a connection lasts five minutes at most. Never:
-//! changes anything; listens beyond loopback unless configured.
+//! Guarantees: one address holds at most half of the connections, and a connection that has to wait ends after five
+//! minutes. Never: changes anything; listens beyond loopback unless configured.
 
 pub mod console;
 

@@ -3,7 +3,8 @@
 //! Guarantees: no partition is read before its starting offset is decided; while Kafka or the ledger does not answer,
 //! the question is asked again, and the partitions that are placed go on; a topic that was deleted and created again
 //! begins a new incarnation, of which every record is decided; a worker on another ledger than the group's does not
-//! begin. Never: passes over a record that the ledger has not decided.
+//! begin. Never: passes over a record that the ledger has not decided, unless a new group starts with `--from latest`,
+//! or Kafka has deleted the record.
 
 mod decide;
 

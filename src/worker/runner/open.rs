@@ -1,4 +1,4 @@
-//! What all slots of a worker share, and how it is opened by the configuration.
+//! What all slots of a worker share, and how the configuration opens it.
 
 use super::claim_pace::ClaimPace;
 use super::lease::Renewer;

@@ -1,4 +1,4 @@
-//! Admission: one transaction decides a whole batch of records, and each record keeps its one outcome for ever.
+//! Admission: one transaction decides a whole batch of records, and no record gets a second outcome.
 //!
 //! Guarantees: a record that was decided before keeps its outcome and writes nothing. Two workers that bring the same
 //! keys, or after a rebalance the same records, wait for each other; the order of their locks is that of

@@ -95,14 +95,20 @@ enum CommandLine {
     /// Looks at the model of a bundle. Started by commands that verify a bundle.
     #[command(hide = true)]
     TrainerInspect(ChildArgs),
-    /// Confines itself and becomes a registered trainer command. Started by `trainer-watch`.
+    /// Separates itself from the host and starts `trainer-exec`. Started by `trainer-watch`.
     #[command(hide = true)]
-    TrainerExec {
-        /// The job directory.
-        job_dir: PathBuf,
-        /// Control group to join.
-        group: Option<PathBuf>,
-    },
+    TrainerInit(ConfinedArgs),
+    /// Confines itself and becomes a registered trainer command. Started by `trainer-watch` or `trainer-init`.
+    #[command(hide = true)]
+    TrainerExec(ConfinedArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfinedArgs {
+    /// The job directory.
+    job_dir: PathBuf,
+    /// Control group to join.
+    group: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,7 +173,8 @@ impl Cli {
             CommandLine::TrainerRecheck(args) => Ok(args.run(ChildStep::Recheck)),
             CommandLine::TrainerScore(args) => Ok(args.run(ChildStep::Score)),
             CommandLine::TrainerInspect(args) => Ok(args.run(ChildStep::Inspect)),
-            CommandLine::TrainerExec { job_dir, group } => Ok(training::exec_command(&job_dir, group.as_deref())),
+            CommandLine::TrainerInit(args) => Ok(training::init_command(&args.job_dir, args.group.as_deref())),
+            CommandLine::TrainerExec(args) => Ok(training::exec_command(&args.job_dir, args.group.as_deref())),
         }
     }
 }

@@ -14,8 +14,8 @@ mod supervise;
 pub use booster::{Fitted, FittingWindow, Matrix, fit};
 pub use protocol::{
     AcceptedModel, COLUMNS_FILE, ChildJob, ChildProgress, ChildStep, CommandSpec, CountedModel, EVALUATION_FILE,
-    InspectedModel, InspectionJob, JobEnd, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult,
-    TrainerRegistration, TrainerRegistrations, file_failure, model_format, registered, steps,
+    InspectedModel, InspectionJob, JobEnd, LEAKAGE_REPORT_FILE, Layer, MODEL_FILE, SCORES_FILE, ScoringJob,
+    ScoringResult, TrainerRegistration, TrainerRegistrations, file_failure, model_format, registered, steps,
 };
-pub use sandbox::{Enforcement, check_confinement, enforcement, exec_command};
+pub use sandbox::{Enforcement, check_confinement, enforcement, exec_command, init_command};
 pub use supervise::{ChildrenUsage, Error, Exit, TrainerCommand, available_memory_mib, run};

@@ -29,9 +29,15 @@ pub struct TrainerRegistration {
     /// Folders that the command may write to, in addition to its work folder.
     #[serde(default)]
     pub write: Vec<PathBuf>,
-    /// If true, the command may use TCP. The processes of a cluster need it to talk to each other.
+    /// If true, the command may use TCP and UDP, and sees the host's network. The processes of a cluster need it to talk
+    /// to each other.
     #[serde(default)]
     pub network: bool,
+    /// If true, the command may make Unix sockets, and connect to every such socket that the worker's user may open. The
+    /// start method `forkserver` of Python's multiprocessing needs it.
+    // Left out where it is false, so that plans of earlier releases keep their digest of the registration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unix_sockets: bool,
     /// If true, the command's model may be a pickle, which runs code when it is loaded.
     #[serde(default)]
     pub allow_pickle: bool,
@@ -111,10 +117,50 @@ pub struct CommandSpec {
     /// The digests that the program and the scripts must have when the watcher starts.
     pub pinned: PinnedCommand,
     pub limits: Limits,
+    /// Layers of the sandbox that a test leaves out, to show what each of them closes. A release has no such field.
+    #[cfg(debug_assertions)]
+    #[serde(default)]
+    pub without: Vec<Layer>,
+}
+
+/// One part of the sandbox around a registered command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// What files it may open.
+    Landlock,
+    /// Which system calls it may make.
+    Seccomp,
+    /// Its own process ids, `/proc`, network and shared memory.
+    Namespaces,
+    /// No privileges, even for root.
+    Capabilities,
 }
 
 impl CommandSpec {
     pub const FILE: &'static str = "command.json";
+
+    pub fn new(registration: TrainerRegistration, pinned: PinnedCommand, limits: Limits) -> Self {
+        Self {
+            registration,
+            pinned,
+            limits,
+            #[cfg(debug_assertions)]
+            without: Vec::new(),
+        }
+    }
+
+    /// Returns true unless a test leaves this layer out.
+    pub fn has(&self, layer: Layer) -> bool {
+        #[cfg(debug_assertions)]
+        let left_out = self.without.contains(&layer);
+        #[cfg(not(debug_assertions))]
+        let left_out = {
+            let _ = layer;
+            false
+        };
+        !left_out
+    }
 
     pub fn read(job_dir: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&std::fs::read(job_dir.join(Self::FILE))?)?)

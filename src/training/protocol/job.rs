@@ -48,11 +48,7 @@ impl ChildJob {
         let io = |error: std::io::Error| Failure::of_worker(format!("cannot write the job: {error}"));
         if let ResolvedAlgorithm::Process(algorithm) = &self.plan.algorithm {
             let (_, registration) = registered(algorithm, commands)?;
-            let spec = CommandSpec {
-                registration: registration.clone(),
-                pinned: algorithm.command.clone(),
-                limits: self.limits.clone(),
-            };
+            let spec = CommandSpec::new(registration.clone(), algorithm.command.clone(), self.limits.clone());
             tokio::fs::create_dir(CommandSpec::work(job_dir)).await.map_err(io)?;
             tokio::fs::write(job_dir.join(CommandSpec::FILE), document_bytes(&spec)).await.map_err(io)?;
         }

@@ -9,7 +9,9 @@ mod job;
 mod report;
 mod steps;
 
-pub use command::{AcceptedModel, CommandSpec, TrainerRegistration, TrainerRegistrations, digest_of, registered};
+pub use command::{
+    AcceptedModel, CommandSpec, Layer, TrainerRegistration, TrainerRegistrations, digest_of, registered,
+};
 pub use job::{
     COLUMNS_FILE, ChildJob, CountedFeature, CountedModel, EVALUATION_FILE, InspectedModel, InspectionJob,
     LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, file_failure,

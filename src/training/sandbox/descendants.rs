@@ -48,13 +48,19 @@ pub fn living_below(root: i32) -> Vec<Stat> {
     found
 }
 
-pub(super) fn usage() -> Usage {
+/// Returns the living descendants of this process that belong to the command. `init` is ours.
+fn of_command(init: Option<Pid>) -> Vec<Stat> {
+    living().into_iter().filter(|stat| init.is_none_or(|init| init.as_raw() != stat.pid)).collect()
+}
+
+/// Measures what the command uses, without `init`.
+pub(super) fn usage(init: Option<Pid>) -> Usage {
     let ticks_per_second = procfs::ticks_per_second().max(1);
     let ended = getrusage(UsageWho::RUSAGE_CHILDREN)
         .map_or(0, |usage| usage.user_time().tv_sec() + usage.system_time().tv_sec());
     let mut total = Usage { cpu_seconds: ended as u64, ..Usage::default() };
     let mut ticks = 0;
-    for stat in living() {
+    for stat in of_command(init) {
         total.processes += 1;
         total.threads += stat.num_threads.max(1) as u64;
         ticks += stat.utime + stat.stime + (stat.cutime + stat.cstime).max(0) as u64;
@@ -68,13 +74,13 @@ pub(super) fn usage() -> Usage {
 
 /// Measures the same memory as [`Usage::memory`], but counts a shared page once. The kernel needs much more time for
 /// this.
-pub(super) fn proportional_memory() -> u64 {
+pub(super) fn proportional_memory(init: Option<Pid>) -> u64 {
     let of = |pid| {
         let maps = Process::new(pid).and_then(|process| process.smaps_rollup()).ok()?;
         let sizes = &maps.memory_map_rollup.0.first()?.extension.map;
         Some(["Pss_Anon", "Pss_Shmem"].iter().filter_map(|name| sizes.get(*name)).sum::<u64>())
     };
-    living().iter().filter_map(|stat| of(stat.pid)).sum()
+    of_command(init).iter().filter_map(|stat| of(stat.pid)).sum()
 }
 
 /// Counts the threads of all processes of this process's user, including those that another program started.

@@ -5,7 +5,9 @@ use super::landlock::restrict_files;
 use super::limits::{
     GRACE_SECONDS, MIB, OPEN_FILES, PidsGroup, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor,
 };
-use crate::training::protocol::CommandSpec;
+use super::namespaces::drop_privileges;
+use super::seccomp::{filters_calls, restrict_calls};
+use crate::training::protocol::{CommandSpec, Layer};
 use nix::sys::resource::Resource;
 use nix::unistd::setsid;
 use std::os::unix::process::CommandExt as _;
@@ -49,7 +51,16 @@ fn become_command(job_dir: &Path, group: Option<&Path>) -> Result<std::convert::
     let work = CommandSpec::work(job_dir);
     let home = work.join("home");
     std::fs::create_dir_all(&home).map_err(|error| format!("no home folder: {error}"))?;
-    restrict_files(registration, &work).map_err(|error| format!("the command cannot be confined: {error}"))?;
+    let unconfined = |error: &dyn std::fmt::Display| format!("the command cannot be confined: {error}");
+    if spec.has(Layer::Capabilities) {
+        drop_privileges().map_err(|error| unconfined(&error))?;
+    }
+    if spec.has(Layer::Landlock) {
+        restrict_files(registration, &work).map_err(|error| unconfined(&error))?;
+    }
+    if spec.has(Layer::Seccomp) && filters_calls() {
+        restrict_calls(registration).map_err(|error| unconfined(&error))?;
+    }
     let error = Command::new(&registration.program)
         .args(&registration.arguments)
         .current_dir(&work)

@@ -6,6 +6,7 @@
 //! and uses no TCP unless its registration says `network`. Every process that the command starts inherits these
 //! restrictions.
 
+use super::seccomp::filters_calls;
 use crate::training::protocol::TrainerRegistration;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
@@ -73,8 +74,15 @@ pub fn enforcement() -> Enforcement {
     }
 }
 
-/// Returns what this kernel can enforce. Returns an error if that is nothing and `allow_unconfined` is false.
+/// Returns what Landlock can enforce. Returns an error if that is nothing or if the kernel has no seccomp, and
+/// `allow_unconfined` is false.
 pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static str> {
+    if !filters_calls() && !allow_unconfined {
+        return Err(
+            "this kernel or architecture has no seccomp, so trainer commands could reach the network and every \
+                    Unix socket; [trainer] allow_unconfined = true runs them all the same",
+        );
+    }
     match enforcement() {
         Enforcement::Nothing if !allow_unconfined => {
             Err("this kernel has no Landlock, so trainer commands could read the test labels and write anywhere; \

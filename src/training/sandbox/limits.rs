@@ -77,7 +77,8 @@ impl PidsGroup {
 
     /// Moves this process into a group. Processes that it starts later inherit the group.
     pub(super) fn join(group: &Path) -> io::Result<()> {
-        fs::write(group.join("cgroup.procs"), std::process::id().to_string())
+        // 0 is the writer. Its process id may be another one in its own process ids.
+        fs::write(group.join("cgroup.procs"), "0")
     }
 }
 

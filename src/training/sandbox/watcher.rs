@@ -6,10 +6,12 @@
 //! made.
 
 use super::descendants::{end_all, folder_size, proportional_memory, reap, usage};
+use super::init::{self, InitReport};
 use super::limits::{MIB, PidsGroup, THREADS_PER_PROCESS};
+use super::namespaces::separate_processes;
 use crate::domain::contract::Limits;
 use crate::domain::run::{Failure, FailureCode};
-use crate::training::protocol::{CommandSpec, JobEnd, digest_of, file_failure};
+use crate::training::protocol::{CommandSpec, JobEnd, Layer, digest_of, file_failure};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -17,10 +19,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, getppid};
-use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
+use std::{fs, io};
 
 /// Milliseconds between two checks of the command's usage.
 const CHECK_EVERY_MS: u16 = 50;
@@ -47,14 +49,20 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     close_inherited(&signals);
     let tasks = u64::from(spec.limits.processes) * THREADS_PER_PROCESS;
     let group = PidsGroup::create(tasks);
-    let main = start(job_dir, group.as_ref())
-        .map_err(|error| Failure::of_worker(format!("the command cannot be started: {error}")))?;
+    let not_started = |error| Failure::of_worker(format!("the command cannot be started: {error}"));
+    let (main, init) = start(&spec, job_dir, group.as_ref()).map_err(not_started)?;
     let work = CommandSpec::work(job_dir);
-    let watched =
-        WatchedCommand { main, worker: Pid::from_raw(worker), initial_size: folder_size(&work, u64::MAX), work };
+    let watched = WatchedCommand {
+        main,
+        init: init.as_ref().map(|_| main),
+        worker: Pid::from_raw(worker),
+        initial_size: folder_size(&work, u64::MAX),
+        work,
+    };
     let ended = watched.wait(&spec.limits, &signals);
     let killed = end_all(main);
-    judge(ended?.or(killed), &spec.limits)?;
+    let status = ended?.or(killed);
+    judge(init.map_or(status, |mut report| status.map(|status| report.translate(status))), &spec.limits)?;
     // The command may have written to its folder after the last check.
     watched.check_folder(&spec.limits)
 }
@@ -87,20 +95,21 @@ fn close_inherited(keep: &SignalFd) {
     }
 }
 
-/// Starts this binary again as `trainer-exec`, which becomes the command.
-fn start(job_dir: &Path, group: Option<&PidsGroup>) -> std::io::Result<Pid> {
-    let child = Command::new(std::env::current_exe()?)
-        .arg("trainer-exec")
-        .arg(job_dir)
-        .args(group.map(PidsGroup::path))
-        .env_clear()
-        .stdin(Stdio::null())
-        .spawn()?;
-    Ok(Pid::from_raw(child.id() as i32))
+/// Starts the command behind `trainer-init` if it gets process ids of its own, and returns its report as well; else
+/// `trainer-exec`, which becomes the command.
+fn start(spec: &CommandSpec, job_dir: &Path, group: Option<&PidsGroup>) -> io::Result<(Pid, Option<InitReport>)> {
+    let group = group.map(PidsGroup::path);
+    if !(spec.has(Layer::Namespaces) && separate_processes()?) {
+        return Ok((init::start("trainer-exec", job_dir, group, Stdio::null())?, None));
+    }
+    let (report, stdin) = InitReport::pair()?;
+    Ok((init::start("trainer-init", job_dir, group, stdin)?, Some(report)))
 }
 
 struct WatchedCommand {
     main: Pid,
+    /// Process 1 of the command's own process ids. It is ours, and does not count. `None` if the command has none.
+    init: Option<Pid>,
     worker: Pid,
     work: PathBuf,
     /// The size of the work folder in bytes before the command began.
@@ -125,7 +134,7 @@ impl WatchedCommand {
             if let Some(status) = reap(self.main) {
                 return Ok(Some(status));
             }
-            check_usage(limits)?;
+            check_usage(limits, self.init)?;
             if check % CHECKS_PER_FOLDER == 0 {
                 self.check_folder(limits)?;
             }
@@ -142,8 +151,8 @@ impl WatchedCommand {
     }
 }
 
-fn check_usage(limits: &Limits) -> Result<(), Failure> {
-    let used = usage();
+fn check_usage(limits: &Limits, init: Option<Pid>) -> Result<(), Failure> {
+    let used = usage(init);
     let processes = u64::from(limits.processes);
     if used.processes > processes {
         return Err(failed(format!("the command had {} processes at a time, {processes} are allowed", used.processes)));
@@ -157,7 +166,7 @@ fn check_usage(limits: &Limits) -> Result<(), Failure> {
         return Err(Failure::new(FailureCode::TrainerTimeout, message));
     }
     let memory = u64::from(limits.memory_mib) * MIB;
-    if used.memory > memory && proportional_memory() > memory {
+    if used.memory > memory && proportional_memory(init) > memory {
         let message = format!("the command's processes held more than {} MiB of memory", limits.memory_mib);
         return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
     }

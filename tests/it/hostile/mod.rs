@@ -13,4 +13,5 @@ mod outbox;
 mod positions;
 mod records;
 mod runs;
+mod sandbox;
 mod scratch;

@@ -5,7 +5,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use model_factory::domain::contract::{Limits, TrainPlan};
 use model_factory::domain::run::{Failure, FailureCode};
 use model_factory::training::{
-    ChildJob, ChildStep, CommandSpec, Enforcement, Exit, TrainerCommand, TrainerRegistration, enforcement, run,
+    ChildJob, ChildStep, CommandSpec, Enforcement, Exit, Layer, TrainerCommand, TrainerRegistration, enforcement, run,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -28,6 +28,10 @@ pub struct Trial {
     /// For the command alone: our own steps get ample limits, so that only the command can hit one.
     pub limits: Limits,
     pub registration: TrainerRegistration,
+    /// Layers of the sandbox that are left out.
+    pub without: Vec<Layer>,
+    /// What runs the steps, in place of our own binary.
+    pub binary: PathBuf,
 }
 
 impl Trial {
@@ -50,10 +54,11 @@ impl Trial {
             read: vec![folder.path().join("given")],
             write: vec![],
             network: false,
+            unix_sockets: false,
             allow_pickle: false,
         };
         let limits = Limits { wall_seconds: 300, memory_mib: 1_024, processes: 32, ..Limits::default() };
-        Self { folder, limits, registration }
+        Self { folder, limits, registration, without: Vec::new(), binary: env!("CARGO_BIN_EXE_model-factory").into() }
     }
 
     #[must_use]
@@ -91,7 +96,7 @@ impl Trial {
     }
 
     pub async fn step(&self, step: ChildStep, until: impl Future<Output = ()>) -> Result<(), Failure> {
-        let command = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into()).to(step);
+        let command = TrainerCommand::binary(self.binary.clone()).to(step);
         let ample = Limits::default();
         let limits = if step == ChildStep::Command { &self.limits } else { &ample };
         match run(&command, &self.job_dir(), limits, until, |_| {}).await.unwrap() {
@@ -127,11 +132,9 @@ impl Trial {
         fs::create_dir_all(self.work()).unwrap();
         let file = job_dir.join("data/0.parquet");
         fs::copy(data().folder.join(&plan.files[0].reference), &file).unwrap();
-        let spec = CommandSpec {
-            registration: self.registration.clone(),
-            pinned: self.registration.pin().unwrap(),
-            limits: self.limits.clone(),
-        };
+        let pinned = self.registration.pin().unwrap();
+        let mut spec = CommandSpec::new(self.registration.clone(), pinned, self.limits.clone());
+        spec.without.clone_from(&self.without);
         fs::write(job_dir.join(CommandSpec::FILE), serde_json::to_vec(&spec).unwrap()).unwrap();
         let job = ChildJob { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads: 1 };
         fs::write(job_dir.join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();

@@ -5,17 +5,17 @@
 //! prints a secret.
 
 mod check;
-mod console_at;
 mod known;
 mod layers;
 mod sections;
+mod serve_at;
 mod show;
 #[cfg(test)]
 mod tests;
 
-pub use console_at::ConsoleAt;
 pub use layers::Loaded;
 pub use sections::{Config, TrainerSettings, WorkerSettings};
+pub use serve_at::ServeAt;
 pub use show::ShownSetting;
 
 use crate::adapters::authority::InvalidPolicy;

@@ -1,7 +1,7 @@
 //! The tables of the configuration, and the files that they name. Most tables are defined in the module that uses them.
 //! This file defines the others.
 
-use super::{ConfigError, ConsoleAt};
+use super::{ConfigError, ServeAt};
 use crate::adapters::authority::{AuthoritySettings, Policy};
 use crate::adapters::dataset::InputSettings;
 use crate::adapters::evidence::EvidenceSettings;
@@ -76,12 +76,13 @@ impl Config {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerSettings {
-    /// Address of health checks and metrics. Also of the console, unless `console` says otherwise.
+    /// Address of the health checks. Also of metrics and console, unless `metrics` and `console` say otherwise.
     pub http: SocketAddr,
-    pub console: ConsoleAt,
-    /// Host names, separated by commas, by which browsers may open the console. `localhost` and IP addresses are always
+    pub metrics: ServeAt,
+    pub console: ServeAt,
+    /// Host names, separated by commas, by which this worker may be asked. `localhost` and IP addresses are always
     /// allowed.
-    pub console_hosts: String,
+    pub hosts: String,
     pub log_format: LogFormat,
     /// Filter of `tracing`, for example `info,model_factory=debug`.
     pub log: String,
@@ -99,8 +100,9 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             http: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            console: ConsoleAt::default(),
-            console_hosts: String::new(),
+            metrics: ServeAt::default(),
+            console: ServeAt::default(),
+            hosts: String::new(),
             log_format: LogFormat::Pretty,
             log: "info".to_owned(),
             ownership_boundaries: None,

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::domain::contract::OwnershipBoundaries;
 use crate::telemetry::metrics::{self, MetricsPage, Partition};
 use crate::training::ChildrenUsage;
-use crate::worker::http::console::{Console, KnownHosts};
+use crate::worker::http::console::Console;
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use std::sync::Arc;
@@ -150,9 +150,7 @@ impl Assembly {
             None => EvidenceStore::open(&self.config.evidence).map_err(|error| error.to_string()),
         };
         let console = Console::new(&self.ledger, store, health.clone(), self.name.clone())?;
-        let settings = &self.config.worker;
-        let pages = console.router(KnownHosts::read(&settings.console_hosts));
-        http::serve(settings.http, settings.console, page, health, pages, ended).await
+        http::serve(&self.config.worker, page, health, console.router(), ended).await
     }
 
     /// Makes each scrape of `/metrics` set the consumer's lag, in records, for the partitions that are assigned at that

@@ -65,6 +65,8 @@ MISTAKES = [
     (P, "a grace period below the drain", lambda r: _pod(r).update(terminationGracePeriodSeconds=600), "killed before"),
     (P, "a probe at the wrong path", lambda r: _worker(r)["livenessProbe"]["httpGet"].update(path="/health"), "/livez"),
     (P, "a worker on loopback", lambda r: _setting(r, "WORKER__HTTP", "127.0.0.1:8080"), "loopback"),
+    (P, "metrics at no port", lambda r: _setting(r, "WORKER__METRICS", "with_http"), "port metrics"),
+    (P, "a console for everybody", lambda r: _setting(r, "WORKER__CONSOLE", "with_http"), "console beyond loopback"),
     (P, "a policy for nobody", lambda r: r.one("NetworkPolicy", "store")["spec"]["podSelector"].update(matchLabels={"a": "b"}), "no pod"),
     (P, "open by default", lambda r: _without(r, "NetworkPolicy", "nothing"), "forbids"),
     (P, "no disruption budget", lambda r: _without(r, "PodDisruptionBudget", "model-factory-runner"), "budgets"),

@@ -121,6 +121,12 @@ def workers_are_probed(rendering: Rendering, _: Facts):
                     yield f"{pod.name}: the {probe} asks another port than {address}"
             if address.startswith("127."):
                 yield f"{pod.name} listens on loopback only"
+            metrics = rendering.environment(container).get(f"{PREFIX}WORKER__METRICS", "with_http")
+            if str(ports.get("metrics")) != metrics.rpartition(":")[2]:
+                yield f"{pod.name} serves metrics at {metrics}, not at its port metrics"
+            console = rendering.environment(container).get(f"{PREFIX}WORKER__CONSOLE", "with_http")
+            if console != "off" and not console.startswith("127."):
+                yield f"{pod.name} shows its console beyond loopback"
 
 
 def selectors_select(rendering: Rendering, _: Facts):

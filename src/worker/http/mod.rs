@@ -6,12 +6,14 @@
 pub mod console;
 
 mod connections;
+mod hosts;
 mod metrics;
 mod probes;
 
+pub use hosts::KnownHosts;
 pub use probes::{Health, Readiness, Scrapers};
 
-use crate::config::ConsoleAt;
+use crate::config::{ServeAt, WorkerSettings};
 use crate::telemetry::metrics::MetricsPage;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -30,8 +32,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns the address of health checks and metrics. If `[worker] http` has port 0, holds the port that the system
-    /// chose.
+    /// Returns the address of the health checks. If `[worker] http` has port 0, holds the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -42,37 +43,34 @@ impl Server {
     }
 }
 
-/// Serves `/livez`, `/readyz` and `/metrics` on `address`, and `pages` on the address that `console` names. Serves
-/// until `stopped` turns true.
+/// Serves `/livez` and `/readyz` on `[worker] http`, and `/metrics` and the console's `pages` there or where the settings
+/// say. Serves until `stopped` turns true.
 pub async fn serve(
-    address: SocketAddr,
-    console: ConsoleAt,
+    settings: &WorkerSettings,
     page: MetricsPage,
     health: Health,
     pages: Router,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Server> {
-    let listener = listen(address, "http").await?;
-    let own = match console {
-        ConsoleAt::Own(address) => Some(listen(address, "console").await?),
-        ConsoleAt::WithHttp | ConsoleAt::Off => None,
-    };
-    let address = listener.local_addr()?;
-    let mut router = Router::new()
-        .route("/livez", get(probes::live))
-        .route("/readyz", get(probes::ready))
-        .route("/metrics", get(metrics::metrics))
-        .layer(Extension(page.clone()))
-        .with_state(health);
-    let mut server = Server { address, tasks: Vec::new() };
-    match own {
-        Some(own) => {
-            info!(address = %own.local_addr()?, "the console listens");
-            server.tasks.push(spawn(until(stopped.clone(), own, pages)));
+    let hosts = KnownHosts::read(&settings.hosts);
+    let listener = listen(settings.http, "http").await?;
+    let mut server = Server { address: listener.local_addr()?, tasks: Vec::new() };
+    let metrics = Router::new().route("/metrics", get(metrics::metrics)).layer(Extension(page.clone()));
+    let probes = Router::new().route("/livez", get(probes::live)).route("/readyz", get(probes::ready));
+    let mut router = probes.with_state(health.clone());
+    let parts = [("metrics", settings.metrics, metrics.with_state(health)), ("console", settings.console, pages)];
+    for (name, at, routes) in parts {
+        match at {
+            ServeAt::Own(address) => {
+                let own = listen(address, name).await?;
+                info!(address = %own.local_addr()?, "{name} at an address of its own");
+                server.tasks.push(spawn(until(stopped.clone(), own, hosts.clone().guard(routes))));
+            }
+            ServeAt::WithHttp => router = router.merge(routes),
+            ServeAt::Off => {}
         }
-        None if console == ConsoleAt::WithHttp => router = router.merge(pages),
-        None => {}
     }
+    let router = hosts.guard(router);
     server.tasks.push(spawn(async move {
         tokio::select! {
             () = until(stopped, listener, router) => {}

@@ -112,23 +112,36 @@ async fn readers_of_evidence_that_do_not_read_get_two_downloads_and_little_memor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_console_answers_known_names_only_and_can_be_elsewhere_or_off() {
+async fn a_worker_answers_to_known_names_only_and_metrics_and_console_can_be_elsewhere_or_off() {
     let world = World::new().await;
-    let mut worker = world.worker("worker").roles("intake").set("WORKER__CONSOLE_HOSTS", "console.example").start();
+    let mut worker = world.worker("worker").roles("intake").set("WORKER__HOSTS", "console.example").start();
     let at = address(&worker).await;
     for (host, path, expected) in [
         ("evil.example", "/", 421),
-        ("evil.example", "/readyz", 200),
+        ("evil.example", "/readyz", 421),
+        ("evil.example", "/metrics", 421),
         ("console.example:443", "/", 200),
+        ("console.example", "/metrics", 200),
         ("127.0.0.1", "/", 200),
     ] {
         let (status, body) = get(at, "127.0.0.1", host, path).unwrap();
         assert_eq!(status, expected, "{host}{path}: {body}");
     }
     worker.stop().await;
-    let mut worker = world.worker("off").roles("intake").set("WORKER__CONSOLE", "off").start();
+    let settings = [("WORKER__CONSOLE", "off"), ("WORKER__METRICS", "127.0.0.1:0")];
+    let mut worker = world.worker("apart").roles("intake").set_all(&settings).start();
     let at = address(&worker).await;
-    assert_eq!(get(at, "127.0.0.1", "localhost", "/").unwrap().0, 404);
-    assert_eq!(get(at, "127.0.0.1", "localhost", "/livez").unwrap().0, 200);
+    for (path, expected) in [("/", 404), ("/metrics", 404), ("/livez", 200)] {
+        assert_eq!(get(at, "127.0.0.1", "localhost", path).unwrap().0, expected, "{path}");
+    }
+    let log = worker.log();
+    let own = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let own = own
+        .filter(|line| line["message"] == "metrics at an address of its own")
+        .find_map(|line| line["address"].as_str()?.parse().ok());
+    let metrics: std::net::SocketAddr = own.expect("the worker logs where metrics are");
+    assert!(get(metrics, "127.0.0.1", "localhost", "/metrics").unwrap().1.contains("model_factory_ready"));
+    assert_eq!(get(metrics, "127.0.0.1", "localhost", "/livez").unwrap().0, 404);
+    assert_eq!(get(metrics, "127.0.0.1", "evil.example", "/metrics").unwrap().0, 421);
     worker.stop().await;
 }

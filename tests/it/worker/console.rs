@@ -8,7 +8,7 @@ use model_factory::domain::contract::{SchemaName, schema_text};
 use model_factory::domain::identity::{Digest, RunId};
 use model_factory::domain::run::{Outcome, State};
 use model_factory::modelling::lineage::LineageSettings;
-use model_factory::worker::http::console::{Console, KnownHosts};
+use model_factory::worker::http::console::Console;
 use model_factory::worker::http::{Health, Readiness, Scrapers};
 use model_factory::worker::liveness::Watchdog;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl Site {
         let console = Console::new(&ledger, Ok(store.clone()), health, "worker-1".to_owned()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, console.router(KnownHosts::default())).await });
+        tokio::spawn(async move { axum::serve(listener, console.router()).await });
         Self { database, ledger, store, folder, address, _draining: draining }
     }
 

@@ -7,7 +7,6 @@
 mod dead_letters;
 mod frame;
 mod health;
-mod hosts;
 mod query;
 mod run;
 mod runs;
@@ -17,5 +16,4 @@ mod trouble;
 mod words;
 mod workers;
 
-pub use hosts::KnownHosts;
 pub use sources::Console;

@@ -3,7 +3,6 @@
 use super::dead_letters::{SHOWN_BYTES, dead_letter, dead_letters};
 use super::frame::STYLE;
 use super::health::{HealthView, health};
-use super::hosts::{KnownHosts, check_host};
 use super::query::{RunsQuery, read_dead_letters, read_quiet};
 use super::run::{EVENTS, RunView, run};
 use super::runs::{RunsView, runs};
@@ -20,7 +19,7 @@ use axum::http::header::{
     X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use maud::Markup;
@@ -42,8 +41,8 @@ type Segments<T> = Result<Path<T>, PathRejection>;
 type Rendered = Result<Response, Trouble>;
 
 impl Console {
-    /// Returns the routes of all pages. They reply only to requests with a known host name.
-    pub fn router(self, hosts: KnownHosts) -> Router {
+    /// Returns the routes of all pages.
+    pub fn router(self) -> Router {
         Router::new()
             .route("/", get(list_runs))
             .route("/runs/{run_id}", get(show_run))
@@ -56,7 +55,6 @@ impl Console {
             .route("/console.svg", get(icon))
             .method_not_allowed_fallback(async || Trouble::NotAllowed)
             .fallback(nowhere)
-            .layer(from_fn_with_state(Arc::new(hosts), check_host))
             .layer(map_response(guarded))
             .with_state(Arc::new(self))
     }

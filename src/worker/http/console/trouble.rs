@@ -16,8 +16,6 @@ pub(super) enum Trouble {
     NotThere(String),
     /// The HTTP method is not GET or HEAD.
     NotAllowed,
-    /// The request's host name is not among the configured names. Holds the host name.
-    UnknownHost(String),
     /// As many downloads are running as are allowed at one time.
     Busy,
     /// Ledger or evidence store is not available at present.
@@ -76,12 +74,6 @@ impl IntoResponse for Trouble {
                 "The console only reads",
                 "It answers GET and HEAD.".to_owned(),
                 "What changes runs: model-factory runs cancel, requeue and retry-publish.",
-            ),
-            Self::UnknownHost(host) => (
-                StatusCode::MISDIRECTED_REQUEST,
-                "The console has another name",
-                format!("This request calls it {host:?}."),
-                "Call it by its address in digits, or set `[worker] console_hosts` to the names that it has.",
             ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! Where the console listens.
+//! Where a part of what a worker serves is served: console or metrics.
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum ConsoleAt {
-    /// At the address of health checks and metrics, `[worker] http`.
+pub enum ServeAt {
+    /// At the address of the health checks, `[worker] http`.
     #[default]
     WithHttp,
     /// At a separate address.
@@ -15,7 +15,7 @@ pub enum ConsoleAt {
     Off,
 }
 
-impl TryFrom<String> for ConsoleAt {
+impl TryFrom<String> for ServeAt {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -29,12 +29,12 @@ impl TryFrom<String> for ConsoleAt {
     }
 }
 
-impl From<ConsoleAt> for String {
-    fn from(at: ConsoleAt) -> Self {
+impl From<ServeAt> for String {
+    fn from(at: ServeAt) -> Self {
         match at {
-            ConsoleAt::WithHttp => "with_http".to_owned(),
-            ConsoleAt::Own(address) => address.to_string(),
-            ConsoleAt::Off => "off".to_owned(),
+            ServeAt::WithHttp => "with_http".to_owned(),
+            ServeAt::Own(address) => address.to_string(),
+            ServeAt::Off => "off".to_owned(),
         }
     }
 }
@@ -44,10 +44,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_console_is_off_beside_or_at_its_own_address() {
+    fn a_part_is_off_with_http_or_at_an_address_of_its_own() {
         for text in ["with_http", "off", "127.0.0.1:8081", "[::1]:0"] {
-            assert_eq!(String::from(ConsoleAt::try_from(text.to_owned()).unwrap()), text);
+            assert_eq!(String::from(ServeAt::try_from(text.to_owned()).unwrap()), text);
         }
-        assert!(ConsoleAt::try_from("on".to_owned()).unwrap_err().contains("with_http"));
+        assert!(ServeAt::try_from("on".to_owned()).unwrap_err().contains("with_http"));
     }
 }

@@ -1,16 +1,16 @@
-//! Checks by which host names browsers open the console.
+//! Checks by which host name a worker is asked.
 
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::HOST;
-use axum::middleware::Next;
+use axum::http::StatusCode;
+use axum::http::header::{HOST, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::trouble::Trouble;
-
-/// Host names by which browsers may open the console, besides `localhost` and IP addresses. A foreign site can make its
-/// own name point to this worker's address (DNS rebinding). Its pages then send that name, and are refused.
+/// Host names by which a worker may be asked, besides `localhost` and IP addresses. A foreign site can make its own name
+/// point to this worker's address (DNS rebinding). Its pages then send that name, and are refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownHosts(Vec<String>);
 
@@ -20,8 +20,13 @@ impl KnownHosts {
         Self(names.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect())
     }
 
-    /// Returns whether the console may be opened with this `Host` header. The header may hold a port.
-    pub fn knows(&self, host: &str) -> bool {
+    /// Returns the routes, which reply only to requests with a known host name.
+    pub(super) fn guard(self, routes: Router) -> Router {
+        routes.layer(from_fn_with_state(Arc::new(self), check_host))
+    }
+
+    /// Returns whether a request with this `Host` header is answered. The header may hold a port.
+    fn knows(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, _)) => address,
             None => host.split_once(':').map_or(host, |(name, _)| name),
@@ -32,12 +37,16 @@ impl KnownHosts {
     }
 }
 
-/// Lets a request pass if its host name is known, and refuses any other.
-pub(super) async fn check_host(State(hosts): State<Arc<KnownHosts>>, request: Request, next: Next) -> Response {
+async fn check_host(State(hosts): State<Arc<KnownHosts>>, request: Request, next: Next) -> Response {
     let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     match named.or_else(|| request.uri().host()) {
         Some(host) if hosts.knows(host) => next.run(request).await,
-        other => Trouble::UnknownHost(other.unwrap_or_default().to_owned()).into_response(),
+        other => {
+            let name = other.unwrap_or_default();
+            let advice = "ask it by its address in digits, or set [worker] hosts to the names that it has";
+            let text = format!("this worker does not answer to the name {name:?}: {advice}\n");
+            (StatusCode::MISDIRECTED_REQUEST, [(X_CONTENT_TYPE_OPTIONS, "nosniff")], text).into_response()
+        }
     }
 }
 
@@ -46,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_console_is_known_by_addresses_and_by_configured_names() {
+    fn a_worker_is_known_by_addresses_and_by_configured_names() {
         let hosts = KnownHosts::read("console.example, Other.Example");
         for host in
             ["localhost:8080", "127.0.0.1", "10.1.2.3:8080", "[::1]:8080", "console.example:443", "other.example"]

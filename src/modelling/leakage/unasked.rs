@@ -2,7 +2,7 @@
 
 use crate::domain::contract::{PlannedSplit, SingleFeatureRule, TrainPlan, UnaskedRule};
 
-/// Returns every rule that the plan does not check. Empty for a plan of a release that had no default for
+/// Returns every rule that another profile or other data would have had checked. Empty for a plan of a release that had no default for
 /// `max_single_feature_auc`: that release's report had no such list, and is reproduced byte by byte.
 pub fn unasked_rules(plan: &TrainPlan) -> Vec<UnaskedRule> {
     let (spec, columns) = (&plan.leakage, &plan.columns);
@@ -20,7 +20,7 @@ pub fn unasked_rules(plan: &TrainPlan) -> Vec<UnaskedRule> {
     if columns.feature_time.is_none() || columns.event_time.is_none() {
         add(&["feature_time_after_event"], "the manifests name no column feature_time or none of event_time");
     }
-    if !matches!(plan.split, PlannedSplit::TimeBased(_)) {
+    if matches!(plan.split, PlannedSplit::StratifiedRandom(_)) {
         add(&["train_not_before_test"], "the profile does not split by time");
     }
     if spec.allow_repeated_content {

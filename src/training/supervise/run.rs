@@ -17,7 +17,8 @@ use std::time::Duration;
 #[error("the trainer could not be run: {0}")]
 pub struct Error(#[from] std::io::Error);
 
-/// Timeout of each read of what an ended child wrote last. A descendant of the child may still hold the pipe open.
+/// Timeout for reading all that an ended child wrote last. A descendant of the child may still hold the pipe open, and
+/// write to it for ever.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 
 /// Runs one step on a job directory until the child ends, `stop` resolves, or the wall time is over.
@@ -64,9 +65,12 @@ pub async fn run(
     };
     group.kill();
     // The pipe may still hold what the child wrote last.
-    while open && let Ok(Some(progress)) = tokio::time::timeout(LAST_OUTPUT, lines.next()).await {
-        on_progress(progress);
-    }
+    let rest = async {
+        while open && let Some(progress) = lines.next().await {
+            on_progress(progress);
+        }
+    };
+    let _ = tokio::time::timeout(LAST_OUTPUT, rest).await;
     let stderr = match stderr_tail {
         Some(text) => text,
         None => tokio::time::timeout(LAST_OUTPUT, stderr).await.unwrap_or_default(),

@@ -59,7 +59,7 @@ async fn connections_that_say_nothing_take_neither_descriptors_nor_health_checks
     // A good request of somebody else runs to its end meanwhile, and the probes of another address are answered.
     world.send(&[request("req-beside-callers").to_string().into_bytes()]).await;
     eventually("the bound on connections", BOUND, || ready((descriptors(&worker) <= before + 48).then_some(()))).await;
-    let (status, body) = get(at, "127.0.0.2", "probe", "/livez").unwrap();
+    let (status, body) = get(at, "127.0.0.2", "127.0.0.1", "/livez").unwrap();
     assert_eq!(status, 200, "{body}");
     world.reaches("req-beside-callers", State::Published).await;
     drop(half_open);

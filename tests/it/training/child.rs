@@ -167,6 +167,25 @@ async fn a_trainer_that_takes_too_long_is_killed() {
 }
 
 #[tokio::test]
+async fn what_a_trainer_leaves_behind_does_not_hold_up_its_worker_by_writing_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("leaves-a-writer");
+    let line = r#"{"step":"fit","fraction":0.5,"message":"on and on"}"#;
+    let script = format!(
+        "#!/bin/sh\nPATH=/usr/bin:/bin setsid /bin/sh -c 'while echo '\\''{line}'\\''; do /bin/sleep 0.1; done' &\n\
+         /bin/sleep 0.3\n"
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (command, mut lines) = (TrainerCommand::binary(program), 0);
+    let limits = Limits::default();
+    let ended = run(&command, folder.path(), &limits, std::future::pending(), |_| lines += 1);
+    // The writer ends when nobody reads the pipe any more.
+    let exit = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the run ends").unwrap();
+    assert!(matches!(exit, Exit::Failed(_)) && lines > 1, "{exit:?} after {lines} lines");
+}
+
+#[tokio::test]
 async fn a_trainer_that_is_stopped_is_gone_at_once() {
     let plan = plan("profiles/long_training.yaml");
     let folder = job(&plan, parquet(&plan), 1);

@@ -108,6 +108,7 @@ impl Placer {
             }
             Ok(Answer::OtherIncarnation(current)) => {
                 self.incarnation = current;
+                self.suspected = None;
                 inbox.displace()?;
                 Ok(Placing::Anew)
             }

@@ -105,7 +105,10 @@ impl ClientContext for BrokerContext {
         {
             self.note(denial);
         }
+        // The client library warns at each start that this property is experimental. Decision 0019 says why it is set.
+        let is_known = facility == "CONFWARN" && line.contains("enable.gapless.guarantee");
         match level {
+            _ if is_known => debug!(target: "librdkafka", "{facility} {line}"),
             _ if is_error => error!(target: "librdkafka", "{facility} {line}"),
             RDKafkaLogLevel::Warning => warn!(target: "librdkafka", "{facility} {line}"),
             RDKafkaLogLevel::Debug => debug!(target: "librdkafka", "{facility} {line}"),

@@ -32,7 +32,7 @@ pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
 
-/// How long the drop of [`Telemetry`] waits for the receiver to accept the last spans.
+/// Upper bound on how long the drop of [`Telemetry`] waits for the receiver to accept the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 
 impl Drop for Telemetry {

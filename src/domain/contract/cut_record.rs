@@ -18,7 +18,8 @@ pub struct CutRecord {
 }
 
 impl CutRecord {
-    /// Number of bytes of a key or value that the ledger holds.
+    /// Number of bytes of a refused key or value that the ledger holds and a dead letter quotes. Also the longest key that
+    /// is accepted.
     pub const KEPT_BYTES: usize = 1024;
 
     /// Describes a record. Hashes the value without copying it.

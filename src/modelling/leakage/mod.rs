@@ -15,7 +15,8 @@ use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
 use crate::domain::contract::{LeakageReport, SettledSplit, SingleFeatureRule, TrainPlan};
 
-/// Checks every rule but the canary on the rows of the train, validation and test windows.
+/// Checks every rule that the plan asks for and the data allows, on the rows of the three windows. All but the canary,
+/// which needs fits.
 pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, plan: &TrainPlan) -> LeakageReport {
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {

@@ -170,7 +170,7 @@ pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
     thresholds.chain([enough]).chain(champion).collect()
 }
 
-/// OpenLineage's severity of a condition that stops the bundle if the condition does not hold.
+/// OpenLineage's severity of a condition of the gate. If such a condition does not hold, no bundle is built.
 const BLOCKS: &str = "error";
 
 struct Bound {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// The timeout of a request to the receiver.
+/// The timeout of a request to the receiver, and of a batch of spans with its retry.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sends a request to the configured receiver. Returns the URL if it answered, otherwise why not. `None` if no endpoint

@@ -2,12 +2,12 @@
 //!
 //! A store is away, an input is not there yet, or the worker's machine has no disk left. None of this is the run's
 //! fault, and all of it may pass. Such an attempt does not count, and the run waits for a growing pause. The row counts
-//! these tries, and their number gives the length of all pauses so far. Only pauses use up the patience. So neither the
-//! hours that a run trains between two short outages do, nor the time that it waits behind other runs.
+//! these tries, and their number gives the length of all pauses so far. Only pauses use up the patience: not the hours that
+//! a run trains between two short outages, nor the time that it waits behind other runs.
 //!
 //! Guarantees: once the pauses add up to `[ledger] outage_patience_seconds`, each further attempt of this kind counts,
-//! so that the bound on attempts ends the run with the last cause. Never: takes back an attempt that ended in another
-//! way.
+//! so that the bound on attempts ends the run, or parks its publication, with the last cause. Never: leaves an attempt
+//! uncounted that ended in another way.
 
 use super::lease::{Guarded, Lease};
 use crate::adapters::ledger::row::LockedRun;

@@ -3,6 +3,7 @@
 //! and what the attacker gets. docs/security.md has the same table for readers.
 
 mod batches;
+mod bundles;
 mod callers;
 mod claims;
 mod connections;

@@ -3,4 +3,4 @@
 mod doctor;
 mod reproduce;
 mod score;
-mod verify;
+pub mod verify;

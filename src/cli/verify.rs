@@ -1,16 +1,18 @@
 //! `model-factory verify`: checks a bundle offline, and gives a verdict.
 
 use super::output::Output;
-use crate::adapters::signing::PublicKey;
+use crate::adapters::signing::{PublicKey, RequesterKey};
+use crate::clock;
 use crate::config::TrainerSettings;
 use crate::domain::contract::Limits;
 use crate::domain::identity::Digest;
-use crate::tools::verify::{Expected, Verdict, Verification, Verifier};
+use crate::tools::verify::{self, Expected, Verdict, Verification, Verifier};
 use crate::training::TrainerCommand;
 use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Utc};
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read as _, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Check a bundle as an auditor, and give a verdict in one sentence. Needs no network and no database.
@@ -28,7 +30,8 @@ Take the public key from whoever published the bundle, never from the bundle. do
 Examples:
   model-factory verify ./bundle --public-key signing.pub
   model-factory verify ./bundle --public-key signing.pub --bundle-id 5d41402a… --output json
-  model-factory verify ./bundle --allow-unsigned")]
+  model-factory verify ./bundle --allow-unsigned
+  model-factory verify ./bundle --public-key signing.pub --receipt publish_receipt.json --report check.html")]
 pub(super) struct Args {
     /// Folder of the bundle.
     bundle: PathBuf,
@@ -36,6 +39,11 @@ pub(super) struct Args {
     expected: ExpectedArgs,
     #[command(flatten)]
     unsigned: UnsignedArgs,
+    #[command(flatten)]
+    witness: WitnessArgs,
+    /// Also write a page for people who do not program: what was checked, by whom it was made, asked for and approved.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -59,6 +67,50 @@ pub(super) struct UnsignedArgs {
     allow_unsigned: bool,
 }
 
+/// Documents that must be about the bundle.
+#[derive(Debug, clap::Args)]
+struct WitnessArgs {
+    /// Publication receipt (`publish/publish_receipt.json` of the run).
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// The request, as it was sent to the request topic.
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+    /// Public key (PEM, Ed25519 or P-256) that must have signed the request.
+    #[arg(long, value_name = "FILE", requires = "request")]
+    requester_key: Option<PathBuf>,
+    /// The event by which the registry said that it holds the bundle.
+    #[arg(long, value_name = "FILE")]
+    registry_event: Option<PathBuf>,
+}
+
+impl WitnessArgs {
+    fn read(&self, expected: Expected) -> anyhow::Result<Expected> {
+        let given = |path: Option<&PathBuf>| path.map(|path| document(path)).transpose();
+        let key = |path: &PathBuf| -> anyhow::Result<RequesterKey> {
+            let pem = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            RequesterKey::from_pem(&pem).with_context(|| path.display().to_string())
+        };
+        Ok(Expected {
+            receipt: given(self.receipt.as_ref())?,
+            request: given(self.request.as_ref())?,
+            requester_key: self.requester_key.as_ref().map(key).transpose()?,
+            registry_event: given(self.registry_event.as_ref())?,
+            ..expected
+        })
+    }
+}
+
+/// Reads a document of at most 1 MiB.
+fn document(path: &Path) -> anyhow::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(MOST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(bytes.len() as u64 <= MOST, "{} has more than {MOST} bytes", path.display());
+    Ok(bytes)
+}
+
 impl ExpectedArgs {
     /// Reads the key. `unsigned` is `None` for commands that work on bundles of anybody.
     pub(super) fn read(&self, unsigned: Option<&UnsignedArgs>) -> anyhow::Result<Expected> {
@@ -70,6 +122,7 @@ impl ExpectedArgs {
             public_key: self.public_key.as_ref().map(read).transpose()?,
             bundle_id: self.bundle_id,
             allow_unsigned: unsigned.is_none_or(|unsigned| unsigned.allow_unsigned),
+            ..Expected::default()
         })
     }
 }
@@ -96,8 +149,13 @@ impl Args {
 
     pub(super) async fn run(self, settings: &TrainerSettings) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
-        let expected = self.expected.read(Some(&self.unsigned))?;
-        let verification = verifier(settings)?.verify(&self.bundle, &expected).await;
+        let expected = self.witness.read(self.expected.read(Some(&self.unsigned))?)?;
+        let (verification, verified) = verifier(settings)?.open(&self.bundle, &expected).await;
+        if let Some(path) = &self.report {
+            let now = DateTime::<Utc>::from(clock::system_time());
+            let page = verify::page(&verification, verified.as_ref(), &expected, now);
+            fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        }
         self.output.print(&[&verification], |out| show(out, &verification))?;
         Ok(match verification.verdict {
             Verdict::Verified => ExitCode::SUCCESS,

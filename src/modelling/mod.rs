@@ -32,6 +32,6 @@ pub use plan::{
     parse_eval_report, parse_governance_profile, parse_manifest, parse_training_profile, resolve,
 };
 pub use report_page::{
-    REPORT_STYLE, ReportSources, TableHeading, curve_plots, gate_table, html_table, metrics_table, report_page,
-    thousands, verdict_line,
+    PageVerdict, REPORT_STYLE, ReportSources, StatementFinding, TableHeading, VerificationPage, curve_plots,
+    gate_table, html_table, metrics_table, report_page, thousands, verdict_line, verification_page,
 };

@@ -32,7 +32,9 @@ pub use messages::{
     RegistryVerdict, Revisions, RunLifecycleEvent, SIGNED_REQUEST_TYPE, SameAs, SignedEnvelope, TargetScope,
     TrainBuildRequest, event_id, without_many_inputs,
 };
-pub use parse::{MAX_MESSAGE_BYTES, OpenedMessage, event_around, message_accepted, open, parse, parse_accepted};
+pub use parse::{
+    MAX_MESSAGE_BYTES, OpenedMessage, envelope_around, event_around, message_accepted, open, parse, parse_accepted,
+};
 pub use profiles::{
     Algorithm, Anchor, BootstrapSpec, BundleRef, CanarySpec, ChampionSpec, Controls, DaysSpec, EvaluationSpec, Feature,
     FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, SeedPolicy,

@@ -9,7 +9,7 @@ use super::schema::excerpt;
 use super::wrapping::Seen;
 use super::{
     AllowList, CloudEventAttributes, CommandMessage, DocumentError, Message, Reference, RejectedIds, Rejection,
-    SchemaName, TrainBuildRequest, Wrapping,
+    SchemaName, SignedEnvelope, TrainBuildRequest, Wrapping,
 };
 use crate::domain::run::FailureCode;
 use serde::de::DeserializeOwned;
@@ -81,6 +81,13 @@ pub fn event_around(bytes: &[u8]) -> Option<CloudEventAttributes> {
     let mut seen = Seen::default();
     read(bytes, None, &mut seen).ok()?;
     seen.wrapping.event
+}
+
+/// Returns the signed envelope around an accepted message. `None` if there is none.
+pub fn envelope_around(bytes: &[u8]) -> Option<SignedEnvelope> {
+    let mut seen = Seen::default();
+    read(bytes, None, &mut seen).ok()?;
+    seen.wrapping.envelope
 }
 
 fn read(bytes: &[u8], allow: Option<&AllowList>, seen: &mut Seen) -> Result<Message, Refused> {

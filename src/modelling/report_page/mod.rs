@@ -1,4 +1,4 @@
-//! Writes `report.html`, one HTML file for people who decide about a model.
+//! Writes `report.html`, one HTML file for people who decide about a model, and the page about the check of a bundle.
 //!
 //! Guarantees: the same documents give the same bytes. The page has no script, loads nothing, and escapes every value.
 //! Never: computes a metric or a verdict. The page only shows what the documents say.
@@ -10,6 +10,7 @@ mod metrics;
 mod number;
 mod origin;
 mod plot;
+mod verification;
 
 pub use charts::curve_plots;
 pub use gate::{gate_table, verdict_line};
@@ -17,6 +18,7 @@ pub use html_table::{TableHeading, html_table};
 pub use metrics::metrics_table;
 pub use number::thousands;
 pub use origin::ReportSources;
+pub use verification::{PageVerdict, StatementFinding, VerificationPage, verification_page};
 
 use crate::domain::contract::SettledSplit;
 use maud::{DOCTYPE, Markup, PreEscaped, html};

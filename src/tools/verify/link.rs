@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// The links of the chain from request to signature, in the order in which they are reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display, strum::VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Link {
@@ -20,6 +20,10 @@ pub enum Link {
     Descriptions,
     Parity,
     Signature,
+    /// This and the links below are checked only if the caller gives the document.
+    Publication,
+    Requester,
+    Approval,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +66,9 @@ impl Link {
             }
             Self::Parity => "the model gives the parity vectors exactly their scores",
             Self::Signature => "the given key signed exactly these files",
+            Self::Publication => "the given publication receipt is about this bundle",
+            Self::Requester => "the given request asked for this run",
+            Self::Approval => "the registry's given event says that it holds this bundle",
         }
     }
 

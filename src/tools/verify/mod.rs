@@ -9,15 +9,18 @@ mod folder;
 mod link;
 mod mismatch;
 mod model;
+mod page;
 mod remake;
 mod signature;
 mod verdict;
+mod witness;
 
 pub use link::{BrokenLink, CheckedLink, Link};
+pub use page::page;
 pub use remake::provenance;
 pub use verdict::{Verdict, Verification};
 
-use crate::adapters::signing::PublicKey;
+use crate::adapters::signing::{PublicKey, RequesterKey};
 use crate::domain::contract::{
     BundleManifest, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, SchemaName, TrainPlan,
 };
@@ -28,6 +31,8 @@ use folder::Folder;
 use remake::ReadBundle;
 use signature::Signed;
 use std::path::Path;
+use verdict::counted;
+use witness::{About, Witnessed};
 
 /// What the caller knows about a bundle from another source.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +41,14 @@ pub struct Expected {
     pub public_key: Option<PublicKey>,
     /// The id that the bundle must have, for example from its publication. `None` accepts any id.
     pub bundle_id: Option<Digest>,
+    /// Bytes of the publication receipt.
+    pub receipt: Option<Vec<u8>>,
+    /// Bytes of the request, as it was sent.
+    pub request: Option<Vec<u8>>,
+    /// The key that must have signed the request.
+    pub requester_key: Option<RequesterKey>,
+    /// Bytes of the event by which the registry said that it holds the bundle.
+    pub registry_event: Option<Vec<u8>>,
     /// Whether an unsigned bundle is accepted, although nobody knows who made it.
     pub allow_unsigned: bool,
 }
@@ -59,6 +72,7 @@ pub struct Verified {
     pub model: Vec<u8>,
     /// Rows with the model's scores.
     pub parity: ParityVectors,
+    witnessed: Witnessed,
 }
 
 impl Verifier {
@@ -120,11 +134,8 @@ impl Verifier {
         note(Link::Bundle, format!("bundle.json follows from the other files; the id is {id}, {against}"));
         note(Link::Request, of_request);
         note(Link::Plan, format!("its digest, revisions and {} features are in bundle.json", plan.features.len()));
-        let (manifests, data) = (plan.manifests.len(), plan.files.len());
-        note(
-            Link::Data,
-            format!("{manifests} manifests, 2 profiles and {data} data files, pinned by the same digests"),
-        );
+        let (manifests, data) = (counted(plan.manifests.len(), "manifest"), counted(plan.files.len(), "data file"));
+        note(Link::Data, format!("{manifests}, 2 profiles and {data}, pinned by the same digests"));
 
         let inspected = model::inspect(&bundle, &self.trainer, &self.limits).await?;
         note(Link::Model, format!("{} is a model in the format {}", bundle.format.file_name(), bundle.format));
@@ -136,6 +147,8 @@ impl Verifier {
         note(Link::Parity, model::parity(&bundle, &inspected)?);
         let signed = signature::signature(&folder, &version, expected.public_key.as_ref())?;
         note(Link::Signature, signed.describe(files.len()));
+        let about = About { folder: &folder, plan, bundle_id: id, version: &version };
+        let witnessed = about.check(expected, &mut verification.checked)?;
 
         verification.intact = true;
         if let Signed::By(key) = signed {
@@ -148,6 +161,17 @@ impl Verifier {
         let ReadBundle { plan, report, receipt, parity, format, .. } = bundle;
         let (plan, report, receipt, parity) = (plan.value, report.value, receipt.value, parity.value);
         let model = folder.take(format.file_name());
-        Ok(Verified { bundle_id: id, plan, plan_sha256, report, report_sha256, receipt, format, model, parity })
+        Ok(Verified {
+            bundle_id: id,
+            plan,
+            plan_sha256,
+            report,
+            report_sha256,
+            receipt,
+            format,
+            model,
+            parity,
+            witnessed,
+        })
     }
 }

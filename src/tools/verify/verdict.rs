@@ -91,9 +91,13 @@ pub(super) fn of_intact(
 }
 
 fn made_from(plan: &TrainPlan, report: &EvalReport) -> String {
-    let counted = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     let (manifests, files) = (counted(plan.manifests.len(), "manifest"), counted(plan.files.len(), "data file"));
     let (rows, scope) = (report.metrics.dataset.rows, line(&plan.target_scope.scope_key(), 200));
     let code = line(&plan.revisions.mf_code_release_id, 100);
     format!("{files} of {manifests} with {rows} rows by code {code} for {scope}")
+}
+
+/// Writes a number with the name of the things that are counted.
+pub(super) fn counted(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

@@ -2,6 +2,7 @@
 
 mod forgeries;
 mod links;
+mod page;
 mod signed;
 mod tampering;
 

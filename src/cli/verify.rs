@@ -9,7 +9,7 @@ use crate::domain::identity::Digest;
 use crate::tools::verify::{self, Expected, Verdict, Verification, Verifier};
 use crate::training::TrainerCommand;
 use anyhow::{Context as _, ensure};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use std::fs;
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -152,7 +152,7 @@ impl Args {
         let expected = self.witness.read(self.expected.read(Some(&self.unsigned))?)?;
         let (verification, verified) = verifier(settings)?.open(&self.bundle, &expected).await;
         if let Some(path) = &self.report {
-            let now = DateTime::<Utc>::from(clock::system_time());
+            let now = DateTime::<Utc>::from(clock::system_time()).trunc_subsecs(0);
             let page = verify::page(&verification, verified.as_ref(), &expected, now);
             fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -95,9 +95,7 @@ fn meaning(verdict: PageVerdict) -> &'static str {
             "The files of this bundle agree with each other, and whoever holds the key below made exactly these files."
         }
         PageVerdict::Bad => "Do not use this bundle. Send this page to whoever gave it to you.",
-        PageVerdict::Open => {
-            "The files of this bundle agree with each other. Nothing says who made them. Ask for a signed bundle."
-        }
+        PageVerdict::Open => "The files of this bundle agree with each other. This check does not show who made them.",
     }
 }
 
@@ -122,7 +120,7 @@ fn statements(statements: &[(&'static str, StatementFinding)]) -> Markup {
             }
         }
     };
-    html_table("stack", &[], &rows)
+    html_table("stack statements", &[], &rows)
 }
 
 fn mark(finding: &StatementFinding) -> Markup {

@@ -5,6 +5,7 @@
 //! that does not hold is reported. Never: opens a socket or a database, or runs code of the bundle.
 
 mod documents;
+mod expected;
 mod folder;
 mod link;
 mod mismatch;
@@ -15,12 +16,12 @@ mod signature;
 mod verdict;
 mod witness;
 
+pub use expected::Expected;
 pub use link::{BrokenLink, CheckedLink, Link};
 pub use page::page;
 pub use remake::provenance;
 pub use verdict::{Verdict, Verification};
 
-use crate::adapters::signing::{PublicKey, RequesterKey};
 use crate::domain::contract::{
     BundleManifest, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, SchemaName, TrainPlan,
 };
@@ -33,25 +34,6 @@ use signature::Signed;
 use std::path::Path;
 use verdict::counted;
 use witness::{About, Witnessed};
-
-/// What the caller knows about a bundle from another source.
-#[derive(Debug, Clone, Default)]
-pub struct Expected {
-    /// The key that must have signed the bundle. If `None`, who signed is not checked.
-    pub public_key: Option<PublicKey>,
-    /// The id that the bundle must have, for example from its publication. `None` accepts any id.
-    pub bundle_id: Option<Digest>,
-    /// Bytes of the publication receipt.
-    pub receipt: Option<Vec<u8>>,
-    /// Bytes of the request, as it was sent.
-    pub request: Option<Vec<u8>>,
-    /// The key that must have signed the request.
-    pub requester_key: Option<RequesterKey>,
-    /// Bytes of the event by which the registry said that it holds the bundle.
-    pub registry_event: Option<Vec<u8>>,
-    /// Whether an unsigned bundle is accepted, although nobody knows who made it.
-    pub allow_unsigned: bool,
-}
 
 /// Checks bundles. Each model is read in a child process.
 pub struct Verifier {

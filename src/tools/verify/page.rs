@@ -1,8 +1,9 @@
 //! Collects what the page about a check shows.
 
+use super::Verified;
+use super::expected::Expected;
 use super::link::Link;
 use super::verdict::{Verdict, Verification, counted};
-use super::{Expected, Verified};
 use crate::domain::contract::{ResolvedAlgorithm, TrainPlan};
 use crate::domain::harmless::line;
 use crate::modelling::{PageVerdict, StatementFinding, VerificationPage, verification_page};
@@ -29,6 +30,7 @@ pub fn page(
     verification_page(&VerificationPage {
         verdict: match verification.verdict {
             Verdict::Verified => PageVerdict::Good,
+            Verdict::NotVerified if verification.intact => PageVerdict::Open,
             Verdict::NotVerified => PageVerdict::Bad,
             Verdict::Unsigned => PageVerdict::Open,
         },

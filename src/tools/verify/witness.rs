@@ -1,6 +1,6 @@
 //! Checks what an auditor has besides the bundle: the publication receipt, the request, and the registry's event.
 
-use super::Expected;
+use super::expected::Expected;
 use super::folder::Folder;
 use super::link::{BrokenLink, CheckedLink, Link};
 use crate::adapters::evidence::RunFolder;

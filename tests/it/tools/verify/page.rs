@@ -58,7 +58,7 @@ async fn given(signed: &Signed) -> Given {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_says_who_made_asked_and_approved_and_what_nobody_looked_at() {
+async fn the_page_says_who_made_and_approved_a_bundle_and_what_nobody_looked_at() {
     let signed = bundle().await;
     let Given { expected, .. } = given(signed).await;
     let (verification, verified) = verifier().open(&signed.folder, &expected).await;

@@ -95,6 +95,12 @@ enum CommandLine {
     /// Looks at the model of a bundle. Started by commands that verify a bundle.
     #[command(hide = true)]
     TrainerInspect(ChildArgs),
+    /// Tries which namespaces this host allows. Started by `doctor`.
+    #[command(hide = true)]
+    TrainerHost {
+        /// `separate` or `rest`.
+        step: String,
+    },
     /// Separates itself from the host and starts `trainer-exec`. Started by `trainer-watch`.
     #[command(hide = true)]
     TrainerInit(ConfinedArgs),
@@ -107,8 +113,8 @@ enum CommandLine {
 struct ConfinedArgs {
     /// The job directory.
     job_dir: PathBuf,
-    /// Control group to join.
-    group: Option<PathBuf>,
+    /// Control groups to join.
+    groups: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -173,8 +179,9 @@ impl Cli {
             CommandLine::TrainerRecheck(args) => Ok(args.run(ChildStep::Recheck)),
             CommandLine::TrainerScore(args) => Ok(args.run(ChildStep::Score)),
             CommandLine::TrainerInspect(args) => Ok(args.run(ChildStep::Inspect)),
-            CommandLine::TrainerInit(args) => Ok(training::init_command(&args.job_dir, args.group.as_deref())),
-            CommandLine::TrainerExec(args) => Ok(training::exec_command(&args.job_dir, args.group.as_deref())),
+            CommandLine::TrainerHost { step } => Ok(training::try_host(&step)),
+            CommandLine::TrainerInit(args) => Ok(training::init_command(&args.job_dir, &args.groups)),
+            CommandLine::TrainerExec(args) => Ok(training::exec_command(&args.job_dir, &args.groups)),
         }
     }
 }

@@ -8,7 +8,9 @@ use crate::tools::reproduce::{Rebuilder, Reproduction};
 use crate::training::TrainerCommand;
 use crate::worker::runner::Ceiling;
 use anyhow::{Context as _, ensure};
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,7 +49,10 @@ impl Args {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
         let parent = self.work.unwrap_or_else(std::env::temp_dir);
         std::fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
-        let work = tempfile::Builder::new().prefix("model-factory-reproduce-").tempdir_in(parent.canonicalize()?)?;
+        let work = tempfile::Builder::new()
+            .prefix("model-factory-reproduce-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent.canonicalize()?)?;
         let threads = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             threads => threads,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 /// Consume requests, carry runs to their verdict, and send events, until SIGTERM or Ctrl-C.
 ///
@@ -42,6 +42,10 @@ impl Args {
         let worker = &config.worker;
         // Held until the end, because dropping it sends the buffered spans.
         let _telemetry = telemetry::start(worker.log_format, &worker.log, &config.telemetry, &name)?;
+        for file in config.loose_files() {
+            anyhow::ensure!(!file.refused, "{}: {}", file.key, file.why);
+            warn!(key = file.key, "{}", file.why);
+        }
         if let Some(start) = self.from {
             config.kafka.from = Some(match start {
                 Start::Earliest => crate::adapters::kafka::StartAt::Earliest,

@@ -7,7 +7,7 @@
 
 use super::check::check;
 use super::known::{KeyKind, KnownKeys};
-use super::show::{is_secret, show};
+use super::show::{is_secret, show, without_password};
 use super::{Config, ConfigError, InvalidSetting, Origin, ShownSetting};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -42,7 +42,8 @@ impl Loaded {
     ) -> Result<Self, ConfigError> {
         let mut layers = Layers::new();
         let default = Path::new(DEFAULT_FILE);
-        if let Some(path) = file.or_else(|| default.exists().then_some(default)) {
+        let file = file.or_else(|| default.exists().then_some(default));
+        if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
             layers.file(path, &text);
@@ -53,7 +54,8 @@ impl Loaded {
         for flag in flags {
             layers.flag(flag);
         }
-        let (config, origins, mut faults) = layers.read();
+        let (mut config, origins, mut faults) = layers.read();
+        config.file = file.map(Path::to_owned);
         for (key, message) in check(&config) {
             let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
             faults.push(InvalidSetting { key, origin, message });
@@ -123,6 +125,12 @@ impl Layers {
             Some(property) => vec!["kafka".to_owned(), "properties".to_owned(), property.to_owned()],
             None => key.split('.').map(str::to_owned).collect(),
         };
+        if is_secret(&path.join(".")) || without_password(value) != value {
+            let advice = "everybody on this machine can read a command line, so no password stands there; set it in the \
+                          environment or in a file (for the ledger: [ledger] password_file)";
+            self.invalid(&path, &origin, advice.to_owned());
+            return;
+        }
         self.one(&path, value, &origin);
     }
 

@@ -5,8 +5,10 @@
 //! prints a secret.
 
 mod check;
+mod commands;
 mod known;
 mod layers;
+mod modes;
 mod sections;
 mod serve_at;
 mod show;
@@ -14,6 +16,7 @@ mod show;
 mod tests;
 
 pub use layers::Loaded;
+pub use modes::LooseFile;
 pub use sections::{Config, TrainerSettings, WorkerSettings};
 pub use serve_at::ServeAt;
 pub use show::ShownSetting;

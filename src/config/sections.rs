@@ -32,6 +32,9 @@ pub struct Config {
     pub signing: SigningSettings,
     pub authority: AuthoritySettings,
     pub telemetry: TelemetrySettings,
+    /// The file that this was read from. `None` if there was none.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Failpoints for the test suite. A release build has none.
     #[cfg(debug_assertions)]
     #[serde(skip_serializing)]

@@ -15,8 +15,9 @@ use crate::training::{
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, TempPath};
 
@@ -118,7 +119,10 @@ impl BundleScorer {
         }
         // The work folder is beside the file of scores, because a rename is atomic only within one file system.
         let folder = out.parent().unwrap_or(Path::new("/"));
-        let work = tempfile::Builder::new().prefix(".model-factory-score-").tempdir_in(folder);
+        let work = tempfile::Builder::new()
+            .prefix(".model-factory-score-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(folder);
         let work = work.map_err(Refusal::unusable(folder))?;
         let (run_id, bundle_id) = (verified.plan.run_id.clone(), verified.bundle_id);
         let model_sha256 = self.prepare(&work, verified, order, file)?;

@@ -17,5 +17,7 @@ pub use protocol::{
     InspectedModel, InspectionJob, JobEnd, LEAKAGE_REPORT_FILE, Layer, MODEL_FILE, SCORES_FILE, ScoringJob,
     ScoringResult, TrainerRegistration, TrainerRegistrations, file_failure, model_format, registered, steps,
 };
-pub use sandbox::{Enforcement, check_confinement, enforcement, exec_command, init_command};
+pub use sandbox::{
+    Enforcement, HostLayers, check_confinement, enforcement, exec_command, init_command, readable_paths, try_host,
+};
 pub use supervise::{ChildrenUsage, Error, Exit, TrainerCommand, available_memory_mib, run};

@@ -10,6 +10,7 @@ use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::contract::{AllowList, EventType, RunLifecycleEvent};
 use crate::domain::run::State;
+use crate::secret::check_private;
 use crate::telemetry::plain;
 use crate::worker::intake::Screening;
 use anyhow::{Context as _, ensure};
@@ -124,6 +125,7 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
 }
 
 fn private_key(file: &PathBuf) -> anyhow::Result<RequesterPrivateKey> {
+    check_private(file).map_err(anyhow::Error::msg)?;
     let pem = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     RequesterPrivateKey::from_pem(&pem).with_context(|| format!("cannot sign with {}", file.display()))
 }

@@ -1,11 +1,20 @@
 //! Checks the signing key, the ownership boundaries, the requesters' policy, and the receiver of traces.
 
 use super::finding::Finding;
-use crate::config::Config;
+use crate::config::{Config, LooseFile};
 use crate::telemetry::{self, TelemetrySettings};
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    vec![signing(config), ownership(config), policy(config)]
+    let mut found = vec![signing(config), ownership(config), policy(config)];
+    found.extend(config.loose_files().into_iter().map(loose));
+    found
+}
+
+/// A file that others may read or write.
+fn loose(file: LooseFile) -> Finding {
+    let LooseFile { key, why, refused } = file;
+    let (found, advice) = why.split_once(": ").unwrap_or((&why, "change its mode"));
+    if refused { Finding::red(key, found, advice) } else { Finding::yellow(key, found, advice) }
 }
 
 fn signing(config: &Config) -> Finding {

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use crate::config::{Config, TrainerSettings};
-use crate::training::{self, Enforcement};
+use crate::training::{self, Enforcement, HostLayers};
 use std::path::Path;
 
 const MIB: u64 = 1024 * 1024;
@@ -11,13 +11,14 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let trainer = &config.trainer;
     let commands = trainer.commands.iter().map(|(name, registration)| {
         let check = format!("trainer {name}");
-        match registration.check(name) {
+        match config.check_command(name, registration) {
             Ok(()) => Finding::green(check, registration.program.display().to_string()),
             Err(why) => Finding::red(check, why, format!("mend [trainer.commands.{name}]")),
         }
     });
     let machine = [scratch(trainer, config.worker.slots), memory(trainer.max_memory_mib), confinement(trainer)];
-    machine.into_iter().chain(commands).collect()
+    let layers = (!trainer.commands.is_empty()).then(|| layers(trainer, HostLayers::find()));
+    machine.into_iter().chain(layers.into_iter().flatten()).chain(commands).collect()
 }
 
 fn scratch(settings: &TrainerSettings, slots: u32) -> Finding {
@@ -94,10 +95,70 @@ fn confinement(settings: &TrainerSettings) -> Finding {
     }
 }
 
+/// Lists which layers of the sandbox this host has. Which of them closes what stands in docs/sandbox.md.
+fn layers(settings: &TrainerSettings, host: HostLayers) -> Vec<Finding> {
+    let landlock = match host.landlock {
+        // `confinement` judges it.
+        0 => Finding::yellow("sandbox: Landlock", "this kernel has none", "use Linux 6.12 or newer with Landlock"),
+        version => {
+            Finding::green("sandbox: Landlock", format!("version {version} of its interface, of 6 that are used"))
+        }
+    };
+    let seccomp = match host.seccomp {
+        true => Finding::green("sandbox: seccomp", "trainer commands make only calls that are listed"),
+        false if settings.allow_unconfined => Finding::yellow(
+            "sandbox: seccomp",
+            "none: trainer commands reach the network and every Unix socket",
+            "use a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or ARM64",
+        ),
+        false => Finding::red(
+            "sandbox: seccomp",
+            "none, so trainer commands do not run",
+            "use a kernel with CONFIG_SECCOMP_FILTER, or set [trainer] allow_unconfined = true",
+        ),
+    };
+    let found = |has: bool, what: &str| format!("{what}: {}", if has { "yes" } else { "no" });
+    let namespaces = match host.namespaces {
+        Some(own) => Finding::green(
+            "sandbox: namespaces",
+            [
+                "own processes: yes".to_owned(),
+                found(own.network, "network"),
+                found(own.memory, "System V memory"),
+                found(own.proc, "/proc"),
+            ]
+            .join(", "),
+        ),
+        None => Finding::yellow(
+            "sandbox: namespaces",
+            "none: trainer commands see names and command lines of other processes; the other layers close the rest",
+            "let this user make user namespaces, or keep secrets out of command lines",
+        ),
+    };
+    let groups = Finding::green(
+        "sandbox: control group",
+        match host.memory_group {
+            true => "the kernel counts the memory of a trainer command",
+            false => "none can be made: the watcher counts memory and disk by itself, 20 times a second",
+        },
+    );
+    vec![landlock, seccomp, namespaces, groups]
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::finding::Light;
     use super::*;
+
+    #[test]
+    fn each_layer_is_listed_and_a_missing_filter_is_red() {
+        let none = HostLayers { landlock: 0, seccomp: false, namespaces: None, memory_group: false };
+        let lights = |settings: &TrainerSettings| layers(settings, none).iter().map(|f| f.light).collect::<Vec<_>>();
+        let mut settings = TrainerSettings::default();
+        assert_eq!(lights(&settings), [Light::Yellow, Light::Red, Light::Yellow, Light::Green]);
+        settings.allow_unconfined = true;
+        assert_eq!(lights(&settings), [Light::Yellow, Light::Yellow, Light::Yellow, Light::Green]);
+    }
 
     #[test]
     fn room_is_measured_against_what_trainers_may_take() {

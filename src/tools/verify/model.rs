@@ -7,8 +7,9 @@ use crate::domain::contract::{Limits, ModelFormat, ParityOrigin, ParityVectors, 
 use crate::domain::identity::document_bytes;
 use crate::training::{self, ChildJob, ChildStep, Exit, InspectedModel, InspectionJob, MODEL_FILE, TrainerCommand};
 use std::fmt::Display;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 pub(super) use crate::training::CountedModel;
@@ -33,7 +34,11 @@ pub(super) async fn inspect(
     let fits = !is_built_in || bundle.format == ModelFormat::XgboostJson;
     link.must(fits, || format!("the built-in booster does not save its model as {}", bundle.format))?;
     let unable = |error: &dyn Display| link.broken(format!("the model could not be looked at here: {error}"));
-    let work = tempfile::Builder::new().prefix("model-factory-verify-").tempdir().map_err(|error| unable(&error))?;
+    let work = tempfile::Builder::new()
+        .prefix("model-factory-verify-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(|error| unable(&error))?;
     let job = InspectionJob {
         run_id: bundle.plan.value.run_id.clone(),
         model_sha256: bundle.model_digest,

@@ -47,6 +47,20 @@ pub struct TrainerRegistration {
 pub type TrainerRegistrations = BTreeMap<String, TrainerRegistration>;
 
 impl TrainerRegistration {
+    /// Registers a program with nothing but what is usual.
+    pub fn of_program(program: PathBuf) -> Self {
+        Self {
+            program,
+            arguments: Vec::new(),
+            path: Self::default_path(),
+            read: Vec::new(),
+            write: Vec::new(),
+            network: false,
+            unix_sockets: false,
+            allow_pickle: false,
+        }
+    }
+
     fn default_path() -> String {
         "/usr/local/bin:/usr/bin:/bin".to_owned()
     }
@@ -135,6 +149,8 @@ pub enum Layer {
     Namespaces,
     /// No privileges, even for root.
     Capabilities,
+    /// Control groups, in which the kernel counts.
+    Groups,
 }
 
 impl CommandSpec {

@@ -121,7 +121,6 @@ const PROCESSES: &[c_long] = &[
     SYS_membarrier,
     SYS_pidfd_open,
     SYS_pidfd_send_signal,
-    SYS_prctl,
     SYS_restart_syscall,
     SYS_rseq,
     SYS_rt_sigaction,

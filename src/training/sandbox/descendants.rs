@@ -20,8 +20,10 @@ pub(super) struct Usage {
     pub(super) threads: u64,
     /// Seconds of processor time, including that of ended processes.
     pub(super) cpu_seconds: u64,
-    /// Anonymous and shared memory in bytes. A page that several processes share is counted once for each of them.
-    pub(super) memory: u64,
+    /// Bytes of anonymous memory. A page that several processes share is counted once for each of them.
+    pub(super) anonymous: u64,
+    /// Bytes of shared memory and of files in memory that processes have touched, counted in the same way.
+    pub(super) shared: u64,
 }
 
 fn living() -> Vec<Stat> {
@@ -49,7 +51,7 @@ pub fn living_below(root: i32) -> Vec<Stat> {
 }
 
 /// Returns the living descendants of this process that belong to the command. `init` is ours.
-fn of_command(init: Option<Pid>) -> Vec<Stat> {
+pub(super) fn of_command(init: Option<Pid>) -> Vec<Stat> {
     living().into_iter().filter(|stat| init.is_none_or(|init| init.as_raw() != stat.pid)).collect()
 }
 
@@ -65,22 +67,26 @@ pub(super) fn usage(init: Option<Pid>) -> Usage {
         total.threads += stat.num_threads.max(1) as u64;
         ticks += stat.utime + stat.stime + (stat.cutime + stat.cstime).max(0) as u64;
         if let Ok(status) = Process::new(stat.pid).and_then(|process| process.status()) {
-            total.memory += (status.rssanon.unwrap_or(0) + status.rssshmem.unwrap_or(0)) * 1024;
+            total.anonymous += status.rssanon.unwrap_or(0) * 1024;
+            total.shared += status.rssshmem.unwrap_or(0) * 1024;
         }
     }
     total.cpu_seconds += ticks / ticks_per_second;
     total
 }
 
-/// Measures the same memory as [`Usage::memory`], but counts a shared page once. The kernel needs much more time for
-/// this.
-pub(super) fn proportional_memory(init: Option<Pid>) -> u64 {
-    let of = |pid| {
-        let maps = Process::new(pid).and_then(|process| process.smaps_rollup()).ok()?;
-        let sizes = &maps.memory_map_rollup.0.first()?.extension.map;
-        Some(["Pss_Anon", "Pss_Shmem"].iter().filter_map(|name| sizes.get(*name)).sum::<u64>())
-    };
-    of_command(init).iter().filter_map(|stat| of(stat.pid)).sum()
+/// Measures the same as [`Usage::anonymous`] and [`Usage::shared`], but counts a page that several processes share once.
+/// The kernel needs much more time for this.
+pub(super) fn proportional_memory(init: Option<Pid>) -> (u64, u64) {
+    let mut total = (0, 0);
+    for stat in of_command(init) {
+        let Ok(maps) = Process::new(stat.pid).and_then(|process| process.smaps_rollup()) else { continue };
+        let Some(rollup) = maps.memory_map_rollup.0.first() else { continue };
+        let size = |name: &str| rollup.extension.map.get(name).copied().unwrap_or(0);
+        total.0 += size("Pss_Anon");
+        total.1 += size("Pss_Shmem");
+    }
+    total
 }
 
 /// Counts the threads of all processes of this process's user, including those that another program started.

@@ -1,38 +1,36 @@
 //! Runs `trainer-exec`, a process that confines itself and then becomes the registered command by `exec`.
 
 use super::descendants::tasks_of_this_user;
+use super::groups::ControlGroups;
 use super::landlock::restrict_files;
-use super::limits::{
-    GRACE_SECONDS, MIB, OPEN_FILES, PidsGroup, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor,
-};
+use super::limits::{GRACE_SECONDS, MIB, OPEN_FILES, THREADS_PER_PROCESS, die_with_parent, limit, limit_processor};
 use super::namespaces::drop_privileges;
 use super::seccomp::{filters_calls, restrict_calls};
 use crate::training::protocol::{CommandSpec, Layer};
 use nix::sys::resource::Resource;
 use nix::unistd::setsid;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The nice value that gives the command a lower priority than the watcher. The watcher then runs when both want the
 /// processor.
 const NICE: i32 = 5;
 
-/// Becomes the registered command of this job directory, in the control group `group` if there is one. Returns only if
-/// that was not possible.
+/// Becomes the registered command of this job directory, in these control groups. Returns only if that was not possible.
 #[expect(clippy::print_stderr, reason = "the watcher reads why on standard error")]
-pub fn exec_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
-    let Err(reason) = become_command(job_dir, group);
+pub fn exec_command(job_dir: &Path, groups: &[PathBuf]) -> ExitCode {
+    let Err(reason) = become_command(job_dir, groups);
     eprintln!("{reason}");
     ExitCode::FAILURE
 }
 
-fn become_command(job_dir: &Path, group: Option<&Path>) -> Result<std::convert::Infallible, String> {
+fn become_command(job_dir: &Path, groups: &[PathBuf]) -> Result<std::convert::Infallible, String> {
     die_with_parent()?;
     setsid().map_err(|error| format!("no session: {error}"))?;
     rustix::process::nice(NICE).map_err(|error| format!("nice: {error}"))?;
-    if let Some(group) = group {
-        PidsGroup::join(group).map_err(|error| format!("{}: {error}", group.display()))?;
+    for group in groups {
+        ControlGroups::join(group).map_err(|error| format!("{}: {error}", group.display()))?;
     }
     let spec = CommandSpec::read(job_dir).map_err(|error| format!("no order: {error}"))?;
     let (limits, registration) = (&spec.limits, &spec.registration);

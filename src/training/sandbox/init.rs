@@ -13,14 +13,14 @@ use nix::unistd::Pid;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Runs as process 1. Its standard input is a socket on which it reports to the watcher which signal ended the command:
 /// the kernel lets no signal end process 1 the same way. Ends with the command's exit status.
 #[expect(clippy::print_stderr, reason = "the watcher reads why on standard error")]
-pub fn init_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
-    match run(job_dir, group) {
+pub fn init_command(job_dir: &Path, groups: &[PathBuf]) -> ExitCode {
+    match run(job_dir, groups) {
         Ok(status) => ExitCode::from(status),
         Err(reason) => {
             eprintln!("{reason}");
@@ -29,12 +29,12 @@ pub fn init_command(job_dir: &Path, group: Option<&Path>) -> ExitCode {
     }
 }
 
-fn run(job_dir: &Path, group: Option<&Path>) -> Result<u8, String> {
+fn run(job_dir: &Path, groups: &[PathBuf]) -> Result<u8, String> {
     die_with_parent()?;
     let spec = CommandSpec::read(job_dir).map_err(|error| format!("no order: {error}"))?;
     let report = io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("no report: {error}"))?;
     separate_rest(&spec.registration, spec.limits.memory_mib);
-    let main = start("trainer-exec", job_dir, group, Stdio::null()).map_err(|error| format!("no command: {error}"))?;
+    let main = start("trainer-exec", job_dir, groups, Stdio::null()).map_err(|error| format!("no command: {error}"))?;
     loop {
         match waitpid(None, None) {
             Ok(WaitStatus::Exited(pid, status)) if pid == main => return Ok(status as u8),
@@ -50,9 +50,9 @@ fn run(job_dir: &Path, group: Option<&Path>) -> Result<u8, String> {
 }
 
 /// Starts this binary again as one of the steps from the watcher to the command.
-pub(super) fn start(step: &str, job_dir: &Path, group: Option<&Path>, stdin: Stdio) -> io::Result<Pid> {
+pub(super) fn start(step: &str, job_dir: &Path, groups: &[PathBuf], stdin: Stdio) -> io::Result<Pid> {
     let child =
-        Command::new(std::env::current_exe()?).arg(step).arg(job_dir).args(group).env_clear().stdin(stdin).spawn()?;
+        Command::new(std::env::current_exe()?).arg(step).arg(job_dir).args(groups).env_clear().stdin(stdin).spawn()?;
     Ok(Pid::from_raw(child.id() as i32))
 }
 

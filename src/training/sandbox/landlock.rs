@@ -74,6 +74,21 @@ pub fn enforcement() -> Enforcement {
     }
 }
 
+/// Returns the newest version of Landlock's interface that this kernel has and this release uses, 0 if there is none.
+pub(super) fn version() -> u8 {
+    const VERSIONS: [ABI; 6] = [ABI::V1, ABI::V2, ABI::V3, ABI::V4, ABI::V5, ABI::V6];
+    let has = |abi: &ABI| {
+        let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        let ruleset = ruleset.handle_access(AccessFs::from_all(*abi));
+        // Its second, fourth and sixth version also restrict moves, TCP and signals.
+        let ruleset =
+            if *abi >= ABI::V4 { ruleset.and_then(|r| r.handle_access(AccessNet::from_all(*abi))) } else { ruleset };
+        let ruleset = if *abi >= ABI::V6 { ruleset.and_then(|r| r.scope(Scope::from_all(*abi))) } else { ruleset };
+        ruleset.and_then(Ruleset::create).is_ok()
+    };
+    VERSIONS.iter().take_while(|abi| has(abi)).count() as u8
+}
+
 /// Returns what Landlock can enforce. Returns an error if that is nothing or if the kernel has no seccomp, and
 /// `allow_unconfined` is false.
 pub fn check_confinement(allow_unconfined: bool) -> Result<Enforcement, &'static str> {
@@ -101,8 +116,8 @@ pub(super) fn restrict_files(registration: &TrainerRegistration, work: &Path) ->
         ruleset = ruleset.handle_access(AccessNet::from_all(NEWEST))?;
     }
     let mut created = ruleset.create()?;
-    let readable = SYSTEM.iter().map(PathBuf::from).chain(own_folders(registration));
-    for path in readable.chain(registration.read.iter().cloned()) {
+    // The whole disk is nobody's own folder.
+    for path in readable_paths(registration).into_iter().filter(|path| path != Path::new("/")) {
         created = allow(created, &path, read)?;
     }
     for path in DEVICES.iter().map(Path::new).chain([work]).chain(registration.write.iter().map(PathBuf::as_path)) {
@@ -110,6 +125,12 @@ pub(super) fn restrict_files(registration: &TrainerRegistration, work: &Path) ->
     }
     created.restrict_self()?;
     Ok(())
+}
+
+/// Returns every path that a command may read besides its work folder, with all that is below.
+pub fn readable_paths(registration: &TrainerRegistration) -> Vec<PathBuf> {
+    let system = SYSTEM.iter().map(PathBuf::from);
+    system.chain(own_folders(registration)).chain(registration.read.iter().cloned()).collect()
 }
 
 /// Allows `access` to a path and everything below it. Skips a path that does not exist.

@@ -1,13 +1,10 @@
-//! Sets limits that the kernel enforces: rlimits on one process, and a control group's limit on a command's processes
-//! and threads.
+//! Sets limits that the kernel enforces on one process.
 
 use crate::domain::contract::Limits;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
-use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 pub(super) const MIB: u64 = 1024 * 1024;
 /// Seconds between the kernel's SIGXCPU and its SIGKILL.
@@ -52,65 +49,4 @@ pub(super) fn limit(resource: Resource, value: u64) -> Result<(), String> {
 pub(super) fn limit_processor(seconds: u64) -> Result<(), String> {
     setrlimit(Resource::RLIMIT_CPU, seconds, seconds + GRACE_SECONDS)
         .map_err(|error| format!("{:?}: {error}", Resource::RLIMIT_CPU))
-}
-
-/// The control group (cgroup) of one command. Dropping this value removes the group if no process is left in it.
-pub(super) struct PidsGroup(PathBuf);
-
-impl PidsGroup {
-    /// Creates a control group of at most `tasks` processes and threads. `None` if that fails, which is usual without
-    /// root.
-    pub(super) fn create(tasks: u64) -> Option<Self> {
-        let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let folder = parent(&groups)?.join(format!("model-factory-{}", std::process::id()));
-        // An earlier process with this process id may have left a group.
-        let _ = fs::remove_dir(&folder);
-        fs::create_dir(&folder).ok()?;
-        let group = Self(folder);
-        fs::write(group.0.join("pids.max"), tasks.to_string()).ok()?;
-        Some(group)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Moves this process into a group. Processes that it starts later inherit the group.
-    pub(super) fn join(group: &Path) -> io::Result<()> {
-        // 0 is the writer. Its process id may be another one in its own process ids.
-        fs::write(group.join("cgroup.procs"), "0")
-    }
-}
-
-impl Drop for PidsGroup {
-    fn drop(&mut self) {
-        // A group that cannot be removed does no harm.
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// Returns the folder of this process's control group in the hierarchy that counts processes; `None` if it is in none.
-/// Prefers version 1 of cgroups to version 2.
-fn parent(groups: &str) -> Option<PathBuf> {
-    let of = |wanted: &str, mount: &str| {
-        groups.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, path) = rest.split_once(':')?;
-            let found = controllers.split(',').any(|controller| controller == wanted);
-            found.then(|| Path::new(mount).join(path.trim_start_matches('/')))
-        })
-    };
-    of("pids", "/sys/fs/cgroup/pids").or_else(|| of("", "/sys/fs/cgroup"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_group_that_counts_processes_is_found_in_both_versions() {
-        assert_eq!(parent("9:cpu,pids:/a/b\n0::/c\n"), Some("/sys/fs/cgroup/pids/a/b".into()));
-        assert_eq!(parent("0::/c\n"), Some("/sys/fs/cgroup/c".into()));
-        assert_eq!(parent(""), None);
-    }
 }

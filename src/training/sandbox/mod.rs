@@ -11,6 +11,9 @@
 mod calls;
 mod descendants;
 mod exec;
+mod groups;
+mod held;
+mod host;
 mod init;
 mod landlock;
 mod limits;
@@ -18,9 +21,10 @@ mod namespaces;
 mod seccomp;
 mod watcher;
 
-pub use self::landlock::{Enforcement, check_confinement, enforcement};
+pub use self::landlock::{Enforcement, check_confinement, enforcement, readable_paths};
 pub(super) use descendants::living_below;
 pub use exec::exec_command;
+pub use host::{HostLayers, try_host};
 pub use init::init_command;
 pub(super) use limits::limit_this_process;
 pub(super) use watcher::watch_command;

@@ -80,6 +80,8 @@ fn allowed(registration: &TrainerRegistration) -> Result<Rules, BackendError> {
     let pair = |kind: i32| all(&[(0, Is::Eq, libc::AF_UNIX as u64), (1, Is::MaskedEq(KIND), kind as u64)]);
     rules.insert(libc::SYS_socketpair, vec![pair(libc::SOCK_STREAM)?, pair(libc::SOCK_SEQPACKET)?]);
     rules.insert(libc::SYS_ioctl, vec![all(&CLOSED_IOCTLS.map(|command| (1, Is::Ne, command)))?]);
+    // Its descriptors can be counted.
+    rules.insert(libc::SYS_prctl, vec![all(&[(0, Is::Ne, libc::PR_SET_DUMPABLE as u64)])?]);
     rules.insert(libc::SYS_fcntl, vec![all(&CLOSED_FCNTLS.map(|command| (1, Is::Ne, command)))?]);
     let personality = PERSONALITIES.map(|value| all(&[(0, Is::Eq, value)]));
     rules.insert(libc::SYS_personality, personality.into_iter().collect::<Result<_, _>>()?);

@@ -5,9 +5,11 @@
 //! stays outside the command's sandbox, so that the command cannot signal it. Never: opens a file that the command
 //! made.
 
-use super::descendants::{end_all, folder_size, proportional_memory, reap, usage};
+use super::descendants::{Usage, end_all, folder_size, proportional_memory, reap, usage};
+use super::groups::ControlGroups;
+use super::held::HeldFiles;
 use super::init::{self, InitReport};
-use super::limits::{MIB, PidsGroup, THREADS_PER_PROCESS};
+use super::limits::{MIB, THREADS_PER_PROCESS};
 use super::namespaces::separate_processes;
 use crate::domain::contract::Limits;
 use crate::domain::run::{Failure, FailureCode};
@@ -48,9 +50,12 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(unable)?;
     close_inherited(&signals);
     let tasks = u64::from(spec.limits.processes) * THREADS_PER_PROCESS;
-    let group = PidsGroup::create(tasks);
+    let groups = match spec.has(Layer::Groups) {
+        true => ControlGroups::create(tasks, spec.limits.memory_mib),
+        false => ControlGroups::default(),
+    };
     let not_started = |error| Failure::of_worker(format!("the command cannot be started: {error}"));
-    let (main, init) = start(&spec, job_dir, group.as_ref()).map_err(not_started)?;
+    let (main, init) = start(&spec, job_dir, groups.folders()).map_err(not_started)?;
     let work = CommandSpec::work(job_dir);
     let watched = WatchedCommand {
         main,
@@ -62,13 +67,20 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let ended = watched.wait(&spec.limits, &signals);
     let killed = end_all(main);
     let status = ended?.or(killed);
-    judge(init.map_or(status, |mut report| status.map(|status| report.translate(status))), &spec.limits)?;
+    let status = init.map_or(status, |mut report| status.map(|status| report.translate(status)));
+    judge(status, &spec.limits)
+        .map_err(|failure| if groups.ran_out_of_memory() { over_memory(&spec.limits) } else { failure })?;
     // The command may have written to its folder after the last check.
-    watched.check_folder(&spec.limits)
+    watched.check_disk(&spec.limits, 0)
 }
 
 fn failed(message: String) -> Failure {
     Failure::new(FailureCode::TrainerFailed, message)
+}
+
+fn over_memory(limits: &Limits) -> Failure {
+    let message = format!("the command's processes held more than {} MiB of memory", limits.memory_mib);
+    Failure::new(FailureCode::TrainerOutOfMemory, message)
 }
 
 /// Checks that the program and the scripts have the digests that the plan pins.
@@ -97,13 +109,12 @@ fn close_inherited(keep: &SignalFd) {
 
 /// Starts the command behind `trainer-init` if it gets process ids of its own, and returns its report as well; else
 /// `trainer-exec`, which becomes the command.
-fn start(spec: &CommandSpec, job_dir: &Path, group: Option<&PidsGroup>) -> io::Result<(Pid, Option<InitReport>)> {
-    let group = group.map(PidsGroup::path);
+fn start(spec: &CommandSpec, job_dir: &Path, groups: &[PathBuf]) -> io::Result<(Pid, Option<InitReport>)> {
     if !(spec.has(Layer::Namespaces) && separate_processes()?) {
-        return Ok((init::start("trainer-exec", job_dir, group, Stdio::null())?, None));
+        return Ok((init::start("trainer-exec", job_dir, groups, Stdio::null())?, None));
     }
     let (report, stdin) = InitReport::pair()?;
-    Ok((init::start("trainer-init", job_dir, group, stdin)?, Some(report)))
+    Ok((init::start("trainer-init", job_dir, groups, stdin)?, Some(report)))
 }
 
 struct WatchedCommand {
@@ -134,25 +145,44 @@ impl WatchedCommand {
             if let Some(status) = reap(self.main) {
                 return Ok(Some(status));
             }
-            check_usage(limits, self.init)?;
-            if check % CHECKS_PER_FOLDER == 0 {
-                self.check_folder(limits)?;
-            }
+            self.check_usage(limits, check % CHECKS_PER_FOLDER == 0)?;
         }
         Ok(None)
     }
 
-    fn check_folder(&self, limits: &Limits) -> Result<(), Failure> {
+    /// Measures everything that is limited. What takes long to measure is measured if `thoroughly`, or if a limit seems
+    /// to be reached.
+    fn check_usage(&self, limits: &Limits, thoroughly: bool) -> Result<(), Failure> {
+        let used = usage(self.init);
+        check_processes(used, limits)?;
+        let mut held = HeldFiles::open(self.init, &self.work);
+        let memory = u64::from(limits.memory_mib) * MIB;
+        if thoroughly || used.anonymous + held.memory().max(used.shared) > memory {
+            held.add_mapped(self.init, &self.work);
+            if used.anonymous + held.memory().max(used.shared) > memory {
+                let (anonymous, shared) = proportional_memory(self.init);
+                if anonymous + held.memory().max(shared) > memory {
+                    return Err(over_memory(limits));
+                }
+            }
+        }
+        if thoroughly { self.check_disk(limits, held.disk()) } else { Ok(()) }
+    }
+
+    /// Checks the size of the work folder and `held`, the bytes of files that are in use and in no folder.
+    fn check_disk(&self, limits: &Limits, held: u64) -> Result<(), Failure> {
         let allowed = self.initial_size + u64::from(limits.file_mib) * MIB;
-        if folder_size(&self.work, allowed) > allowed {
-            return Err(failed(format!("the command wrote more than {} MiB into its folder", limits.file_mib)));
+        if folder_size(&self.work, allowed) + held > allowed {
+            let message = format!("the command wrote more than {} MiB into its folder", limits.file_mib);
+            let message =
+                if held > 0 { format!("{message}, with files that it has removed and uses") } else { message };
+            return Err(failed(message));
         }
         Ok(())
     }
 }
 
-fn check_usage(limits: &Limits, init: Option<Pid>) -> Result<(), Failure> {
-    let used = usage(init);
+fn check_processes(used: Usage, limits: &Limits) -> Result<(), Failure> {
     let processes = u64::from(limits.processes);
     if used.processes > processes {
         return Err(failed(format!("the command had {} processes at a time, {processes} are allowed", used.processes)));
@@ -164,11 +194,6 @@ fn check_usage(limits: &Limits, init: Option<Pid>) -> Result<(), Failure> {
     if used.cpu_seconds > u64::from(limits.cpu_seconds) {
         let message = format!("the command used up its {} seconds of processor time", limits.cpu_seconds);
         return Err(Failure::new(FailureCode::TrainerTimeout, message));
-    }
-    let memory = u64::from(limits.memory_mib) * MIB;
-    if used.memory > memory && proportional_memory(init) > memory {
-        let message = format!("the command's processes held more than {} MiB of memory", limits.memory_mib);
-        return Err(Failure::new(FailureCode::TrainerOutOfMemory, message));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::ledger::{Lease, Ledger};
 use crate::adapters::signing::PrivateKey;
-use crate::config::{Config, TrainerSettings};
+use crate::config::Config;
 use crate::domain::contract::OwnershipBoundaries;
 use crate::modelling::lineage::DatasetLocations;
 use crate::training::{self, Enforcement, TrainerCommand, TrainerRegistrations};
@@ -61,7 +61,7 @@ impl Runner {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             threads => threads,
         };
-        check_commands(&config.trainer)?;
+        check_commands(config)?;
         let signing = config.signing_key()?;
         if let Some(key) = &signing {
             info!(target: AT_START, key = %key.public().hint(), "bundles are signed");
@@ -97,10 +97,12 @@ impl Runner {
     }
 }
 
-/// Fails if a registered trainer command is missing, or if this kernel cannot confine it and must.
-fn check_commands(settings: &TrainerSettings) -> anyhow::Result<()> {
+/// Fails if a registered trainer command is missing or could read what is the worker's, or if this kernel cannot
+/// confine it and must.
+fn check_commands(config: &Config) -> anyhow::Result<()> {
+    let settings = &config.trainer;
     for (name, registration) in &settings.commands {
-        registration.check(name).map_err(anyhow::Error::msg)?;
+        config.check_command(name, registration).map_err(anyhow::Error::msg)?;
     }
     if settings.commands.is_empty() {
         return Ok(());

@@ -15,6 +15,7 @@ use crate::domain::identity::RunId;
 use crate::telemetry::metrics;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -24,6 +25,10 @@ use tracing::{info, warn};
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// A job folder without a lock file, or one that never got its name, is removed at this age.
 const UNLOCKED_AGE: Duration = Duration::from_hours(24);
+/// The mode of a folder that only its owner may enter.
+const PRIVATE: u32 = 0o700;
+/// The bit of a folder in which users remove only their own files.
+const STICKY: u32 = 0o1000;
 const LOCK: &str = ".lock";
 /// A job folder has this prefix until its lock is held.
 const NEW: &str = ".new-";
@@ -40,9 +45,14 @@ pub(super) struct JobFolder {
 }
 
 impl Scratch {
-    /// Makes the folder if it is not there.
+    /// Makes the folder if it is not there. Closes it to other users, unless it is shared with them, such as `/tmp`.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)?;
+        let found = fs::metadata(folder)?;
+        let shared = found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & STICKY != 0;
+        if !shared && found.mode() & 0o077 != 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(PRIVATE))?;
+        }
         std::path::absolute(folder).map(Self)
     }
 
@@ -52,7 +62,10 @@ impl Scratch {
 
     /// Makes the job folder of an attempt, and holds its lock until the returned value is dropped.
     pub(super) fn job_folder(&self, run_id: &RunId, fence: i64) -> io::Result<JobFolder> {
-        let new = tempfile::Builder::new().prefix(&format!("{NEW}{run_id}-{fence}-")).tempdir_in(&self.0)?;
+        let new = tempfile::Builder::new()
+            .prefix(&format!("{NEW}{run_id}-{fence}-"))
+            .permissions(fs::Permissions::from_mode(PRIVATE))
+            .tempdir_in(&self.0)?;
         let lock = File::create_new(new.path().join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -165,6 +178,23 @@ mod tests {
 
     fn run_id() -> RunId {
         "tr_0123456789abcdef0123456789abcdef".parse().unwrap()
+    }
+
+    #[test]
+    fn scratch_and_its_job_folders_are_closed_to_others() {
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        let (folder, new) = scratch();
+        assert_eq!(mode(new.path()), PRIVATE);
+        let job = new.job_folder(&run_id(), 1).unwrap();
+        assert_eq!(mode(job.path()), PRIVATE);
+        for (before, after) in [(0o755, PRIVATE), (0o1777, 0o1777)] {
+            let path = folder.path().join(before.to_string());
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            let opened = Scratch::open(&path).unwrap();
+            assert_eq!(mode(&path), after);
+            assert_eq!(mode(opened.job_folder(&run_id(), 1).unwrap().path()), PRIVATE);
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn check_keys_of(policy: &Path) -> Result<(), String> {
     let _ = Policy::read(&bytes, |name: &str| {
         let key = folder.join(name);
         if let Err(why) = check_unwritable(&key) {
-            judged.replace(Err(why));
+            *judged.borrow_mut() = Err(why);
         }
         std::fs::read_to_string(key).map_err(|error| error.to_string())
     });

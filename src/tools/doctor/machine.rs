@@ -137,9 +137,10 @@ fn layers(settings: &TrainerSettings, host: HostLayers) -> Vec<Finding> {
     };
     let groups = Finding::green(
         "sandbox: control group",
-        match host.memory_group {
-            true => "the kernel counts the memory of a trainer command",
-            false => "none can be made: the watcher counts memory and disk by itself, 20 times a second",
+        if host.memory_group {
+            "the kernel counts the memory of a trainer command"
+        } else {
+            "none can be made: the watcher counts memory and disk by itself, 20 times a second"
         },
     );
     vec![landlock, seccomp, namespaces, groups]

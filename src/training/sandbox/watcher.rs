@@ -50,9 +50,10 @@ fn run_command(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(unable)?;
     close_inherited(&signals);
     let tasks = u64::from(spec.limits.processes) * THREADS_PER_PROCESS;
-    let groups = match spec.has(Layer::Groups) {
-        true => ControlGroups::create(tasks, spec.limits.memory_mib),
-        false => ControlGroups::default(),
+    let groups = if spec.has(Layer::Groups) {
+        ControlGroups::create(tasks, spec.limits.memory_mib)
+    } else {
+        ControlGroups::default()
     };
     let not_started = |error| Failure::of_worker(format!("the command cannot be started: {error}"));
     let (main, init) = start(&spec, job_dir, groups.folders()).map_err(not_started)?;

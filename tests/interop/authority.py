@@ -74,6 +74,7 @@ def main(binary, brokers, database, state):
 
     # `submit` signs the same request as securesystemslib did, so that it joins that run.
     (folder / "request.json").write_text(json.dumps({**request["p256"], "request_id": "req-submitted-0001"}))
+    (folder / "p256.pem").chmod(0o600)
     command = [binary, "submit", str(folder / "request.json"), "--sign-with", str(folder / "p256.pem")]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     ours = Envelope.from_dict(json.loads(read(brokers, topics["requests"], lambda found: len(found) == 6)[-1].value()))

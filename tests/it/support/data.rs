@@ -33,3 +33,10 @@ fn gate(thresholds: &str) -> String {
 pub fn data() -> &'static Data {
     &DATA
 }
+
+/// Writes a file that nobody else may read, as a private key has to be.
+pub fn write_private(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}

@@ -20,7 +20,7 @@ mod world;
 pub use arrivals::{admit_one, arrival, bring, event, event_of_bytes, revision};
 pub use broker::{Departure, OwnKafka};
 pub use children::children_in;
-pub use data::data;
+pub use data::{data, write_private};
 pub use eventually::{BOUND, eventually, took};
 pub use foreign::{ForeignRecord, send_compressed, send_foreign};
 pub use kafka::{committed, own_topics, own_topics_on};

@@ -1,7 +1,9 @@
 //! `doctor` on a sound set-up, and on the same one with one thing broken. Needs a real Kafka: the in-process broker does
 //! not describe its topics.
 
-use crate::support::{World, commit_offset, create_compacted_topic, delete_records_before, fresh_database, request};
+use crate::support::{
+    World, commit_offset, create_compacted_topic, delete_records_before, fresh_database, request, write_private,
+};
 use model_factory::adapters::signing::PrivateKey;
 use serde_json::Value;
 
@@ -35,7 +37,7 @@ async fn world() -> World {
     let world = World::new().await;
     world.send(&[request("req-doctor-0001").to_string().into_bytes()]).await;
     world.admit(1).await;
-    std::fs::write(world.folder.path().join("key.pem"), PrivateKey::generate().to_pem().reveal()).unwrap();
+    write_private(&world.folder.path().join("key.pem"), PrivateKey::generate().to_pem().reveal());
     world
 }
 

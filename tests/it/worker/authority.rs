@@ -1,6 +1,6 @@
 //! Who may ask: signatures, quotas and links in the screening of records, on a real ledger.
 
-use crate::support::{World, data, fresh_database, ledger_on, request, revision};
+use crate::support::{World, data, fresh_database, ledger_on, request, revision, write_private};
 use model_factory::adapters::authority::Policy;
 use model_factory::adapters::dataset::{InputSettings, Inputs};
 use model_factory::adapters::ledger::{Arrival, CommandRequest, Coordinates, Ledger, RunCommand, SourceRecord};
@@ -213,7 +213,7 @@ async fn submit_signs_and_prints_what_the_policy_decides() {
     let mut world = World::new().await;
     let key = &keys()[0];
     let at = |name: &str| world.folder.path().join(name);
-    std::fs::write(at("key.pem"), ED25519).unwrap();
+    write_private(&at("key.pem"), ED25519);
     std::fs::write(at("key.pub"), key.public().to_pem()).unwrap();
     std::fs::write(at("request.json"), request("req-submit-001").to_string()).unwrap();
     let text = "schema_version: platform.requester_policy.v0\nprincipals:\n- names: [tests]\n  keys: [{file: key.pub}]\n  \

@@ -3,6 +3,7 @@
 //! Guarantees: neither `Debug` nor an error shows a secret. Every new client reads the file again, and so uses the
 //! file's current text. The mode of a file says whether others may read or write it.
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::fs;
@@ -49,12 +50,13 @@ pub fn check_private(file: &Path) -> Result<(), String> {
 }
 
 /// Checks that nobody but owner and group may write a file, or replace it in its folder. The error says how to mend it.
-/// A file that is not there passes.
+/// A file that is not there passes, and one on a disk that is mounted for reading only, as a platform's documents are.
 pub fn check_unwritable(file: &Path) -> Result<(), String> {
     const STICKY: u32 = 0o1000;
     for path in [Some(file), file.parent().filter(|folder| !folder.as_os_str().is_empty())].into_iter().flatten() {
         let Ok(found) = fs::metadata(path) else { continue };
-        if found.mode() & 0o002 != 0 && !(found.is_dir() && found.mode() & STICKY != 0) {
+        let read_only = statvfs(path).is_ok_and(|disk| disk.flags().contains(FsFlags::ST_RDONLY));
+        if !read_only && found.mode() & 0o002 != 0 && !(found.is_dir() && found.mode() & STICKY != 0) {
             return Err(format!("everybody may write {}: `chmod o-w {0}`", path.display()));
         }
     }

@@ -187,7 +187,7 @@ async fn folders_and_documents_that_cannot_be_used_are_red() {
     examined.only_red("inputs", "/nowhere/at/all", "make the folder");
 
     let boundaries = world.folder.path().join("boundaries.yaml");
-    std::fs::write(&boundaries, "owners: {}\n").unwrap();
+    write_private(&boundaries, "owners: {}\n");
     let boundaries = boundaries.to_str().unwrap();
     let examined = examine(&world, &[("WORKER__OWNERSHIP_BOUNDARIES", boundaries)]).await;
     examined.only_red("ownership", "OWNERSHIP_BOUNDARY_VIOLATION", "ownership_boundaries");

@@ -25,15 +25,19 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let findings = doctor::examine(&config).await;
-        match self.output {
-            Output::Json => self.output.print(&findings, |_| Ok(()))?,
-            // Prints directly, because `Output` would escape the colours.
-            Output::Table => print(&mut io::stdout().lock(), &findings, terminal_width().map(usize::from))?,
-        }
-        let sound = doctor::worst(&findings) < Light::Red;
-        Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        report(self.output, &doctor::examine(&config).await)
     }
+}
+
+/// Prints findings. The exit status is 1 if one is red.
+pub(super) fn report(output: Output, findings: &[Finding]) -> anyhow::Result<ExitCode> {
+    match output {
+        Output::Json => output.print(findings, |_| Ok(()))?,
+        // Prints directly, because `Output` would escape the colours.
+        Output::Table => print(&mut io::stdout().lock(), findings, terminal_width().map(usize::from))?,
+    }
+    let sound = doctor::worst(findings) < Light::Red;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Wraps text to the terminal's width. Does not wrap the advice, so that its commands can be copied.

@@ -21,7 +21,7 @@ pub use sections::{Config, TrainerSettings, WorkerSettings};
 pub use serve_at::ServeAt;
 pub use show::ShownSetting;
 
-use crate::adapters::authority::InvalidPolicy;
+use crate::adapters::authority::PolicyFileError;
 use crate::adapters::signing::KeyError;
 use serde::Serialize;
 use std::fmt;
@@ -66,8 +66,8 @@ pub enum ConfigError {
     Unsigned,
     #[error("[signing]: {0}")]
     Key(#[from] KeyError),
-    #[error("[authority] {path}: {error}")]
-    Policy { path: PathBuf, error: InvalidPolicy },
+    #[error("[authority] {0}")]
+    Policy(#[from] PolicyFileError),
     /// The ownership boundaries do not give Model Factory the outputs that it writes.
     #[error("OWNERSHIP_BOUNDARY_VIOLATION: {0}")]
     Ownership(String),

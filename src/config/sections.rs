@@ -2,7 +2,7 @@
 //! This file defines the others.
 
 use super::{ConfigError, ServeAt};
-use crate::adapters::authority::{AuthoritySettings, Policy};
+use crate::adapters::authority::{AuthoritySettings, Policy, PolicyFile};
 use crate::adapters::dataset::InputSettings;
 use crate::adapters::evidence::EvidenceSettings;
 use crate::adapters::kafka::KafkaSettings;
@@ -57,13 +57,7 @@ impl Config {
     /// Reads and checks the policy and its public keys. `None` if no policy is configured: then everything is allowed.
     pub fn policy(&self) -> Result<Option<Policy>, ConfigError> {
         let Some(path) = &self.authority.policy else { return Ok(None) };
-        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let key_file = |name: &str| {
-            std::fs::read_to_string(folder.join(name)).map_err(|error| format!("cannot read {name:?}: {error}"))
-        };
-        let policy = Policy::read(&bytes, key_file);
-        policy.map(Some).map_err(|error| ConfigError::Policy { path: path.clone(), error })
+        Ok(Some(PolicyFile::new(path.clone()).read()?))
     }
 
     /// Reads and checks the ownership boundaries. Without a configured file, returns those embedded in the program.

@@ -1,13 +1,15 @@
-//! What a requester may ask for: rules over scopes, tenants, intents and the right to publish.
+//! What a requester may ask for: rules over scopes, tenants, intents, the right to publish, and the objects that a
+//! request points at.
 
-use super::contract::{IntentKind, TargetScope, TrainBuildRequest};
+use super::contract::{IntentKind, ObjectList, Reference, TargetScope, TrainBuildRequest};
+use super::identity::Digest;
 use serde::Deserialize;
 use std::sync::Arc;
 
 /// What the policy allows one requester. Clones share the rules.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    rules: Arc<[Rule]>,
+    rules: Arc<[Arc<Rule>]>,
     quota: Quota,
 }
 
@@ -41,6 +43,26 @@ pub struct Rule {
     pub scopes: Vec<Vec<String>>,
     pub tenants: Tenants,
     pub publish: bool,
+    /// Manifests, data files and bundles that may be read.
+    pub inputs: ObjectList,
+    pub training_profiles: ObjectList,
+    pub governance_profiles: ObjectList,
+}
+
+/// The lists of a rule that name profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfileKind {
+    Training,
+    Governance,
+}
+
+impl ProfileKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Training => "training profile",
+            Self::Governance => "governance profile",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -67,9 +89,42 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Whether the rule lets a manifest, data file or bundle be read. `*` stands for all that the operator's allow-list
+    /// lets a worker open.
+    pub fn lets_read(&self, input: &Reference) -> bool {
+        self.inputs.has_any() || self.inputs.names_location(input)
+    }
+
+    /// Whether the rule lets a profile be used. An entry with its reference, or with a prefix of it, is enough. An entry
+    /// with its digest, or `*`, is enough only for a profile that `inputs` lets be read. `sha256` is `None` before the
+    /// profile is read: then any digest may turn out to be that of the profile.
+    pub fn lets_use(&self, kind: ProfileKind, profile: &Reference, sha256: Option<&Digest>) -> bool {
+        let list = match kind {
+            ProfileKind::Training => &self.training_profiles,
+            ProfileKind::Governance => &self.governance_profiles,
+        };
+        let by_content = || match sha256 {
+            Some(sha256) => list.names_content(sha256),
+            None => list.has_content(),
+        };
+        list.names_location(profile) || (self.lets_read(profile) && (list.has_any() || by_content()))
+    }
+
+    /// All references and prefixes of the rule. `None` if the rule lets everything be read.
+    pub fn prefixes(&self) -> Option<impl Iterator<Item = &str>> {
+        let lists = [&self.inputs, &self.training_profiles, &self.governance_profiles];
+        (!self.inputs.has_any()).then(|| lists.into_iter().flat_map(ObjectList::prefixes))
+    }
+}
+
 impl Grant {
     pub fn new(rules: Vec<Rule>, quota: Quota) -> Self {
-        Self { rules: rules.into(), quota }
+        Self { rules: rules.into_iter().map(Arc::new).collect(), quota }
+    }
+
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
     }
 
     pub fn quota(&self) -> Quota {
@@ -82,27 +137,51 @@ impl Grant {
         self.rules.iter().any(|rule| rule.covers(scope) && rule.covers_tenant(scope) && (rule.publish || !publishes))
     }
 
-    /// Checks that one rule allows the whole request. If none does, returns the first obstacle, in the order intent,
-    /// scope, tenant, publication. The error is a JSON pointer into the message, and the broken rule in words.
-    pub fn check(&self, request: &TrainBuildRequest) -> Result<(), (&'static str, String)> {
+    /// Returns the rules that allow the whole request, as far as its text says. If none does, returns the first
+    /// obstacle, in the order intent, scope, tenant, publication, manifests, training profile, governance profile. The
+    /// error is a JSON pointer into the message, and the broken rule in words.
+    pub fn check(&self, request: &TrainBuildRequest) -> Result<Vec<Arc<Rule>>, (String, String)> {
         let scope = &request.target_scope;
-        let mut left: Vec<&Rule> = self.rules.iter().collect();
-        let mut narrow = |keeps: &dyn Fn(&Rule) -> bool, pointer, rule: String| {
+        let mut left: Vec<Arc<Rule>> = self.rules.to_vec();
+        let mut narrow = |keeps: &dyn Fn(&Rule) -> bool, pointer: &str, rule: &dyn Fn() -> String| {
             left.retain(|rule| keeps(rule));
-            if left.is_empty() { Err((pointer, rule)) } else { Ok(()) }
+            if left.is_empty() { Err((pointer.to_owned(), rule())) } else { Ok(()) }
         };
         let intent = request.intent_kind;
-        narrow(&|rule| rule.intents.contains(&intent), "/intent_kind", format!("the intent {}", intent.as_str()))?;
-        let path = format!("{}/{}/{}", scope.environment, scope.mode, scope.bundle_slot);
-        narrow(&|rule| rule.covers(scope), "/target_scope", format!("the scope {path} with this intent"))?;
-        let tenant = match &scope.tenant_id {
+        narrow(&|rule| rule.intents.contains(&intent), "/intent_kind", &|| format!("the intent {}", intent.as_str()))?;
+        let path = || format!("{}/{}/{}", scope.environment, scope.mode, scope.bundle_slot);
+        narrow(&|rule| rule.covers(scope), "/target_scope", &|| format!("the scope {} with this intent", path()))?;
+        let (pointer, tenant) = match &scope.tenant_id {
             Some(tenant) => ("/target_scope/tenant_id", format!("the tenant {tenant} in this scope")),
             None => ("/target_scope", "this scope without a tenant".to_owned()),
         };
-        narrow(&|rule| rule.covers_tenant(scope), tenant.0, tenant.1)?;
+        narrow(&|rule| rule.covers_tenant(scope), pointer, &|| tenant.clone())?;
         if request.publish_allowed {
-            narrow(&|rule| rule.publish, "/publish_allowed", "publication in this scope".to_owned())?;
+            narrow(&|rule| rule.publish, "/publish_allowed", &|| "publication in this scope".to_owned())?;
         }
-        Ok(())
+        for (index, manifest) in request.dataset_manifest_refs.iter().enumerate() {
+            let pointer = format!("/dataset_manifest_refs/{index}");
+            narrow(&|rule| rule.lets_read(manifest), &pointer, &|| {
+                format!("the manifest {} in this scope", shown(manifest))
+            })?;
+        }
+        for (kind, pointer, profile) in [
+            (ProfileKind::Training, "/training_config_ref", &request.training_config_ref),
+            (ProfileKind::Governance, "/governance_profile_ref", &request.governance_profile_ref),
+        ] {
+            let rule = || format!("the {} {} in this scope", kind.as_str(), shown(profile));
+            narrow(&|rule| rule.lets_use(kind, profile, None), pointer, &rule)?;
+        }
+        Ok(left)
+    }
+}
+
+/// Puts a reference in quotes and cuts it to 200 characters.
+pub(super) fn shown(reference: &Reference) -> String {
+    const CAP: usize = 200;
+    let text = reference.as_str();
+    match text.char_indices().nth(CAP) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }

@@ -9,5 +9,6 @@ pub mod grant;
 pub mod harmless;
 pub mod identity;
 mod named;
+pub mod rules_left;
 pub mod run;
 pub mod trace_context;

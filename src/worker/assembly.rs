@@ -5,10 +5,11 @@ use super::http::{self, Readiness, Scrapers};
 use super::intake::{Intake, Screening};
 use super::liveness::Watchdog;
 use super::maintenance::{Maintenance, run_gauges};
+use super::policy_watch::PolicyWatch;
 use super::registry::RegistryListener;
 use super::relay::{Relay, RelayProgress};
 use super::runner::{ClaimPace, Runner};
-use crate::adapters::authority::Policy;
+use crate::adapters::authority::CurrentPolicy;
 use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::kafka::{BrokerProbe, Inbox, Lag, Topics};
@@ -32,7 +33,7 @@ pub(super) struct Assembly {
     pub(super) loops: Loops,
     config: Config,
     boundaries: OwnershipBoundaries,
-    policy: Option<Policy>,
+    policy: CurrentPolicy,
     watchdog: Watchdog,
     readiness: Readiness,
     scrapers: Scrapers,
@@ -47,7 +48,7 @@ impl Assembly {
         let boundaries = config.ownership_boundaries()?;
         config.kafka.check()?;
         config.kafka.security.warnings().into_iter().for_each(|warning| warn!("{warning}"));
-        let policy = config.policy()?;
+        let policy = CurrentPolicy::from(config.policy()?);
         let ledger = Ledger::connect(&config.ledger).await.context("cannot reach Postgres ([ledger] url)")?;
         let ledger = ledger.publishing(&config.publish).emitting_lineage(&config.lineage, config.kafka.max_value_bytes);
         let needed = config.kafka.topics.needed(listens_to_registry(&config), config.lineage.enabled);
@@ -66,11 +67,6 @@ impl Assembly {
         let inbox = Inbox::subscribe(&self.config.kafka).await?;
         self.show_lag(inbox.lag());
         let inputs = Inputs::open(&self.config.inputs)?;
-        if let Some(policy) = &self.policy {
-            info!(digest = %policy.digest(), names = policy.names(), "requests are judged by a policy");
-        } else {
-            info!("everybody may ask for everything ([authority] policy is not set)");
-        }
         let screening = Screening::new(&inputs, self.policy.clone());
         let intake = Intake::new(inbox, self.ledger.clone(), screening, self.name.clone());
         self.readiness.require("intake", intake.standstill(), |standstill| std::future::ready(standstill.check()));
@@ -81,7 +77,9 @@ impl Assembly {
 
     /// Opens the runner. Spawns one loop per slot, one for the scratch folder and one for maintenance.
     pub(super) async fn spawn_runner(&mut self) -> anyhow::Result<()> {
-        let runner = Runner::open(&self.config, self.ledger.clone(), self.name.clone(), &self.watchdog).await?;
+        let runner =
+            Runner::open(&self.config, self.policy.clone(), self.ledger.clone(), self.name.clone(), &self.watchdog);
+        let runner = runner.await?;
         let identity = self.ledger.identity().await?;
         runner.store.belong_to(&identity).await.context("the evidence store is another ledger's")?;
         let runner = Arc::new(runner);
@@ -123,6 +121,21 @@ impl Assembly {
             let (stopped, heartbeat) = (self.loops.stop(), self.watchdog.of("registry"));
             self.loops.spawn("registry", async move { Ok(listener.run(stopped, heartbeat).await?) });
         }
+        Ok(())
+    }
+
+    /// Says which policy is in force, and spawns the loop that reads its file again.
+    pub(super) fn spawn_policy_watch(&mut self) -> anyhow::Result<()> {
+        if let Some(policy) = self.policy.now() {
+            info!(policy = %policy.digest(), names = policy.names(), "requests are judged by a policy");
+            for opening in policy.openings() {
+                warn!("the policy leaves open: {opening}");
+            }
+        } else {
+            info!("everybody may ask for everything ([authority] policy is not set)");
+        }
+        let watch = PolicyWatch::new(self.config.authority.policy.clone(), self.policy.clone())?;
+        self.loops.spawn("policy", watch.run(self.loops.stop()).map(Ok));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ pub mod runner;
 mod assembly;
 mod drain;
 mod placement;
+mod policy_watch;
 mod run;
 
 pub(crate) use placement::foreign_ledger;

@@ -63,6 +63,7 @@ pub async fn run(
     let _waker = RuntimeWaker::start(Handle::current())?;
     let drain_seconds = u64::from(config.worker.drain_seconds);
     let mut assembly = Assembly::check(config, name).await?;
+    assembly.spawn_policy_watch()?;
     for role in &roles {
         match role {
             Role::Intake => assembly.spawn_intake().await?,

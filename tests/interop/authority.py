@@ -25,7 +25,8 @@ schema_version: platform.requester_policy.v0
 principals:
   - names: [{requester}]
     keys: [{{file: ed25519.pub}}, {{file: p256.pub}}]
-    may: [{{intents: [{intent}], scopes: ["*"], tenants: ["*"], publish: true}}]
+    may: [{{intents: [{intent}], scopes: ["*"], tenants: ["*"], publish: true, inputs: ["*"], training_profiles: ["*"],
+            governance_profiles: ["*"]}}]
 """
 
 

@@ -1,11 +1,14 @@
 """The whole loop with the example registry: request, bundle, publication, ingest, registry's event, PUBLISHED.
 
 The registry is killed between ingesting and announcing, and started again. A bundle that was changed on its way is
-rejected, and published once it is mended. The same id and version with other bytes is refused.
+rejected, and published once it is mended. The same id and version with other bytes is refused, and so is whatever
+somebody announces who holds no key: a bundle without a signature, with one by another key, for another scope, under
+another id; and a bundle that was judged by a governance profile which the registry does not know.
 
     python registry.py BINARY BROKERS DATABASE_URL DEV_STATE_DIR
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -17,6 +20,9 @@ import subprocess
 import sys
 
 from confluent_kafka import Producer
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from services import prepare, read, shown_run, until
 from worker import BESIDE, ORDER
 
@@ -29,11 +35,12 @@ class Registry:
 
     starts = 0
 
-    def __init__(self, brokers, topics, folder, evidence):
+    def __init__(self, brokers, topics, folder, evidence, governance):
         self.database, self.folder = folder / "registry.sqlite", folder
         self.command = [
             sys.executable, str(SCRIPT), "--brokers", brokers, "--evidence", str(evidence), "--database",
             str(self.database), "--publications", topics["publications"], "--events", topics["registry_lifecycle"],
+            "--key", str(folder / "signing.pub"), "--governance", f"demo/fraud={governance}",
         ]
         self.group, self.process, self.log = topics["publications"], None, None
 
@@ -64,16 +71,66 @@ class Registry:
         return count
 
 
-def conflicting(publication, evidence):
-    """The same id and version announced from another folder, where one file has other bytes."""
-    reference = f"elsewhere/{publication['run_id']}/bundle"
-    shutil.copytree(evidence / publication["bundle_ref"], evidence / reference)
+def private_key(path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    path.with_suffix(".pub").write_bytes(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    return key
+
+
+def copied(publication, evidence, name, change=lambda folder, other: None):
+    """The same bundle announced from another folder, with a change to its files or to what is announced."""
+    reference = f"elsewhere/{name}/bundle"
+    folder = evidence / reference
+    shutil.copytree(evidence / publication["bundle_ref"], folder)
     other = json.loads(json.dumps({**publication, "bundle_ref": reference}))
-    artifact = next(file for file in other["artifacts"] if file["path"] == "model.json")
-    data = (evidence / reference / "model.json").read_bytes() + b"\n"
-    (evidence / reference / "model.json").write_bytes(data)
-    artifact["sha256"], artifact["bytes"] = hashlib.sha256(data).hexdigest(), len(data)
+    change(folder, other)
+    other["artifacts"] = [file for file in other["artifacts"] if (folder / file["path"]).exists()]
+    for file in other["artifacts"]:
+        data = (folder / file["path"]).read_bytes()
+        file["sha256"], file["bytes"] = hashlib.sha256(data).hexdigest(), len(data)
+    bundle = (folder / "bundle.json").read_bytes()
+    other["bundle_digest"] = hashlib.sha256(bundle).hexdigest()
     return other
+
+
+def signed_by(key):
+    """Signs the files as they are now."""
+
+    def sign(folder, _):
+        signature = json.loads((folder / "model.sig").read_bytes())
+        envelope = signature["dsseEnvelope"]
+        statement = json.loads(base64.b64decode(envelope["payload"]))
+        for file in statement["predicate"]["resources"]:
+            file["digest"] = hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest()
+        payload, kind = json.dumps(statement).encode(), envelope["payloadType"].encode()
+        signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+        envelope["payload"] = base64.b64encode(payload).decode()
+        envelope["signatures"][0]["sig"] = base64.b64encode(key.sign(signed, ec.ECDSA(hashes.SHA256()))).decode()
+        (folder / "model.sig").write_text(json.dumps(signature))
+
+    return sign
+
+
+def unsigned(folder, _):
+    (folder / "model.sig").unlink()
+
+
+def other_model(folder, _):
+    model = folder / "model.json"
+    model.write_bytes(model.read_bytes() + b"\n")
+
+
+def for_production(_, other):
+    other["scope_key"] = "production/fraud/primary"
+
+
+def another_id(_, other):
+    other["bundle_id"] = "0" * 64
 
 
 def story(lifecycle):
@@ -87,12 +144,18 @@ def main(binary, brokers, database, state):
     state = pathlib.Path(state).resolve()
     folder = state / name
     folder.mkdir()
-    more = {"PUBLISH__CONFIRM": "registry"}
+    key = private_key(folder / "signing.pem")
+    more = {"PUBLISH__CONFIRM": "registry", "SIGNING__KEY_FILE": str(folder / "signing.pem")}
     topics, environment = prepare(binary, brokers, database, state, name, "registry_lifecycle", **more)
     evidence = state / f"evidence-{name}"
 
-    def ask(request_id):
-        value = {**json.loads((state / "request.json").read_text()), "request_id": request_id}
+    good = json.loads((state / "request.json").read_text())
+    profile = state / "inputs" / good["governance_profile_ref"]
+    lax = profile.with_name(f"{name}.yaml")
+    lax.write_text(profile.read_text() + "# anybody may write this, under the same name and revision\n")
+
+    def ask(request_id, **changes):
+        value = {**good, **changes, "request_id": request_id}
         value["config_revision"] = request_id
         producer.produce(topics["requests"], key=request_id, value=json.dumps(value))
         assert producer.flush(30) == 0
@@ -105,7 +168,7 @@ def main(binary, brokers, database, state):
         return run if (run.get("state"), run.get("reason_code")) == (state, code) else None
 
     producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
-    registry = Registry(brokers, topics, folder, evidence)
+    registry = Registry(brokers, topics, folder, evidence, hashlib.sha256(profile.read_bytes()).hexdigest())
     with (folder / "worker.log").open("w", encoding="utf-8") as log:
         worker = subprocess.Popen([binary, "worker", "--from", "earliest"], env=environment, stderr=log)
     try:
@@ -149,11 +212,27 @@ def main(binary, brokers, database, state):
         mended = until("PUBLISHED after all", lambda: stands("req-registry-0002", "PUBLISHED"))
         assert (mended["full_run_attempts"], mended["publish_retry_attempts"]) == (1, 1) and registry.bundles() == 2
 
-        # The same id and version with other bytes.
-        other = conflicting(json.loads(publications[0].value()), evidence)
-        producer.produce(topics["publications"], key=other["scope_key"], value=json.dumps(other))
-        assert producer.flush(30) == 0
-        registry.logs("is here already with other bytes")
+        # What others announce. Only a new signature by the right key leaves id and version as they are.
+        first = json.loads(publications[0].value())
+        stranger = ec.generate_private_key(ec.SECP256R1())
+        for number, (change, why) in enumerate([
+            (signed_by(key), "is here already with other bytes"),
+            (unsigned, "the bundle is not signed"),
+            (signed_by(stranger), "no key of this registry made model.sig"),
+            (other_model, "model.sig signs other files"),
+            (for_production, "the bundle was built for demo/fraud/primary"),
+            (another_id, "id, version or run of the publication"),
+        ]):
+            other = copied(first, evidence, f"{name}-{number}", change)
+            producer.produce(topics["publications"], key=other["scope_key"], value=json.dumps(other))
+            assert producer.flush(30) == 0
+            registry.logs(why)
+        assert registry.bundles() == 2
+
+        # A bundle that the worker built and signed, judged by a profile that is not the operator's.
+        ask("req-registry-0003", governance_profile_ref=str(lax.relative_to(state / "inputs")))
+        other = until("the refusal", lambda: stands("req-registry-0003", "PUBLISH_PENDING", "PUBLISH_REJECTED"))
+        assert "may be judged by the governance profile" in other["reason_message"], other
         assert registry.bundles() == 2
         registry.end(signal.SIGTERM)
         assert stands("req-registry-0001", "PUBLISHED"), "the conflict is about another bundle"
@@ -163,7 +242,7 @@ def main(binary, brokers, database, state):
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(60)
     assert status == 0, (folder / "worker.log").read_text()
-    print("registry: killed between ingest and announcement and started again, 2 bundles ingested once each, 2 rejections")
+    print("registry: killed between ingest and announcement and started again, 2 bundles ingested once each, 8 rejections")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 //! Decides on one message by the policy. Returns the requester's grant, or the rule that the message breaks.
 
 use super::{Policy, Principal, RequesterCommand};
-use crate::domain::contract::{Message, Rejection, SignedEnvelope};
+use crate::domain::contract::{Message, Rejection, SignedEnvelope, TrainBuildRequest};
 use crate::domain::grant::Grant;
-use crate::domain::run::FailureCode;
+use crate::domain::rules_left::RulesLeft;
+use crate::domain::run::{Failure, FailureCode};
 
 const REQUESTER: &str = "/requester_principal";
 
@@ -32,8 +33,8 @@ impl Policy {
             Message::Train(request) => {
                 let checked = principal.grant.check(request);
                 return match checked {
-                    Ok(()) => Ok(&principal.grant),
-                    Err((pointer, rule)) => refuse(pointer, format!("{} may not ask for {rule}", shown(name))),
+                    Ok(_) => Ok(&principal.grant),
+                    Err((pointer, rule)) => refuse(&pointer, format!("{} may not ask for {rule}", shown(name))),
                 };
             }
             Message::Cancel(_) => (RequesterCommand::Cancel, "cancel runs"),
@@ -45,6 +46,29 @@ impl Policy {
         } else {
             refuse(REQUESTER, format!("{} may not {}", shown(name), command.1))
         }
+    }
+
+    /// Returns what a run may use that these requests asked for. Judges their text again, since the policy may have
+    /// changed since they were admitted. Fails if no request is allowed any more.
+    pub fn rules_for<'r>(
+        &self,
+        requests: impl IntoIterator<Item = &'r TrainBuildRequest>,
+    ) -> Result<RulesLeft, Failure> {
+        let mut rules = Vec::new();
+        let mut refused = None;
+        for request in requests {
+            let name = &request.requester_principal;
+            match self.principals.get(name).map(|principal| principal.grant.check(request)) {
+                Some(Ok(allowing)) => rules.extend(allowing),
+                Some(Err((_, rule))) => refused = refused.or(Some(format!("{} may not ask for {rule}", shown(name)))),
+                None => refused = refused.or(Some(format!("the policy does not know {}", shown(name)))),
+            }
+        }
+        if rules.is_empty() {
+            let why = refused.unwrap_or_else(|| "nobody asks for it".to_owned());
+            return Err(Failure::new(FailureCode::RequesterNotAllowed, why));
+        }
+        Ok(RulesLeft::new(rules))
     }
 }
 
@@ -89,16 +113,16 @@ schema_version: platform.requester_policy.v0
 principals:
   - names: [risk]
     may:
-      - {intents: [baseline_train], scopes: [production/fraud, 'staging/*/primary'], publish: true}
-      - {intents: [baseline_train, candidate_eval], scopes: ['*'], tenants: ['*']}
+      - {intents: [baseline_train], scopes: [production/fraud, 'staging/*/primary'], publish: true, inputs: ['*'], training_profiles: ['*'], governance_profiles: ['*']}
+      - {intents: [baseline_train, candidate_eval], scopes: ['*'], tenants: ['*'], inputs: ['*'], training_profiles: ['*'], governance_profiles: ['*']}
     commands: [cancel, publish_retry]
   - names: [acme, 'acme:batch']
     topics: [other]
-    may: [{intents: [candidate_eval], scopes: [production], tenants: [acme]}]
+    may: [{intents: [candidate_eval], scopes: [production], tenants: [acme], inputs: ['*'], training_profiles: ['*'], governance_profiles: ['*']}]
     commands: [cancel]
   - names: [signer]
     keys: [{file: signer.pub}, {file: second.pub}]
-    may: [{intents: [baseline_train], scopes: ['*']}]
+    may: [{intents: [baseline_train], scopes: ['*'], inputs: ['*'], training_profiles: ['*'], governance_profiles: ['*']}]
 ";
 
     fn key(curve: &str) -> RequesterPrivateKey {

@@ -2,10 +2,11 @@
 
 use super::{Policy, Principal, RequesterCommand};
 use crate::adapters::signing::RequesterKey;
-use crate::domain::contract::{DocumentError, IntentKind, SchemaName, read_yaml_all};
+use crate::domain::contract::{DocumentError, IntentKind, ObjectList, ObjectName, SchemaName, read_yaml_all};
 use crate::domain::grant::{Grant, Quota, Rule, Tenants};
-use crate::domain::identity::Digest;
+use crate::domain::identity::{Digest, Hasher};
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -59,6 +60,10 @@ struct May {
     tenants: Vec<String>,
     #[serde(default)]
     publish: bool,
+    /// `None` in an entry that was written for a release without the three lists of objects.
+    inputs: Option<Vec<String>>,
+    training_profiles: Option<Vec<String>>,
+    governance_profiles: Option<Vec<String>>,
 }
 
 impl Policy {
@@ -67,9 +72,16 @@ impl Policy {
         let document: PolicyDocument = read_yaml_all(SchemaName::RequesterPolicy, bytes).map_err(InvalidPolicy)?;
         let mut principals = BTreeMap::new();
         let mut wrong = Vec::new();
+        let fingerprint = RefCell::new(Hasher::new());
+        fingerprint.borrow_mut().update(bytes);
+        let key_file = |name: &str| {
+            let text = key_file(name)?;
+            fingerprint.borrow_mut().update(Digest::of(text.as_bytes()).as_bytes());
+            Ok(text)
+        };
         for (index, entry) in document.principals.into_iter().enumerate() {
             let at = format!("/principals/{index}");
-            let (names, principal) = entry.checked(&at, &key_file, &mut wrong);
+            let (names, principal) = entry.checked(&at, key_file, &mut wrong);
             let principal = Arc::new(principal);
             for (line, name) in names.into_iter().enumerate() {
                 if principals.insert(name, Arc::clone(&principal)).is_some() {
@@ -77,7 +89,10 @@ impl Policy {
                 }
             }
         }
-        if wrong.is_empty() { Ok(Self { principals, digest: Digest::of(bytes) }) } else { Err(InvalidPolicy(wrong)) }
+        if !wrong.is_empty() {
+            return Err(InvalidPolicy(wrong));
+        }
+        Ok(Self { principals, digest: Digest::of(bytes), fingerprint: fingerprint.into_inner().finish() })
     }
 }
 
@@ -99,7 +114,8 @@ impl Entry {
                 Err(why) => wrong.push(error(format!("{at}/keys/{index}"), why)),
             }
         }
-        let rules: Vec<Rule> = self.may.into_iter().map(May::rule).collect();
+        let may = self.may.into_iter().enumerate();
+        let rules: Vec<Rule> = may.map(|(index, may)| may.rule(&format!("{at}/may/{index}"), wrong)).collect();
         if rules.is_empty() && !self.commands.is_empty() {
             wrong.push(error(format!("{at}/commands"), "an entry of may must say for which scopes"));
         }
@@ -117,8 +133,31 @@ impl Entry {
 }
 
 impl May {
-    fn rule(self) -> Rule {
+    fn rule(self, at: &str, wrong: &mut Vec<DocumentError>) -> Rule {
+        let Self { inputs, training_profiles, governance_profiles, .. } = &self;
+        if inputs.is_none() && training_profiles.is_none() && governance_profiles.is_none() {
+            let rule = "an entry allows only the objects that it names: add inputs, training_profiles and \
+                        governance_profiles ([\"*\"] leaves a list open)";
+            wrong.push(error(at.to_owned(), rule));
+        }
+        let mut list = |name: &str, entries: Option<Vec<String>>| {
+            let mut names = Vec::new();
+            for (index, entry) in entries.unwrap_or_default().iter().enumerate() {
+                match ObjectName::read(entry) {
+                    Ok(ObjectName::Content(_)) if name == "inputs" => {
+                        let rule = "inputs are named by reference or prefix; their digests stand in manifests";
+                        wrong.push(error(format!("{at}/{name}/{index}"), rule));
+                    }
+                    Ok(read) => names.push(read),
+                    Err(why) => wrong.push(error(format!("{at}/{name}/{index}"), format!("{entry:?}: {why}"))),
+                }
+            }
+            ObjectList::new(names)
+        };
         Rule {
+            inputs: list("inputs", self.inputs),
+            training_profiles: list("training_profiles", self.training_profiles),
+            governance_profiles: list("governance_profiles", self.governance_profiles),
             intents: self.intents,
             scopes: self.scopes.iter().map(|scope| scope.split('/').map(str::to_owned).collect()).collect(),
             tenants: match self.tenants {
@@ -172,9 +211,16 @@ mod tests {
             "/principals/0/keys/1",
             "/principals/1/commands",
             "/principals/1/names/0",
+            "/principals/2/may/0",
             "/principals/2/commands",
         ];
         assert_eq!(by_meaning, expected);
+        let of_objects = problems(
+            "principals:\n- {names: [a], may: [{intents: [candidate_eval], scopes: ['*'], inputs: ['sha256:00', a, /b], \
+             governance_profiles: ['sha256:00', g]}]}\n",
+        );
+        let may = "/principals/0/may/0";
+        assert_eq!(of_objects, ["inputs/0", "inputs/2", "governance_profiles/0"].map(|at| format!("{may}/{at}")));
     }
 
     #[test]

@@ -1,12 +1,16 @@
-//! The operator's policy: who may ask for what. Decides on each message.
+//! The operator's policy: who may ask for what, and which objects a request may point at. Decides on each message, and
+//! on each run.
 //!
 //! Guarantees: if there is a policy, everything that it does not allow is refused. A refusal names the broken rule and
-//! nothing else of the policy. Never: decides by a header; opens a file, reads a clock, counts runs (the ledger counts
-//! within the admission).
+//! nothing else of the policy. Never: decides by a header; opens a file but the policy and its keys, reads a clock,
+//! counts runs (the ledger counts within the admission).
 
+mod current;
 mod decision;
 mod document;
+mod openings;
 
+pub use current::{CurrentPolicy, PolicyFile, PolicyFileError, Stamps};
 pub use document::InvalidPolicy;
 
 use crate::adapters::signing::RequesterKey;
@@ -29,6 +33,14 @@ pub struct AuthoritySettings {
 pub struct Policy {
     principals: BTreeMap<String, Arc<Principal>>,
     digest: Digest,
+    /// Digest of the policy's file and of its keys. Two policies with the same one decide alike.
+    fingerprint: Digest,
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
 }
 
 /// What one principal may do.

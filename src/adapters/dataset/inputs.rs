@@ -1,6 +1,6 @@
 //! Opens references that the allow-list allows. Copies a data file and checks the digest of the copy.
 
-use super::local::open_inside;
+use super::local::{Folders, follow, open_inside};
 use super::{InputError, InputSettings, InputSettingsError, Links};
 use crate::adapters::objects::{self, Services};
 use crate::domain::contract::{AllowList, Location, Reference};
@@ -17,8 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub struct Inputs {
     pub(super) settings: InputSettings,
     allow: AllowList,
-    /// Allowed folders on local disk, with symbolic links resolved.
-    folders: Vec<PathBuf>,
+    folders: Folders,
 }
 
 pub(super) type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
@@ -41,7 +40,21 @@ impl Inputs {
                 None => {}
             }
         }
-        Ok(Self { settings: settings.clone(), allow, folders })
+        Ok(Self { settings: settings.clone(), allow, folders: Folders { allowed: folders, within: None } })
+    }
+
+    /// Returns inputs for a run that may read only these references and prefixes. Whoever opens a reference has checked
+    /// its text already; here local files must lie under one of these prefixes after their links are followed, too.
+    #[must_use]
+    pub fn within<'p>(&self, prefixes: impl IntoIterator<Item = &'p str>) -> Self {
+        let path = |prefix| match Location::of_local_prefix(prefix)? {
+            Location::Relative(path) => Some(self.settings.root.as_ref()?.join(path)),
+            Location::File(path) => Some(PathBuf::from(path)),
+            Location::Object { .. } => None,
+        };
+        let within = prefixes.into_iter().filter_map(path).filter_map(|path| follow(&path).ok()).collect();
+        let folders = Folders { within: Some(within), ..self.folders.clone() };
+        Self { folders, ..self.clone() }
     }
 
     /// Returns the folder at which relative references start. `None` if relative references are refused.
@@ -186,6 +199,27 @@ mod tests {
         for name in ["link", "up/secret", "pipe", "folder"] {
             assert!(matches!(read(&folder, name).await, Err(InputError::NotAllowed { .. })), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_may_read_one_place_is_led_to_no_other_and_does_not_learn_what_is_there() {
+        let mut folder = test_folder();
+        let inside = folder.base.join("in");
+        for tenant in ["b", "c"] {
+            std::fs::create_dir(inside.join(tenant)).unwrap();
+            std::fs::write(inside.join(tenant).join("own.json"), tenant).unwrap();
+        }
+        std::os::unix::fs::symlink("../c", inside.join("b/other")).unwrap();
+        std::os::unix::fs::symlink("own.json", inside.join("b/same.json")).unwrap();
+        assert_eq!(read(&folder, "b/other/own.json").await.unwrap(), "c", "the operator allows both");
+        folder.inputs = folder.inputs.within(["b", "later", "s3://bucket/b"]);
+        assert_eq!(read(&folder, "b/same.json").await.unwrap(), "b");
+        for name in ["b/other/own.json", "b/other/not.json"] {
+            let refused = read(&folder, name).await.unwrap_err().to_string();
+            assert_eq!(refused, format!("{name} may not be opened: it leads out of the allowed folders"));
+        }
+        assert!(matches!(read(&folder, "b/missing.json").await, Err(InputError::NotFound { .. })));
+        assert!(matches!(read(&folder, "later/m.json").await, Err(InputError::NotFound { .. })));
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ impl AllowList {
 }
 
 /// Checks a prefix. A slash at the end of the prefix makes no difference.
-fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
+pub(super) fn check_prefix(prefix: &str) -> Result<(), ReferenceError> {
     clean(prefix)?;
     let segments = |path: &str| match path.strip_suffix('/').unwrap_or(path) {
         "" => Ok(()),

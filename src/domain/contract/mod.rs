@@ -12,8 +12,10 @@ mod allow_list;
 mod cut_record;
 mod evidence;
 mod first_error;
+mod foreign;
 mod message;
 mod messages;
+mod object_list;
 mod parse;
 mod profiles;
 mod reference;
@@ -25,6 +27,7 @@ mod wrapping;
 pub use allow_list::AllowList;
 pub use cut_record::CutRecord;
 pub use evidence::*;
+pub use foreign::{read_foreign_json, read_foreign_yaml};
 pub use message::{CommandMessage, Message, RejectedIds, Rejection};
 pub use messages::{
     Apart, BundleArtifact, BundlePublication, CloudEventAttributes, Compatibility, Deduplication, EventProgress,
@@ -32,14 +35,15 @@ pub use messages::{
     RegistryVerdict, Revisions, RunLifecycleEvent, SIGNED_REQUEST_TYPE, SameAs, SignedEnvelope, TargetScope,
     TrainBuildRequest, event_id, without_many_inputs,
 };
+pub use object_list::{ObjectList, ObjectName};
 pub use parse::{
     MAX_MESSAGE_BYTES, OpenedMessage, envelope_around, event_around, message_accepted, open, parse, parse_accepted,
 };
 pub use profiles::{
     Algorithm, Anchor, BootstrapSpec, BundleRef, CanarySpec, ChampionSpec, Controls, DaysSpec, EvaluationSpec, Feature,
-    FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, SeedPolicy,
-    ShareSpec, SingleFeatureRule, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec, TimeWindow,
-    TrainingProfile, WindowSpec,
+    FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, ProfileRef,
+    SeedPolicy, ShareSpec, SingleFeatureRule, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec,
+    TimeWindow, TrainingProfile, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

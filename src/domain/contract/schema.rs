@@ -91,7 +91,7 @@ impl DocumentError {
 }
 
 /// Upper bound on the levels of nesting of a document.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 fn compile(text: &str) -> Validator {
     let schema: Value = serde_json::from_str(text).expect("shipped schemas are JSON");

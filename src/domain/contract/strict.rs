@@ -12,20 +12,32 @@ use std::fmt;
 pub struct StrictJsonError {
     /// What is wrong, with line and column if the parser knows them.
     pub message: String,
+    /// Line and column, from 1. `None` if the text as a whole is wrong.
+    pub at: Option<(u64, u64)>,
+}
+
+impl StrictJsonError {
+    fn whole(message: String) -> Self {
+        Self { message, at: None }
+    }
+}
+
+impl From<serde_json::Error> for StrictJsonError {
+    fn from(error: serde_json::Error) -> Self {
+        Self { message: error.to_string(), at: Some((error.line() as u64, error.column() as u64)) }
+    }
 }
 
 /// Parses one JSON value. Refuses a byte order mark, text that is not UTF-8, NUL in a text, a repeated key at any
 /// depth, more than `max_depth` levels of nesting, and anything after the value.
 pub fn parse_strict(bytes: &[u8], max_depth: usize) -> Result<Value, StrictJsonError> {
-    let refuse = |message: String| StrictJsonError { message };
-    let text = std::str::from_utf8(bytes).map_err(|error| refuse(format!("not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| StrictJsonError::whole(format!("not UTF-8: {error}")))?;
     if text.starts_with('\u{feff}') {
-        return Err(refuse("starts with a byte order mark".to_owned()));
+        return Err(StrictJsonError::whole("starts with a byte order mark".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value =
-        Strict { depth_left: max_depth }.deserialize(&mut deserializer).map_err(|error| refuse(error.to_string()))?;
-    deserializer.end().map_err(|error| refuse(error.to_string()))?;
+    let value = Strict { depth_left: max_depth }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
     Ok(value)
 }
 

@@ -160,6 +160,7 @@ pub fn publication(
         eval_report_ref: eval_report,
         gate_receipt_ref: gate_receipt,
         compatibility: bundle.manifest.compatibility.clone(),
+        governance_profile: Some(plan.governance_profile.at()),
         provenance: PublicationProvenance {
             mf_code_release_id: plan.revisions.mf_code_release_id.clone(),
             config_revision: plan.revisions.config_revision.clone(),

@@ -81,7 +81,7 @@ pub fn clear_announcement(publication: &BundlePublication, earlier: &[BundlePubl
     check(SchemaName::BundlePublication, &value).map_err(|error| {
         Failure::new(FailureCode::BundlePublicationInvalid, format!("the announcement of the bundle: {error}"))
     })?;
-    match earlier.iter().find(|earlier| *earlier != publication) {
+    match earlier.iter().find(|earlier| !earlier.says_the_same_as(publication)) {
         None => Ok(()),
         Some(other) => {
             let (id, version) = (other.bundle_id, &other.bundle_version);

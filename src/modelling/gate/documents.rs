@@ -3,7 +3,7 @@
 use super::judge::judge;
 use crate::domain::contract::{
     DifferenceVerdict, EvalMetrics, EvalProvenance, EvalReport, Evaluation, EvidenceRef, GateReceipt,
-    GovernanceProfile, TrainPlan,
+    GovernanceProfile, ProfileRef, TrainPlan,
 };
 use crate::domain::identity::{Digest, RunId, recipe_digest};
 use crate::domain::run::{Failure, FailureCode};
@@ -48,13 +48,13 @@ pub fn eval_report_id(run_id: &RunId, model: &Digest) -> String {
     format!("er_{}", &digest.to_string()[..32])
 }
 
-/// Judges a stored report again and builds the receipt. `inputs` are the request's documents and data files by role.
+/// Judges a stored report again, by this profile, and builds the receipt. `inputs` are the request's documents and data files by role.
 /// Returns the failure `GATE_DECISION_MISMATCH` if the report's metrics give another decision than the report states.
 pub fn gate(
     run_id: &RunId,
     report: &EvalReport,
     report_at: &EvidenceRef,
-    profile: &GovernanceProfile,
+    (profile, profile_at): (&GovernanceProfile, ProfileRef),
     inputs: impl IntoIterator<Item = (String, EvidenceRef)>,
 ) -> Result<GateReceipt, Failure> {
     if &report.run_id != run_id {
@@ -88,6 +88,7 @@ pub fn gate(
         champion: verdict.champion,
         failed,
         looked_at: documents.map(|(role, at)| (role.to_owned(), at.clone())).into_iter().chain(inputs).collect(),
+        governance_profile: Some(profile_at),
         policy_id: profile.policy_id.clone(),
         policy_revision: profile.revision.clone(),
     })

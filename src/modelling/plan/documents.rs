@@ -7,7 +7,7 @@
 
 use crate::domain::contract::{
     BundleManifest, DatasetManifest, EvalReport, FeatureKind, GovernanceProfile, PinnedCommand, SchemaName,
-    TrainBuildRequest, TrainingProfile, read_json, read_yaml,
+    TrainBuildRequest, TrainingProfile, read_foreign_json, read_foreign_yaml,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -80,15 +80,16 @@ pub struct Sources<'a> {
 }
 
 pub fn parse_manifest(fetched: &Fetched) -> Result<Parsed<DatasetManifest>, Failure> {
-    fetched.parsed(FailureCode::ManifestInvalid, |bytes| read_json(SchemaName::DatasetManifest, bytes))
+    fetched.parsed(FailureCode::ManifestInvalid, |bytes| read_foreign_json(SchemaName::DatasetManifest, bytes))
 }
 
 pub fn parse_training_profile(fetched: &Fetched) -> Result<Parsed<TrainingProfile>, Failure> {
-    fetched.parsed(FailureCode::TrainingProfileInvalid, |bytes| read_yaml(SchemaName::TrainingProfile, bytes))
+    fetched.parsed(FailureCode::TrainingProfileInvalid, |bytes| read_foreign_yaml(SchemaName::TrainingProfile, bytes))
 }
 
 pub fn parse_governance_profile(fetched: &Fetched) -> Result<Parsed<GovernanceProfile>, Failure> {
-    fetched.parsed(FailureCode::GovernanceProfileInvalid, |bytes| read_yaml(SchemaName::GovernanceProfile, bytes))
+    fetched
+        .parsed(FailureCode::GovernanceProfileInvalid, |bytes| read_foreign_yaml(SchemaName::GovernanceProfile, bytes))
 }
 
 /// Checks that the manifests belong to the request, and that no two of them give one id to different data.

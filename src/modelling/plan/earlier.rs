@@ -7,7 +7,7 @@
 use super::documents::{EarlierDocuments, Fetched, Parsed, Sources, fail};
 use crate::domain::contract::{
     BundleArtifact, BundleManifest, BundleRef, EvalReport, GovernanceProfile, IntentKind, ModelFormat, PinnedBundle,
-    PinnedModel, PlannedChampion, Reference, SchemaName, SettledSplit, TrainingProfile, read_json,
+    PinnedModel, PlannedChampion, Reference, SchemaName, SettledSplit, TrainingProfile, read_foreign_json,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -38,13 +38,13 @@ impl EarlierRole {
 /// Parses the `bundle.json` of an earlier bundle. A failure blames the profile that names the bundle.
 pub fn parse_bundle_manifest(role: EarlierRole, fetched: &Fetched) -> Result<Parsed<BundleManifest>, Failure> {
     let blamed = |why| Failure::new(role.unusable(), format!("the {role}'s bundle {}: {why}", fetched.reference));
-    let content = read_json(SchemaName::Bundle, &fetched.bytes).map_err(blamed)?;
+    let content = read_foreign_json(SchemaName::Bundle, &fetched.bytes).map_err(blamed)?;
     Ok(Parsed { reference: fetched.reference.clone(), sha256: fetched.sha256, content })
 }
 
 /// Parses the evaluation report of an earlier bundle.
 pub fn parse_eval_report(fetched: &Fetched) -> Result<Parsed<EvalReport>, Failure> {
-    fetched.parsed(FailureCode::EvalReportInvalid, |bytes| read_json(SchemaName::EvalReport, bytes))
+    fetched.parsed(FailureCode::EvalReportInvalid, |bytes| read_foreign_json(SchemaName::EvalReport, bytes))
 }
 
 /// Returns the bundles that must be fetched before a plan can be made. A regression check needs its baseline, and fails

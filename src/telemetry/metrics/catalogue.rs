@@ -45,6 +45,9 @@ catalogue! {
         /// Partitions that the group gave this worker and that it does not read yet
         PARTITIONS_UNPLACED: Gauge, () = "model_factory_partitions_unplaced" in "partitions",
             "0, but for a second after a rebalance, and while the ledger is away.";
+        /// Whether the policy's file cannot be used, so that the policy that was read before stays in force; missing where no policy is set
+        POLICY_STALE: Gauge, () = "model_factory_policy_stale" in "0 or 1",
+            "0. 1 means that a change of the policy has no effect; the log says what is wrong with the file.";
     }
     "Runs" {
         /// Runs in the ledger by state; the same on every worker

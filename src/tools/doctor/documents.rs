@@ -4,8 +4,10 @@ use super::finding::Finding;
 use crate::config::{Config, LooseFile};
 use crate::telemetry::{self, TelemetrySettings};
 
-pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let mut found = vec![signing(config), ownership(config), policy(config)];
+/// Checks the files that the configuration names, without asking another process.
+pub fn check_documents(config: &Config) -> Vec<Finding> {
+    let mut found = vec![signing(config), ownership(config)];
+    found.extend(policy(config));
     found.extend(config.loose_files().into_iter().map(loose));
     found
 }
@@ -41,15 +43,22 @@ fn ownership(config: &Config) -> Finding {
     }
 }
 
-fn policy(config: &Config) -> Finding {
+/// One finding about the policy, and one more for each thing that it leaves open.
+fn policy(config: &Config) -> Vec<Finding> {
+    const ADVICE: &str = "see docs/authority.md, \"What a policy leaves open\"";
     let check = "policy";
     match config.policy() {
         Ok(Some(policy)) => {
-            Finding::green(check, format!("it knows {} requesters ({})", policy.names(), policy.digest()))
+            let known = format!("it knows {} requesters ({})", policy.names(), policy.digest());
+            let open = policy.openings().into_iter().map(|opening| Finding::yellow(check, opening, ADVICE));
+            std::iter::once(Finding::green(check, known)).chain(open).collect()
         }
-        Ok(None) => Finding::green(check, "none is set: whoever writes to the request topic may ask for everything"),
+        Ok(None) => {
+            vec![Finding::green(check, "none is set: whoever writes to the request topic may ask for everything")]
+        }
         Err(error) => {
-            Finding::red(check, error.to_string(), "mend the file of [authority] policy; docs/authority.md tells how")
+            let advice = "mend the file of [authority] policy; docs/authority.md shows how";
+            vec![Finding::red(check, error.to_string(), advice)]
         }
     }
 }

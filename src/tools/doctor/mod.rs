@@ -13,6 +13,7 @@ mod machine;
 mod positions;
 mod stores;
 
+pub use documents::check_documents;
 pub use finding::{Finding, Light, worst};
 
 use crate::config::Config;
@@ -32,7 +33,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         ("database", Box::pin(database::check(config))),
         ("evidence store", Box::pin(stores::evidence(config))),
         ("inputs", Box::pin(stores::inputs(config))),
-        ("documents", Box::pin(off_thread(config, documents::check))),
+        ("documents", Box::pin(off_thread(config, check_documents))),
         ("traces", Box::pin(off_thread(&config.telemetry, documents::traces))),
         ("machine", Box::pin(off_thread(config, machine::check))),
     ];

@@ -37,7 +37,8 @@ impl Rebuilder {
     pub async fn rebuild(&self, folder: &Path, expected: &Expected, work: &Path) -> Result<Reproduction, Failure> {
         let (verification, verified) = self.verifier.open(folder, expected).await;
         let verdict = verification.sentence;
-        let Some(Verified { bundle_id, plan, plan_sha256, report_sha256, model, .. }) = verified else {
+        let Some(Verified { bundle_id, plan, plan_sha256, report_sha256, receipt: existing, model, .. }) = verified
+        else {
             return Err(Failure::new(FailureCode::EvidenceUnresolved, verdict));
         };
         let commands = checked_command(&plan, &self.commands, self.allow_unconfined)?;
@@ -63,7 +64,9 @@ impl Rebuilder {
         let report_at = at(run.eval_report(), Digest::of(&report_bytes));
         let kept = sources.kept();
         let inputs = kept.map(|(name, sha256)| (format!("inputs/{name}"), at(run.input(&name), sha256)));
+        let governance = (governance, again.governance_profile.at());
         let receipt = modelling::gate(&again.run_id, &report, &report_at, governance, inputs)?;
+        let receipt = receipt.like(&existing);
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
         let bundle = modelling::bundle(&BundleEvidence {

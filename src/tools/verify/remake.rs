@@ -111,7 +111,10 @@ impl<'a> ReadBundle<'a> {
         let plan = &self.plan.value;
         let report_at = at(&run_folder(plan).eval_report(), Digest::of(self.report.bytes));
         let inputs = kept_inputs(plan, &self.receipt.value);
-        modelling::gate(&plan.run_id, &self.report.value, &report_at, &self.stated_profile(), inputs)
+        let profile = self.stated_profile();
+        let profile = (&profile, plan.governance_profile.at());
+        modelling::gate(&plan.run_id, &self.report.value, &report_at, profile, inputs)
+            .map(|again| again.like(&self.receipt.value))
             .map_err(|failure| Link::Gate.broken(failure.message))
     }
 

@@ -3,7 +3,7 @@
 //! Checks run in this order: bytes and shape, then requester and policy, then symbolic links in the paths that the
 //! request names. The policy comes before the links, so that a refused requester cannot find out which files exist.
 
-use crate::adapters::authority::Policy;
+use crate::adapters::authority::{CurrentPolicy, Policy};
 use crate::adapters::dataset::{Inputs, Links};
 use crate::adapters::ledger::{Arrival, SourceRecord};
 use crate::domain::contract::{
@@ -12,43 +12,46 @@ use crate::domain::contract::{
 use crate::domain::grant::Grant;
 use crate::domain::run::FailureCode;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct Screening {
     allow: AllowList,
     links: Links,
-    policy: Option<Policy>,
+    policy: CurrentPolicy,
 }
 
 /// Screens the records of one batch, and looks at the disk once for each reference.
 #[derive(Debug)]
 pub struct BatchScreening<'a> {
     screening: &'a Screening,
+    policy: Option<Arc<Policy>>,
     leads_out: HashMap<Reference, bool>,
 }
 
 impl Screening {
     /// Without a policy everybody may ask for everything.
-    pub fn new(inputs: &Inputs, policy: Option<Policy>) -> Self {
-        Self { allow: inputs.allow_list(), links: inputs.links(), policy }
+    pub fn new(inputs: &Inputs, policy: impl Into<CurrentPolicy>) -> Self {
+        Self { allow: inputs.allow_list(), links: inputs.links(), policy: policy.into() }
     }
 
     /// Replaces the policy. With `None` everybody may ask for everything.
     #[must_use]
-    pub fn with_policy(self, policy: Option<Policy>) -> Self {
-        Self { policy, ..self }
+    pub fn with_policy(self, policy: impl Into<CurrentPolicy>) -> Self {
+        Self { policy: policy.into(), ..self }
     }
 
-    /// Begins the screening of one batch. What it finds out about links ends with the batch, since links may change.
+    /// Begins the screening of one batch, under the policy that is in force now. What it finds out about links ends with
+    /// the batch, since links may change.
     pub fn of_batch(&self) -> BatchScreening<'_> {
-        BatchScreening { screening: self, leads_out: HashMap::new() }
+        BatchScreening { screening: self, policy: self.policy.now(), leads_out: HashMap::new() }
     }
 }
 
 /// Screening without a policy, which judges references by their text and does not look at the disk.
 impl From<AllowList> for Screening {
     fn from(allow: AllowList) -> Self {
-        Self { allow, links: Links::default(), policy: None }
+        Self { allow, links: Links::default(), policy: CurrentPolicy::default() }
     }
 }
 
@@ -84,8 +87,7 @@ impl BatchScreening<'_> {
             Ok(message) => message,
             Err(rejection) => return (Err(rejection), None),
         };
-        let policy = self.screening.policy.as_ref();
-        let decided = policy.map(|policy| policy.decide(topic, &message, wrapping.envelope.as_ref()));
+        let decided = self.policy.as_ref().map(|policy| policy.decide(topic, &message, wrapping.envelope.as_ref()));
         let grant = match decided.transpose() {
             Ok(grant) => grant.cloned(),
             Err(rejection) => return (Err(rejection.within(&wrapping.pointer)), None),

@@ -6,7 +6,6 @@ use super::lease::Guard;
 use super::open::Runner;
 use super::outcome::{Interrupted, RunnerOutcome};
 use super::stages::{BUNDLE, EVALUATE, GATE, PUBLISH, PUBLISH_AGAIN, RESOLVE, TRAIN};
-use crate::adapters::dataset::DocumentReader;
 use crate::adapters::ledger::{self, Guarded, Lease, Step};
 use crate::clock;
 use crate::domain::contract::{AttemptRecord, CompleteMarker, EvidencePack, GrantedLimits};
@@ -24,7 +23,6 @@ pub(super) struct RunAttempt<'a> {
     pub(super) lease: &'a Lease,
     pub(super) guard: Guard<'a>,
     pub(super) evidence: RunEvidence<'a>,
-    pub(super) documents: DocumentReader<'a>,
     pub(super) started_at: DateTime<Utc>,
     /// The trainer's limits and threads on this worker; unset until the attempt trains.
     pub(super) granted: OnceLock<GrantedLimits>,
@@ -42,7 +40,6 @@ impl<'a> RunAttempt<'a> {
             lease,
             guard: Guard::start(&runner.renewer, lease, give_back, heartbeat),
             evidence: RunEvidence::new(&runner.store, lease),
-            documents: runner.inputs.documents(),
             started_at: clock::system_time().into(),
             granted: OnceLock::new(),
         }

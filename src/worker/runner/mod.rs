@@ -15,6 +15,7 @@ mod limits;
 mod lineage;
 mod open;
 mod outcome;
+mod permission;
 mod progress;
 mod scratch;
 mod slot;

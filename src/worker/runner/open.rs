@@ -5,6 +5,7 @@ use super::lease::Renewer;
 use super::limits::Ceiling;
 use super::progress::ProgressRate;
 use super::scratch::Scratch;
+use crate::adapters::authority::CurrentPolicy;
 use crate::adapters::dataset::Inputs;
 use crate::adapters::evidence::EvidenceStore;
 use crate::adapters::ledger::{Lease, Ledger};
@@ -22,6 +23,7 @@ pub struct Runner {
     pub ledger: Ledger,
     pub store: EvidenceStore,
     pub inputs: Inputs,
+    pub policy: CurrentPolicy,
     /// Where inputs and evidence lie, in OpenLineage's terms; `None` if lineage is off.
     pub lineage: Option<DatasetLocations>,
     pub boundaries: OwnershipBoundaries,
@@ -52,7 +54,13 @@ impl Runner {
     /// Opens the evidence store and the inputs, and starts the renewer. Fails if one of them cannot be opened, if the
     /// store is not write-once, or if a registered trainer command is missing or cannot be confined by this kernel and
     /// must be.
-    pub async fn open(config: &Config, ledger: Ledger, worker: String, watchdog: &Watchdog) -> anyhow::Result<Self> {
+    pub async fn open(
+        config: &Config,
+        policy: CurrentPolicy,
+        ledger: Ledger,
+        worker: String,
+        watchdog: &Watchdog,
+    ) -> anyhow::Result<Self> {
         let store = EvidenceStore::open(&config.evidence)?;
         store.self_test().await.context("the evidence store is not fit ([evidence])")?;
         let scratch = Scratch::open(&config.trainer.scratch)
@@ -80,6 +88,7 @@ impl Runner {
             ledger,
             store,
             inputs,
+            policy,
             lineage,
             boundaries: config.ownership_boundaries()?,
             trainer: TrainerCommand::this_binary()?,

@@ -120,7 +120,8 @@ async fn no_worker_starts_on_a_store_that_lets_a_second_put_overwrite_the_first(
         secret_access_key_file: Some(secret),
         allow_http: true,
     };
-    let refused = Runner::open(&world.config, world.ledger.clone(), "runner-1".to_owned(), &unwatched()).await;
+    let refused =
+        Runner::open(&world.config, None.into(), world.ledger.clone(), "runner-1".to_owned(), &unwatched()).await;
     let Err(why) = refused else { panic!("a runner over a store that is not write-once") };
     let why = format!("{why:#}");
     assert!(why.contains("let a second put overwrite the first"), "{why}");

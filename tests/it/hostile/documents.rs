@@ -5,7 +5,6 @@ use model_factory::adapters::ledger::{RunCommand, RunRecord};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{FailureCode, Outcome, State};
 use serde_json::{Value, json};
-use std::future::ready;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -85,9 +84,8 @@ async fn a_cancel_takes_effect_between_two_documents() {
     let mut worker = world.worker("worker").set("WORKER__SLOTS", "2").start();
     let run = world.reaches("req-documents-cancel", State::Running).await;
     let inputs = world.folder.path().join("evidence").join(&run.request.platform_run_id);
-    let last = inputs.join(format!("mf/train_runs/{}/inputs/governance_profile.yaml", run.run_id));
-    eventually("the last document", BOUND, || ready(last.exists().then_some(()))).await;
-    // All is fetched, and the worker parses.
+    let copy = inputs.join(format!("mf/train_runs/{}/inputs/manifest_0.json", run.run_id));
+    assert!(!copy.exists(), "the worker fetches and parses, and keeps nothing before it has understood all of it");
     let since = Instant::now();
     act(&world.ledger, &run.run_id, RunCommand::Cancel).await.unwrap();
     let run = failed(&world, "req-documents-cancel").await;

@@ -18,6 +18,7 @@ static KEY: LazyLock<RequesterPrivateKey> = LazyLock::new(|| RequesterPrivateKey
 /// `tests` signs what it sends; `stranger` may ask in a scope of its own only, and has a quota of one run.
 fn policy(rights_of_tests: &str) -> Policy {
     let pem = KEY.public().to_pem().replace('\n', "\n          ");
+    let elsewhere = ALL.replace("scopes: ['*']", "scopes: [elsewhere]");
     let text = format!(
         "schema_version: platform.requester_policy.v0
 principals:
@@ -28,7 +29,7 @@ principals:
     may: {rights_of_tests}
     commands: [cancel, publish_retry]
   - names: [stranger]
-    may: [{{intents: [baseline_train], scopes: [elsewhere]}}]
+    may: {elsewhere}
     commands: [cancel]
     quota: {{in_flight: 1}}
 "
@@ -36,7 +37,8 @@ principals:
     Policy::read(text.as_bytes(), |name| Err(format!("no file {name}"))).unwrap()
 }
 
-const ALL: &str = "[{intents: [baseline_train], scopes: ['*'], publish: true}]";
+const ALL: &str = "[{intents: [baseline_train], scopes: ['*'], publish: true, inputs: ['*'], training_profiles: ['*'], \
+                   governance_profiles: ['*']}]";
 
 /// An intake with a ledger. With a policy, `tests` signs.
 struct Intake {
@@ -174,7 +176,7 @@ async fn a_conflict_names_run_and_fields_only_to_who_may_see_the_run() {
     let intake = Intake::new(Some(policy(ALL))).await;
     let first = intake.admitted(&revision("req-moved-001", "a")).await;
     // The right to the first scope is gone; the id is still the requester's.
-    let intake = intake.under(policy("[{intents: [baseline_train], scopes: [elsewhere], publish: true}]"));
+    let intake = intake.under(policy(&ALL.replace("scopes: ['*']", "scopes: [elsewhere]")));
     let mut moved = revision("req-moved-001", "secret");
     moved["target_scope"]["environment"] = json!("elsewhere");
     moved["publish_allowed"] = json!(false);
@@ -206,8 +208,8 @@ async fn near_misses_are_a_requesters_own() {
     intake.admitted(&revision("req-near-0002", "release")).await;
     let mut other = revision("req-near-0003", "RELEASE");
     other["requester_principal"] = json!("stranger");
-    let open = "schema_version: platform.requester_policy.v0\nprincipals:\n- names: [stranger]\n  may: \
-                [{intents: [baseline_train], scopes: ['*'], publish: true}]\n";
+    let open =
+        format!("schema_version: platform.requester_policy.v0\nprincipals:\n- names: [stranger]\n  may: {ALL}\n");
     let intake = intake.under(Policy::read(open.as_bytes(), |_| Err(String::new())).unwrap());
     intake.admitted(&other).await;
     let events = intake.events("request.admitted").await;

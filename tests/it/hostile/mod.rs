@@ -10,6 +10,7 @@ mod connections;
 mod documents;
 mod generator;
 mod ids;
+mod objects;
 mod outbox;
 mod positions;
 mod records;

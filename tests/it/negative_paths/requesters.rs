@@ -1,7 +1,7 @@
 //! Requesters who may not ask, or not for this; signatures that are missing or forged.
 
 use super::policy::SIGNER;
-use super::row::{Bring, Leaves, Row, refused};
+use super::row::{Bring, Leaves, Row, ends, refused};
 use super::stage::{Brought, Stage, ask, ask_with, bytes, command};
 use crate::support::event;
 use futures::FutureExt as _;
@@ -37,6 +37,14 @@ const SIGN: &str = "sign the bytes that are sent with the key that the operator 
 pub fn rows() -> Vec<Row> {
     let mut rows = rights();
     rows.extend(signatures());
+    // Before the scenarios that leave runs in the queue.
+    rows.push(ends(
+        C::RequesterNotAllowed,
+        "a governance profile that claims to be the one whose digest the policy names",
+        "nobody who asked for this run may use",
+        ASK,
+        || bytes(&request_of("pinned", "req-object-003")),
+    ));
     rows.push(Row {
         code: C::RunUnknown,
         cause: "a cancel command for a run of a scope that its requester has no right to",
@@ -92,6 +100,15 @@ fn rights() -> Vec<Row> {
         refused("/publish_allowed", "publication by a requester who may only train", "publication", || {
             changed("trainer", "req-right-004", "publish_allowed", json!(true))
         }),
+        refused("/dataset_manifest_refs/0", "a manifest that the requester may not read", "the manifest", || {
+            changed("narrow", "req-object-001", "dataset_manifest_refs", json!(["elsewhere/manifest.json"]))
+        }),
+        refused(
+            "/training_config_ref",
+            "a training profile that the requester may not use",
+            "the training profile",
+            || changed("narrow", "req-object-002", "dataset_manifest_refs", json!(["ofs/manifests/anything.json"])),
+        ),
         refused("/requester_principal", "a command that the requester may not give", "have bundles announced", || {
             let mut command: Value = serde_json::from_slice(&command(
                 "publish_retry",

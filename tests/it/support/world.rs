@@ -202,8 +202,11 @@ impl World {
     }
 
     pub async fn runner(&self, worker: &str, threads: u32) -> Runner {
+        let policy = self.config.policy().unwrap();
         let mut runner =
-            Runner::open(&self.config, self.ledger.clone(), worker.to_owned(), &unwatched()).await.unwrap();
+            Runner::open(&self.config, policy.into(), self.ledger.clone(), worker.to_owned(), &unwatched())
+                .await
+                .unwrap();
         runner.trainer = TrainerCommand::binary(env!("CARGO_BIN_EXE_model-factory").into());
         runner.threads = threads;
         // How many events a run has must not depend on the machine's speed.

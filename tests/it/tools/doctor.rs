@@ -58,6 +58,41 @@ async fn examine(world: &World, changed: &[(&str, &str)]) -> Examined {
     Examined { sound: output.status.success(), findings }
 }
 
+#[tokio::test]
+async fn config_check_says_what_a_policy_leaves_open_and_is_green_for_a_closed_one() {
+    let world = World::new().await;
+    let folder = world.folder.path();
+    let key = PrivateKey::generate();
+    std::fs::write(folder.join("risk.pub"), key.public().to_pem()).unwrap();
+    std::fs::write(folder.join("key.pem"), key.to_pem().reveal()).unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.join("key.pem"), private).unwrap();
+    let digest = "0".repeat(64);
+    let closed = format!("inputs: [ofs], training_profiles: [profiles], governance_profiles: ['sha256:{digest}']");
+    let open = "inputs: ['*'], training_profiles: ['*'], governance_profiles: [gates]";
+    let lights = |may: &str, more: &str| {
+        let text = format!(
+            "schema_version: platform.requester_policy.v0\nprincipals:\n- {{names: [risk], {more}may: \
+             [{{intents: [baseline_train], scopes: [test], publish: true, {may}}}]}}\n"
+        );
+        std::fs::write(folder.join("policy.yaml"), text).unwrap();
+        let mut command = world.command(&["config", "check", "--output", "json"]);
+        let output = command
+            .env("MODEL_FACTORY_SIGNING__KEY_FILE", folder.join("key.pem"))
+            .env("MODEL_FACTORY_AUTHORITY__POLICY", folder.join("policy.yaml"))
+            .output()
+            .unwrap();
+        let findings = String::from_utf8(output.stdout).unwrap();
+        let findings: Vec<Value> = findings.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let count = |light: &str| findings.iter().filter(|finding| finding["light"] == light).count();
+        (count("green"), count("yellow"), count("red"), output.status.success())
+    };
+    let signed = "keys: [{file: risk.pub}], quota: {in_flight: 1}, ";
+    assert_eq!(lights(&closed, signed), (3, 0, 0, true));
+    assert_eq!(lights(open, ""), (3, 5, 0, true));
+    assert_eq!(lights("tenants: [a]", signed), (2, 0, 1, false), "an entry of an earlier release");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sound_world_is_green_all_over() {
     let world = world().await;

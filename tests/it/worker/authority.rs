@@ -25,7 +25,7 @@ fn keys() -> [RequesterPrivateKey; 2] {
 fn policy(more: &str) -> Policy {
     let text = format!(
         "schema_version: platform.requester_policy.v0\nprincipals:\n  - names: [tests, other]\n    may:\n      \
-         - {{intents: [baseline_train], scopes: ['*'], publish: true}}\n    commands: [cancel]\n{more}"
+         - {{intents: [baseline_train], scopes: ['*'], publish: true, inputs: ['*'], training_profiles: ['*'], governance_profiles: ['*']}}\n    commands: [cancel]\n{more}"
     );
     Policy::read(text.as_bytes(), |name| Err(format!("no file {name}"))).unwrap()
 }
@@ -217,7 +217,7 @@ async fn submit_signs_and_prints_what_the_policy_decides() {
     std::fs::write(at("key.pub"), key.public().to_pem()).unwrap();
     std::fs::write(at("request.json"), request("req-submit-001").to_string()).unwrap();
     let text = "schema_version: platform.requester_policy.v0\nprincipals:\n- names: [tests]\n  keys: [{file: key.pub}]\n  \
-                may: [{intents: [baseline_train], scopes: [test], publish: true}]\n";
+                may: [{intents: [baseline_train], scopes: [test], publish: true, inputs: ['*'], training_profiles: ['*'], governance_profiles: ['*']}]\n";
     let policy = at("policy.yaml");
     std::fs::write(&policy, text).unwrap();
     world.config.authority.policy = Some(policy);

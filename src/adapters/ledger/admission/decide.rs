@@ -108,6 +108,7 @@ impl<'a> Admission<'a> {
         }
         let event = joined(run, request, SameAs::Meaning);
         transaction.emit(run, event);
+        transaction.reconsider(run, request);
         if run.state == State::Pass && run.publish_allowed && run.request.intent_kind.is_publishable() {
             transaction.step(run, Transition::RequestPublish, None).expect("a run at PASS may be published");
             run.available_at = transaction.at;

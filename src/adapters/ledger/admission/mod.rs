@@ -10,6 +10,7 @@ mod decide;
 mod deduplicate;
 mod keys;
 mod quota;
+mod reconsider;
 
 pub use arrival::{Arrival, SourceRecord};
 pub use deduplicate::Recalled;

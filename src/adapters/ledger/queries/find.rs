@@ -180,6 +180,26 @@ impl Ledger {
         rows.into_iter().map(record).collect()
     }
 
+    /// Reads requests of everybody who asked for a run: the newest three of each principal, at most 300, oldest first.
+    pub async fn requests_by_everybody(&self, run_id: &RunId) -> Result<Vec<TrainBuildRequest>, Error> {
+        let values: Vec<Option<Vec<u8>>> = sqlx::query_scalar(
+            r#"SELECT i.value FROM (
+                 SELECT q.*, row_number() OVER (PARTITION BY substring(q.request_id FROM '/.*')
+                                                ORDER BY q.admitted_at DESC, q.request_id) AS nth
+                 FROM requests q WHERE q.run_id = $1) q
+               LEFT JOIN inbox i ON i.topic = q.topic AND i.partition = q.partition AND i."offset" = q."offset"
+               WHERE q.nth <= 3 ORDER BY q.admitted_at, q.request_id LIMIT 300"#,
+        )
+        .bind(run_id.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let request = |value: Option<Vec<u8>>| {
+            let stored = StoredRequest::parse(value.as_deref()).map_err(|error| unreadable("request", error))?;
+            Ok(Arc::unwrap_or_clone(stored.0))
+        };
+        values.into_iter().map(request).collect()
+    }
+
     pub async fn count_requests_of(&self, run_id: &RunId) -> Result<i64, Error> {
         Ok(sqlx::query_scalar("SELECT count(*) FROM requests WHERE run_id = $1")
             .bind(run_id.as_str())

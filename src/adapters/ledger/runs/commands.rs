@@ -163,7 +163,13 @@ fn refused(run: &LockedRun, code: FailureCode, what: &str) -> CommandRefused {
 /// so that an operator can mend it.
 fn may_reopen(code: FailureCode) -> bool {
     code.is_retryable()
-        || matches!(code, FailureCode::AttemptsExhausted | FailureCode::Cancelled | FailureCode::TrainerFailed)
+        || matches!(
+            code,
+            FailureCode::AttemptsExhausted
+                | FailureCode::Cancelled
+                | FailureCode::TrainerFailed
+                | FailureCode::RequesterNotAllowed
+        )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `GateReceipt`: the gate's verdict on a model, condition by condition.
 
 use super::eval_report::{Decision, Interval};
-use crate::domain::contract::{BundleRef, EvidenceRef, ThresholdBasis};
+use crate::domain::contract::{BundleRef, EvidenceRef, ProfileRef, ThresholdBasis};
 use crate::domain::identity::RunId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,13 +21,24 @@ pub struct GateReceipt {
     pub failed: Vec<String>,
     /// Every document that the verdict rests on, each under its role, for example `eval_report`.
     pub looked_at: BTreeMap<String, EvidenceRef>,
-    /// Id of the governance profile.
+    /// The governance profile that the verdict follows from. `None` in receipts of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance_profile: Option<ProfileRef>,
+    /// What the governance profile says of itself. Anybody may write the same into a profile.
     pub policy_id: String,
     pub policy_revision: String,
 }
 
 impl GateReceipt {
     pub const SCHEMA_VERSION: &'static str = "learning.gate_receipt.v0";
+
+    /// Leaves out what an existing receipt of the same run leaves out because an earlier release wrote it. Both then have
+    /// the same bytes.
+    #[must_use]
+    pub fn like(self, existing: &Self) -> Self {
+        let names_profile = existing.governance_profile.is_some();
+        Self { governance_profile: self.governance_profile.filter(|_| names_profile), ..self }
+    }
 
     /// Returns the number of conditions, met or not.
     pub fn conditions(&self) -> usize {

@@ -1,7 +1,7 @@
 //! `PublishEligibility`: whether the run's bundle may ever be published. `PublishReceipt`: where the bundle was
 //! announced, and who confirmed it.
 
-use crate::domain::contract::{BundlePublication, EvidenceRef};
+use crate::domain::contract::{BundlePublication, EvidenceRef, ProfileRef};
 use crate::domain::identity::{Digest, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub struct PublishReceipt {
     pub bundle_digest: Digest,
     /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`. Also the Kafka key of the publication.
     pub scope_key: String,
+    /// The profile that the bundle was judged by. `None` if an earlier release announced the bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance_profile: Option<ProfileRef>,
     /// The record of the publication that the broker acknowledged.
     pub record: AnnouncedRecord,
     pub confirmed: Confirmation,
@@ -59,6 +62,7 @@ impl PublishReceipt {
             bundle_ref: publication.bundle_ref,
             bundle_digest: publication.bundle_digest,
             scope_key: publication.scope_key,
+            governance_profile: publication.governance_profile,
             record,
             confirmed,
         }

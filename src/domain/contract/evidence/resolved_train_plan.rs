@@ -1,8 +1,8 @@
 //! `TrainPlan`: everything that determines the model, with every parameter written out.
 
 use crate::domain::contract::{
-    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, Revisions,
-    TargetScope, TimeWindow,
+    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, ProfileRef,
+    Revisions, TargetScope, TimeWindow,
 };
 use crate::domain::identity::{Digest, RunId, RunKey, RunMeaning};
 use chrono::{DateTime, Utc};
@@ -84,6 +84,13 @@ pub struct PinnedDocument {
     pub sha256: Digest,
     pub policy_id: String,
     pub revision: String,
+}
+
+impl PinnedDocument {
+    /// Returns reference and digest, without what the document says of itself.
+    pub fn at(&self) -> ProfileRef {
+        ProfileRef { reference: self.reference.clone(), sha256: self.sha256 }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

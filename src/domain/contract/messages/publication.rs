@@ -1,6 +1,7 @@
 //! `BundlePublication`, which announces a bundle to the registry.
 
 use super::run_lifecycle::EvidenceRef;
+use crate::domain::contract::ProfileRef;
 use crate::domain::identity::{Digest, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,9 @@ pub struct BundlePublication {
     pub eval_report_ref: EvidenceRef,
     pub gate_receipt_ref: EvidenceRef,
     pub compatibility: Compatibility,
+    /// The profile that the bundle was judged by. `None` in announcements of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance_profile: Option<ProfileRef>,
     pub provenance: PublicationProvenance,
     /// Scope of the bundle, as `environment/mode/bundle_slot[/tenant_id]`.
     pub scope_key: String,
@@ -61,4 +65,13 @@ pub struct BundlePublication {
 
 impl BundlePublication {
     pub const SCHEMA_VERSION: &'static str = "learning.bundle_publication.v0";
+
+    /// Whether two announcements have the same content. The profile that an earlier release left out is not compared.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let (mut one, mut another) = (self.clone(), other.clone());
+        if one.governance_profile.is_none() || another.governance_profile.is_none() {
+            (one.governance_profile, another.governance_profile) = (None, None);
+        }
+        one == another
+    }
 }

@@ -22,6 +22,15 @@ pub struct GovernanceProfile {
     pub champion: Option<ChampionSpec>,
 }
 
+/// The governance profile of a run: the request's reference to it, and the digest of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileRef {
+    #[serde(rename = "ref")]
+    pub reference: String,
+    pub sha256: Digest,
+}
+
 /// A bundle of an earlier run: location and digest of its `bundle.json`. That file holds the digests of all other
 /// files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

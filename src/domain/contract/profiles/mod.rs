@@ -6,7 +6,7 @@ mod ownership_boundaries;
 mod training_profile;
 
 pub use governance_profile::{
-    BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ThresholdBasis, ThresholdSpec,
+    BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ProfileRef, ThresholdBasis, ThresholdSpec,
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{

@@ -1,7 +1,7 @@
 //! Guidance for intake's failure codes: malformed messages, senders who may not ask for this, contradictions with
 //! earlier messages.
 
-use super::Aftermath::{Command, Contradiction, Ended, NotStarted, Refused, RefusedForNow};
+use super::Aftermath::{Command, Contradiction, Ended, NotStarted, Parked, Refused, RefusedForNow, Reopenable};
 use super::Guidance;
 
 const NO_ID: &str =
@@ -110,18 +110,20 @@ pub(super) const REF_NOT_ALLOWED: Guidance = Guidance {
                `dead-letters replay --code REF_NOT_ALLOWED`.",
 };
 pub(super) const REQUESTER_NOT_ALLOWED: Guidance = Guidance {
-    happened: "Intake asked the authority policy, which does not give this requester this topic, intent, scope, \
-               tenant, publication or command.",
-    leaves: &[RefusedForNow],
-    requester: "Ask for what is allowed, or ask the operator for the right; the pointer says which one is missing.",
-    operator: "Where the right should be there: change the policy, restart the workers, then `dead-letters replay`.",
+    happened: "The authority policy does not give this requester this topic, intent, scope, tenant, publication or \
+               command. Or it lets nobody who asked for the run use an object that the request, a manifest or a profile \
+               names; the answer is the same whether that object is there or not.",
+    leaves: &[RefusedForNow, Reopenable, Parked],
+    requester: "Ask for what is allowed, or ask the operator for the right; pointer or message says which one is missing.",
+    operator: "Where the right should be there: change the policy, which the workers read again by themselves. Then \
+               `dead-letters replay`, or `runs requeue` and `runs retry-publish` for a run.",
 };
 pub(super) const SIGNATURE_INVALID: Guidance = Guidance {
     happened: "Intake found no signature where the policy holds keys of the requester, one that none of them made \
                over these bytes, or one that it holds no key for.",
     leaves: &[RefusedForNow],
     requester: "Sign the very bytes that are sent with the key that the operator knows: `submit --sign-with`.",
-    operator: "Where the policy lacks the requester's key: add it, restart the workers, then `dead-letters replay`. \
+    operator: "Where the policy lacks the requester's key: add it, then `dead-letters replay`. \
                Else find out who wrote in that name.",
 };
 pub(super) const QUOTA_EXCEEDED: Guidance = Guidance {
@@ -129,7 +131,7 @@ pub(super) const QUOTA_EXCEEDED: Guidance = Guidance {
                many of its requests that joined a run of an earlier request; the message says which.",
     leaves: &[RefusedForNow],
     requester: "Wait until a run ends or the day has passed, and send the same request again, under the same id.",
-    operator: "Nothing, or raise the quota in the policy and restart the workers.",
+    operator: "Nothing, or raise the quota in the policy.",
 };
 pub(super) const RUN_UNKNOWN: Guidance = Guidance {
     happened: "Intake read a cancel or publish retry for a run that the ledger does not hold. Where there is a policy, a run \

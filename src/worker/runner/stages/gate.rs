@@ -30,7 +30,12 @@ impl RunAttempt<'_> {
         // The copies of manifests and profiles that this run keeps.
         let inputs = evidence.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
         let lease = self.lease;
-        let receipt = modelling::gate(&lease.run_id, &report.report, &report.stored.at, &resolved.governance, inputs)?;
+        let profile = (&resolved.governance, resolved.plan.governance_profile.at());
+        let mut receipt = modelling::gate(&lease.run_id, &report.report, &report.stored.at, profile, inputs)?;
+        let left = evidence.left("gate_receipt", &folder.gate_receipt()).await?;
+        if let Some(existing) = left.and_then(|left| serde_json::from_slice(&left.bytes).ok()) {
+            receipt = receipt.like(&existing);
+        }
         let drift = FailureCode::GateReceiptImmutabilityViolation;
         let stored = evidence.document("gate_receipt", &folder.gate_receipt(), &receipt, drift).await?;
         let eligibility = modelling::eligibility(&receipt, stored.at.clone(), lease.request.intent_kind);

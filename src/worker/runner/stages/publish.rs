@@ -7,8 +7,8 @@ use super::resolve::Resolved;
 use crate::adapters::evidence::{EvidencePath, layout};
 use crate::adapters::ledger::{Lease, Step};
 use crate::domain::contract::{
-    BundleArtifact, BundlePublication, EvalReport, EvidenceRef, GateReceipt, ParityVectors, SchemaName, TrainPlan,
-    read_json,
+    BundleArtifact, BundlePublication, EvalReport, EventRefs, EvidenceRef, GateReceipt, ParityVectors, SchemaName,
+    TrainPlan, read_json,
 };
 use crate::domain::run::{Failure, FailureCode, State, Transition};
 use crate::modelling::{self, BundleEvidence, SIGNATURE_FILE, StoredVerdict};
@@ -38,19 +38,38 @@ impl RunAttempt<'_> {
         let lineage = self.dataset_io(resolved, report, gated, Some(packed));
         let mut steps = vec![Step { lineage, ..Step::to(Transition::PassGate, self.evidence.refs()) }];
         if gated.is_eligible {
-            let documents = (report.stored.at.clone(), gated.stored.at.clone());
-            let publication = self.announce(&resolved.plan, documents, packed, &[]).await?;
             // The ledger drops this step if no request allows publication. It decides under the row's lock, so that it
             // does not overlook a request that joins the run right now.
-            steps.push(Step::publish(Transition::RequestPublish, publication));
+            steps.push(self.request_publication(resolved, report, gated, packed).await?);
         }
         self.advance(&steps).await
+    }
+
+    /// The step that announces the bundle. If the policy lets nobody publish it who has asked so far, the step names no
+    /// announcement: should somebody ask meanwhile, a publish-only attempt asks the policy again.
+    async fn request_publication(
+        &self,
+        resolved: &Resolved,
+        report: &Reported,
+        gated: &Gated,
+        packed: &Packed,
+    ) -> Result<Step, Interrupted> {
+        match self.check_publication(&resolved.plan).await {
+            Err(Interrupted::Failed(failure)) if failure.code == FailureCode::RequesterNotAllowed => {
+                return Ok(Step::to(Transition::RequestPublish, EventRefs::default()));
+            }
+            checked => checked?,
+        }
+        let documents = (report.stored.at.clone(), gated.stored.at.clone());
+        let publication = self.announce(&resolved.plan, documents, packed, &[]).await?;
+        Ok(Step::publish(Transition::RequestPublish, publication))
     }
 
     /// The only stage of publish-only mode: verifies the bundle that the run left in the store, and announces it again.
     pub async fn publish_again(&self) -> Result<State, Interrupted> {
         let StoredRun { plan, eval_report, gate_receipt, packed } = self.reread().await?;
         self.guard.check()?;
+        self.check_publication(&plan).await?;
         let earlier = self.runner.ledger.publications_of(&self.lease.run_id).await?;
         let publication = self.announce(&plan, (eval_report, gate_receipt), &packed, &earlier).await?;
         info!(bundle.id = %packed.bundle.bundle_id, "verified the bundle again");

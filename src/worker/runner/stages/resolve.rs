@@ -1,9 +1,10 @@
 //! Resolve: references become an immutable plan.
 
-use crate::adapters::dataset::InputError;
+use crate::adapters::dataset::{DocumentReader, InputError, Inputs};
 use crate::adapters::evidence::layout;
 use crate::adapters::objects::is_exhausted;
 use crate::domain::contract::{BundleRef, DatasetManifest, GovernanceProfile, PinnedCommand, Reference, TrainPlan};
+use crate::domain::grant::ProfileKind;
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode, Outage};
 use crate::guard::guarded;
@@ -12,6 +13,8 @@ use crate::training::TrainerRegistration;
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::outcome::Interrupted;
+use crate::worker::runner::permission::Permission;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tracing::warn;
 
@@ -19,19 +22,37 @@ pub struct Resolved {
     pub plan: TrainPlan,
     pub stored: StoredDocument,
     pub governance: GovernanceProfile,
+    /// Opens what the plan names.
+    pub inputs: Inputs,
 }
 
+/// Documents that a run names, to be copied into its evidence: their names there, and their bytes.
+type Copies = Vec<(String, Bytes)>;
+
 impl RunAttempt<'_> {
+    /// Fetches what the request and its documents name, and makes a plan of it. Every name is judged by the policy before
+    /// it is opened. Documents are copied into the evidence once the plan holds, so that no run keeps a file of somebody
+    /// else's that is not what the request says.
     pub async fn resolve(&self) -> Result<Resolved, Interrupted> {
         let (request, evidence) = (&self.lease.request, &self.evidence);
-        let manifests = self.fetch_manifests().await?;
+        let mut permission = self.permission().await?;
+        let inputs = permission.inputs.clone();
+        let documents = inputs.documents();
+        let manifests = self.fetch_manifests(&documents).await?;
+        let (kind, reference) = (ProfileKind::Training, &request.training_config_ref);
         let (unresolved, invalid) = (FailureCode::TrainingProfileUnresolved, FailureCode::TrainingProfileInvalid);
-        let training = self.fetch(&request.training_config_ref, unresolved, invalid).await?;
-        self.keep("training_profile.yaml", &training).await?;
+        let training = self.fetch(&documents, reference, unresolved, invalid).await?;
+        permission.use_profile(kind, reference, &training.sha256)?;
+        let (kind, reference) = (ProfileKind::Governance, &request.governance_profile_ref);
         let (unresolved, invalid) = (FailureCode::GovernanceProfileUnresolved, FailureCode::GovernanceProfileInvalid);
-        let governance = self.fetch(&request.governance_profile_ref, unresolved, invalid).await?;
-        self.keep("governance_profile.yaml", &governance).await?;
+        let governance = self.fetch(&documents, reference, unresolved, invalid).await?;
+        permission.use_profile(kind, reference, &governance.sha256)?;
 
+        let manifest_name =
+            |(index, manifest): (usize, &Fetched)| (format!("manifest_{index}.json"), manifest.bytes.clone());
+        let mut copies: Copies = manifests.iter().enumerate().map(manifest_name).collect();
+        copies.push(("training_profile.yaml".to_owned(), training.bytes.clone()));
+        copies.push(("governance_profile.yaml".to_owned(), governance.bytes.clone()));
         let manifests = self.parse_manifests(manifests).await?;
         let training =
             self.parse(training, FailureCode::TrainingProfileInvalid, modelling::parse_training_profile).await?;
@@ -39,7 +60,7 @@ impl RunAttempt<'_> {
             self.parse(governance, FailureCode::GovernanceProfileInvalid, modelling::parse_governance_profile).await?;
         let mut earlier = (None, None);
         for (role, named) in modelling::named_bundles(request.intent_kind, &training, &governance)? {
-            let bundle = self.earlier_bundle(role, &named).await?;
+            let bundle = self.earlier_bundle(role, &named, &mut permission, &documents, &mut copies).await?;
             match role {
                 EarlierRole::Baseline => earlier.0 = Some(bundle),
                 EarlierRole::Champion => earlier.1 = Some(bundle),
@@ -58,25 +79,28 @@ impl RunAttempt<'_> {
             started_at: self.started_at,
         })?;
         self.check_references(&manifests)?;
+        permission.use_plan(&plan)?;
+        for (name, bytes) in copies {
+            self.keep(&name, bytes).await?;
+        }
         let path = layout::resolved_train_plan(&request.platform_run_id, &self.lease.run_key);
         let drift = FailureCode::ResolvedTrainPlanImmutabilityViolation;
         let stored = evidence.document("resolved_train_plan", &path, &plan, drift).await?;
-        Ok(Resolved { plan, stored, governance: governance.content })
+        Ok(Resolved { plan, stored, governance: governance.content, inputs })
     }
 
     /// Fetches each manifest once, in the order of their references.
-    async fn fetch_manifests(&self) -> Result<Vec<Fetched>, Interrupted> {
+    async fn fetch_manifests(&self, documents: &DocumentReader<'_>) -> Result<Vec<Fetched>, Interrupted> {
         let references: BTreeSet<&Reference> = self.lease.request.dataset_manifest_refs.iter().collect();
         let mut manifests = Vec::with_capacity(references.len());
-        for (index, reference) in references.into_iter().enumerate() {
-            let fetched = self.fetch(reference, FailureCode::ManifestUnresolved, FailureCode::ManifestInvalid).await?;
-            self.keep(&format!("manifest_{index}.json"), &fetched).await?;
-            manifests.push(fetched);
+        for reference in references {
+            let (unresolved, invalid) = (FailureCode::ManifestUnresolved, FailureCode::ManifestInvalid);
+            manifests.push(self.fetch(documents, reference, unresolved, invalid).await?);
         }
         Ok(manifests)
     }
 
-    /// Parses one manifest after the other, and lets go of the bytes of each.
+    /// Parses one manifest after the other.
     async fn parse_manifests(&self, fetched: Vec<Fetched>) -> Result<Vec<Parsed<DatasetManifest>>, Interrupted> {
         let mut manifests = Vec::with_capacity(fetched.len());
         for manifest in fetched {
@@ -105,12 +129,13 @@ impl RunAttempt<'_> {
     /// read now. Other causes have codes of their own, see `input_failure`.
     async fn fetch(
         &self,
+        documents: &DocumentReader<'_>,
         reference: &Reference,
         unresolved: FailureCode,
         invalid: FailureCode,
     ) -> Result<Fetched, Interrupted> {
         self.guard.check()?;
-        let (bytes, sha256) = self.documents.read(reference).await.map_err(|error| {
+        let (bytes, sha256) = documents.read(reference).await.map_err(|error| {
             let too_large = matches!(error, InputError::TooLarge { .. });
             input_failure(&error, if too_large { invalid } else { unresolved })
         })?;
@@ -119,25 +144,40 @@ impl RunAttempt<'_> {
 
     /// Fetches what a plan needs of an earlier bundle: its `bundle.json` by the digest that the profile pins, and its
     /// evaluation report by the digest that `bundle.json` names.
-    async fn earlier_bundle(&self, role: EarlierRole, named: &BundleRef) -> Result<EarlierDocuments, Interrupted> {
+    async fn earlier_bundle(
+        &self,
+        role: EarlierRole,
+        named: &BundleRef,
+        permission: &mut Permission,
+        documents: &DocumentReader<'_>,
+        copies: &mut Copies,
+    ) -> Result<EarlierDocuments, Interrupted> {
         let reference = Reference::parse(&named.reference).map_err(|error| {
             let message = format!("the {role}'s bundle {}: {error}", named.reference);
             Failure::new(FailureCode::RefNotAllowed, message)
         })?;
-        let manifest = self.pinned(role, &reference, named.sha256).await?;
-        self.keep(&format!("{role}_bundle.json"), &manifest).await?;
+        permission.read(&reference, "a profile")?;
+        let manifest = self.pinned(documents, role, &reference, named.sha256).await?;
+        copies.push((format!("{role}_bundle.json"), manifest.bytes.clone()));
         let manifest = self
             .parse(manifest, role.unusable(), move |fetched| modelling::parse_bundle_manifest(role, fetched))
             .await?;
         let (reference, sha256) = modelling::eval_report_of(role, &manifest)?;
-        let eval_report = self.pinned(role, &reference, sha256).await?;
-        self.keep(&format!("{role}_eval_report.json"), &eval_report).await?;
+        permission.read(&reference, "an earlier bundle")?;
+        let eval_report = self.pinned(documents, role, &reference, sha256).await?;
+        copies.push((format!("{role}_eval_report.json"), eval_report.bytes.clone()));
         let eval_report = self.parse(eval_report, FailureCode::EvalReportInvalid, modelling::parse_eval_report).await?;
         Ok(EarlierDocuments { manifest, eval_report })
     }
 
-    async fn pinned(&self, role: EarlierRole, reference: &Reference, sha256: Digest) -> Result<Fetched, Interrupted> {
-        let fetched = self.fetch(reference, FailureCode::EvidenceUnresolved, role.unusable()).await?;
+    async fn pinned(
+        &self,
+        documents: &DocumentReader<'_>,
+        role: EarlierRole,
+        reference: &Reference,
+        sha256: Digest,
+    ) -> Result<Fetched, Interrupted> {
+        let fetched = self.fetch(documents, reference, FailureCode::EvidenceUnresolved, role.unusable()).await?;
         if fetched.sha256 != sha256 {
             let message = format!("{reference}: expected sha256 {sha256}, found sha256 {}", fetched.sha256);
             return Err(Failure::new(FailureCode::DigestMismatch, message).into());
@@ -145,10 +185,9 @@ impl RunAttempt<'_> {
         Ok(fetched)
     }
 
-    /// Puts a copy of a fetched document into the evidence. A later attempt that fetches other bytes fails.
-    async fn keep(&self, name: &str, fetched: &Fetched) -> Result<(), Interrupted> {
+    /// Puts a copy of a document into the evidence. A later attempt that fetches other bytes fails.
+    async fn keep(&self, name: &str, bytes: Bytes) -> Result<(), Interrupted> {
         let path = self.evidence.folder.input(name);
-        let bytes = fetched.bytes.clone();
         let role = format!("inputs/{name}");
         self.evidence.bytes(&role, &path, bytes, FailureCode::ManifestImmutabilityViolation).await?;
         Ok(())

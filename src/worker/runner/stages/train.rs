@@ -108,7 +108,7 @@ impl RunAttempt<'_> {
         for (reference, sha256, bytes, into, unresolved) in wanted {
             self.guard.check()?;
             let reference = Reference::parse(reference).map_err(failed(FailureCode::RefNotAllowed))?;
-            let fetched = self.runner.inputs.file(&reference, sha256, bytes, &into).await;
+            let fetched = resolved.inputs.file(&reference, sha256, bytes, &into).await;
             fetched.map_err(|error| input_failure(&error, unresolved))?;
         }
         let job = ChildJob { plan: plan.clone(), files, limits: granted.limits.clone(), threads: granted.threads };

@@ -43,7 +43,7 @@ BEGIN
     END IF;
 
     -- A new table needs a line here: what a worker may, what pruning may. Everybody else looks at most.
-    -- UPDATE names its columns where a row's other columns are written once; pruning has one because it locks rows.
+    -- UPDATE names its columns where a row's other columns are written once; pruning has one of its own because it locks rows.
     CREATE TEMPORARY TABLE stated_grants (table_name text PRIMARY KEY, worker text NOT NULL, prune text) ON COMMIT DROP;
     INSERT INTO stated_grants VALUES
         ('_sqlx_migrations', 'SELECT', 'SELECT'),
@@ -51,10 +51,19 @@ BEGIN
         -- Triggers of runs insert turns and wake-ups, as the owner of the schema.
         ('turns',            'SELECT, UPDATE (claimed_at, waiting, wakes_at)', NULL),
         ('wake_ups',         'SELECT, DELETE', NULL),
-        ('runs',             'SELECT, INSERT, UPDATE', 'SELECT, UPDATE (updated_at)'),
+        -- Who may update a column may lock the row. Nobody changes these rows.
+        ('locks',            'SELECT, INSERT, UPDATE (name)', NULL),
+        -- What a run is stands for ever: its id, key, first request, tenant, platform run, and whom it counts for.
+        ('runs',             'SELECT, INSERT, UPDATE (priority, state, execution_mode, publish_allowed, '
+                             'full_run_attempts, publish_retry_attempts, full_attempts_before, publish_attempts_before, '
+                             'fence, lease_owner, lease_expires_at, cancel_requested, available_at, reason_code, '
+                             'reason_message, refs, progress, next_seq, published_topic, published_partition, '
+                             'published_offset, answer_due_at, confirmed_by, lineage_since, outage_since, outage_tries, '
+                             'updated_at)',
+                             'SELECT, UPDATE (locked_by_pruning)'),
         ('requests',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
         ('commands',         'SELECT, INSERT, UPDATE (duplicate_announced)', NULL),
-        ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (received_at)'),
+        ('inbox',            'SELECT, INSERT', 'SELECT, DELETE, UPDATE (locked_by_pruning)'),
         ('positions',        'SELECT, INSERT, UPDATE (next_offset, updated_at)', NULL),
         ('incarnations',     'SELECT, INSERT', NULL),
         ('ledger_identity',  'SELECT', NULL),
@@ -68,7 +77,8 @@ BEGIN
         ('registry_events',  'SELECT, INSERT', 'SELECT, DELETE'),
         ('relay_shards',     'SELECT, UPDATE', NULL),
         ('relays',           'SELECT, INSERT, UPDATE, DELETE', NULL),
-        -- Whoever deletes history tells of it in the same transaction. Nobody changes what is told.
+        -- Whoever deletes history tells of it in the same transaction. Nobody changes what is told. A trigger orders the
+        -- blocks and computes their digests; from pruning it takes no other acts.
         ('audit_log',        'SELECT, INSERT', 'SELECT, INSERT');
 
     SELECT coalesce(t.relname, s.table_name) INTO stray

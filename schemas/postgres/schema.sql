@@ -56,6 +56,37 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.chain_block() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    last record;
+BEGIN
+    -- A role that admits nothing appends only what it pruned.
+    IF NOT has_table_privilege(session_user, 'public.runs', 'INSERT')
+       AND (jsonb_typeof(NEW.body::jsonb -> 'acts') IS DISTINCT FROM 'array' OR NEW.body::jsonb ->> 'by' IS NULL
+            OR EXISTS (SELECT FROM jsonb_array_elements(NEW.body::jsonb -> 'acts') a
+                        WHERE a ->> 'act' IS DISTINCT FROM 'ledger.pruned')) THEN
+        RAISE EXCEPTION 'the role % appends only acts of ledger.pruned to audit_log', session_user
+              USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- The server ends a session that holds the lock and does nothing, for example of a frozen process.
+    PERFORM set_config('idle_in_transaction_session_timeout', '5000', true);
+    PERFORM FROM locks WHERE name = 'audit_log' FOR UPDATE;
+    -- A statement of its own, since it has to see what was committed before the lock was there.
+    SELECT l.seq, l.digest INTO last FROM audit_log l ORDER BY l.seq DESC LIMIT 1;
+    NEW.seq := COALESCE(last.seq, 0) + 1;
+    NEW.at := now();
+    NEW.previous := COALESCE(last.digest, decode(repeat('00', 32), 'hex'));
+    NEW.digest := sha256(convert_to(
+        'mf.audit_block.v1' || E'\n' || NEW.seq || E'\n'
+        || to_char(NEW.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || E'\n'
+        || encode(NEW.previous, 'hex') || E'\n' || NEW.body, 'UTF8'));
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.rest_turn(of_tenant text, of_priority smallint) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -133,7 +164,7 @@ BEGIN
         END IF;
     END IF;
     -- One after the other, so that no two take the same turn. The lock lasts as long as this statement.
-    PERFORM pg_advisory_xact_lock(x'6d667475726e7300'::bigint);
+    PERFORM FROM locks l WHERE l.name = 'turns' FOR UPDATE;
     -- If the server loses what is written here, the next calls find it out again.
     PERFORM set_config('synchronous_commit', 'off', true);
 
@@ -238,7 +269,8 @@ CREATE TABLE public.inbox (
     received_at timestamp with time zone NOT NULL,
     value_bytes bigint,
     value_sha256 bytea,
-    fingerprint bigint
+    fingerprint bigint,
+    locked_by_pruning boolean
 );
 
 CREATE TABLE public.incarnations (
@@ -289,6 +321,10 @@ ALTER TABLE public.lineage_outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.locks (
+    name text NOT NULL
 );
 
 CREATE TABLE public.outbox (
@@ -417,6 +453,7 @@ CREATE TABLE public.runs (
     lineage_since bigint,
     outage_since timestamp with time zone,
     outage_tries integer DEFAULT 0 NOT NULL,
+    locked_by_pruning boolean,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -498,6 +535,9 @@ ALTER TABLE ONLY public.lineage_outbox
 
 ALTER TABLE ONLY public.lineage_outbox
     ADD CONSTRAINT lineage_outbox_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.locks
+    ADD CONSTRAINT locks_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
@@ -597,6 +637,8 @@ CREATE INDEX turns_asleep ON public.turns USING btree (wakes_at) WHERE (wakes_at
 CREATE INDEX turns_waiting ON public.turns USING btree (priority DESC, claimed_at NULLS FIRST, tenant) WHERE waiting;
 
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.audit_log_is_append_only();
+
+CREATE TRIGGER audit_log_chain BEFORE INSERT ON public.audit_log FOR EACH ROW EXECUTE FUNCTION public.chain_block();
 
 CREATE TRIGGER run_queued AFTER UPDATE OF state, priority, available_at ON public.runs FOR EACH ROW WHEN (((new.state = 'QUEUED'::public.run_state) AND ((old.state <> 'QUEUED'::public.run_state) OR (new.priority <> old.priority) OR (new.available_at < old.available_at)))) EXECUTE FUNCTION public.run_queued();
 

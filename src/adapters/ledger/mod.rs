@@ -23,6 +23,7 @@
 //! | `lineage_outbox` | an OpenLineage event of a run | the transaction that causes it; marked by the relay |
 //! | `relay_shards` | which relay sends which sixteenth of the streams | relays |
 //! | `relays` | a relay that lives | relays |
+//! | `locks` | nothing: rows that are locked, so that transactions take turns | admission inserts those of requesters |
 //! | `audit_log` | a block: the acts of one transaction, chained to the block before | every transaction that has acts |
 //!
 //! # Locks and their order
@@ -31,15 +32,15 @@
 //! everything that it decides about. It takes its locks in this order, and leaves out what it does not need:
 //!
 //! ```text
-//!  1  partitions of the batch    advisory, ascending      admission; rows of `positions` go with them
-//!  2  bounded requesters         advisory, ascending      admission
+//!  1  partitions of the batch    ascending, `positions`   admission
+//!  2  bounded requesters         ascending, `locks`       admission
 //!  3  requests, then commands    new ones, then those that were there, each ascending      admission
-//!  4  total of running runs      advisory                 claim, where it is bounded
+//!  4  total of running runs      one of `locks`           claim, where it is bounded
 //!  5  tenants                    one                      claim, where it is bounded
 //!  6  records of the outbox      ascending of one run     registry's reply, withdrawal, relay's marks
 //!  7  runs                       ascending                all; claim, rescue and progress skip locked rows
 //!  8  turns                      ascending, shared        triggers of `runs`, for whoever queues a run
-//!  9  head of the audit log      advisory                 all that have acts, right before COMMIT
+//!  9  head of the audit log      one of `locks`, trigger  all that have acts, right before COMMIT
 //! ```
 //!
 //! Why this cannot deadlock: a deadlock needs a transaction that waits for a lower number while it holds a higher one.

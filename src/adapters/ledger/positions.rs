@@ -138,6 +138,23 @@ impl Transaction<'_> {
     }
 }
 
+/// Inserts rows for partitions that have none.
+pub(super) async fn insert(connection: &mut Session, next: &BTreeMap<(&str, i32), i64>) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO positions (topic, partition, next_offset, updated_at)
+         SELECT n.topic, n.partition, n.next_offset, now()
+         FROM UNNEST($1::text[], $2::integer[], $3::bigint[]) AS n (topic, partition, next_offset)
+         ORDER BY n.topic, n.partition
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(next.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
+    .bind(next.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
+    .bind(next.values().copied().collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 async fn store(connection: &mut Session, next: &BTreeMap<(&str, i32), i64>) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO positions (topic, partition, next_offset, updated_at)

@@ -14,6 +14,7 @@ mod objects;
 mod outbox;
 mod positions;
 mod records;
+mod roles;
 mod runs;
 mod sandbox;
 mod scratch;

@@ -6,7 +6,7 @@ use crate::adapters::ledger::columns::{StoredRequest, StoredTrace};
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::row::{LockedRun, select_run};
 use crate::adapters::ledger::session::Session;
-use crate::adapters::ledger::{Coordinates, Error, Ledger};
+use crate::adapters::ledger::{Coordinates, Error, Ledger, positions};
 use crate::domain::contract::{CommandMessage, EventRefs, Message, TrainBuildRequest};
 use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::{ExecutionMode, Outcome, State};
@@ -72,17 +72,31 @@ impl<'a> Admission<'a> {
     /// Waits until other workers have committed their records of the same partitions, so that their decisions can be
     /// read.
     pub(super) async fn lock_partitions(&mut self) -> Result<(), Error> {
-        let coordinates = || self.batch.iter().map(|arrival| &arrival.record.coordinates);
-        sqlx::query(
-            "SELECT pg_advisory_xact_lock(p.key)
-             FROM (SELECT DISTINCT hashtextextended(topic, partition) AS key
-                   FROM UNNEST($1::text[], $2::integer[]) AS c (topic, partition) ORDER BY key OFFSET 0) p",
+        let mut first: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+        for Coordinates { topic, partition, offset } in self.batch.iter().map(|arrival| &arrival.record.coordinates) {
+            let at = first.entry((topic, *partition)).or_insert(*offset);
+            *at = (*at).min(*offset);
+        }
+        if self.lock_positions(&first).await? < first.len() {
+            // Nothing of a partition was read before. Its row says where this batch begins; `store` moves it on.
+            positions::insert(self.transaction.connection(), &first).await?;
+            self.lock_positions(&first).await?;
+        }
+        Ok(())
+    }
+
+    /// Locks the rows of these partitions that exist, in ascending order. Returns how many there are.
+    async fn lock_positions(&mut self, partitions: &BTreeMap<(&str, i32), i64>) -> Result<usize, Error> {
+        let locked = sqlx::query(
+            "SELECT FROM positions p
+             WHERE (p.topic, p.partition) IN (SELECT * FROM UNNEST($1::text[], $2::integer[]))
+             ORDER BY p.topic, p.partition FOR UPDATE",
         )
-        .bind(coordinates().map(|at| at.topic.as_str()).collect::<Vec<_>>())
-        .bind(coordinates().map(|at| at.partition).collect::<Vec<_>>())
+        .bind(partitions.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
+        .bind(partitions.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
         .execute(self.transaction.connection())
         .await?;
-        Ok(())
+        Ok(locked.rows_affected() as usize)
     }
 
     /// Reads the outcomes of those records of the batch that were decided before.

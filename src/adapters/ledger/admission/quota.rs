@@ -94,17 +94,38 @@ impl Admission<'_> {
     }
 }
 
+/// Names of the rows that admissions of these requesters lock: a name may be long, so that its digest is used.
+macro_rules! lock_names {
+    () => {
+        "SELECT DISTINCT 'requester ' || encode(sha256(convert_to(r.name, 'UTF8')), 'hex') AS name
+         FROM UNNEST($1::text[]) AS r (name)"
+    };
+}
+
+/// Locks the rows of these requesters that exist, in ascending order. Returns how many there are.
+async fn lock(connection: &mut Session, names: &[&str]) -> Result<u64, Error> {
+    let locked =
+        sqlx::query(concat!("SELECT FROM locks l WHERE l.name IN (", lock_names!(), ") ORDER BY l.name FOR UPDATE"))
+            .bind(names)
+            .execute(connection)
+            .await?;
+    Ok(locked.rows_affected())
+}
+
 /// Waits for other admissions of the same requesters, then counts the runs of each requester.
 async fn used(connection: &mut Session, principals: &BTreeSet<&str>) -> Result<BTreeMap<String, Used>, Error> {
     let names: Vec<&str> = principals.iter().copied().collect();
-    // Advisory locks on two numbers cannot collide with those on one number, which partitions use.
-    sqlx::query(
-        "SELECT pg_advisory_xact_lock(0, p.key)
-         FROM (SELECT DISTINCT hashtext(name) AS key FROM UNNEST($1::text[]) AS n (name) ORDER BY key OFFSET 0) p",
-    )
-    .bind(&names)
-    .execute(&mut *connection)
-    .await?;
+    if lock(connection, &names).await? < names.len() as u64 {
+        sqlx::query(concat!(
+            "INSERT INTO locks (name) SELECT name FROM (",
+            lock_names!(),
+            ") n ORDER BY name ON CONFLICT DO NOTHING"
+        ))
+        .bind(&names)
+        .execute(&mut *connection)
+        .await?;
+        lock(connection, &names).await?;
+    }
     let rows: Vec<Used> = sqlx::query_as(
         "SELECT n.name,
                 (SELECT count(*) FROM runs

@@ -37,8 +37,6 @@ const TURNS: usize = 16;
 const LOCK_WAIT_MS: &str = "300";
 /// The server ends a claim whose worker stands still for this many milliseconds.
 const HELD_AT_MOST_MS: &str = "2000";
-/// Key of the advisory lock that a claim takes before it compares all running runs with `max_running`.
-const TOTAL_LOCK: i64 = 0x6d66_636c_6169_6d00;
 
 impl Ledger {
     /// Claims one waiting run; `None` if none waits. Skips rows that another worker has locked; postpones a row that
@@ -199,7 +197,7 @@ impl Transaction<'_> {
         let max_running = i64::from(self.ledger.settings.max_running);
         let max_of_tenant = i64::from(self.ledger.settings.max_running_per_tenant);
         if max_running > 0 {
-            let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TOTAL_LOCK);
+            let lock = sqlx::query("SELECT FROM locks WHERE name = 'running' FOR UPDATE");
             if !self.is_locked(lock).await? {
                 return Ok(FirstRun::Locked);
             }

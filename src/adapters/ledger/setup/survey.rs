@@ -67,12 +67,14 @@ struct LackingRights {
 }
 
 /// The rights that a worker's role needs, for each table.
-const NEEDED: [(&str, &[&str]); 17] = [
+const NEEDED: [(&str, &[&str]); 19] = [
     ("tenants", &["SELECT", "INSERT", "UPDATE"]),
     ("turns", &["SELECT", "UPDATE"]),
     ("wake_ups", &["SELECT", "DELETE"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("requests", &["SELECT", "INSERT", "UPDATE"]),
+    ("commands", &["SELECT", "INSERT", "UPDATE"]),
+    ("locks", &["SELECT", "INSERT", "UPDATE"]),
     ("inbox", &["SELECT", "INSERT"]),
     ("transitions", &["SELECT", "INSERT"]),
     ("acts", &["SELECT", "INSERT"]),

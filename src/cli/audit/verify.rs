@@ -75,9 +75,9 @@ fn show(out: &mut dyn Write, verdict: &AuditVerdict) -> io::Result<()> {
         let rows = verdict.agreeing;
         writeln!(
             out,
-            "ledger       ok      agrees in {} steps, {} records, {} commands, {} answers of the registry; {} rows \
-             were pruned",
-            rows.transitions, rows.inbox, rows.acts, rows.registry_events, verdict.pruned
+            "ledger       ok      agrees in {} steps, {} records, {} commands, {} answers of the registry, {} runs and {} \
+             receipts; {} rows were pruned",
+            rows.transitions, rows.inbox, rows.acts, rows.registry_events, rows.runs, rows.receipts, verdict.pruned
         )?;
     }
     for what in &verdict.disagreements {

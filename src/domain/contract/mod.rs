@@ -33,7 +33,7 @@ pub use messages::{
     Apart, BundleArtifact, BundlePublication, CloudEventAttributes, Compatibility, Deduplication, EventProgress,
     EventReason, EventRefs, EventType, EvidenceRef, IntentKind, Joined, PublicationProvenance, RegistryEvent,
     RegistryVerdict, Revisions, RunLifecycleEvent, SIGNED_REQUEST_TYPE, SameAs, SignedEnvelope, TargetScope,
-    TrainBuildRequest, event_id, without_many_inputs,
+    TrainBuildRequest, event_id, unreported, without_many_inputs,
 };
 pub use object_list::{ObjectList, ObjectName};
 pub use parse::{

@@ -1,6 +1,6 @@
 //! What a database role may do to others, and what stands in the log whoever writes it.
 
-use crate::support::{World, admit_one, as_role, claim, count, fresh_database, ledger_on, revision};
+use crate::support::{World, admit_one, as_role, claim, count, fail_one, fresh_database, ledger_on, revision, sql};
 use model_factory::adapters::authority::Policy;
 use model_factory::adapters::ledger::{Arrival, Coordinates, Ledger, LedgerSettings, SourceRecord};
 use model_factory::domain::contract::AllowList;
@@ -90,6 +90,7 @@ async fn whoever_may_append_to_the_log_decides_on_no_order_and_no_digest() {
         r#"{"acts":[{"act":"run.gate_passed"}],"by":"x"}"#,
         r#"{"acts":[{"act":"ledger.pruned"},{"act":"request.admitted"}],"by":"x"}"#,
         r#"{"acts":[{}],"by":"x"}"#,
+        r#"{"acts":[{"act":1}],"by":"x"}"#,
         r#"{"acts":[]}"#,
     ] {
         let said = denied(&mut prune, &format!("INSERT INTO audit_log (body) VALUES ('{body}')")).await;
@@ -210,4 +211,43 @@ async fn a_head_that_cannot_be_compared_is_an_error() {
     world.stdout(&["audit", "export", "--run", run_id.as_str(), "--output", file]);
     let (good, said) = verify(&heads[0].to_string());
     assert!(!good && said.contains("only the blocks of one run"), "{said}");
+}
+
+#[tokio::test]
+async fn a_run_that_was_changed_beside_the_log_is_found() {
+    let url = fresh_database().await;
+    let ledger = ledger_on(&url, bounded).await;
+    let failed = admit_one(&ledger, "a").await;
+    fail_one(&ledger).await;
+    let queued = admit_one(&ledger, "b").await;
+    let verdict = async || ledger.verify_audit_log(None, None, |_, _| {}).await.unwrap();
+    let before = verdict().await;
+    assert!(before.holds() && before.agreeing.runs == 1, "{before:?}");
+    let evil = "{\"eval_report\": {\"ref\": \"p/other.json\", \"sha256\": \"00\"}}".replace("00", &"00".repeat(32));
+    let mut worker = connect_as(&url, "model_factory_worker").await;
+    for (run_id, change, back) in [
+        (&failed, format!("refs = '{evil}'"), "refs = '{}'"),
+        (&queued, format!("refs = '{evil}'"), "refs = '{}'"),
+        (&failed, "refs = '{\"publish_receipt\": {}}'".to_owned(), "refs = '{}'"),
+        (&failed, "state = 'PASS'".to_owned(), "state = 'FAIL'"),
+        (&queued, "state = 'FAIL', reason_code = 'CANCELLED'".to_owned(), "state = 'QUEUED', reason_code = NULL"),
+    ] {
+        let mut update = async |set: &str| {
+            let statement = format!("UPDATE runs SET {set} WHERE run_id = '{run_id}'");
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut worker).await.unwrap();
+        };
+        update(&change).await;
+        let found = verdict().await;
+        assert!(found.disagreements.iter().any(|what| what.contains(run_id.as_str())), "{change}: {found:?}");
+        update(back).await;
+        assert!(verdict().await.holds(), "{change}");
+    }
+    // What no role may change, an owner can.
+    for statement in [
+        "UPDATE runs SET request_id = 'req-a-0001' WHERE request_id = 'req-b-0001'",
+        "UPDATE requests SET run_id = (SELECT max(run_id) FROM runs), topic = topic",
+    ] {
+        sql(&url, &[statement]).await;
+        assert!(!verdict().await.holds(), "{statement}");
+    }
 }

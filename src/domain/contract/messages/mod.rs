@@ -12,7 +12,7 @@ pub use publication::{BundleArtifact, BundlePublication, Compatibility, Publicat
 pub use registry_lifecycle::{RegistryEvent, RegistryVerdict};
 pub use run_lifecycle::{
     Deduplication, EventProgress, EventReason, EventRefs, EventType, EvidenceRef, RunLifecycleEvent, SameAs, event_id,
-    without_many_inputs,
+    unreported, without_many_inputs,
 };
 pub use signed_request::{SIGNED_REQUEST_TYPE, SignedEnvelope};
 pub use train_build_request::{Apart, IntentKind, Joined, Revisions, TargetScope, TrainBuildRequest};

@@ -159,6 +159,28 @@ pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
     kept
 }
 
+/// Returns the first role under which `refs` holds something else than `reported`, or only one of them holds something.
+/// `None` if they agree. `reported` may leave inputs out, as [`without_many_inputs`] does.
+pub fn unreported(refs: &EventRefs, reported: &EventRefs) -> Option<String> {
+    const OMITTED: &str = "inputs/…";
+    let mut omitted = Vec::new();
+    for (role, at) in refs {
+        match reported.get(role) {
+            Some(as_reported) if as_reported == at => {}
+            None if role.starts_with("inputs/") && reported.contains_key(OMITTED) => {
+                omitted.push(at.sha256.to_string())
+            }
+            Some(_) | None => return Some(role.clone()),
+        }
+    }
+    let others = reported.keys().filter(|role| *role != OMITTED);
+    if let Some(role) = others.into_iter().find(|role| !refs.contains_key(*role)) {
+        return Some(role.clone());
+    }
+    let digest = reported.get(OMITTED).map(|at| at.sha256);
+    (digest.is_some() && digest != Some(Digest::of(omitted.join("\n").as_bytes()))).then(|| OMITTED.to_owned())
+}
+
 /// Why a request joined an existing run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

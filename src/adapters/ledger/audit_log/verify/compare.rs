@@ -46,6 +46,11 @@ impl<'a> LoggedActs<'a> {
         self.acts.extend(logged);
     }
 
+    /// The acts, each with the number of its block.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (i64, &'a AuditAct)> {
+        self.acts.iter().map(|logged| (logged.seq, logged.act))
+    }
+
     /// Looks up every row that the blocks report. A missing row may still be explained by a later block, because
     /// pruning logs what it deletes.
     pub(super) async fn compare(
@@ -56,6 +61,9 @@ impl<'a> LoggedActs<'a> {
         self.steps(connection, verification).await?;
         self.records(connection, verification).await?;
         self.commands(connection, verification).await?;
+        self.runs(connection, verification).await?;
+        self.requests(connection, verification).await?;
+        self.receipts(connection, verification).await?;
         self.registry_replies(connection, verification).await
     }
 

@@ -4,6 +4,7 @@
 //! it has to name a row that no block reports.
 
 mod compare;
+mod runs;
 mod unlogged;
 mod verdict;
 
@@ -82,6 +83,7 @@ async fn verify(
         return Ok(verification.verdict);
     }
     verification.report_missing();
+    runs::look(connection, &mut verification).await?;
     unlogged::look(connection, &mut verification).await?;
     Ok(verification.verdict)
 }

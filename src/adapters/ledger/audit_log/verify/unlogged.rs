@@ -17,7 +17,7 @@ struct CheckedTable {
     rows: &'static str,
 }
 
-const TABLES: [CheckedTable; 4] = [
+const TABLES: [CheckedTable; 5] = [
     CheckedTable {
         name: "transitions",
         count: "SELECT count(*) FROM transitions WHERE at >= $1",
@@ -43,13 +43,19 @@ const TABLES: [CheckedTable; 4] = [
         rows: "SELECT 'event ' || registry_event_id FROM registry_events WHERE received_at >= $1
                ORDER BY received_at, registry_event_id",
     },
+    CheckedTable {
+        name: "runs",
+        count: "SELECT count(*) FROM runs WHERE refs ? 'publish_receipt' AND created_at >= $1",
+        rows: "SELECT 'the receipt of ' || run_id FROM runs WHERE refs ? 'publish_receipt' AND created_at >= $1
+               ORDER BY run_id",
+    },
 ];
 
 /// Looks for rows that no block reports. Only rows at or after the verdict's `since` must be in a block.
 pub(super) async fn look(connection: &mut Session, verification: &mut LogVerification) -> Result<(), Error> {
     let Some(since) = verification.verdict.since else { return Ok(()) };
     let agreeing = verification.verdict.agreeing;
-    let logged = [agreeing.transitions, agreeing.inbox, agreeing.acts, agreeing.registry_events];
+    let logged = [agreeing.transitions, agreeing.inbox, agreeing.acts, agreeing.registry_events, agreeing.receipts];
     let mut keys = None;
     for (table, logged) in TABLES.iter().zip(logged) {
         let count: i64 = sqlx::query_scalar(table.count).bind(since).fetch_one(&mut *connection).await?;
@@ -92,6 +98,9 @@ async fn logged_keys(connection: &mut Session, last: i64) -> Result<HashSet<Stri
             if let Some(command) = RunCommand::of(act.act) {
                 let at = at.to_rfc3339_opts(SecondsFormat::Micros, true);
                 keys.insert(format!("{} of {run_id} by {} at {at}", command.as_str(), act.actor.name));
+            }
+            if act.act == ActKind::PublishReceiptWritten {
+                keys.insert(format!("the receipt of {run_id}"));
             }
             if let (ActKind::RegistryAnswered, Some(id)) = (act.act, &act.subject.registry_event_id) {
                 keys.insert(format!("event {id}"));

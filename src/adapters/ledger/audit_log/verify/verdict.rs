@@ -2,9 +2,10 @@
 
 use crate::domain::audit_log::BrokenBlock;
 use crate::domain::contract::{ActKind, AuditActs, Head};
+use crate::domain::identity::RunId;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 const NAMED: usize = 20;
 
@@ -33,6 +34,10 @@ pub struct AgreeingRows {
     pub inbox: u64,
     pub acts: u64,
     pub registry_events: u64,
+    /// Runs with at least one step. Their state and evidence agree with the last one.
+    pub runs: u64,
+    /// Receipts of publications, which the rows of their runs name.
+    pub receipts: u64,
 }
 
 impl AuditVerdict {
@@ -46,6 +51,8 @@ pub(super) struct LogVerification {
     /// Logged rows that their table lacks. The key is a run or record. The value is the number of the last block that
     /// reports such a row, and the number of rows.
     missing: BTreeMap<String, (i64, u64)>,
+    /// Runs whose steps were pruned: how the row differs from the last step that was read so far; `None` if it agrees.
+    pub(super) pruned_runs: HashMap<RunId, Option<String>>,
 }
 
 impl LogVerification {
@@ -60,12 +67,20 @@ impl LogVerification {
             broken: None,
             disagreements: Vec::new(),
         };
-        Self { verdict, missing: BTreeMap::new() }
+        Self { verdict, missing: BTreeMap::new(), pruned_runs: HashMap::new() }
     }
 
     pub(super) fn disagree(&mut self, what: String) {
         if self.verdict.disagreements.len() < NAMED {
             self.verdict.disagreements.push(what);
+        }
+    }
+
+    /// Counts a run whose row was compared with its last step. `what` says how they differ; `None` if they agree.
+    pub(super) fn compared_run(&mut self, what: Option<String>) {
+        match what {
+            None => self.verdict.agreeing.runs += 1,
+            Some(what) => self.disagree(what),
         }
     }
 

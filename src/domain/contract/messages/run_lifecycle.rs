@@ -168,7 +168,7 @@ pub fn unreported(refs: &EventRefs, reported: &EventRefs) -> Option<String> {
         match reported.get(role) {
             Some(as_reported) if as_reported == at => {}
             None if role.starts_with("inputs/") && reported.contains_key(OMITTED) => {
-                omitted.push(at.sha256.to_string())
+                omitted.push(at.sha256.to_string());
             }
             Some(_) | None => return Some(role.clone()),
         }

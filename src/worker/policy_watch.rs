@@ -29,8 +29,8 @@ impl PolicyWatch {
     }
 
     pub(super) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        metrics::POLICY_STALE.set((), 0.0);
         if self.file.is_some() {
-            metrics::POLICY_STALE.set((), 0.0);
             // Reads the file once more: it may have changed since the worker read it, and this finds the key files.
             self.reload().await;
         }

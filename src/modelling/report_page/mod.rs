@@ -33,6 +33,34 @@ pub const REPORT_STYLE: &str = include_str!("style.css");
 pub fn report_page(sources: &ReportSources<'_>) -> String {
     let ReportSources { plan, report, receipt, .. } = *sources;
     let run_id = &report.run_id;
+    let body = html! {
+        (heading(sources))
+        main {
+            (section("Gate", &gate_table(receipt)))
+            (section("Metrics", &metrics_table(report, plan)))
+            (section("Curves", &curve_plots(report)))
+            (section("At chosen thresholds", &metrics::confusion(&report.metrics)))
+            @if !report.metrics.features.is_empty() {
+                (section("Importance", &charts::importance(&report.metrics.features)))
+            }
+            @if !report.metrics.slices.is_empty() {
+                (section("Slices", &metrics::slices(&report.metrics.slices)))
+            }
+            (section("Data", &origin::data(plan, &report.metrics)))
+            (section("Not checked", &origin::not_checked(plan)))
+            (section("What was asked", &origin::request(plan)))
+            (section("Lineage", &origin::lineage(sources)))
+        }
+        footer {
+            "Made from the plan, the evaluation report and the gate receipt of " (run_id)
+            "; they decide, this page only shows them."
+        }
+    };
+    whole_page(&format!("Evaluation of {run_id}"), &body)
+}
+
+/// Writes a page with its style sheet and its policy for the browser.
+fn whole_page(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -41,32 +69,10 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Evaluation of " (run_id) }
+                title { (title) }
                 style { (PreEscaped(REPORT_STYLE)) }
             }
-            body {
-                (heading(sources))
-                main {
-                    (section("Gate", &gate_table(receipt)))
-                    (section("Metrics", &metrics_table(report, plan)))
-                    (section("Curves", &curve_plots(report)))
-                    (section("At chosen thresholds", &metrics::confusion(&report.metrics)))
-                    @if !report.metrics.features.is_empty() {
-                        (section("Importance", &charts::importance(&report.metrics.features)))
-                    }
-                    @if !report.metrics.slices.is_empty() {
-                        (section("Slices", &metrics::slices(&report.metrics.slices)))
-                    }
-                    (section("Data", &origin::data(plan, &report.metrics)))
-                    (section("Not checked", &origin::not_checked(plan)))
-                    (section("What was asked", &origin::request(plan)))
-                    (section("Lineage", &origin::lineage(sources)))
-                }
-                footer {
-                    "Made from the plan, the evaluation report and the gate receipt of " (run_id)
-                    "; they decide, this page only shows them."
-                }
-            }
+            body { (body) }
         }
     };
     page.into_string()

@@ -6,10 +6,10 @@
 use super::gate::gate_table;
 use super::html_table::html_table;
 use super::number::instant;
-use super::{POLICY, REPORT_STYLE, section};
+use super::{section, whole_page};
 use crate::domain::contract::GateReceipt;
 use chrono::{DateTime, Utc};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageVerdict {
@@ -55,38 +55,25 @@ pub fn verification_page(page: &VerificationPage<'_>) -> String {
         PageVerdict::Bad => "verdict fail",
         PageVerdict::Open => "verdict open",
     };
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (page.word) ": " (page.title) }
-                style { (PreEscaped(REPORT_STYLE)) }
-            }
-            body {
-                header {
-                    p.eyebrow { "Check of a model bundle · " (instant(page.checked_at)) }
-                    h1 { (page.title) }
-                    p class=(class) { strong { (page.word) } " " (page.sentence) }
-                    p.lead { (meaning(page.verdict)) }
-                }
-                main {
-                    (section("In short", &facts(page.facts)))
-                    (section("What was checked", &statements(page.statements)))
-                    @if let Some(receipt) = page.receipt { (section("What the model had to reach", &gate_table(receipt))) }
-                    (section("What this check cannot show", &html! { ul { @for limit in page.limits { li { (limit) } } } }))
-                }
-                footer {
-                    "Written by " code { "model-factory verify" } ". The page is not signed: whoever doubts it takes folder "
-                    "and key, and runs the command again."
-                }
-            }
+    let body = html! {
+        header {
+            p.eyebrow { "Check of a model bundle · " (instant(page.checked_at)) }
+            h1 { (page.title) }
+            p class=(class) { strong { (page.word) } " " (page.sentence) }
+            p.lead { (meaning(page.verdict)) }
+        }
+        main {
+            (section("In short", &facts(page.facts)))
+            (section("What was checked", &statements(page.statements)))
+            @if let Some(receipt) = page.receipt { (section("What the model had to reach", &gate_table(receipt))) }
+            (section("What this check cannot show", &html! { ul { @for limit in page.limits { li { (limit) } } } }))
+        }
+        footer {
+            "Written by " code { "model-factory verify" } ". The page is not signed: whoever doubts it takes folder "
+            "and key, and runs the command again."
         }
     };
-    markup.into_string()
+    whole_page(&format!("{}: {}", page.word, page.title), &body)
 }
 
 fn meaning(verdict: PageVerdict) -> &'static str {

@@ -102,9 +102,9 @@ async fn a_bundle_that_is_built_again_has_the_limits_of_the_operator_and_not_its
         let output = bounded(&["reproduce", good.folder.to_str().unwrap(), "--threads", "1"], &variables);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    // The bundle's plan asks for 16 hours of processor time.
+    // The bundle's plan asks for gibibytes.
     for (variable, bound, says) in [
-        ("MODEL_FACTORY_TRAINER__MAX_CPU_SECONDS", "1", "TRAINER_TIMEOUT: the trainer used up its processor time"),
+        ("MODEL_FACTORY_TRAINER__MAX_MEMORY_MIB", "64", "out of memory"),
         ("MODEL_FACTORY_INPUTS__MAX_DOCUMENT_BYTES", "100", "[inputs] max_document_bytes"),
         ("MODEL_FACTORY_INPUTS__MAX_DOCUMENTS_BYTES", "1000", "[inputs] max_documents_bytes"),
         ("MODEL_FACTORY_INPUTS__ROOT", "/dev", "was not found"),

@@ -78,10 +78,12 @@ async fn sixty_manifests_of_four_mebibytes_end_their_own_run_by_the_bound_on_the
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_takes_effect_between_two_documents() {
     let world = World::new().await;
-    let references = put("hostile_cancel", &large_manifest(), 8);
+    let references = put("hostile_cancel", &large_manifest(), 40);
     let attack = ask("req-documents-cancel", &json!({"dataset_manifest_refs": references}));
     world.send(&[attack, ask("req-documents-good", &json!({}))]).await;
-    let mut worker = world.worker("worker").set("WORKER__SLOTS", "2").start();
+    // Enough of them that a cancel comes before the last one.
+    let settings = [("WORKER__SLOTS", "2"), ("INPUTS__MAX_DOCUMENTS_BYTES", "268435456")];
+    let mut worker = world.worker("worker").set_all(&settings).start();
     let run = world.reaches("req-documents-cancel", State::Running).await;
     let inputs = world.folder.path().join("evidence").join(&run.request.platform_run_id);
     let copy = inputs.join(format!("mf/train_runs/{}/inputs/manifest_0.json", run.run_id));

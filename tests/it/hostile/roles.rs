@@ -15,7 +15,8 @@ const USUAL: Duration = Duration::from_secs(2);
 
 /// A requester who has a quota, so that its admissions take turns.
 const BOUNDED: &str = "schema_version: platform.requester_policy.v0\nprincipals:\n- names: [tests]\n  quota: {per_day: 100}\n  \
-                       may: [{intents: [baseline_train], scopes: ['*'], publish: true}]\n";
+                       may: [{intents: [baseline_train], scopes: ['*'], publish: true, inputs: ['*'], \
+                       training_profiles: ['*'], governance_profiles: ['*']}]\n";
 
 /// Admits a request of the bounded requester, within the usual time.
 async fn admits(ledger: &Ledger, id: &str) {

@@ -1,7 +1,7 @@
 //! Careful ways to forge a bundle: `bundle.json` lists every changed file, and the format of each file is right.
 
 use super::signed::Tampered;
-use super::tampering::{Tampering, follow_vectors, tampering};
+use super::tampering::{BUNDLE, PARITY, PLAN, PROVENANCE, RECEIPT, REPORT, Tampering, follow_vectors, tampering};
 use model_factory::domain::contract::TrainPlan;
 use model_factory::domain::identity::{Digest, RunKey};
 use model_factory::tools::verify::Link;
@@ -13,12 +13,6 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixListener;
 
-const REPORT: &str = "eval_report.json";
-const RECEIPT: &str = "gate_receipt.json";
-const PLAN: &str = "resolved_train_plan.json";
-const PROVENANCE: &str = "provenance.intoto.json";
-const PARITY: &str = "parity_vectors.json";
-const BUNDLE: &str = "bundle.json";
 const SIGNATURE: &str = "model.sig";
 const CARD: &str = "model_card.md";
 

@@ -20,12 +20,12 @@ pub const fn tampering(what: &'static str, link: Link, says: &'static str, chang
     Tampering { what, link, says, change }
 }
 
-const REPORT: &str = "eval_report.json";
-const RECEIPT: &str = "gate_receipt.json";
-const PLAN: &str = "resolved_train_plan.json";
-const PROVENANCE: &str = "provenance.intoto.json";
-const PARITY: &str = "parity_vectors.json";
-const BUNDLE: &str = "bundle.json";
+pub const REPORT: &str = "eval_report.json";
+pub const RECEIPT: &str = "gate_receipt.json";
+pub const PLAN: &str = "resolved_train_plan.json";
+pub const PROVENANCE: &str = "provenance.intoto.json";
+pub const PARITY: &str = "parity_vectors.json";
+pub const BUNDLE: &str = "bundle.json";
 
 pub const TAMPERINGS: &[Tampering] = &[
     // Careless: bundle.json still lists the old files.

@@ -73,6 +73,8 @@ class Registry:
 
 def private_key(path):
     key = ec.generate_private_key(ec.SECP256R1())
+    # A worker starts with no key that others may read.
+    path.touch(mode=0o600)
     path.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )

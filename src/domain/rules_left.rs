@@ -1,5 +1,5 @@
-//! What the policy lets a run use. A run's documents show one after the other what they name, and each of these objects
-//! may leave fewer rules that allow all of them.
+//! The policy's rules that still allow a run. Each document of the run names further objects. A rule that does not allow
+//! one of them is dropped.
 
 use super::contract::{PinnedBundle, Reference, TrainPlan};
 use super::grant::{ProfileKind, Rule, shown};

@@ -127,7 +127,7 @@ impl RankedScores {
     }
 }
 
-/// The numbers of frauds and of good payments at each level.
+/// The numbers of frauds and of good payments at each distinct score.
 pub(super) struct ScoreCounts<'a> {
     levels: &'a [Level],
     frauds: Vec<u32>,

@@ -13,7 +13,7 @@ use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Returns the command that trained, by its name, with its digests on this machine. Empty for the built-in booster.
+/// Returns a map from the name of the command that trained to its digests on this machine. Empty for the built-in booster.
 /// Returns an error if the command is not registered, is not the one that the plan pins, or must be confined and cannot
 /// be.
 pub(super) fn checked_command(

@@ -72,7 +72,7 @@ impl Link {
         }
     }
 
-    /// Returns an error at this link if `holds` is false.
+    /// Returns an error that names this link of the chain if `holds` is false.
     pub(super) fn must(self, holds: bool, why: impl FnOnce() -> String) -> Result<(), BrokenLink> {
         if holds { Ok(()) } else { Err(self.broken(why())) }
     }

@@ -49,7 +49,8 @@ pub struct Recalled {
 }
 
 impl Recalled {
-    /// Whether the record with this fingerprint, and a value of this digest, is the one that was decided on.
+    /// Whether a record is the one that was decided on: by its fingerprint or, if none is stored, by the digest of its
+    /// value. True if neither is stored.
     pub fn is_of(&self, fingerprint: i64, value_digest: impl FnOnce() -> Digest) -> bool {
         match (self.fingerprint, self.value_digest) {
             (Some(known), _) => known == fingerprint,

@@ -1,9 +1,8 @@
 //! Looks at who else on this machine may read the files with secrets, and who may write those that decide.
 
 use super::Config;
-use crate::adapters::authority::Policy;
+use crate::adapters::authority::PolicyFile;
 use crate::secret::{check_private, check_unwritable};
-use std::cell::RefCell;
 use std::path::Path;
 
 /// A file that more people may read or write than should.
@@ -59,15 +58,7 @@ impl Config {
 /// Checks the files with requesters' public keys that a policy names. Passes if the policy cannot be read, which is
 /// somebody else's error.
 fn check_keys_of(policy: &Path) -> Result<(), String> {
-    let Ok(bytes) = std::fs::read(policy) else { return Ok(()) };
-    let folder = policy.parent().unwrap_or(Path::new("."));
-    let judged = RefCell::new(Ok(()));
-    let _ = Policy::read(&bytes, |name: &str| {
-        let key = folder.join(name);
-        if let Err(why) = check_unwritable(&key) {
-            *judged.borrow_mut() = Err(why);
-        }
-        std::fs::read_to_string(key).map_err(|error| error.to_string())
-    });
-    judged.into_inner()
+    let mut file = PolicyFile::new(policy.to_owned());
+    let _ = file.read();
+    file.keys().iter().try_for_each(|key| check_unwritable(key))
 }

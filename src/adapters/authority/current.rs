@@ -57,6 +57,11 @@ impl PolicyFile {
         &self.path
     }
 
+    /// The key files that the policy named when it was read last. Empty if it was never read.
+    pub fn keys(&self) -> &[PathBuf] {
+        &self.keys
+    }
+
     /// Reads and checks the policy and its public keys.
     pub fn read(&mut self) -> Result<Policy, PolicyFileError> {
         let bytes = std::fs::read(&self.path)

@@ -138,38 +138,45 @@ impl Transaction<'_> {
     }
 }
 
+/// A statement that inserts positions. `$1` to `$3` are topics, partitions and offsets, one of each for a row.
+macro_rules! insert_positions {
+    ($on_conflict:literal) => {
+        concat!(
+            "INSERT INTO positions (topic, partition, next_offset, updated_at)
+             SELECT n.topic, n.partition, n.next_offset, now()
+             FROM UNNEST($1::text[], $2::integer[], $3::bigint[]) AS n (topic, partition, next_offset)
+             ORDER BY n.topic, n.partition
+             ON CONFLICT ",
+            $on_conflict
+        )
+    };
+}
+
 /// Inserts rows for partitions that have none.
 pub(super) async fn insert(connection: &mut Session, next: &BTreeMap<(&str, i32), i64>) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO positions (topic, partition, next_offset, updated_at)
-         SELECT n.topic, n.partition, n.next_offset, now()
-         FROM UNNEST($1::text[], $2::integer[], $3::bigint[]) AS n (topic, partition, next_offset)
-         ORDER BY n.topic, n.partition
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(next.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
-    .bind(next.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(next.values().copied().collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
+    write(connection, insert_positions!("DO NOTHING"), next).await
 }
 
 async fn store(connection: &mut Session, next: &BTreeMap<(&str, i32), i64>) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO positions (topic, partition, next_offset, updated_at)
-         SELECT n.topic, n.partition, n.next_offset, now()
-         FROM UNNEST($1::text[], $2::integer[], $3::bigint[]) AS n (topic, partition, next_offset)
-         ORDER BY n.topic, n.partition
-         ON CONFLICT (topic, partition)
+    let statement = insert_positions!(
+        "(topic, partition)
          DO UPDATE SET next_offset = EXCLUDED.next_offset, updated_at = EXCLUDED.updated_at
-         WHERE positions.next_offset < EXCLUDED.next_offset",
-    )
-    .bind(next.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
-    .bind(next.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(next.values().copied().collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+         WHERE positions.next_offset < EXCLUDED.next_offset"
+    );
+    write(connection, statement, next).await
+}
+
+async fn write(
+    connection: &mut Session,
+    statement: &'static str,
+    next: &BTreeMap<(&str, i32), i64>,
+) -> Result<(), Error> {
+    sqlx::query(statement)
+        .bind(next.keys().map(|(topic, _)| *topic).collect::<Vec<_>>())
+        .bind(next.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
+        .bind(next.values().copied().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -227,29 +227,22 @@ impl<'a> Admission<'a> {
                 Err(_) => {}
             }
         }
-        for run_id in self.insert_runs(&new).await? {
-            touched.remove(&run_id);
-            let index = new[&run_id];
-            let mut run = self.new_run(index)?;
-            self.stored.insert(run_id.clone(), run.clone());
-            // The caller still has to emit the run's first event.
-            run.next_seq = 1;
-            self.runs.insert(run_id.clone(), run);
-            self.created.insert(run_id, index);
+        if !new.is_empty() {
+            self.find_near_runs(&new).await?;
+            for run_id in self.insert_runs(&new).await? {
+                touched.remove(&run_id);
+                let index = new[&run_id];
+                let mut run = self.new_run(index)?;
+                self.stored.insert(run_id.clone(), run.clone());
+                // The caller still has to emit the run's first event.
+                run.next_seq = 1;
+                self.runs.insert(run_id.clone(), run);
+                self.created.insert(run_id, index);
+            }
+            self.add_created_to_near_runs();
         }
-        let prints = new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
-        let near_runs: Vec<NearRun> = sqlx::query_as(
-            "SELECT n.near_key, r.run_id, r.request_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
-                 CROSS JOIN LATERAL (SELECT run_id, request_id FROM runs WHERE near_key = n.near_key LIMIT $2) r
-             ORDER BY r.run_id",
-        )
-        .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
-        // One more than an event names, since the run itself has this near key, too.
-        .bind(NEAR_MISSES as i64 + 1)
-        .fetch_all(self.transaction.connection())
-        .await?;
-        for near in near_runs {
-            self.near_misses.entry(near.near_key).or_default().push(near);
+        if touched.is_empty() {
+            return Ok(());
         }
         let met: Vec<LockedRun> =
             sqlx::query_as(select_run!("WHERE r.run_id = ANY($1) ORDER BY r.run_id FOR UPDATE OF r"))
@@ -261,6 +254,40 @@ impl<'a> Admission<'a> {
             self.runs.insert(run.run_id.clone(), run);
         }
         Ok(())
+    }
+
+    /// Looks up existing runs that look like one of these. Called before these are inserted, so that for most of them the
+    /// index alone answers.
+    async fn find_near_runs(&mut self, new: &BTreeMap<RunId, usize>) -> Result<(), Error> {
+        let batch = self.batch;
+        let prints = new.values().filter_map(|&index| batch[index].train().map(|(_, fingerprint)| fingerprint));
+        let near_runs: Vec<NearRun> = sqlx::query_as(
+            "SELECT n.near_key, r.run_id, r.request_id FROM (SELECT DISTINCT UNNEST($1::bytea[]) AS near_key) n
+                 CROSS JOIN LATERAL (SELECT run_id, request_id FROM runs WHERE near_key = n.near_key LIMIT $2) r
+             ORDER BY r.run_id",
+        )
+        .bind(prints.map(|print| print.near_key.as_bytes().as_slice()).collect::<Vec<_>>())
+        // One more than an event names, since another worker may have inserted the run itself.
+        .bind(NEAR_MISSES as i64 + 1)
+        .fetch_all(self.transaction.connection())
+        .await?;
+        for near in near_runs {
+            self.near_misses.entry(near.near_key).or_default().push(near);
+        }
+        Ok(())
+    }
+
+    /// Runs of one batch may look alike, too.
+    fn add_created_to_near_runs(&mut self) {
+        let batch = self.batch;
+        for (run_id, &index) in &self.created {
+            let Some((_, fingerprint)) = batch[index].train() else { continue };
+            let request_id = self.key(index).to_owned();
+            let near = self.near_misses.entry(fingerprint.near_key).or_default();
+            if near.len() <= NEAR_MISSES {
+                near.push(NearRun { near_key: fingerprint.near_key, run_id: run_id.clone(), request_id });
+            }
+        }
     }
 
     /// Inserts runs with `next_seq` already behind their first event, `request.admitted`, so that no second write is

@@ -37,27 +37,28 @@ def main(state):
 
     booster = xgboost.Booster(model_file=str(run / "bundle" / "model.json"))
     by_xgboost = booster.predict(xgboost.DMatrix(inputs, feature_names=features))
-    by_mlflow = np.asarray(mlflow.pyfunc.load_model(str(run / "bundle")).predict(inputs)).ravel()
+    by_mlflow = mlflow.pyfunc.load_model(str(run / "bundle")).predict(rows[features])["score"].to_numpy()
     for name, found in (("xgboost", by_xgboost), ("mlflow", by_mlflow)):
         difference = float(np.abs(found - scores["score"].to_numpy()).max())
         print(f"{name}: {len(found)} scores, largest difference {difference:.2e}")
         assert difference <= TOLERANCE, f"{name} scores differ by {difference}"
-    check_inputs(run / "bundle", inputs, features)
+    check_inputs(run / "bundle", rows, features)
 
 
-def check_inputs(bundle, inputs, features):
-    """MLflow holds what it is given against the signature, and shows an example that fits it."""
+def check_inputs(bundle, rows, features):
+    """MLflow refuses rows that the model cannot read, and shows an example that it takes."""
     model = mlflow.pyfunc.load_model(str(bundle))
-    assert model.metadata.get_input_schema().input_names() == features
-    for wrong in (inputs.drop(columns=features[0]), inputs.astype({features[0]: str})):
+    assert [given["name"] for given in model.metadata.metadata["inputs"]] == features
+    assert model.metadata.get_output_schema().input_names() == ["score"]
+    for wrong in (rows.drop(columns=features[0]), rows.astype({features[0]: str})):
         try:
             model.predict(wrong)
         except mlflow.exceptions.MlflowException:
             continue
-        raise AssertionError("MLflow took inputs that do not fit the signature")
+        raise AssertionError("MLflow took rows that the model cannot read")
     example = model.metadata.load_input_example(str(bundle))
     assert list(example.columns) == features and len(example) > 0
-    assert len(np.asarray(model.predict(example)).ravel()) == len(example)
+    assert len(model.predict(example)) == len(example)
     print(f"mlflow: inputs are checked; the example has {len(example)} rows")
 
 

@@ -88,8 +88,7 @@ def check_bundle(binary, state, evidence, name, run_id):
     else:
         booster = xgboost.Booster(model_file=str(run / "bundle" / "model.json"))
         by_library = booster.predict(xgboost.DMatrix(inputs, feature_names=features))
-    by_mlflow = np.asarray(mlflow.pyfunc.load_model(str(run / "bundle")).predict(inputs))
-    by_mlflow = by_mlflow[:, 1] if by_mlflow.ndim == 2 else by_mlflow
+    by_mlflow = mlflow.pyfunc.load_model(str(run / "bundle")).predict(inputs)["score"]
     for reader, found in (("its library", by_library), ("mlflow", by_mlflow)):
         difference = float(np.abs(found - scores["score"].to_numpy()).max())
         assert difference <= 1e-6, f"{name}: scores by {reader} differ by {difference}"

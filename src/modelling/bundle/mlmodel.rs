@@ -1,64 +1,79 @@
-//! Writes two files for MLflow: `MLmodel` describes the model, and `input_example.json` has rows that MLflow shows to
-//! people who load the model.
+//! Writes the files for MLflow: `MLmodel` describes the model, `model_factory_pyfunc.py` scores rows with it, and
+//! `input_example.json` has rows that MLflow shows to people who load the model.
 //!
 //! Formats: `MLmodel` is MLflow's model description (YAML), with the flavour `python_function` and the flavour of the
 //! model's format. The example is a data frame as pandas writes it with `orient="split"`.
 
-use crate::domain::contract::{Feature, ModelFormat, ParityCase, ParityVectors, TrainPlan};
+use super::python_environment::{CONDA_FILE, VIRTUALENV_FILE};
+use crate::domain::contract::{ModelFormat, ParityCase, ParityVectors, TrainPlan};
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
+
+/// The program that MLflow runs to score rows. It is the only program in a bundle, and the same in every bundle of a
+/// release.
+pub const PYFUNC_FILE: &str = "model_factory_pyfunc.py";
+pub const PYFUNC: &str = include_str!("model_factory_pyfunc.py");
+
+/// The columns that the program returns, as MLflow keeps them. It declares no input columns, because MLflow has no type
+/// for a column that may hold integers, floats or booleans and that it also reads from CSV. The program checks them.
+const OUTPUTS: &str = r#"[{"name":"score","required":true,"type":"float"}]"#;
 
 /// Writes `MLmodel`. The file has no time stamp, and the model's UUID in it is derived from the model's bytes. The same
 /// plan and model thus give the same file.
 pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> String {
     format!(
-        "flavors:\n{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \
-         pandas_orient: split\n  type: dataframe\nsignature:\n  inputs: {}\n  outputs: {}\n  params: null\n",
-        flavors(format),
-        json!({"run_id": plan.run_id, "run_key": plan.run_key}),
+        "flavors:\n{}{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \
+         pandas_orient: split\n  type: dataframe\nsignature:\n  inputs: null\n  outputs: {}\n  params: null\n",
+        python_function(format.file_name()),
+        own_flavor(format),
+        flow(&json!({"inputs": plan.features, "run_id": plan.run_id, "run_key": plan.run_key})),
         quoted(&model_digest.to_string()[..32]),
-        quoted(&inputs(&plan.features)),
-        quoted(&outputs(format)),
+        quoted(OUTPUTS),
     )
 }
 
-fn flavors(format: ModelFormat) -> String {
+/// Writes the flavour that scores rows as they are in the data, by the program and the files that it reads.
+fn python_function(model: &str) -> String {
+    let artifact = |name: &str, file: &str| format!("      {name}:\n        path: {file}\n        uri: {file}\n");
+    format!(
+        "  python_function:\n    artifacts:\n{}{}    env:\n      conda: {CONDA_FILE}\n      virtualenv: {VIRTUALENV_FILE}\n    \
+         loader_module: mlflow.pyfunc.model\n    model_code_path: {PYFUNC_FILE}\n",
+        artifact("model", model),
+        artifact("parity_vectors", ParityVectors::FILE),
+    )
+}
+
+/// Writes the flavour of the model's own library, which reads categories as their codes.
+fn own_flavor(format: ModelFormat) -> String {
     let file = format.file_name();
+    let sklearn = |serialization: &str| {
+        format!("  sklearn:\n    code: null\n    pickled_model: {file}\n    serialization_format: {serialization}\n")
+    };
     match format {
         ModelFormat::XgboostJson => format!(
-            "  python_function:\n    data: {file}\n    loader_module: mlflow.xgboost\n  xgboost:\n    code: null\n    \
-             data: {file}\n    model_class: xgboost.core.Booster\n    model_format: json\n"
+            "  xgboost:\n    code: null\n    data: {file}\n    model_class: xgboost.core.Booster\n    model_format: json\n"
         ),
-        ModelFormat::Skops => sklearn(file, "skops"),
-        ModelFormat::Pickle => sklearn(file, "pickle"),
-        ModelFormat::Onnx => format!(
-            "  onnx:\n    code: null\n    data: {file}\n    providers:\n    - CPUExecutionProvider\n  python_function:\n    \
-             data: {file}\n    loader_module: mlflow.onnx\n"
-        ),
+        ModelFormat::Skops => sklearn("skops"),
+        ModelFormat::Pickle => sklearn("pickle"),
+        ModelFormat::Onnx => {
+            format!("  onnx:\n    code: null\n    data: {file}\n    providers:\n    - CPUExecutionProvider\n")
+        }
     }
 }
 
-/// Writes the flavours of a scikit-learn model. The score is the second column of what `predict_proba` returns.
-fn sklearn(file: &str, serialization: &str) -> String {
-    format!(
-        "  python_function:\n    loader_module: mlflow.sklearn\n    model_path: {file}\n    predict_fn: predict_proba\n  \
-         sklearn:\n    code: null\n    pickled_model: {file}\n    serialization_format: {serialization}\n"
-    )
-}
-
-/// Writes the input columns as MLflow keeps them: JSON inside a YAML string. Models read features as 32-bit floats.
-fn inputs(features: &[Feature]) -> String {
-    let columns: Vec<_> =
-        features.iter().map(|feature| json!({"name": feature.name, "required": true, "type": "float"})).collect();
-    json!(columns).to_string()
-}
-
-fn outputs(format: ModelFormat) -> String {
-    let (dtype, shape) = match format {
-        ModelFormat::XgboostJson | ModelFormat::Onnx => ("float32", json!([-1])),
-        ModelFormat::Skops | ModelFormat::Pickle => ("float64", json!([-1, 2])),
-    };
-    json!([{"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": shape}}]).to_string()
+/// Writes a value as JSON that is YAML at the same time. YAML takes some characters for ends of lines and refuses others,
+/// where JSON has them in a text as they are.
+fn flow(value: &Value) -> String {
+    let mut text = String::new();
+    for char in value.to_string().chars() {
+        match char {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            _ => text.push(char),
+        }
+    }
+    text
 }
 
 /// Quotes a text for YAML with single quotes, where a doubled quote is the only escape.
@@ -68,9 +83,8 @@ fn quoted(text: &str) -> String {
 
 pub const EXAMPLE_FILE: &str = "input_example.json";
 
-/// Returns up to five ordinary rows of the parity vectors as an example. A category is given as its code, as the model
-/// reads it.
-pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
+/// Returns up to five ordinary rows of the parity vectors as an example, with the values that the data has.
+pub fn input_example(parity: &ParityVectors) -> Value {
     const ROWS: usize = 5;
     let ordinary = |case| match case {
         ParityCase::Middle
@@ -85,11 +99,38 @@ pub fn input_example(parity: &ParityVectors, features: &[Feature]) -> Value {
         | ParityCase::Zero
         | ParityCase::UnknownCategory => false,
     };
-    // Parity vectors always fit the features that they were written for. If they did not, the example would be empty.
-    let inputs = parity.inputs(features).unwrap_or_default();
-    let rows = inputs.chunks_exact(features.len().max(1)).zip(&parity.vectors);
-    let shown = rows.filter(|(_, vector)| ordinary(vector.case)).take(ROWS);
-    let data: Vec<Vec<Option<f32>>> =
-        shown.map(|(row, _)| row.iter().map(|&value| Some(value).filter(|value| !value.is_nan())).collect()).collect();
+    let shown = parity.vectors.iter().filter(|vector| ordinary(vector.case)).take(ROWS);
+    let data: Vec<_> = shown.map(|vector| &vector.values).collect();
     json!({"columns": parity.features, "data": data})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::{Feature, FeatureKind, ParityOrigin, ParityValue};
+    use crate::modelling::bundle::edge_rows::ParityRow;
+
+    #[test]
+    fn names_are_json_that_yaml_reads_as_the_same_text() {
+        let escaped = flow(&json!({"name": "prix\u{85}\u{2028}é😀\""}));
+        assert_eq!(escaped, "{\"name\":\"prix\\u0085\\u2028é😀\\\"\"}");
+        assert_eq!(serde_json::from_str::<Value>(&escaped).unwrap()["name"], "prix\u{85}\u{2028}é😀\"");
+    }
+
+    #[test]
+    fn the_example_has_ordinary_rows_with_the_values_of_the_data() {
+        let row = |case, shop: &str| {
+            let values = vec![Some(ParityValue::Text(shop.to_owned())), Some(ParityValue::Number(1.5)), None];
+            (ParityRow { case, values }, 0.25)
+        };
+        let features = ["shop", "amount", "age"].map(|name| {
+            let kind = if name == "shop" { FeatureKind::Categorical } else { FeatureKind::Numeric };
+            Feature { name: name.to_owned(), kind, monotone: None }
+        });
+        let rows = [row(ParityCase::Highest, "fig"), row(ParityCase::KnownCategory, "pear")];
+        let run_id = serde_json::from_value(json!(format!("tr_{}", "0".repeat(32)))).unwrap();
+        let parity = ParityVectors::new(&run_id, b"model", ParityOrigin::Model, &features, Vec::new(), rows);
+        let expected = json!({"columns": ["shop", "amount", "age"], "data": [["pear", 1.5, null]]});
+        assert_eq!(input_example(&parity), expected);
+    }
 }

@@ -11,6 +11,7 @@ mod model_format;
 mod pack;
 mod parity;
 mod provenance;
+mod python_environment;
 
 pub use edge_rows::{ParityRow, edge_rows};
 pub use pack::{Bundle, BundleEvidence, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version, publication};

@@ -1,9 +1,12 @@
 //! Packs the deployable bundle, a folder named by its content, and writes its announcement.
 
 use super::bom::{BOM_FILE, bom};
-use super::mlmodel::{EXAMPLE_FILE, input_example, mlmodel};
+use super::mlmodel::{EXAMPLE_FILE, PYFUNC, PYFUNC_FILE, input_example, mlmodel};
 use super::model_card::{CARD_FILE, CardSources, model_card};
 use super::provenance::{PROVENANCE_FILE, provenance};
+use super::python_environment::{
+    CONDA_FILE, REQUIREMENTS_FILE, VIRTUALENV_FILE, conda_yaml, requirements_txt, virtualenv_yaml,
+};
 use crate::domain::contract::{
     BundleArtifact, BundleLineage, BundleManifest, BundlePublication, Compatibility, EvalReport, EvidenceRef,
     GateReceipt, ModelFormat, ParityVectors, PublicationProvenance, Revisions, TrainPlan,
@@ -83,6 +86,7 @@ pub struct BundleEvidence<'a> {
 /// machine.
 pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     const JSON: &str = "application/json";
+    const YAML: &str = "application/yaml";
     let BundleEvidence {
         plan: (plan, plan_bytes),
         report: (report, report_bytes),
@@ -93,7 +97,7 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     let model_digest = Digest::of(model);
     let card = model_card(&CardSources { plan, report, receipt, model: &model_digest, format });
     let bill = document_bytes(&bom(plan, report, &model_digest, format));
-    let example = document_bytes(&input_example(parity, &plan.features));
+    let example = document_bytes(&input_example(parity));
     let mut files = vec![
         BundleFile { path: "eval_report.json", media_type: JSON, bytes: report_bytes.to_vec() },
         BundleFile { path: "gate_receipt.json", media_type: JSON, bytes: receipt_bytes.to_vec() },
@@ -103,15 +107,15 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     ];
     let statement = document_bytes(&provenance(plan, files.iter().map(BundleFile::artifact)));
     files.extend([
-        BundleFile {
-            path: "MLmodel",
-            media_type: "application/yaml",
-            bytes: mlmodel(plan, &model_digest, format).into_bytes(),
-        },
+        BundleFile { path: "MLmodel", media_type: YAML, bytes: mlmodel(plan, &model_digest, format).into_bytes() },
         BundleFile { path: BOM_FILE, media_type: "application/vnd.cyclonedx+json", bytes: bill },
+        BundleFile { path: CONDA_FILE, media_type: YAML, bytes: conda_yaml(format).into_bytes() },
         BundleFile { path: EXAMPLE_FILE, media_type: JSON, bytes: example },
         BundleFile { path: CARD_FILE, media_type: "text/markdown", bytes: card.into_bytes() },
         BundleFile { path: PROVENANCE_FILE, media_type: "application/vnd.in-toto+json", bytes: statement },
+        BundleFile { path: PYFUNC_FILE, media_type: "text/x-python", bytes: PYFUNC.into() },
+        BundleFile { path: REQUIREMENTS_FILE, media_type: "text/plain", bytes: requirements_txt(format).into_bytes() },
+        BundleFile { path: VIRTUALENV_FILE, media_type: YAML, bytes: virtualenv_yaml().into_bytes() },
     ]);
     files.sort_by_key(|file| file.path);
     let manifest = BundleManifest {

@@ -62,7 +62,7 @@ impl Link {
             Self::Gate => "the gate passed this model, by the values of this report",
             Self::Provenance => "the provenance statement follows from the plan and the files",
             Self::Descriptions => {
-                "MLmodel, bill of materials, model card and example follow from plan, report and receipt"
+                "what MLflow reads and runs, bill of materials and model card follow from plan, report and receipt"
             }
             Self::Parity => "the model gives the parity vectors exactly their scores",
             Self::Signature => "the given key signed exactly these files",

@@ -40,9 +40,9 @@ async fn a_strangers_bundle_is_never_verified_and_costs_its_reader_no_more_than_
         copy
     };
 
-    // MLflow would load the module that MLmodel names. Every digest is right.
+    // MLflow would run the program that MLmodel names. Every digest is right.
     let evil = stranger(&|t| {
-        t.rewrite("MLmodel", |text| text.replace("loader_module: mlflow.xgboost", "loader_module: evil"));
+        t.rewrite("MLmodel", |text| text.replace("model_factory_pyfunc.py", "evil.py"));
         t.add("evil.py", "import os\n");
         fs::remove_file(t.file("model.sig")).unwrap();
     });
@@ -52,7 +52,7 @@ async fn a_strangers_bundle_is_never_verified_and_costs_its_reader_no_more_than_
         assert!(said.contains("NOT VERIFIED") && said.contains("\"evil.py\" is no file of a bundle"), "{said}");
     }
     let named_only = stranger(&|t| {
-        t.rewrite("MLmodel", |text| text.replace("loader_module: mlflow.xgboost", "loader_module: evil"));
+        t.rewrite("MLmodel", |text| text.replace("model_factory_pyfunc.py", "evil.py"));
         t.sign(&PrivateKey::generate());
     });
     let (status, said) = verdict(named_only.path(), &["--allow-unsigned"]);

@@ -38,13 +38,17 @@ async fn one_and_two_threads_in_two_folders_give_the_same_bytes() {
             "MLmodel",
             "bom.json",
             "bundle.json",
+            "conda.yaml",
             "eval_report.json",
             "gate_receipt.json",
             "input_example.json",
             "model.json",
             "model_card.md",
+            "model_factory_pyfunc.py",
             "parity_vectors.json",
             "provenance.intoto.json",
+            "python_env.yaml",
+            "requirements.txt",
             "resolved_train_plan.json"
         ]
     );

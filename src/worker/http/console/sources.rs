@@ -74,7 +74,7 @@ impl Console {
         let name = at.reference.rsplit('/').next().unwrap_or(role);
         let kind = match name.rsplit('.').next() {
             Some("json" | "jsonl") => "application/json",
-            Some("md" | "html" | "txt" | "yaml" | "MLmodel") => "text/plain; charset=utf-8",
+            Some("md" | "html" | "txt" | "yaml" | "py" | "MLmodel") => "text/plain; charset=utf-8",
             _ => "application/octet-stream",
         };
         let headers = [

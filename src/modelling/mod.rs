@@ -20,7 +20,7 @@ pub use bundle::{
 };
 pub use data::{
     Assignment, Encoding, EntityColumn, Features, FileColumn, IdColumn, MAX_VALUES_READ, RowId, RowIds, Table,
-    encode_categories, settle, slicings, split,
+    encode_categories, settle, slicings, sort_rows, split,
 };
 pub use gate::{
     StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, evaluation_of, gate, report,

@@ -1,12 +1,14 @@
-//! Holds the rows of a run as columns, and prepares them for a model: splits, encodes and slices them.
+//! Holds the rows of a run as columns, and prepares them for a model: sorts, splits, encodes and slices them.
 
 mod categories;
+mod row_order;
 mod settle;
 mod slicing;
 mod split;
 mod table;
 
 pub use categories::{Encoding, MAX_VALUES_READ, encode_categories};
+pub use row_order::sort_rows;
 pub use settle::{settle, windows_before};
 pub use slicing::slicings;
 pub use split::{Assignment, split};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// All rows of all files, in the order of the files. Every column has the same length.
+/// All rows of all files, in the order that [`super::sort_rows`] gives them. Every column has the same length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Event times in microseconds since 1970-01-01T00:00:00Z. `None` for data without event times.
@@ -154,6 +154,15 @@ impl Features {
     /// Returns the values, row by row, without a copy.
     pub fn shared(&self) -> Arc<Vec<f32>> {
         Arc::clone(&self.values)
+    }
+
+    /// Swaps two rows. Copies all values first if a caller of `shared` still holds them.
+    pub(super) fn swap_rows(&mut self, a: usize, b: usize) {
+        let (first, second) = (a.min(b), a.max(b));
+        if first < second {
+            let (head, tail) = Arc::make_mut(&mut self.values).split_at_mut(second * self.width);
+            head[first * self.width..][..self.width].swap_with_slice(&mut tail[..self.width]);
+        }
     }
 
     /// Gives a categorical feature another vocabulary. `renumber` maps every number in use to its new number or to NaN.

@@ -2,14 +2,18 @@
 
 use crate::support::{Documents, children_in, data, eventually, read_document};
 use bytes::Bytes;
-use model_factory::domain::contract::{Limits, TrainPlan};
+use model_factory::domain::contract::{Limits, ParityVectors, PinnedFile, TrainPlan};
+use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{FailureCode, Outage};
-use model_factory::training::{ChildJob, EVALUATION_FILE, Exit, MODEL_FILE, SCORES_FILE, TrainerCommand, run};
+use model_factory::training::{
+    ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, TrainerCommand, run,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +23,12 @@ fn plan(training_profile: &str) -> TrainPlan {
 
 /// A job's folder with its order to the child.
 fn job(plan: &TrainPlan, file: PathBuf, threads: u32) -> tempfile::TempDir {
+    job_of_files(plan, vec![file], threads)
+}
+
+fn job_of_files(plan: &TrainPlan, files: Vec<PathBuf>, threads: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let job = ChildJob { plan: plan.clone(), files: vec![file], limits: plan.limits.clone(), threads };
+    let job = ChildJob { plan: plan.clone(), files, limits: plan.limits.clone(), threads };
     std::fs::write(folder.path().join(ChildJob::FILE), serde_json::to_vec(&job).unwrap()).unwrap();
     folder
 }
@@ -56,6 +64,48 @@ async fn the_same_job_gives_the_same_bytes_on_one_two_and_eight_threads() {
         models.push((read(MODEL_FILE), read(SCORES_FILE)));
     }
     assert!(models.iter().all(|of_threads| *of_threads == models[0]), "the bytes differ");
+}
+
+/// Deals the rows of the plan's file out to two files, shuffled, in small row groups and with the columns reversed.
+fn shuffled(plan: &mut TrainPlan, folder: &Path) -> Vec<PathBuf> {
+    let file = std::fs::File::open(parquet(plan)).unwrap();
+    let rows = plan.files[0].rows as usize;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(rows).build().unwrap();
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    let [batch] = batches.as_slice() else { panic!("one batch holds all rows") };
+    let batch = batch.project(&(0..batch.num_columns()).rev().collect::<Vec<_>>()).unwrap();
+    let step = (rows / 3..).find(|step| (2..*step).all(|part| step % part != 0 || rows % part != 0)).unwrap();
+    let order: Vec<usize> = (0..rows).map(|row| (row * step + 17) % rows).collect();
+    assert_eq!(order.iter().collect::<HashSet<_>>().len(), rows, "each row once");
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(500)).build();
+    let (pinned, parts) = (plan.files[0].clone(), order.split_at(rows / 4));
+    plan.files.clear();
+    let parts = [parts.0, parts.1].into_iter().enumerate().map(|(index, part)| {
+        plan.files.push(PinnedFile { rows: part.len() as u64, ..pinned.clone() });
+        let path = folder.join(format!("{index}.parquet"));
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.clone())).unwrap();
+        part.iter().for_each(|&row| writer.write(&batch.slice(row, 1)).unwrap());
+        writer.close().unwrap();
+        path
+    });
+    parts.collect()
+}
+
+#[tokio::test]
+async fn the_same_rows_in_another_order_and_other_files_give_the_same_bytes() {
+    let mut plan = plan(&data().inputs.training_profile);
+    let files = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for other_order in [false, true] {
+        let files = if other_order { shuffled(&mut plan, files.path()) } else { vec![parquet(&plan)] };
+        let folder = job_of_files(&plan, files, 2);
+        let (exit, _) = train(folder.path(), &plan.limits, std::future::pending()).await;
+        assert_eq!(exit, Exit::Finished);
+        let made = [MODEL_FILE, ParityVectors::FILE, SCORES_FILE, EVALUATION_FILE, LEAKAGE_REPORT_FILE];
+        found.push(made.map(|name| (name, Digest::of(&std::fs::read(folder.path().join(name)).unwrap()))));
+    }
+    assert_eq!(found[0], found[1]);
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use super::symbols::Interner;
 use super::{numbers, symbols, times};
 use crate::domain::contract::{ColumnRoles, Feature, FeatureKind, Limits};
 use crate::domain::run::Failure;
-use crate::modelling::{EntityColumn, Features, IdColumn, RowIds, Table};
+use crate::modelling::{EntityColumn, Features, IdColumn, RowIds, Table, sort_rows};
 use arrow_array::{Array, RecordBatch};
 use std::path::{Path, PathBuf};
 
-/// Reads the columns that a role or a feature names. Each file comes with the number of rows that the manifest pins.
-/// `limits` bounds rows and memory.
+/// Reads the columns that a role or a feature names, and sorts the rows. Each file comes with the number of rows that the
+/// manifest pins. `limits` bounds rows and memory.
 pub fn read_table(
     files: &[(PathBuf, u64)],
     roles: &ColumnRoles,
@@ -27,7 +27,9 @@ pub fn read_table(
             .and_then(|batches| reader.read(index, batches, *rows).map_err(invalid))
             .map_err(|failure| Failure { message: format!("file {index}: {}", failure.message), ..failure })?;
     }
-    reader.finish().map_err(invalid)
+    let mut table = reader.finish().map_err(invalid)?;
+    sort_rows(&mut table);
+    Ok(table)
 }
 
 fn named_columns<'a>(roles: &'a ColumnRoles, features: &'a [Feature]) -> Vec<&'a str> {

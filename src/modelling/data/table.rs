@@ -165,6 +165,13 @@ impl Features {
         }
     }
 
+    /// Gives each row the value of a feature that `of` returns for its row number and its value, and returns the values
+    /// before. Copies all values first if a caller of `shared` still holds them.
+    pub fn replace(&mut self, feature: usize, of: impl Fn(usize, f32) -> f32) -> Vec<f32> {
+        let values = Arc::make_mut(&mut self.values)[feature..].iter_mut().step_by(self.width);
+        values.enumerate().map(|(row, value)| std::mem::replace(value, of(row, *value))).collect()
+    }
+
     /// Gives a categorical feature another vocabulary. `renumber` maps every number in use to its new number or to NaN.
     /// Copies all values first if a caller of `shared` still holds them.
     pub(super) fn recode(&mut self, feature: usize, renumber: &[f32], vocabulary: Vec<CategoryValue>) {

@@ -4,6 +4,7 @@
 //! feature values of a whole table.
 
 mod model;
+mod presence;
 mod xgboost_json;
 
 pub use model::{Fitted, FittingWindow, Matrix, fit};

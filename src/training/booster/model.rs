@@ -3,6 +3,7 @@
 //!
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
+use super::presence::Presence;
 use super::xgboost_json;
 use crate::domain::contract::{
     BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, Feature, FeatureCategories, FeatureEffect,
@@ -26,6 +27,7 @@ use std::ops::ControlFlow;
 pub struct Matrix {
     rows: DMatrix,
     features: Vec<Feature>,
+    presence: Presence,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +64,22 @@ fn as_numbers(labels: &[bool]) -> Vec<f32> {
 impl Matrix {
     /// Builds a matrix from the features and labels of a table whose categories are already encoded.
     pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
-        let Self { rows, features } = Self::unlabelled(&table.features, table.rows(), features)?;
-        Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features })
+        let Self { rows, features, presence } = Self::unlabelled(&table.features, table.rows(), features)?;
+        Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features, presence })
+    }
+
+    /// Builds a matrix to fit models to the rows `train`. Until [`Self::release`], the table holds marks in the place of
+    /// the values of some features (see [`Presence`]).
+    pub fn to_fit(table: &mut Table, train: &[usize], features: &[Feature]) -> Result<Self, Failure> {
+        let presence = Presence::mark(&mut table.features, train, features);
+        Ok(Self { presence, ..Self::new(table, features)? })
+    }
+
+    /// Gives the table its own values back.
+    pub fn release(self, table: &mut Table) {
+        let Self { rows, presence, .. } = self;
+        drop(rows);
+        presence.unmark(&mut table.features);
     }
 
     /// Builds a matrix from features without labels. Such a matrix can be scored but not fitted.
@@ -78,7 +94,7 @@ impl Matrix {
         let rows = DMatrix::from_dense_shared(values.shared(), count, features.len(), f32::NAN)
             .and_then(|rows| rows.with_feature_types(&types))
             .map_err(failed)?;
-        Ok(Self { rows, features: features.to_vec() })
+        Ok(Self { rows, features: features.to_vec(), presence: Presence::default() })
     }
 
     fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
@@ -95,7 +111,7 @@ pub fn fit(
     threads: u32,
     mut on_round: impl FnMut(u32) + Send,
 ) -> Result<Fitted, Failure> {
-    let params = training_parameters(&matrix.features, parameters, seed, threads)?;
+    let params = training_parameters(matrix, parameters, seed, threads)?;
     let train = matrix.view(rows.train)?;
     let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize).filter(|_| !rows.validation.is_empty());
     let validation = patience.map(|_| matrix.view(rows.validation)).transpose()?;
@@ -115,10 +131,15 @@ pub fn fit(
         Some(best) => outcome.model.slice(..=best, 1).map_err(failed)?,
         None => outcome.model,
     };
-    Ok(Fitted { model })
+    if matrix.presence.is_empty() {
+        return Ok(Fitted { model });
+    }
+    let marked = model.encode(ModelFormat::XgboostJson).map_err(failed)?;
+    Fitted::read(&matrix.presence.to_values(&marked).map_err(failed)?)
 }
 
-/// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early.
+/// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early. The
+/// model can score rows of `matrix` only.
 pub fn fit_to_labels(
     matrix: &Matrix,
     train: &[usize],
@@ -127,22 +148,24 @@ pub fn fit_to_labels(
     seed: u64,
     threads: u32,
 ) -> Result<Fitted, Failure> {
-    let params = training_parameters(&matrix.features, parameters, seed, threads)?;
+    let params = training_parameters(matrix, parameters, seed, threads)?;
     let train = matrix.view(train)?.with_labels(&as_numbers(labels)).map_err(failed)?;
     let outcome = Trainer::new(&params, &train, parameters.rounds as usize).train().map_err(failed)?;
     Ok(Fitted { model: outcome.model })
 }
 
 fn training_parameters(
-    features: &[Feature],
+    matrix: &Matrix,
     parameters: &BoostParameters,
     seed: u64,
     threads: u32,
 ) -> Result<TrainingParams, Failure> {
+    let features = matrix.features.iter().enumerate();
     let constraints: Vec<Direction> = features
-        .iter()
-        .map(|feature| match feature.monotone {
+        .map(|(index, feature)| match feature.monotone {
             None => Direction::None,
+            // A constraint orders values, and a marked feature has only one. A missing value may score higher or lower.
+            Some(_) if matrix.presence.has(index) => Direction::None,
             Some(Monotone::Increasing) => Direction::Increasing,
             Some(Monotone::Decreasing) => Direction::Decreasing,
         })

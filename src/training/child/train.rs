@@ -30,23 +30,26 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     report("check", 0.2, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;
     let Assigned { assignment, categories, report: leakage, .. } = &assigned;
-    let fitting = Fitting { matrix: Matrix::new(&table, &plan.features)?, assignment, algorithm, threads };
+    let matrix = Matrix::to_fit(&mut table, &assignment.train, &plan.features)?;
+    let fitting = Fitting { matrix, assignment, algorithm, threads };
     if let Some(leakage) = fitting.try_shuffled_labels(&table, plan, leakage)? {
         write_leakage_report(job_dir, &leakage)?;
     }
     let fitted = fitting.fit(plan.seed)?;
+    fitting.matrix.release(&mut table);
+    let matrix = Matrix::new(&table, &plan.features)?;
     let model = fitted.xgboost_json(&plan.features, categories)?;
     write(job_dir, MODEL_FILE, &model)?;
     let parity = parity_vectors(&plan.run_id, &model, &plan.features)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     report("score", 0.85, "scoring the test window");
-    let scores = fitted.score(&fitting.matrix, &assignment.test)?;
+    let scores = fitted.score(&matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores)
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.9, "measuring");
     let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
     evaluation.rounds = Some(fitted.rounds());
-    evaluation.features = fitted.effects(&fitting.matrix, &assignment.test)?;
+    evaluation.features = fitted.effects(&matrix, &assignment.test)?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     report("evaluate", 1.0, "measured");
     Ok(())

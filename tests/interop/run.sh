@@ -3,7 +3,7 @@
 # on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
 # Python Kafka client on a worker with a real Kafka and a real Postgres; the SDKs for CloudEvents on both ends of one;
 # OpenTelemetry's SDK and Collector on traces; OpenLineage's client on lineage events; securesystemslib on signed
-# requests; the example registry and trainers; a browser on the console.
+# requests; the example registry and trainers; the Handbook's example; a browser on the console.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -126,4 +126,6 @@ asyncapi "$state/dev/records.json"
 "$python" tests/interop/lineage.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/registry.py "$binary" "$brokers" "$database" "$state/dev"
 "$python" tests/interop/trainers.py "$binary" "$brokers" "$database" "$state/dev"
+rm -rf "${state:?}/handbook"
+"$python" tests/interop/handbook.py "$binary" "$brokers" "$database" "$state/handbook"
 "$python" tests/interop/audit_log.py "$state/dev/audit.jsonl"

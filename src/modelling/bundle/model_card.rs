@@ -70,8 +70,8 @@ fn data(sources: &CardSources<'_>) -> String {
     window("test", windows.map(|of| of.test), dataset.test);
     let basis = &plan.label_basis;
     format!(
-        "{text}\nThe files hold {} rows; {} lie outside every window, {} left the test window because their entity was known as \
-         fraud by then. Labels are as of {}, resolved by {}.\n",
+        "{text}\nThe files hold {} rows; {} lie outside every window, {} left the test window because a fraud of their entity was \
+         known when they happened. Labels are as of {}, resolved by {}.\n",
         dataset.rows,
         dataset.unused_rows,
         dataset.excluded_rows,

@@ -1,6 +1,7 @@
 //! Holds the rows of a run as columns, and prepares them for a model: sorts, splits, encodes and slices them.
 
 mod categories;
+mod known_entities;
 mod row_order;
 mod settle;
 mod slicing;

@@ -1,11 +1,10 @@
 //! Assigns rows to the train, validation and test windows.
 
+use super::known_entities::KnownEntities;
 use super::table::Table;
 use crate::domain::contract::{SettledSplit, Shares, Windows};
-use chrono::TimeDelta;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
 
 /// The row numbers of each window, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,10 +12,20 @@ pub struct Assignment {
     pub train: Vec<usize>,
     /// The rows for early stopping. Empty if the plan has no validation window.
     pub validation: Vec<usize>,
+    /// The rows that metrics are computed on.
     pub test: Vec<usize>,
-    /// The number of rows excluded from the test window because their entity was already known as fraud.
-    pub excluded: usize,
+    /// Rows of the test window whose entity was already known as fraud. They are not measured on.
+    pub excluded: Vec<usize>,
     pub unused: usize,
+}
+
+impl Assignment {
+    /// Returns all rows of the test window, ascending, also the excluded ones.
+    pub fn whole_test_window(&self) -> Vec<usize> {
+        let mut rows = [self.test.as_slice(), &self.excluded].concat();
+        rows.sort_unstable();
+        rows
+    }
 }
 
 pub fn split(table: &Table, settled: &SettledSplit, seed: u64) -> Assignment {
@@ -26,13 +35,12 @@ pub fn split(table: &Table, settled: &SettledSplit, seed: u64) -> Assignment {
     }
 }
 
-/// Assigns rows by event time. With `exclude_known_entity`, rows of an entity with a known fraud leave the test window,
-/// since that entity, for example a card, would be blocked. Only frauds since the start of the train window count. A
-/// fraud is known if its label was observed by the start of the test window. For data without observation times, it is
-/// known if it happened more than `delay_days` before that start.
+/// Assigns rows by event time. With `exclude_known_entity`, an entity leaves the test window from the moment when a
+/// fraud of it becomes known, since that entity, for example a card, would then be blocked. The train and validation
+/// windows keep their rows.
 fn by_time(table: &Table, windows: &Windows) -> Assignment {
     let times = table.event_time.as_deref().unwrap_or_default();
-    let known = known_entities(table, times, windows);
+    let known = KnownEntities::find(table, windows);
     let mut assignment = Assignment { unused: table.rows() - times.len(), ..Assignment::default() };
     for (row, &at) in times.iter().enumerate() {
         if windows.train.contains(at) {
@@ -41,31 +49,13 @@ fn by_time(table: &Table, windows: &Windows) -> Assignment {
             assignment.validation.push(row);
         } else if !windows.test.contains(at) {
             assignment.unused += 1;
-        } else if known.as_ref().is_some_and(|(ids, known)| known.contains(&ids[row])) {
-            assignment.excluded += 1;
+        } else if known.as_ref().is_some_and(|known| known.includes(row, at)) {
+            assignment.excluded.push(row);
         } else {
             assignment.test.push(row);
         }
     }
     assignment
-}
-
-fn known_entities<'a>(table: &'a Table, times: &[i64], windows: &Windows) -> Option<(&'a [u32], HashSet<u32>)> {
-    let name = windows.exclude_known_entity.as_ref()?;
-    let column = table.entities.iter().find(|column| &column.name == name)?;
-    let from = windows.train.start.timestamp_micros();
-    let test_start = windows.test.start.timestamp_micros();
-    let settled = (windows.test.start - TimeDelta::days(i64::from(windows.delay_days))).timestamp_micros();
-    let is_known = |row: usize| {
-        let at = times[row];
-        let known_by_test = match &table.label_observed_time {
-            Some(observed) => at < test_start && observed[row] <= test_start,
-            None => at < settled,
-        };
-        table.label[row] && at >= from && known_by_test
-    };
-    let known = (0..times.len()).filter(|&row| is_known(row)).map(|row| column.ids[row]).collect();
-    Some((&column.ids, known))
 }
 
 /// Shuffles the rows of each class (Fisher–Yates) and splits them into the windows in proportion to `shares`. Every
@@ -103,9 +93,9 @@ mod tests {
     use super::super::settle::settle;
     use super::super::table::{EntityColumn, Features};
     use super::*;
-    use crate::domain::contract::{PlannedSplit, TimeShares, TimeWindow, WindowDays};
+    use crate::domain::contract::{PlannedSplit, TimeShares, WindowDays};
     use crate::domain::run::FailureCode;
-    use chrono::{DateTime, Utc};
+    use chrono::{DateTime, TimeDelta, Utc};
     use proptest::prelude::*;
 
     fn day(n: i64) -> DateTime<Utc> {
@@ -132,26 +122,6 @@ mod tests {
             SettledSplit::TimeBased(windows) => windows,
             SettledSplit::StratifiedRandom(_) => panic!("{settled:?}"),
         }
-    }
-
-    #[test]
-    fn windows_are_half_open_and_known_cards_leave_the_test() {
-        let plan = PlannedSplit::TimeBased(Windows {
-            train: TimeWindow { start: day(0), end: day(7) },
-            validation: None,
-            test: TimeWindow { start: day(14), end: day(21) },
-            delay_days: 7,
-            exclude_known_entity: Some("card".to_owned()),
-        });
-        let rows =
-            [(0, false, 1), (6, true, 2), (7, true, 3), (14, false, 1), (14, true, 2), (20, false, 3), (21, true, 1)];
-        let table = table(&rows);
-        let found = split(&table, &settle(&plan, &table).unwrap(), 0);
-        // Card 2 was a known fraud. Card 3 had its fraud within the delay, so that its label was not known yet.
-        assert_eq!(
-            found,
-            Assignment { train: vec![0, 1], validation: vec![], test: vec![3, 5], excluded: 1, unused: 2 }
-        );
     }
 
     #[test]

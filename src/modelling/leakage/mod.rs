@@ -21,6 +21,7 @@ pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, p
     let mut rules = rows::times(table, assignment, &plan.label_basis);
     if let SettledSplit::TimeBased(windows) = settled {
         rules.extend(rows::train_before_test(table, assignment, windows));
+        rules.extend(rows::labels_known_before_test(table, assignment, windows));
     }
     let bundles = [
         (EarlierRole::Baseline, plan.baseline.as_ref()),

@@ -65,6 +65,20 @@ pub(super) fn train_before_test(table: &Table, assignment: &Assignment, windows:
     Some(rule("train_not_before_test", learned().count(), late.map(|&row| shown(table, row))))
 }
 
+/// Checks the rule that every label of a train or validation row was observed by the start of the test window. A good
+/// payment that nobody examined has no such time, and breaks no rule. `None` for data without observation times.
+pub(super) fn labels_known_before_test(
+    table: &Table,
+    assignment: &Assignment,
+    windows: &Windows,
+) -> Option<LeakageRule> {
+    let observed = table.label_observed_time.as_deref()?;
+    let start = windows.test.start.timestamp_micros();
+    let learned = || assignment.train.iter().chain(&assignment.validation);
+    let late = learned().filter(|&&row| observed[row] > start);
+    Some(rule("label_observed_after_test_start", learned().count(), late.map(|&row| shown(table, row))))
+}
+
 /// Checks the rule that no row of the test window is older than `learned_before`, the end of the data that an earlier
 /// bundle's model learned from. `None` for data without event times.
 pub(super) fn learned_from(

@@ -21,7 +21,11 @@ pub fn unasked_rules(plan: &TrainPlan) -> Vec<UnaskedRule> {
         add(&["feature_time_after_event"], "the manifests name no column feature_time or none of event_time");
     }
     if matches!(plan.split, PlannedSplit::StratifiedRandom(_)) {
-        add(&["train_not_before_test"], "the profile does not split by time");
+        add(&["train_not_before_test", "label_observed_after_test_start"], "the profile does not split by time");
+    } else if columns.label_observed_time.is_none() {
+        let because = "the manifests name no column label_observed_time; train_not_before_test takes every label for \
+                       known delay_days after its event";
+        add(&["label_observed_after_test_start"], because);
     }
     if spec.allow_repeated_content {
         add(&["same_content_in_two_windows"], "the profile sets allow_repeated_content");

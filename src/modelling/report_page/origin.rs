@@ -46,8 +46,8 @@ pub(super) fn data(plan: &TrainPlan, metrics: &EvalMetrics) -> Markup {
         p.note {
             (thousands(dataset.rows)) " rows in the files; " (thousands(dataset.unused_rows)) " lie outside every window"
             @if let Some(entity) = windows.and_then(|windows| windows.exclude_known_entity.as_ref()) {
-                "; " (thousands(dataset.excluded_rows)) " left the test window because their " code { (entity) }
-                " was known as fraud by then"
+                "; " (thousands(dataset.excluded_rows)) " left the test window because a fraud of their " code { (entity) }
+                " was known when they happened"
             }
             ". "
             @match windows {

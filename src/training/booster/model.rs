@@ -113,7 +113,10 @@ pub fn fit(
 ) -> Result<Fitted, Failure> {
     let params = training_parameters(matrix, parameters, seed, threads)?;
     let train = matrix.view(rows.train)?;
-    let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize).filter(|_| !rows.validation.is_empty());
+    let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize);
+    if patience.is_some() && rows.validation.is_empty() {
+        return Err(failed("early stopping needs rows in the validation window"));
+    }
     let validation = patience.map(|_| matrix.view(rows.validation)).transpose()?;
     let mut trainer = Trainer::new(&params, &train, parameters.rounds as usize);
     if let (Some(validation), Some(patience)) = (&validation, patience) {

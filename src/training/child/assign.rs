@@ -46,8 +46,9 @@ pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Res
     };
     let report = leakage(table, &assignment, &settled, plan);
     write_leakage_report(job_dir, &report)?;
-    let dataset = summarise(table, &assignment);
-    check_labels(&dataset, plan)?;
+    let learns = plan.baseline.is_none();
+    let dataset = summarise(table, &assignment, learns && settled.has_validation());
+    check_labels(&dataset, learns, plan.evaluation.min_rows_per_class)?;
     Ok(Assigned { assignment, split: settled, categories, report, dataset, baseline, champion })
 }
 
@@ -57,7 +58,8 @@ pub(super) fn write_leakage_report(job_dir: &Path, report: &LeakageReport) -> Re
     if report.clean { Ok(()) } else { Err(Failure::new(FailureCode::LeakageGuardViolation, report.message())) }
 }
 
-fn summarise(table: &Table, assignment: &Assignment) -> DatasetSummary {
+/// Counts the rows of each window. `validated` says whether the run has a validation window, perhaps without any row.
+fn summarise(table: &Table, assignment: &Assignment, validated: bool) -> DatasetSummary {
     let window = |rows: &[usize]| WindowSummary {
         rows: rows.len() as u64,
         positives: rows.iter().filter(|&&row| table.label[row]).count() as u64,
@@ -65,24 +67,64 @@ fn summarise(table: &Table, assignment: &Assignment) -> DatasetSummary {
     DatasetSummary {
         rows: table.rows() as u64,
         unused_rows: assignment.unused as u64,
-        excluded_rows: assignment.excluded as u64,
+        excluded_rows: assignment.excluded.len() as u64,
         train: window(&assignment.train),
-        validation: (!assignment.validation.is_empty()).then(|| window(&assignment.validation)),
+        validation: validated.then(|| window(&assignment.validation)),
         test: window(&assignment.test),
     }
 }
 
-fn check_labels(dataset: &DatasetSummary, plan: &TrainPlan) -> Result<(), Failure> {
-    let required = u64::from(plan.evaluation.min_rows_per_class);
-    let learns = plan.baseline.is_none().then_some(("train", &dataset.train));
-    for (name, window) in learns.into_iter().chain([("test", &dataset.test)]) {
-        let WindowSummary { rows, positives } = *window;
-        if positives < required || rows - positives < required {
-            let message = format!(
-                "the {name} window holds {positives} frauds among {rows} rows; at least {required} of each class are required"
-            );
-            return Err(Failure::new(FailureCode::LabelsInsufficient, message));
-        }
+/// Checks that each window that the run learns from or measures on has `required` rows of both classes. The failure names
+/// every window that has too few.
+fn check_labels(dataset: &DatasetSummary, learns: bool, required: u32) -> Result<(), Failure> {
+    let train = learns.then_some(dataset.train);
+    let windows = [("train", train), ("validation", dataset.validation), ("test", Some(dataset.test))];
+    let lacking: Vec<String> = windows
+        .into_iter()
+        .filter_map(|(name, window)| Some((name, window?.positives, window?.rows - window?.positives)))
+        .filter(|(_, frauds, good)| frauds.min(good) < &u64::from(required))
+        .map(|(name, frauds, good)| format!("the {name} window holds {frauds} rows of fraud and {good} good ones"))
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let lacking = lacking.join(", ");
+    let message = format!("{lacking}; evaluation.min_rows_per_class asks for at least {required} of each class");
+    Err(Failure::new(FailureCode::LabelsInsufficient, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_window_needs_rows_of_both_classes_and_the_failure_names_all_that_lack_them() {
+        let window = |rows, positives| WindowSummary { rows, positives };
+        let enough = window(1_000, 10);
+        let dataset = |train, validation, test| DatasetSummary {
+            rows: 5_000,
+            unused_rows: 0,
+            excluded_rows: 0,
+            train,
+            validation,
+            test,
+        };
+        let check = |dataset: &DatasetSummary, learns| check_labels(dataset, learns, 10).map_err(|why| why.message);
+        assert_eq!(check(&dataset(enough, Some(enough), enough), true), Ok(()));
+        assert_eq!(check(&dataset(enough, None, enough), true), Ok(()), "no validation window is planned");
+        assert_eq!(check(&dataset(window(0, 0), None, enough), false), Ok(()), "a run that fits nothing");
+        for (validation, says) in [
+            (window(0, 0), "the validation window holds 0 rows of fraud and 0 good ones"),
+            (window(700, 1), "the validation window holds 1 rows of fraud and 699 good ones"),
+            (window(19, 10), "the validation window holds 10 rows of fraud and 9 good ones"),
+        ] {
+            let message = check(&dataset(enough, Some(validation), enough), true).unwrap_err();
+            assert_eq!(message, format!("{says}; evaluation.min_rows_per_class asks for at least 10 of each class"));
+        }
+        let message = check(&dataset(window(9, 0), Some(enough), window(100, 9)), true).unwrap_err();
+        assert!(
+            message.contains("the train window holds 0") && message.contains("the test window holds 9"),
+            "{message}"
+        );
+    }
 }

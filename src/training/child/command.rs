@@ -15,7 +15,7 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{ParityRow, RowId, RowIds, Table};
+use crate::modelling::{Assignment, ParityRow, RowId, RowIds, Table};
 use crate::training::protocol::{
     AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, digest_of, file_failure,
 };
@@ -44,7 +44,9 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     if split.has_validation() {
         rows(JobFiles::VALIDATION, &assignment.validation, LabelColumn::Given)?;
     }
-    rows(JobFiles::SCORE, &assignment.test, LabelColumn::Withheld)?;
+    // Which rows left the test window follows from labels. So the command scores all of them.
+    let to_score = assignment.whole_test_window();
+    rows(JobFiles::SCORE, &to_score, LabelColumn::Withheld)?;
     let trainer_job = TrainerJob {
         schema_version: TrainerJob::SCHEMA_VERSION.to_owned(),
         run_id: plan.run_id.clone(),
@@ -61,7 +63,7 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         rows: JobRows {
             train: assignment.train.len() as u64,
             validation: assignment.validation.len() as u64,
-            score: assignment.test.len() as u64,
+            score: to_score.len() as u64,
         },
         limits: job.limits.clone(),
     };
@@ -80,7 +82,7 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let mut table = read_rows(&job)?;
     let assigned = assign(job_dir, &mut table, plan)?;
     let test = &assigned.assignment.test;
-    let scores = accept_scores(&CommandSpec::work(job_dir), &table, test)?;
+    let scores = accept_scores(&CommandSpec::work(job_dir), &table, &assigned.assignment)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores)
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.5, "measuring");
@@ -143,8 +145,10 @@ fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     Ok((format, bytes))
 }
 
-/// Reads the command's scores, in the order of `rows`. Returns a failure unless each row has exactly one score.
-fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>, Failure> {
+/// Reads the command's scores of the rows that are measured on, in their order. Returns a failure unless each row of the
+/// whole test window has exactly one score.
+fn accept_scores(work: &Path, table: &Table, assignment: &Assignment) -> Result<Vec<f32>, Failure> {
+    let rows = assignment.whole_test_window();
     let path = regular_file(work, TrainerResult::SCORES, u64::MAX)?;
     let reading = || read_scores(&path, rows.len());
     let (ids, given) = decode("the command's scores.parquet", FailureCode::TrainerFailed, reading)?;
@@ -168,7 +172,8 @@ fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>,
         }
         scores[position] = score;
     }
-    Ok(scores)
+    let measured = |row: &usize| assignment.excluded.binary_search(row).is_err();
+    Ok(rows.iter().zip(scores).filter(|(row, _)| measured(row)).map(|(_, score)| score).collect())
 }
 
 /// Returns the path of a regular file in the command's folder. Returns a failure for links, pipes, devices, files with

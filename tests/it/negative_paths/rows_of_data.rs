@@ -4,7 +4,9 @@ use super::inputs::{self, with_column};
 use super::row::{Row, ends};
 use super::stage::ask_with;
 use crate::support::data;
-use arrow_array::{ArrayRef, StringArray, UInt8Array};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray, UInt8Array};
 use model_factory::domain::run::FailureCode as C;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,18 +17,49 @@ const NO_LEAK: &str = "read the leakage report; ask with data or a profile witho
 pub fn rows() -> Vec<Row> {
     let mut rows = datasets();
     rows.extend(leaks());
-    rows.push(ends(
-        C::LabelsInsufficient,
-        "a window with fewer frauds than the profile requires",
-        "at least 1000000 of each class",
-        "ask with more data, or wider windows",
-        || {
-            let from = "min_rows_per_class: 10";
-            let profile = inputs::training("many-frauds", from, "min_rows_per_class: 1000000");
-            ask_with("req-labels-01", "training_config_ref", json!(profile))
-        },
-    ));
+    rows.extend(few_labels());
     rows
+}
+
+fn few_labels() -> [Row; 2] {
+    const MORE: &str = "ask with more data, or wider windows";
+    [
+        ends(
+            C::LabelsInsufficient,
+            "a window with fewer frauds than the profile requires",
+            "at least 1000000 of each class",
+            MORE,
+            || {
+                let from = "min_rows_per_class: 10";
+                let profile = inputs::training("many-frauds", from, "min_rows_per_class: 1000000");
+                ask_with("req-labels-01", "training_config_ref", json!(profile))
+            },
+        ),
+        ends(
+            C::LabelsInsufficient,
+            "a validation window without a fraud",
+            "the validation window holds 0 rows of fraud and",
+            MORE,
+            || {
+                let manifest = inputs::dataset("no-validation-fraud", |rows| {
+                    let at = times(&rows, "event_time");
+                    let days = |n: i64| at.iter().max().unwrap() - n * DAY;
+                    let within = |at: &i64| (days(22)..days(12)).contains(at);
+                    let labels = rows.column_by_name("fraud").unwrap().as_boolean().values().iter();
+                    let labels: BooleanArray = labels.zip(&at).map(|(fraud, at)| Some(fraud && !within(at))).collect();
+                    with_column(&rows, "fraud", Some(&(Arc::new(labels) as ArrayRef)))
+                });
+                of("req-labels-02", &manifest)
+            },
+        ),
+    ]
+}
+
+/// A day in microseconds.
+const DAY: i64 = 86_400_000_000;
+
+fn times(rows: &RecordBatch, name: &str) -> Vec<i64> {
+    rows.column_by_name(name).unwrap().as_primitive::<TimestampMicrosecondType>().values().to_vec()
 }
 
 fn of(id: &str, manifest: &str) -> Vec<u8> {
@@ -46,14 +79,14 @@ fn datasets() -> Vec<Row> {
             || of("req-nocol-001", &inputs::dataset("no-amount", |rows| with_column(&rows, "amount", None))),
         ),
         ends(C::DatasetInvalid, "a label that is neither 0 nor 1", "is 2, not 0 or 1", NEW_DATA, || {
-            let twos = |rows: arrow_array::RecordBatch| {
+            let twos = |rows: RecordBatch| {
                 let labels: ArrayRef = Arc::new(UInt8Array::from_iter_values(vec![2; rows.num_rows()]));
                 with_column(&rows, "fraud", Some(&labels))
             };
             of("req-label2-01", &inputs::dataset("label-two", twos))
         }),
         ends(C::DatasetInvalid, "a numeric feature that holds text", "cannot be read from Utf8", NEW_DATA, || {
-            let text = |rows: arrow_array::RecordBatch| {
+            let text = |rows: RecordBatch| {
                 let texts: ArrayRef = Arc::new(StringArray::from(vec!["much"; rows.num_rows()]));
                 with_column(&rows, "amount", Some(&texts))
             };
@@ -110,6 +143,24 @@ fn leaks() -> Vec<Row> {
                         m["label_basis"]["maturity_days"] = json!(0);
                     }),
                 )
+            },
+        ),
+        ends(
+            C::LeakageGuardViolation,
+            "labels that were learned, and observed after the test window starts",
+            "label_observed_after_test_start",
+            NO_LEAK,
+            || {
+                let manifest = inputs::dataset("learned-late", |rows| {
+                    // Every label is observed a day later than its delay, but for those of the last weeks.
+                    let observed = times(&rows, "label_observed_time");
+                    let last = observed.iter().max().unwrap();
+                    let later = observed.iter().map(|at| if *at < last - 7 * DAY { at + DAY } else { *at });
+                    let later =
+                        PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(later).with_timezone("UTC");
+                    with_column(&rows, "label_observed_time", Some(&(Arc::new(later) as ArrayRef)))
+                });
+                of("req-learned-1", &manifest)
             },
         ),
         ends(C::LeakageGuardViolation, "the same row in two files", "row_used_twice", NO_LEAK, || {

@@ -4,6 +4,7 @@ use crate::support::{Documents, read_document};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, Float32Array, Int64Array, PrimitiveArray, RecordBatch};
+use chrono::{DateTime, Utc};
 use model_factory::domain::contract::{
     CanarySpec, Feature, FeatureKind, LeakageReport, LeakageSpec, Monotone, PlannedSplit, ResolvedAlgorithm,
     SingleFeatureRule, SwitchedOff, TrainPlan, Windows,
@@ -137,6 +138,8 @@ fn what_is_not_checked_is_listed_with_its_reason() {
         listed(&plan),
         [
             "label_observed_after_asof: the manifests name no column label_observed_time",
+            "label_observed_after_test_start: the manifests name no column label_observed_time; train_not_before_test takes \
+             every label for known delay_days after its event",
             "entity_on_both_sides: the profile names no disjoint_entities",
             "single_feature_separates: the profile switches it off: AMOUNT finds test cards by itself",
             canary,
@@ -194,10 +197,26 @@ async fn an_immature_label_is_found() {
 #[tokio::test]
 async fn a_label_observed_after_the_asof_is_found() {
     let mut plan = CLEAN.plan.clone();
-    let start = windows(&mut plan).train.start.timestamp_micros();
+    let start = windows(&mut plan).test.start.timestamp_micros();
     let late = plan.label_basis.label_asof_utc.timestamp_micros() + 1;
     let row = replaced(&planted(row_from(start), start), "label_observed_time", at(vec![late]));
     assert_eq!(found(&plan, &[&CLEAN.rows, &row]).await, [once("label_observed_after_asof", PLANTED)]);
+}
+
+#[tokio::test]
+async fn a_learned_label_that_was_observed_after_the_test_window_started_is_found() {
+    let mut plan = CLEAN.plan.clone();
+    let Windows { train, validation, test, .. } = windows(&mut plan).clone();
+    let start = test.start.timestamp_micros();
+    let observed_at = |event: DateTime<Utc>, observed: i64| {
+        let event = event.timestamp_micros();
+        replaced(&planted(row_from(event), event), "label_observed_time", at(vec![observed]))
+    };
+    assert_eq!(found(&plan, &[&CLEAN.rows, &observed_at(train.start, start)]).await, [], "known when it starts");
+    for learned in [train.start, validation.unwrap().start] {
+        let found = found(&plan, &[&CLEAN.rows, &observed_at(learned, start + 1)]).await;
+        assert_eq!(found, [once("label_observed_after_test_start", PLANTED)]);
+    }
 }
 
 #[tokio::test]
@@ -211,6 +230,8 @@ async fn features_computed_after_the_event_are_found() {
 #[tokio::test]
 async fn a_row_that_is_learned_from_too_close_to_the_test_window_is_found() {
     let mut plan = CLEAN.plan.clone();
+    // Without observed times the delay alone says when labels are known.
+    plan.columns.label_observed_time = None;
     // A wrong plan, whose validation window reaches into the delay before the test window.
     let first = times(&CLEAN.rows, "event_time")[row_from(windows(&mut plan).test.start.timestamp_micros())];
     let close = first - 7 * 86_400 * SECOND + 1;

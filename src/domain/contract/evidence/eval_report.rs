@@ -213,7 +213,7 @@ pub struct DatasetSummary {
     pub rows: u64,
     /// Rows outside every window.
     pub unused_rows: u64,
-    /// Rows left out of the test window because their entity (such as a card) was already known as fraud.
+    /// Rows left out of the test window because their entity (such as a card) was known as fraud at their event time.
     pub excluded_rows: u64,
     pub train: WindowSummary,
     pub validation: Option<WindowSummary>,

@@ -126,9 +126,9 @@ pub struct Windows {
     pub test: TimeWindow,
     /// Least number of days between the end of the train (or validation) window and the start of the test window.
     pub delay_days: u32,
-    /// Entity column, for example the card. An entity is left out of the test window if it had a fraud since the start
-    /// of the train window that was known when the test window starts. If the data has no observation times, a fraud
-    /// counts as known `delay_days` after it happened. `None` leaves no entity out.
+    /// Entity column, for example the card. Rows of an entity are left out of the test window from the moment when a
+    /// fraud of it since the start of the train window is known: when its label was observed or, if the data has no
+    /// observation times, `delay_days` after it happened. `None` leaves no entity out.
     pub exclude_known_entity: Option<String>,
 }
 

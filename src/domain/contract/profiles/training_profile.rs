@@ -87,8 +87,8 @@ pub enum SplitSpec {
         /// Time at which windows given in days end. `None` means [`Anchor::LabelMaturity`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<Anchor>,
-        /// Entity column, such as the card. Entities known as fraud before the test window are left out of that window.
-        /// `None` leaves no entity out.
+        /// Entity column, such as the card. An entity leaves the test window from the moment when a fraud of it is
+        /// known. `None` leaves no entity out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exclude_known_entity: Option<String>,
     },
@@ -228,7 +228,8 @@ pub struct EvaluationSpec {
     /// `None` computes no intervals of metrics. Differences to a champion then have intervals by the default settings.
     pub bootstrap: Option<BootstrapSpec>,
     pub slices: Vec<SliceSpec>,
-    /// Least number of rows of each class in the test window and, if a model is fitted, in the train window.
+    /// Least number of rows of each class in the test window and, if a model is fitted, in the train window and in the
+    /// validation window, if there is one.
     pub min_rows_per_class: u32,
 }
 

@@ -79,9 +79,9 @@ pub(super) const LEAKAGE_GUARD_VIOLATION: Guidance = invalid(
     "Nothing: the report is for the requester and the owner of the data.",
 );
 pub(super) const LABELS_INSUFFICIENT: Guidance = invalid(
-    "The train or the test window holds fewer rows of a class than the profile's `min_rows_per_class`; nothing was \
-     fitted.",
-    "Ask with more data or wider windows; the message gives the numbers.",
+    "The train, validation or test window holds fewer rows of a class than the profile's `min_rows_per_class`; nothing \
+     was fitted.",
+    "Ask with more data or wider windows; the message names each window with its numbers.",
     "Nothing: the data has too few of them.",
 );
 pub(super) const TRAINER_FAILED: Guidance = Guidance {

@@ -1,9 +1,13 @@
 //! What a command leaves: a good result is measured, each bad one is refused by its name.
 
 use super::trial::{Trial, confined};
-use model_factory::domain::contract::{Evaluation, ModelFormat, TrainerJob};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float32Type, Int64Type};
+use model_factory::domain::contract::{Evaluation, ModelFormat, PlannedSplit, TrainerJob};
 use model_factory::domain::run::FailureCode;
-use model_factory::training::{AcceptedModel, ChildStep, EVALUATION_FILE, Enforcement};
+use model_factory::training::{AcceptedModel, ChildStep, EVALUATION_FILE, Enforcement, SCORES_FILE};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::collections::HashMap;
 use std::fs;
 
 #[tokio::test]
@@ -22,6 +26,34 @@ async fn a_good_command_is_measured_with_labels_that_it_never_saw() {
     let job: TrainerJob = serde_json::from_slice(&fs::read(trial.work().join(TrainerJob::FILE)).unwrap()).unwrap();
     assert_eq!(job.parameters["depth"], 3);
     assert!(job.rows.train > 0 && job.rows.score > 0 && job.files.validation.is_some());
+}
+
+#[tokio::test]
+async fn a_command_scores_the_whole_test_window_and_is_measured_on_the_rows_that_stay() {
+    let trial = Trial::of("finish");
+    let mut plan = trial.plan();
+    let PlannedSplit::TimeBased(windows) = &mut plan.split else { panic!("{:?}", plan.split) };
+    windows.exclude_known_entity = Some("customer_id".to_owned());
+    let mut given = HashMap::new();
+    let keep =
+        |ids: &mut Vec<i64>, scores: &mut Vec<f64>| given.extend(ids.iter().copied().zip(scores.iter().copied()));
+    trial.run_plan(&plan, keep).await.unwrap();
+    let evaluation: Evaluation =
+        serde_json::from_slice(&fs::read(trial.job_dir().join(EVALUATION_FILE)).unwrap()).unwrap();
+    let (measured, left) = (evaluation.dataset.test.rows as usize, evaluation.dataset.excluded_rows as usize);
+    assert!(measured > 100 && left > 100, "{measured} rows stay, {left} leave");
+    assert_eq!(given.len(), measured + left);
+    let file = fs::File::open(trial.job_dir().join(SCORES_FILE)).unwrap();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap);
+    let mut compared = 0;
+    for batch in batches {
+        let ids = batch["row_id"].as_primitive::<Int64Type>().values().iter();
+        for (id, score) in ids.zip(batch["score"].as_primitive::<Float32Type>().values()) {
+            assert_eq!(score.to_bits(), (given[id] as f32).to_bits(), "row {id}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, measured);
 }
 
 #[tokio::test]

@@ -77,8 +77,15 @@ impl Trial {
 
     /// Runs prepare, command and measure. The script may copy one score for each id that it is to score, after `change`.
     pub async fn run(&self, change: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>)) -> Result<(), Failure> {
-        let plan = self.plan();
-        self.write_job(&plan);
+        self.run_plan(&self.plan(), change).await
+    }
+
+    pub async fn run_plan(
+        &self,
+        plan: &TrainPlan,
+        change: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>),
+    ) -> Result<(), Failure> {
+        self.write_job(plan);
         self.step(ChildStep::Prepare, std::future::pending()).await?;
         let mut ids = column(&self.work().join("score.parquet"));
         let mut scores = (0..ids.len()).map(|row| (row % 100) as f64 / 100.0).collect();

@@ -20,7 +20,7 @@ pub use bundle::{
 };
 pub use data::{
     Assignment, Encoding, EntityColumn, Features, FileColumn, IdColumn, MAX_VALUES_READ, RowId, RowIds, Table,
-    encode_categories, settle, slicings, sort_rows, split,
+    encode_categories, feature_findings, settle, slicings, sort_rows, split,
 };
 pub use gate::{
     StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, evaluation_of, gate, report,
@@ -33,5 +33,5 @@ pub use plan::{
 };
 pub use report_page::{
     PageVerdict, REPORT_STYLE, ReportSources, StatementFinding, TableHeading, VerificationPage, curve_plots,
-    gate_table, html_table, metrics_table, report_page, thousands, verdict_line, verification_page,
+    findings_table, gate_table, html_table, metrics_table, report_page, thousands, verdict_line, verification_page,
 };

@@ -146,6 +146,10 @@ fn limits(sources: &CardSources<'_>) -> String {
         let why = metric.undefined_because.as_deref().unwrap_or("it is not a number");
         format!("{} is undefined: {}", code(name), plain(why))
     }));
+    let findings = measured.feature_findings.iter();
+    points.extend(
+        findings.map(|of| format!("The input {} {} ({} rows).", code(&of.feature), of.finding.meaning(), of.rows)),
+    );
     if plan.features.iter().any(|feature| feature.kind == FeatureKind::Categorical) {
         points.push("Categories that the train window does not show count as missing.".to_owned());
     }

@@ -1,6 +1,7 @@
 //! Holds the rows of a run as columns, and prepares them for a model: sorts, splits, encodes and slices them.
 
 mod categories;
+mod findings;
 mod known_entities;
 mod row_order;
 mod settle;
@@ -9,6 +10,7 @@ mod split;
 mod table;
 
 pub use categories::{Encoding, MAX_VALUES_READ, encode_categories};
+pub use findings::feature_findings;
 pub use row_order::sort_rows;
 pub use settle::{settle, windows_before};
 pub use slicing::slicings;

@@ -119,6 +119,8 @@ pub struct Features {
     values: Arc<Vec<f32>>,
     /// For each feature, the values that its numbers 0, 1, 2… stand for. `None` for a numeric feature.
     vocabularies: Vec<Option<Vec<CategoryValue>>>,
+    /// For each feature, the number of whole numbers that were rounded to a 32-bit float.
+    rounded: Vec<u64>,
 }
 
 impl Features {
@@ -127,7 +129,14 @@ impl Features {
     pub fn new(width: usize, values: Vec<f32>, vocabularies: Vec<Option<Vec<CategoryValue>>>) -> Self {
         assert_eq!(vocabularies.len(), width, "a vocabulary or none per feature");
         assert!(values.len().is_multiple_of(width.max(1)), "whole rows");
-        Self { width, values: Arc::new(values), vocabularies }
+        Self { width, values: Arc::new(values), vocabularies, rounded: vec![0; width] }
+    }
+
+    /// Says how many whole numbers of each feature were rounded when they became 32-bit floats.
+    #[must_use]
+    pub fn with_rounded(self, rounded: Vec<u64>) -> Self {
+        assert_eq!(rounded.len(), self.width, "a number per feature");
+        Self { rounded, ..self }
     }
 
     pub fn width(&self) -> usize {
@@ -149,6 +158,12 @@ impl Features {
     /// Returns the values that the numbers of a categorical feature stand for. `None` for a numeric feature.
     pub fn vocabulary(&self, feature: usize) -> Option<&[CategoryValue]> {
         self.vocabularies.get(feature)?.as_deref()
+    }
+
+    /// Returns how many whole numbers of a feature, over all rows, are not the numbers in the file: 32-bit floats hold
+    /// each whole number only up to 2^24.
+    pub fn rounded(&self, feature: usize) -> u64 {
+        self.rounded[feature]
     }
 
     /// Returns the values, row by row, without a copy.

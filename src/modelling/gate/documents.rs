@@ -29,6 +29,7 @@ pub fn report(
         label_asof_utc: plan.label_basis.label_asof_utc,
         rounds: evaluation.rounds,
         features: evaluation.features,
+        feature_findings: evaluation.feature_findings,
         champion: evaluation.champion,
     };
     Ok(EvalReport {

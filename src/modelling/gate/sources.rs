@@ -21,6 +21,7 @@ pub fn evaluation_of(report: &EvalReport) -> Evaluation {
         split: metrics.split,
         rounds: metrics.rounds,
         features: metrics.features,
+        feature_findings: metrics.feature_findings,
         champion: metrics.champion,
     }
 }

@@ -4,6 +4,7 @@
 //! Never: computes a metric or a verdict. The page only shows what the documents say.
 
 mod charts;
+mod findings;
 mod gate;
 mod html_table;
 mod metrics;
@@ -13,6 +14,7 @@ mod plot;
 mod verification;
 
 pub use charts::curve_plots;
+pub use findings::findings_table;
 pub use gate::{gate_table, verdict_line};
 pub use html_table::{TableHeading, html_table};
 pub use metrics::metrics_table;
@@ -43,6 +45,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
             @if !report.metrics.features.is_empty() {
                 (section("Importance", &charts::importance(&report.metrics.features)))
             }
+            (section("Features to look at", &findings_table(report)))
             @if !report.metrics.slices.is_empty() {
                 (section("Slices", &metrics::slices(&report.metrics.slices)))
             }
@@ -166,9 +169,10 @@ mod tests {
         let metric = documents.report.metrics.scores["auc_roc"].clone();
         documents.report.metrics.scores.insert(hostile.to_owned(), metric);
         documents.report.metrics.features[0].feature = hostile.to_owned();
+        documents.report.metrics.feature_findings[0].feature = hostile.to_owned();
         let page = documents.page();
         assert!(!page.contains("<script") && !page.contains("<b>"));
-        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 8);
+        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 9);
     }
 
     #[test]
@@ -182,6 +186,15 @@ mod tests {
         let (verdict, gate) = (page.find("FAIL").unwrap(), page.find("<h2>Gate</h2>").unwrap());
         assert!(verdict < gate && page[verdict..gate].contains(&name));
         assert!(page.contains("✗ does not"));
+    }
+
+    #[test]
+    fn features_that_say_nothing_are_named() {
+        let mut documents = ExampleRun::new();
+        let page = documents.page();
+        assert!(page.contains("terminal_region</th><td>has one value in the whole train window"));
+        documents.report.metrics.feature_findings.clear();
+        assert!(documents.page().contains("Nothing was found"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::job::report;
 use crate::domain::contract::{BootstrapSpec, Evaluation};
 use crate::domain::run::Failure;
 use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
-use crate::modelling::{Table, slicings};
+use crate::modelling::{Table, feature_findings, slicings};
 use crate::training::protocol::ChildJob;
 
 /// Computes the metrics that the profile asks for from the scores of the test window. If there is a champion, also
@@ -47,6 +47,7 @@ pub(super) fn evaluate(
         split: assigned.split.clone(),
         rounds: None,
         features: Vec::new(),
+        feature_findings: feature_findings(table, &assigned.assignment, &plan.features),
         champion: None,
     };
     let (Some(champion), Some(compared)) = (&assigned.champion, &plan.champion) else {

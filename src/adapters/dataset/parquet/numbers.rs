@@ -86,6 +86,46 @@ pub(super) fn numbers(array: &dyn Array, mut into: Slots<'_>) -> Result<(), Stri
     }
 }
 
+/// Counts the whole numbers of a numeric feature that are not the same number as a 32-bit float, which holds each whole
+/// number only up to 2^24. Fractions do not count: floats round them by nature.
+pub(super) fn rounded(array: &dyn Array) -> u64 {
+    fn count<T: ArrowPrimitiveType>(array: &dyn Array, is_rounded: impl Fn(T::Native) -> bool) -> u64 {
+        let array = array.as_primitive::<T>();
+        // Nearly always there are none. What stands in place of a null is looked at only if there are some.
+        if !array.values().iter().any(|&value| is_rounded(value)) {
+            return 0;
+        }
+        array.iter().flatten().filter(|&value| is_rounded(value)).count() as u64
+    }
+    const EXACT: f64 = (1 << f32::MANTISSA_DIGITS) as f64;
+    let differs = |value: f64| value.abs() > EXACT && value.fract() == 0.0 && f64::from(value as f32) - value != 0.0;
+    match array.data_type() {
+        DataType::Float64 => count::<Float64Type>(array, differs),
+        DataType::Int32 => count::<Int32Type>(array, |value| differs(f64::from(value))),
+        DataType::UInt32 => count::<UInt32Type>(array, |value| differs(f64::from(value))),
+        DataType::Int64 => count::<Int64Type>(array, |value| {
+            value.unsigned_abs() > EXACT as u64 && (value as f32) as i128 != i128::from(value)
+        }),
+        DataType::UInt64 => {
+            count::<UInt64Type>(array, |value| value > EXACT as u64 && (value as f32) as u128 != u128::from(value))
+        }
+        DataType::Decimal128(_, scale) => {
+            let unit = 10_f64.powi(i32::from(*scale));
+            count::<Decimal128Type>(array, |value| differs(value as f64 / unit))
+        }
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let values = dictionary.values();
+            if rounded(values.as_ref()) == 0 {
+                return 0;
+            }
+            let of_value: Vec<u64> = (0..values.len()).map(|index| rounded(values.slice(index, 1).as_ref())).collect();
+            value_indexes(dictionary).flatten().map(|index| of_value[index]).sum()
+        }
+        _ => 0,
+    }
+}
+
 /// Returns, for every row of a dictionary-encoded column, the index of its value in the dictionary. `None` for null.
 pub(super) fn value_indexes(dictionary: &dyn AnyDictionaryArray) -> impl Iterator<Item = Option<usize>> {
     let keys = dictionary.keys();
@@ -131,4 +171,27 @@ pub(super) fn labels(array: &dyn Array, into: &mut Vec<bool>) -> Result<(), Stri
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{DictionaryArray, Float64Array, Int32Array, Int64Array, UInt64Array};
+    use std::sync::Arc;
+
+    #[test]
+    fn whole_numbers_that_a_32_bit_float_does_not_hold_are_counted() {
+        const EDGE: i64 = 1 << 24;
+        let whole =
+            Int64Array::from(vec![Some(EDGE), Some(EDGE + 1), None, Some(-EDGE - 1), Some(EDGE + 2), Some(i64::MAX)]);
+        assert_eq!(rounded(&whole), 3);
+        assert_eq!(rounded(&Int32Array::from(vec![EDGE as i32, EDGE as i32 + 1])), 1);
+        assert_eq!(rounded(&UInt64Array::from(vec![1, u64::MAX])), 1);
+        // Nullable columns of whole numbers are often written as doubles.
+        let doubles = vec![16_777_217.0, 16_777_216.0, 0.1, 20_000_000.5, f64::NAN, 1e300];
+        assert_eq!(rounded(&Float64Array::from(doubles)), 2, "1e300 is whole, and refused when it is read");
+        let keys = Int32Array::from(vec![Some(1), Some(0), None, Some(1)]);
+        let values = Arc::new(Int64Array::from(vec![5, EDGE + 1]));
+        assert_eq!(rounded(&DictionaryArray::new(keys, values)), 2);
+    }
 }

@@ -190,13 +190,16 @@ pub(super) struct FeatureRows<'a> {
     features: &'a [Feature],
     values: Vec<f32>,
     categories: Vec<Option<Interner>>,
+    /// For each feature, the number of whole numbers that 32-bit floats do not hold.
+    rounded: Vec<u64>,
 }
 
 impl<'a> FeatureRows<'a> {
     pub(super) fn new(features: &'a [Feature], rows: usize) -> Self {
         let categories =
             features.iter().map(|feature| (feature.kind == FeatureKind::Categorical).then(Interner::default)).collect();
-        Self { features, values: Vec::with_capacity(rows * features.len()), categories }
+        let rounded = vec![0; features.len()];
+        Self { features, values: Vec::with_capacity(rows * features.len()), categories, rounded }
     }
 
     /// Appends a batch. `first` is the table's row number of the batch's first row. Errors name rows by this number.
@@ -207,7 +210,10 @@ impl<'a> FeatureRows<'a> {
             let slots = Slots::new(&mut self.values[start..], width, index, first);
             let array = column(batch, &feature.name)?;
             match categories {
-                None => numbers::numbers(array, slots),
+                None => {
+                    self.rounded[index] += numbers::rounded(array);
+                    numbers::numbers(array, slots)
+                }
                 Some(interner) => symbols::categories(array, interner, slots),
             }
             .map_err(named(&feature.name))?;
@@ -221,7 +227,7 @@ impl<'a> FeatureRows<'a> {
             let vocabulary = interner.map(Interner::into_values).transpose();
             vocabularies.push(vocabulary.map_err(named(&feature.name))?);
         }
-        Ok(Features::new(self.features.len(), self.values, vocabularies))
+        Ok(Features::new(self.features.len(), self.values, vocabularies).with_rounded(self.rounded))
     }
 }
 

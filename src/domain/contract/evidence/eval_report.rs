@@ -56,6 +56,9 @@ pub struct EvalMetrics {
     pub rounds: Option<u32>,
     /// What each input contributes to the scores. Empty if a registered command fitted the model.
     pub features: Vec<FeatureEffect>,
+    /// Features whose values deserve a look. Empty if there are none, and in a report of a release that did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feature_findings: Vec<FeatureFinding>,
     /// Comparison with the champion on the same rows. `None` if the governance profile names no champion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<Differences>,
@@ -257,6 +260,43 @@ pub struct FeatureEffect {
     pub mean_abs_shap: f64,
     /// Mean SHAP value over the test window, in log-odds. Above 0 if the feature raises the scores on average.
     pub mean_shap: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureFinding {
+    pub feature: String,
+    pub finding: FindingKind,
+    /// Rows of the window or windows that the finding is about. For `rounded`, the rounded values among all rows.
+    pub rows: u64,
+}
+
+/// What is unusual about the values of a feature. A category that the train window does not have counts as missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    AllMissing,
+    MissingInTrain,
+    MissingInValidation,
+    MissingInTest,
+    /// The train window has one value, which no row lacks.
+    Constant,
+    /// Whole numbers beyond 2^24 became other numbers, since the model reads 32-bit floats.
+    Rounded,
+}
+
+impl FindingKind {
+    /// Says to people what was found, as the rest of a sentence that begins with the feature's name.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::AllMissing => "has no value in any window",
+            Self::MissingInTrain => "has no value in the train window: the model learned nothing from it",
+            Self::MissingInValidation => "has no value in the validation window",
+            Self::MissingInTest => "has no value in the test window that the model knows",
+            Self::Constant => "has one value in the whole train window: the model learned nothing from it",
+            Self::Rounded => "has whole numbers beyond 2^24, which the model reads rounded to 32-bit floats",
+        }
+    }
 }
 
 /// Which leakage rules were checked, and which rows, columns or entities violate them.

@@ -5,7 +5,7 @@ use super::{FoundDocument, none};
 use crate::adapters::ledger::RunRecord;
 use crate::domain::contract::{EvalReport, GateReceipt, TrainBuildRequest, TrainPlan};
 use crate::domain::identity::Digest;
-use crate::modelling::{curve_plots, gate_table, html_table, metrics_table, verdict_line};
+use crate::modelling::{curve_plots, findings_table, gate_table, html_table, metrics_table, verdict_line};
 use crate::worker::http::console::words::{capped, segment};
 use maud::{Markup, html};
 
@@ -71,6 +71,10 @@ pub(super) fn metrics(report: &FoundDocument<EvalReport>, plan: &FoundDocument<T
 
 pub(super) fn curves(report: &FoundDocument<EvalReport>) -> Markup {
     shown(report, "evaluation report", curve_plots)
+}
+
+pub(super) fn findings(report: &FoundDocument<EvalReport>) -> Markup {
+    shown(report, "evaluation report", findings_table)
 }
 
 pub(super) fn evidence(run: &RunRecord) -> Markup {

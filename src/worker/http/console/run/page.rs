@@ -23,6 +23,7 @@ pub fn run(view: &RunView, worker: &str) -> Markup {
         (section("Gate", &documents::gate(&view.receipt)))
         (section("Metrics", &documents::metrics(&view.report, &view.plan)))
         (section("Curves", &documents::curves(&view.report)))
+        (section("Features to look at", &documents::findings(&view.report)))
         (section("Inputs", &documents::inputs(&run.request, &view.plan)))
         (section("Requests", &requests::requests(view)))
         (section("Events", &history::events(&view.events, *now)))

@@ -40,10 +40,10 @@ pub use parse::{
     MAX_MESSAGE_BYTES, OpenedMessage, envelope_around, event_around, message_accepted, open, parse, parse_accepted,
 };
 pub use profiles::{
-    Algorithm, Anchor, BootstrapSpec, BundleRef, CanarySpec, ChampionSpec, Controls, DaysSpec, EvaluationSpec, Feature,
-    FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, ProfileRef,
-    SeedPolicy, ShareSpec, SingleFeatureRule, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec,
-    TimeWindow, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, AucLimit, BootstrapSpec, BundleRef, CanarySpec, ChampionSpec, Controls, DaysSpec,
+    EvaluationSpec, Feature, FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone,
+    OwnershipBoundaries, ProfileRef, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis,
+    ThresholdSpec, TimeWindow, TrainingProfile, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

@@ -3,8 +3,13 @@
 //! For a rule that is checked, the report says how many rows, columns or entities were looked at. For every other rule
 //! it says why it is not: the profile does not ask for it, or the data lacks its columns.
 
+mod area;
 mod canary;
+mod content;
+mod copies;
 mod features;
+#[cfg(test)]
+mod planted;
 mod rows;
 mod unasked;
 
@@ -13,7 +18,8 @@ pub use unasked::unasked_rules;
 
 use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
-use crate::domain::contract::{LeakageReport, SettledSplit, SingleFeatureRule, TrainPlan};
+use crate::domain::contract::{AucLimit, LeakageReport, SettledSplit, TrainPlan};
+use content::{Repeats, TimesMatter};
 
 /// Checks every rule that the plan asks for and the data allows, on the rows of the three windows. All but the canary,
 /// which needs fits.
@@ -32,15 +38,25 @@ pub fn leakage(table: &Table, assignment: &Assignment, settled: &SettledSplit, p
         rules.extend(learned_before.and_then(|before| rows::learned_from(table, assignment, role, before)));
     }
     rules.push(rows::used_twice(table, assignment));
-    if !plan.leakage.allow_repeated_content {
-        rules.push(rows::same_content_in_two_windows(table, assignment, settled));
+    let (spec, is_drawn) = (&plan.leakage, matches!(settled, SettledSplit::StratifiedRandom(_)));
+    let times_matter = TimesMatter { across: is_drawn, within: is_drawn || spec.allow_repeated_content };
+    if !spec.allow_repeated_content || table.event_time.is_some() {
+        let repeats = Repeats::find(table, assignment, times_matter);
+        rules.push(repeats.within(table));
+        if !spec.allow_repeated_content {
+            rules.extend([repeats.across(table), repeats.near(table)]);
+        }
     }
     for name in &plan.leakage.disjoint_entities {
         rules.push(rows::entity_on_both_sides(table, assignment, name));
     }
     rules.push(features::role_column_among_features(plan));
-    if let Some(SingleFeatureRule::AtMost(limit)) = plan.leakage.max_single_feature_auc {
+    rules.push(copies::feature_copies_role_column(table, assignment, plan));
+    if let Some(AucLimit::AtMost(limit)) = plan.leakage.max_single_feature_auc {
         rules.push(features::single_feature_separates(table, assignment, &plan.features, limit));
+    }
+    if let (Some(AucLimit::AtMost(limit)), false) = (&spec.max_window_auc, is_drawn) {
+        rules.push(features::feature_separates_windows(table, assignment, &plan.features, *limit));
     }
     LeakageReport::of(rules, unasked_rules(plan))
 }

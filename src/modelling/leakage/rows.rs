@@ -1,6 +1,6 @@
 //! Checks the leakage rules about rows. A witness is the id of a row that breaks the rule.
 
-use crate::domain::contract::{LabelBasis, LeakageRule, SettledSplit, Windows};
+use crate::domain::contract::{LabelBasis, LeakageRule, Windows};
 use crate::modelling::data::{Assignment, Table};
 use crate::modelling::plan::EarlierRole;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,11 +22,11 @@ pub(super) fn rule(name: &str, checked: usize, witnesses: impl Iterator<Item = S
     found
 }
 
-fn used(assignment: &Assignment) -> impl Iterator<Item = usize> + '_ {
+pub(super) fn used(assignment: &Assignment) -> impl Iterator<Item = usize> + '_ {
     [&assignment.train, &assignment.validation, &assignment.test].into_iter().flatten().copied()
 }
 
-fn shown(table: &Table, row: usize) -> String {
+pub(super) fn shown(table: &Table, row: usize) -> String {
     table.row_id.show(row).to_string()
 }
 
@@ -103,83 +103,6 @@ pub(super) fn used_twice(table: &Table, assignment: &Assignment) -> LeakageRule 
     rule("row_used_twice", order.len(), twice.map(|pair| shown(table, pair[1])))
 }
 
-/// Checks the rule that no row of one window has the same features, entities and label as a row of another window.
-///
-/// Windows by time share no instant. For them the rule ignores the event time, and so finds an event that was delivered
-/// again with a new time and id. For a random split the event time must be equal as well. Hashes only find candidates.
-/// The rule then compares candidates value by value, so that a hash collision is no violation.
-pub(super) fn same_content_in_two_windows(
-    table: &Table,
-    assignment: &Assignment,
-    settled: &SettledSplit,
-) -> LeakageRule {
-    let at = match settled {
-        SettledSplit::TimeBased(_) => None,
-        SettledSplit::StratifiedRandom(_) => table.event_time.as_deref(),
-    };
-    let content = RowContent { table, at };
-    let windows = [&assignment.train, &assignment.validation, &assignment.test];
-    let mut hashed: Vec<(u64, u8, u32)> = Vec::with_capacity(used(assignment).count());
-    for (window, rows) in windows.into_iter().enumerate() {
-        hashed.extend(rows.iter().map(|&row| (content.hash(row), window as u8, row as u32)));
-    }
-    hashed.sort_unstable();
-    let mut repeated = Vec::new();
-    for group in hashed.chunk_by(|a, b| a.0 == b.0) {
-        if group.first().map(|first| first.1) == group.last().map(|last| last.1) {
-            continue;
-        }
-        // The first row of each distinct content with this hash. Nearly always all rows with one hash have the same
-        // content.
-        let mut firsts: Vec<(u8, usize)> = Vec::new();
-        for &(_, window, row) in group {
-            let row = row as usize;
-            match firsts.iter().find(|(_, first)| content.equal(*first, row)) {
-                Some((first, _)) if *first < window => repeated.push(row),
-                Some(_) => {}
-                None => firsts.push((window, row)),
-            }
-        }
-    }
-    repeated.sort_unstable();
-    rule("same_content_in_two_windows", hashed.len(), repeated.into_iter().map(|row| shown(table, row)))
-}
-
-/// Compares rows by everything except their ids. Compares event times only if `at` is given.
-struct RowContent<'a> {
-    table: &'a Table,
-    at: Option<&'a [i64]>,
-}
-
-impl RowContent<'_> {
-    /// Hashes by rotating and multiplying word by word, as `FxHash` does. This is fast, and good enough to find
-    /// candidates.
-    fn hash(&self, row: usize) -> u64 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash = u64::from(self.table.label[row]);
-        let mut mix = |word: u64| hash = (hash.rotate_left(5) ^ word).wrapping_mul(ODD);
-        for value in self.table.features.row(row) {
-            mix(u64::from(value.to_bits()));
-        }
-        for column in &self.table.entities {
-            mix(u64::from(column.ids[row]));
-        }
-        if let Some(at) = self.at {
-            mix(at[row] as u64);
-        }
-        hash
-    }
-
-    fn equal(&self, a: usize, b: usize) -> bool {
-        let Table { features, entities, label, .. } = self.table;
-        let bits = |row: usize| features.row(row).iter().map(|value| value.to_bits());
-        label[a] == label[b]
-            && self.at.is_none_or(|at| at[a] == at[b])
-            && entities.iter().all(|column| column.ids[a] == column.ids[b])
-            && bits(a).eq(bits(b))
-    }
-}
-
 /// Checks the rule that no entity of train or validation occurs in the test window. The witness is the entity's first
 /// row in the test window.
 pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name: &str) -> LeakageRule {
@@ -198,7 +121,6 @@ pub(super) fn entity_on_both_sides(table: &Table, assignment: &Assignment, name:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::Shares;
     use crate::modelling::data::{Features, RowIds};
 
     fn table(values: &[f32], at: &[i64]) -> Table {
@@ -207,28 +129,6 @@ mod tests {
             row_id: RowIds::Texts((0..values.len()).map(|row| format!("row {row}")).collect()),
             ..Table::of_good(values.len(), Features::new(1, values.to_vec(), vec![None]))
         }
-    }
-
-    fn random() -> SettledSplit {
-        SettledSplit::StratifiedRandom(Shares { train: 0.5, validation: None, test: 0.5 })
-    }
-
-    #[test]
-    fn repeated_content_counts_across_windows_only_and_missing_equals_missing() {
-        let table = table(&[1.0, 1.0, f32::NAN, 2.0, f32::NAN, 1.0], &[0; 6]);
-        let assignment = Assignment { train: vec![0, 1, 2], test: vec![3, 4, 5], ..Assignment::default() };
-        let found = same_content_in_two_windows(&table, &assignment, &random());
-        assert_eq!((found.violations, found.checked), (2, 6));
-        assert_eq!(found.witnesses, ["row 4", "row 5"]);
-    }
-
-    #[test]
-    fn a_random_split_keeps_rows_of_other_times_apart() {
-        let table = table(&[1.0, 1.0, 1.0], &[0, 1, 1]);
-        let assignment = Assignment { train: vec![0, 1], test: vec![2], ..Assignment::default() };
-        assert_eq!(same_content_in_two_windows(&table, &assignment, &random()).witnesses, ["row 2"]);
-        let assignment = Assignment { train: vec![0], test: vec![2], ..assignment };
-        assert_eq!(same_content_in_two_windows(&table, &assignment, &random()).violations, 0);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::earlier::{plan_baseline, plan_champion};
 use super::measurable::measurable;
 use super::planned_split::plan_split;
 use crate::domain::contract::{
-    BoostParameters, BuiltInAlgorithm, LeakageSpec, PinnedCommand, PinnedDocument, PinnedManifest, ProcessAlgorithm,
-    ResolvedAlgorithm, SeedPolicy, SingleFeatureRule, SplitSpec, TrainPlan, TrainingProfile,
+    AucLimit, BoostParameters, BuiltInAlgorithm, LeakageSpec, PinnedCommand, PinnedDocument, PinnedManifest,
+    ProcessAlgorithm, ResolvedAlgorithm, SeedPolicy, SplitSpec, TrainPlan, TrainingProfile,
 };
 use crate::domain::identity::recipe_digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -67,10 +67,11 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     })
 }
 
-/// Writes out the rule that applies if the profile says nothing about it.
+/// Writes out the limits that apply if the profile says nothing about them.
 fn leakage_rules(spec: &LeakageSpec) -> LeakageSpec {
-    let single_feature = spec.max_single_feature_auc.clone().unwrap_or(SingleFeatureRule::DEFAULT);
-    LeakageSpec { max_single_feature_auc: Some(single_feature), ..spec.clone() }
+    let single_feature = spec.max_single_feature_auc.clone().unwrap_or(AucLimit::SINGLE_FEATURE);
+    let windows = spec.max_window_auc.clone().unwrap_or(AucLimit::WINDOWS);
+    LeakageSpec { max_single_feature_auc: Some(single_feature), max_window_auc: Some(windows), ..spec.clone() }
 }
 
 fn pin<T>(parsed: &Parsed<T>, policy_id: &str, revision: &str) -> PinnedDocument {

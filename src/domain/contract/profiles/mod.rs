@@ -10,7 +10,7 @@ pub use governance_profile::{
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{
-    Algorithm, Anchor, BootstrapSpec, CanarySpec, DaysSpec, EvaluationSpec, Feature, FeatureKind, LeakageSpec, Limits,
-    Monotone, SeedPolicy, ShareSpec, SingleFeatureRule, SliceSpec, SplitSpec, SwitchedOff, TimeWindow, TrainingProfile,
-    WindowSpec,
+    Algorithm, Anchor, AucLimit, BootstrapSpec, CanarySpec, DaysSpec, EvaluationSpec, Feature, FeatureKind,
+    LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, TimeWindow,
+    TrainingProfile, WindowSpec,
 };

@@ -168,29 +168,37 @@ pub struct LeakageSpec {
     /// Entity columns, such as the card. No entity of the train or validation window may have rows in the test window.
     #[serde(default)]
     pub disjoint_entities: Vec<String>,
-    /// Whether two windows may hold rows with equal content. Some data has payments that repeat exactly.
+    /// Whether two rows may have equal content, in two windows or at two times of the test window. Some data has payments
+    /// that repeat exactly.
     #[serde(default)]
     pub allow_repeated_content: bool,
     /// Greatest ROC AUC that a single feature may reach, whether it rises or falls with fraud. `None` asks for
-    /// [`SingleFeatureRule::DEFAULT`]. A plan holds `None` only if it was made by a release that had no default.
+    /// [`AucLimit::SINGLE_FEATURE`]. A plan holds `None` only if it was made by a release that had no default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_single_feature_auc: Option<SingleFeatureRule>,
-    /// Fits models on shuffled labels, from which nothing can be learned. A good mean score of these models means a
-    /// leak. `None` skips this rule.
+    pub max_single_feature_auc: Option<AucLimit>,
+    /// Greatest ROC AUC with which a single feature may tell rows of the test window from rows of the train window.
+    /// `None` asks for [`AucLimit::WINDOWS`]. A plan holds `None` only if it was made by a release without this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_window_auc: Option<AucLimit>,
+    /// Fits models on shuffled labels, from which nothing can be learned. A good mean score of these models means that
+    /// the trainer sees labels which it should not see. `None` skips this rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffled_label_canary: Option<CanarySpec>,
 }
 
+/// The limit of a rule that applies unless the profile switches it off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum SingleFeatureRule {
+pub enum AucLimit {
     AtMost(f64),
     Off(SwitchedOff),
 }
 
-impl SingleFeatureRule {
+impl AucLimit {
     /// Above this value, a feature is more often a copy of the label than a good feature.
-    pub const DEFAULT: Self = Self::AtMost(0.95);
+    pub const SINGLE_FEATURE: Self = Self::AtMost(0.95);
+    /// Above this value, a feature is a clock or still fills up. Counts that grow stay below.
+    pub const WINDOWS: Self = Self::AtMost(0.99);
 }
 
 /// Switches off a rule that applies otherwise, and says why.
@@ -207,8 +215,10 @@ pub struct CanarySpec {
     /// Number of fits. Each fit shuffles the labels differently.
     pub fits: u32,
     pub rounds: u32,
-    /// By how much the mean ROC AUC of the fits on the test window may exceed 0.5.
-    pub max_above_chance: f64,
+    /// The rule allows the mean ROC AUC of the fits to exceed 0.5 by at least this much. `None` leaves the limit to
+    /// chance alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_above_chance: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

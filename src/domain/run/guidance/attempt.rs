@@ -73,8 +73,8 @@ pub(super) const DATASET_INVALID: Guidance = invalid(
     "Nothing: the message names the file, the column or the limit.",
 );
 pub(super) const LEAKAGE_GUARD_VIOLATION: Guidance = invalid(
-    "Rows or features know something that they could not have known when the payment was made. No model was kept; \
-     the leakage report, in the run's evidence, names what was found.",
+    "Rows or features know something that they could not have known when the payment was made, or rows come again. No \
+     model was kept; the leakage report, in the run's evidence, names what was found.",
     "Read the leakage report, and ask with data or a profile without the leak.",
     "Nothing: the report is for the requester and the owner of the data.",
 );

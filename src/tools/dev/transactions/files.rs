@@ -68,7 +68,7 @@ pub fn write(spec: &TransactionSpec, folder: &Path, mut progress: impl FnMut(&st
         payments: payments.len(),
     };
     fs::write(folder.join(&inputs.training_profile), training_profile(spec))?;
-    let gate = "min_auc_roc: 0.80\n  min_average_precision: 0.30\n  max_brier_score: 0.05";
+    let gate = "min_auc_roc: 0.80\n  max_auc_roc: 0.99\n  min_average_precision: 0.30\n  max_brier_score: 0.05";
     fs::write(folder.join(&inputs.governance_profile), governance_profile("cards-gate", gate))?;
     fs::write(
         folder.join(&inputs.strict_governance_profile),

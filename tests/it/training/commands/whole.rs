@@ -155,7 +155,7 @@ async fn a_command_is_watched_from_its_first_progress_to_its_publication() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_for_a_command_is_refused_before_anything_runs() {
     let trial = Trial::of("touch ran; finish");
-    let canary = "leakage: {shuffled_label_canary: {fits: 3, rounds: 5, max_above_chance: 0.1}}\n";
+    let canary = "leakage: {shuffled_label_canary: {fits: 20, rounds: 5}}\n";
     let (world, run_id) = world_with(&trial, profile("command_canary", canary)).await;
     world.run_until_idle(1).await;
     let run = world.ledger.run(&run_id).await.unwrap().unwrap();

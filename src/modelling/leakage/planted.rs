@@ -1,0 +1,473 @@
+//! Plants leaks in clean rows, one at a time, and says which rules find each. `docs/leakage.md` shows the same table.
+
+use super::leakage;
+use crate::domain::contract::{
+    CategoryValue, Feature, FeatureKind, PlannedSplit, SchemaName, SettledSplit, TrainPlan, Windows, schema_text,
+};
+use crate::modelling::data::{EntityColumn, Features, RowIds, Table, encode_categories, settle, split};
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::fmt::Write as _;
+
+const HOUR: i64 = 3_600_000_000;
+const DAY: i64 = 24 * HOUR;
+/// 2026-01-01, where the train window starts. It has 14 days. The test window has 7 days from day 21.
+const START: i64 = 1_767_225_600_000_000;
+const TEST: i64 = START + 21 * DAY;
+
+#[derive(Clone)]
+struct PlantedRow {
+    id: i64,
+    at: i64,
+    fraud: bool,
+    computed: i64,
+    observed: i64,
+    card: u32,
+    terminal: u32,
+    values: Vec<f32>,
+}
+
+struct World {
+    plan: TrainPlan,
+    payments: Vec<PlantedRow>,
+    /// The text of the last feature's categories.
+    categories: Vec<String>,
+}
+
+impl World {
+    /// 28 days of payments. Frauds have larger amounts and riskier terminals, as in life.
+    fn clean() -> Self {
+        const PAYMENTS: i64 = 8_000;
+        const FEATURES: [&str; 6] = ["amount", "hour", "card_count", "card_average", "terminal_risk", "merchant"];
+        let mut random = ChaCha8Rng::seed_from_u64(11);
+        let mut draw = || random.random::<f32>();
+        let payments = (0..PAYMENTS).map(|id| {
+            let at = START + id * 28 * DAY / PAYMENTS;
+            let fraud = draw() < 0.03;
+            let more = f32::from(u8::from(fraud));
+            let values = vec![
+                ((1.0 + more) * draw() * 10_000.0).round() / 100.0,
+                (at / HOUR % 24) as f32,
+                (draw() * 40.0).floor(),
+                draw() * 100.0,
+                draw() + more * draw() / 2.0,
+                (draw() * 6.0).floor(),
+            ];
+            let (card, terminal) = ((draw() * 400.0) as u32, (draw() * 300.0) as u32);
+            PlantedRow { id, at, fraud, computed: at - 1, observed: at + 7 * DAY, card, terminal, values }
+        });
+        let payments = payments.collect();
+        let mut plan = example();
+        plan.champion = None;
+        plan.columns.label_observed_time = Some("label_observed_time".to_owned());
+        plan.columns.feature_time = Some("feature_time".to_owned());
+        plan.columns.entities = vec!["card".to_owned(), "terminal".to_owned()];
+        plan.leakage = serde_json::from_value(serde_json::json!({
+            "max_single_feature_auc": 0.95, "max_window_auc": 0.99
+        }))
+        .unwrap();
+        plan.features = FEATURES.map(numeric).to_vec();
+        plan.features[5].kind = FeatureKind::Categorical;
+        Self { plan, payments, categories: (0..6).map(|code| format!("kind {code:03}")).collect() }
+    }
+
+    /// The rules that are violated, in the order of the report.
+    fn broken(&self) -> Vec<String> {
+        let each = |time: fn(&PlantedRow) -> i64| Some(self.payments.iter().map(time).collect());
+        let entity = |name: &str, id: fn(&PlantedRow) -> u32| EntityColumn {
+            name: name.to_owned(),
+            ids: self.payments.iter().map(id).collect(),
+        };
+        let width = self.plan.features.len();
+        let mut vocabularies = vec![None; width];
+        vocabularies[5] = Some(self.categories.iter().cloned().map(CategoryValue::Text).collect());
+        let values = self.payments.iter().flat_map(|payment| payment.values.iter().copied()).collect();
+        let mut table = Table {
+            event_time: each(|payment| payment.at),
+            label: self.payments.iter().map(|payment| payment.fraud).collect(),
+            row_id: RowIds::Numbers(self.payments.iter().map(|payment| payment.id).collect()),
+            label_observed_time: each(|payment| payment.observed),
+            feature_time: each(|payment| payment.computed),
+            entities: vec![entity("card", |payment| payment.card), entity("terminal", |payment| payment.terminal)],
+            features: Features::new(width, values, vocabularies),
+        };
+        let settled: SettledSplit = settle(&self.plan.split, &table).unwrap();
+        let assignment = split(&table, &settled, 0);
+        encode_categories(&mut table, &assignment.train, &self.plan.features, 1_000).unwrap();
+        let report = leakage(&table, &assignment, &settled, &self.plan);
+        report.rules.into_iter().filter(|rule| rule.violations > 0).map(|rule| rule.rule).collect()
+    }
+
+    fn each(&mut self, mut change: impl FnMut(&mut PlantedRow)) {
+        self.payments.iter_mut().for_each(&mut change);
+    }
+
+    /// Adds a numeric feature.
+    fn feature(&mut self, mut value: impl FnMut(&PlantedRow) -> f32) {
+        self.plan.features.push(numeric("planted"));
+        self.each(|payment| payment.values.push(value(payment)));
+    }
+
+    /// Gives the categorical feature other values, numbered from 0.
+    fn category(&mut self, count: usize, mut value: impl FnMut(&PlantedRow) -> u32) {
+        self.categories = (0..count).map(|code| format!("kind {code:03}")).collect();
+        self.each(|payment| payment.values[5] = value(payment) as f32);
+    }
+
+    /// Adds copies of the frauds of the test window, with ids of their own.
+    fn copy_frauds(&mut self, mut change: impl FnMut(&mut PlantedRow)) {
+        let is_copied = |payment: &&PlantedRow| payment.fraud && payment.at >= TEST;
+        let mut copies: Vec<PlantedRow> = self.payments.iter().filter(is_copied).cloned().collect();
+        assert!(copies.len() > 40, "{}", copies.len());
+        for (payment, id) in copies.iter_mut().zip(1_000_000..) {
+            (payment.id, payment.at, payment.computed) = (id, payment.at + 1, payment.at);
+            change(payment);
+        }
+        self.payments.extend(copies);
+    }
+
+    fn first_of_test(&mut self) -> &mut PlantedRow {
+        self.payments.iter_mut().find(|payment| payment.at >= TEST).unwrap()
+    }
+}
+
+fn example() -> TrainPlan {
+    let schema: serde_json::Value = serde_json::from_str(schema_text(SchemaName::ResolvedTrainPlan)).unwrap();
+    serde_json::from_value(schema["examples"][0].clone()).unwrap()
+}
+
+fn numeric(name: &str) -> Feature {
+    Feature { name: name.to_owned(), kind: FeatureKind::Numeric, monotone: None }
+}
+
+/// A number from 0 to 1 that has nothing to do with a payment but its id.
+fn noise(payment: &PlantedRow) -> f32 {
+    ChaCha8Rng::seed_from_u64(payment.id as u64).random()
+}
+
+fn flag(is_set: bool) -> f32 {
+    f32::from(u8::from(is_set))
+}
+
+/// Moves a payment of the test window three weeks back, into the train window.
+fn back(payment: &mut PlantedRow) {
+    for time in [&mut payment.at, &mut payment.computed, &mut payment.observed] {
+        *time -= 21 * DAY;
+    }
+}
+
+struct Planting {
+    leak: &'static str,
+    plant: fn(&mut World),
+    /// The rules that find it, or why none can.
+    found: Result<&'static [&'static str], &'static str>,
+}
+
+const COPY: &str = "feature_copies_role_column";
+const ALONE: &str = "single_feature_separates";
+const APART: &str = "feature_separates_windows";
+
+const PLANTINGS: &[Planting] = &[
+    Planting {
+        leak: "A payment from after the label as-of",
+        plant: |world| {
+            let asof = world.plan.label_basis.label_asof_utc;
+            extend_test(world, asof + TimeDelta::days(1));
+            move_first(world, asof.timestamp_micros() + 1);
+        },
+        found: Ok(&["event_after_label_asof", "immature_label"]),
+    },
+    Planting {
+        leak: "A payment whose label is not settled at the as-of",
+        plant: |world| {
+            let mature = world.plan.label_basis.label_asof_utc - TimeDelta::days(7);
+            extend_test(world, mature + TimeDelta::days(1));
+            move_first(world, mature.timestamp_micros() + 1);
+        },
+        found: Ok(&["immature_label"]),
+    },
+    Planting {
+        leak: "A label that was observed after the as-of",
+        plant: |world| world.first_of_test().observed = world.plan.label_basis.label_asof_utc.timestamp_micros() + 1,
+        found: Ok(&["label_observed_after_asof"]),
+    },
+    Planting {
+        leak: "Features that were computed after the payment",
+        plant: |world| world.first_of_test().computed += HOUR,
+        found: Ok(&["feature_time_after_event"]),
+    },
+    Planting {
+        leak: "A train window that reaches into the delay before the test window",
+        plant: |world| windows(world).train.end += TimeDelta::days(1),
+        found: Ok(&["train_not_before_test"]),
+    },
+    Planting {
+        leak: "A champion that learned from the test window",
+        plant: |world| {
+            let mut champion = example().champion.unwrap();
+            champion.bundle.learned_before = DateTime::from_timestamp_micros(TEST + DAY);
+            world.plan.champion = Some(champion);
+        },
+        found: Ok(&["champion_learned_from_test"]),
+    },
+    Planting {
+        leak: "The same row in two files",
+        plant: |world| {
+            let mut again = world.payments[7].clone();
+            again.values[0] += 1.0;
+            again.values[3] += 1.0;
+            world.payments.push(again);
+        },
+        found: Ok(&["row_used_twice"]),
+    },
+    Planting {
+        leak: "A payment of the train window, delivered again in the test window under another id and time",
+        plant: |world| {
+            let again = world.payments[7].clone();
+            let at = again.at + 21 * DAY;
+            world.payments.push(PlantedRow { id: 1_000_000, at, computed: at, observed: at + 7 * DAY, ..again });
+        },
+        found: Ok(&["same_content_in_two_windows"]),
+    },
+    Planting {
+        leak: "Each fraud of the test window twice, under another id and a later time",
+        plant: |world| world.copy_frauds(|_| {}),
+        found: Ok(&["row_repeated_in_test"]),
+    },
+    Planting {
+        leak: "Each fraud of the test window twice at the same time, where the profile allows repeated content",
+        plant: |world| {
+            world.plan.leakage.allow_repeated_content = true;
+            world.copy_frauds(|payment| payment.at -= 1);
+        },
+        found: Ok(&["row_repeated_in_test"]),
+    },
+    Planting {
+        leak: "Each fraud of the test window again in the train window, with another amount",
+        plant: |world| {
+            world.copy_frauds(|payment| {
+                back(payment);
+                payment.values[0] += 0.01;
+            });
+        },
+        found: Ok(&["near_copy_in_two_windows"]),
+    },
+    Planting {
+        leak: "Each fraud of the test window again in the train window, on another card",
+        plant: |world| {
+            world.copy_frauds(|payment| {
+                back(payment);
+                payment.card += 1;
+            });
+        },
+        found: Ok(&["near_copy_in_two_windows"]),
+    },
+    Planting {
+        leak: "Each fraud of the test window again in the train window, with two other values",
+        plant: |world| {
+            world.copy_frauds(|payment| {
+                back(payment);
+                payment.values[0] += 0.01;
+                payment.values[3] += 0.01;
+            });
+        },
+        found: Err("two payments of one customer at one terminal look like that"),
+    },
+    Planting {
+        leak: "A card of the train window in the test window, where the profile forbids it",
+        plant: |world| world.plan.leakage.disjoint_entities = vec!["card".to_owned()],
+        found: Ok(&["entity_on_both_sides:card"]),
+    },
+    Planting {
+        leak: "The frauds of the test window all on cards that had a fraud in the train window",
+        plant: |world| world.each(|payment| payment.card = if payment.fraud { 1_000 } else { payment.card }),
+        found: Err("cards are defrauded again in life, too; `exclude_known_entity` and `disjoint_entities` are for it"),
+    },
+    Planting {
+        leak: "An id column as a feature",
+        plant: |world| {
+            world.feature(|payment| payment.card as f32);
+            world.plan.features[6].name = "card".to_owned();
+        },
+        found: Ok(&["role_column_among_features"]),
+    },
+    Planting {
+        leak: "The label under another name",
+        plant: |world| world.feature(|payment| flag(payment.fraud)),
+        found: Ok(&[COPY, ALONE]),
+    },
+    Planting {
+        leak: "The label as a text that only frauds have",
+        plant: |world| world.each(|payment| payment.values[5] = if payment.fraud { 3.0 } else { f32::NAN }),
+        found: Ok(&[COPY, ALONE]),
+    },
+    Planting {
+        leak: "The label, wrong in one row of fifty",
+        plant: |world| world.feature(|payment| flag(payment.fraud != (noise(payment) < 0.02))),
+        found: Ok(&[ALONE]),
+    },
+    Planting {
+        leak: "The label plus noise of the same size",
+        plant: |world| world.feature(|payment| flag(payment.fraud) + noise(payment)),
+        found: Ok(&[ALONE]),
+    },
+    Planting {
+        leak: "A value that only investigated payments have: missing unless fraud",
+        plant: |world| world.feature(|payment| if payment.fraud { noise(payment) } else { f32::NAN }),
+        found: Ok(&[ALONE]),
+    },
+    Planting {
+        leak: "The day on which a fraud was reported, missing for good payments",
+        plant: |world| {
+            world.feature(
+                |payment| {
+                    if payment.fraud { (payment.observed - START).div_euclid(DAY) as f32 } else { f32::NAN }
+                },
+            );
+        },
+        found: Ok(&[COPY, ALONE, APART]),
+    },
+    Planting {
+        leak: "The time of the label in days since 1970, for every payment",
+        plant: |world| world.feature(|payment| (payment.observed as f64 / DAY as f64) as f32),
+        found: Ok(&[COPY, APART]),
+    },
+    Planting {
+        leak: "The row id",
+        plant: |world| world.feature(|payment| payment.id as f32),
+        found: Ok(&[COPY, APART]),
+    },
+    Planting {
+        leak: "The event time in seconds since 1970, as a 32-bit float",
+        plant: |world| world.feature(|payment| (payment.at / 1_000_000) as f32),
+        found: Ok(&[COPY, APART]),
+    },
+    Planting {
+        leak: "The number of days until the end of the data, whole",
+        plant: |world| world.feature(|payment| ((START + 28 * DAY - payment.at) / DAY) as f32),
+        found: Ok(&[COPY, APART]),
+    },
+    Planting {
+        leak: "The event time plus a day of noise",
+        plant: |world| world.feature(|payment| (payment.at - START) as f32 / DAY as f32 + noise(payment)),
+        found: Ok(&[APART]),
+    },
+    Planting {
+        leak: "A flag that a migration set between the windows",
+        plant: |world| world.feature(|payment| flag(payment.at >= START + 17 * DAY)),
+        found: Ok(&[APART]),
+    },
+    Planting {
+        leak: "A count of 30 days that the data begins with, so that it still fills up",
+        plant: |world| world.feature(|payment| ((payment.at - START) / DAY) as f32 + 6.0 * noise(payment)),
+        found: Ok(&[APART]),
+    },
+    Planting {
+        leak: "The date as a category",
+        plant: |world| world.category(28, |payment| ((payment.at - START) / DAY) as u32),
+        found: Ok(&[COPY]),
+    },
+    Planting {
+        leak: "The card's number under another name",
+        plant: |world| world.feature(|payment| (payment.card * 7919 % 10_007) as f32),
+        found: Ok(&[COPY]),
+    },
+    Planting {
+        leak: "The terminal as a category under another name",
+        plant: |world| world.category(300, |payment| payment.terminal * 7 % 300),
+        found: Ok(&[COPY]),
+    },
+    Planting {
+        leak: "The share of frauds of the payment's terminal, over all data and with this payment",
+        plant: |world| {
+            let mut of_terminal = vec![(0.0, 0.0); 300];
+            for payment in &world.payments {
+                let (frauds, all): &mut (f32, f32) = &mut of_terminal[payment.terminal as usize];
+                (*frauds, *all) = (*frauds + flag(payment.fraud), *all + 1.0);
+            }
+            world
+                .feature(|payment| of_terminal[payment.terminal as usize].0 / of_terminal[payment.terminal as usize].1);
+        },
+        found: Err("it looks like an honest risk; `feature_time` tells, if it is true"),
+    },
+    Planting {
+        leak: "A count over the hour after the payment",
+        plant: |world| world.feature(|payment| (noise(payment) * 5.0 + 2.0 * flag(payment.fraud)).floor()),
+        found: Err("it looks like a count over the hour before; `feature_time` tells, if it is true"),
+    },
+    Planting {
+        leak: "Two features that are the label only together",
+        plant: |world| {
+            world.feature(|payment| flag(noise(payment) < 0.5));
+            world.feature(|payment| flag((noise(payment) < 0.5) != payment.fraud));
+            world.plan.features[7].name = "planted, too".to_owned();
+        },
+        found: Err("each is worthless alone, and all pairs are too many; `max_auc_roc` in the gate refuses the model"),
+    },
+    Planting {
+        leak: "An amount that is scaled by the mean of all windows",
+        plant: |world| {
+            let mean =
+                world.payments.iter().map(|payment| payment.values[0]).sum::<f32>() / world.payments.len() as f32;
+            world.each(|payment| payment.values[0] /= mean);
+        },
+        found: Err("it ranks payments as the amount does; a model of trees gains nothing by it"),
+    },
+    Planting {
+        leak: "Frauds that were hard to find, left out of the data",
+        plant: |world| world.payments.retain(|payment| !payment.fraud || payment.values[3] > 50.0),
+        found: Err("rows that are not there break no rule; the fraud rate in the report may tell"),
+    },
+];
+
+fn windows(world: &mut World) -> &mut Windows {
+    match &mut world.plan.split {
+        PlannedSplit::TimeBased(windows) => windows,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn extend_test(world: &mut World, end: DateTime<Utc>) {
+    windows(world).test.end = end;
+}
+
+/// Gives the first payment of the test window another time. Its label is observed in time.
+fn move_first(world: &mut World, at: i64) {
+    let observed = world.plan.label_basis.label_asof_utc.timestamp_micros();
+    let payment = world.first_of_test();
+    (payment.at, payment.computed, payment.observed) = (at, at, observed);
+}
+
+#[test]
+fn clean_rows_break_no_rule() {
+    assert_eq!(World::clean().broken(), [""; 0]);
+}
+
+#[test]
+fn every_planted_leak_is_found_by_the_rules_of_the_table_or_by_none() {
+    let mut wrong = String::new();
+    for Planting { leak, plant, found } in PLANTINGS {
+        let mut world = World::clean();
+        plant(&mut world);
+        let (broken, expected) = (world.broken(), found.unwrap_or_default());
+        if broken != expected {
+            writeln!(wrong, "{leak}: {broken:?}, and not {expected:?}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_documentation_has_the_table() {
+    let mut table = "| leak | found by | or not found, because |\n|---|---|---|\n".to_owned();
+    for Planting { leak, found, .. } in PLANTINGS {
+        let (rules, why) = match found {
+            Ok(rules) => (rules.iter().map(|rule| format!("`{rule}`")).collect::<Vec<_>>().join(", "), ""),
+            Err(why) => (String::new(), *why),
+        };
+        writeln!(table, "| {leak} | {rules} | {why} |").unwrap();
+    }
+    let document = include_str!("../../../docs/leakage.md");
+    assert!(document.contains(&format!("\n\n{table}\n")), "docs/leakage.md has another table:\n{table}");
+}

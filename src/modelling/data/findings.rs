@@ -22,7 +22,9 @@ pub fn feature_findings(table: &Table, assignment: &Assignment, features: &[Feat
         if missing.len() == windows.len() {
             add(FindingKind::AllMissing, windows.iter().map(|(_, rows)| rows.len() as u64).sum());
         } else {
-            missing.iter().for_each(|(finding, rows)| add(*finding, rows.len() as u64));
+            for (finding, rows) in missing {
+                add(*finding, rows.len() as u64);
+            }
         }
         // Where a value is missing, the model can still tell rows apart by that.
         if let Some(first) = assignment.train.first().map(value).filter(|first| !first.is_nan())

@@ -104,7 +104,7 @@ fn survivors<K: Ord>(
     for (step, least) in [(rows.len().div_ceil(TRIED).max(1), 0), (1, LEAST_STEPS)] {
         if !left.is_empty() {
             let mut order: Vec<usize> = rows.iter().copied().step_by(step).collect();
-            order.sort_unstable_by(|&a, &b| key(a).cmp(&key(b)));
+            order.sort_unstable_by_key(|&row| key(row));
             left.retain(|&index| steps(&order, index) >= Some(least));
         }
     }

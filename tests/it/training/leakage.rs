@@ -157,7 +157,10 @@ async fn a_model_that_knows_the_labels_without_having_learned_them_makes_the_can
     plan.leakage.max_single_feature_auc = Some(AucLimit::Off(SwitchedOff { reason }));
     plan.leakage.allow_repeated_content = true;
     let labels = CLEAN.rows.column_by_name("fraud").unwrap().as_boolean().values().iter();
-    let copied = Float32Array::from_iter_values(labels.map(|fraud| f32::from(u8::from(fraud))));
+    // Wrong in the first row of the train window, so that it is no exact copy.
+    let wrong = row_from(windows(&mut plan).train.start.timestamp_micros());
+    let copied = labels.enumerate().map(|(row, fraud)| f32::from(u8::from(fraud != (row == wrong))));
+    let copied = Float32Array::from_iter_values(copied);
     let rows = replaced(&CLEAN.rows, "during_night", Arc::new(copied));
     // A copy of the label under a monotone constraint: however the labels are shuffled, the model can only rise with it.
     let feature = "during_night".to_owned();
@@ -191,6 +194,7 @@ async fn an_immature_label_is_found() {
     let mature = windows(&mut plan).test.end;
     windows(&mut plan).test.end = mature + chrono::TimeDelta::days(1);
     let row = planted(row_from(windows(&mut plan).test.start.timestamp_micros()), mature.timestamp_micros() + 1);
+    let row = replaced(&row, "amount", Arc::new(Float32Array::from(vec![1.0])));
     assert_eq!(found(&plan, &[&CLEAN.rows, &row]).await, [once("immature_label", PLANTED)]);
 }
 

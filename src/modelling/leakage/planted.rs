@@ -200,7 +200,12 @@ const PLANTINGS: &[Planting] = &[
     Planting {
         leak: "A train window that reaches into the delay before the test window",
         plant: |world| windows(world).train.end += TimeDelta::days(1),
-        found: Ok(&["train_not_before_test"]),
+        found: Ok(&["train_not_before_test", "label_observed_after_test_start"]),
+    },
+    Planting {
+        leak: "A learned label that became known only when the test window had started",
+        plant: |world| world.payments[7].observed = TEST + HOUR,
+        found: Ok(&["label_observed_after_test_start"]),
     },
     Planting {
         leak: "A champion that learned from the test window",

@@ -215,3 +215,28 @@ fn plain(text: &str) -> String {
     }
     plain
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::{SchemaName, schema_text};
+    use serde::de::DeserializeOwned;
+
+    fn example<T: DeserializeOwned>(schema: SchemaName) -> T {
+        let text: serde_json::Value = serde_json::from_str(schema_text(schema)).unwrap();
+        serde_json::from_value(text["examples"][0].clone()).unwrap()
+    }
+
+    #[test]
+    fn the_limits_name_inputs_that_deserve_a_look() {
+        let (plan, report, receipt) = (
+            example::<TrainPlan>(SchemaName::ResolvedTrainPlan),
+            example::<EvalReport>(SchemaName::EvalReport),
+            example::<GateReceipt>(SchemaName::GateReceipt),
+        );
+        let (model, format) = (&Digest::of(b"a model"), ModelFormat::XgboostJson);
+        let card = model_card(&CardSources { plan: &plan, report: &report, receipt: &receipt, model, format });
+        let limits = card.split_once("## Limits").unwrap().1;
+        assert!(limits.contains("- The input `terminal_region` has one value in the whole train window"), "{limits}");
+    }
+}

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
-# on random windows; XGBoost, MLflow, scikit-learn, model-signing, in-toto and CycloneDX on a bundle of the demo; a
-# Python Kafka client on a worker with a real Kafka and a real Postgres; the SDKs for CloudEvents on both ends of one;
-# OpenTelemetry's SDK and Collector on traces; OpenLineage's client on lineage events; securesystemslib on signed
-# requests; the example registry and trainers; the Handbook's example; a browser on the console.
+# on random windows; three versions of XGBoost and treelite on random models; XGBoost, MLflow, scikit-learn,
+# model-signing, in-toto and CycloneDX on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and
+# a real Postgres; the SDKs for CloudEvents on both ends of one; OpenTelemetry's SDK and Collector on traces;
+# OpenLineage's client on lineage events; securesystemslib on signed requests; the example registry and trainers; the
+# Handbook's example; a browser on the console.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -20,6 +21,20 @@ if ! cmp --silent "$wanted" "$state/installed.txt"; then
     cp "$wanted" "$state/installed.txt"
 fi
 python=$state/venv/bin/python
+
+# Runs Python with another version of XGBoost, which lies in a folder of its own. The code of the newest runs on older
+# versions of Python than it asks for.
+with_xgboost() {
+    local folder=$state/xgboost-$1
+    if [ ! -d "$folder" ]; then
+        echo "interop: installing XGBoost $1, once"
+        rm -rf "$folder.part"
+        "$python" -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+            --target "$folder.part" "xgboost-cpu==$1"
+        mv "$folder.part" "$folder"
+    fi
+    PYTHONPATH=$folder "$python" "${@:2}"
+}
 
 # The packages of this folder of tests/interop, from its package-lock.json.
 npm_install() {
@@ -91,6 +106,16 @@ echo "interop: a bundle of the demo"
 "$python" tests/interop/metrics.py "$state/demo"
 "$python" tests/interop/categories.py "$binary" "$state/demo"
 "$python" tests/interop/explanation.py "$state/demo"
+
+echo "interop: random models"
+rm -rf "${state:?}/random_models"
+"$python" tests/interop/random_models.py "$binary" "$state/demo" "$state/random_models"
+"$python" tests/interop/peers.py "$state/random_models"
+# The oldest and the newest that docs/scoring.md names.
+for version in 2.1.4 3.4.1; do
+    with_xgboost "$version" tests/interop/peers.py "$state/random_models"
+done
+"$python" tests/interop/treelite_scores.py "$state/random_models"
 
 if ! brokers=$(deploy/dev/kafka.sh start); then
     echo "interop: no Kafka could be started; the worker was not tried with a foreign client"

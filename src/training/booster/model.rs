@@ -1,32 +1,28 @@
-//! Fits models, scores rows with them, and builds parity vectors, which are rows at the edges of a model's splits with
-//! their scores.
+//! Fits models.
 //!
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
 use super::presence::Presence;
 use super::xgboost_json;
 use crate::domain::contract::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, Feature, FeatureCategories, FeatureEffect,
-    FeatureKind, Monotone, ParityOrigin, ParityVectors,
+    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, Feature, FeatureCategories, FeatureKind,
+    Monotone,
 };
-use crate::domain::identity::RunId;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{Features, Table, edge_rows, parity_inputs};
-use crate::training::protocol::CountedFeature;
+use crate::modelling::{Features, Table};
 use hessboost::config::Monotone as Direction;
 use hessboost::data::FeatureType;
 use hessboost::metric::EvalMetric;
 use hessboost::model::ModelFormat;
 use hessboost::objective::{Objective, RegLoss};
 use hessboost::prelude::*;
-use hessboost::tree::RegTree;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 /// All rows of a table as the booster reads them. The matrix shares the table's feature values and holds no copy.
 pub struct Matrix {
     rows: DMatrix,
-    features: Vec<Feature>,
+    pub(super) features: Vec<Feature>,
     presence: Presence,
 }
 
@@ -38,13 +34,15 @@ pub struct FittingWindow<'a> {
     pub validation: &'a [usize],
 }
 
+/// A model as the fit left it in memory. It becomes a [`LoadedModel`](super::LoadedModel), which can score, by way of
+/// its file.
 pub struct Fitted {
     model: BoostedModel,
 }
 
 /// Turns an error of the booster into a failure. EAGAIN (a thread cannot start) and ENOMEM (memory cannot be mapped)
 /// mean that the job has reached its limits, and become `TRAINER_OUT_OF_MEMORY`. All others become `TRAINER_FAILED`.
-fn failed(error: impl std::fmt::Display) -> Failure {
+pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
     const NO_ROOM: [&str; 2] = ["(os error 11)", "(os error 12)"];
     let message = error.to_string();
     if NO_ROOM.iter().any(|sign| message.contains(sign)) {
@@ -52,10 +50,6 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     }
     Failure::new(FailureCode::TrainerFailed, message)
 }
-
-/// Most splits on a path from the root of a tree to a leaf. Our own fits have at most 16. The booster goes down a tree
-/// by recursion, so a deeper tree of another program might overflow the stack of its thread.
-const MAX_LEVELS: usize = 256;
 
 fn as_numbers(labels: &[bool]) -> Vec<f32> {
     labels.iter().map(|&label| f32::from(u8::from(label))).collect()
@@ -97,7 +91,7 @@ impl Matrix {
         Ok(Self { rows, features: features.to_vec(), presence: Presence::default() })
     }
 
-    fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
+    pub(super) fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
         self.rows.select_rows(rows).map_err(failed)
     }
 }
@@ -138,7 +132,8 @@ pub fn fit(
         return Ok(Fitted { model });
     }
     let marked = model.encode(ModelFormat::XgboostJson).map_err(failed)?;
-    Fitted::read(&matrix.presence.to_values(&marked).map_err(failed)?)
+    let of_values = matrix.presence.to_values(&marked).map_err(failed)?;
+    Ok(Fitted { model: BoostedModel::decode(&of_values, ModelFormat::XgboostJson).map_err(failed)? })
 }
 
 /// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early. The
@@ -199,108 +194,15 @@ fn training_parameters(
     builder.build().map_err(failed)
 }
 
-fn checked(scores: Vec<f32>) -> Result<Vec<f32>, Failure> {
-    if scores.iter().all(|score| (0.0..=1.0).contains(score)) {
-        Ok(scores)
-    } else {
-        Err(failed("the model gave a score that is not between 0 and 1"))
-    }
-}
-
 impl Fitted {
-    /// Reads the model of an earlier bundle and its category codes. The error says why the model cannot be scored.
-    pub fn open(xgboost_json: &[u8], features: &[Feature]) -> Result<(Self, Vec<FeatureCategories>), String> {
-        let categories = xgboost_json::categories(xgboost_json, features)?;
-        let fitted = Self::read(xgboost_json).map_err(|failure| failure.message)?;
-        Ok((fitted, categories))
-    }
-
-    /// Reads a model. Returns a failure for a tree of more than `MAX_LEVELS` levels.
-    pub fn read(xgboost_json: &[u8]) -> Result<Self, Failure> {
-        let model = BoostedModel::decode(xgboost_json, ModelFormat::XgboostJson).map_err(failed)?;
-        match model.trees().iter().map(RegTree::depth).find(|&levels| levels > MAX_LEVELS) {
-            None => Ok(Self { model }),
-            Some(levels) => Err(failed(format!("a tree has {levels} levels, and at most {MAX_LEVELS} can be scored"))),
-        }
-    }
-
     /// Returns the number of trees in the model. Early stopping has removed the trees after the best round.
     pub fn rounds(&self) -> u32 {
         self.model.num_trees() as u32
     }
 
-    /// Returns a probability of fraud, 0 to 1, for each row of `values`, which holds the features row by row. NaN is a
-    /// missing value. A category is given as its code.
-    pub fn score_rows(&self, values: &[f32]) -> Result<Vec<f32>, Failure> {
-        checked(self.model.predict_rows(values, Iterations::Best).map_err(failed)?.into_vec())
-    }
-
-    /// Returns a probability of fraud, 0 to 1, for each row number in `rows`, in the same order.
-    pub fn score(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<f32>, Failure> {
-        checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
-    }
-
-    /// Returns each feature's number of splits, total gain, and SHAP values averaged over `rows`. If there are more
-    /// than `SHAP_ROWS` rows, averages over an evenly spaced sample of at most `SHAP_ROWS`.
-    pub fn effects(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<FeatureEffect>, Failure> {
-        const SHAP_ROWS: usize = 2_000;
-        let rows: Vec<usize> = rows.iter().copied().step_by(rows.len().div_ceil(SHAP_ROWS).max(1)).collect();
-        let shap = self.model.predict_contribs(&matrix.view(&rows)?, Iterations::Best).map_err(failed)?;
-        let width = matrix.features.len();
-        let mut sums = vec![(0.0_f64, 0.0_f64); width];
-        // The last value of a row is the bias, which belongs to no feature.
-        for row in shap.as_slice().chunks_exact(width + 1) {
-            for ((size, sum), value) in sums.iter_mut().zip(row) {
-                *size += f64::from(value.abs());
-                *sum += f64::from(*value);
-            }
-        }
-        let count = rows.len().max(1) as f64;
-        let effects =
-            self.counted(&matrix.features).into_iter().zip(sums).map(|(counted, (size, sum))| FeatureEffect {
-                feature: counted.feature,
-                splits: counted.splits,
-                total_gain: counted.total_gain,
-                mean_abs_shap: size / count,
-                mean_shap: sum / count,
-            });
-        Ok(effects.collect())
-    }
-
-    /// Returns each feature's number of splits and total gain.
-    pub fn counted(&self, features: &[Feature]) -> Vec<CountedFeature> {
-        let splits = self.model.feature_importance(ImportanceType::Weight);
-        let gains = self.model.feature_importance(ImportanceType::TotalGain);
-        let of = |(index, feature): (usize, &Feature)| CountedFeature {
-            feature: feature.name.clone(),
-            splits: splits.get(&index).map_or(0, |splits| *splits as u64),
-            total_gain: gains.get(&index).copied().unwrap_or(0.0),
-        };
-        features.iter().enumerate().map(of).collect()
-    }
-
     /// Encodes the model as XGBoost JSON, with the names and types of its inputs and its category codes.
     pub fn xgboost_json(&self, features: &[Feature], categories: &[FeatureCategories]) -> Result<Vec<u8>, Failure> {
         let bytes = self.model.encode(ModelFormat::XgboostJson).map_err(failed)?;
-        xgboost_json::complete(&bytes, features, categories).map_err(failed)
+        xgboost_json::complete(&bytes, features, categories, None).map_err(failed)
     }
-}
-
-/// Builds parity vectors from a model in XGBoost JSON. The model is read from these bytes, not from the fit in memory,
-/// so that the scores are those of the file.
-pub fn parity_vectors(run_id: &RunId, model: &[u8], features: &[Feature]) -> Result<ParityVectors, Failure> {
-    let unreadable =
-        |why: String| Failure::new(FailureCode::TrainerFailed, format!("the model that was written: {why}"));
-    let (categories, rows) = edge_rows(model, features).map_err(unreadable)?;
-    let inputs =
-        parity_inputs(features, &categories, rows.iter().map(|row| row.values.as_slice())).map_err(unreadable)?;
-    let scores = Fitted::read(model)?.score_rows(&inputs)?;
-    let vectors = rows.into_iter().zip(scores);
-    Ok(ParityVectors::new(run_id, model, ParityOrigin::Model, features, categories, vectors))
-}
-
-/// Scores the rows of the parity vectors with the model. The error describes the first score that differs.
-pub fn compare_scores(model: &Fitted, features: &[Feature], parity: &ParityVectors) -> Result<(), String> {
-    let scores = model.score_rows(&parity.inputs(features)?).map_err(|failure| failure.message)?;
-    parity.first_difference(&scores).map_or(Ok(()), Err)
 }

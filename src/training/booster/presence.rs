@@ -108,6 +108,7 @@ fn single_value(values: &Features, rows: &[usize], feature: usize) -> Option<f32
 
 #[cfg(test)]
 mod tests {
+    use super::super::loaded::LoadedModel;
     use super::super::model::{FittingWindow, Matrix, fit};
     use crate::domain::contract::{BoostParameters, Feature, FeatureKind, Monotone};
     use crate::modelling::{Features, Table};
@@ -144,8 +145,9 @@ mod tests {
             matrix.release(&mut table);
             let held = |table: &Table| -> Vec<u32> { table.features.column(0).map(f32::to_bits).collect() };
             assert_eq!(held(&table), held(&before), "{value}");
-            assert!(fitted.counted(&features)[0].splits > 0, "{value}");
-            let scores = fitted.score(&Matrix::new(&table, &features).unwrap(), &rows).unwrap();
+            let loaded = LoadedModel::read(&fitted.xgboost_json(&features, &[]).unwrap()).unwrap();
+            assert!(loaded.counted(&features)[0].splits > 0, "{value}");
+            let scores = loaded.score(&Matrix::new(&table, &features).unwrap(), &rows).unwrap();
             let (without, with) = (scores[3], scores[1]);
             assert!(without > 0.5 && with < 0.5, "{value}: {without} without the flag, {with} with it");
         }

@@ -5,7 +5,7 @@ use crate::domain::contract::{Feature, FeatureEffect, PinnedBundle};
 use crate::domain::identity::Digest;
 use crate::domain::run::Failure;
 use crate::modelling::{EarlierRole, Encoding, Table};
-use crate::training::booster::{Fitted, Matrix};
+use crate::training::booster::{LoadedModel, Matrix};
 use crate::training::protocol::ChildJob;
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(super) struct Earlier {
     role: EarlierRole,
     /// The bytes of the model's file, as the earlier bundle holds them.
     pub(super) bytes: Vec<u8>,
-    fitted: Fitted,
+    model: LoadedModel,
     rows: Matrix,
     count: usize,
 }
@@ -39,16 +39,16 @@ impl Earlier {
             let message = format!("the model {} of the {role} cannot be scored: {why}", pinned.model.reference);
             Failure::new(role.unusable(), message)
         };
-        let opening = || Fitted::open(&bytes, &pinned.features).map_err(unusable);
-        let (fitted, codes) = decode(&format!("the {role}'s model"), role.unusable(), opening)?;
+        let opening = || LoadedModel::open(&bytes, &pinned.features).map_err(unusable);
+        let (model, codes) = decode(&format!("the {role}'s model"), role.unusable(), opening)?;
         let encoding = Encoding::new(run_features, &pinned.features, &codes).map_err(unusable)?;
         let values = encoding.encode(&table.features, rows.iter().copied());
         let rows_as_read = Matrix::unlabelled(&values, rows.len(), &pinned.features)?;
-        Ok(Self { role, bytes, fitted, rows: rows_as_read, count: rows.len() })
+        Ok(Self { role, bytes, model, rows: rows_as_read, count: rows.len() })
     }
 
     pub(super) fn rounds(&self) -> u32 {
-        self.fitted.rounds()
+        self.model.rounds()
     }
 
     /// Scores the test window. The scores are in the order of the window's rows.
@@ -56,10 +56,10 @@ impl Earlier {
         let rows: Vec<usize> = (0..self.count).collect();
         let what = format!("the {}'s model", self.role);
         let unusable = |failure: Failure| Failure::new(self.role.unusable(), format!("{what}: {}", failure.message));
-        decode(&what, self.role.unusable(), || self.fitted.score(&self.rows, &rows).map_err(unusable))
+        decode(&what, self.role.unusable(), || self.model.score(&self.rows, &rows).map_err(unusable))
     }
 
     pub(super) fn effects(&self) -> Result<Vec<FeatureEffect>, Failure> {
-        self.fitted.effects(&self.rows, &(0..self.count).collect::<Vec<_>>())
+        self.model.effects(&self.rows, &(0..self.count).collect::<Vec<_>>())
     }
 }

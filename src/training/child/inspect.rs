@@ -5,7 +5,7 @@ use super::job::{broken, decode, read_job, unread, write};
 use crate::domain::contract::{ModelFormat, ParityVectors, parse_strict};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::training::booster::{Fitted, parity_vectors};
+use crate::training::booster::{LoadedModel, parity_vectors};
 use crate::training::protocol::{CountedModel, InspectedModel, InspectionJob, MODEL_FILE};
 use crate::training::sandbox::limit_this_process;
 use std::fs;
@@ -46,10 +46,10 @@ fn check_format(model: &[u8], format: ModelFormat) -> Result<(), Failure> {
 
 /// Checks that the built-in booster would write the model that it reads with these bytes.
 fn written_by_the_booster(model: &[u8], job: &InspectionJob) -> Result<CountedModel, Failure> {
-    let (fitted, categories) = Fitted::open(model, &job.features).map_err(broken)?;
-    if fitted.xgboost_json(&job.features, &categories)? != model {
+    let (loaded, categories) = LoadedModel::open(model, &job.features).map_err(broken)?;
+    if !loaded.is_written_as(model, &job.features, &categories)? {
         let name = job.format.file_name();
         return Err(broken(format!("{name} holds more, or in another form, than the booster writes for its trees")));
     }
-    Ok(CountedModel { rounds: fitted.rounds(), features: fitted.counted(&job.features) })
+    Ok(CountedModel { rounds: loaded.rounds(), features: loaded.counted(&job.features) })
 }

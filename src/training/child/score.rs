@@ -7,7 +7,7 @@ use crate::domain::contract::{CategoryValue, FeatureCategories, FeatureKind};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{Encoding, Features};
-use crate::training::booster::{Fitted, Matrix, compare_scores};
+use crate::training::booster::{LoadedModel, Matrix, compare_scores};
 use crate::training::protocol::{MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult};
 use crate::training::sandbox::limit_this_process;
 use std::collections::BTreeMap;
@@ -32,22 +32,22 @@ pub(super) fn score(job_dir: &Path, worker: i32) -> Result<(), Failure> {
 /// A model that was checked to give the scores of its bundle's parity vectors.
 struct VerifiedModel<'a> {
     job: &'a ScoringJob,
-    fitted: Fitted,
+    model: LoadedModel,
     codes: Vec<FeatureCategories>,
 }
 
 impl<'a> VerifiedModel<'a> {
     fn open(model: &[u8], job: &'a ScoringJob) -> Result<Self, Failure> {
         let unusable = |why: String| broken(format!("the model cannot be scored: {why}"));
-        let (fitted, mut codes) = Fitted::open(model, &job.features).map_err(unusable)?;
-        compare_scores(&fitted, &job.features, &job.parity)
+        let (loaded, mut codes) = LoadedModel::open(model, &job.features).map_err(unusable)?;
+        compare_scores(&loaded, &job.features, &job.parity)
             .map_err(|why| unusable(format!("its scores are not those of its parity vectors: {why}")))?;
         if codes.is_empty() {
             // The model of a registered command may lack the codes, since the command got them with its job. Then use
             // the codes of the bundle's parity vectors.
             codes.clone_from(&job.parity.categories);
         }
-        Ok(Self { job, fitted, codes })
+        Ok(Self { job, model: loaded, codes })
     }
 
     fn score_all(&self, mut into: ScoreWriter) -> Result<ScoringResult, Failure> {
@@ -62,7 +62,7 @@ impl<'a> VerifiedModel<'a> {
             let inputs = encoding.encode(&read, 0..count);
             self.count_unknown(&read, &inputs, count, &mut result.unknown_categories);
             let all_rows: Vec<usize> = (0..count).collect();
-            let scores = self.fitted.score(&Matrix::unlabelled(&inputs, count, features)?, &all_rows)?;
+            let scores = self.model.score(&Matrix::unlabelled(&inputs, count, features)?, &all_rows)?;
             into.write(row_ids, scores).map_err(broken)?;
             result.rows += count as u64;
             let percent = result.rows * 100 / total.max(1);

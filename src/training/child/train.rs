@@ -11,7 +11,7 @@ use crate::domain::contract::{
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::{Assignment, Table, canary};
-use crate::training::booster::{Fitted, FittingWindow, Matrix, fit, fit_to_labels, parity_vectors};
+use crate::training::booster::{Fitted, FittingWindow, LoadedModel, Matrix, fit, fit_to_labels, parity_vectors};
 use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE, file_failure};
 use std::path::Path;
 
@@ -35,21 +35,21 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     if let Some(leakage) = fitting.try_shuffled_labels(&table, plan, leakage)? {
         write_leakage_report(job_dir, &leakage)?;
     }
-    let fitted = fitting.fit(plan.seed)?;
+    let model = fitting.fit(plan.seed)?.xgboost_json(&plan.features, categories)?;
     fitting.matrix.release(&mut table);
     let matrix = Matrix::new(&table, &plan.features)?;
-    let model = fitted.xgboost_json(&plan.features, categories)?;
     write(job_dir, MODEL_FILE, &model)?;
     let parity = parity_vectors(&plan.run_id, &model, &plan.features)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     report("score", 0.85, "scoring the test window");
-    let scores = fitted.score(&matrix, &assignment.test)?;
+    let loaded = LoadedModel::read(&model)?;
+    let scores = loaded.score(&matrix, &assignment.test)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores)
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.9, "measuring");
     let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
-    evaluation.rounds = Some(fitted.rounds());
-    evaluation.features = fitted.effects(&matrix, &assignment.test)?;
+    evaluation.rounds = Some(loaded.rounds());
+    evaluation.features = loaded.effects(&matrix, &assignment.test)?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     report("evaluate", 1.0, "measured");
     Ok(())
@@ -78,7 +78,8 @@ impl Fitting<'_> {
         let parameters =
             BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..self.algorithm.parameters.clone() };
         let rule = canary(table, self.assignment, rule, plan.seed, |labels| {
-            fit_to_labels(&self.matrix, train, labels, &parameters, plan.seed, self.threads)?.score(&self.matrix, test)
+            let fitted = fit_to_labels(&self.matrix, train, labels, &parameters, plan.seed, self.threads)?;
+            LoadedModel::read(&fitted.xgboost_json(&plan.features, &[])?)?.score(&self.matrix, test)
         })?;
         Ok(Some(leakage.clone().with(rule)))
     }

@@ -20,9 +20,10 @@ import xgboost
 VERSION = tuple(int(part) for part in xgboost.__version__.split(".")[:2])
 # From this version on, XGBoost encodes the categories of a data frame and of an Arrow table by itself.
 ENCODES = (3, 1)
-# Before this version, its Python package cuts the text of a data frame's categories by characters in place of bytes,
-# and takes a category that the model never saw for another one.
-ENCODES_RIGHT = (3, 4)
+# Before this version, it may take a category that the model never saw for another one.
+REFUSES_UNKNOWN = (3, 3)
+# Before this version, its Python package cuts the text of a data frame's categories by characters in place of bytes.
+READS_ALL_TEXT = (3, 4)
 BATCHES = [1, 2, 63, 64, 65, 129]
 SINGLE_ROWS = 12
 
@@ -97,7 +98,7 @@ def check_scores(model, booster):
     def predict(table):
         return booster.predict(xgboost.DMatrix(table, enable_categorical=True, nthread=1))
 
-    if VERSION < ENCODES or VERSION >= ENCODES_RIGHT or all(text.isascii() for text in texts):
+    if VERSION < ENCODES or VERSION >= READS_ALL_TEXT or all(text.isascii() for text in texts):
         given = frame(model, rows)
         count += same("data frame", predict(given), model.scores)
         count += check_in_batches(
@@ -109,7 +110,7 @@ def check_scores(model, booster):
         count += check_in_batches("Arrow", SINGLE_ROWS, model.scores, lambda of: predict(given.take(of)), [1, 2])
     else:
         refused("Arrow, with categories that are numbers or in an old version", lambda: predict(arrow(model, rows)))
-    if VERSION >= ENCODES_RIGHT and texts and not has_numbers:
+    if VERSION >= REFUSES_UNKNOWN and texts and not has_numbers:
         refused("a category that the model never saw", lambda: predict(arrow(model, model.rows)))
     return count
 

@@ -123,6 +123,9 @@ pub(super) fn check_manifests(sources: &Sources<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The characters that XGBoost's Python package allows in no name of a feature.
+const REFUSED_BY_XGBOOST: [char; 3] = ['[', ']', '<'];
+
 /// Checks what the training profile's schema cannot say.
 pub(super) fn check_training_profile(parsed: &Parsed<TrainingProfile>) -> Result<(), Failure> {
     let invalid = |why: String| parsed.invalid(FailureCode::TrainingProfileInvalid, why);
@@ -130,6 +133,11 @@ pub(super) fn check_training_profile(parsed: &Parsed<TrainingProfile>) -> Result
     for feature in &parsed.content.features {
         if !names.insert(&feature.name) {
             return Err(invalid(format!("feature {:?} is listed twice", feature.name)));
+        }
+        if feature.name.contains(REFUSED_BY_XGBOOST) {
+            let name = &feature.name;
+            let why = "no data frame could be scored with the model; rename the column";
+            return Err(invalid(format!("feature {name:?}: XGBoost refuses names with [, ] or <, so that {why}")));
         }
         if feature.kind == FeatureKind::Categorical && feature.monotone.is_some() {
             let name = &feature.name;

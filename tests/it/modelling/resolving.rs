@@ -63,10 +63,14 @@ fn documents_that_fit_together_make_one_plan_and_always_the_same() {
     assert_eq!((plan.manifests.len(), plan.files.len()), (2, 2));
 }
 
+fn rename_feature(documents: &mut Spoilable, name: &str) {
+    documents.training["features"][0]["name"] = json!(name);
+}
+
 #[test]
 fn every_disagreement_has_its_code_and_names_the_document() {
     type Spoil = fn(&mut Spoilable);
-    let cases: [(FailureCode, &str, Spoil); 18] = [
+    let cases: [(FailureCode, &str, Spoil); 21] = [
         (FailureCode::ManifestInvalid, "m0.json", |d| d.manifests[0]["surprise"] = json!(1)),
         (FailureCode::ManifestInvalid, "m0.json", |d| d.manifests[0]["schema_version"] = json!("v9")),
         (FailureCode::ManifestInvalid, "this release reads", |d| {
@@ -109,6 +113,9 @@ fn every_disagreement_has_its_code_and_names_the_document() {
             d.manifests[0].as_object_mut().unwrap().remove("materializations");
         }),
         (FailureCode::TrainingProfileInvalid, "training.yaml", |d| d.training["surprise"] = json!(1)),
+        (FailureCode::TrainingProfileInvalid, "\"amount[usd]\"", |d| rename_feature(d, "amount[usd]")),
+        (FailureCode::TrainingProfileInvalid, "\"a]\"", |d| rename_feature(d, "a]")),
+        (FailureCode::TrainingProfileInvalid, "\"amount<10\"", |d| rename_feature(d, "amount<10")),
         (FailureCode::GovernanceProfileInvalid, "governance.yaml", |d| d.governance["surprise"] = json!(1)),
         (FailureCode::GovernanceProfileInvalid, "require_pass_gate", |d| {
             d.governance["controls"]["require_pass_gate"] = json!(false);

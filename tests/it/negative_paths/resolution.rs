@@ -194,6 +194,13 @@ fn profiles() -> Vec<Row> {
             NEW_PROFILE,
             || trained_by("req-delay-001", &inputs::training("delay", "delay_days: 7", "delay_days: 8")),
         ),
+        ends(
+            C::TrainingProfileInvalid,
+            "a feature with a name that XGBoost refuses",
+            "rename the column",
+            NEW_PROFILE,
+            || trained_by("req-brackets1", &inputs::training("brackets", "name: amount,", "name: 'amount[usd]',")),
+        ),
         ends(C::TrainingProfileInvalid, "a parameter that the algorithm does not know", "magic", NEW_PROFILE, || {
             trained_by("req-param-001", &inputs::training("magic", "eta: 0.1", "eta: 0.1, magic: 1"))
         }),

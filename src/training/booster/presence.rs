@@ -9,6 +9,7 @@
 use crate::domain::contract::{Feature, FeatureKind};
 use crate::modelling::Features;
 use serde_json::{Value, json};
+use std::cmp::Ordering;
 
 /// The features that hold 0 and 1 while a model is fitted, with what they held before.
 #[derive(Default)]
@@ -99,7 +100,7 @@ fn single_value(values: &Features, rows: &[usize], feature: usize) -> Option<f32
             continue;
         }
         let known = *single.get_or_insert(value);
-        if value < known || value > known {
+        if known.partial_cmp(&value) != Some(Ordering::Equal) {
             return None;
         }
     }

@@ -85,7 +85,9 @@ fn shuffled(plan: &mut TrainPlan, folder: &Path) -> Vec<PathBuf> {
         let path = folder.join(format!("{index}.parquet"));
         let file = std::fs::File::create(&path).unwrap();
         let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties.clone())).unwrap();
-        part.iter().for_each(|&row| writer.write(&batch.slice(row, 1)).unwrap());
+        for &row in part {
+            writer.write(&batch.slice(row, 1)).unwrap();
+        }
         writer.close().unwrap();
         path
     });

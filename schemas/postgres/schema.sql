@@ -89,6 +89,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.evidence_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.evidence_at := OLD.evidence_at || now();
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.rest_turn(of_tenant text, of_priority smallint) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -456,6 +465,7 @@ CREATE TABLE public.runs (
     outage_since timestamp with time zone,
     outage_tries integer DEFAULT 0 NOT NULL,
     locked_by_pruning boolean,
+    evidence_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     CONSTRAINT runs_check CHECK ((full_attempts_before <= full_run_attempts)),
     CONSTRAINT runs_check1 CHECK ((publish_attempts_before <= publish_retry_attempts)),
     CONSTRAINT runs_fail_has_a_reason CHECK (((state <> 'FAIL'::public.run_state) OR (reason_code IS NOT NULL))),
@@ -576,6 +586,8 @@ ALTER TABLE ONLY public.turns
 
 CREATE INDEX acts_by_run ON public.acts USING btree (run_id, id);
 
+CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
+
 CREATE INDEX inbox_prunable ON public.inbox USING btree (received_at, topic, partition, "offset") WHERE ((outcome ->> 'outcome'::text) = ANY (ARRAY['REJECTED'::text, 'CONFLICT'::text, 'DUPLICATE_REQUEST'::text]));
 
 CREATE INDEX lineage_outbox_by_run ON public.lineage_outbox USING btree (run_id, id);
@@ -643,6 +655,8 @@ CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON publ
 CREATE TRIGGER audit_log_chain BEFORE INSERT ON public.audit_log FOR EACH ROW EXECUTE FUNCTION public.chain_block();
 
 CREATE TRIGGER run_queued AFTER UPDATE OF state, priority, available_at ON public.runs FOR EACH ROW WHEN (((new.state = 'QUEUED'::public.run_state) AND ((old.state <> 'QUEUED'::public.run_state) OR (new.priority <> old.priority) OR (new.available_at < old.available_at)))) EXECUTE FUNCTION public.run_queued();
+
+CREATE TRIGGER runs_evidence_changed BEFORE UPDATE OF refs ON public.runs FOR EACH ROW WHEN ((old.refs IS DISTINCT FROM new.refs)) EXECUTE FUNCTION public.evidence_changed();
 
 CREATE TRIGGER runs_inserted AFTER INSERT ON public.runs REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION public.runs_inserted();
 

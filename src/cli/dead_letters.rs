@@ -1,4 +1,4 @@
-//! `model-factory dead-letters`: lists refused records, shows why they were refused, sends them again, gives back what was
+//! `model-factory dead-letters`: lists rejected records, shows why they were rejected, sends them again, gives back what was
 //! set aside.
 
 use super::ledger::{self, ActorArgs};
@@ -15,7 +15,7 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// List and show refused records, or send them to the request topic again.
+/// List and show rejected records, or send them to the request topic again.
 ///
 /// Name a record by its position on the request topic: topic/partition/offset.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ use std::process::ExitCode;
   model-factory dead-letters replay mf.train-requests.v0/0/17 --reason 'profile is there now'
   model-factory dead-letters replay --code REF_NOT_ALLOWED --limit 20 --reason 'allow-list mended' --dry-run
   model-factory dead-letters list --set-aside
-  model-factory dead-letters give-back mf.train-requests.v0/0/17")]
+  model-factory dead-letters give-back mf.train-requests.v0/0/17 --reason 'the topic takes larger records'")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: DeadLettersCommand,
@@ -36,9 +36,9 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum DeadLettersCommand {
-    /// List the latest refused records, newest first.
+    /// List the latest rejected records, newest first.
     List {
-        /// Only records that were refused with this code.
+        /// Only records that were rejected with this code.
         #[arg(long)]
         code: Option<FailureCode>,
         /// Only records whose dead letter was set aside, since its topic refused it again and again.
@@ -48,7 +48,7 @@ enum DeadLettersCommand {
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
-    /// Show one refused record with its headers and text.
+    /// Show one rejected record with its headers and text.
     Show {
         /// Position on the request topic: topic/partition/offset.
         source: Coordinates,
@@ -56,17 +56,25 @@ enum DeadLettersCommand {
         #[arg(long)]
         raw: bool,
     },
-    /// Send refused records again, unchanged. Each is then judged like a new request.
+    /// Send rejected records again, unchanged. Each is then judged like a new request.
     Replay(ReplayArgs),
     /// Give dead letters that were set aside back to the relay, which sends them to their own topic. Values, long keys and
     /// long headers go by reference then.
-    GiveBack {
-        /// topic/partition/offset; without any, the oldest ones.
-        sources: Vec<Coordinates>,
-        /// Largest number of records, each dead letter and each event about it.
-        #[arg(long, default_value_t = 10_000)]
-        limit: i64,
-    },
+    GiveBack(GiveBackArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct GiveBackArgs {
+    /// topic/partition/offset; without any, the oldest ones.
+    sources: Vec<Coordinates>,
+    /// Largest number of records, each dead letter and each event about it.
+    #[arg(long, default_value_t = 10_000)]
+    limit: i64,
+    /// Reason, which is written to the audit log.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    actor: ActorArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +82,7 @@ struct ReplayArgs {
     /// Position on the request topic: topic/partition/offset.
     #[arg(required_unless_present = "code", conflicts_with = "code")]
     sources: Vec<Coordinates>,
-    /// All records that were refused with this code, newest first.
+    /// All records that were rejected with this code, newest first.
     #[arg(long)]
     code: Option<FailureCode>,
     /// Send at most this many records. If there are more, the command sends nothing and exits with status 1.
@@ -101,8 +109,8 @@ impl Args {
             }
             DeadLettersCommand::Show { source, raw } => show(&mut out, &ledger, &source, raw, self.output).await?,
             DeadLettersCommand::Replay(args) => replay(&mut out, &ledger, &config, args, self.output).await?,
-            DeadLettersCommand::GiveBack { sources, limit } => {
-                let records = ledger.give_back_set_aside(&sources, limit).await?;
+            DeadLettersCommand::GiveBack(GiveBackArgs { sources, limit, reason, actor }) => {
+                let records = ledger.give_back_set_aside(&sources, limit, &actor.name(), &reason).await?;
                 match self.output {
                     Output::Json => json_lines(&mut out, &[json!({"given_back": records})])?,
                     Output::Table => writeln!(out, "  the relay has {records} records back")?,
@@ -143,8 +151,8 @@ async fn show(
     for (name, value) in &letter.headers {
         writeln!(out, "  {name:<22} {value}")?;
     }
-    let (refused, standing) = (letter.created_at.to_rfc3339(), letter.standing());
-    writeln!(out, "  {:<22} {refused}\n  {:<22} {standing}", "refused at", "on its topic")?;
+    let (rejected, standing) = (letter.created_at.to_rfc3339(), letter.standing());
+    writeln!(out, "  {:<22} {rejected}\n  {:<22} {standing}", "rejected at", "on its topic")?;
     if let Some(Ok(code)) = letter.headers.get("mf_code").map(|name| name.parse::<FailureCode>()) {
         let Guidance { requester, operator, .. } = code.guidance();
         writeln!(out, "\n  requester: {requester}\n  operator:  {operator}")?;
@@ -179,7 +187,7 @@ async fn replay(
         originals.push((source, original));
     }
     if originals.is_empty() && output == Output::Table {
-        return Ok(writeln!(out, "  no refused record has this code; nothing is sent")?);
+        return Ok(writeln!(out, "  no rejected record has this code; nothing is sent")?);
     }
     let outlet = if args.dry_run { None } else { Some(Outlet::open(&config.kafka)?) };
     let actor = args.actor.name();
@@ -243,5 +251,5 @@ fn cut(source: &Coordinates) -> String {
 }
 
 fn unknown(source: &Coordinates) -> String {
-    format!("no refused record stood at {source}; `model-factory dead-letters list` shows them")
+    format!("no rejected record stood at {source}; `model-factory dead-letters list` shows them")
 }

@@ -54,13 +54,15 @@ impl Args {
     }
 }
 
-/// Returns the run's id, and its page from the evidence store. Checks the page against the ledger's digest.
+/// Returns the run's id, and its page from the evidence store. Checks the page against the digest that ledger and audit
+/// log name.
 async fn from_store(id: &str, config: &Config) -> anyhow::Result<(String, Vec<u8>)> {
     let ledger = ledger::connect(config).await?;
     let run = ledger::find_run(&ledger, id).await?;
-    ledger.close().await;
     let run = run.with_context(|| format!("{id:?} is no folder, and no run or request of the ledger"))?;
-    let Some(at) = run.refs.get("report_page") else {
+    let evidence = ledger.evidence_of(&run.run_id).await?;
+    ledger.close().await;
+    let Some(at) = evidence.logged("report_page")? else {
         bail!("{} has no report: it is {} and did not come to its gate", run.run_id, run.state);
     };
     let store = EvidenceStore::open(&config.evidence)?;

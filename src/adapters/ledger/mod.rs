@@ -85,7 +85,7 @@ mod setup;
 mod transaction;
 
 pub use admission::{Arrival, Recalled, SourceRecord};
-pub use audit_log::AuditVerdict;
+pub use audit_log::{AuditVerdict, EvidenceRecord, UnloggedEvidence};
 pub use columns::{Coordinates, Readable};
 pub use connection::Ledger;
 pub use error::{Error, PostgresDenial};

@@ -6,8 +6,9 @@
 
 use super::columns::StoredRequest;
 use super::error::unreadable;
+use super::transaction::ACT_INPUTS;
 use super::{Coordinates, Error, Ledger};
-use crate::domain::contract::{ActKind, ActReason, BundlePublication, EvidenceRef};
+use crate::domain::contract::{ActKind, ActReason, BundlePublication, EventRefs, EvidenceRef, without_many_inputs};
 use crate::domain::identity::RunId;
 use crate::domain::run::Failure;
 use sqlx::types::Json;
@@ -83,19 +84,21 @@ impl Ledger {
 
     pub async fn keep_receipt(&self, run_id: &RunId, at: &EvidenceRef, worker: &str) -> Result<(), Error> {
         let mut transaction = self.begin(worker).await?;
-        let done = sqlx::query(
+        let named: Option<Json<EventRefs>> = sqlx::query_scalar(
             "UPDATE runs SET refs = refs || jsonb_build_object('publish_receipt', $2::jsonb), updated_at = now()
-             WHERE run_id = $1 AND state = 'PUBLISHED' AND refs -> 'publish_receipt' IS DISTINCT FROM $2::jsonb",
+             WHERE run_id = $1 AND state = 'PUBLISHED' AND refs -> 'publish_receipt' IS DISTINCT FROM $2::jsonb
+             RETURNING refs",
         )
         .bind(run_id.as_str())
         .bind(Json(at))
-        .execute(transaction.connection())
+        .fetch_optional(transaction.connection())
         .await?;
         // If another worker has written the same receipt, that worker has also appended the act.
-        if done.rows_affected() == 1 {
+        if let Some(Json(refs)) = named {
             let act = transaction.append(ActKind::PublishReceiptWritten, None);
             act.subject.run_id = Some(run_id.clone());
-            act.evidence.insert("publish_receipt".to_owned(), at.clone());
+            // All evidence, as a step names it: steps may be pruned, and the row must still agree with the log.
+            act.evidence.extend(without_many_inputs(&refs, ACT_INPUTS));
         }
         transaction.commit(None, None).await
     }

@@ -12,7 +12,8 @@ use super::transaction::Transaction;
 use super::{Error, Ledger};
 use crate::adapters::ledger::session::Session;
 use crate::domain::contract::{
-    ActKind, ActReason, ActSubject, Actor, ActorKind, BundlePublication, EventReason, RegistryEvent, RegistryVerdict,
+    ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, BundlePublication, EventReason, RegistryEvent,
+    RegistryVerdict,
 };
 use crate::domain::identity::RunId;
 use crate::domain::run::{FailureCode, RegistryReply, State, Transition, apply};
@@ -94,7 +95,8 @@ fn cause(event: &RegistryEvent) -> Cause {
     const EVIDENCE_REFS: usize = 16;
     let subject = ActSubject { registry_event_id: Some(event.registry_event_id.clone()), ..ActSubject::default() };
     let references = event.evidence_refs.iter().take(EVIDENCE_REFS).enumerate();
-    let evidence = references.map(|(number, at)| (format!("registry_{}", number + 1), at.clone())).collect();
+    let evidence =
+        references.map(|(number, at)| (format!("{}{}", AuditAct::OF_REGISTRY, number + 1), at.clone())).collect();
     Cause { actor: Actor::new(ActorKind::Registry, event.actor.as_str()), subject, evidence }
 }
 

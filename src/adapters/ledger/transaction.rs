@@ -26,7 +26,7 @@ use crate::failpoints::failpoint;
 use chrono::{DateTime, Utc};
 
 /// Upper bound on the inputs that one act names, so that the acts of a full batch fit into a block of the audit log.
-const ACT_INPUTS: usize = 8;
+pub(super) const ACT_INPUTS: usize = 8;
 
 pub(super) struct Transaction<'a> {
     pub(super) ledger: &'a Ledger,

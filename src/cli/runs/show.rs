@@ -1,6 +1,6 @@
 //! `runs list`, `runs show` and `runs explain`: print what the ledger holds about runs.
 
-use crate::adapters::ledger::{Ledger, RunRecord};
+use crate::adapters::ledger::{EvidenceRecord, Ledger, RunRecord};
 use crate::cli::output::{Output, json_lines, print_table};
 use crate::domain::contract::{Apart, Joined, TrainBuildRequest};
 use crate::domain::run::{FailureCode, Guidance, State};
@@ -27,8 +27,10 @@ pub(super) async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, 
     let transitions = ledger.transitions(&run.run_id).await?;
     let requests = ledger.requests_of(&run.run_id, i64::MAX).await?;
     let acts = ledger.acts_of(&run.run_id).await?;
+    let EvidenceRecord { refs, unlogged } = ledger.evidence_of(&run.run_id).await?;
     if output == Output::Json {
-        let all = json!({"run": run, "transitions": transitions, "requests": requests, "acts": acts});
+        let all = json!({"run": run, "transitions": transitions, "requests": requests, "acts": acts,
+                         "unlogged_evidence": unlogged});
         return Ok(json_lines(out, &[all])?);
     }
     list(out, std::slice::from_ref(run))?;
@@ -62,10 +64,14 @@ pub(super) async fn show(out: &mut dyn Write, ledger: &Ledger, run: &RunRecord, 
     });
     print_table(out, ["AT", "STEP", "FROM", "TO", "ATTEMPT", "FENCE", "WORKER", "REASON"], steps)?;
     writeln!(out)?;
-    for (role, at) in &run.refs {
+    for (role, at) in &refs {
         writeln!(out, "  {role:<32} {}  {}", &at.sha256.to_string()[..12], at.reference)?;
     }
-    if run.refs.is_empty() {
+    if !unlogged.is_empty() {
+        let roles = unlogged.iter().cloned().collect::<Vec<_>>().join(", ");
+        writeln!(out, "\n  row and audit log name different documents as {roles}: ask `model-factory audit verify`")?;
+    }
+    if refs.is_empty() {
         let none = ["none yet", "", ""].map(str::to_owned);
         print_table(out, ["EVIDENCE", "SHA-256", "PATH"], [none])?;
     }

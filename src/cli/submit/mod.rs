@@ -9,6 +9,7 @@ use crate::adapters::signing::RequesterPrivateKey;
 use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::contract::{AllowList, EventType, RunLifecycleEvent};
+use crate::domain::identity::{Digest, RunId};
 use crate::domain::run::State;
 use crate::secret::check_private;
 use crate::telemetry::plain;
@@ -145,17 +146,15 @@ async fn follow(
         ensure!(since.elapsed() <= patience, "{count} requests are still open after {seconds} seconds");
         let Some(record) = follower.next(Duration::from_secs(1)).await? else { continue };
         let Ok(event) = serde_json::from_slice::<RunLifecycleEvent>(&record.value) else { continue };
-        let run_id = event.run_id.as_ref().map(ToString::to_string);
-        let concerns = |request: &&CheckedRequest| request.request_id == event.request_id || request.run_id == run_id;
-        if !open.iter().any(concerns) {
+        if !open.iter().any(|request| concerns(&event, request)) {
             continue;
         }
         let reason = event.reason.as_ref().map(|reason| format!("{}: {}", reason.code, reason.message));
         let progress = event.progress.as_ref().map(|p| format!("{}% {}: {}", p.percent, p.step, p.message));
-        let (run, what) = (run_id.as_deref().unwrap_or("-"), reason.or(progress).unwrap_or_default());
+        let (run, what) = (event.run_id.as_ref().map_or("-", RunId::as_str), reason.or(progress).unwrap_or_default());
         writeln!(out, "{:<24} {run} {what}", event.event_type)?;
         open.retain(|request| match verdict(&event, request.ends_at_gate) {
-            Some(success) if concerns(request) => {
+            Some(success) if concerns(&event, request) => {
                 good &= success;
                 false
             }
@@ -163,6 +162,15 @@ async fn follow(
         });
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns whether an event is about this request. Its run is known before it is sent, and the refusal of its record names
+/// the record's bytes. The request id does not tell: another principal may use the same id.
+fn concerns(event: &RunLifecycleEvent, request: &CheckedRequest) -> bool {
+    match event.event_type {
+        EventType::RequestRejected => event.record_sha256 == Some(Digest::of(&request.bytes)),
+        _ => event.run_id.as_ref().is_some_and(|run_id| request.run_id.as_deref() == Some(run_id.as_str())),
+    }
 }
 
 /// Returns whether the request succeeded. `None` while it is open. PASS is final only if nothing is to be published.
@@ -190,5 +198,41 @@ fn verdict(event: &RunLifecycleEvent, ends_at_gate: bool) -> Option<bool> {
         | EventType::RunRequeued
         | EventType::PublishPending
         | EventType::PublishRetryStarted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::{SchemaName, schema_text};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn an_event_about_another_principals_request_with_the_same_id_is_not_ones_own() {
+        let schema: Value = serde_json::from_str(schema_text(SchemaName::RunLifecycle)).unwrap();
+        let of_run = |event: &str, run_id: &str| {
+            let mut value = schema["examples"][0].clone();
+            value["request_id"] = json!("req-0001");
+            value["event_type"] = json!(event);
+            value["run_id"] = json!(run_id);
+            serde_json::from_value::<RunLifecycleEvent>(value).unwrap()
+        };
+        let refused = |bytes: &[u8]| RunLifecycleEvent {
+            run_id: None,
+            record_sha256: Some(Digest::of(bytes)),
+            ..of_run("request.rejected", "tr_00000000000000000000000000000001")
+        };
+        let mine = CheckedRequest {
+            request_id: Some("req-0001".to_owned()),
+            run_id: Some("tr_00000000000000000000000000000001".to_owned()),
+            bytes: b"mine".to_vec(),
+            ..CheckedRequest::default()
+        };
+        assert!(concerns(&of_run("publish.published", "tr_00000000000000000000000000000001"), &mine));
+        assert!(!concerns(&of_run("publish.published", "tr_00000000000000000000000000000002"), &mine));
+        assert!(concerns(&refused(b"mine"), &mine));
+        assert!(!concerns(&refused(b"another's"), &mine));
+        let unnamed = RunLifecycleEvent { record_sha256: None, ..refused(b"") };
+        assert!(!concerns(&unnamed, &mine));
     }
 }

@@ -17,6 +17,9 @@ pub struct RunFacts {
     pub intent_kind: IntentKind,
     pub publish_allowed: bool,
     pub refs: EventRefs,
+    /// Whether the audit log names the same evidence as `refs`. `None` if the evidence has not changed since the ledger
+    /// notes when it does.
+    pub evidence_logged: Option<bool>,
     pub requests: u64,
     /// State after the last stored step. `None` before the first step, and after the steps were pruned.
     pub last_step: Option<State>,
@@ -54,6 +57,7 @@ impl RunFacts {
             (!self.admission_emitted && !pruned, AnomalyCode::AdmissionNotTold),
             (!pruned && self.last_step.unwrap_or(State::Queued) != self.state, AnomalyCode::StateNotExplained),
             (evidence_missing, AnomalyCode::EvidenceMissing),
+            (self.evidence_logged == Some(false), AnomalyCode::EvidenceNotLogged),
             (published && self.announcements == 0, AnomalyCode::NotAnnounced),
             (self.contents > 1, AnomalyCode::AnnouncedDifferently),
             (published && !has("publish_receipt"), AnomalyCode::ReceiptMissing),
@@ -123,6 +127,7 @@ mod tests {
             intent_kind: IntentKind::BaselineTrain,
             publish_allowed: true,
             refs: refs.iter().map(|role| ((*role).to_owned(), at())).collect(),
+            evidence_logged: Some(true),
             requests: 1,
             last_step: if state == State::Queued { None } else { Some(state) },
             admission_emitted: true,
@@ -155,6 +160,8 @@ mod tests {
             (failed(FailureCode::GateFail), &[A::EvidenceMissing]),
             (RunFacts { refs: published().refs, ..failed(FailureCode::GateFail) }, &[]),
             (failed(FailureCode::ManifestInvalid), &[]),
+            (RunFacts { evidence_logged: Some(false), ..published() }, &[A::EvidenceNotLogged]),
+            (RunFacts { evidence_logged: None, ..published() }, &[]),
             (facts(State::Queued, &[]), &[A::RunOpen]),
             (waiting(None), &[A::RunOpen]),
             (waiting(Some(FailureCode::PublishUnavailable)), &[A::RunOpen]),

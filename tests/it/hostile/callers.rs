@@ -1,9 +1,11 @@
 //! Callers of the worker's HTTP ports: who connects and says nothing, who does not read, who comes by another name.
 
-use crate::support::{BOUND, Worker, World, admit_one, eventually, request, sql};
+use crate::support::{BOUND, Worker, World, admit_one, claim, eventually, request};
 use model_factory::adapters::evidence::{EvidencePath, EvidenceStore};
+use model_factory::adapters::ledger::{Guarded, Step};
+use model_factory::domain::contract::EvidenceRef;
 use model_factory::domain::identity::Digest;
-use model_factory::domain::run::State;
+use model_factory::domain::run::{State, Transition};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use std::future::ready;
 use std::io::{Read as _, Write as _};
@@ -75,8 +77,10 @@ async fn readers_of_evidence_that_do_not_read_get_two_downloads_and_little_memor
     let document = vec![b'x'; SIZE];
     let store = EvidenceStore::open(&world.config.evidence).unwrap();
     store.put(&EvidencePath::of(["run", "large.json"]).unwrap(), document.clone().into()).await.unwrap();
-    let refs = serde_json::json!({"large": {"ref": "run/large.json", "sha256": Digest::of(&document)}});
-    sql(&world.config.ledger.url, &[&format!("UPDATE runs SET refs = '{refs}' WHERE run_id = '{run_id}'")]).await;
+    let at = EvidenceRef { reference: "run/large.json".to_owned(), sha256: Digest::of(&document) };
+    let step = Step::to(Transition::FinishEvaluation, [("large".to_owned(), at)].into());
+    let lease = claim(&world.ledger).await;
+    assert!(matches!(world.ledger.advance(&lease, &[step]).await, Ok(Guarded::Won(_))));
     let mut worker = world.worker("worker").roles("intake").start();
     let at = address(&worker).await;
     let path = format!("/runs/{run_id}/evidence/large");

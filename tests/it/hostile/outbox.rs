@@ -124,7 +124,10 @@ async fn a_dead_letter_that_its_topic_never_takes_is_set_aside_shown_and_given_b
     assert_eq!((shown.lines().count(), first["tries"].as_i64()), (20, Some(4)));
     assert!(first["refusal"].as_str().unwrap().to_lowercase().contains("too large"), "{first}");
     world.config.kafka.topics.dead_letters = there;
-    assert!(world.stdout(&["dead-letters", "give-back"]).contains("20 records"));
+    let given_back = world.stdout(&["dead-letters", "give-back", "--reason", "a larger topic", "--actor", "ann"]);
+    assert!(given_back.contains("20 records"));
+    let logged = "audit_log WHERE body LIKE '%dead_letter.given_back%a larger topic%' AND body LIKE '%operator:ann%'";
+    assert_eq!(count(&url, logged).await, 1, "one block, with the operator and the reason");
     assert_eq!(world.drain().await, 20);
     assert_eq!(world.dead_letters(20).await[0].headers["mf_code"], "MESSAGE_NOT_JSON");
 }

@@ -142,6 +142,7 @@ async fn a_role_changes_no_column_that_is_not_its_own() {
                 "runs.created_at",
                 "runs.platform_run_id",
                 "runs.counted_for",
+                "runs.evidence_at",
                 "requests.run_id",
                 "requests.counted_for",
                 "commands.payload_digest",
@@ -238,10 +239,15 @@ async fn a_run_that_was_changed_beside_the_log_is_found() {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut worker).await.unwrap();
         };
         update(&change).await;
+        // What does not read as evidence is an error.
+        let evidence = ledger.evidence_of(run_id).await;
+        let is_logged = evidence.as_ref().is_ok_and(|evidence| evidence.unlogged.is_empty());
+        assert_eq!(is_logged, !change.starts_with("refs"), "{change}: {evidence:?}");
         let found = verdict().await;
         assert!(found.disagreements.iter().any(|what| what.contains(run_id.as_str())), "{change}: {found:?}");
         update(back).await;
         assert!(verdict().await.holds(), "{change}");
+        assert!(ledger.evidence_of(run_id).await.unwrap().unlogged.is_empty(), "{change}");
     }
     // What no role may change, an owner can.
     for statement in [

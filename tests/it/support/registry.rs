@@ -17,6 +17,7 @@ pub fn confirmed_by_registry(registry_patience_seconds: u32) -> PublishSettings 
 /// A registry's event about a publication.
 pub fn registry_event(publication: &[u8], event_type: &str, id: &str) -> Value {
     let publication: Value = serde_json::from_slice(publication).unwrap();
+    let bundle = |folder: &str| json!({"ref": format!("{folder}/bundle.json"), "sha256": publication["bundle_digest"]});
     json!({
         "registry_event_id": id,
         "event_type": event_type,
@@ -24,7 +25,7 @@ pub fn registry_event(publication: &[u8], event_type: &str, id: &str) -> Value {
         "bundle_ref": publication["bundle_ref"],
         "actor": "tests",
         "ts_utc": "2026-03-01T09:30:00Z",
-        "evidence_refs": [],
+        "evidence_refs": publication["bundle_ref"].as_str().map(bundle).into_iter().collect::<Vec<_>>(),
     })
 }
 

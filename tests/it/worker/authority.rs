@@ -156,7 +156,7 @@ async fn what_is_known_counts_nothing_and_each_name_counts_for_itself() {
     other["requester_principal"] = json!("other");
     assert_eq!(admitted(&[bring(&ledger, &screening, &other).await]), 1);
 
-    // A run that ends frees its place in flight, and the refused request may come again under its id; the day's count stays.
+    // A run that ends frees its place in flight, and the rejected request may come again under its id; the day's count stays.
     let Outcome::Admitted { run_id } = &outcomes[0] else { unreachable!() };
     let order = CommandRequest { command: RunCommand::Cancel, actor: "tests", why: "room" };
     assert_eq!(ledger.command(run_id, order).await.unwrap().unwrap().unwrap(), State::Fail);

@@ -1,12 +1,14 @@
 //! The console on a real ledger and a real store: what it shows, what it finds, and what it never hands out.
 
-use crate::support::{OwnPostgres, admit_one, arrival, bring, fresh_database, ledger_on, request, revision, sql};
+use crate::support::{
+    OwnPostgres, admit_one, arrival, bring, claim, fresh_database, ledger_on, request, revision, sql,
+};
 use bytes::Bytes;
 use model_factory::adapters::evidence::{EvidencePath, EvidenceSettings, EvidenceStore};
-use model_factory::adapters::ledger::{CommandRequest, Error, Ledger, LedgerSettings, RunCommand};
-use model_factory::domain::contract::{SchemaName, schema_text};
+use model_factory::adapters::ledger::{CommandRequest, Error, Guarded, Ledger, LedgerSettings, RunCommand, Step};
+use model_factory::domain::contract::{EventRefs, EvidenceRef, SchemaName, schema_text};
 use model_factory::domain::identity::{Digest, RunId};
-use model_factory::domain::run::{Outcome, State};
+use model_factory::domain::run::{Outcome, State, Transition};
 use model_factory::modelling::lineage::LineageSettings;
 use model_factory::worker::http::console::Console;
 use model_factory::worker::http::{Health, Readiness, Scrapers};
@@ -83,19 +85,18 @@ impl Site {
         sql(&self.database, &[statement]).await;
     }
 
-    /// Puts bytes into the store and names them in the run's row.
-    async fn leaves(&self, run_id: &RunId, role: &str, bytes: &[u8]) -> PathBuf {
+    /// Puts bytes into the store, for a step that names them.
+    async fn leaves(&self, refs: &mut EventRefs, role: &str, bytes: &[u8]) -> PathBuf {
         let name = format!("{role}.json");
         let path = EvidencePath::of(["run", name.as_str()]).unwrap();
         self.store.put(&path, Bytes::copy_from_slice(bytes)).await.unwrap();
-        self.names(run_id, role, path.as_str(), Digest::of(bytes)).await;
+        refs.insert(role.to_owned(), named(path.as_str(), bytes));
         self.folder.path().join("run").join(name)
     }
+}
 
-    async fn names(&self, run_id: &RunId, role: &str, reference: &str, digest: Digest) {
-        let refs = json!({role: {"ref": reference, "sha256": digest}});
-        self.sql(&format!("UPDATE runs SET refs = refs || '{refs}' WHERE run_id = '{run_id}'")).await;
-    }
+fn named(reference: &str, bytes: &[u8]) -> EvidenceRef {
+    EvidenceRef { reference: reference.to_owned(), sha256: Digest::of(bytes) }
 }
 
 /// No markup on the page comes from the data.
@@ -328,18 +329,21 @@ async fn every_response_forbids_the_browser_to_run_and_to_keep_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_shows_its_documents_and_hands_out_only_what_its_row_names() {
+async fn a_run_shows_its_documents_and_hands_out_only_what_its_steps_name() {
     let site = Site::new().await;
     let run_id = admit_one(&site.ledger, "evidence").await;
-    let mut files = Vec::new();
+    let lease = claim(&site.ledger).await;
+    let takes = async |step: Step| assert!(matches!(site.ledger.advance(&lease, &[step]).await, Ok(Guarded::Won(_))));
+    let (mut files, mut refs) = (Vec::new(), EventRefs::new());
     for (role, schema) in [
         ("resolved_train_plan", SchemaName::ResolvedTrainPlan),
         ("eval_report", SchemaName::EvalReport),
         ("gate_receipt", SchemaName::GateReceipt),
     ] {
         let schema: Value = serde_json::from_str(schema_text(schema)).unwrap();
-        files.push(site.leaves(&run_id, role, schema["examples"][0].to_string().as_bytes()).await);
+        files.push(site.leaves(&mut refs, role, schema["examples"][0].to_string().as_bytes()).await);
     }
+    takes(Step::to(Transition::FinishEvaluation, refs)).await;
     let page = site.page(&format!("/runs/{run_id}")).await;
     assert_eq!(page.matches("role=\"img\"").count(), 4, "ROC, precision and recall, calibration, scores");
     assert!(page.contains("✓ holds") && page.contains("auc_roc") && !page.contains("cannot be shown"));
@@ -357,8 +361,8 @@ async fn a_run_shows_its_documents_and_hands_out_only_what_its_row_names() {
     }
     std::fs::write(site.folder.path().join("run/other.json"), "not named").unwrap();
     std::fs::write(site.folder.path().join("outside"), "secret").unwrap();
-    site.names(&run_id, "climbing", "run/../outside", Digest::of(b"secret")).await;
-    site.names(&run_id, "gone", "run/gone.json", Digest::of(b"gone")).await;
+    let bad = [("climbing", named("run/../outside", b"secret")), ("gone", named("run/gone.json", b"gone"))];
+    takes(Step::to(Transition::PassGate, bad.map(|(role, at)| (role.to_owned(), at)).into())).await;
     for (role, status) in
         [("other", 404), ("run%2Fother.json", 404), ("..%2F..%2Foutside", 404), ("climbing", 500), ("gone", 404)]
     {
@@ -366,6 +370,19 @@ async fn a_run_shows_its_documents_and_hands_out_only_what_its_row_names() {
         assert_eq!(response.status, status, "{role}");
         assert!(!response.body.contains("not named") && !response.body.contains("secret"), "{role}");
     }
+
+    // Another document that somebody names in the row, beside the log, is neither shown nor handed out.
+    let other = json!({"eval_report": named("run/other.json", b"not named")});
+    site.sql(&format!("UPDATE runs SET refs = refs || '{other}' WHERE run_id = '{run_id}'")).await;
+    let response = site.send("GET", &path).await;
+    assert_eq!(response.status, 500);
+    assert!(response.body.contains("audit verify") && !response.body.contains("not named"), "{}", response.body);
+    let page = site.page(&format!("/runs/{run_id}")).await;
+    assert!(page.contains("evaluation report cannot be shown") && page.contains("Somebody changed the row"));
+    assert!(page.contains("evidence/gate_receipt") && !page.contains("evidence/eval_report"));
+    let back = json!({"eval_report": named("run/eval_report.json", report.body.as_bytes())});
+    site.sql(&format!("UPDATE runs SET refs = refs || '{back}' WHERE run_id = '{run_id}'")).await;
+    assert_eq!(site.send("GET", &path).await.status, 200, "the row says again what its last step says");
 
     // A document that was changed in the store is neither shown nor handed out.
     let changed = report.body.replace("auc_roc", "auc_rox");

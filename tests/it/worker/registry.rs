@@ -53,6 +53,11 @@ async fn ends_well(world: &World, announcements: usize) {
     assert_eq!(history.publications.len(), announcements);
     assert_eq!(history.runs[0].full_attempts, 1, "it was trained once");
     assert_eq!(check(&history), []);
+    // What the registry refers to is no evidence of the run.
+    let verdict = world.ledger.verify_audit_log(None, None, |_, _| {}).await.unwrap();
+    assert!(verdict.holds(), "{verdict:?}");
+    let evidence = world.ledger.evidence_of(&run(world).await.run_id).await.unwrap();
+    assert!(!evidence.refs.is_empty() && evidence.unlogged.is_empty(), "{evidence:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,11 @@
-//! The table of the audit log. Appends blocks of acts, each chained to the previous block. Reads and verifies blocks.
+//! The table of the audit log. Appends blocks of acts, each chained to the previous block. Reads and verifies blocks,
+//! and compares evidence with them.
 
 mod blocks;
+mod evidence;
 mod verify;
 
 pub(super) use blocks::{append, head};
+pub(super) use evidence::logged_evidence;
+pub use evidence::{EvidenceRecord, UnloggedEvidence};
 pub use verify::AuditVerdict;

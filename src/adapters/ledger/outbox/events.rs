@@ -76,6 +76,7 @@ pub fn lifecycle_draft(run: &LockedRun, event: NewEvent, at: DateTime<Utc>, work
         deduplication: event.deduplication,
         near_misses: event.near_misses,
         progress: event.progress,
+        record_sha256: None,
         worker: worker.to_owned(),
     };
     OutboxDraft {
@@ -188,6 +189,7 @@ fn refusal_event(
         deduplication: None,
         near_misses: Vec::new(),
         progress: None,
+        record_sha256: Some(arrival.sha256),
         worker: worker.to_owned(),
     };
     let headers = CloudEventHeaders {

@@ -24,7 +24,7 @@ pub(super) struct OriginalRecord {
     pub(super) reference: String,
 }
 
-/// Upper bound, in bytes after escaping, on the beginning of the refused record that a dead letter quotes.
+/// Upper bound, in bytes after escaping, on the beginning of the rejected record that a dead letter quotes.
 const BEGINNING_CAP: usize = 4 * CutRecord::KEPT_BYTES;
 /// A value of this length is hardly longer than a reference to it.
 const SMALL_VALUE: usize = 256;

@@ -22,13 +22,13 @@ use crate::adapters::ledger::Coordinates;
 use crate::domain::run::OutboxKind;
 
 /// Records of one topic, which are sent independently of the other lanes. The lifecycle topic has two lanes: events of
-/// runs, and events about refused records.
+/// runs, and events about rejected records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::VariantArray)]
 pub enum Lane {
     /// Events of runs.
     RunEvents,
     Publications,
-    /// Events about refused records.
+    /// Events about rejected records.
     RefusalEvents,
     DeadLetters,
     Lineage,
@@ -65,7 +65,7 @@ impl Lane {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
     pub id: i64,
-    /// Id of the run, or of the refused record: records of one stream are sent in order.
+    /// Id of the run, or of the rejected record: records of one stream are sent in order.
     pub stream: String,
     pub shard: i16,
     pub kind: OutboxKind,

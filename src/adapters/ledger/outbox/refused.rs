@@ -1,11 +1,16 @@
-//! Records that the broker refuses for good: each rests, longer after each try. A record about a refused request (its
+//! Records that the broker refuses for good: each rests, longer after each try. A record about a rejected request (its
 //! dead letter, its event) is set aside after [`MOST_TRIES`], until an operator gives it back. A record about a run is
 //! never set aside.
 
 use super::Lane;
 use crate::adapters::ledger::{Coordinates, Error, Ledger};
+use crate::domain::contract::{ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct};
+use std::collections::BTreeSet;
 
-/// A record about a refused request is set aside after this many tries.
+/// What the stream of a record about a rejected record begins with. The rejected record's coordinates follow.
+const ABOUT_A_RECORD: &str = "refused:";
+
+/// A record about a rejected request is set aside after this many tries.
 const MOST_TRIES: i16 = 4;
 /// Longest text of a refusal that is kept, in characters.
 const LONGEST_REFUSAL: usize = 500;
@@ -34,19 +39,39 @@ impl Ledger {
     }
 
     /// Gives the relay back records that were set aside: those about the records at `sources`, or all if `sources` is
-    /// empty; at most `limit`, the oldest first. Returns how many.
-    pub async fn give_back_set_aside(&self, sources: &[Coordinates], limit: i64) -> Result<u64, Error> {
-        let streams: Vec<String> = sources.iter().map(|source| format!("refused:{source}")).collect();
-        let done = sqlx::query(
+    /// empty; at most `limit`, the oldest first. The audit log names each rejected record, the operator and the reason.
+    /// Returns how many records the relay has back.
+    pub async fn give_back_set_aside(
+        &self,
+        sources: &[Coordinates],
+        limit: i64,
+        actor: &str,
+        why: &str,
+    ) -> Result<u64, Error> {
+        let streams: Vec<String> = sources.iter().map(|source| format!("{ABOUT_A_RECORD}{source}")).collect();
+        let by = format!("operator:{actor}");
+        let mut transaction = self.begin(&by).await?;
+        let given_back: Vec<String> = sqlx::query_scalar(
             "UPDATE outbox SET set_aside_at = NULL, tries = 1, rests_until = now()
              WHERE id IN (SELECT id FROM outbox WHERE set_aside_at IS NOT NULL AND sent_at IS NULL
                                                   AND (cardinality($1::text[]) = 0 OR stream = ANY($1))
-                          ORDER BY id LIMIT $2 FOR UPDATE)",
+                          ORDER BY id LIMIT $2 FOR UPDATE)
+             RETURNING stream",
         )
         .bind(streams)
         .bind(limit)
-        .execute(&self.pool)
+        .fetch_all(transaction.connection())
         .await?;
-        Ok(done.rows_affected())
+        // The dead letter and the event about it are two records of the outbox.
+        for stream in given_back.iter().collect::<BTreeSet<_>>() {
+            let record = stream.strip_prefix(ABOUT_A_RECORD).unwrap_or(stream).to_owned();
+            let subject = ActSubject { record: Some(record), ..ActSubject::default() };
+            let actor = Actor::new(ActorKind::Operator, actor);
+            let mut act = AuditAct::new(ActKind::DeadLetterGivenBack, actor, subject);
+            act.reason = Some(ActReason::said(why));
+            transaction.effects.acts.push(act);
+        }
+        transaction.commit(None, None).await?;
+        Ok(given_back.len() as u64)
     }
 }

@@ -1,22 +1,25 @@
 //! Reads the facts about the runs of one platform run, in one snapshot.
 
-use crate::adapters::ledger::audit_log::head;
+use crate::adapters::ledger::audit_log::{head, logged_evidence};
 use crate::adapters::ledger::columns::StoredRequest;
 use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::audit_log::RunFacts;
-use crate::domain::contract::{EventRefs, Reconciliation};
+use crate::domain::contract::{EventRefs, Reconciliation, unreported};
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
 macro_rules! select_facts {
     ($rest:literal) => {
         concat!(
-            r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.reason_code, r.publish_allowed, r.refs,
+            r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.reason_code, r.publish_allowed, r.refs, r.evidence_at,
                     i.value AS request,
                     (SELECT count(*) FROM requests n WHERE n.run_id = r.run_id) AS requests,
                     (SELECT t.to_state::text FROM transitions t WHERE t.run_id = r.run_id
                      ORDER BY t.seq DESC LIMIT 1) AS last_step,
+                    (SELECT t.at FROM transitions t WHERE t.run_id = r.run_id ORDER BY t.seq DESC LIMIT 1) AS last_step_at,
                     EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.seq = 1) AS has_admission_event,
                     (SELECT count(*) FROM outbox o
                      WHERE o.stream = r.run_id AND o.kind = 'PUBLICATION' AND o.sent_at IS NOT NULL) AS announcements,
@@ -38,6 +41,9 @@ struct FactsRow {
     publish_allowed: bool,
     #[sqlx(json)]
     refs: EventRefs,
+    /// When the row's evidence changed. Empty if it did not change since the schema has the column.
+    evidence_at: Vec<DateTime<Utc>>,
+    last_step_at: Option<DateTime<Utc>>,
     request: StoredRequest,
     requests: i64,
     last_step: Option<State>,
@@ -47,9 +53,16 @@ struct FactsRow {
 }
 
 impl FactsRow {
-    fn of(self, platform_run_id: &str) -> Option<RunFacts> {
+    /// The times of the blocks that may name the row's evidence.
+    fn evidence_times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.evidence_at.iter().copied().chain(self.last_step_at)
+    }
+
+    fn facts(self, logged: &BTreeMap<RunId, EventRefs>) -> RunFacts {
         let StoredRequest(request) = self.request;
-        (request.platform_run_id == platform_run_id).then_some(RunFacts {
+        let agrees = || logged.get(&self.run_id).is_some_and(|named| unreported(&self.refs, named).is_empty());
+        RunFacts {
+            evidence_logged: (!self.evidence_at.is_empty()).then(agrees),
             run_id: self.run_id,
             state: self.state,
             execution_mode: self.execution_mode,
@@ -62,7 +75,7 @@ impl FactsRow {
             admission_emitted: self.has_admission_event,
             announcements: self.announcements as u64,
             contents: self.contents as u64,
-        })
+        }
     }
 }
 
@@ -71,19 +84,22 @@ impl Ledger {
     pub async fn reconcile(&self, platform_run_id: &str) -> Result<Option<Reconciliation>, Error> {
         let mut transaction = self.snapshot().await?;
         let as_of = head(&mut transaction).await?;
-        let mut facts = Vec::new();
+        let mut rows = Vec::new();
         // Runs from before the column `platform_run_id` existed are found by their first request.
         for statement in [
             select_facts!("WHERE r.platform_run_id = $1"),
             select_facts!("WHERE r.platform_run_id IS NULL AND $1 <> ''"),
         ] {
-            let rows: Vec<FactsRow> =
+            let found: Vec<FactsRow> =
                 sqlx::query_as(statement).bind(platform_run_id).fetch_all(&mut transaction).await?;
-            facts.extend(rows.into_iter().filter_map(|row| row.of(platform_run_id)));
+            rows.extend(found.into_iter().filter(|row| row.request.0.platform_run_id == platform_run_id));
         }
-        if facts.is_empty() {
+        if rows.is_empty() {
             return Ok(None);
         }
+        let times: Vec<_> = rows.iter().flat_map(FactsRow::evidence_times).collect();
+        let logged = logged_evidence(&mut transaction, &times).await?;
+        let facts: Vec<_> = rows.into_iter().map(|row| row.facts(&logged)).collect();
         let run_ids: Vec<&str> = facts.iter().map(|run| run.run_id.as_str()).collect();
         let repeated = count_records(&mut transaction, "DUPLICATE_REQUEST", &run_ids).await?;
         let conflicting = count_records(&mut transaction, "CONFLICT", &run_ids).await?;

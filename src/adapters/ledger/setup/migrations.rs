@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Version, name and SQL of each migration.
-pub(super) const MIGRATIONS: [(i64, &str, &str); 16] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 17] = [
     (1, "ledger", include_str!("../../../../schemas/postgres/0001_ledger.sql")),
     (2, "quota", include_str!("../../../../schemas/postgres/0002_quota.sql")),
     (3, "prune", include_str!("../../../../schemas/postgres/0003_prune.sql")),
@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: [(i64, &str, &str); 16] = [
     (14, "outbox_indexes", include_str!("../../../../schemas/postgres/0014_outbox_indexes.sql")),
     (15, "request_keys", include_str!("../../../../schemas/postgres/0015_request_keys.sql")),
     (16, "log_integrity", include_str!("../../../../schemas/postgres/0016_log_integrity.sql")),
+    (17, "evidence_at", include_str!("../../../../schemas/postgres/0017_evidence_at.sql")),
 ];
 
 impl Ledger {

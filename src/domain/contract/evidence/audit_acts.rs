@@ -49,6 +49,11 @@ pub struct AuditAct {
 }
 
 impl AuditAct {
+    /// Role of the bytes of the record that caused an act.
+    pub const RECORD: &str = "request";
+    /// What the roles of documents begin with to which the registry's event refers. A number follows.
+    pub const OF_REGISTRY: &str = "registry_";
+
     pub fn new(act: ActKind, actor: Actor, subject: ActSubject) -> Self {
         Self {
             act,
@@ -62,6 +67,13 @@ impl AuditAct {
             removed: None,
             migrations: Vec::new(),
         }
+    }
+
+    /// Returns the documents that the act names of its run. The others are of what caused the act: the record (`request`),
+    /// and what the registry's event refers to (`registry_1`, `registry_2`, …).
+    pub fn evidence_of_run(&self) -> EventRefs {
+        let of_cause = |role: &str| role == Self::RECORD || role.starts_with(Self::OF_REGISTRY);
+        self.evidence.iter().filter(|(role, _)| !of_cause(role)).map(|(role, at)| (role.clone(), at.clone())).collect()
     }
 }
 
@@ -121,6 +133,9 @@ pub enum ActKind {
     /// The broker acknowledged a rejected record that an operator sent again.
     #[strum(serialize = "dead_letter.replayed")]
     DeadLetterReplayed,
+    /// An operator gave the relay back what it had set aside about a rejected record.
+    #[strum(serialize = "dead_letter.given_back")]
+    DeadLetterGivenBack,
     /// Migrations were applied.
     #[strum(serialize = "ledger.migrated")]
     LedgerMigrated,

@@ -101,6 +101,8 @@ pub enum AnomalyCode {
     StateNotExplained,
     #[strum(message = "The gate has decided, and the ledger names no evidence for it.")]
     EvidenceMissing,
+    #[strum(message = "The ledger names other evidence of the run than the acts of the audit log.")]
+    EvidenceNotLogged,
     #[strum(message = "The run is PUBLISHED without an announcement that the broker acknowledged.")]
     NotAnnounced,
     #[strum(message = "Announcements with different content were acknowledged.")]

@@ -8,7 +8,7 @@ use crate::domain::run::{ExecutionMode, FailureCategory, FailureCode, State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 /// One event. Fields whose value is unknown are null, for example if a rejected request could not be read.
@@ -49,6 +49,10 @@ pub struct RunLifecycleEvent {
     /// How far the trainer is. Only with `run.progress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<EventProgress>,
+    /// SHA-256 of the rejected record's bytes, as in its dead letter. Tells the record from others with the same request
+    /// id, which may be another principal's. Only with `request.rejected`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_sha256: Option<Digest>,
     /// The worker that took the step.
     pub worker: String,
 }
@@ -159,26 +163,23 @@ pub fn without_many_inputs(refs: &EventRefs, most_inputs: usize) -> EventRefs {
     kept
 }
 
-/// Returns the first role under which `refs` holds something else than `reported`, or only one of them holds something.
-/// `None` if they agree. `reported` may leave inputs out, as [`without_many_inputs`] does.
-pub fn unreported(refs: &EventRefs, reported: &EventRefs) -> Option<String> {
+/// Returns the roles under which `refs` holds something else than `reported`, or only one of them holds something. Empty if
+/// they agree. `reported` may leave inputs out, as [`without_many_inputs`] does.
+pub fn unreported(refs: &EventRefs, reported: &EventRefs) -> BTreeSet<String> {
     const OMITTED: &str = "inputs/…";
-    let mut omitted = Vec::new();
-    for (role, at) in refs {
-        match reported.get(role) {
-            Some(as_reported) if as_reported == at => {}
-            None if role.starts_with("inputs/") && reported.contains_key(OMITTED) => {
-                omitted.push(at.sha256.to_string());
-            }
-            Some(_) | None => return Some(role.clone()),
-        }
+    let omission = reported.get(OMITTED);
+    let is_omitted = |role: &str| omission.is_some() && role.starts_with("inputs/") && !reported.contains_key(role);
+    let omitted: Vec<_> = refs.iter().filter(|(role, _)| is_omitted(role)).collect();
+    let digests: Vec<String> = omitted.iter().map(|(_, at)| at.sha256.to_string()).collect();
+    let omission_holds = omission.is_none_or(|at| at.sha256 == Digest::of(digests.join("\n").as_bytes()));
+    let differing = refs.iter().filter(|(role, at)| !is_omitted(role) && reported.get(*role) != Some(*at));
+    let missing = reported.keys().filter(|role| *role != OMITTED && !refs.contains_key(*role));
+    let mut roles: BTreeSet<String> = differing.map(|(role, _)| role).chain(missing).cloned().collect();
+    if !omission_holds {
+        roles.extend(omitted.into_iter().map(|(role, _)| role.clone()));
+        roles.insert(OMITTED.to_owned());
     }
-    let others = reported.keys().filter(|role| *role != OMITTED);
-    if let Some(role) = others.into_iter().find(|role| !refs.contains_key(*role)) {
-        return Some(role.clone());
-    }
-    let digest = reported.get(OMITTED).map(|at| at.sha256);
-    (digest.is_some() && digest != Some(Digest::of(omitted.join("\n").as_bytes()))).then(|| OMITTED.to_owned())
+    roles
 }
 
 /// Why a request joined an existing run.
@@ -219,4 +220,32 @@ pub fn event_id(stream: &str, seq: u64, event_type: EventType) -> String {
     let digest =
         recipe_digest("mf.event_id.v1", &json!({"event_type": event_type.as_str(), "seq": seq, "stream": stream}));
     format!("evt_{}", &digest.to_string()[..32])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_row_and_a_report_name_differently_is_found_also_among_omitted_inputs() {
+        let at = |name: &str| EvidenceRef { reference: name.to_owned(), sha256: Digest::of(name.as_bytes()) };
+        let roles = ["eval_report", "inputs/a", "inputs/b", "inputs/c"];
+        let refs: EventRefs = roles.iter().map(|role| ((*role).to_owned(), at(role))).collect();
+        let reported = without_many_inputs(&refs, 1);
+        assert_eq!(reported.len(), 3, "two inputs are left out: {reported:?}");
+        assert!(unreported(&refs, &reported).is_empty() && unreported(&refs, &refs).is_empty());
+        let changed = |role: &str| {
+            let mut changed = refs.clone();
+            changed.insert(role.to_owned(), at("another"));
+            unreported(&changed, &reported).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(changed("eval_report"), ["eval_report"]);
+        assert_eq!(changed("new"), ["new"]);
+        assert_eq!(changed("inputs/a"), ["inputs/a"]);
+        // Which of those left out differs, their common digest does not tell.
+        assert_eq!(changed("inputs/c"), ["inputs/b", "inputs/c", "inputs/…"]);
+        let mut fewer = refs.clone();
+        fewer.remove("eval_report");
+        assert_eq!(unreported(&fewer, &reported).into_iter().collect::<Vec<_>>(), ["eval_report"]);
+    }
 }

@@ -21,7 +21,7 @@ fn header<'a>(letter: &'a DeadLetterRecord, name: &str) -> &'a str {
 
 pub(super) fn dead_letters(found: &DeadLetterPage, part: &PagePart<i64>, quiet: bool, worker: &str) -> Markup {
     const HEADINGS: [TableHeading<'static>; 6] =
-        [("Record", ""), ("Code", ""), ("At", ""), ("Why", ""), ("Refused", "right"), ("On its topic", "after")];
+        [("Record", ""), ("Code", ""), ("At", ""), ("Why", ""), ("Rejected", "right"), ("On its topic", "after")];
     let switched = dead_letters_href(part, !quiet);
     let live = if quiet { Live::Off(switched) } else { Live::On(switched) };
     let frame = PageFrame { title: "Dead letters", here: Here::DeadLetters, live, quiet, worker };
@@ -30,7 +30,7 @@ pub(super) fn dead_letters(found: &DeadLetterPage, part: &PagePart<i64>, quiet: 
     let content = html! {
         h1 { "Dead letters" }
         @if found.rows.is_empty() {
-            div.empty { p { "Nothing was refused." } }
+            div.empty { p { "Nothing was rejected." } }
         } @else {
             (html_table("list letters", &HEADINGS, &html! {
                 @for row in &found.rows {
@@ -40,7 +40,7 @@ pub(super) fn dead_letters(found: &DeadLetterPage, part: &PagePart<i64>, quiet: 
                         td { code { (header(letter, "mf_code")) } }
                         td { code { (capped(header(letter, "mf_pointer"))) } }
                         td.text { (capped(header(letter, "mf_message"))) }
-                        td.right data-label="Refused" { (ago(found.now, letter.created_at)) }
+                        td.right data-label="Rejected" { (ago(found.now, letter.created_at)) }
                         td.after data-label="On its topic" {
                             @if letter.sent_at.is_some() { "sent" }
                             @else if letter.set_aside_at.is_some() { span.waits { "set aside" } }
@@ -66,7 +66,7 @@ pub(super) fn dead_letter(found: &DeadLetterText, quiet: bool, worker: &str) -> 
         header.headline {
             p.eyebrow { "Dead letter" }
             h1 { code { (letter.source) } }
-            p.standing { "refused " (ago(found.now, letter.created_at)) ", " (letter.bytes) " bytes" }
+            p.standing { "rejected " (ago(found.now, letter.created_at)) ", " (letter.bytes) " bytes" }
             div.reason {
                 p {
                     code.code { (code) } " " (capped(header(letter, "mf_message")))

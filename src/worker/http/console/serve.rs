@@ -24,11 +24,15 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use maud::Markup;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Upper bound on the requests that the page of a run shows.
 const REQUESTS: i64 = 100;
 /// Upper bound on the dead letters on a page.
 const LETTERS: usize = 50;
+
+/// Timeout of all reads of a page together. A connection ends a few seconds later, so that the client gets an answer.
+const PAGE: Duration = Duration::from_secs(12);
 
 const ICON: &str = include_str!("console.svg");
 
@@ -79,7 +83,7 @@ async fn guarded(mut response: Response) -> Response {
 }
 
 /// Runs a query to its end even if the browser disconnects, because a query that is dropped half-way still occupies its
-/// connection.
+/// connection. Waits at most [`PAGE`] for it.
 async fn uncancelled<T, E>(query: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, Trouble>
 where
     T: Send + 'static,
@@ -88,9 +92,10 @@ where
 {
     #[expect(clippy::disallowed_methods, reason = "a query to the database is never dropped half-way")]
     let finished = tokio::spawn(query);
-    match finished.await {
-        Ok(outcome) => Ok(outcome?),
-        Err(panic) => Err(Trouble::Broken(format!("the page could not be made: {panic}"))),
+    match tokio::time::timeout(PAGE, finished).await {
+        Err(_) => Err(Trouble::Away(format!("ledger and evidence store did not answer within {PAGE:?}"))),
+        Ok(Ok(outcome)) => Ok(outcome?),
+        Ok(Err(panic)) => Err(Trouble::Broken(format!("the page could not be made: {panic}"))),
     }
 }
 
@@ -127,6 +132,12 @@ async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(r
     let view = uncancelled::<_, Trouble>(async move {
         let ledger = &console.ledger;
         let run = find_run(&console, &run_id).await?;
+        let evidence = ledger.evidence_of(&run.run_id).await?;
+        let (plan, report, receipt) = tokio::join!(
+            console.document(&evidence, "resolved_train_plan"),
+            console.document(&evidence, "eval_report"),
+            console.document(&evidence, "gate_receipt"),
+        );
         Ok(RunView {
             steps: ledger.transitions(&run.run_id).await?,
             requests: ledger.requests_of(&run.run_id, REQUESTS).await?,
@@ -135,9 +146,10 @@ async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(r
             acts: ledger.acts_of(&run.run_id).await?,
             events: ledger.events_of(&run.run_id, EVENTS as i64 + 1).await?,
             now: ledger.clock().await?,
-            plan: console.document(&run, "resolved_train_plan").await,
-            report: console.document(&run, "eval_report").await,
-            receipt: console.document(&run, "gate_receipt").await,
+            plan,
+            report,
+            receipt,
+            evidence,
             run,
             quiet,
         })
@@ -149,7 +161,7 @@ async fn download(State(console): Shared, segments: Segments<(String, String)>) 
     let Path((run_id, role)) = segments.map_err(|rejection| unreadable(&rejection))?;
     uncancelled::<_, Trouble>(async move {
         let run = find_run(&console, &run_id).await?;
-        console.download(&run, &role).await
+        console.download(&console.ledger.evidence_of(&run.run_id).await?, &role).await
     })
     .await
 }
@@ -169,7 +181,7 @@ async fn show_dead_letter(
     let Path((topic, partition, offset)) = segments.map_err(|rejection| unreadable(&rejection))?;
     let quiet = read_quiet(raw.as_deref().unwrap_or_default())?;
     let source = Coordinates { topic, partition, offset };
-    let unknown = format!("No refused record stood at {source}.");
+    let unknown = format!("No rejected record stood at {source}.");
     let worker = console.worker.clone();
     let found = uncancelled::<_, Error>(async move { console.ledger.dead_letter_text(&source, SHOWN_BYTES).await });
     let found = found.await?.ok_or(Trouble::NotThere(unknown))?;

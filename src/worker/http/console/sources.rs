@@ -1,10 +1,10 @@
 //! The data of the pages: the ledger, this worker, and documents of runs. A document is shown only if the run's row in
-//! the ledger names it and its bytes have the digest in that row.
+//! the ledger and the acts of the audit log name it with one digest, and its bytes have this digest.
 
 use super::run::FoundDocument;
 use super::trouble::Trouble;
 use crate::adapters::evidence::{Error, EvidenceParts, EvidenceStore, ReadError};
-use crate::adapters::ledger::{self, Ledger, RunRecord};
+use crate::adapters::ledger::{self, EvidenceRecord, Ledger};
 use crate::worker::http::Health;
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -52,8 +52,13 @@ impl Console {
         Ok(Self { ledger: ledger.for_the_console()?, store, health, worker, downloads })
     }
 
-    pub(super) async fn document<T: DeserializeOwned>(&self, run: &RunRecord, role: &str) -> FoundDocument<T> {
-        let Some(at) = run.refs.get(role) else { return Ok(None) };
+    pub(super) async fn document<T: DeserializeOwned>(
+        &self,
+        evidence: &EvidenceRecord,
+        role: &str,
+    ) -> FoundDocument<T> {
+        let logged = evidence.logged(role).map_err(|why| why.to_string())?;
+        let Some(at) = logged else { return Ok(None) };
         let reading = self.evidence()?.read_verified(at, MAX_SHOWN);
         let bytes = in_time(reading, PATIENCE).await.map_err(|why| why.to_string())?;
         serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("it does not read back: {error}"))
@@ -61,10 +66,9 @@ impl Console {
 
     /// Returns the document with this role, its bytes unchanged. The headers make the browser save it and run nothing
     /// in it.
-    pub(super) async fn download(&self, run: &RunRecord, role: &str) -> Result<Response, Trouble> {
-        let named = run.refs.get(role);
-        let at = named.ok_or_else(|| {
-            let roles: Vec<&str> = run.refs.keys().map(String::as_str).collect();
+    pub(super) async fn download(&self, named: &EvidenceRecord, role: &str) -> Result<Response, Trouble> {
+        let at = named.logged(role)?.ok_or_else(|| {
+            let roles: Vec<&str> = named.refs.keys().map(String::as_str).collect();
             Trouble::NotThere(format!("This run has no evidence {role:?}; it has: {}.", roles.join(", ")))
         })?;
         let place = Arc::clone(&self.downloads).try_acquire_owned().map_err(|_| Trouble::Busy)?;

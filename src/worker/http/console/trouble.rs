@@ -4,7 +4,7 @@ use super::frame::{Here, Live, PageFrame, page};
 use super::query::BadQuery;
 use super::words::capped;
 use crate::adapters::evidence::{self, ReadError};
-use crate::adapters::ledger;
+use crate::adapters::ledger::{self, UnloggedEvidence};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
@@ -18,6 +18,8 @@ pub(super) enum Trouble {
     NotAllowed,
     /// As many downloads are running as are allowed at one time.
     Busy,
+    /// Ledger and audit log disagree about the evidence.
+    Unlogged(UnloggedEvidence),
     /// Ledger or evidence store is not available at present.
     Away(String),
     /// Ledger or evidence store holds something that cannot be read.
@@ -39,6 +41,12 @@ impl From<ledger::Error> for Trouble {
             | ledger::Error::Denied(_) => Self::Away(error.to_string()),
             ledger::Error::Refused(_) | ledger::Error::Unfit(_) => Self::Broken(error.to_string()),
         }
+    }
+}
+
+impl From<UnloggedEvidence> for Trouble {
+    fn from(error: UnloggedEvidence) -> Self {
+        Self::Unlogged(error)
     }
 }
 
@@ -80,6 +88,12 @@ impl IntoResponse for Trouble {
                 "Others are downloading",
                 "A worker sends two documents at one time.".to_owned(),
                 "Try again in a moment.",
+            ),
+            Self::Unlogged(why) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The audit log does not name this document",
+                format!("It is not handed out: {why}."),
+                "Tell the operator: evidence changes only by a step of its run, and each step appends an act to the log.",
             ),
             Self::Away(why) => (
                 StatusCode::SERVICE_UNAVAILABLE,

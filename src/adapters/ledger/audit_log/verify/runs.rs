@@ -52,10 +52,9 @@ impl RunOfStep {
             return Some("has evidence that does not read".to_owned());
         };
         kept.remove(RECEIPT);
-        let mut reported = act.evidence.clone();
-        // The record that caused the step.
-        reported.remove("request");
-        unreported(&kept, &reported).map(|role| format!("has other evidence {role:?} than its last step"))
+        unreported(&kept, &act.evidence_of_run())
+            .first()
+            .map(|role| format!("has other evidence {role:?} than its last step"))
     }
 }
 

@@ -2,9 +2,9 @@
 //! whose digest was checked.
 
 use super::{FoundDocument, none};
-use crate::adapters::ledger::RunRecord;
+use crate::adapters::ledger::EvidenceRecord;
 use crate::domain::contract::{EvalReport, GateReceipt, TrainBuildRequest, TrainPlan};
-use crate::domain::identity::Digest;
+use crate::domain::identity::{Digest, RunId};
 use crate::modelling::{curve_plots, findings_table, gate_table, html_table, metrics_table, verdict_line};
 use crate::worker::http::console::words::{capped, segment};
 use maud::{Markup, html};
@@ -77,21 +77,33 @@ pub(super) fn findings(report: &FoundDocument<EvalReport>) -> Markup {
     shown(report, "evaluation report", findings_table)
 }
 
-pub(super) fn evidence(run: &RunRecord) -> Markup {
-    if run.refs.is_empty() {
+pub(super) fn evidence(run_id: &RunId, evidence: &EvidenceRecord) -> Markup {
+    let EvidenceRecord { refs, unlogged } = evidence;
+    if refs.is_empty() && unlogged.is_empty() {
         return none("It has left nothing yet.");
     }
     html! {
+        @if !unlogged.is_empty() {
+            p.missing {
+                "The run's row and the acts of the audit log name different documents here. Somebody changed the row beside the \
+                 log. None of these documents is handed out:"
+                @for role in unlogged { " " code { (capped(role)) } }
+            }
+        }
         (html_table("stack", &[("Role", ""), ("Where, and SHA-256 of its bytes", "")], &html! {
-            @for (role, at) in &run.refs {
+            @for (role, at) in refs {
                 tr {
                     th scope="row" {
-                        a href=(format!("/runs/{}/evidence/{}", run.run_id, segment(role))) download { (role) }
+                        @if unlogged.contains(role) {
+                            (capped(role))
+                        } @else {
+                            a href=(format!("/runs/{run_id}/evidence/{}", segment(role))) download { (role) }
+                        }
                     }
                     td { code { (at.reference) } br; code.soft { (at.sha256) } }
                 }
             }
         }))
-        p.note { "A link hands out what the store holds only where its digest is the one that stands here." }
+        p.note { "A link hands out what the store holds only where its digest is the one that stands here and in the audit log." }
     }
 }

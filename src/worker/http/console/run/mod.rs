@@ -7,7 +7,7 @@ mod requests;
 
 pub(super) use page::run;
 
-use crate::adapters::ledger::{ActRecord, EmittedEvent, RequestRecord, RunRecord, TransitionRecord};
+use crate::adapters::ledger::{ActRecord, EmittedEvent, EvidenceRecord, RequestRecord, RunRecord, TransitionRecord};
 use crate::domain::contract::{EvalReport, GateReceipt, TrainPlan};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
@@ -19,6 +19,7 @@ pub(super) type FoundDocument<T> = Result<Option<T>, String>;
 
 pub(super) struct RunView {
     pub(super) run: RunRecord,
+    pub(super) evidence: EvidenceRecord,
     pub(super) steps: Vec<TransitionRecord>,
     /// The run's first requests, as many as its page shows at most.
     pub(super) requests: Vec<RequestRecord>,

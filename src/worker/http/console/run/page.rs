@@ -27,7 +27,7 @@ pub fn run(view: &RunView, worker: &str) -> Markup {
         (section("Inputs", &documents::inputs(&run.request, &view.plan)))
         (section("Requests", &requests::requests(view)))
         (section("Events", &history::events(&view.events, *now)))
-        (section("Evidence", &documents::evidence(run)))
+        (section("Evidence", &documents::evidence(&run.run_id, &view.evidence)))
         (section("Acts", &history::acts(&view.acts)))
     };
     page(&frame, &content)

@@ -67,8 +67,20 @@ async fn a_platform_run_is_counted_and_what_does_not_add_up_is_named() {
     assert_eq!(&serde_json::from_slice::<Value>(&bytes).unwrap(), found);
     assert_eq!(reconcile(&world, &platform_run_id, &[]), (Some(0), said), "the same facts, the same document");
 
-    // Changes by hand that no worker makes.
+    // A document in place of another, beside the log. Steps may be pruned: the log still tells.
     let url = &world.config.ledger.url;
+    let other =
+        "UPDATE runs SET refs = jsonb_set(refs, '{eval_report,ref}', '\"elsewhere.json\"') WHERE state = 'PUBLISHED'";
+    let back = "UPDATE runs SET refs = r.refs FROM kept r WHERE r.run_id = runs.run_id";
+    sql(url, &["CREATE TABLE kept AS SELECT * FROM runs", other]).await;
+    let (status, said) = reconcile(&world, &platform_run_id, &["--dry-run"]);
+    assert_eq!(status, Some(1));
+    assert_eq!(said["reconciliation"]["anomalies"].as_array().unwrap().len(), 1);
+    assert_eq!(said["reconciliation"]["anomalies"][0]["code"], "EVIDENCE_NOT_LOGGED");
+    sql(url, &[back]).await;
+    assert_eq!(reconcile(&world, &platform_run_id, &["--dry-run"]).0, Some(0));
+
+    // Changes by hand that no worker makes.
     sql(
         url,
         &[
@@ -87,6 +99,7 @@ async fn a_platform_run_is_counted_and_what_does_not_add_up_is_named() {
         AnomalyCode::AdmissionNotTold,
         AnomalyCode::StateNotExplained,
         AnomalyCode::EvidenceMissing,
+        AnomalyCode::EvidenceNotLogged,
         AnomalyCode::NotAnnounced,
         AnomalyCode::ReceiptMissing,
     ];

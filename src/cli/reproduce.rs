@@ -18,7 +18,8 @@ use std::process::ExitCode;
 ///
 /// Manifests, profiles and data are read as `[inputs]` of the configuration allows, and the training has at most the
 /// limits of `[trainer]`, whatever the bundle says. If a registered command trained the model, `[trainer.commands]`
-/// must register the same command: program, scripts and rights. No broker or database is needed.
+/// must register the same command: program, scripts and rights. A command that could read a file or folder of the
+/// worker's is refused, as by a worker. No broker or database is needed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status 1 where a part comes out different from the bundle's, and where the command that trained
@@ -47,6 +48,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
+        // A stranger's bundle names the command that it wants started.
+        config.check_commands().map_err(anyhow::Error::msg)?;
         let parent = self.work.unwrap_or_else(std::env::temp_dir);
         std::fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
         let work = tempfile::Builder::new()

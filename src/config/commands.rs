@@ -6,6 +6,11 @@ use crate::training::{TrainerRegistration, readable_paths};
 use std::path::{Path, PathBuf};
 
 impl Config {
+    /// Checks all registered commands, as every process must that may start one.
+    pub fn check_commands(&self) -> Result<(), String> {
+        self.trainer.commands.iter().try_for_each(|(name, registration)| self.check_command(name, registration))
+    }
+
     /// Checks a registered command. The error says what is wrong and what to do. `file` is the configuration's file.
     pub fn check_command(&self, name: &str, registration: &TrainerRegistration) -> Result<(), String> {
         registration.check(name)?;

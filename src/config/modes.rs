@@ -3,7 +3,6 @@
 use super::Config;
 use crate::adapters::authority::PolicyFile;
 use crate::secret::{check_private, check_unwritable};
-use std::path::Path;
 
 /// A file that more people may read or write than should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,20 +44,13 @@ impl Config {
         for (key, path) in passwords {
             add(key, path.as_deref().map_or(Ok(()), check_private), false);
         }
-        for (key, path) in [("the configuration file", &self.file), ("[authority] policy", &self.authority.policy)] {
-            add(key, path.as_deref().map_or(Ok(()), check_unwritable), true);
-        }
+        add("the configuration file", self.file.as_deref().map_or(Ok(()), check_unwritable), true);
         if let Some(policy) = &self.authority.policy {
-            add("[authority] policy", check_keys_of(policy), true);
+            let mut policy = PolicyFile::new(policy.clone());
+            // Finds the files with keys. A policy that cannot be read is reported by whoever needs it.
+            let _ = policy.read();
+            add("[authority] policy", policy.check_modes(), true);
         }
         found
     }
-}
-
-/// Checks the files with requesters' public keys that a policy names. Passes if the policy cannot be read, which is
-/// somebody else's error.
-fn check_keys_of(policy: &Path) -> Result<(), String> {
-    let mut file = PolicyFile::new(policy.to_owned());
-    let _ = file.read();
-    file.keys().iter().try_for_each(|key| check_unwritable(key))
 }

@@ -1,6 +1,6 @@
 //! Puts a changed policy in force while the worker works: on SIGHUP, and when its file or a key's file changes.
 //!
-//! Guarantees: a policy that cannot be used changes nothing; the one in force stays, and the gauge says so. Never:
+//! Guarantees: a policy that cannot be used, or that everybody may write, changes nothing; the one in force stays, and the gauge says so. Never:
 //! reads a file again that has just changed, because its author may still be writing it. SIGHUP does not wait for that.
 
 use crate::adapters::authority::{CurrentPolicy, Policy, PolicyFile, PolicyFileError, Stamps};
@@ -67,6 +67,7 @@ impl PolicyWatch {
         };
         let reading = tokio::task::spawn_blocking(move || {
             let policy = file.read();
+            let policy = file.check_modes().map_err(PolicyFileError::Loose).and(policy);
             (file, policy)
         });
         let Ok((file, policy)) = reading.await else { return };

@@ -163,6 +163,7 @@ def main(binary, brokers, database, state):
         assert producer.flush(30) == 0
 
     def show(request_id):
+        assert worker.poll() is None, (folder / "worker.log").read_text()
         return shown_run(binary, environment, request_id)
 
     def stands(request_id, state, code=None):

@@ -1,6 +1,7 @@
 //! The policy in force, and the file that it is read from.
 
 use super::{InvalidPolicy, Policy};
+use crate::secret::check_unwritable;
 use std::cell::RefCell;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -34,6 +35,8 @@ pub enum PolicyFileError {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{path}: {error}")]
     Invalid { path: PathBuf, error: InvalidPolicy },
+    #[error("{0}")]
+    Loose(String),
 }
 
 /// The file of the policy, with the files of its keys.
@@ -44,9 +47,19 @@ pub struct PolicyFile {
     keys: Vec<PathBuf>,
 }
 
-/// What changes when the policy or one of its keys is written or replaced: device, inode, time of change and size of
-/// each file. `None` for a file that is not there.
-pub type Stamps = Vec<Option<(u64, u64, i64, i64, u64)>>;
+/// What changes when the policy or one of its keys is written, replaced or given another mode. `None` for a file that is
+/// not there.
+pub type Stamps = Vec<Option<FileStamp>>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStamp {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    bytes: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
 
 impl PolicyFile {
     pub fn new(path: PathBuf) -> Self {
@@ -60,6 +73,11 @@ impl PolicyFile {
     /// The key files that the policy named when it was read last. Empty if it was never read.
     pub fn keys(&self) -> &[PathBuf] {
         &self.keys
+    }
+
+    /// Checks that nobody but owner and group may write the policy, or a key that it named when it was read last.
+    pub fn check_modes(&self) -> Result<(), String> {
+        std::iter::once(&self.path).chain(&self.keys).try_for_each(|file| check_unwritable(file))
     }
 
     /// Reads and checks the policy and its public keys.
@@ -82,7 +100,13 @@ impl PolicyFile {
     pub fn stamps(&self) -> Stamps {
         let stamp = |path: &PathBuf| {
             let data = std::fs::metadata(path).ok()?;
-            Some((data.dev(), data.ino(), data.mtime(), data.mtime_nsec(), data.size()))
+            Some(FileStamp {
+                device: data.dev(),
+                inode: data.ino(),
+                mode: data.mode(),
+                bytes: data.size(),
+                modified: (data.mtime(), data.mtime_nsec()),
+            })
         };
         std::iter::once(&self.path).chain(&self.keys).map(stamp).collect()
     }

@@ -1,7 +1,7 @@
 //! Settings of brokers, consumer group and topics, and the librdkafka properties that the worker's guarantees rest on.
 
 use super::Error;
-use super::security::{BrokerContext, SecuritySettings, is_ours};
+use super::security::{BrokerContext, SecuritySettings, is_ours, weakness};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct KafkaSettings {
     pub from: Option<StartAt>,
     pub topics: TopicNames,
     /// Largest value that is sent, in bytes; set it below `max.message.bytes` of every topic. If a dead letter with the
-    /// refused record's value would be larger, it names that record by topic, partition and offset instead.
+    /// rejected record's value would be larger, it names that record by topic, partition and offset instead.
     pub max_value_bytes: u32,
     pub security: SecuritySettings,
     /// Further librdkafka properties, except reserved ones and those of TLS and SASL.
@@ -172,6 +172,9 @@ impl KafkaSettings {
                     "[kafka.properties] {name} cannot be set: TLS and SASL are settings of [kafka.security]"
                 )));
             }
+            if let Some(why) = weakness(name, value) {
+                return Err(Error::Setup(format!("[kafka.properties] {name}: {why}")));
+            }
             config.set(name, value);
         }
         self.security.apply(&mut config, &self.brokers)?;
@@ -283,5 +286,7 @@ mod tests {
         let mut settings = KafkaSettings::default();
         settings.properties.insert("ssl.cipher.suites".to_owned(), "HIGH".to_owned());
         assert!(settings.check().is_ok());
+        settings.properties.insert("ssl.cipher.suites".to_owned(), "ALL:aNULL:@seclevel=0".to_owned());
+        assert!(settings.check().unwrap_err().to_string().contains("@SECLEVEL"));
     }
 }

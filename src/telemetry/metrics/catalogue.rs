@@ -99,7 +99,7 @@ catalogue! {
             "Below a few seconds.";
         /// Records of the outbox that their topic refused again and again, and that no relay sends any more; the same on every worker
         OUTBOX_SET_ASIDE: Gauge, OutboxKind = "model_factory_outbox_set_aside" in "records",
-            "0. Others wait for `dead-letters give-back`; only `dead_letter` and `lifecycle` (about refused records) can be.";
+            "0. Others wait for `dead-letters give-back`; only `dead_letter` and `lifecycle` (about rejected records) can be.";
         /// Records that this worker's relay sent, acknowledged and marked
         EVENTS_SENT: Counter, OutboxKind = "model_factory_events_sent_total" in "records",
             "Five to seven `lifecycle` a run, and those that tell of progress.";

@@ -64,7 +64,7 @@ impl ClosedLabel for OutboxKind {
         match self {
             Self::Lifecycle => ("lifecycle", "an event about a request or run"),
             Self::Publication => ("publication", "the announcement of a bundle"),
-            Self::DeadLetter => ("dead_letter", "a refused record"),
+            Self::DeadLetter => ("dead_letter", "a rejected record"),
             Self::Lineage => ("lineage", "an OpenLineage event"),
         }
     }

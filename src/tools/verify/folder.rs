@@ -28,12 +28,18 @@ pub(super) struct ReadDocument<'a, T> {
 const UNLISTED: [&str; 2] = [BundleManifest::FILE, SIGNATURE_FILE];
 
 const MIB: u64 = 1 << 20;
-/// Upper bounds on what is read into memory: the number of files, a model, any other file, and all files together. They
-/// hold for the length that a file states, whatever it takes on the disk.
-const MAX_FILES: usize = 32;
-const MAX_MODEL_BYTES: u64 = 1_024 * MIB;
-const MAX_FILE_BYTES: u64 = 64 * MIB;
-const MAX_SUM_BYTES: u64 = 1_280 * MIB;
+/// Upper bounds on what is read into memory. They hold for the length that a file states, whatever it takes on the disk.
+struct Bounds {
+    files: usize,
+    model_bytes: u64,
+    /// Of any other file.
+    file_bytes: u64,
+    /// Of all files together.
+    sum_bytes: u64,
+}
+
+const BOUNDS: Bounds = Bounds { files: 32, model_bytes: 1_024 * MIB, file_bytes: 64 * MIB, sum_bytes: 1_280 * MIB };
+
 /// Upper bound on a document that is parsed. A parsed document takes many times its length.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
@@ -41,19 +47,24 @@ impl Folder {
     /// Reads the folder. Looks at every file before it reads one. Returns an error if the folder holds anything but
     /// regular files within the bounds.
     pub(super) fn read(folder: &Path) -> Result<Self, BrokenLink> {
+        Self::read_within(folder, &BOUNDS)
+    }
+
+    fn read_within(folder: &Path, bounds: &Bounds) -> Result<Self, BrokenLink> {
         let link = Link::Files;
         let unreadable = |what: &str, error: io::Error| link.broken(format!("{}: {error}", line(what, 200)));
         let mut files = Vec::new();
         let mut sum = 0;
         for entry in fs::read_dir(folder).map_err(|error| unreadable(&folder.display().to_string(), error))? {
-            link.must(files.len() < MAX_FILES, || format!("there are more than {MAX_FILES} files"))?;
+            link.must(files.len() < bounds.files, || format!("there are more than {} files", bounds.files))?;
             let entry = entry.map_err(|error| unreadable(&folder.display().to_string(), error))?;
             let Ok(name) = entry.file_name().into_string() else {
                 return Err(link.broken("the name of a file is no text"));
             };
-            let (file, bytes) = open(&entry.path(), &name)?;
+            let (file, bytes) = open(&entry.path(), &name, bounds)?;
             sum += bytes;
-            link.must(sum <= MAX_SUM_BYTES, || format!("the files have more than {MAX_SUM_BYTES} bytes together"))?;
+            let most = bounds.sum_bytes;
+            link.must(sum <= most, || format!("the files have more than {most} bytes together"))?;
             files.push((name, file, bytes));
         }
         for (name, file, bytes) in &files {
@@ -143,7 +154,7 @@ impl Folder {
 }
 
 /// Opens a regular file. Returns it with its length, which is within the bound of its kind.
-fn open(path: &Path, name: &str) -> Result<(File, u64), BrokenLink> {
+fn open(path: &Path, name: &str, bounds: &Bounds) -> Result<(File, u64), BrokenLink> {
     let link = Link::Files;
     let name = &line(name, 200);
     let wrong = |error: io::Error| link.broken(format!("{name}: {error}"));
@@ -156,7 +167,7 @@ fn open(path: &Path, name: &str) -> Result<(File, u64), BrokenLink> {
     link.must(about.is_file(), || format!("{name} is no regular file"))?;
     let bytes = about.len();
     let is_model = ModelFormat::ALL.iter().any(|format| format.file_name() == name);
-    let most = if is_model { MAX_MODEL_BYTES } else { MAX_FILE_BYTES };
+    let most = if is_model { bounds.model_bytes } else { bounds.file_bytes };
     link.must(bytes <= most, || format!("{name} has {bytes} bytes, at most {most} are read"))?;
     Ok((file, bytes))
 }
@@ -166,4 +177,30 @@ fn open(path: &Path, name: &str) -> Result<(File, u64), BrokenLink> {
 fn is_without_holes(file: &File, bytes: u64) -> bool {
     let first_hole = lseek(file, 0, Whence::SeekHole).and_then(|at| lseek(file, 0, Whence::SeekSet).map(|_| at));
     first_hole.map_or(true, |at| at.unsigned_abs() >= bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_up_to_each_bound_and_not_beyond() {
+        let folder = tempfile::tempdir().unwrap();
+        // Real bytes, and a model larger than any other file may be.
+        for (name, bytes) in [("a.json", 40), ("b.json", 30), ("model.json", 50)] {
+            fs::write(folder.path().join(name), vec![b'x'; bytes]).unwrap();
+        }
+        let exact = || Bounds { files: 3, model_bytes: 50, file_bytes: 40, sum_bytes: 120 };
+        let whole = Folder::read_within(folder.path(), &exact()).unwrap();
+        assert_eq!(whole.0.values().map(Vec::len).sum::<usize>(), 120);
+        for (bounds, why) in [
+            (Bounds { sum_bytes: 119, ..exact() }, "the files have more than 119 bytes together"),
+            (Bounds { files: 2, ..exact() }, "there are more than 2 files"),
+            (Bounds { file_bytes: 39, ..exact() }, "a.json has 40 bytes, at most 39 are read"),
+            (Bounds { model_bytes: 49, ..exact() }, "model.json has 50 bytes, at most 49 are read"),
+        ] {
+            let broken = Folder::read_within(folder.path(), &bounds).err().expect("a bound").to_string();
+            assert!(broken.contains(why), "{broken}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const MOST: usize = 64;
 /// Less than `MOST`, so that health checks from other addresses get through while one client uses all its connections.
 const MOST_OF_A_PEER: usize = 32;
-/// Longer than rendering a page should take, because no byte moves on a connection while its page is rendered.
+/// Longer than a page of the console waits for its reads, because no byte moves on a connection meanwhile.
 const STALL: Duration = Duration::from_secs(15);
 /// Long enough to download the largest document at 224 kB a second.
 const LIFE: Duration = Duration::from_mins(5);

@@ -110,9 +110,7 @@ impl Runner {
 /// confine it and must.
 fn check_commands(config: &Config) -> anyhow::Result<()> {
     let settings = &config.trainer;
-    for (name, registration) in &settings.commands {
-        config.check_command(name, registration).map_err(anyhow::Error::msg)?;
-    }
+    config.check_commands().map_err(anyhow::Error::msg)?;
     if settings.commands.is_empty() {
         return Ok(());
     }

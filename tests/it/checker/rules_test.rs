@@ -28,7 +28,7 @@ fn lineage(n: i64, state: &str) -> Seen {
     seen(n, value.as_bytes(), &[("ce_id", &id), ("ce_subject", RUN)])
 }
 
-/// A published run, a duplicate of its request, and a refused message.
+/// A published run, a duplicate of its request, and a rejected message.
 fn good() -> History {
     // Computed with Python's json and hashlib over the request above.
     let key = "d2465df3ff47e375e01e1776ae6982dcb5c0b1c8aabe63d1769dc0116bd54dc4";

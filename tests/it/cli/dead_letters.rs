@@ -50,7 +50,7 @@ async fn a_replay_is_an_ordinary_request_with_a_cap_and_a_dry_run() {
     let dry = world.stdout(&[&replay[..], &["--dry-run"]].concat());
     assert!(dry.contains("would be sent again"), "{dry}");
     let none = world.stdout(&["dead-letters", "replay", "--code", "QUOTA_EXCEEDED", "--reason", "a new day"]);
-    assert!(none.contains("no refused record has this code"), "{none}");
+    assert!(none.contains("no rejected record has this code"), "{none}");
     world.stdout(&replay);
     world.stdout(&["dead-letters", "replay", &format!("{topic}/0/2"), "--reason", "once more"]);
 

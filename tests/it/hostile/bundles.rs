@@ -113,6 +113,17 @@ async fn a_bundle_that_is_built_again_has_the_limits_of_the_operator_and_not_its
         assert_eq!(status, Some(1), "{variable}: {said}");
         assert!(said.contains(says), "{variable}: {said}");
     }
+    // A command that the bundle could have started, and that could read what is the operator's.
+    let own = tempfile::tempdir().unwrap();
+    fs::write(own.path().join("train.py"), "").unwrap();
+    let config = own.path().join("worker.toml");
+    let registered =
+        format!("[inputs]\nroot = {root:?}\n[trainer.commands.evil]\nprogram = {:?}\n", own.path().join("train.py"));
+    fs::write(&config, registered).unwrap();
+    let output = bounded(&["--config", config.to_str().unwrap(), "reproduce", good.folder.to_str().unwrap()], &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("it could read") && said.contains("worker.toml"), "{said}");
+
     let (status, said) = reproduce(&[]);
     assert_eq!(status, Some(0), "{said}");
 }

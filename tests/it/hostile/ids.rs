@@ -103,7 +103,7 @@ impl Intake {
         self.ledger.command(run_id, order).await.unwrap().unwrap().unwrap();
     }
 
-    /// Everything that the topics get about refused records: headers of dead letters and events.
+    /// Everything that the topics get about rejected records: headers of dead letters and events.
     async fn answers(&self) -> String {
         let mut owner = PgConnection::connect(&self.url).await.unwrap();
         let rows: Vec<String> = sqlx::query_scalar(

@@ -7,6 +7,7 @@ use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{Outcome, State};
 use serde_json::{Value, json};
 use std::future::ready;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Stands in files of tenant c, and must not stand anywhere else.
@@ -166,6 +167,7 @@ async fn a_requester_uses_only_the_objects_that_the_policy_names_and_learns_of_n
     let missing = manifest_of("b/missing.json", "c/no_data.parquet");
     std::os::unix::fs::symlink("../c/secret.yaml", tenants.path("b/link_1.yaml")).unwrap();
     std::os::unix::fs::symlink("../c/nothing.yaml", tenants.path("b/link_2.yaml")).unwrap();
+    std::os::unix::fs::symlink("../c", tenants.path("b/folder")).unwrap();
     let champion = |name: &str| {
         let named = format!("{{ref: '{}', sha256: '{}'}}", tenants.at(name), "0".repeat(64));
         let more = format!("champion: {{bundle_ref: {named}, eval_differences: {{min_auc_roc: -1}}}}\n");
@@ -191,14 +193,16 @@ async fn a_requester_uses_only_the_objects_that_the_policy_names_and_learns_of_n
         ask("mallory", "req-objects-m6", &json!({"training_config_ref": tenants.at("b/link_2.yaml")})),
         ask("author", "req-objects-m7", &json!({"governance_profile_ref": champion_1, "publish_allowed": false})),
         ask("author", "req-objects-m8", &json!({"governance_profile_ref": champion_2, "publish_allowed": false})),
+        ask("mallory", "req-objects-n1", &json!({"training_config_ref": tenants.at("b/folder/secret.yaml")})),
+        ask("mallory", "req-objects-n2", &json!({"training_config_ref": tenants.at("b/folder/nobody.yaml")})),
         // The same run as the good request's, asked for first by somebody who may not read its data.
         ask("mallory", "req-objects-m9", &json!({"config_revision": "shared"})),
     ];
     world.send(&refused).await;
     world.send(&admitted).await;
     world.send(&[ask("tests", "req-objects-ok", &json!({"publish_allowed": false}))]).await;
-    let outcomes = world.admit(15).await;
-    for (outcome, taken) in outcomes.iter().zip([false; 5].into_iter().chain([true; 10])) {
+    let outcomes = world.admit(17).await;
+    for (outcome, taken) in outcomes.iter().zip([false; 5].into_iter().chain([true; 12])) {
         assert_eq!(matches!(outcome, Outcome::Admitted { .. }), taken, "{outcomes:?}");
     }
     world.run_until_idle(2).await;
@@ -211,6 +215,7 @@ async fn a_requester_uses_only_the_objects_that_the_policy_names_and_learns_of_n
     for (one, name, other, other_name, expected) in [
         ("req-objects-m3", "c/data.parquet", "req-objects-m4", "c/no_data.parquet", "REQUESTER_NOT_ALLOWED"),
         ("req-objects-m5", "b/link_1.yaml", "req-objects-m6", "b/link_2.yaml", "REF_NOT_ALLOWED"),
+        ("req-objects-n1", "b/folder/secret.yaml", "req-objects-n2", "b/folder/nobody.yaml", "REF_NOT_ALLOWED"),
         ("req-objects-m7", "c/data.parquet", "req-objects-m8", "c/no_data.parquet", "REQUESTER_NOT_ALLOWED"),
     ] {
         let (one, other) = (answer(&world, one, name).await, answer(&world, other, other_name).await);
@@ -308,7 +313,15 @@ async fn a_changed_policy_is_in_force_without_a_restart_and_a_broken_one_changes
     };
     assert_eq!(is_stale(&worker, 1), Some(()));
 
+    // A good one that everybody may write is not put in force.
     std::fs::write(&path, &good).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    worker.signal(nix::sys::signal::Signal::SIGHUP);
+    worker.logs("everybody may write").await;
+    assert!(bring("later").await && !bring("tests").await);
+    assert_eq!(is_stale(&worker, 1), Some(()));
+
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     worker.signal(nix::sys::signal::Signal::SIGHUP);
     eventually("the policy of the beginning", BOUND, || ready(is_stale(&worker, 0))).await;
     assert!(bring("tests").await && !bring("later").await);

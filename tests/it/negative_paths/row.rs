@@ -28,7 +28,7 @@ pub enum Bring {
 pub type Emitted = (EventType, Option<FailureCode>);
 
 pub enum Leaves {
-    /// The record is refused for good; its dead letter has all of its bytes.
+    /// The record is rejected for good; its dead letter has all of its bytes.
     Refusal {
         /// The outcome in the inbox.
         outcome: &'static str,

@@ -12,7 +12,7 @@ mod tls_and_sasl;
 pub(super) use context::BrokerContext;
 pub use denial::BrokerDenial;
 pub use settings::{Mechanism, Protocol, SecurityError, SecuritySettings};
-pub(super) use tls_and_sasl::is_ours;
+pub(super) use tls_and_sasl::{is_ours, weakness};
 
 #[cfg(test)]
 mod settings_test;

@@ -9,6 +9,15 @@ use std::path::PathBuf;
 /// TLS properties that an operator may set: algorithms and revocation lists. They leave verification on.
 const HARMLESS: [&str; 4] = ["ssl.cipher.suites", "ssl.crl.location", "ssl.curves.list", "ssl.sigalgs.list"];
 
+/// Returns why this value of a property that an operator may set is refused. `None` if it is not.
+///
+/// OpenSSL offers suites without a certificate and without encryption only below its security level 1, whatever else the
+/// list of suites names. So it is the level that is not to be lowered.
+pub(in crate::adapters::kafka) fn weakness(property: &str, value: &str) -> Option<&'static str> {
+    let sets_level = property == "ssl.cipher.suites" && value.to_ascii_uppercase().contains("@SECLEVEL");
+    sets_level.then_some("its value must not set @SECLEVEL: at level 0, brokers without a certificate are believed")
+}
+
 /// Returns whether this property of librdkafka may be set only by `[kafka.security]`.
 pub(in crate::adapters::kafka) fn is_ours(property: &str) -> bool {
     let families = ["security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https."];

@@ -449,6 +449,34 @@ fn clean_rows_break_no_rule() {
     assert_eq!(World::clean().broken(), [""; 0]);
 }
 
+/// Each of these looks like a leak by one half of a rule.
+#[test]
+fn honest_features_break_no_rule() {
+    let mut world = World::clean();
+    let of_card = |payment: &PlantedRow| noise(&PlantedRow { id: i64::from(payment.card), ..payment.clone() });
+    let mut paid = [0.0; 400];
+    let features: [(&str, &mut dyn FnMut(&PlantedRow) -> f32); 8] = [
+        ("place of the card's owner on a map, one for each card", &mut |payment| of_card(payment)),
+        ("day of the card's first payment, for many cards the same", &mut |payment| (of_card(payment) * 90.0).floor()),
+        ("age of the card in days", &mut |payment| {
+            (of_card(payment) * 900.0).floor() + ((payment.at - START) / DAY) as f32
+        }),
+        ("number of the card's payments since it was issued", &mut |payment| {
+            paid[payment.card as usize] += 1.0;
+            (of_card(payment) * 400.0).floor() + paid[payment.card as usize]
+        }),
+        ("hours since midnight, exactly", &mut |payment| (payment.at % DAY) as f32 / HOUR as f32),
+        ("set or missing", &mut |payment| if noise(payment) < 0.1 { 1.0 } else { f32::NAN }),
+        ("one value", &mut |_| 7.0),
+        ("missing in the test window", &mut |payment| if payment.at < TEST { noise(payment) } else { f32::NAN }),
+    ];
+    for (name, value) in features {
+        world.feature(value);
+        world.plan.features.last_mut().unwrap().name = name.to_owned();
+    }
+    assert_eq!(world.broken(), [""; 0]);
+}
+
 #[test]
 fn every_planted_leak_is_found_by_the_rules_of_the_table_or_by_none() {
     let mut wrong = String::new();

@@ -204,6 +204,7 @@ async fn a_label_observed_after_the_asof_is_found() {
     let start = windows(&mut plan).test.start.timestamp_micros();
     let late = plan.label_basis.label_asof_utc.timestamp_micros() + 1;
     let row = replaced(&planted(row_from(start), start), "label_observed_time", at(vec![late]));
+    let row = replaced(&row, "amount", Arc::new(Float32Array::from(vec![1.0])));
     assert_eq!(found(&plan, &[&CLEAN.rows, &row]).await, [once("label_observed_after_asof", PLANTED)]);
 }
 

@@ -5,12 +5,13 @@ use super::output::{Output, print_table};
 use super::progress::Narrator;
 use crate::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use crate::tools::bench::{
-    AdmissionSpec, BenchDatabase, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec, TrainingFigures,
-    TrainingSpec, admission, latency, lifecycle, metrics, relay, training,
+    AdmissionSpec, BenchDatabase, Coverage, CoverageSpec, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec,
+    Scene, Shares, TrainingFigures, TrainingSpec, admission, coverage, latency, lifecycle, metrics, relay, training,
 };
 use crate::tools::dev::wide::WideSpec;
 use anyhow::Context as _;
 use clap::Subcommand;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +26,8 @@ Examples:
   model-factory bench admission --brokers localhost:9092 --requests 1000000     does memory stay flat?
   model-factory bench lifecycle --queued 200000
   model-factory bench relay --brokers localhost:9092 --output json
-  model-factory bench metrics --rows 1000000 --replicates 100
+  model-factory bench metrics --rows 1000000
+  model-factory bench coverage --windows 1000      do the intervals hold the true values?
   model-factory bench training --rows 1000000 --features 30")]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -91,12 +93,15 @@ enum BenchCommand {
         /// How often each part is timed.
         #[arg(long, default_value_t = 5)]
         laps: usize,
-        /// Replicates of the bootstrap. 0 leaves the bootstrap out.
-        #[arg(long, default_value_t = 100)]
-        replicates: u32,
-        /// Threads of the bootstrap. 0 uses every core.
-        #[arg(long, default_value_t = 0)]
-        threads: u32,
+    },
+    /// Count how often the intervals of metrics hold the true value, in simulated windows. Needs no database.
+    Coverage {
+        /// Number of windows of each of the 42 scenes.
+        #[arg(long, default_value_t = 200)]
+        windows: usize,
+        /// Seed of the windows.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Run the trainer's child over a file, from reading to the written scores, and the same fit alone as its ceiling.
     Training {
@@ -145,11 +150,15 @@ impl Args {
                 self.output.print(&[&figures], |out| print_training(out, &figures))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            BenchCommand::Metrics { rows, laps, replicates, threads } => {
-                let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-                let threads = if threads == 0 { cores } else { threads };
-                let spec = MetricsSpec { rows, laps, replicates, threads };
-                (format!("{rows} scores, {threads} threads"), metrics(&spec, doing))
+            BenchCommand::Coverage { windows, seed } => {
+                let spec = CoverageSpec { windows, seed, large: 4_000_000 };
+                let found = coverage(&Scene::all(), &spec, doing);
+                bar.finish();
+                self.output.print(&found, |out| print_coverage(out, &found))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            BenchCommand::Metrics { rows, laps } => {
+                (format!("{rows} scores"), metrics(&MetricsSpec { rows, laps }, doing))
             }
             BenchCommand::Admission { requests, tenants, rate, latency_seconds, broker } => {
                 let (database, on) = start_database(doing).await?;
@@ -214,6 +223,32 @@ fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Re
         ("peak MiB", figures.peak_mib),
     ];
     print_table(out, columns.map(|(name, _)| name), [columns.map(|(_, value)| format!("{value:.2}"))])
+}
+
+/// Prints the lowest and the highest coverage of all scenes, by the number of compromised cards. JSON has every scene.
+fn print_coverage(out: &mut dyn Write, found: &[Coverage]) -> std::io::Result<()> {
+    let percent = |share: f64| format!("{:.1}", share * 100.0);
+    let shares = |metric: &str, cards: Option<u32>| -> Vec<Shares> {
+        let of = |row: &&Coverage| row.metric == metric && cards.is_none_or(|cards| row.scene.cards == cards);
+        found.iter().filter(of).filter_map(|row| row.shares).collect()
+    };
+    let most = |metric: &str, of: fn(&Shares) -> f64| {
+        shares(metric, None).iter().map(of).reduce(f64::max).map_or_else(String::new, percent)
+    };
+    let covered = |metric: &str, cards: u32| {
+        let covered: Vec<f64> = shares(metric, Some(cards)).iter().map(|shares| shares.covered).collect();
+        let (low, high) = (covered.iter().copied().reduce(f64::min), covered.into_iter().reduce(f64::max));
+        low.zip(high).map_or_else(|| "none".to_owned(), |(low, high)| format!("{}–{}", percent(low), percent(high)))
+    };
+    let row = |metric: &str| {
+        let [first, second, third, fourth, fifth] = Scene::CARDS.map(|cards| covered(metric, cards));
+        let (above, below) = (most(metric, |shares| shares.above), most(metric, |shares| shares.below));
+        [metric.to_owned(), first, second, third, fourth, fifth, above, below]
+    };
+    let metrics: BTreeSet<&str> = found.iter().map(|row| row.metric.as_str()).collect();
+    let [first, second, third, fourth, fifth] = Scene::CARDS.map(|cards| format!("{cards} cards"));
+    let header = ["covered %", &first, &second, &third, &fourth, &fifth, "above at most", "below at most"];
+    print_table(out, header, metrics.into_iter().map(row))
 }
 
 impl Broker {

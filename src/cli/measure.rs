@@ -1,7 +1,7 @@
 //! `model-factory measure`: computes the metrics of scores that another program made.
 
-use crate::domain::contract::{BootstrapSpec, Differences, EvaluationSpec};
-use crate::modelling::metrics::{Measured, Resampling, ScoredRows, differences, measure};
+use crate::domain::contract::{Differences, EvaluationSpec};
+use crate::modelling::metrics::{IntervalBasis, Measured, ScoredRows, differences, measure};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -14,9 +14,9 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A window holds scores (0 to 1) and labels. It may hold days and cards (integers, for card precision),
-clusters (integers; the bootstrap draws a cluster as a whole), evaluation (as in a training profile;
-slices are left out), seed, and champion (another model's scores of the same rows; the answer then has
-the difference of every metric).
+clusters (integers; the entity of each row, for intervals), evaluation (as in a training profile; slices
+are left out), and champion (another model's scores of the same rows; the answer then has the difference
+of every metric).
 
 Example:
   echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
@@ -36,8 +36,6 @@ struct ScoredWindow {
     champion: Option<Vec<f64>>,
     #[serde(default)]
     evaluation: EvaluationSpec,
-    #[serde(default)]
-    seed: u64,
 }
 
 /// The window's metrics. `champion` holds their differences from the champion's metrics. `None` if the window has no
@@ -101,14 +99,11 @@ impl ScoredWindow {
             days: self.days.as_deref().unwrap_or(&one_day),
             cards: self.cards.as_deref(),
         };
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-        let resampling = |spec| Resampling { spec, clusters: self.clusters.as_deref(), seed: self.seed, threads };
-        let bootstrap = spec.bootstrap.as_ref();
-        let measured = measure(&scored, spec, bootstrap.map(resampling).as_ref(), &[]);
-        let default = BootstrapSpec::default();
+        let basis = IntervalBasis { confidence: spec.intervals.confidence, clusters: self.clusters.as_deref() };
+        let measured = measure(&scored, spec, Some(&basis), &[]);
         let champion = self.champion.as_ref().map(|champion| {
             let names: Vec<String> = measured.scores.keys().cloned().collect();
-            differences(&scored, champion, &names, spec, &resampling(bootstrap.unwrap_or(&default)))
+            differences(&scored, champion, &names, spec, &basis)
         });
         Ok(WindowMetrics { measured, champion })
     }

@@ -40,8 +40,8 @@ pub use parse::{
     MAX_MESSAGE_BYTES, OpenedMessage, envelope_around, event_around, message_accepted, open, parse, parse_accepted,
 };
 pub use profiles::{
-    Algorithm, Anchor, AucLimit, BootstrapSpec, BundleRef, CanarySpec, ChampionSpec, Controls, DaysSpec,
-    EvaluationSpec, Feature, FeatureKind, GovernanceProfile, JudgedBound, LeakageSpec, Limits, Monotone,
+    Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, ChampionSpec, ClusterRule, Controls, DaysSpec, EvaluationSpec,
+    Feature, FeatureKind, GovernanceProfile, IntervalSpec, JudgedBound, LeakageSpec, Limits, Monotone,
     OwnershipBoundaries, ProfileRef, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis,
     ThresholdSpec, TimeWindow, TrainingProfile, WindowSpec,
 };

@@ -134,7 +134,8 @@ fn limits(sources: &CardSources<'_>) -> String {
             .to_owned(),
     ];
     if measured.scores.values().all(|metric| metric.interval.is_none()) {
-        let point = "The profile asked for no intervals: nothing is said of how far chance may have moved a metric.";
+        let point = "No metric has an interval, for the reasons in eval_report.json: nothing is said of how far chance may \
+                     have moved a metric.";
         points.push(point.to_owned());
     }
     if measured.slices.is_empty() {

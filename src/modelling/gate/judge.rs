@@ -1,6 +1,6 @@
 //! Judges metrics by a governance profile: by thresholds on metrics, and by thresholds on differences to the champion.
 
-use super::thresholds::{Comparison, Threshold};
+use super::thresholds::{Comparison, Measurement, Threshold};
 use crate::domain::contract::{
     ChampionSpec, ChampionVerdict, Decision, DifferenceVerdict, Differences, EvalMetrics, GovernanceProfile,
     PositivesVerdict, ThresholdVerdict,
@@ -22,7 +22,7 @@ pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Resul
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
     let verdicts: Vec<ThresholdVerdict> = thresholds.iter().map(|threshold| threshold.judge(&metrics.scores)).collect();
-    let (required, found) = (profile.min_positives, metrics.dataset.test.positives);
+    let (required, found) = (profile.required_positives(), metrics.dataset.test.positives);
     let positives = PositivesVerdict { required, found, holds: found >= required };
     let compare = |spec| judge_differences(spec, metrics.champion.as_ref()).map_err(invalid);
     let champion = profile.champion.as_ref().map(compare).transpose()?;
@@ -48,7 +48,7 @@ fn verdict(threshold: &Threshold, measured: Option<&Differences>) -> DifferenceV
     let what = format!("{} less the champion's", threshold.metric);
     let found = measured.and_then(|measured| measured.get(&threshold.metric));
     let Comparison { value, interval, compared, holds, reason } = match found {
-        Some(found) => threshold.compare(&what, found.difference, found.interval, found.undefined_because.as_deref()),
+        Some(found) => threshold.compare(&what, &Measurement::of_difference(found)),
         None => Comparison::nothing(format!("{what} was not measured; the training profile must ask for the metric")),
     };
     DifferenceVerdict {
@@ -70,7 +70,7 @@ fn verdict(threshold: &Threshold, measured: Option<&Differences>) -> DifferenceV
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::{Difference, Interval};
+    use crate::domain::contract::{Difference, Interval, IntervalMethod};
     use crate::domain::identity::Digest;
     use serde_json::json;
 
@@ -80,9 +80,18 @@ mod tests {
     }
 
     fn found(difference: Option<f64>, interval: Option<(f64, f64)>) -> Differences {
-        let interval = interval.map(|(low, high)| Interval { low, high, confidence: 0.95, replicates: 100 });
+        let (method, units) = (IntervalMethod::Paired, 100);
+        let interval = interval.map(|(low, high)| Interval { low, high, confidence: 0.95, method, units });
         let undefined_because = difference.is_none().then(|| "of the champion: there is only one class".to_owned());
-        let value = Difference { champion: Some(0.5), candidate: Some(0.6), difference, undefined_because, interval };
+        let no_interval_because = interval.is_none().then(|| "only 12 frauds, an interval needs 20".to_owned());
+        let value = Difference {
+            champion: Some(0.5),
+            candidate: Some(0.6),
+            difference,
+            undefined_because,
+            interval,
+            no_interval_because,
+        };
         Differences::from([("auc_roc".to_owned(), value)])
     }
 
@@ -103,12 +112,35 @@ mod tests {
     }
 
     #[test]
+    fn confidence_bounds_need_fifty_frauds_unless_the_profile_says_otherwise() {
+        let required = |rest: serde_json::Value| {
+            let mut profile = json!({
+                "policy_id": "p", "revision": "r1", "controls": {"require_pass_gate": true},
+                "eval_thresholds": {"min_auc_roc": 0.8},
+            });
+            profile.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            serde_json::from_value::<GovernanceProfile>(profile).unwrap().required_positives()
+        };
+        let bound = json!({"min_auc_roc": {"bound": 0.8, "on": "confidence_bound"}});
+        let champion = |on: &str| {
+            let spec = serde_json::to_value(spec(&json!({"min_auc_roc": {"bound": 0, "on": on}}))).unwrap();
+            json!({"champion": spec})
+        };
+        assert_eq!(required(json!({})), 0);
+        assert_eq!(required(json!({"on": "confidence_bound"})), 50);
+        assert_eq!(required(json!({"eval_thresholds": bound})), 50);
+        assert_eq!(required(json!({"eval_thresholds": bound, "min_positives": 30})), 30);
+        assert_eq!(required(champion("confidence_bound")), 50);
+        assert_eq!(required(champion("point")), 0);
+    }
+
+    #[test]
     fn what_is_undefined_never_holds() {
         let low = json!({"min_auc_roc": -1});
         let cases = [
             (Some(found(None, None)), "of the champion: there is only one class"),
             (Some(found(Some(f64::NAN), Some((0.0, 1.0)))), "it is not a number"),
-            (Some(found(Some(0.1), None)), "no confidence interval"),
+            (Some(found(Some(0.1), None)), "no confidence interval: only 12 frauds"),
             (Some(Differences::new()), "was not measured"),
             (None, "was not measured"),
         ];

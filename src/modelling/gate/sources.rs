@@ -47,7 +47,7 @@ pub fn stated_profile(plan: &TrainPlan, receipt: &GateReceipt) -> GovernanceProf
         controls: Controls { require_pass_gate: true },
         eval_thresholds: thresholds.map(|of| (of.threshold.clone(), judged(of.bound, of.on))).collect(),
         on: ThresholdBasis::default(),
-        min_positives: receipt.min_positives.required,
+        min_positives: Some(receipt.min_positives.required),
         champion,
     }
 }

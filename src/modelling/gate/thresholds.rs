@@ -1,7 +1,8 @@
 //! Reads the thresholds of a governance profile and compares each with the metrics.
 
 use crate::domain::contract::{
-    ChampionSpec, Direction, GovernanceProfile, Interval, Metrics, ThresholdBasis, ThresholdSpec, ThresholdVerdict,
+    ChampionSpec, Difference, Direction, GovernanceProfile, Interval, MetricValue, Metrics, ThresholdBasis,
+    ThresholdSpec, ThresholdVerdict,
 };
 
 /// A bound on a metric, or on the difference between a metric and the champion's metric of the same name.
@@ -21,6 +22,34 @@ pub(super) struct Comparison {
     pub(super) compared: Option<f64>,
     pub(super) holds: bool,
     pub(super) reason: String,
+}
+
+/// What was measured of a metric, or of its difference to the champion's.
+pub(super) struct Measurement<'a> {
+    value: Option<f64>,
+    interval: Option<Interval>,
+    undefined_because: Option<&'a str>,
+    no_interval_because: Option<&'a str>,
+}
+
+impl<'a> Measurement<'a> {
+    fn of_metric(metric: &'a MetricValue) -> Self {
+        Self {
+            value: metric.value,
+            interval: metric.interval,
+            undefined_because: metric.undefined_because.as_deref(),
+            no_interval_because: metric.no_interval_because.as_deref(),
+        }
+    }
+
+    pub(super) fn of_difference(found: &'a Difference) -> Self {
+        Self {
+            value: found.difference,
+            interval: found.interval,
+            undefined_because: found.undefined_because.as_deref(),
+            no_interval_because: found.no_interval_because.as_deref(),
+        }
+    }
 }
 
 impl Comparison {
@@ -63,9 +92,7 @@ impl Threshold {
     /// A threshold on the confidence bound does not hold if the metric has no interval.
     pub fn judge(&self, metrics: &Metrics) -> ThresholdVerdict {
         let Comparison { value, interval, compared, holds, reason } = match metrics.get(&self.metric) {
-            Some(metric) => {
-                self.compare(&self.metric, metric.value, metric.interval, metric.undefined_because.as_deref())
-            }
+            Some(metric) => self.compare(&self.metric, &Measurement::of_metric(metric)),
             None => {
                 Comparison::nothing(format!("{} was not measured; the training profile must ask for it", self.metric))
             }
@@ -85,18 +112,11 @@ impl Threshold {
     }
 
     /// Compares a metric's value, or a difference, with the bound. `what` is the name of the metric in the reason.
-    /// `undefined_because` is the cause of a missing value, if the cause is known.
-    pub(super) fn compare(
-        &self,
-        what: &str,
-        value: Option<f64>,
-        interval: Option<Interval>,
-        undefined_because: Option<&str>,
-    ) -> Comparison {
+    pub(super) fn compare(&self, what: &str, measured: &Measurement<'_>) -> Comparison {
         let numbers = |interval: &Interval| interval.low.is_finite() && interval.high.is_finite();
-        let interval = interval.filter(numbers);
-        let Some(value) = value.filter(|value| value.is_finite()) else {
-            let why = undefined_because.unwrap_or("it is not a number");
+        let interval = measured.interval.filter(numbers);
+        let Some(value) = measured.value.filter(|value| value.is_finite()) else {
+            let why = measured.undefined_because.unwrap_or("it is not a number");
             return Comparison::nothing(format!("{what} is undefined: {why}"));
         };
         let compared = match (self.on, self.direction, interval) {
@@ -110,10 +130,8 @@ impl Threshold {
             (ThresholdBasis::ConfidenceBound, _, None) => None,
         };
         let Some((compared, said)) = compared else {
-            let reason = format!(
-                "{what} is {value} and has no confidence interval: evaluation.bootstrap of the training profile asks \
-                 for them, and metrics per day have none"
-            );
+            let why = measured.no_interval_because.unwrap_or("the report gives none");
+            let reason = format!("{what} is {value} and has no confidence interval: {why}");
             return Comparison { value: Some(value), interval, compared: None, holds: false, reason };
         };
         let (holds, word) = match self.direction {
@@ -128,15 +146,16 @@ impl Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::MetricValue;
+    use crate::domain::contract::{IntervalMethod, MetricValue};
 
     fn interval(low: f64, high: f64) -> Interval {
-        Interval { low, high, confidence: 0.95, replicates: 100 }
+        Interval { low, high, confidence: 0.95, method: IntervalMethod::LogOdds, units: 100 }
     }
 
     fn metrics(value: Option<f64>, interval: Option<Interval>) -> Metrics {
         let undefined_because = value.is_none().then(|| "there is only one class".to_owned());
-        Metrics::from([("auc_roc".to_owned(), MetricValue { value, undefined_because, interval })])
+        let metric = MetricValue { value, undefined_because, interval, no_interval_because: None };
+        Metrics::from([("auc_roc".to_owned(), metric)])
     }
 
     fn verdict(name: &str, spec: ThresholdSpec, metrics: &Metrics) -> ThresholdVerdict {

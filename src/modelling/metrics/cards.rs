@@ -64,16 +64,20 @@ impl CardDays {
         if self.days.is_empty() {
             return undefined(NO_ROWS);
         }
+        defined(self.precision_of_days(k).iter().sum::<f64>() / self.days.len() as f64)
+    }
+
+    /// Returns the precision at `k` of each day.
+    pub(super) fn precision_of_days(&self, k: u32) -> Vec<f64> {
         let mut found = vec![false; self.cards];
-        let mut sum = 0.0;
-        for pool in &self.days {
+        let of_day = |pool: &Vec<Candidate>| {
             let left = pool.iter().filter(|candidate| !found[candidate.card as usize]);
             let hits: Vec<u32> = left.take(k as usize).filter(|c| c.compromised).map(|c| c.card).collect();
-            sum += hits.len() as f64 / f64::from(k);
-            for card in hits {
+            for &card in &hits {
                 found[card as usize] = true;
             }
-        }
-        defined(sum / self.days.len() as f64)
+            hits.len() as f64 / f64::from(k)
+        };
+        self.days.iter().map(of_day).collect()
     }
 }

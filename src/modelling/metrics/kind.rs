@@ -80,11 +80,6 @@ impl MetricKind {
         }
     }
 
-    /// Returns true if the metric needs days and cards in addition to the scores. Such a metric has no interval.
-    pub fn is_per_day(self) -> bool {
-        matches!(self, Self::CardPrecisionAt(_))
-    }
-
     /// Computes the metric from counts. `None` for a metric per day, since counts do not contain the days.
     pub(super) fn of(self, counts: &ScoreCounts<'_>) -> Option<MetricValue> {
         Some(match self {
@@ -107,7 +102,7 @@ impl MetricKind {
 
 pub(super) struct RankedWindow<'a> {
     pub(super) counts: ScoreCounts<'a>,
-    card_days: Option<CardDays>,
+    pub(super) card_days: Option<CardDays>,
 }
 
 impl<'a> RankedWindow<'a> {

@@ -1,11 +1,11 @@
 //! Measures what a profile asks for, on the whole test window and on slices of the window by the values of a column.
 
-use super::bootstrap::{self, Resampling};
 use super::curves::curves;
+use super::interval::{IntervalBasis, IntervalWindow, interval_of_days};
 use super::kind::{MetricKind, RankedWindow};
 use super::order::{Level, RankedScores, ScoreCounts, ScoredRows};
 use super::ranking::confusion;
-use crate::domain::contract::{Confusion, Curves, EvaluationSpec, Metrics, Slice, SlicedBy};
+use crate::domain::contract::{Confusion, Curves, EvaluationSpec, Interval, Metrics, Slice, SlicedBy};
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,19 +17,19 @@ pub struct Measured {
     pub slices: Vec<SlicedBy>,
 }
 
-/// Measures a window. Metrics get intervals only if `resampling` is given.
+/// Measures a window. Metrics get intervals only if `intervals` is given.
 pub fn measure(
     scored: &ScoredRows<'_>,
     spec: &EvaluationSpec,
-    resampling: Option<&Resampling<'_>>,
+    intervals: Option<&IntervalBasis<'_>>,
     slicings: &[Slicing],
 ) -> Measured {
     let order = RankedScores::new(scored.scores, scored.labels);
     let window = RankedWindow::new(scored, &order);
     let kinds = MetricKind::all(spec, scored.cards.is_some());
     let mut metrics: Metrics = kinds.iter().filter_map(|&kind| Some((kind.name(), window.metric(kind)?))).collect();
-    if let Some(resampling) = resampling {
-        add_intervals(&mut metrics, &order, &kinds, resampling);
+    if let Some(basis) = intervals {
+        add_intervals(&mut metrics, &order, &window, &kinds, basis);
     }
     let of_slices = MetricKind::of_any_rows(spec);
     Measured {
@@ -40,15 +40,29 @@ pub fn measure(
     }
 }
 
-/// Adds intervals to the metrics that `resampling.spec.metrics` names. An empty list means all metrics except those per
-/// day.
-fn add_intervals(scores: &mut Metrics, order: &RankedScores, kinds: &[MetricKind], resampling: &Resampling<'_>) {
-    let names = &resampling.spec.metrics;
-    let is_wanted = |kind: &MetricKind| !kind.is_per_day() && (names.is_empty() || names.contains(&kind.name()));
-    let kinds: Vec<MetricKind> = kinds.iter().copied().filter(is_wanted).collect();
-    for (kind, interval) in kinds.iter().zip(bootstrap::intervals(order, &kinds, resampling)) {
-        if let Some(metric) = scores.get_mut(&kind.name()).filter(|metric| metric.value.is_some()) {
-            metric.interval = interval;
+/// Gives every metric that has a value its interval, or the reason why it has none.
+fn add_intervals(
+    scores: &mut Metrics,
+    order: &RankedScores,
+    window: &RankedWindow<'_>,
+    kinds: &[MetricKind],
+    basis: &IntervalBasis<'_>,
+) {
+    let of_scores = IntervalWindow::new(order, &window.counts);
+    let units = of_scores.units(basis.clusters);
+    for &kind in kinds {
+        let Some(metric) = scores.get_mut(&kind.name()) else { continue };
+        let Some(value) = metric.value else { continue };
+        let interval = match (kind, &window.card_days) {
+            (MetricKind::CardPrecisionAt(k), Some(days)) => {
+                let interval = interval_of_days(&days.precision_of_days(k), basis.confidence, false);
+                interval.map(|found| Interval { low: found.low.max(0.0), high: found.high.min(1.0), ..found })
+            }
+            (kind, _) => of_scores.interval(kind, value, &units, basis),
+        };
+        match interval {
+            Ok(interval) => metric.interval = Some(interval),
+            Err(why) => metric.no_interval_because = Some(why),
         }
     }
 }
@@ -100,6 +114,7 @@ pub(super) fn sliced(order: &RankedScores, slicing: &Slicing, kinds: &[MetricKin
 mod tests {
     use super::super::order::ONE_CLASS;
     use super::*;
+    use crate::domain::contract::MetricValue;
     use serde::Deserialize;
     use std::collections::BTreeMap;
 
@@ -222,29 +237,68 @@ mod tests {
     }
 
     #[test]
-    fn only_the_metrics_that_a_profile_names_get_an_interval_around_their_value() {
-        let scores: Vec<f64> = (0..400).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
+    fn every_metric_has_an_interval_around_its_value_or_a_reason_why_not() {
+        let scores: Vec<f64> = (0..4_000).map(|row| f64::from(row * 37 % 1_009) / 1_009.0).collect();
         let labels: Vec<bool> =
             scores.iter().enumerate().map(|(row, score)| *score * 10.0 > (row % 17) as f64).collect();
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 400], cards: Some(&[1; 400]) };
-        let mut spec = crate::domain::contract::BootstrapSpec { replicates: 200, ..Default::default() };
-        let measured = |bootstrap: &_| {
-            measure(
-                &window,
-                &with_k(5),
-                Some(&Resampling { spec: bootstrap, clusters: None, seed: 1, threads: 2 }),
-                &[],
-            )
-            .scores
-        };
-        for (name, metric) in measured(&spec) {
-            assert_eq!(metric.interval.is_some(), !name.starts_with("card_"), "{name}");
+        let days: Vec<i64> = (0..4_000).map(|row| row / 500).collect();
+        let cards: Vec<u32> = (0..4_000).map(|row| row * 7 % 900).collect();
+        let window = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: Some(&cards) };
+        for clusters in [None, Some(cards.as_slice())] {
+            let basis = IntervalBasis { confidence: 0.95, clusters };
+            for (name, metric) in measure(&window, &with_k(100), Some(&basis), &[]).scores {
+                let none = ["expected_calibration_error", "ks_statistic"].contains(&name.as_str());
+                assert_eq!(metric.interval.is_some(), !none, "{name}: {:?}", metric.no_interval_because);
+                assert_eq!(metric.no_interval_because.is_some(), none, "{name}");
+                let (Some(value), Some(interval)) = (metric.value, metric.interval) else { continue };
+                assert!(interval.low < value && value < interval.high, "{name}: {interval:?} {value}");
+                assert!(interval.high - interval.low < 0.2, "{name}: {interval:?}");
+            }
         }
-        spec.metrics = vec!["auc_roc".to_owned()];
-        let found = measured(&spec);
-        assert_eq!(found.values().filter(|metric| metric.interval.is_some()).count(), 1);
-        let (auc, interval) = (found["auc_roc"].value.unwrap(), found["auc_roc"].interval.unwrap());
-        assert!(interval.low < auc && auc < interval.high && interval.high - interval.low < 0.2, "{interval:?} {auc}");
-        assert_eq!((interval.confidence, interval.replicates), (0.95, 200));
+        assert!(measure(&window, &with_k(100), None, &[]).scores.values().all(|metric| metric.interval.is_none()));
+    }
+
+    #[test]
+    fn what_says_nothing_about_chance_has_no_interval() {
+        let scores: Vec<f64> = (0..4_000).map(|row| f64::from(row * 37 % 1_009) / 1_009.0).collect();
+        let labels: Vec<bool> = scores.iter().map(|score| *score > 0.9).collect();
+        let days = vec![0; 4_000];
+        let of = |scores: &[f64], clusters: &[u32]| {
+            let window = ScoredRows { scores, labels: &labels, days: &days, cards: Some(clusters) };
+            measure(&window, &with_k(100), Some(&IntervalBasis { confidence: 0.95, clusters: Some(clusters) }), &[])
+                .scores
+        };
+        let one_card = vec![7; 4_000];
+        // Twenty cards have frauds, but one card has nearly all of them.
+        let mut frauds = 0;
+        let mut card_of = |row: usize| {
+            frauds += u32::from(labels[row]);
+            if labels[row] && frauds % 15 == 0 { row as u32 } else { 0 }
+        };
+        let unequal: Vec<u32> = (0..4_000).map(&mut card_of).collect();
+        let says = |metric: &MetricValue| metric.no_interval_because.clone().unwrap_or_default();
+        for (clusters, why) in [(one_card, "only 1 entities"), (unequal, "hold most of them")] {
+            for (name, metric) in of(&scores, &clusters) {
+                assert!(metric.interval.is_none() && metric.no_interval_because.is_some(), "{name}: {metric:?}");
+                let special = name.starts_with("card") || name.starts_with("ks") || name.starts_with("expected");
+                assert!(special || says(&metric).contains(why), "{name}: {}", says(&metric));
+            }
+        }
+        let each: Vec<u32> = (0..4_000).collect();
+        let equal_scores = &of(&vec![0.5; 4_000], &each)["auc_roc"];
+        assert!(equal_scores.interval.is_none() && says(equal_scores).contains("exactly the same"));
+    }
+
+    #[test]
+    fn a_window_without_errors_has_an_interval_up_to_the_best_value() {
+        let labels: Vec<bool> = (0..1_000).map(|row| row < 30).collect();
+        let scores: Vec<f64> = (0..1_000).map(|row| 1.0 - f64::from(row) / 1_000.0).collect();
+        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 1_000], cards: None };
+        let found =
+            measure(&window, &with_k(30), Some(&IntervalBasis { confidence: 0.95, clusters: None }), &[]).scores;
+        for metric in ["auc_roc", "average_precision", "precision_at_30", "recall_at_30"] {
+            let interval = found[metric].interval.unwrap();
+            assert!(interval.high >= 1.0 && interval.low > 0.8 && interval.low < 0.999, "{metric}: {interval:?}");
+        }
     }
 }

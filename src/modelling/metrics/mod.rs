@@ -2,18 +2,20 @@
 //!
 //! A metric that is undefined is null with a reason. A null metric never passes a gate.
 
-mod bootstrap;
 mod cards;
 mod curves;
 mod difference;
+mod influence;
+mod interval;
 mod kind;
 mod measure;
 mod order;
 mod probability;
 mod ranking;
+mod units;
 
-pub use bootstrap::Resampling;
 pub use difference::differences;
+pub use interval::IntervalBasis;
 pub use kind::MetricKind;
 pub use measure::{Measured, Slicing, measure};
 pub use order::ScoredRows;

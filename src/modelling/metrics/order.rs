@@ -1,7 +1,6 @@
 //! Sorts the test window once by one model's scores, and counts how many frauds and good payments have each score.
 //!
-//! Every metric except those per day is computed from these counts. Therefore a bootstrap replicate counts the window
-//! again, but never sorts it again.
+//! Every metric except those per day is computed from these counts.
 
 use crate::domain::contract::MetricValue;
 
@@ -23,11 +22,11 @@ pub(super) const NO_FRAUDS: &str = "there are no frauds";
 pub(super) const NO_ROWS: &str = "there are no rows";
 
 pub(super) fn defined(value: f64) -> MetricValue {
-    MetricValue { value: Some(value), undefined_because: None, interval: None }
+    MetricValue { value: Some(value), undefined_because: None, interval: None, no_interval_because: None }
 }
 
 pub(super) fn undefined(why: impl Into<String>) -> MetricValue {
-    MetricValue { value: None, undefined_because: Some(why.into()), interval: None }
+    MetricValue { value: None, undefined_because: Some(why.into()), interval: None, no_interval_because: None }
 }
 
 /// A distinct score, and the log losses of payments with this score.
@@ -61,8 +60,7 @@ pub(super) struct RankedScores {
 impl RankedScores {
     pub(super) fn new(scores: &[f64], labels: &[bool]) -> Self {
         let mut sorted: Vec<(f64, u32)> = scores.iter().copied().zip(0..).collect();
-        // Rows with equal scores keep the order of the data, so that bootstrap replicates do not depend on the sort
-        // algorithm.
+        // Rows with equal scores keep the order of the data, so that sums over rows do not depend on the sort algorithm.
         sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let (mut levels, mut ends): (Vec<Level>, Vec<usize>) = (Vec::new(), Vec::new());
         for (position, &(score, _)) in sorted.iter().enumerate() {
@@ -85,40 +83,23 @@ impl RankedScores {
     }
 
     pub(super) fn counts(&self) -> ScoreCounts<'_> {
-        let mut counts = self.no_counts();
-        self.recount(&mut counts, |_| 1);
-        counts
-    }
-
-    pub(super) fn no_counts(&self) -> ScoreCounts<'_> {
-        let none = || vec![0; self.levels.len()];
-        ScoreCounts { levels: &self.levels, frauds: none(), good: none(), total_frauds: 0, total_good: 0 }
-    }
-
-    /// Replaces `counts`: the row at a position of the sorted rows counts `weight(position)` times.
-    pub(super) fn recount(&self, counts: &mut ScoreCounts<'_>, weight: impl Fn(usize) -> u32) {
-        let mut start = 0;
-        (counts.total_frauds, counts.total_good) = (0, 0);
-        for ((&end, frauds), good) in self.ends.iter().zip(&mut counts.frauds).zip(&mut counts.good) {
-            (*frauds, *good) = (0, 0);
-            for position in start..end {
-                let times = weight(position);
-                if self.labels[position] {
-                    *frauds += times;
-                } else {
-                    *good += times;
-                }
-            }
-            counts.total_frauds += u64::from(*frauds);
-            counts.total_good += u64::from(*good);
-            start = end;
-        }
+        let (mut frauds, mut good) = (vec![0; self.levels.len()], vec![0; self.levels.len()]);
+        self.each_row(|_, level, fraud| {
+            let counts = if fraud { &mut frauds } else { &mut good };
+            counts[level] += 1;
+        });
+        ScoreCounts::over(&self.levels, frauds, good)
     }
 
     /// Calls `visit(row, level, label)` for every row from the highest score down.
     pub(super) fn visit(&self, mut visit: impl FnMut(u32, Level, bool)) {
+        self.each_row(|row, at, label| visit(row, self.levels[at], label));
+    }
+
+    /// Calls `visit(row, index of the level, label)` for every row from the highest score down.
+    pub(super) fn each_row(&self, mut visit: impl FnMut(u32, usize, bool)) {
         let mut start = 0;
-        for (&end, &level) in self.ends.iter().zip(&self.levels) {
+        for (level, &end) in self.ends.iter().enumerate() {
             for position in start..end {
                 visit(self.rows[position], level, self.labels[position]);
             }
@@ -136,7 +117,7 @@ pub(super) struct ScoreCounts<'a> {
     total_good: u64,
 }
 
-/// A level with its counts. Both counts may be zero in a bootstrap replicate.
+/// A level with its counts.
 #[derive(Clone, Copy)]
 pub(super) struct LevelCounts {
     pub(super) level: Level,

@@ -1,7 +1,6 @@
 //! Checks that the data has the columns for the metrics, slices and intervals that a training profile asks for.
 
-use crate::domain::contract::{BootstrapSpec, ColumnRoles, DocumentError, EvaluationSpec, Feature, SliceSpec};
-use crate::modelling::metrics::MetricKind;
+use crate::domain::contract::{ColumnRoles, DocumentError, EvaluationSpec, Feature, SliceSpec};
 use std::collections::BTreeSet;
 
 /// Checks a profile's `evaluation` section. The error points to the first entry that cannot be measured.
@@ -22,10 +21,11 @@ pub(super) fn measurable(
             return error(format!("slices/{index}/column"), format!("{:?} is sliced twice", slice.column));
         }
     }
-    if let Some(bootstrap) = &spec.bootstrap
-        && let Err((field, rule)) = check_bootstrap(bootstrap, spec, columns)
+    if let Some(entity) = spec.intervals.entity()
+        && !columns.entities.iter().any(|column| column == entity)
     {
-        return error(format!("bootstrap/{field}"), rule);
+        let rule = format!("{entity:?} is not an entity column of the manifest");
+        return error("intervals/cluster".to_owned(), rule);
     }
     Ok(())
 }
@@ -45,32 +45,10 @@ fn check_slice(slice: &SliceSpec, features: &[Feature], columns: &ColumnRoles) -
     Ok(())
 }
 
-fn check_bootstrap(
-    bootstrap: &BootstrapSpec,
-    spec: &EvaluationSpec,
-    columns: &ColumnRoles,
-) -> Result<(), (String, String)> {
-    if let Some(cluster) = &bootstrap.cluster
-        && !columns.entities.contains(cluster)
-    {
-        return Err(("cluster".to_owned(), format!("{cluster:?} is not an entity column of the manifest")));
-    }
-    let kinds = MetricKind::all(spec, !columns.entities.is_empty());
-    for (index, name) in bootstrap.metrics.iter().enumerate() {
-        let rule = match kinds.iter().find(|kind| &kind.name() == name) {
-            None => format!("{name:?} is not among the metrics that this profile asks for"),
-            Some(kind) if kind.is_per_day() => format!("{name:?} is measured per day and has no interval"),
-            Some(_) => continue,
-        };
-        return Err((format!("metrics/{index}"), rule));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::FeatureKind;
+    use crate::domain::contract::{ClusterRule, FeatureKind, IntervalSpec, SwitchedOff};
 
     fn pointer_of(spec: &EvaluationSpec) -> Option<String> {
         let features = [Feature { name: "amount".to_owned(), kind: FeatureKind::Numeric, monotone: None }];
@@ -90,13 +68,9 @@ mod tests {
         EvaluationSpec { slices: vec![slice], ..EvaluationSpec::default() }
     }
 
-    fn with_bootstrap(cluster: Option<&str>, metrics: &[&str]) -> EvaluationSpec {
-        let bootstrap = BootstrapSpec {
-            cluster: cluster.map(str::to_owned),
-            metrics: metrics.iter().map(|&name| name.to_owned()).collect(),
-            ..BootstrapSpec::default()
-        };
-        EvaluationSpec { bootstrap: Some(bootstrap), ..EvaluationSpec::default() }
+    fn with_cluster(cluster: ClusterRule) -> EvaluationSpec {
+        let intervals = IntervalSpec { cluster: Some(cluster), ..IntervalSpec::default() };
+        EvaluationSpec { intervals, ..EvaluationSpec::default() }
     }
 
     #[test]
@@ -104,17 +78,15 @@ mod tests {
         assert_eq!(pointer_of(&EvaluationSpec::default()), None);
         assert_eq!(pointer_of(&with_slice("amount", &[1.0, 2.0])), None);
         assert_eq!(pointer_of(&with_slice("card", &[])), None);
-        assert_eq!(
-            pointer_of(&with_bootstrap(Some("card"), &["auc_roc", "recall_at_fpr_0.01", "recall_at_100"])),
-            None
-        );
+        let entity = |column: &str| ClusterRule::Entity(column.to_owned());
+        assert_eq!(pointer_of(&with_cluster(entity("card"))), None);
+        let off = SwitchedOff { reason: "every card pays once".to_owned() };
+        assert_eq!(pointer_of(&with_cluster(ClusterRule::Off(off))), None);
         let wrong = [
             (with_slice("fraud", &[]), "slices/0/column"),
             (with_slice("card", &[1.0]), "slices/0/cuts"),
             (with_slice("amount", &[2.0, 1.0]), "slices/0/cuts"),
-            (with_bootstrap(Some("amount"), &[]), "bootstrap/cluster"),
-            (with_bootstrap(None, &["auc_roc", "recall_at_fpr_0.02"]), "bootstrap/metrics/1"),
-            (with_bootstrap(None, &["card_precision_at_100"]), "bootstrap/metrics/0"),
+            (with_cluster(entity("amount")), "intervals/cluster"),
         ];
         for (spec, pointer) in wrong {
             assert_eq!(pointer_of(&spec), Some(format!("/evaluation/{pointer}")));

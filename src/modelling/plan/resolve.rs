@@ -6,8 +6,9 @@ use super::earlier::{plan_baseline, plan_champion};
 use super::measurable::measurable;
 use super::planned_split::plan_split;
 use crate::domain::contract::{
-    AucLimit, BoostParameters, BuiltInAlgorithm, LeakageSpec, PinnedCommand, PinnedDocument, PinnedManifest,
-    ProcessAlgorithm, ResolvedAlgorithm, SeedPolicy, SplitSpec, TrainPlan, TrainingProfile,
+    AucLimit, BoostParameters, BuiltInAlgorithm, ClusterRule, ColumnRoles, EvaluationSpec, IntervalSpec, LeakageSpec,
+    PinnedCommand, PinnedDocument, PinnedManifest, ProcessAlgorithm, ResolvedAlgorithm, SeedPolicy, SplitSpec,
+    TrainPlan, TrainingProfile,
 };
 use crate::domain::identity::recipe_digest;
 use crate::domain::run::{Failure, FailureCode};
@@ -59,12 +60,19 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
         algorithm: resolve_algorithm(profile, sources.commands)?,
         leakage: leakage_rules(&profile.leakage),
-        evaluation: profile.evaluation.clone(),
+        evaluation: evaluation(&profile.evaluation, columns),
         limits: profile.limits.clone(),
         baseline: plan_baseline(sources, profile)?,
         champion: plan_champion(sources, profile, governance)?,
         revisions: request.revisions(),
     })
+}
+
+/// Writes out the entity by which intervals are computed, if the profile says nothing about it.
+fn evaluation(spec: &EvaluationSpec, columns: &ColumnRoles) -> EvaluationSpec {
+    let first = columns.entities.first().map(|entity| ClusterRule::Entity(entity.clone()));
+    let cluster = spec.intervals.cluster.clone().or(first);
+    EvaluationSpec { intervals: IntervalSpec { cluster, ..spec.intervals }, ..spec.clone() }
 }
 
 /// Writes out the limits that apply if the profile says nothing about them.

@@ -15,12 +15,12 @@ fn value(metric: Option<&MetricValue>) -> Markup {
     }
 }
 
-/// Lists every metric. If intervals were computed, also draws each interval on a line from 0 to 1.
+/// Lists every metric. If there are intervals, also draws each interval on a line from 0 to 1.
 pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
     let metrics = &report.metrics.scores;
-    let resampled = metrics.values().find_map(|metric| metric.interval);
-    let cluster = plan.evaluation.bootstrap.as_ref().and_then(|spec| spec.cluster.as_ref());
-    let interval_title = resampled.map(|interval| format!("{} interval", percent(interval.confidence)));
+    let first = metrics.values().find_map(|metric| metric.interval);
+    let cluster = plan.evaluation.intervals.entity();
+    let interval_title = first.map(|interval| format!("{} interval", percent(interval.confidence)));
     let mut headings: Vec<TableHeading<'_>> = vec![("Metric", ""), ("Value", "right")];
     if let Some(title) = &interval_title {
         headings.extend([(title.as_str(), "right"), ("0 to 1", "wide")]);
@@ -31,9 +31,10 @@ pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
                 th scope="row" {
                     (name)
                     @if let Some(why) = &metric.undefined_because { br; span.soft { "undefined: " (why) } }
+                    @if let Some(why) = &metric.no_interval_because { br; span.soft { "no interval: " (why) } }
                 }
                 td.right { (value(Some(metric))) }
-                @if resampled.is_some() {
+                @if first.is_some() {
                     td.right.soft { @if let Some(interval) = &metric.interval { (bounds(interval)) } }
                     td.wide { (range(metric)) }
                 }
@@ -42,13 +43,11 @@ pub fn metrics_table(report: &EvalReport, plan: &TrainPlan) -> Markup {
     };
     html! {
         (html_table("metrics", &headings, &rows))
-        @if let Some(interval) = resampled {
+        @if let Some(interval) = first {
             p.note {
-                "Intervals are percentiles of " (thousands(u64::from(interval.replicates)))
-                " test windows drawn anew from this one, "
-                @if let Some(cluster) = cluster { "all payments of a " code { (cluster) } " together" }
-                @else { "payment by payment" }
-                "; they say how much the value hangs on these very payments."
+                "An interval holds the model's true value in about " (percent(interval.confidence)) " of windows. "
+                @if let Some(cluster) = cluster { "All payments of a " code { (cluster) } " count as one piece of evidence." }
+                @else { "Every payment counts as evidence of its own." }
             }
         }
     }

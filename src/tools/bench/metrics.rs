@@ -2,8 +2,8 @@
 
 use super::measure::{Figures, Laps};
 use crate::clock::Stopwatch;
-use crate::domain::contract::{BootstrapSpec, EvaluationSpec};
-use crate::modelling::metrics::{Resampling, ScoredRows, Slicing, measure};
+use crate::domain::contract::EvaluationSpec;
+use crate::modelling::metrics::{IntervalBasis, ScoredRows, Slicing, measure};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::hint::black_box;
@@ -13,10 +13,6 @@ pub struct MetricsSpec {
     pub rows: usize,
     /// How often each part is timed.
     pub laps: usize,
-    /// Replicates of the bootstrap. 0 leaves the bootstrap out.
-    pub replicates: u32,
-    /// Threads of the bootstrap.
-    pub threads: u32,
 }
 
 struct RandomWindow {
@@ -86,13 +82,10 @@ pub fn metrics(spec: &MetricsSpec, doing: impl Fn(&str)) -> Vec<Figures> {
         black_box(measure(&window.scored(true), &evaluation, None, std::slice::from_ref(&slicing)));
     });
     for (name, clusters) in [("by row", None), ("by card", Some(window.cards.as_slice()))] {
-        if spec.replicates > 0 {
-            let bootstrap = BootstrapSpec { replicates: spec.replicates, ..BootstrapSpec::default() };
-            let resampling = Resampling { spec: &bootstrap, clusters, seed: 7, threads: spec.threads };
-            time(&format!("metrics and {} replicates {name}", spec.replicates), 1, &|| {
-                black_box(measure(&window.scored(false), &evaluation, Some(&resampling), &[]));
-            });
-        }
+        let basis = IntervalBasis { confidence: 0.95, clusters };
+        time(&format!("metrics, curves and intervals {name}"), spec.laps, &|| {
+            black_box(measure(&window.scored(false), &evaluation, Some(&basis), &[]));
+        });
     }
     figures
 }

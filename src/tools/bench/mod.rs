@@ -5,6 +5,7 @@
 //! same run. Never: asserts a figure; touches a database or a topic that somebody else uses.
 
 mod admission;
+mod coverage;
 mod database;
 mod lifecycle;
 mod load;
@@ -14,6 +15,7 @@ mod relay;
 mod training;
 
 pub use admission::{AdmissionSpec, LatencySpec, admission, latency};
+pub use coverage::{Coverage, CoverageSpec, Scene, Shares, coverage};
 pub use database::{BenchDatabase, BenchError};
 pub use lifecycle::{LifecycleSpec, lifecycle};
 pub use measure::Figures;

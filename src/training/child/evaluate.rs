@@ -2,9 +2,9 @@
 
 use super::assign::Assigned;
 use super::job::report;
-use crate::domain::contract::{BootstrapSpec, Evaluation};
+use crate::domain::contract::Evaluation;
 use crate::domain::run::Failure;
-use crate::modelling::metrics::{self, Measured, Resampling, ScoredRows};
+use crate::modelling::metrics::{self, IntervalBasis, Measured, ScoredRows};
 use crate::modelling::{Table, feature_findings, slicings};
 use crate::training::protocol::ChildJob;
 
@@ -18,7 +18,7 @@ pub(super) fn evaluate(
     job: &ChildJob,
 ) -> Result<Evaluation, Failure> {
     const DAY: i64 = 86_400_000_000;
-    let (plan, threads, rows) = (&job.plan, job.threads, &assigned.assignment.test);
+    let (plan, rows) = (&job.plan, &assigned.assignment.test);
     let wide = |scores: &[f32]| -> Vec<f64> { scores.iter().map(|&score| f64::from(score)).collect() };
     let scores = wide(scores);
     let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
@@ -28,16 +28,16 @@ pub(super) fn evaluate(
     // Card metrics count per day, so they need event times.
     let cards = table.entities.first().filter(|_| at.is_some()).map(|column| of_rows(&column.ids));
     let of_test = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
-    let bootstrap = plan.evaluation.bootstrap.as_ref();
-    let cluster = bootstrap.and_then(|spec| spec.cluster.as_ref());
-    let clusters = cluster
-        .and_then(|name| table.entities.iter().find(|column| &column.name == name))
+    let intervals = &plan.evaluation.intervals;
+    let clusters = intervals
+        .entity()
+        .and_then(|name| table.entities.iter().find(|column| column.name == name))
         .map(|column| of_rows(&column.ids));
     let clusters = clusters.as_deref();
-    let resampling = bootstrap.map(|spec| Resampling { spec, clusters, seed: plan.seed, threads });
+    let basis = IntervalBasis { confidence: intervals.confidence, clusters };
     let slicings = slicings(table, &plan.features, rows, &plan.evaluation.slices);
     let Measured { scores, confusion, curves, slices } =
-        metrics::measure(&of_test, &plan.evaluation, resampling.as_ref(), &slicings);
+        metrics::measure(&of_test, &plan.evaluation, Some(&basis), &slicings);
     let mut evaluation = Evaluation {
         scores,
         confusion,
@@ -55,9 +55,7 @@ pub(super) fn evaluate(
     };
     report("evaluate", 0.9, "comparing with the champion");
     let theirs = wide(&champion.scores()?);
-    let spec = BootstrapSpec { confidence: compared.confidence, ..bootstrap.cloned().unwrap_or_default() };
-    let resampling = Resampling { spec: &spec, clusters, seed: plan.seed, threads };
-    evaluation.champion =
-        Some(metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &resampling));
+    let basis = IntervalBasis { confidence: compared.confidence, clusters };
+    evaluation.champion = Some(metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &basis));
     Ok(evaluation)
 }

@@ -18,7 +18,7 @@ pub fn rows() -> Vec<Row> {
             governed_by("req-minpos-01", &inputs::governance("minpos", true, rest))
         }),
         fails("a threshold on the confidence bound of a metric that has no interval", "no confidence interval", || {
-            let rest = "eval_thresholds: {min_card_precision_at_50: {bound: 0, on: confidence_bound}}";
+            let rest = "eval_thresholds: {min_ks_statistic: {bound: 0, on: confidence_bound}}";
             governed_by("req-nobound-1", &inputs::governance("nobound", true, rest))
         }),
         fails("a threshold on a metric that was not measured", "was not measured", || {

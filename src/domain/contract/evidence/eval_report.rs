@@ -84,22 +84,44 @@ pub struct MetricValue {
     /// Null if the metric is undefined.
     pub value: Option<f64>,
     pub undefined_because: Option<String>,
-    /// `None` if the profile asks for no interval of this metric, or if most resamples or the test window leave it
-    /// undefined.
+    /// `None` if the metric is undefined, if it is that of a slice, or if no method gives an interval that can be trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
+    /// Why a metric that has a value has no interval. `None` for slices, which have no intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_interval_because: Option<String>,
 }
 
-/// Percentile interval of a metric over resampled test windows.
+/// Confidence interval of a metric, or of a difference of two models.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
-    /// Share of the resampled values that lie between `low` and `high`, for example 0.95.
+    /// Share of windows in which such an interval holds the true value, for example 0.95.
     pub confidence: f64,
-    /// Number of resamples in which the metric is defined. The bounds are taken from these resamples.
-    pub replicates: u32,
+    pub method: IntervalMethod,
+    /// Number of independent units with frauds: entities or, if payments are not clustered, payments. Days for a metric
+    /// per day.
+    pub units: u64,
+}
+
+/// How an interval was computed. All methods but `Days` use the variance over entities by the influence of each payment
+/// and Student's distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum IntervalMethod {
+    /// On the scale of log-odds. The worse end counts half an entity more, whose frauds the model does not see.
+    LogOdds,
+    /// On the scale of logarithms. The worse end counts half an entity more, whose frauds the model does not see.
+    Log,
+    /// Wilson's interval with the effective number of payments.
+    Wilson,
+    /// Of a difference: both models on the same entities.
+    Paired,
+    /// Of the mean over days.
+    Days,
 }
 
 /// Candidate compared with champion: one entry for each metric, under its name.
@@ -114,9 +136,12 @@ pub struct Difference {
     /// The candidate's value minus the champion's. Null if one of the two is undefined.
     pub difference: Option<f64>,
     pub undefined_because: Option<String>,
-    /// Interval of the difference. In each resample both models score the same rows. Null for metrics per day, and if
-    /// the difference is undefined in the test window or in most resamples.
+    /// Interval of the difference. Null if the difference is undefined, or if no method gives an interval that can be
+    /// trusted.
     pub interval: Option<Interval>,
+    /// Why a difference that is defined has no interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_interval_because: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -25,8 +25,9 @@ pub use dataset_manifest::{
 };
 pub use eval_report::{
     CalibrationBin, Confusion, Curves, DatasetSummary, Decision, Difference, Differences, EvalMetrics, EvalProvenance,
-    EvalReport, FeatureEffect, FeatureFinding, FindingKind, HistogramBin, Interval, LeakageReport, LeakageRule,
-    MetricValue, Metrics, PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy, UnaskedRule, WindowSummary,
+    EvalReport, FeatureEffect, FeatureFinding, FindingKind, HistogramBin, Interval, IntervalMethod, LeakageReport,
+    LeakageRule, MetricValue, Metrics, PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy, UnaskedRule,
+    WindowSummary,
 };
 pub use gate_receipt::{
     ChampionVerdict, DifferenceVerdict, Direction, GateReceipt, PositivesVerdict, ThresholdVerdict,

@@ -15,11 +15,28 @@ pub struct GovernanceProfile {
     /// What a threshold without its own `on` is compared with: the metric's value, or one end of its interval.
     #[serde(default)]
     pub on: ThresholdBasis,
-    #[serde(default)]
-    pub min_positives: u64,
+    /// Fewest frauds in the test window. `None` asks for [`Self::POSITIVES_FOR_BOUNDS`] where a bound is compared with
+    /// an interval's end, else for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_positives: Option<u64>,
     /// Which bundle the model is compared with, on the same rows, and by what bounds. `None` asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionSpec>,
+}
+
+impl GovernanceProfile {
+    /// Fewer frauds give intervals so wide that a model rarely passes, and only by luck.
+    pub const POSITIVES_FOR_BOUNDS: u64 = 50;
+
+    /// Returns the fewest frauds that the test window must hold.
+    pub fn required_positives(&self) -> u64 {
+        let on_bound = |spec: &ThresholdSpec, otherwise| spec.basis(otherwise) == ThresholdBasis::ConfidenceBound;
+        let of_champion =
+            |champion: &ChampionSpec| champion.eval_differences.values().any(|spec| on_bound(spec, champion.on));
+        let any = self.eval_thresholds.values().any(|spec| on_bound(spec, self.on))
+            || self.champion.as_ref().is_some_and(of_champion);
+        self.min_positives.unwrap_or(if any { Self::POSITIVES_FOR_BOUNDS } else { 0 })
+    }
 }
 
 /// The governance profile of a run: the request's reference to it, and the digest of its bytes.
@@ -50,7 +67,7 @@ pub struct ChampionSpec {
     /// What a bound without its own `on` is compared with: the difference, or one end of its interval.
     #[serde(default = "ChampionSpec::default_on")]
     pub on: ThresholdBasis,
-    /// Share of the resampled differences that lie within an interval, for example 0.95.
+    /// Share of windows in which the interval of a difference shall hold the true difference, for example 0.95.
     #[serde(default = "ChampionSpec::default_confidence")]
     pub confidence: f64,
 }

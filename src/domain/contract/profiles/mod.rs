@@ -10,7 +10,7 @@ pub use governance_profile::{
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{
-    Algorithm, Anchor, AucLimit, BootstrapSpec, CanarySpec, DaysSpec, EvaluationSpec, Feature, FeatureKind,
+    Algorithm, Anchor, AucLimit, CanarySpec, ClusterRule, DaysSpec, EvaluationSpec, Feature, FeatureKind, IntervalSpec,
     LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, TimeWindow,
     TrainingProfile, WindowSpec,
 };

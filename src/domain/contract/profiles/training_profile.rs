@@ -235,8 +235,7 @@ pub struct EvaluationSpec {
     pub calibration_bins: u32,
     pub histogram_bins: u32,
     pub curve_points: u32,
-    /// `None` computes no intervals of metrics. Differences to a champion then have intervals by the default settings.
-    pub bootstrap: Option<BootstrapSpec>,
+    pub intervals: IntervalSpec,
     pub slices: Vec<SliceSpec>,
     /// Least number of rows of each class in the test window and, if a model is fitted, in the train window and in the
     /// validation window, if there is one.
@@ -252,30 +251,46 @@ impl Default for EvaluationSpec {
             calibration_bins: 10,
             histogram_bins: 40,
             curve_points: 200,
-            bootstrap: None,
+            intervals: IntervalSpec::default(),
             slices: Vec::new(),
             min_rows_per_class: 10,
         }
     }
 }
 
-/// Percentile intervals from resampled test windows. The plan's seed makes them reproducible.
+/// How confidence intervals of the metrics are computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct BootstrapSpec {
-    /// How many times the test window is resampled.
-    pub replicates: u32,
-    /// Share of the resampled values that lie within an interval, for example 0.95.
+pub struct IntervalSpec {
+    /// Share of windows in which an interval shall hold the true value, for example 0.95.
     pub confidence: f64,
-    /// Entity column: entities are drawn with all their rows. `None` draws single rows.
-    pub cluster: Option<String>,
-    /// Metrics that get an interval. If empty, all metrics get an interval except metrics per day.
-    pub metrics: Vec<String>,
+    /// Payments of one entity are not independent of each other. `None` takes the first entity column of the data. A
+    /// plan holds `None` only if the data has no entity column.
+    pub cluster: Option<ClusterRule>,
 }
 
-impl Default for BootstrapSpec {
+impl Default for IntervalSpec {
     fn default() -> Self {
-        Self { replicates: 1_000, confidence: 0.95, cluster: None, metrics: Vec::new() }
+        Self { confidence: 0.95, cluster: None }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ClusterRule {
+    /// An entity column, such as the card.
+    Entity(String),
+    /// Takes all payments as independent of each other.
+    Off(SwitchedOff),
+}
+
+impl IntervalSpec {
+    /// Returns the entity column whose payments belong together.
+    pub fn entity(&self) -> Option<&str> {
+        match &self.cluster {
+            Some(ClusterRule::Entity(column)) => Some(column),
+            Some(ClusterRule::Off(_)) | None => None,
+        }
     }
 }
 

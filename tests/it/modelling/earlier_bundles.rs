@@ -100,6 +100,7 @@ impl EarlierBundle {
             &format!(
                 "policy_id: {name}\nrevision: r1\ncontrols: {{require_pass_gate: true}}\n\
                  eval_thresholds: {{min_auc_roc: {{bound: 0.6, on: confidence_bound}}}}\n\
+                 min_positives: 20\n\
                  champion: {{bundle_ref: {bundle}, eval_differences: {differences}}}\n"
             ),
         )

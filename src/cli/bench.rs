@@ -5,8 +5,9 @@ use super::output::{Output, print_table};
 use super::progress::Narrator;
 use crate::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use crate::tools::bench::{
-    AdmissionSpec, BenchDatabase, Coverage, CoverageSpec, Figures, LatencySpec, LifecycleSpec, MetricsSpec, RelaySpec,
-    Scene, Shares, TrainingFigures, TrainingSpec, admission, coverage, latency, lifecycle, metrics, relay, training,
+    AdmissionSpec, BenchDatabase, Coverage, CoverageShares, CoverageSpec, Figures, LatencySpec, LifecycleSpec,
+    MetricsSpec, RelaySpec, Scene, TrainingFigures, TrainingSpec, admission, coverage, latency, lifecycle, metrics,
+    relay, training,
 };
 use crate::tools::dev::wide::WideSpec;
 use anyhow::Context as _;
@@ -228,11 +229,11 @@ fn print_training(out: &mut dyn Write, figures: &TrainingFigures) -> std::io::Re
 /// Prints the lowest and the highest coverage of all scenes, by the number of compromised cards. JSON has every scene.
 fn print_coverage(out: &mut dyn Write, found: &[Coverage]) -> std::io::Result<()> {
     let percent = |share: f64| format!("{:.1}", share * 100.0);
-    let shares = |metric: &str, cards: Option<u32>| -> Vec<Shares> {
+    let shares = |metric: &str, cards: Option<u32>| -> Vec<CoverageShares> {
         let of = |row: &&Coverage| row.metric == metric && cards.is_none_or(|cards| row.scene.cards == cards);
         found.iter().filter(of).filter_map(|row| row.shares).collect()
     };
-    let most = |metric: &str, of: fn(&Shares) -> f64| {
+    let most = |metric: &str, of: fn(&CoverageShares) -> f64| {
         shares(metric, None).iter().map(of).reduce(f64::max).map_or_else(String::new, percent)
     };
     let covered = |metric: &str, cards: u32| {

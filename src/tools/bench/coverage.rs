@@ -47,12 +47,12 @@ pub struct Coverage {
     pub truth: f64,
     /// The share of windows that have an interval.
     pub given: f64,
-    pub shares: Option<Shares>,
+    pub shares: Option<CoverageShares>,
 }
 
-/// Shares of the intervals that are given. They are not counted if fewer than 100 windows have an interval.
+/// CoverageShares of the intervals that are given. They are not counted if fewer than 100 windows have an interval.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Shares {
+pub struct CoverageShares {
     /// The interval holds the true value.
     pub covered: f64,
     /// The interval lies above the true value.
@@ -247,7 +247,7 @@ impl Tally {
         let count = self.intervals.len() as f64;
         let share = |of: &dyn Fn(&(f64, f64)) -> bool| self.intervals.iter().filter(|it| of(it)).count() as f64 / count;
         let mean = |of: fn(&(f64, f64)) -> f64| self.intervals.iter().map(of).sum::<f64>() / count;
-        let shares = Shares {
+        let shares = CoverageShares {
             covered: share(&|(low, high)| (*low..=*high).contains(&truth)),
             above: share(&|(low, _)| *low > truth),
             below: share(&|(_, high)| *high < truth),

@@ -15,7 +15,7 @@ mod relay;
 mod training;
 
 pub use admission::{AdmissionSpec, LatencySpec, admission, latency};
-pub use coverage::{Coverage, CoverageSpec, Scene, Shares, coverage};
+pub use coverage::{Coverage, CoverageShares, CoverageSpec, Scene, coverage};
 pub use database::{BenchDatabase, BenchError};
 pub use lifecycle::{LifecycleSpec, lifecycle};
 pub use measure::Figures;

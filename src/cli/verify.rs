@@ -6,8 +6,8 @@ use crate::clock;
 use crate::config::TrainerSettings;
 use crate::domain::contract::Limits;
 use crate::domain::identity::Digest;
-use crate::tools::verify::{self, Expected, Verdict, Verification, Verifier};
-use crate::training::TrainerCommand;
+use crate::tools::verify::{self, Circumstances, Expected, Verdict, Verification, Verifier};
+use crate::training::{TrainerCommand, digest_of};
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, SubsecRound as _, Utc};
 use std::fs;
@@ -29,7 +29,7 @@ Take the public key from whoever published the bundle, never from the bundle. do
 
 Examples:
   model-factory verify ./bundle --public-key signing.pub
-  model-factory verify ./bundle --public-key signing.pub --bundle-id 5d41402a… --output json
+  model-factory verify ./bundle --public-key signing.pub --bundle-id $BUNDLE_ID --output json
   model-factory verify ./bundle --allow-unsigned
   model-factory verify ./bundle --public-key signing.pub --receipt publish_receipt.json --report check.html")]
 pub(super) struct Args {
@@ -148,15 +148,20 @@ impl Args {
     const UNSIGNED: u8 = 3;
 
     pub(super) async fn run(self, settings: &TrainerSettings) -> anyhow::Result<ExitCode> {
-        ensure!(self.bundle.is_dir(), "{} is no folder", self.bundle.display());
+        let about = fs::metadata(&self.bundle).with_context(|| format!("cannot read {}", self.bundle.display()))?;
+        ensure!(about.is_dir(), "{} is no folder", self.bundle.display());
         let expected = self.witness.read(self.expected.read(Some(&self.unsigned))?)?;
         let (verification, verified) = verifier(settings)?.open(&self.bundle, &expected).await;
+        self.output.print(&[&verification], |out| show(out, &verification))?;
         if let Some(path) = &self.report {
-            let now = DateTime::<Utc>::from(clock::system_time()).trunc_subsecs(0);
-            let page = verify::page(&verification, verified.as_ref(), &expected, now);
+            let circumstances = Circumstances {
+                at: DateTime::<Utc>::from(clock::system_time()).trunc_subsecs(0),
+                folder: &self.bundle.canonicalize()?,
+                program_sha256: digest_of(&std::env::current_exe()?)?,
+            };
+            let page = verify::page(&verification, verified.as_ref(), &expected, &circumstances);
             fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        self.output.print(&[&verification], |out| show(out, &verification))?;
         Ok(match verification.verdict {
             Verdict::Verified => ExitCode::SUCCESS,
             Verdict::Unsigned if expected.allow_unsigned => ExitCode::SUCCESS,
@@ -170,8 +175,12 @@ fn show(out: &mut dyn Write, verification: &Verification) -> std::io::Result<()>
     for held in &verification.checked {
         writeln!(out, "{:<12} ok      {}", held.link, held.checked)?;
     }
+    for open in &verification.open {
+        writeln!(out, "{:<12} open    {}", open.link, open.checked)?;
+    }
     if let Some(broken) = &verification.broken {
         writeln!(out, "{:<12} BROKEN  {}", broken.link, broken.why)?;
+        writeln!(out, "what comes after {} was not checked", broken.link)?;
     }
     writeln!(out, "{}", verification.sentence)
 }

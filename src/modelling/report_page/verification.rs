@@ -81,7 +81,9 @@ fn meaning(verdict: PageVerdict) -> &'static str {
         PageVerdict::Good => {
             "The files of this bundle agree with each other, and whoever holds the key below made exactly these files."
         }
-        PageVerdict::Bad => "Do not use this bundle. Send this page to whoever gave it to you.",
+        PageVerdict::Bad => {
+            "Do not use this bundle. Send this page to its publisher, by an address that did not come with the bundle."
+        }
         PageVerdict::Open => "The files of this bundle agree with each other. This check does not show who made them.",
     }
 }

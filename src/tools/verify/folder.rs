@@ -53,6 +53,14 @@ impl Folder {
     fn read_within(folder: &Path, bounds: &Bounds) -> Result<Self, BrokenLink> {
         let link = Link::Files;
         let unreadable = |what: &str, error: io::Error| link.broken(format!("{}: {error}", line(what, 200)));
+        if let Err(error) = fs::symlink_metadata(folder.join(BundleManifest::FILE)) {
+            let what = format!("there is no {} in it, so it is no bundle's folder", BundleManifest::FILE);
+            return Err(Link::Bundle.broken(if error.kind() == io::ErrorKind::NotFound {
+                what
+            } else {
+                error.to_string()
+            }));
+        }
         let mut files = Vec::new();
         let mut sum = 0;
         for entry in fs::read_dir(folder).map_err(|error| unreadable(&folder.display().to_string(), error))? {
@@ -111,7 +119,10 @@ impl Folder {
         let wrong = |why: &dyn std::fmt::Display| link.broken(format!("{name}: {}", line(&why.to_string(), 400)));
         let value: Value = read_json(schema, bytes).map_err(|error| wrong(&error))?;
         link.must(document_bytes(&value) == bytes, || {
-            format!("{name} is not written as Model Factory writes it, in spaces, order of keys or form of numbers")
+            format!(
+                "{name} is not the file that Model Factory wrote: spaces, order of keys or form of numbers differ. What it \
+                 says was not looked at"
+            )
         })?;
         Ok(ReadDocument { value: serde_json::from_value(value).map_err(|error| wrong(&error))?, bytes })
     }

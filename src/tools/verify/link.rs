@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Link {
     Files,
     Bundle,
+    /// Checked only if the caller gives the id.
+    Id,
     Request,
     Plan,
     Data,
@@ -53,7 +55,8 @@ impl Link {
             Self::Files => {
                 "the folder holds the files of a bundle, with the bytes that bundle.json lists, and no others"
             }
-            Self::Bundle => "bundle.json follows from the other files, and the bundle has the expected id",
+            Self::Bundle => "bundle.json follows from the other files",
+            Self::Id => "the bundle has the id that was given to this check",
             Self::Request => "the run and the bundle are those of the request that the plan states",
             Self::Plan => "the bundle names this plan, its features and its revisions",
             Self::Data => "the bundle names the data and the profiles that the plan pins",
@@ -64,7 +67,7 @@ impl Link {
             Self::Descriptions => {
                 "what MLflow reads and runs, bill of materials and model card follow from plan, report and receipt"
             }
-            Self::Parity => "the model gives the parity vectors exactly their scores",
+            Self::Parity => "the model gives the rows of parity_vectors.json exactly the scores that stand there",
             Self::Signature => "the given key signed exactly these files",
             Self::Publication => "the given publication receipt is about this bundle",
             Self::Requester => "the given request asked for this run",

@@ -18,7 +18,7 @@ mod witness;
 
 pub use expected::Expected;
 pub use link::{BrokenLink, CheckedLink, Link};
-pub use page::page;
+pub use page::{Circumstances, page};
 pub use remake::provenance;
 pub use verdict::{Verdict, Verification};
 
@@ -106,14 +106,18 @@ impl Verifier {
         let bundle = ReadBundle::read(&folder)?;
         let mut note = |link, checked: String| verification.checked.push(CheckedLink { link, checked });
         bundle.check_names()?;
-        note(Link::Files, format!("{} files with the digests that bundle.json lists, and no other", files.len()));
-        let wanted = expected.bundle_id.unwrap_or(id);
-        Link::Bundle.must(wanted == id, || format!("the bundle's id is {id}, expected is {wanted}"))?;
+        note(
+            Link::Files,
+            format!("bundle.json and {} files with the digests that it lists, and no other", files.len() - 1),
+        );
         let plan = &bundle.plan.value;
         let of_request = documents::request(plan)?;
         bundle.check_manifest()?;
-        let against = if expected.bundle_id.is_some() { "as expected" } else { "nothing known to compare it with" };
-        note(Link::Bundle, format!("bundle.json follows from the other files; the id is {id}, {against}"));
+        note(Link::Bundle, format!("made again, equal byte for byte; the bundle's id is {id}"));
+        if let Some(wanted) = expected.bundle_id {
+            Link::Id.must(wanted == id, || format!("its id is {id}, given was {wanted}"))?;
+            note(Link::Id, format!("it is {id}"));
+        }
         note(Link::Request, of_request);
         note(Link::Plan, format!("its digest, revisions and {} features are in bundle.json", plan.features.len()));
         let (manifests, data) = (counted(plan.manifests.len(), "manifest"), counted(plan.files.len(), "data file"));
@@ -128,7 +132,11 @@ impl Verifier {
         note(Link::Descriptions, made_again(bundle.check_made(Link::Descriptions, remake::is_description)?));
         note(Link::Parity, model::parity(&bundle, &inspected)?);
         let signed = signature::signature(&folder, &version, expected.public_key.as_ref())?;
-        note(Link::Signature, signed.describe(files.len()));
+        let described = CheckedLink { link: Link::Signature, checked: signed.describe(files.len()) };
+        match signed {
+            Signed::By(_) => verification.checked.push(described),
+            Signed::BySomebody | Signed::ByNobody => verification.open.push(described),
+        }
         let about = About { folder: &folder, plan, bundle_id: id, version: &version };
         let witnessed = about.check(expected, &mut verification.checked)?;
 

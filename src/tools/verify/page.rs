@@ -2,23 +2,32 @@
 
 use super::Verified;
 use super::expected::Expected;
-use super::link::Link;
+use super::link::{CheckedLink, Link};
 use super::verdict::{Verdict, Verification, counted};
+use super::witness::Witnessed;
 use crate::domain::contract::{ResolvedAlgorithm, TrainPlan};
 use crate::domain::harmless::line;
+use crate::domain::identity::Digest;
 use crate::modelling::{PageVerdict, StatementFinding, VerificationPage, verification_page};
 use crate::version;
 use chrono::{DateTime, SecondsFormat, Utc};
+use std::path::Path;
 use strum::VariantArray as _;
 
-const NOT_GIVEN: &str = "Not known: no document about it was given to this check.";
+/// When, where and with which program a check was made.
+#[derive(Debug, Clone)]
+pub struct Circumstances<'a> {
+    pub at: DateTime<Utc>,
+    pub folder: &'a Path,
+    pub program_sha256: Digest,
+}
 
 /// Writes the page about a check. `verified` are the bundle's parts, if every link holds.
 pub fn page(
     verification: &Verification,
     verified: Option<&Verified>,
     expected: &Expected,
-    checked_at: DateTime<Utc>,
+    circumstances: &Circumstances<'_>,
 ) -> String {
     let word = verification.verdict.to_string();
     let sentence = verification.sentence.trim_start_matches(word.as_str()).trim_start_matches([':', ' ']);
@@ -37,8 +46,8 @@ pub fn page(
         word: &word,
         sentence,
         title: &title,
-        checked_at,
-        facts: &facts(verification, verified, checked_at),
+        checked_at: circumstances.at,
+        facts: &facts(verification, verified, circumstances),
         statements: &statements(verification, expected),
         receipt: verified.map(|verified| &verified.receipt),
         limits: &LIMITS,
@@ -58,46 +67,49 @@ const LIMITS: [&str; 5] = [
 fn facts(
     verification: &Verification,
     verified: Option<&Verified>,
-    checked_at: DateTime<Utc>,
+    circumstances: &Circumstances<'_>,
 ) -> Vec<(&'static str, String)> {
-    let witnessed = verified.map(|verified| &verified.witnessed);
-    let given = |of: Option<&Option<String>>| of.and_then(Option::as_deref).unwrap_or(NOT_GIVEN).to_owned();
-    let mut facts = vec![("Checked", checked_at.to_rfc3339_opts(SecondsFormat::Secs, true))];
-    facts.push((
-        "Checked with",
-        format!(
-            "model-factory {}, commit {}, {}, {}",
-            version::VERSION,
-            version::COMMIT,
-            version::PROFILE,
-            version::target()
-        ),
-    ));
+    // What a document says, or which one would say it.
+    let said = |of: fn(&Witnessed) -> &Option<String>, document: &str| match verified
+        .map(|verified| of(&verified.witnessed))
+    {
+        Some(Some(said)) => said.clone(),
+        Some(None) => format!("Not known: {document} was not given to this check."),
+        None => "Not shown, since a statement below is false.".to_owned(),
+    };
+    let folder = line(&circumstances.folder.display().to_string(), 400);
+    let mut facts = vec![
+        ("Checked", format!("{}, in the folder {folder}", circumstances.at.to_rfc3339_opts(SecondsFormat::Secs, true))),
+        ("Checked with", checked_with(&circumstances.program_sha256)),
+    ];
     if let Some(id) = verification.bundle_id {
         facts.push(("Bundle", format!("{id}, version {}", verification.bundle_version.as_deref().unwrap_or_default())));
     }
     let signed_by = match (verification.signed_by, verification.intact) {
         (Some(key), _) => format!("the key {key}, which was given to this check"),
         (None, true) => "Not known: nobody's signature was checked.".to_owned(),
+        (None, false) if verification.broken.as_ref().is_some_and(|broken| broken.link == Link::Signature) => {
+            "Not the holder of the key that was given to this check.".to_owned()
+        }
         (None, false) => "Not known: the check ended before the signature.".to_owned(),
     };
     facts.push(("Signed by", signed_by));
     if let Some(verified) = verified {
         facts.push(("Made by", made_by(&verified.plan)));
         facts.push(("Made from", made_from(&verified.plan)));
-        facts.push(("Who asked for it", given(witnessed.map(|of| &of.requester))));
-        facts.push((
-            "Who approved it",
-            format!("{} Policy: {}.", ended(given(witnessed.map(|of| &of.approval))), policy(&verified.plan)),
-        ));
-        facts.push(("Published as", given(witnessed.map(|of| &of.published))));
+        facts.push(("Judged by the policy", policy(&verified.plan)));
     }
+    facts.push(("Who asked for it", said(|of| &of.requester, "the request (--request)")));
+    facts
+        .push(("Whether the registry approved it", said(|of| &of.approval, "the registry's event (--registry-event)")));
+    facts.push(("Published as", said(|of| &of.published, "the publication receipt (--receipt)")));
     facts
 }
 
-/// Ends a text with a full stop.
-fn ended(text: String) -> String {
-    if text.ends_with('.') { text } else { text + "." }
+fn checked_with(program: &Digest) -> String {
+    let (version, commit, target) = (version::VERSION, version::COMMIT, version::target());
+    let for_whom = if version::PROFILE == "release" { "" } else { ", built for development, not for decisions" };
+    format!("model-factory {version}, commit {commit}, {target}{for_whom}; the program's file has the digest {program}")
 }
 
 fn policy(plan: &TrainPlan) -> String {
@@ -135,19 +147,18 @@ fn statements(verification: &Verification, expected: &Expected) -> Vec<(&'static
         Link::Publication => expected.receipt.is_some(),
         Link::Requester => expected.request.is_some(),
         Link::Approval => expected.registry_event.is_some(),
+        Link::Id => expected.bundle_id.is_some(),
         _ => true,
     };
     let finding = |link: Link| {
         if let Some(broken) = verification.broken.as_ref().filter(|broken| broken.link == link) {
             return StatementFinding::Broken(broken.why.clone());
         }
-        let held = verification.checked.iter().find(|held| held.link == link);
-        match held.map(|held| &held.checked) {
-            Some(checked) if link == Link::Signature && verification.signed_by.is_none() => {
-                StatementFinding::Unknown(checked.clone())
-            }
-            Some(checked) => StatementFinding::Holds(checked.clone()),
-            None => StatementFinding::Unknown("the check ended at a statement that is false".to_owned()),
+        let of = |links: &[CheckedLink]| links.iter().find(|one| one.link == link).map(|one| one.checked.clone());
+        match (of(&verification.checked), of(&verification.open)) {
+            (Some(checked), _) => StatementFinding::Holds(checked),
+            (None, Some(why)) => StatementFinding::Unknown(why),
+            (None, None) => StatementFinding::Unknown("the check ended at a statement that is false".to_owned()),
         }
     };
     Link::VARIANTS.iter().filter(given).map(|link| (link.statement(), finding(*link))).collect()

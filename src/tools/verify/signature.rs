@@ -21,9 +21,9 @@ impl Signed {
         match self {
             Self::By(key) => format!("{files} files signed by the key {key}"),
             Self::BySomebody => format!(
-                "{SIGNATURE_FILE} is about these {files} files; NOT CHECKED: who signed, since no key was given"
+                "{SIGNATURE_FILE} is about these {files} files; who signed it is not checked, since no key was given"
             ),
-            Self::ByNobody => format!("NOT CHECKED: there is no {SIGNATURE_FILE}, and no key was given"),
+            Self::ByNobody => format!("there is no {SIGNATURE_FILE}, and no key was given"),
         }
     }
 }
@@ -35,7 +35,7 @@ pub(super) fn signature(folder: &Folder, name: &str, expected: Option<&PublicKey
     let files = folder.digests();
     match (folder.find(SIGNATURE_FILE), expected) {
         (None, None) => Ok(Signed::ByNobody),
-        (None, Some(_)) => Err(link.broken(format!("there is no {SIGNATURE_FILE}"))),
+        (None, Some(_)) => Err(link.broken(format!("there is no {SIGNATURE_FILE}, so nobody signed them"))),
         (Some(signature), None) => {
             signing::check_files(signature, name, &files).map_err(|error| link.broken(error))?;
             Ok(Signed::BySomebody)

@@ -37,6 +37,8 @@ pub struct Verification {
     pub signed_by: Option<Digest>,
     /// The links that hold, in the order in which they were checked.
     pub checked: Vec<CheckedLink>,
+    /// Links that nobody could check, with the reason.
+    pub open: Vec<CheckedLink>,
     /// The first link that does not hold. `None` if every link holds.
     pub broken: Option<BrokenLink>,
 }
@@ -52,6 +54,7 @@ impl Verification {
             run_id: None,
             signed_by: None,
             checked: Vec::new(),
+            open: Vec::new(),
             broken: None,
         }
     }
@@ -79,7 +82,7 @@ pub(super) fn of_intact(
             (Verdict::Verified, format!("signed by the key {key}, made from {made}, {passed}"))
         }
         Signed::BySomebody if allow_unsigned => {
-            (Verdict::Unsigned, format!("{ANYBODY}; it is signed, but no key was given to check the signature with"))
+            (Verdict::Unsigned, format!("{ANYBODY}; nobody checked its signature, since no key was given"))
         }
         Signed::BySomebody => {
             let todo = "take the public key from whoever published the bundle, not from the signature, and give it \

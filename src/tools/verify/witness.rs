@@ -106,7 +106,10 @@ impl About<'_> {
             })?;
         }
         let at = event.ts_utc.format("%Y-%m-%d %H:%M:%S UTC");
-        Ok(format!("{}, at {at}; the event is not signed", event.sentence()))
+        Ok(format!(
+            "the event says: {}, at {at}; NOT CHECKED: whether it does, since events are not signed",
+            event.sentence()
+        ))
     }
 
     fn folder_in_store(&self) -> String {
@@ -114,14 +117,16 @@ impl About<'_> {
     }
 }
 
+const UNSIGNED: &str = "whether it was, since receipts are not signed";
+
 fn published(receipt: &PublishReceipt) -> String {
     let record = &receipt.record;
     let at = format!("record {} of partition {} of {}", record.offset, record.partition, line(&record.topic, 200));
     match &receipt.confirmed {
-        Confirmation::Broker => format!("{at}, acknowledged by the broker; the receipt is not signed"),
+        Confirmation::Broker => format!("the receipt says: {at}, acknowledged by the broker; NOT CHECKED: {UNSIGNED}"),
         Confirmation::Registry { registry_event_id } => {
             format!(
-                "{at}, confirmed by the registry's event {}; the receipt is not signed",
+                "the receipt says: {at}, confirmed by the registry's event {}; NOT CHECKED: {UNSIGNED}",
                 line(registry_event_id, 200)
             )
         }

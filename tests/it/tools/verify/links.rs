@@ -33,13 +33,15 @@ async fn an_intact_bundle_is_verified_by_its_own_key_and_id_and_by_nothing_less(
     let right = Expected { bundle_id: found.bundle_id, ..expected.clone() };
     assert_eq!(verifier.verify(folder, &right).await.verdict, Verdict::Verified);
     let wrong = Expected { bundle_id: Some(Digest::of(b"another bundle")), ..expected };
-    assert_eq!(verifier.verify(folder, &wrong).await.broken.unwrap().link, Link::Bundle);
+    assert_eq!(verifier.verify(folder, &wrong).await.broken.unwrap().link, Link::Id);
     let other = verifier.verify(folder, &by(&PrivateKey::generate())).await;
     assert!(other.sentence.contains("it is false that the given key signed"), "{}", other.sentence);
 
     // Who signed is not known without a key. Then the bundle is consistent, and not verified.
     let nobody = verifier.verify(folder, &Expected::default()).await;
     assert_eq!((nobody.verdict, nobody.intact, nobody.signed_by), (Verdict::NotVerified, true, None));
+    assert_eq!(nobody.open.iter().map(|open| open.link).collect::<Vec<_>>(), [Link::Signature]);
+    assert!(nobody.checked.iter().all(|held| held.link != Link::Signature), "{:?}", nobody.checked);
     assert!(nobody.sentence.contains("no key was given; take the public key from"), "{}", nobody.sentence);
     let anybody = Expected { allow_unsigned: true, ..Expected::default() };
     assert_eq!(verifier.verify(folder, &anybody).await.verdict, Verdict::Unsigned);

@@ -5,7 +5,7 @@ use crate::support::request;
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
 use model_factory::domain::contract::{BundleManifest, SchemaName, schema_text};
 use model_factory::domain::identity::Digest;
-use model_factory::tools::verify::{Expected, Verdict, Verification, Verified, page};
+use model_factory::tools::verify::{Circumstances, Expected, Verdict, Verification, Verified, page};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
@@ -65,14 +65,18 @@ async fn the_page_says_who_made_and_approved_a_bundle_and_what_nobody_looked_at(
     assert_eq!(verification.verdict, Verdict::Verified, "{}", verification.sentence);
     assert_eq!(verification.checked.len(), 15);
     let page_of = |verification: &Verification, verified: Option<&Verified>, expected: &Expected| {
-        page(verification, verified, expected, "2026-03-03T10:00:00Z".parse().unwrap())
+        let at = "2026-03-03T10:00:00Z".parse().unwrap();
+        let circumstances = Circumstances { at, folder: &signed.folder, program_sha256: Digest::of(b"program") };
+        page(verification, verified, expected, &circumstances)
     };
     let all = page_of(&verification, verified.as_ref(), &expected);
     for part in [
         "<strong>VERIFIED</strong> signed by the key ",
-        "2026-03-03T10:00:00Z",
+        "2026-03-03T10:00:00Z, in the folder ",
+        &Digest::of(b"program").to_string(),
         "tests, in the request req-audit-0001, signed with the given requester key",
         "jane.doe says BUNDLE_PUBLISHED in event reg-1, at 2026-03-02 09:30:00 UTC",
+        "the receipt says: record ",
         "confirmed by the registry&#39;s event reg-1",
         "the trainer hessboost of the release git:abc",
         &signed.key.public().hint().to_string(),
@@ -86,7 +90,7 @@ async fn the_page_says_who_made_and_approved_a_bundle_and_what_nobody_looked_at(
     let page = page_of(&verification, verified.as_ref(), &alone);
     assert!(page.contains("verdict open") && page.contains("nobody's signature was checked"));
     assert_eq!((page.matches("✓ true").count(), page.matches("– not known").count()), (11, 1));
-    assert_eq!(page.matches("no document about it was given").count(), 3);
+    assert_eq!(page.matches("was not given to this check").count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

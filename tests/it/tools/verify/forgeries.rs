@@ -115,7 +115,7 @@ pub const FORGERIES: &[Tampering] = &[
     tampering("bytes behind bundle.json", Link::Bundle, "trailing characters", |t| {
         t.rewrite(BUNDLE, |text| text + "{}");
     }),
-    tampering("spaces behind bundle.json", Link::Bundle, "not written as Model Factory writes it", |t| {
+    tampering("spaces behind bundle.json", Link::Bundle, "not the file that Model Factory wrote", |t| {
         t.rewrite(BUNDLE, |text| text + "\n");
     }),
     tampering("a byte order mark", Link::Bundle, "byte order mark", |t| {
@@ -136,7 +136,7 @@ pub const FORGERIES: &[Tampering] = &[
             (p["run_key"], p["run_id"]) = (json!(key), json!(key.run_id()));
         });
     }),
-    tampering("a number in another form", Link::Report, "not written as Model Factory writes it", |t| {
+    tampering("a number in another form", Link::Report, "not the file that Model Factory wrote", |t| {
         t.rewrite(REPORT, |text| text.replacen("\"seed\": ", "\"seed\":  ", 1));
     }),
     tampering("a report that is nested too deeply", Link::Report, "nested too deeply", |t| {

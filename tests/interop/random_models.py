@@ -128,7 +128,7 @@ def fit(binary, base_plan, folder, rng, kinds):
     plan["files"][0]["rows"] = FITTED_ROWS
     plan["split"] = {"strategy": "stratified_random", "train": 0.6, "validation": 0.2, "test": 0.2}
     plan["leakage"] = {"allow_repeated_content": True, "max_single_feature_auc": {"off": "random rows"}}
-    plan["evaluation"] = {**plan["evaluation"], "bootstrap": None, "slices": [], "min_rows_per_class": 1}
+    plan["evaluation"] = {**plan["evaluation"], "slices": [], "min_rows_per_class": 1}
     plan["algorithm"]["parameters"].update(
         rounds=int(rng.integers(1, 60)), max_depth=int(rng.integers(1, 8)), eta=float(rng.choice([0.1, 0.3, 1.0])),
         min_child_weight=float(rng.choice([0.0, 1.0, 5.0])), scale_pos_weight=float(rng.choice([1.0, 3.7])),

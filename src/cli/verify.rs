@@ -6,7 +6,7 @@ use crate::clock;
 use crate::config::TrainerSettings;
 use crate::domain::contract::Limits;
 use crate::domain::identity::Digest;
-use crate::tools::verify::{self, Circumstances, Expected, Verdict, Verification, Verifier};
+use crate::tools::verify::{self, Expected, PageCircumstances, Verdict, Verification, Verifier};
 use crate::training::{TrainerCommand, digest_of};
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -154,7 +154,7 @@ impl Args {
         let (verification, verified) = verifier(settings)?.open(&self.bundle, &expected).await;
         self.output.print(&[&verification], |out| show(out, &verification))?;
         if let Some(path) = &self.report {
-            let circumstances = Circumstances {
+            let circumstances = PageCircumstances {
                 at: DateTime::<Utc>::from(clock::system_time()).trunc_subsecs(0),
                 folder: &self.bundle.canonicalize()?,
                 program_sha256: digest_of(&std::env::current_exe()?)?,

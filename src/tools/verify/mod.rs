@@ -18,7 +18,7 @@ mod witness;
 
 pub use expected::Expected;
 pub use link::{BrokenLink, CheckedLink, Link};
-pub use page::{Circumstances, page};
+pub use page::{PageCircumstances, page};
 pub use remake::provenance;
 pub use verdict::{Verdict, Verification};
 

@@ -16,7 +16,7 @@ use strum::VariantArray as _;
 
 /// When, where and with which program a check was made.
 #[derive(Debug, Clone)]
-pub struct Circumstances<'a> {
+pub struct PageCircumstances<'a> {
     pub at: DateTime<Utc>,
     pub folder: &'a Path,
     pub program_sha256: Digest,
@@ -27,7 +27,7 @@ pub fn page(
     verification: &Verification,
     verified: Option<&Verified>,
     expected: &Expected,
-    circumstances: &Circumstances<'_>,
+    circumstances: &PageCircumstances<'_>,
 ) -> String {
     let word = verification.verdict.to_string();
     let sentence = verification.sentence.trim_start_matches(word.as_str()).trim_start_matches([':', ' ']);
@@ -67,7 +67,7 @@ const LIMITS: [&str; 5] = [
 fn facts(
     verification: &Verification,
     verified: Option<&Verified>,
-    circumstances: &Circumstances<'_>,
+    circumstances: &PageCircumstances<'_>,
 ) -> Vec<(&'static str, String)> {
     // What a document says, or which one would say it.
     let said = |of: fn(&Witnessed) -> &Option<String>, document: &str| match verified

@@ -5,7 +5,7 @@ use crate::support::request;
 use model_factory::adapters::signing::{PrivateKey, RequesterPrivateKey};
 use model_factory::domain::contract::{BundleManifest, SchemaName, schema_text};
 use model_factory::domain::identity::Digest;
-use model_factory::tools::verify::{Circumstances, Expected, Verdict, Verification, Verified, page};
+use model_factory::tools::verify::{Expected, PageCircumstances, Verdict, Verification, Verified, page};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
@@ -66,7 +66,7 @@ async fn the_page_says_who_made_and_approved_a_bundle_and_what_nobody_looked_at(
     assert_eq!(verification.checked.len(), 15);
     let page_of = |verification: &Verification, verified: Option<&Verified>, expected: &Expected| {
         let at = "2026-03-03T10:00:00Z".parse().unwrap();
-        let circumstances = Circumstances { at, folder: &signed.folder, program_sha256: Digest::of(b"program") };
+        let circumstances = PageCircumstances { at, folder: &signed.folder, program_sha256: Digest::of(b"program") };
         page(verification, verified, expected, &circumstances)
     };
     let all = page_of(&verification, verified.as_ref(), &expected);

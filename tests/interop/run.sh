@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What we make, read by the other side's own software: AsyncAPI's parser on the description of the topics; scikit-learn
-# on random windows; three versions of XGBoost and treelite on random models; XGBoost, MLflow, scikit-learn,
+# on random windows; three versions of XGBoost, MLflow and treelite on random models; XGBoost, MLflow, scikit-learn,
 # model-signing, in-toto and CycloneDX on a bundle of the demo; a Python Kafka client on a worker with a real Kafka and
 # a real Postgres; the SDKs for CloudEvents on both ends of one; OpenTelemetry's SDK and Collector on traces;
 # OpenLineage's client on lineage events; securesystemslib on signed requests; the example registry and trainers; the
@@ -111,6 +111,7 @@ echo "interop: random models"
 rm -rf "${state:?}/random_models"
 "$python" tests/interop/random_models.py "$binary" "$state/demo" "$state/random_models"
 "$python" tests/interop/peers.py "$state/random_models"
+"$python" tests/interop/mlflow_rows.py "$state/demo" "$state/random_models"
 # The oldest and the newest that docs/scoring.md names.
 for version in 2.1.4 3.4.1; do
     with_xgboost "$version" tests/interop/peers.py "$state/random_models"

@@ -14,11 +14,11 @@ const PYTHON: &str = "3.12";
 /// What the program in the bundle imports whatever the model's format.
 const ALWAYS: &[&str] = &["mlflow>=2.20,<4", "numpy>=1.26,<3", "pandas>=2.2,<4", "pyarrow>=16"];
 
-/// Returns the packages, one requirement each. From the lower bounds on, every reader gives the scores of the parity
-/// vectors; major versions that do not exist yet are left out.
+/// Returns the packages, one requirement each. The lower bounds are the oldest versions that were tried; major versions
+/// that do not exist yet are left out.
 fn requirements(format: ModelFormat) -> impl Iterator<Item = &'static str> {
     let own: &[&str] = match format {
-        ModelFormat::XgboostJson => &["xgboost>=3.1,<4"],
+        ModelFormat::XgboostJson => &["xgboost>=2.1.4,<4"],
         ModelFormat::Skops => &["scikit-learn", "skops"],
         ModelFormat::Pickle => &["scikit-learn"],
         ModelFormat::Onnx => &["onnx", "onnxruntime"],

@@ -134,6 +134,10 @@ pub(super) fn resolve_algorithm(
     if parameters.early_stopping_rounds > 0 && !validated {
         return Err(invalid("early_stopping_rounds needs a validation window".to_owned()));
     }
+    let mut named = parameters.interaction_constraints.iter().flatten();
+    if let Some(name) = named.find(|name| profile.features.iter().all(|feature| feature.name != **name)) {
+        return Err(invalid(format!("interaction_constraints names {name:?}, which is not among the features")));
+    }
     Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters }))
 }
 

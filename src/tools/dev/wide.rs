@@ -134,7 +134,7 @@ revision: r1
 feature_definition_set: {{feature_set_id: wide, feature_set_version: v1}}
 expected_manifest_schema_version: learning.dataset_manifest.v0
 features:
-{features}algorithm: {{id: hessboost, parameters: {{rounds: {trees}, max_depth: {depth}, eta: 0.1}}}}
+{features}algorithm: {{id: hessboost, parameters: {{rounds: {trees}, max_depth: {depth}, eta: 0.1, max_bin: 256}}}}
 split: {{strategy: time_based, train: {{fraction: 0.8}}, test: {{fraction: 0.2}}, delay_days: 0}}
 seed_policy: {{recipe: fixed, base_seed: 7}}
 limits: {{max_rows: 1000000000, memory_mib: 65536}}

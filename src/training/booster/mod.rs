@@ -6,8 +6,12 @@
 mod loaded;
 mod model;
 mod node_order;
+mod parameters;
 mod presence;
 mod xgboost_json;
+
+#[cfg(test)]
+mod tests;
 
 pub use loaded::LoadedModel;
 pub(super) use loaded::{compare_scores, parity_vectors};

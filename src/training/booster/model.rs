@@ -2,19 +2,14 @@
 //!
 //! Formula: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 
+use super::parameters::training_parameters;
 use super::presence::Presence;
 use super::xgboost_json;
-use crate::domain::contract::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, Feature, FeatureCategories, FeatureKind,
-    Monotone,
-};
+use crate::domain::contract::{BoostParameters, Feature, FeatureCategories, FeatureKind};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{Features, Table};
-use hessboost::config::Monotone as Direction;
 use hessboost::data::FeatureType;
-use hessboost::metric::EvalMetric;
 use hessboost::model::ModelFormat;
-use hessboost::objective::{Objective, RegLoss};
 use hessboost::prelude::*;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -62,10 +57,10 @@ impl Matrix {
         Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features, presence })
     }
 
-    /// Builds a matrix to fit models to the rows `train`. Until [`Self::release`], the table holds marks in the place of
-    /// the values of some features (see [`Presence`]).
-    pub fn to_fit(table: &mut Table, train: &[usize], features: &[Feature]) -> Result<Self, Failure> {
-        let presence = Presence::mark(&mut table.features, train, features);
+    /// Builds a matrix to fit models to the rows of two windows, of which one may be empty. Until [`Self::release`], the
+    /// table holds marks in the place of the values of some features (see [`Presence`]).
+    pub fn to_fit(table: &mut Table, learned: [&[usize]; 2], features: &[Feature]) -> Result<Self, Failure> {
+        let presence = Presence::mark(&mut table.features, learned, features);
         Ok(Self { presence, ..Self::new(table, features)? })
     }
 
@@ -91,12 +86,16 @@ impl Matrix {
         Ok(Self { rows, features: features.to_vec(), presence: Presence::default() })
     }
 
+    fn parameters(&self, parameters: &BoostParameters, seed: u64, threads: u32) -> Result<TrainingParams, Failure> {
+        training_parameters(&self.features, &self.presence, parameters, seed, threads).map_err(failed)
+    }
+
     pub(super) fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
         self.rows.select_rows(rows).map_err(failed)
     }
 }
 
-/// Fits a model. Calls `on_round` after each round with the number of trees fitted so far.
+/// Fits a model. Calls `on_round` after each round with the number of rounds so far, over all of the model's fits.
 pub fn fit(
     matrix: &Matrix,
     rows: FittingWindow<'_>,
@@ -105,28 +104,22 @@ pub fn fit(
     threads: u32,
     mut on_round: impl FnMut(u32) + Send,
 ) -> Result<Fitted, Failure> {
-    let params = training_parameters(matrix, parameters, seed, threads)?;
-    let train = matrix.view(rows.train)?;
-    let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize);
-    if patience.is_some() && rows.validation.is_empty() {
-        return Err(failed("early stopping needs rows in the validation window"));
-    }
-    let validation = patience.map(|_| matrix.view(rows.validation)).transpose()?;
-    let mut trainer = Trainer::new(&params, &train, parameters.rounds as usize);
-    if let (Some(validation), Some(patience)) = (&validation, patience) {
-        trainer = trainer.eval(validation, "validation").early_stopping_rounds(patience);
-    }
-    let outcome = trainer
-        .on_round(|round| {
-            on_round(round.iteration() as u32 + 1);
-            ControlFlow::Continue(())
-        })
-        .train()
-        .map_err(failed)?;
-    // XGBoost scores with every tree in the file. Therefore the file must hold only the trees up to the best round.
-    let model = match outcome.model.best_iteration() {
-        Some(best) => outcome.model.slice(..=best, 1).map_err(failed)?,
-        None => outcome.model,
+    let mut done = 0;
+    let mut count = || {
+        done += 1;
+        on_round(done);
+    };
+    let fits = (0..u64::from(parameters.seeds)).map(|number| {
+        let params = matrix.parameters(parameters, seed.wrapping_add(number), threads)?;
+        fit_once(matrix, rows, parameters, &params, &mut count)
+    });
+    let mut models = fits.collect::<Result<Vec<BoostedModel>, Failure>>()?;
+    let model = match (models.pop(), models.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            models.extend(last);
+            BoostedModel::average(&models).map_err(failed)?
+        }
     };
     if matrix.presence.is_empty() {
         return Ok(Fitted { model });
@@ -134,6 +127,43 @@ pub fn fit(
     let marked = model.encode(ModelFormat::XgboostJson).map_err(failed)?;
     let of_values = matrix.presence.to_values(&marked).map_err(failed)?;
     Ok(Fitted { model: BoostedModel::decode(&of_values, ModelFormat::XgboostJson).map_err(failed)? })
+}
+
+/// Fits with one seed: to the train window, and then, with `refit`, once more to both windows.
+fn fit_once(
+    matrix: &Matrix,
+    rows: FittingWindow<'_>,
+    parameters: &BoostParameters,
+    params: &TrainingParams,
+    on_round: &mut (impl FnMut() + Send),
+) -> Result<BoostedModel, Failure> {
+    let train = matrix.view(rows.train)?;
+    let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize);
+    if patience.is_some() && rows.validation.is_empty() {
+        return Err(failed("early stopping needs rows in the validation window"));
+    }
+    let validation = patience.map(|_| matrix.view(rows.validation)).transpose()?;
+    let mut trainer = Trainer::new(params, &train, parameters.rounds as usize);
+    if let (Some(validation), Some(patience)) = (&validation, patience) {
+        trainer = trainer.eval(validation, "validation").early_stopping_rounds(patience);
+    }
+    let model = counted(trainer, on_round)?;
+    let Some(best) = model.best_iteration() else { return Ok(model) };
+    if parameters.refit {
+        let mut both = [rows.train, rows.validation].concat();
+        both.sort_unstable();
+        return counted(Trainer::new(params, &matrix.view(&both)?, best + 1), on_round);
+    }
+    // XGBoost scores with every tree in the file. Therefore the file must hold only the trees up to the best round.
+    model.slice(..=best, 1).map_err(failed)
+}
+
+fn counted<'a>(trainer: Trainer<'a>, on_round: &'a mut (impl FnMut() + Send)) -> Result<BoostedModel, Failure> {
+    let trainer = trainer.on_round(|_| {
+        on_round();
+        ControlFlow::Continue(())
+    });
+    Ok(trainer.train().map_err(failed)?.model)
 }
 
 /// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early. The
@@ -146,52 +176,10 @@ pub fn fit_to_labels(
     seed: u64,
     threads: u32,
 ) -> Result<Fitted, Failure> {
-    let params = training_parameters(matrix, parameters, seed, threads)?;
+    let params = matrix.parameters(parameters, seed, threads)?;
     let train = matrix.view(train)?.with_labels(&as_numbers(labels)).map_err(failed)?;
     let outcome = Trainer::new(&params, &train, parameters.rounds as usize).train().map_err(failed)?;
     Ok(Fitted { model: outcome.model })
-}
-
-fn training_parameters(
-    matrix: &Matrix,
-    parameters: &BoostParameters,
-    seed: u64,
-    threads: u32,
-) -> Result<TrainingParams, Failure> {
-    let features = matrix.features.iter().enumerate();
-    let constraints: Vec<Direction> = features
-        .map(|(index, feature)| match feature.monotone {
-            None => Direction::None,
-            // A constraint orders values, and a marked feature has only one. A missing value may score higher or lower.
-            Some(_) if matrix.presence.has(index) => Direction::None,
-            Some(Monotone::Increasing) => Direction::Increasing,
-            Some(Monotone::Decreasing) => Direction::Decreasing,
-        })
-        .collect();
-    let BoostObjective::BinaryLogistic = parameters.objective;
-    let BoostTreeMethod::Hist = parameters.tree_method;
-    let BoostEvalMetric::LogLoss = parameters.eval_metric;
-    let mut builder = TrainingParams::builder()
-        .objective(Objective::BinaryLogistic(RegLoss::new(parameters.scale_pos_weight).map_err(failed)?))
-        .tree_method(TreeMethod::Hist)
-        .eval_metric(EvalMetric::LogLoss)
-        .seed(seed)
-        .nthread(threads.max(1) as usize)
-        .max_depth(parameters.max_depth as usize)
-        .eta(parameters.eta)
-        .subsample(parameters.subsample)
-        .colsample_bytree(parameters.colsample_bytree)
-        .colsample_bylevel(parameters.colsample_bylevel)
-        .colsample_bynode(parameters.colsample_bynode)
-        .min_child_weight(parameters.min_child_weight)
-        .lambda(parameters.lambda)
-        .alpha(parameters.alpha)
-        .gamma(parameters.gamma)
-        .max_bin(parameters.max_bin as usize);
-    if constraints.iter().any(|direction| *direction != Direction::None) {
-        builder = builder.monotone_constraints(constraints);
-    }
-    builder.build().map_err(failed)
 }
 
 impl Fitted {

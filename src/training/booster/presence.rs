@@ -25,11 +25,11 @@ struct Marked {
 }
 
 impl Presence {
-    /// Finds the features with one value and missing values in the rows `train`, and marks every row of the table.
-    pub(super) fn mark(values: &mut Features, train: &[usize], features: &[Feature]) -> Self {
+    /// Finds the features with one value and missing values in the rows `learned`, and marks every row of the table.
+    pub(super) fn mark(values: &mut Features, learned: [&[usize]; 2], features: &[Feature]) -> Self {
         let numeric = (0..features.len()).filter(|&feature| features[feature].kind == FeatureKind::Numeric);
         let single: Vec<(usize, f32)> =
-            numeric.filter_map(|feature| Some((feature, single_value(values, train, feature)?))).collect();
+            numeric.filter_map(|feature| Some((feature, single_value(values, learned, feature)?))).collect();
         let mark = |(feature, value): (usize, f32)| {
             let marks = |value: f32| if value.is_nan() { 0.0 } else { 1.0 };
             Marked { feature, value, before: values.replace(feature, |_, value| marks(value)) }
@@ -91,9 +91,9 @@ impl Marked {
 }
 
 /// Returns the value of a feature that has exactly one value in these rows and is missing in at least one.
-fn single_value(values: &Features, rows: &[usize], feature: usize) -> Option<f32> {
+fn single_value(values: &Features, rows: [&[usize]; 2], feature: usize) -> Option<f32> {
     let (mut single, mut missing) = (None, false);
-    for &row in rows {
+    for &row in rows.into_iter().flatten() {
         let value = values.value(row, feature);
         if value.is_nan() {
             missing = true;
@@ -139,7 +139,7 @@ mod tests {
             let (mut table, features) = (flagged(value), features(monotone));
             let before = table.clone();
             let rows: Vec<usize> = (0..table.rows()).collect();
-            let matrix = Matrix::to_fit(&mut table, &rows, &features).unwrap();
+            let matrix = Matrix::to_fit(&mut table, [&rows, &[]], &features).unwrap();
             let parameters = BoostParameters { rounds: 3, max_depth: 2, ..BoostParameters::default() };
             let fitted =
                 fit(&matrix, FittingWindow { train: &rows, validation: &[] }, &parameters, 1, 1, |_| {}).unwrap();

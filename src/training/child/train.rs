@@ -30,7 +30,8 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     report("check", 0.2, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;
     let Assigned { assignment, categories, report: leakage, .. } = &assigned;
-    let matrix = Matrix::to_fit(&mut table, &assignment.train, &plan.features)?;
+    let validation: &[usize] = if algorithm.parameters.refit { &assignment.validation } else { &[] };
+    let matrix = Matrix::to_fit(&mut table, [&assignment.train, validation], &plan.features)?;
     let fitting = Fitting { matrix, assignment, algorithm, threads };
     if let Some(leakage) = fitting.try_shuffled_labels(&table, plan, leakage)? {
         write_leakage_report(job_dir, &leakage)?;
@@ -86,12 +87,13 @@ impl Fitting<'_> {
 
     fn fit(&self, seed: u64) -> Result<Fitted, Failure> {
         let parameters = &self.algorithm.parameters;
-        let every = (parameters.rounds / 20).max(1);
+        let rounds = parameters.rounds * parameters.seeds * if parameters.refit { 2 } else { 1 };
+        let every = (rounds / 20).max(1);
         let rows = FittingWindow { train: &self.assignment.train, validation: &self.assignment.validation };
         fit(&self.matrix, rows, parameters, seed, self.threads, |done| {
             if done % every == 0 {
-                let fraction = 0.3 + 0.55 * f64::from(done) / f64::from(parameters.rounds);
-                report("fit", fraction, &format!("{done} of {} trees", parameters.rounds));
+                let fraction = 0.3 + 0.55 * f64::from(done) / f64::from(rounds);
+                report("fit", fraction, &format!("{done} of {rounds} trees"));
             }
         })
     }

@@ -36,7 +36,7 @@ pub use internal::{AttemptRecord, CompleteMarker, Evaluation, EvidencePack, Gran
 pub use publish::{AnnouncedRecord, Confirmation, Eligibility, PublishEligibility, PublishReceipt};
 pub use reconciliation::{Anomaly, AnomalyCode, ReconciledRun, Reconciliation, ReconciliationCounters};
 pub use resolved_train_plan::{
-    BoostEvalMetric, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedBundle, PinnedCommand,
-    PinnedDocument, PinnedFile, PinnedManifest, PinnedModel, PlannedChampion, PlannedSplit, ProcessAlgorithm,
-    ResolvedAlgorithm, Shares, TimeShares, TrainPlan, WindowDays, Windows,
+    BoostEvalMetric, BoostGrowPolicy, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedBundle,
+    PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, PinnedModel, PlannedChampion, PlannedSplit,
+    ProcessAlgorithm, ResolvedAlgorithm, Shares, TimeShares, TrainPlan, WindowDays, Windows,
 };

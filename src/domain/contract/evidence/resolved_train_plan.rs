@@ -243,7 +243,7 @@ pub struct BoostParameters {
     pub alpha: f64,
     /// Least loss reduction that a split must bring.
     pub gamma: f64,
-    /// Upper bound on the number of histogram bins per feature.
+    /// Upper bound on the number of histogram bins per numeric feature.
     pub max_bin: u32,
     /// Weight of a fraud relative to a legitimate payment.
     pub scale_pos_weight: f64,
@@ -253,6 +253,17 @@ pub struct BoostParameters {
     pub colsample_bylevel: f64,
     /// Share of columns per split.
     pub colsample_bynode: f64,
+    pub grow_policy: BoostGrowPolicy,
+    /// Most leaves of a tree that grows by `lossguide`. 0 sets no bound besides `max_depth`.
+    pub max_leaves: u32,
+    /// Groups of features, by name. The splits on a path from the root of a tree to a leaf use features of one group
+    /// only. A feature in no group is a group by itself. Empty for no constraint.
+    pub interaction_constraints: Vec<Vec<String>>,
+    /// If true, the model is fitted once more with the number of trees at which the fit stopped early, to the rows of
+    /// the train and the validation window together.
+    pub refit: bool,
+    /// Number of fits, each with a seed of its own. The model's margin (log odds) is the mean of theirs.
+    pub seeds: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -263,14 +274,29 @@ pub enum BoostObjective {
     BinaryLogistic,
 }
 
+/// How the fit finds splits. Each category is a bin in every method. For a feature with up to 3 categories, a split
+/// separates one category from the rest. With more categories, one side of a split has at most 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoostTreeMethod {
-    /// Finds splits by histograms of at most `max_bin` bins. Each category is a bin. For a feature with up to 4
-    /// categories, a split separates one category from the rest. With more categories, one side of a split has at most
-    /// 64.
+    /// Finds splits by histograms of at most `max_bin` bins, which are the same for every tree.
     #[default]
     Hist,
+    /// Finds splits by histograms of at most `max_bin` bins, which are made anew for each tree and are narrow where the
+    /// model is least sure.
+    Approx,
+    /// Tries every value as a split. Uses no `max_bin`.
+    Exact,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoostGrowPolicy {
+    /// Splits all nodes of a level before those of the next.
+    #[default]
+    DepthWise,
+    /// Splits the node next that reduces the loss most.
+    LossGuide,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -295,11 +321,16 @@ impl Default for BoostParameters {
             lambda: 1.0,
             alpha: 0.0,
             gamma: 0.0,
-            max_bin: 256,
+            max_bin: 1_024,
             scale_pos_weight: 1.0,
             early_stopping_rounds: 0,
             colsample_bylevel: 1.0,
             colsample_bynode: 1.0,
+            grow_policy: BoostGrowPolicy::DepthWise,
+            max_leaves: 0,
+            interaction_constraints: Vec::new(),
+            refit: false,
+            seeds: 1,
         }
     }
 }
@@ -307,8 +338,11 @@ impl Default for BoostParameters {
 impl BoostParameters {
     /// Checks every parameter's range. The error names the first parameter that is out of range.
     pub fn check(&self) -> Result<(), String> {
+        const MAX_LEAVES: &str = "0, or from 2 to 65536 with grow_policy lossguide";
         let share = |value: f64| value > 0.0 && value <= 1.0;
         let weight = |value: f64| value.is_finite() && value >= 0.0;
+        let samples = [self.subsample, self.colsample_bytree, self.colsample_bylevel, self.colsample_bynode];
+        let by_loss = self.grow_policy == BoostGrowPolicy::LossGuide;
         let rules = [
             ("rounds", (1..=10_000).contains(&self.rounds), "from 1 to 10000"),
             ("max_depth", (1..=16).contains(&self.max_depth), "from 1 to 16"),
@@ -321,9 +355,14 @@ impl BoostParameters {
             ("lambda", weight(self.lambda), "0 or more"),
             ("alpha", weight(self.alpha), "0 or more"),
             ("gamma", weight(self.gamma), "0 or more"),
-            ("max_bin", (2..=1_024).contains(&self.max_bin), "from 2 to 1024"),
+            ("max_bin", (2..=65_535).contains(&self.max_bin), "from 2 to 65535"),
             ("scale_pos_weight", weight(self.scale_pos_weight) && self.scale_pos_weight > 0.0, "above 0"),
             ("early_stopping_rounds", self.early_stopping_rounds <= 10_000, "at most 10000"),
+            ("grow_policy", !by_loss || self.tree_method != BoostTreeMethod::Exact, "depthwise with tree_method exact"),
+            ("max_leaves", self.max_leaves == 0 || (by_loss && (2..=65_536).contains(&self.max_leaves)), MAX_LEAVES),
+            ("refit", !self.refit || self.early_stopping_rounds > 0, "false without early_stopping_rounds"),
+            ("seeds", (1..=100).contains(&self.seeds), "from 1 to 100"),
+            ("seeds", self.seeds == 1 || samples.iter().any(|share| *share < 1.0), "1 where no share is below 1"),
         ];
         match rules.iter().find(|(_, holds, _)| !holds) {
             Some((name, _, range)) => Err(format!("{name} must be {range}")),
@@ -368,4 +407,29 @@ pub struct PlannedChampion {
     pub metrics: Vec<String>,
     /// Share of the resampled differences that lie within an interval, for example 0.95.
     pub confidence: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_would_have_no_effect_or_is_out_of_range_is_refused_by_name() {
+        let refused = |text: &str| serde_json::from_str::<BoostParameters>(text).unwrap().check().unwrap_err();
+        for (text, name) in [
+            (r#"{"max_bin": 65536}"#, "max_bin"),
+            (r#"{"max_leaves": 8}"#, "max_leaves"),
+            (r#"{"grow_policy": "lossguide", "max_leaves": 1}"#, "max_leaves"),
+            (r#"{"grow_policy": "lossguide", "tree_method": "exact"}"#, "grow_policy"),
+            (r#"{"refit": true}"#, "refit"),
+            (r#"{"seeds": 2}"#, "seeds"),
+            (r#"{"seeds": 101, "subsample": 0.5}"#, "seeds"),
+        ] {
+            let message = refused(text);
+            assert!(message.starts_with(&format!("{name} must be ")), "{text}: {message}");
+        }
+        let all = r#"{"tree_method": "approx", "grow_policy": "lossguide", "max_leaves": 8, "max_bin": 65535, "seeds": 2,
+            "subsample": 0.5, "early_stopping_rounds": 5, "refit": true, "interaction_constraints": [["a", "b"]]}"#;
+        serde_json::from_str::<BoostParameters>(all).unwrap().check().unwrap();
+    }
 }

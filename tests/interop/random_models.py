@@ -69,6 +69,8 @@ def column(rng, kind, count):
     if kind in ("whole", "flag"):
         values = rng.integers(0, 2 if kind == "flag" else 40, count)
         return pa.array(values.astype(bool) if kind == "flag" else values), values / values.max() * rng.normal() * 2
+    if kind == "present":
+        return pa.array(np.full(count, rng.choice([1.0, -0.25, 5e8]))), np.full(count, rng.normal() * 2)
     known = {
         "text": [f"shop {number}" for number in range(rng.integers(2, 60))],
         "unicode": [str(text) for text in rng.permutation(TEXTS)[: rng.integers(2, len(TEXTS) + 1)]],
@@ -79,7 +81,7 @@ def column(rng, kind, count):
     return pa.array([known[index] for index in picked]), rng.normal(size=len(known))[picked] * 1.5
 
 
-KINDS = ["fraction", "whole", "flag", "text", "unicode", "code", "boolean"]
+KINDS = ["fraction", "whole", "flag", "present", "text", "unicode", "code", "boolean"]
 UNSEEN = {"text": "never seen", "unicode": "nie gesehen, ö", "code": 77_777}
 
 
@@ -121,7 +123,7 @@ def fit(binary, base_plan, folder, rng, kinds):
     pq.write_table(rows.slice(0, FITTED_ROWS), folder / "fitted.parquet")
     plan = copy.deepcopy(base_plan)
     plan["features"] = [
-        {"name": name, "type": "numeric" if kind in ("fraction", "whole", "flag") else "categorical"}
+        {"name": name, "type": "numeric" if kind in ("fraction", "whole", "flag", "present") else "categorical"}
         for name, kind in zip(rows.column_names[2:], kinds)
     ]
     plan["columns"] = {"row_id": "id", "label": "label", "entities": []}
@@ -129,7 +131,10 @@ def fit(binary, base_plan, folder, rng, kinds):
     plan["split"] = {"strategy": "stratified_random", "train": 0.6, "validation": 0.2, "test": 0.2}
     plan["leakage"] = {"allow_repeated_content": True, "max_single_feature_auc": {"off": "random rows"}}
     plan["evaluation"] = {**plan["evaluation"], "slices": [], "min_rows_per_class": 1}
+    method = str(rng.choice(["hist", "approx", "exact"]))
     plan["algorithm"]["parameters"].update(
+        tree_method=method, max_bin=int(rng.choice([16, 1_024, 65_535])), seeds=int(rng.integers(1, 4)), subsample=0.8,
+        grow_policy="depthwise" if method == "exact" else str(rng.choice(["depthwise", "lossguide"])),
         rounds=int(rng.integers(1, 60)), max_depth=int(rng.integers(1, 8)), eta=float(rng.choice([0.1, 0.3, 1.0])),
         min_child_weight=float(rng.choice([0.0, 1.0, 5.0])), scale_pos_weight=float(rng.choice([1.0, 3.7])),
     )

@@ -304,25 +304,23 @@ fn honest_features_break_no_rule() {
     let mut world = World::clean();
     let of_card = |payment: &PlantedRow| noise(&PlantedRow { id: i64::from(payment.card), ..payment.clone() });
     let mut paid = [0.0; 400];
-    let features: [(&str, &mut dyn FnMut(&PlantedRow) -> f32); 8] = [
-        ("place of the card's owner on a map, one for each card", &mut |payment| of_card(payment)),
-        ("day of the card's first payment, for many cards the same", &mut |payment| (of_card(payment) * 90.0).floor()),
-        ("age of the card in days", &mut |payment| {
-            (of_card(payment) * 900.0).floor() + ((payment.at - START) / DAY) as f32
-        }),
-        ("number of the card's payments since it was issued", &mut |payment| {
-            paid[payment.card as usize] += 1.0;
-            (of_card(payment) * 400.0).floor() + paid[payment.card as usize]
-        }),
-        ("hours since midnight, exactly", &mut |payment| (payment.at % DAY) as f32 / HOUR as f32),
-        ("set or missing", &mut |payment| if noise(payment) < 0.1 { 1.0 } else { f32::NAN }),
-        ("one value", &mut |_| 7.0),
-        ("missing in the test window", &mut |payment| if payment.at < TEST { noise(payment) } else { f32::NAN }),
-    ];
-    for (name, value) in features {
+    let mut add = |name: &str, value: &mut dyn FnMut(&PlantedRow) -> f32| {
         world.feature(value);
         world.plan.features.last_mut().unwrap().name = name.to_owned();
-    }
+    };
+    add("place of the card's owner on a map, one for each card", &mut |payment| of_card(payment));
+    add("day of the card's first payment, for many cards the same", &mut |payment| (of_card(payment) * 90.0).floor());
+    add("age of the card in days", &mut |payment| {
+        (of_card(payment) * 900.0).floor() + ((payment.at - START) / DAY) as f32
+    });
+    add("number of the card's payments since it was issued", &mut |payment| {
+        paid[payment.card as usize] += 1.0;
+        (of_card(payment) * 400.0).floor() + paid[payment.card as usize]
+    });
+    add("hours since midnight, exactly", &mut |payment| (payment.at % DAY) as f32 / HOUR as f32);
+    add("set or missing", &mut |payment| if noise(payment) < 0.1 { 1.0 } else { f32::NAN });
+    add("one value", &mut |_| 7.0);
+    add("missing in the test window", &mut |payment| if payment.at < TEST { noise(payment) } else { f32::NAN });
     assert_eq!(world.broken(), [""; 0]);
 }
 

@@ -32,7 +32,7 @@ import random_models
 from bundle import published_run
 from peers import BATCHES, matrix, same
 
-NUMERIC = ("fraction", "whole", "flag")
+NUMERIC = ("fraction", "whole", "flag", "present")
 
 
 def forms(table):

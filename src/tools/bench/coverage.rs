@@ -50,7 +50,7 @@ pub struct Coverage {
     pub shares: Option<CoverageShares>,
 }
 
-/// CoverageShares of the intervals that are given. They are not counted if fewer than 100 windows have an interval.
+/// Shares of the intervals that are given. They are not counted if fewer than 100 windows have an interval.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct CoverageShares {
     /// The interval holds the true value.

@@ -1,18 +1,23 @@
 //! What a killed worker leaves in its scratch folder, beside workers that live.
 
-use crate::support::{BOUND, World, act, eventually, request};
+use crate::support::{BOUND, World, act, bring, eventually, request, revision, sql};
 use model_factory::adapters::ledger::RunCommand;
-use model_factory::domain::run::State;
+use model_factory::domain::identity::RunId;
+use model_factory::domain::run::{Outcome, State};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::future::ready;
 use std::path::PathBuf;
 
-fn with_training(request_id: &str, training: &str) -> Vec<u8> {
-    let mut value = request(request_id);
-    value["training_config_ref"] = json!(training);
-    value["config_revision"] = json!(request_id);
-    value.to_string().into_bytes()
+/// Admits a request whose trainer runs until it is stopped. Admitted here, since no worker of this test is to wait until the
+/// group has noticed that another member was killed.
+async fn admit_long(world: &World, request_id: &str) -> RunId {
+    let mut value = revision(request_id, request_id);
+    value["training_config_ref"] = json!("profiles/long_training.yaml");
+    match bring(&world.ledger, &value).await {
+        Outcome::Admitted { run_id } => run_id,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn job_folders(world: &World) -> Vec<PathBuf> {
@@ -22,13 +27,18 @@ fn job_folders(world: &World) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_worker_leaves_is_swept_at_a_start_and_later_and_no_live_job_is() {
     let world = World::new().await;
-    world.send(&[with_training("req-scratch-left", "profiles/long_training.yaml")]).await;
-    // Long leases, so that nobody else takes the run of the killed worker.
-    let start = |name: &str| world.worker(name).set("LEDGER__LEASE_SECONDS", "600").set("WORKER__SLOTS", "1").start();
+    admit_long(&world, "req-scratch-left").await;
+    // A cancel takes effect when its worker renews the lease, every third of it.
+    let start = |name: &str| {
+        let worker = world.worker(name).roles("runner,relay");
+        worker.set("LEDGER__LEASE_SECONDS", "30").set("WORKER__SLOTS", "1").start()
+    };
     let mut first = start("first");
     world.trains().await;
     first.signal(Signal::SIGKILL);
     first.exit().await;
+    // Nobody else takes the run of the killed worker.
+    sql(&world.config.ledger.url, &["UPDATE runs SET lease_expires_at = now() + interval '1 hour'"]).await;
     world.trainers_gone().await;
     let left = job_folders(&world);
     assert_eq!(left.len(), 1, "{left:?}");
@@ -38,7 +48,7 @@ async fn what_a_killed_worker_leaves_is_swept_at_a_start_and_later_and_no_live_j
     let mut second = start("second");
     second.logs("removed what a lost attempt left in scratch").await;
     assert!(!left[0].exists());
-    world.send(&[with_training("req-scratch-live", "profiles/long_training.yaml")]).await;
+    let live_run = admit_long(&world, "req-scratch-live").await;
     world.trains().await;
     let live = job_folders(&world);
     assert_eq!(live.len(), 1, "{live:?}");
@@ -55,11 +65,11 @@ async fn what_a_killed_worker_leaves_is_swept_at_a_start_and_later_and_no_live_j
     assert_eq!(job_folders(&world), live);
     third.stop().await;
 
-    let run = world.reaches("req-scratch-live", State::Running).await;
-    assert_eq!(run.full_run_attempts, 1);
-    act(&world.ledger, &run.run_id, RunCommand::Cancel).await.unwrap();
+    let run = world.ledger.run(&live_run).await.unwrap().unwrap();
+    assert_eq!((run.state, run.full_run_attempts), (State::Running, 1));
+    act(&world.ledger, &live_run, RunCommand::Cancel).await.unwrap();
     eventually("the end of the live job", BOUND, || ready(job_folders(&world).is_empty().then_some(()))).await;
-    world.send(&[request("req-scratch-good").to_string().into_bytes()]).await;
+    bring(&world.ledger, &request("req-scratch-good")).await;
     world.reaches("req-scratch-good", State::Published).await;
     second.stop().await;
 }

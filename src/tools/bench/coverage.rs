@@ -280,7 +280,8 @@ mod tests {
             assert!(row.shares.is_none() || !without.iter().any(|metric| row.metric.ends_with(metric)), "{row:?}");
             assert!(row.shares.is_some() || !always.contains(&row.metric.as_str()), "{row:?}");
             let Some(shares) = row.shares else { continue };
-            assert!(shares.covered >= 0.88 && shares.above <= 0.08, "{row:?}");
+            let noise = if always.contains(&row.metric.as_str()) { 0.07 } else { 0.15 };
+            assert!(shares.covered >= 0.95 - noise && shares.above <= 0.025 + noise, "{row:?}");
         }
         let narrow = |metric: &str| found.iter().find(|row| row.metric == metric).unwrap().shares.unwrap().mean_width;
         assert!(narrow("auc_roc") < 0.2 && narrow("difference of auc_roc") < narrow("auc_roc"));

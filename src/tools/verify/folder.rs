@@ -198,7 +198,7 @@ mod tests {
     fn files_are_read_up_to_each_bound_and_not_beyond() {
         let folder = tempfile::tempdir().unwrap();
         // Real bytes, and a model larger than any other file may be.
-        for (name, bytes) in [("a.json", 40), ("b.json", 30), ("model.json", 50)] {
+        for (name, bytes) in [("a.json", 40), ("bundle.json", 30), ("model.json", 50)] {
             fs::write(folder.path().join(name), vec![b'x'; bytes]).unwrap();
         }
         let exact = || Bounds { files: 3, model_bytes: 50, file_bytes: 40, sum_bytes: 120 };

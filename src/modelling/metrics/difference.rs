@@ -22,14 +22,16 @@ pub fn differences(
     let of_own = IntervalWindow::new(&own_order, &own.counts);
     let of_other = IntervalWindow::new(&other_order, &other.counts);
     let units = of_own.units(basis.clusters);
-    let are_same = candidate.scores == champion.scores;
+    let (same_scores, same_order) = (candidate.scores == champion.scores, own_order.orders_as(&other_order));
+    // A model that is only calibrated anew says the same as before to a metric of the order.
+    let are_same = |kind: MetricKind| same_scores || (same_order && kind.is_of_order());
     let interval = |kind: MetricKind, values: (f64, f64)| match (kind, &own.card_days, &other.card_days) {
         (MetricKind::CardPrecisionAt(k), Some(own), Some(other)) => {
             let days = own.precision_of_days(k).into_iter().zip(other.precision_of_days(k));
             let differences: Vec<f64> = days.map(|(own, other)| own - other).collect();
-            interval_of_days(&differences, basis.confidence, are_same)
+            interval_of_days(&differences, basis.confidence, are_same(kind))
         }
-        (kind, _, _) => of_own.paired_interval(&of_other, kind, values, &units, basis, are_same),
+        (kind, _, _) => of_own.paired_interval(&of_other, kind, values, &units, basis, are_same(kind)),
     };
     let difference = |kind: MetricKind| {
         let (candidate, champion) = (value(&own, kind), value(&other, kind));
@@ -113,6 +115,16 @@ mod tests {
         for (name, found) in compared(&rows, &["auc_roc", "log_loss", "card_precision_at_20"], Some(&rows.cards)) {
             let interval = found.interval.unwrap();
             assert_eq!((found.difference, interval.low, interval.high), (Some(0.0), 0.0, 0.0), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_model_in_the_champions_order_differs_by_nothing_in_metrics_of_the_order() {
+        let mut rows = rows(300);
+        rows.champion = rows.candidate.iter().map(|score| score / 2.0).collect();
+        for (name, found) in compared(&rows, &["auc_roc", "log_loss", "card_precision_at_20"], Some(&rows.cards)) {
+            let interval = found.interval.unwrap();
+            assert_eq!((interval.low, interval.high) == (0.0, 0.0), name != "log_loss", "{name}: {interval:?}");
         }
     }
 

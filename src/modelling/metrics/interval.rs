@@ -76,7 +76,7 @@ impl<'a> IntervalWindow<'a> {
     }
 
     /// Returns the interval of the difference of a metric, own minus other, of two models on the same rows. `are_same`
-    /// says that both models gave every row the same score.
+    /// says that the metric cannot tell the two models apart, whatever the rows.
     pub(super) fn paired_interval(
         &self,
         other: &Self,
@@ -156,8 +156,8 @@ fn enough(spread: Spread, what: &str) -> Result<(), String> {
 
 /// Returns the interval of the mean of a value per day. The variance comes from the differences between one day and the
 /// next, so that a trend within the window does not widen the interval (von Neumann, Kent, Bellinson and Hart, "The Mean
-/// Square Successive Difference", Annals of Mathematical Statistics 1941). `are_same` says that the values are the
-/// differences of a model from itself, which may all be equal.
+/// Square Successive Difference", Annals of Mathematical Statistics 1941). `are_same` says that the values are
+/// differences of models that the metric cannot tell apart, which may all be equal.
 pub(super) fn interval_of_days(values: &[f64], confidence: f64, are_same: bool) -> Result<Interval, String> {
     let days = values.len();
     if days < FEWEST_DAYS {

@@ -29,6 +29,25 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
+    /// Whether the metric depends on the order of the scores alone, and not on their values.
+    pub(super) fn is_of_order(self) -> bool {
+        match self {
+            Self::AucRoc
+            | Self::AveragePrecision
+            | Self::KsStatistic
+            | Self::RecallAtFpr(_)
+            | Self::PrecisionAt(_)
+            | Self::RecallAt(_)
+            | Self::CardPrecisionAt(_) => true,
+            Self::LogLoss
+            | Self::BrierScore
+            | Self::ExpectedCalibrationError(_)
+            | Self::PrecisionAtThreshold(_)
+            | Self::RecallAtThreshold(_)
+            | Self::F1AtThreshold(_) => false,
+        }
+    }
+
     pub fn all(spec: &EvaluationSpec, has_cards: bool) -> Vec<Self> {
         let mut kinds = Self::of_any_rows(spec);
         for &k in &spec.k {

@@ -78,6 +78,11 @@ impl RankedScores {
         Self { levels, ends, rows, labels }
     }
 
+    /// Whether both put the rows in the same order, with the same ties.
+    pub(super) fn orders_as(&self, other: &Self) -> bool {
+        self.rows == other.rows && self.ends == other.ends
+    }
+
     pub(super) fn rows(&self) -> &[u32] {
         &self.rows
     }

@@ -105,8 +105,6 @@ async fn a_bundle_that_is_built_again_has_the_limits_of_the_operator_and_not_its
     // The bundle's plan asks for gibibytes.
     for (variable, bound, says) in [
         ("MODEL_FACTORY_TRAINER__MAX_MEMORY_MIB", "64", "out of memory"),
-        // Enough to look at the model, not to train.
-        ("MODEL_FACTORY_TRAINER__MAX_CPU_SECONDS", "1", "this worker gives cpu_seconds 1, the profile asks for"),
         ("MODEL_FACTORY_INPUTS__MAX_DOCUMENT_BYTES", "100", "[inputs] max_document_bytes"),
         ("MODEL_FACTORY_INPUTS__MAX_DOCUMENTS_BYTES", "1000", "[inputs] max_documents_bytes"),
         ("MODEL_FACTORY_INPUTS__ROOT", "/dev", "was not found"),

@@ -3,37 +3,48 @@
 use model_factory::adapters::kafka::{KafkaSettings, MockBroker, StartAt, TopicNames, Topics};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::sync::LazyLock;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Address of the in-process broker, for a test run without `MODEL_FACTORY_TEST_BROKERS`. The broker must stay on the
-/// thread that made it, so that thread does nothing else.
-static FALLBACK: LazyLock<String> = LazyLock::new(|| {
-    eprintln!("MODEL_FACTORY_TEST_BROKERS is not set: using the in-process broker, not Apache Kafka");
-    let (sender, receiver) = std::sync::mpsc::channel();
+/// Starts an in-process broker with these topics, for a test run without `MODEL_FACTORY_TEST_BROKERS`. Returns its address.
+/// The broker must stay on the thread that made it, so that thread does nothing else. It makes no topics on request.
+fn in_process(topics: &TopicNames, partitions: i32) -> String {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        eprintln!("MODEL_FACTORY_TEST_BROKERS is not set: using the in-process broker, not Apache Kafka");
+    });
+    let (topics, (sender, receiver)) = (topics.clone(), std::sync::mpsc::channel());
     std::thread::spawn(move || {
-        let broker = MockBroker::start(&TopicNames::default(), 1).unwrap();
+        let broker = MockBroker::start(&topics, partitions).unwrap();
         sender.send(broker.brokers()).unwrap();
         loop {
             std::thread::park();
         }
     });
     receiver.recv().unwrap()
-});
+}
 
 /// Settings with new topics and a new group, starting at the earliest record.
 pub async fn own_topics(partitions: i32) -> KafkaSettings {
-    let brokers = std::env::var("MODEL_FACTORY_TEST_BROKERS").unwrap_or_else(|_| FALLBACK.clone());
-    own_topics_on(brokers, partitions).await
+    if let Ok(brokers) = std::env::var("MODEL_FACTORY_TEST_BROKERS") {
+        return own_topics_on(brokers, partitions).await;
+    }
+    let settings = own_names();
+    KafkaSettings { brokers: in_process(&settings.topics, partitions), ..settings }
 }
 
 /// The same on these brokers.
 pub async fn own_topics_on(brokers: String, partitions: i32) -> KafkaSettings {
+    let settings = KafkaSettings { brokers, ..own_names() };
+    Topics::ensure(&settings, partitions).await.unwrap();
+    settings
+}
+
+fn own_names() -> KafkaSettings {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let settings = KafkaSettings {
-        brokers,
+    KafkaSettings {
         group_id: format!("{name}-group"),
         from: Some(StartAt::Earliest),
         topics: TopicNames {
@@ -45,9 +56,7 @@ pub async fn own_topics_on(brokers: String, partitions: i32) -> KafkaSettings {
             lineage: format!("{name}-lineage"),
         },
         ..KafkaSettings::default()
-    };
-    Topics::ensure(&settings, partitions).await.unwrap();
-    settings
+    }
 }
 
 /// The next offset that the group reads of this partition of the request topic; 0 before it committed.

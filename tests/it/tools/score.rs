@@ -253,7 +253,7 @@ async fn what_cannot_be_scored_is_refused_by_name_and_leaves_no_file() {
         (Rows::bytes(b"amount,fraud\n1,0\n"), "", "DATASET_INVALID: it is no Parquet file"),
         (Rows::bytes(&whole[..whole.len() / 2]), "", "DATASET_INVALID: it is no Parquet file"),
         (Rows::bytes(&whole), "--public-key /dev/null", "/dev/null"),
-        (Rows::bytes(&whole), another.as_str(), "NOT VERIFIED: it is false that bundle.json follows"),
+        (Rows::bytes(&whole), another.as_str(), "NOT VERIFIED: it is false that the bundle has the id"),
     ];
     for (rows, more, says) in cases {
         let more: Vec<&str> = more.split_whitespace().collect();

@@ -169,7 +169,7 @@ async function troubles(context) {
         ["/?sort=age", 400, "There is no parameter"],
         [`/runs/${encodeURIComponent(HOSTILE)}`, 404, "&lt;script&gt;alert(1)&lt;/script&gt;"],
         ["/runs/tr_00000000000000000000000000000000", 404, "knows no run"],
-        ["/dead-letters/nowhere/0/1", 404, "No refused record"],
+        ["/dead-letters/nowhere/0/1", 404, "No rejected record"],
         [`/nowhere/${encodeURIComponent(HOSTILE)}`, 404, "Nothing is served"],
     ]) {
         const response = await context.request.get(new URL(where, base).href);

@@ -29,7 +29,7 @@ pub struct FittingWindow<'a> {
     pub validation: &'a [usize],
 }
 
-/// A model as the fit left it in memory. It becomes a [`LoadedModel`](super::LoadedModel), which can score, by way of
+/// A model as the fit left it in memory. It becomes a `LoadedModel`, which can score, by way of
 /// its file.
 pub struct Fitted {
     model: BoostedModel,
@@ -58,7 +58,7 @@ impl Matrix {
     }
 
     /// Builds a matrix to fit models to the rows of two windows, of which one may be empty. Until [`Self::release`], the
-    /// table holds marks in the place of the values of some features (see [`Presence`]).
+    /// table holds marks in the place of the values of some features (see `Presence`).
     pub fn to_fit(table: &mut Table, learned: [&[usize]; 2], features: &[Feature]) -> Result<Self, Failure> {
         let presence = Presence::mark(&mut table.features, learned, features);
         Ok(Self { presence, ..Self::new(table, features)? })

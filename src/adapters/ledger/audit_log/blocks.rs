@@ -32,12 +32,18 @@ impl From<HeadRow> for Head {
 }
 
 #[derive(sqlx_macros::FromRow)]
-struct BlockRow {
+pub(super) struct BlockRow {
     seq: i64,
     at: DateTime<Utc>,
     body: String,
     previous: Digest,
     digest: Digest,
+}
+
+impl From<BlockRow> for Block {
+    fn from(BlockRow { seq, at, body, previous, digest }: BlockRow) -> Self {
+        Self { seq, at, previous, digest, body }
+    }
 }
 
 impl Ledger {
@@ -69,8 +75,7 @@ pub(super) async fn page(connection: &mut Session, behind: i64, upto: i64) -> Re
     .bind(PAGE)
     .fetch_all(connection)
     .await?;
-    let block = |BlockRow { seq, at, body, previous, digest }| Block { seq, at, previous, digest, body };
-    Ok(rows.into_iter().map(block).collect())
+    Ok(rows.into_iter().map(Block::from).collect())
 }
 
 pub async fn head(connection: &mut Session) -> Result<Head, Error> {

@@ -4,12 +4,13 @@
 //! A step lists all evidence of its run, and so does the act about a receipt. The blocks of steps that changed the
 //! evidence have the times that a trigger wrote to `runs.evidence_at`.
 
+use super::blocks::BlockRow;
 use crate::adapters::ledger::error::unreadable;
 use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, Ledger};
 use crate::domain::audit_log::Block;
 use crate::domain::contract::{ActKind, AuditAct, EventRefs, EvidenceRef, unreported};
-use crate::domain::identity::{Digest, RunId};
+use crate::domain::identity::RunId;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,15 +51,6 @@ struct EvidenceRow {
     last_step_at: Option<DateTime<Utc>>,
 }
 
-#[derive(sqlx_macros::FromRow)]
-struct BlockOfEvidence {
-    seq: i64,
-    at: DateTime<Utc>,
-    body: String,
-    previous: Digest,
-    digest: Digest,
-}
-
 impl Ledger {
     /// Reads the evidence of a run, and compares it with the audit log. Empty if there is no such run.
     pub async fn evidence_of(&self, run_id: &RunId) -> Result<EvidenceRecord, Error> {
@@ -86,14 +78,13 @@ pub async fn logged_evidence(
     times: &[DateTime<Utc>],
 ) -> Result<BTreeMap<RunId, EventRefs>, Error> {
     let mut evidence: BTreeMap<RunId, EventRefs> = BTreeMap::new();
-    let mut blocks = sqlx::query_as::<_, BlockOfEvidence>(
+    let mut blocks = sqlx::query_as::<_, BlockRow>(
         "SELECT seq, at, body, previous, digest FROM audit_log WHERE at = ANY($1) ORDER BY seq",
     )
     .bind(times)
     .fetch(connection);
-    while let Some(BlockOfEvidence { seq, at, body, previous, digest }) = blocks.try_next().await? {
-        let block = Block { seq, at, previous, digest, body };
-        let acts = block.intact().map_err(|broken| unreadable("audit log", broken))?;
+    while let Some(row) = blocks.try_next().await? {
+        let acts = Block::from(row).intact().map_err(|broken| unreadable("audit log", broken))?;
         for act in &acts.acts {
             take(&mut evidence, act);
         }

@@ -10,7 +10,7 @@ use crate::tools::bench::{
     relay, training,
 };
 use crate::tools::dev::wide::WideSpec;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -42,9 +42,10 @@ pub(super) struct Args {
 enum BenchCommand {
     /// Admit records, then measure the time from a published request until its event can be read.
     Admission {
-        /// Number of new requests.
-        #[arg(long, default_value_t = 50_000)]
-        requests: usize,
+        /// Number of new requests. By default 50000 with `--brokers`; otherwise 7000, since the in-process broker holds no
+        /// more.
+        #[arg(long)]
+        requests: Option<usize>,
         /// Number of tenants.
         #[arg(long, default_value_t = 50)]
         tenants: usize,
@@ -162,6 +163,7 @@ impl Args {
                 (format!("{rows} scores"), metrics(&MetricsSpec { rows, laps }, doing))
             }
             BenchCommand::Admission { requests, tenants, rate, latency_seconds, broker } => {
+                let requests = broker.requests(requests)?;
                 let (database, on) = start_database(doing).await?;
                 let spec = AdmissionSpec { requests, tenants: tenants.max(1) };
                 let (kafka, _mock, name) = broker.open("admission").await?;
@@ -253,6 +255,23 @@ fn print_coverage(out: &mut dyn Write, found: &[Coverage]) -> std::io::Result<()
 }
 
 impl Broker {
+    /// How many requests the in-process broker keeps; it drops what comes before.
+    const IN_PROCESS_REQUESTS: usize = 7_000;
+
+    /// Returns how many requests are admitted, if `wanted` are asked for.
+    fn requests(&self, wanted: Option<usize>) -> anyhow::Result<usize> {
+        if self.brokers.is_some() {
+            return Ok(wanted.unwrap_or(50_000));
+        }
+        let most = Self::IN_PROCESS_REQUESTS;
+        let requests = wanted.unwrap_or(most);
+        ensure!(
+            requests <= most,
+            "the in-process broker holds {most} requests; give a real one with --brokers HOST:PORT"
+        );
+        Ok(requests)
+    }
+
     /// Returns settings with topics that only this benchmark uses, the in-process broker (`None` with `--brokers`), and
     /// the broker's description for the report. Dropping the in-process broker ends it.
     async fn open(&self, purpose: &str) -> anyhow::Result<(KafkaSettings, Option<MockBroker>, String)> {

@@ -46,22 +46,12 @@ impl<'a> KnownEntities<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::split::{Assignment, split};
-    use super::super::table::{EntityColumn, Features};
     use super::*;
     use crate::domain::contract::{SettledSplit, TimeWindow};
     use chrono::{DateTime, Utc};
 
     fn day(n: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(n * 86_400, 0).unwrap()
-    }
-
-    fn table(rows: &[(i64, bool, u32)]) -> Table {
-        Table {
-            event_time: Some(rows.iter().map(|(d, ..)| day(*d).timestamp_micros()).collect()),
-            label: rows.iter().map(|(_, label, _)| *label).collect(),
-            entities: vec![EntityColumn { name: "card".to_owned(), ids: rows.iter().map(|(.., id)| *id).collect() }],
-            ..Table::of_good(rows.len(), Features::new(0, vec![], vec![]))
-        }
     }
 
     /// A plan with a train window of a week, a delay of a week, and a test window of a week, in days since 1970.
@@ -82,7 +72,7 @@ mod tests {
     #[test]
     fn windows_are_half_open_and_a_card_leaves_the_test_from_the_moment_its_fraud_is_known() {
         // Card 3 had its fraud on day 8, in the delay. It is known on day 15, within the test window.
-        let mut table = table(&[
+        let mut table = Table::of_cards(&[
             (0, false, 1),
             (6, true, 2),
             (7, true, 4),
@@ -116,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_fraud_that_is_known_at_once_stays_and_only_what_comes_after_it_leaves() {
-        let mut table = table(&[(14, false, 1), (15, true, 1), (15, false, 1), (16, false, 1), (16, true, 2)]);
+        let mut table =
+            Table::of_cards(&[(14, false, 1), (15, true, 1), (15, false, 1), (16, false, 1), (16, true, 2)]);
         table.label_observed_time = Some(vec![Table::NEVER, day(2).timestamp_micros(), Table::NEVER, Table::NEVER, 0]);
         let found = assigned(&table);
         assert_eq!((found.test, found.excluded), (vec![0, 1, 2, 4], vec![3]));
@@ -124,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_fraud_from_before_the_train_window_takes_no_card_out() {
-        let found = assigned(&table(&[(-1, true, 1), (0, true, 2), (14, false, 1), (14, false, 2)]));
+        let found = assigned(&Table::of_cards(&[(-1, true, 1), (0, true, 2), (14, false, 1), (14, false, 2)]));
         assert_eq!((found.test, found.excluded), (vec![2], vec![3]));
     }
 
@@ -155,7 +146,7 @@ mod tests {
             let table = Table {
                 event_time: Some(rows.iter().map(|row| row.0 * SECOND).collect()),
                 label_observed_time: rows.iter().map(|row| Some(row.3? * SECOND)).collect(),
-                ..table(&rows.iter().map(|row| (0, row.1, row.2)).collect::<Vec<_>>())
+                ..Table::of_cards(&rows.iter().map(|row| (0, row.1, row.2)).collect::<Vec<_>>())
             };
             let windows = Windows {
                 train: window(train),

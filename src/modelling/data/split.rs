@@ -91,7 +91,6 @@ fn by_chance(table: &Table, shares: Shares, seed: u64) -> Assignment {
 #[cfg(test)]
 mod tests {
     use super::super::settle::settle;
-    use super::super::table::{EntityColumn, Features};
     use super::*;
     use crate::domain::contract::{PlannedSplit, TimeShares, WindowDays};
     use crate::domain::run::FailureCode;
@@ -100,15 +99,6 @@ mod tests {
 
     fn day(n: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(n * 86_400, 0).unwrap()
-    }
-
-    fn table(rows: &[(i64, bool, u32)]) -> Table {
-        Table {
-            event_time: Some(rows.iter().map(|(d, ..)| day(*d).timestamp_micros()).collect()),
-            label: rows.iter().map(|(_, label, _)| *label).collect(),
-            entities: vec![EntityColumn { name: "card".to_owned(), ids: rows.iter().map(|(.., id)| *id).collect() }],
-            ..Table::of_good(rows.len(), Features::new(0, vec![], vec![]))
-        }
     }
 
     fn days_before(train_days: u32, validation_days: Option<u32>, test_days: u32, delay_days: u32) -> PlannedSplit {
@@ -127,7 +117,7 @@ mod tests {
     #[test]
     fn days_before_the_last_event_end_right_after_it() {
         let rows: Vec<_> = (0..30).map(|d| (d, false, 0)).collect();
-        let table = table(&rows);
+        let table = Table::of_cards(&rows);
         let settled = settle(&days_before(7, Some(2), 3, 5), &table).unwrap();
         let found = split(&table, &settled, 0);
         assert_eq!(found.test, [27, 28, 29]);
@@ -138,7 +128,7 @@ mod tests {
 
     #[test]
     fn no_such_dates_and_no_rows_are_an_invalid_dataset() {
-        for table in [table(&[]), table(&[(1, true, 0)])] {
+        for table in [Table::of_cards(&[]), Table::of_cards(&[(1, true, 0)])] {
             let failure = settle(&days_before(u32::MAX, None, u32::MAX, 0), &table).unwrap_err();
             assert_eq!(failure.code, FailureCode::DatasetInvalid);
         }
@@ -152,7 +142,7 @@ mod tests {
         ) {
             days.extend([0, 100, 200, 300, 399]);
             let rows: Vec<_> = days.iter().map(|d| (*d, false, 0)).collect();
-            let table = table(&rows);
+            let table = Table::of_cards(&rows);
             let shares = Shares { train, validation: Some(validation), test };
             let plan = PlannedSplit::SharesOfTime(TimeShares { shares, delay_days, exclude_known_entity: None });
             let Ok(settled) = settle(&plan, &table) else { return Ok(()) };
@@ -170,7 +160,7 @@ mod tests {
             labels in proptest::collection::vec(any::<bool>(), 1..300), seed in any::<u64>(),
         ) {
             let rows: Vec<_> = labels.iter().map(|label| (0, *label, 0)).collect();
-            let table = Table { event_time: None, ..table(&rows) };
+            let table = Table { event_time: None, ..Table::of_cards(&rows) };
             let shares = Shares { train: 0.6, validation: Some(0.1), test: 0.3 };
             let settled = settle(&PlannedSplit::StratifiedRandom(shares), &table).unwrap();
             let found = split(&table, &settled, seed);

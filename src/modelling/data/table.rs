@@ -75,6 +75,17 @@ impl Table {
             features,
         }
     }
+
+    /// Builds a table without features. Each row has the day of its event since 1970, its label and its card.
+    pub(super) fn of_cards(rows: &[(i64, bool, u32)]) -> Self {
+        const DAY: i64 = 86_400_000_000;
+        Self {
+            event_time: Some(rows.iter().map(|(day, ..)| day * DAY).collect()),
+            label: rows.iter().map(|(_, label, _)| *label).collect(),
+            entities: vec![EntityColumn { name: "card".to_owned(), ids: rows.iter().map(|(.., id)| *id).collect() }],
+            ..Self::of_good(rows.len(), Features::new(0, vec![], vec![]))
+        }
+    }
 }
 
 impl RowIds {

@@ -1,5 +1,5 @@
 //! Computes what the stages of a run need, as functions on values. The modules follow the order of a run: plan, data,
-//! leakage, metrics, gate, bundle. The report page and the lineage events then describe the results.
+//! stability, leakage, metrics, gate, bundle. The report page and the lineage events then describe the results.
 //!
 //! Guarantees: the same input values give the same documents, to the byte. Never: does input or output, reads a clock,
 //! or draws a random number without a seed.
@@ -10,6 +10,7 @@ mod gate;
 mod leakage;
 mod plan;
 mod report_page;
+mod stability;
 
 pub mod lineage;
 pub mod metrics;
@@ -35,3 +36,4 @@ pub use report_page::{
     PageVerdict, REPORT_STYLE, ReportSources, StatementFinding, TableHeading, VerificationPage, curve_plots,
     findings_table, gate_table, html_table, metrics_table, report_page, thousands, verdict_line, verification_page,
 };
+pub use stability::{check_expectations, feature_histograms};

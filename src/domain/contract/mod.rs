@@ -9,6 +9,7 @@
 //! decides by a header.
 
 mod allow_list;
+mod category;
 mod cut_record;
 mod evidence;
 mod first_error;
@@ -25,6 +26,7 @@ mod trainer;
 mod wrapping;
 
 pub use allow_list::AllowList;
+pub use category::CategoryValue;
 pub use cut_record::CutRecord;
 pub use evidence::*;
 pub use foreign::{read_foreign_json, read_foreign_yaml};
@@ -40,10 +42,10 @@ pub use parse::{
     MAX_MESSAGE_BYTES, OpenedMessage, envelope_around, event_around, message_accepted, open, parse, parse_accepted,
 };
 pub use profiles::{
-    Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, ChampionSpec, ClusterRule, Controls, DaysSpec, EvaluationSpec,
-    Feature, FeatureKind, GovernanceProfile, IntervalSpec, JudgedBound, LeakageSpec, Limits, Monotone,
-    OwnershipBoundaries, ProfileRef, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis,
-    ThresholdSpec, TimeWindow, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, ChampionSpec, ClusterRule, ColumnExpectation, Controls,
+    DataExpectation, DaysExpectation, DaysSpec, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, IntervalSpec,
+    JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, ProfileRef, SeedPolicy, ShareSpec, SliceSpec,
+    SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec, TimeWindow, TrainingProfile, WindowName, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

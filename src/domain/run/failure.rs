@@ -102,6 +102,7 @@ failure_codes! {
     DatasetInvalid => Data, Never, "A data file is not what the manifest describes: columns, types, values, number of rows or bounds.";
     LeakageGuardViolation => Data, Never, "Rows know something that they could not have known; the leakage report names them.";
     LabelsInsufficient => Data, Never, "A window holds too few rows of one class to train or to measure.";
+    DataExpectationViolated => Data, Never, "Rows are not as the training profile's `data_expectations` say; the message has what was expected, found and where.";
     TrainerFailed => Execution, Never, "The trainer ended with an error, or left no valid result.";
     TrainerTimeout => Execution, Bounded, "The trainer ran into its time limit and was killed.";
     TrainerOutOfMemory => Execution, Bounded, "The trainer ran into its memory limit.";

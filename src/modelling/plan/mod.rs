@@ -6,6 +6,7 @@
 mod compatible;
 mod documents;
 mod earlier;
+mod expected;
 mod measurable;
 mod planned_split;
 mod resolve;

@@ -3,6 +3,7 @@
 use super::compatible::{check_feature_sets, check_labels, check_leakage, pin_files};
 use super::documents::{Parsed, Sources, check_governance_profile, check_manifests, check_training_profile};
 use super::earlier::{plan_baseline, plan_champion};
+use super::expected::plan_expectations;
 use super::measurable::measurable;
 use super::planned_split::plan_split;
 use crate::domain::contract::{
@@ -30,6 +31,8 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     let files = pin_files(manifests)?;
     let columns = &first.materializations[0].columns;
     measurable(&profile.evaluation, &profile.features, columns)
+        .map_err(|error| sources.training_profile.invalid(FailureCode::TrainingProfileInvalid, error))?;
+    let data_expectations = plan_expectations(profile, columns, request.intent_kind.trains())
         .map_err(|error| sources.training_profile.invalid(FailureCode::TrainingProfileInvalid, error))?;
     let run_key = request.run_key();
     Ok(TrainPlan {
@@ -60,6 +63,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
         algorithm: resolve_algorithm(profile, sources.commands)?,
         leakage: leakage_rules(&profile.leakage),
+        data_expectations,
         evaluation: evaluation(&profile.evaluation, columns),
         limits: profile.limits.clone(),
         baseline: plan_baseline(sources, profile)?,

@@ -7,7 +7,9 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{Assignment, EarlierRole, Table, encode_categories, leakage, settle, split};
+use crate::modelling::{
+    Assignment, EarlierRole, Table, check_expectations, encode_categories, feature_histograms, leakage, settle, split,
+};
 use crate::training::protocol::LEAKAGE_REPORT_FILE;
 use std::path::Path;
 
@@ -22,8 +24,8 @@ pub(super) struct Assigned {
     pub(super) champion: Option<Earlier>,
 }
 
-/// Assigns rows to windows, encodes categories, opens the models of earlier bundles, and writes the leakage report.
-/// Returns a failure if there is leakage or if a window has too few rows of a class. A run that measures a baseline
+/// Assigns rows to windows, checks the data expectations, encodes categories, opens the models of earlier bundles, and writes the leakage report.
+/// Returns a failure if an expectation is violated, if there is leakage or if a window has too few rows of a class. A run that measures a baseline
 /// fits nothing and uses only the test window.
 pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Result<Assigned, Failure> {
     let settled = settle(&plan.split, table)?;
@@ -32,6 +34,11 @@ pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Res
         assignment.unused += assignment.train.len() + assignment.validation.len();
         assignment.train.clear();
         assignment.validation.clear();
+    }
+    if !plan.data_expectations.is_empty() {
+        let validated = settled.has_validation() && plan.baseline.is_none();
+        let histograms = feature_histograms(table, &assignment, &plan.features, validated);
+        check_expectations(table, &assignment, &settled, plan, &histograms)?;
     }
     let open = |role, pinned: Option<&PinnedBundle>| {
         let test = &assignment.test;

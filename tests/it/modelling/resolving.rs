@@ -70,7 +70,7 @@ fn rename_feature(documents: &mut Spoilable, name: &str) {
 #[test]
 fn every_disagreement_has_its_code_and_names_the_document() {
     type Spoil = fn(&mut Spoilable);
-    let cases: [(FailureCode, &str, Spoil); 21] = [
+    let cases: [(FailureCode, &str, Spoil); 23] = [
         (FailureCode::ManifestInvalid, "m0.json", |d| d.manifests[0]["surprise"] = json!(1)),
         (FailureCode::ManifestInvalid, "m0.json", |d| d.manifests[0]["schema_version"] = json!("v9")),
         (FailureCode::ManifestInvalid, "this release reads", |d| {
@@ -116,6 +116,12 @@ fn every_disagreement_has_its_code_and_names_the_document() {
         (FailureCode::TrainingProfileInvalid, "\"amount[usd]\"", |d| rename_feature(d, "amount[usd]")),
         (FailureCode::TrainingProfileInvalid, "\"a]\"", |d| rename_feature(d, "a]")),
         (FailureCode::TrainingProfileInvalid, "\"amount<10\"", |d| rename_feature(d, "amount<10")),
+        (FailureCode::TrainingProfileInvalid, "/data_expectations/0/min_rows_per_day", |d| {
+            d.training["data_expectations"] = json!([{"column": "amount", "min_rows_per_day": 1}]);
+        }),
+        (FailureCode::TrainingProfileInvalid, "/data_expectations/1/column", |d| {
+            d.training["data_expectations"] = json!([{"min_rows_per_day": 1}, {"column": "amuont", "min": 0}]);
+        }),
         (FailureCode::GovernanceProfileInvalid, "governance.yaml", |d| d.governance["surprise"] = json!(1)),
         (FailureCode::GovernanceProfileInvalid, "require_pass_gate", |d| {
             d.governance["controls"]["require_pass_gate"] = json!(false);

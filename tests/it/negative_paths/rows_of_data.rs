@@ -18,7 +18,23 @@ pub fn rows() -> Vec<Row> {
     let mut rows = datasets();
     rows.extend(leaks());
     rows.extend(few_labels());
+    rows.push(unexpected());
     rows
+}
+
+fn unexpected() -> Row {
+    ends(
+        C::DataExpectationViolated,
+        "rows that are not as the profile expects: payments above a bound, days with too few frauds",
+        "rows are beyond it (first: ",
+        "have the data mended, or ask with a profile that expects what is right",
+        || {
+            let expectations = "data_expectations: [{column: amount, max: 1.5, max_null_share: 0}, \
+                                {windows: [test], min_rows_per_day: 1, min_frauds_per_day: 1000000}]\nevaluation:";
+            let profile = inputs::training("unexpected", "evaluation:", expectations);
+            ask_with("req-expect-01", "training_config_ref", json!(profile))
+        },
+    )
 }
 
 fn few_labels() -> [Row; 2] {

@@ -2,10 +2,9 @@
 //! need. Also `ParityVectors`, a file of the bundle.
 
 use super::resolved_train_plan::{PinnedDocument, PinnedFile, PinnedManifest};
-use crate::domain::contract::{BundleArtifact, Compatibility, Feature, Revisions, TargetScope};
+use crate::domain::contract::{BundleArtifact, CategoryValue, Compatibility, Feature, Revisions, TargetScope};
 use crate::domain::identity::{Digest, RunId, RunKey};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Names the files of the bundle with their digests. Does not hold the bundle's id, because the id is computed from
 /// this file.
@@ -132,21 +131,4 @@ pub struct FeatureCategories {
     pub feature: String,
     /// The code of a value is its index in this list.
     pub values: Vec<CategoryValue>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum CategoryValue {
-    /// An integer. Booleans are 0 and 1.
-    Number(i64),
-    Text(String),
-}
-
-impl fmt::Display for CategoryValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
 }

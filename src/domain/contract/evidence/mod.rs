@@ -10,14 +10,15 @@ mod gate_receipt;
 mod internal;
 mod publish;
 mod reconciliation;
+mod reference_histograms;
 mod resolved_train_plan;
 
 pub use audit_acts::{
     ActKind, ActReason, ActSubject, Actor, ActorKind, AuditAct, AuditActs, Head, InvalidHead, PrunedRows, StateChange,
 };
 pub use bundle::{
-    BundleLineage, BundleManifest, CategoryValue, FeatureCategories, ParityCase, ParityOrigin, ParityValue,
-    ParityVector, ParityVectors,
+    BundleLineage, BundleManifest, FeatureCategories, ParityCase, ParityOrigin, ParityValue, ParityVector,
+    ParityVectors,
 };
 pub use dataset_manifest::{
     ColumnRoles, DatasetManifest, ExpectedLabels, FeatureSet, LabelBasis, ManifestProvenance, Materialization,
@@ -35,6 +36,9 @@ pub use gate_receipt::{
 pub use internal::{AttemptRecord, CompleteMarker, Evaluation, EvidencePack, GrantedLimits, TrainingRecord};
 pub use publish::{AnnouncedRecord, Confirmation, Eligibility, PublishEligibility, PublishReceipt};
 pub use reconciliation::{Anomaly, AnomalyCode, ReconciledRun, Reconciliation, ReconciliationCounters};
+pub use reference_histograms::{
+    ByWindow, CategoricalHistogram, CategoryCounts, FeatureHistogram, NumericCounts, NumericHistogram, ValueHistogram,
+};
 pub use resolved_train_plan::{
     BoostEvalMetric, BoostGrowPolicy, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedBundle,
     PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, PinnedModel, PlannedChampion, PlannedSplit,

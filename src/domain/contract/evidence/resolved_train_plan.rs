@@ -1,8 +1,8 @@
 //! `TrainPlan`: everything that determines the model, with every parameter written out.
 
 use crate::domain::contract::{
-    ColumnRoles, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits, ProfileRef,
-    Revisions, TargetScope, TimeWindow,
+    ColumnRoles, DataExpectation, EvaluationSpec, Feature, FeatureSet, IntentKind, LabelBasis, LeakageSpec, Limits,
+    ProfileRef, Revisions, TargetScope, TimeWindow,
 };
 use crate::domain::identity::{Digest, RunId, RunKey, RunMeaning};
 use chrono::{DateTime, Utc};
@@ -35,6 +35,9 @@ pub struct TrainPlan {
     pub seed: u64,
     pub algorithm: ResolvedAlgorithm,
     pub leakage: LeakageSpec,
+    /// What must hold of the rows, each with its windows. Empty in a plan of a release that expected nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_expectations: Vec<DataExpectation>,
     pub evaluation: EvaluationSpec,
     /// Limits that the profile asks for. A worker may allow less, but that is not part of the plan.
     pub limits: Limits,

@@ -1,10 +1,12 @@
 //! Documents that people write for Model Factory, as YAML or JSON. Each file is named after its schema. Unknown keys
 //! are errors.
 
+mod data_expectation;
 mod governance_profile;
 mod ownership_boundaries;
 mod training_profile;
 
+pub use data_expectation::{ColumnExpectation, DataExpectation, DaysExpectation, WindowName};
 pub use governance_profile::{
     BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ProfileRef, ThresholdBasis, ThresholdSpec,
 };

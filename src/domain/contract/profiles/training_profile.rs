@@ -1,6 +1,7 @@
 //! `TrainingProfile`: how to train and measure. The schema bounds each value. Rules that need the columns of the data
 //! are checked when the plan is made.
 
+use super::data_expectation::DataExpectation;
 use super::governance_profile::BundleRef;
 use crate::domain::contract::{ExpectedLabels, FeatureSet};
 use chrono::{DateTime, Utc};
@@ -23,6 +24,9 @@ pub struct TrainingProfile {
     pub seed_policy: SeedPolicy,
     #[serde(default)]
     pub leakage: LeakageSpec,
+    /// What must hold of the rows before anything is fitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_expectations: Vec<DataExpectation>,
     #[serde(default)]
     pub evaluation: EvaluationSpec,
     #[serde(default)]

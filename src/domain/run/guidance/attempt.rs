@@ -84,6 +84,14 @@ pub(super) const LABELS_INSUFFICIENT: Guidance = invalid(
     "Ask with more data or wider windows; the message names each window with its numbers.",
     "Nothing: the data has too few of them.",
 );
+pub(super) const DATA_EXPECTATION_VIOLATED: Guidance = invalid(
+    "The rows of a window are not as the training profile's `data_expectations` say: too many without a value, values \
+     out of range or not allowed, days with too few or too many rows or frauds, or a column that moved away from the \
+     train window. Nothing was fitted.",
+    "Read the message, which has each violation with rows, days or values. Have the data mended, or ask with a profile \
+     that expects what is right.",
+    "Nothing: the data or the profile is at fault.",
+);
 pub(super) const TRAINER_FAILED: Guidance = Guidance {
     happened: "The trainer ended with an error, died of a signal, broke a limit on files or processes, left no valid \
                result, or could not be started for want of a scratch folder.",

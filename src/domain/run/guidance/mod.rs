@@ -51,6 +51,7 @@ impl FailureCode {
             Self::DatasetInvalid => attempt::DATASET_INVALID,
             Self::LeakageGuardViolation => attempt::LEAKAGE_GUARD_VIOLATION,
             Self::LabelsInsufficient => attempt::LABELS_INSUFFICIENT,
+            Self::DataExpectationViolated => attempt::DATA_EXPECTATION_VIOLATED,
             Self::TrainerFailed => attempt::TRAINER_FAILED,
             Self::TrainerTimeout => attempt::TRAINER_TIMEOUT,
             Self::TrainerOutOfMemory => attempt::TRAINER_OUT_OF_MEMORY,

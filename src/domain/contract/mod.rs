@@ -42,10 +42,11 @@ pub use parse::{
     MAX_MESSAGE_BYTES, OpenedMessage, envelope_around, event_around, message_accepted, open, parse, parse_accepted,
 };
 pub use profiles::{
-    Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, ChampionSpec, ClusterRule, ColumnExpectation, Controls,
-    DataExpectation, DaysExpectation, DaysSpec, EvaluationSpec, Feature, FeatureKind, GovernanceProfile, IntervalSpec,
-    JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries, ProfileRef, SeedPolicy, ShareSpec, SliceSpec,
-    SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec, TimeWindow, TrainingProfile, WindowName, WindowSpec,
+    Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, CandidateSpec, ChampionSpec, ClusterRule, ColumnExpectation,
+    Controls, DataExpectation, DaysExpectation, DaysSpec, DrawnFrom, DrawnRange, DrawnScale, EvaluationSpec, Feature,
+    FeatureKind, GovernanceProfile, IntervalSpec, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries,
+    ProfileRef, SearchSpec, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec,
+    TimeWindow, TrainingProfile, WindowName, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

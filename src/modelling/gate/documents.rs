@@ -30,6 +30,7 @@ pub fn report(
         rounds: evaluation.rounds,
         features: evaluation.features,
         feature_findings: evaluation.feature_findings,
+        choice: evaluation.choice,
         champion: evaluation.champion,
     };
     Ok(EvalReport {

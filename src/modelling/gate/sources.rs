@@ -22,6 +22,7 @@ pub fn evaluation_of(report: &EvalReport) -> Evaluation {
         rounds: metrics.rounds,
         features: metrics.features,
         feature_findings: metrics.feature_findings,
+        choice: metrics.choice,
         champion: metrics.champion,
     }
 }

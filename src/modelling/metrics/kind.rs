@@ -48,6 +48,11 @@ impl MetricKind {
         }
     }
 
+    /// Whether a lower value is the better one.
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::LogLoss | Self::BrierScore | Self::ExpectedCalibrationError(_))
+    }
+
     pub fn all(spec: &EvaluationSpec, has_cards: bool) -> Vec<Self> {
         let mut kinds = Self::of_any_rows(spec);
         for &k in &spec.k {
@@ -57,6 +62,11 @@ impl MetricKind {
             }
         }
         kinds
+    }
+
+    /// Returns the metric with this name among those that the specification asks for.
+    pub fn named(name: &str, spec: &EvaluationSpec, has_cards: bool) -> Option<Self> {
+        Self::all(spec, has_cards).into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns the metrics that need no minimum number of rows. These metrics are also measured on slices.

@@ -3,9 +3,9 @@
 use super::curves::curves;
 use super::interval::{IntervalBasis, IntervalWindow, interval_of_days};
 use super::kind::{MetricKind, RankedWindow};
-use super::order::{Level, RankedScores, ScoreCounts, ScoredRows};
+use super::order::{Level, RankedScores, ScoreCounts, ScoredRows, undefined};
 use super::ranking::confusion;
-use crate::domain::contract::{Confusion, Curves, EvaluationSpec, Interval, Metrics, Slice, SlicedBy};
+use crate::domain::contract::{Confusion, Curves, EvaluationSpec, Interval, MetricValue, Metrics, Slice, SlicedBy};
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +38,13 @@ pub fn measure(
         curves: curves(&window.counts, spec),
         slices: slicings.iter().map(|slicing| sliced(&order, slicing, &of_slices)).collect(),
     }
+}
+
+/// Measures one metric by its name, without an interval.
+pub fn one(kind: MetricKind, scored: &ScoredRows<'_>) -> MetricValue {
+    let order = RankedScores::new(scored.scores, scored.labels);
+    let window = RankedWindow::new(scored, &order);
+    window.metric(kind).unwrap_or_else(|| undefined("there are no days"))
 }
 
 /// Gives every metric that has a value its interval, or the reason why it has none.

@@ -17,5 +17,5 @@ mod units;
 pub use difference::differences;
 pub use interval::IntervalBasis;
 pub use kind::MetricKind;
-pub use measure::{Measured, Slicing, measure};
+pub use measure::{Measured, Slicing, measure, one};
 pub use order::ScoredRows;

@@ -3,6 +3,7 @@
 //! Guarantees: everything that decides what the model will be is in the plan. If the documents do not fit together, the
 //! run ends before a row is read.
 
+mod choice;
 mod compatible;
 mod documents;
 mod earlier;

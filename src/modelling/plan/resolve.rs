@@ -1,5 +1,6 @@
 //! Resolves a request into a train plan, and makes every check that needs no rows.
 
+use super::choice::{parameters, plan_choice};
 use super::compatible::{check_feature_sets, check_labels, check_leakage, pin_files};
 use super::documents::{Parsed, Sources, check_governance_profile, check_manifests, check_training_profile};
 use super::earlier::{plan_baseline, plan_champion};
@@ -13,7 +14,7 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::recipe_digest;
 use crate::domain::run::{Failure, FailureCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Builds the plan. The failure says which documents do not fit together, and why.
@@ -61,7 +62,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
         label_basis: first.label_basis.clone(),
         split: plan_split(&profile.split, columns, &first.label_basis)?,
         seed: seed(&profile.seed_policy, &run_key.to_string())?,
-        algorithm: resolve_algorithm(profile, sources.commands)?,
+        algorithm: resolve_algorithm(profile, columns, sources.commands)?,
         leakage: leakage_rules(&profile.leakage),
         data_expectations,
         evaluation: evaluation(&profile.evaluation, columns),
@@ -116,6 +117,7 @@ fn seed(policy: &SeedPolicy, run_key: &str) -> Result<u64, Failure> {
 
 pub(super) fn resolve_algorithm(
     profile: &TrainingProfile,
+    columns: &ColumnRoles,
     commands: &BTreeMap<String, PinnedCommand>,
 ) -> Result<ResolvedAlgorithm, Failure> {
     let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("algorithm: {why}"));
@@ -127,22 +129,25 @@ pub(super) fn resolve_algorithm(
         let id = &algorithm.id;
         return Err(invalid(format!("id {id:?} is not known; this release offers hessboost and process:<name>")));
     }
-    let named = Value::Object(algorithm.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
-    let parameters: BoostParameters =
-        serde_json::from_value(named).map_err(|error| invalid(format!("parameters: {error}")))?;
-    parameters.check().map_err(invalid)?;
+    let parameters = parameters(&algorithm.parameters, &BTreeMap::new()).map_err(invalid)?;
+    let choice = plan_choice(algorithm, &profile.evaluation, columns).map_err(invalid)?;
+    let candidates = choice.iter().flat_map(|choice| &choice.candidates);
+    let all: Vec<&BoostParameters> = candidates.map(|of| &of.parameters).chain([&parameters]).collect();
     let validated = match &profile.split {
         SplitSpec::TimeBased { validation, .. } => validation.is_some(),
         SplitSpec::StratifiedRandom { validation, .. } => validation.is_some(),
     };
-    if parameters.early_stopping_rounds > 0 && !validated {
+    if all.iter().any(|parameters| parameters.early_stopping_rounds > 0) && !validated {
         return Err(invalid("early_stopping_rounds needs a validation window".to_owned()));
     }
-    let mut named = parameters.interaction_constraints.iter().flatten();
+    if choice.is_some() && !validated {
+        return Err(invalid("a choice among candidates needs a validation window".to_owned()));
+    }
+    let mut named = all.iter().flat_map(|parameters| parameters.interaction_constraints.iter().flatten());
     if let Some(name) = named.find(|name| profile.features.iter().all(|feature| feature.name != **name)) {
         return Err(invalid(format!("interaction_constraints names {name:?}, which is not among the features")));
     }
-    Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters }))
+    Ok(ResolvedAlgorithm::BuiltIn(BuiltInAlgorithm { id: algorithm.id.clone(), parameters, choice }))
 }
 
 /// The columns that Model Factory itself writes into a command's files. No feature may have one of these names.
@@ -158,6 +163,11 @@ fn resolve_process(
     };
     if let Some(feature) = profile.features.iter().find(|feature| COLUMNS_OF_OURS.contains(&feature.name.as_str())) {
         return Err(format!("a trainer command cannot be given a feature by the name {:?}", feature.name));
+    }
+    if !profile.algorithm.candidates.is_empty() || profile.algorithm.search.is_some() {
+        return Err(
+            "candidates and search are for the built-in booster; a trainer command searches by itself".to_owned()
+        );
     }
     if profile.leakage.shuffled_label_canary.is_some() {
         return Err("leakage.shuffled_label_canary fits the built-in booster; a trainer command has none".to_owned());

@@ -4,6 +4,7 @@
 //! Never: computes a metric or a verdict. The page only shows what the documents say.
 
 mod charts;
+mod choice;
 mod findings;
 mod gate;
 mod html_table;
@@ -35,6 +36,7 @@ pub const REPORT_STYLE: &str = include_str!("style.css");
 pub fn report_page(sources: &ReportSources<'_>) -> String {
     let ReportSources { plan, report, receipt, .. } = *sources;
     let run_id = &report.run_id;
+    let chosen = report.metrics.choice.as_ref().map(|choice| choice.chosen.as_str());
     let body = html! {
         (heading(sources))
         main {
@@ -45,13 +47,16 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
             @if !report.metrics.features.is_empty() {
                 (section("Importance", &charts::importance(&report.metrics.features)))
             }
+            @if let Some(choice) = &report.metrics.choice {
+                (section("Candidates", &choice::candidates(choice, plan)))
+            }
             (section("Features to look at", &findings_table(report)))
             @if !report.metrics.slices.is_empty() {
                 (section("Slices", &metrics::slices(&report.metrics.slices)))
             }
             (section("Data", &origin::data(plan, &report.metrics)))
             (section("Not checked", &origin::not_checked(plan)))
-            (section("What was asked", &origin::request(plan)))
+            (section("What was asked", &origin::request(plan, chosen)))
             (section("Lineage", &origin::lineage(sources)))
         }
         footer {
@@ -149,7 +154,9 @@ mod tests {
         for outside in ["http:", "https:", "<script", "<link", "<img", " src=", "@import", "url(", "javascript:"] {
             assert!(!page.contains(outside), "{outside}");
         }
-        for part in ["Gate", "Metrics", "Curves", "Importance", "Slices", "Data", "What was asked", "Lineage"] {
+        for part in
+            ["Gate", "Metrics", "Curves", "Importance", "Slices", "Data", "What was asked", "Lineage", "Candidates"]
+        {
             assert!(page.contains(&format!("<h2>{part}</h2>")), "{part}");
         }
         assert_eq!(page.matches("role=\"img\"").count(), 5, "four curves and the line of time");

@@ -122,10 +122,11 @@ pub(super) fn not_checked(plan: &TrainPlan) -> Markup {
     }
 }
 
-pub(super) fn request(plan: &TrainPlan) -> Markup {
+/// `chosen` names the candidate that was fitted, if there was a choice.
+pub(super) fn request(plan: &TrainPlan, chosen: Option<&str>) -> Markup {
     let parameters = match &plan.algorithm {
         ResolvedAlgorithm::Process(algorithm) => serde_json::to_value(&algorithm.parameters),
-        ResolvedAlgorithm::BuiltIn(algorithm) => serde_json::to_value(&algorithm.parameters),
+        ResolvedAlgorithm::BuiltIn(algorithm) => serde_json::to_value(algorithm.chosen(chosen)),
     }
     .unwrap_or_default();
     let features: Vec<&str> = plan.features.iter().map(|feature| feature.name.as_str()).collect();

@@ -87,7 +87,7 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.5, "measuring");
     // Only the command can read its model. So the evaluation has no number of trees and no effects of features.
-    let evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    let evaluation = evaluate(&table, &assigned, &scores, None, &job)?;
     let Assigned { assignment, categories, .. } = assigned;
     let parity = parity_of_scores(&table, &assignment.test, &scores, plan, &model, categories);
     write(job_dir, format.file_name(), &model)?;

@@ -2,7 +2,7 @@
 
 use super::assign::Assigned;
 use super::job::report;
-use crate::domain::contract::Evaluation;
+use crate::domain::contract::{Choice, Evaluation};
 use crate::domain::run::Failure;
 use crate::modelling::metrics::{self, IntervalBasis, Measured, ScoredRows};
 use crate::modelling::{Table, feature_findings, slicings};
@@ -15,24 +15,18 @@ pub(super) fn evaluate(
     table: &Table,
     assigned: &Assigned,
     scores: &[f32],
+    choice: Option<Choice>,
     job: &ChildJob,
 ) -> Result<Evaluation, Failure> {
-    const DAY: i64 = 86_400_000_000;
     let (plan, rows) = (&job.plan, &assigned.assignment.test);
-    let wide = |scores: &[f32]| -> Vec<f64> { scores.iter().map(|&score| f64::from(score)).collect() };
     let scores = wide(scores);
-    let labels: Vec<bool> = rows.iter().map(|&row| table.label[row]).collect();
-    let at = table.event_time.as_deref();
-    let days: Vec<i64> = rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect();
-    let of_rows = |ids: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ids[row]).collect() };
-    // Card metrics count per day, so they need event times.
-    let cards = table.entities.first().filter(|_| at.is_some()).map(|column| of_rows(&column.ids));
-    let of_test = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: cards.as_deref() };
+    let measured_rows = MeasuredRows::new(table, rows);
+    let of_test = measured_rows.scored(&scores);
     let intervals = &plan.evaluation.intervals;
     let clusters = intervals
         .entity()
         .and_then(|name| table.entities.iter().find(|column| column.name == name))
-        .map(|column| of_rows(&column.ids));
+        .map(|column| of_rows(rows, &column.ids));
     let clusters = clusters.as_deref();
     let basis = IntervalBasis { confidence: intervals.confidence, clusters };
     let slicings = slicings(table, &plan.features, rows, &plan.evaluation.slices);
@@ -48,6 +42,7 @@ pub(super) fn evaluate(
         rounds: None,
         features: Vec::new(),
         feature_findings: feature_findings(table, &assigned.assignment, &plan.features),
+        choice,
         champion: None,
     };
     let (Some(champion), Some(compared)) = (&assigned.champion, &plan.champion) else {
@@ -58,4 +53,43 @@ pub(super) fn evaluate(
     let basis = IntervalBasis { confidence: compared.confidence, clusters };
     evaluation.champion = Some(metrics::differences(&of_test, &theirs, &compared.metrics, &plan.evaluation, &basis));
     Ok(evaluation)
+}
+
+/// What metrics need to know of rows besides their scores.
+pub(super) struct MeasuredRows {
+    labels: Vec<bool>,
+    days: Vec<i64>,
+    cards: Option<Vec<u32>>,
+}
+
+impl MeasuredRows {
+    pub(super) fn new(table: &Table, rows: &[usize]) -> Self {
+        const DAY: i64 = 86_400_000_000;
+        let at = table.event_time.as_deref();
+        let cards = table.entities.first().filter(|_| Self::have_cards(table));
+        Self {
+            labels: rows.iter().map(|&row| table.label[row]).collect(),
+            days: rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect(),
+            cards: cards.map(|column| of_rows(rows, &column.ids)),
+        }
+    }
+
+    /// Whether metrics of cards can be measured. They count per day, so they need event times.
+    pub(super) fn have_cards(table: &Table) -> bool {
+        !table.entities.is_empty() && table.event_time.is_some()
+    }
+
+    /// `scores` holds a score for each row, in their order.
+    pub(super) fn scored<'a>(&'a self, scores: &'a [f64]) -> ScoredRows<'a> {
+        ScoredRows { scores, labels: &self.labels, days: &self.days, cards: self.cards.as_deref() }
+    }
+}
+
+fn of_rows(rows: &[usize], ids: &[u32]) -> Vec<u32> {
+    rows.iter().map(|&row| ids[row]).collect()
+}
+
+/// Widens scores, which are 32-bit floats in every model's file.
+pub(super) fn wide(scores: &[f32]) -> Vec<f64> {
+    scores.iter().map(|&score| f64::from(score)).collect()
 }

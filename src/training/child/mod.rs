@@ -4,6 +4,7 @@
 //! `result.json` last. Never: opens a socket, or reads the environment.
 
 mod assign;
+mod choose;
 mod command;
 mod earlier;
 mod evaluate;

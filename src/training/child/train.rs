@@ -2,12 +2,11 @@
 //! scores an earlier bundle's model on this run's test window. Each runs in one process.
 
 use super::assign::{Assigned, assign, write_leakage_report};
+use super::choose::Choosing;
 use super::evaluate::evaluate;
 use super::job::{begin, broken, read_rows, report, write, write_columns};
 use crate::adapters::dataset::write_scores;
-use crate::domain::contract::{
-    BoostParameters, BuiltInAlgorithm, LeakageReport, ParityVectors, ResolvedAlgorithm, TrainPlan,
-};
+use crate::domain::contract::{BoostParameters, LeakageReport, ParityVectors, ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::{Assignment, Table, canary};
@@ -30,9 +29,14 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     report("check", 0.2, "looking for leakage");
     let assigned = assign(job_dir, &mut table, plan)?;
     let Assigned { assignment, categories, report: leakage, .. } = &assigned;
-    let validation: &[usize] = if algorithm.parameters.refit { &assignment.validation } else { &[] };
+    let choice = match &algorithm.choice {
+        Some(choice) => Some(Choosing { table: &mut table, assignment, plan, threads }.choose(choice)?),
+        None => None,
+    };
+    let parameters = algorithm.chosen(choice.as_ref().map(|choice| choice.chosen.as_str()));
+    let validation: &[usize] = if parameters.refit { &assignment.validation } else { &[] };
     let matrix = Matrix::to_fit(&mut table, [&assignment.train, validation], &plan.features)?;
-    let fitting = Fitting { matrix, assignment, algorithm, threads };
+    let fitting = Fitting { matrix, assignment, parameters, threads };
     if let Some(leakage) = fitting.try_shuffled_labels(&table, plan, leakage)? {
         write_leakage_report(job_dir, &leakage)?;
     }
@@ -48,7 +52,7 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write_scores(&job_dir.join(SCORES_FILE), &table, &assignment.test, &scores)
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.9, "measuring");
-    let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    let mut evaluation = evaluate(&table, &assigned, &scores, choice, &job)?;
     evaluation.rounds = Some(loaded.rounds());
     evaluation.features = loaded.effects(&matrix, &assignment.test)?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
@@ -60,7 +64,7 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
 struct Fitting<'a> {
     matrix: Matrix,
     assignment: &'a Assignment,
-    algorithm: &'a BuiltInAlgorithm,
+    parameters: &'a BoostParameters,
     threads: u32,
 }
 
@@ -76,8 +80,7 @@ impl Fitting<'_> {
         let Some(rule) = &plan.leakage.shuffled_label_canary else { return Ok(None) };
         report("check", 0.25, "fitting to shuffled labels");
         let (train, test) = (&self.assignment.train, &self.assignment.test);
-        let parameters =
-            BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..self.algorithm.parameters.clone() };
+        let parameters = BoostParameters { rounds: rule.rounds, early_stopping_rounds: 0, ..self.parameters.clone() };
         let rule = canary(table, self.assignment, rule, plan.seed, |labels| {
             let fitted = fit_to_labels(&self.matrix, train, labels, &parameters, plan.seed, self.threads)?;
             LoadedModel::read(&fitted.xgboost_json(&plan.features, &[])?)?.score(&self.matrix, test)
@@ -86,7 +89,7 @@ impl Fitting<'_> {
     }
 
     fn fit(&self, seed: u64) -> Result<Fitted, Failure> {
-        let parameters = &self.algorithm.parameters;
+        let parameters = self.parameters;
         let rounds = parameters.rounds * parameters.seeds * if parameters.refit { 2 } else { 1 };
         let every = (rounds / 20).max(1);
         let rows = FittingWindow { train: &self.assignment.train, validation: &self.assignment.validation };
@@ -115,7 +118,7 @@ pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write_scores(&job_dir.join(SCORES_FILE), &table, &assigned.assignment.test, &scores)
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.7, "measuring");
-    let mut evaluation = evaluate(&table, &assigned, &scores, &job)?;
+    let mut evaluation = evaluate(&table, &assigned, &scores, None, &job)?;
     (evaluation.rounds, evaluation.features) = (Some(baseline.rounds()), baseline.effects()?);
     write(job_dir, MODEL_FILE, &baseline.bytes)?;
     let parity = parity_vectors(&plan.run_id, &baseline.bytes, &pinned.features)?;

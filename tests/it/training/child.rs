@@ -1,10 +1,11 @@
 //! The trainer's child process: the same bytes for the same job, limits, hostile files.
 
-use crate::support::{Documents, children_in, data, eventually, read_document};
+use crate::support::{Documents, children_in, data, document, eventually, read_document};
 use bytes::Bytes;
 use model_factory::domain::contract::{Limits, ParityVectors, PinnedFile, TrainPlan};
 use model_factory::domain::identity::Digest;
 use model_factory::domain::run::{FailureCode, Outage};
+use model_factory::modelling::parse_training_profile;
 use model_factory::training::{
     ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, TrainerCommand, run,
 };
@@ -13,6 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +66,38 @@ async fn the_same_job_gives_the_same_bytes_on_one_two_and_eight_threads() {
         models.push((read(MODEL_FILE), read(SCORES_FILE)));
     }
     assert!(models.iter().all(|of_threads| *of_threads == models[0]), "the bytes differ");
+}
+
+#[tokio::test]
+async fn a_choice_falls_on_the_validation_window_and_its_parameters_are_fitted_as_if_they_stood_alone() {
+    let profile = read_document(&data().folder, &data().inputs.training_profile);
+    let profile = serde_json::to_value(parse_training_profile(&profile).unwrap().content).unwrap();
+    let shallow = json!({"rounds": 1, "max_depth": 1, "early_stopping_rounds": 0, "seeds": 1});
+    let deep = json!({"rounds": 60, "early_stopping_rounds": 10, "refit": true, "subsample": 0.7});
+    let candidates = json!([{"name": "shallow", "parameters": shallow}, {"name": "deep", "parameters": deep}]);
+    let plan = |algorithm: Value| {
+        let mut profile = profile.clone();
+        profile["algorithm"] = algorithm;
+        let bytes = serde_json::to_vec(&profile).unwrap();
+        Documents::with_training(document(&data().inputs.training_profile, bytes)).resolve().unwrap()
+    };
+    let chosen = plan(json!({"id": "hessboost", "candidates": candidates, "choose_by": "log_loss"}));
+    let alone = TrainPlan { seed: chosen.seed, ..plan(json!({"id": "hessboost", "parameters": deep})) };
+    let mut found = Vec::new();
+    for plan in [&chosen, &alone] {
+        let folder = job(plan, parquet(plan), 2);
+        assert_eq!(train(folder.path(), &plan.limits, std::future::pending()).await.0, Exit::Finished);
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        found.push((read(MODEL_FILE), serde_json::from_slice::<Value>(&read(EVALUATION_FILE)).unwrap()));
+    }
+    let [(model, evaluation), (alone_model, alone_evaluation)] = found.as_slice() else { unreachable!() };
+    assert_eq!(Digest::of(model), Digest::of(alone_model));
+    let choice = &evaluation["choice"];
+    assert_eq!((&choice["chosen"], &choice["metric"]), (&json!("deep"), &json!("log_loss")));
+    let loss = |index: usize| choice["tried"][index]["value"].as_f64().unwrap();
+    assert!(loss(1) < loss(0) && choice["tried"][0]["rounds"] == 1, "a lower loss is better: {choice}");
+    assert_eq!(evaluation["scores"], alone_evaluation["scores"]);
+    assert_ne!(choice["tried"][1]["value"], evaluation["scores"]["log_loss"]["value"], "of another window");
 }
 
 /// Deals the rows of the plan's file out to two files, shuffled, in small row groups and with the columns reversed.

@@ -59,9 +59,34 @@ pub struct EvalMetrics {
     /// Features whose values deserve a look. Empty if there are none, and in a report of a release that did not look.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub feature_findings: Vec<FeatureFinding>,
+    /// Every candidate that was tried, and the one that was chosen. `None` if the profile gives no choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     /// Comparison with the champion on the same rows. `None` if the governance profile names no champion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<Differences>,
+}
+
+/// How the parameters were chosen among the plan's candidates, on the validation window alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    pub metric: String,
+    /// Name of the candidate with the best value. The first one of equals.
+    pub chosen: String,
+    /// In the order of the plan.
+    pub tried: Vec<TriedCandidate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriedCandidate {
+    pub name: String,
+    /// Number of trees of the fit to the train window.
+    pub rounds: u32,
+    /// Null if the metric is undefined.
+    pub value: Option<f64>,
+    pub undefined_because: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 //! the evidence pack, and the marker `_COMPLETE`.
 
 use super::eval_report::{
-    Confusion, Curves, DatasetSummary, Differences, FeatureEffect, FeatureFinding, Metrics, SettledSplit, SlicedBy,
+    Choice, Confusion, Curves, DatasetSummary, Differences, FeatureEffect, FeatureFinding, Metrics, SettledSplit,
+    SlicedBy,
 };
 use crate::domain::contract::{EventRefs, EvidenceRef, Limits, ModelFormat};
 use crate::domain::identity::{Digest, RunId};
@@ -73,6 +74,8 @@ pub struct Evaluation {
     pub features: Vec<FeatureEffect>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub feature_findings: Vec<FeatureFinding>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<Differences>,
 }

@@ -25,10 +25,10 @@ pub use dataset_manifest::{
     ReplayBasis,
 };
 pub use eval_report::{
-    CalibrationBin, Confusion, Curves, DatasetSummary, Decision, Difference, Differences, EvalMetrics, EvalProvenance,
-    EvalReport, FeatureEffect, FeatureFinding, FindingKind, HistogramBin, Interval, IntervalMethod, LeakageReport,
-    LeakageRule, MetricValue, Metrics, PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy, UnaskedRule,
-    WindowSummary,
+    CalibrationBin, Choice, Confusion, Curves, DatasetSummary, Decision, Difference, Differences, EvalMetrics,
+    EvalProvenance, EvalReport, FeatureEffect, FeatureFinding, FindingKind, HistogramBin, Interval, IntervalMethod,
+    LeakageReport, LeakageRule, MetricValue, Metrics, PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy,
+    TriedCandidate, UnaskedRule, WindowSummary,
 };
 pub use gate_receipt::{
     ChampionVerdict, DifferenceVerdict, Direction, GateReceipt, PositivesVerdict, ThresholdVerdict,
@@ -41,6 +41,7 @@ pub use reference_histograms::{
 };
 pub use resolved_train_plan::{
     BoostEvalMetric, BoostGrowPolicy, BoostObjective, BoostParameters, BoostTreeMethod, BuiltInAlgorithm, PinnedBundle,
-    PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, PinnedModel, PlannedChampion, PlannedSplit,
-    ProcessAlgorithm, ResolvedAlgorithm, Shares, TimeShares, TrainPlan, WindowDays, Windows,
+    PinnedCommand, PinnedDocument, PinnedFile, PinnedManifest, PinnedModel, PlannedCandidate, PlannedChampion,
+    PlannedChoice, PlannedSplit, ProcessAlgorithm, ResolvedAlgorithm, Shares, TimeShares, TrainPlan, WindowDays,
+    Windows,
 };

@@ -199,6 +199,37 @@ impl ResolvedAlgorithm {
 #[serde(deny_unknown_fields)]
 pub struct BuiltInAlgorithm {
     pub id: String,
+    /// The parameters of the fit. If there are candidates, the chosen one's parameters take their place.
+    pub parameters: BoostParameters,
+    /// `None` if there is nothing to choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<PlannedChoice>,
+}
+
+impl BuiltInAlgorithm {
+    /// Returns the parameters of the candidate with this name, or the algorithm's own.
+    pub fn chosen(&self, name: Option<&str>) -> &BoostParameters {
+        let candidates = self.choice.iter().flat_map(|choice| &choice.candidates);
+        let mut named = candidates.filter(|candidate| Some(candidate.name.as_str()) == name);
+        named.next().map_or(&self.parameters, |candidate| &candidate.parameters)
+    }
+}
+
+/// The candidates, and how one is chosen: each is fitted to the train window and measured on the validation window. The
+/// chosen parameters are then fitted as if the profile had named no others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedChoice {
+    /// Name of the metric on the validation window.
+    pub metric: String,
+    /// At least two, with different names. Those of a search are `trial_1`, `trial_2`, …
+    pub candidates: Vec<PlannedCandidate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedCandidate {
+    pub name: String,
     pub parameters: BoostParameters,
 }
 

@@ -12,7 +12,7 @@ pub use governance_profile::{
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{
-    Algorithm, Anchor, AucLimit, CanarySpec, ClusterRule, DaysSpec, EvaluationSpec, Feature, FeatureKind, IntervalSpec,
-    LeakageSpec, Limits, Monotone, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, TimeWindow,
-    TrainingProfile, WindowSpec,
+    Algorithm, Anchor, AucLimit, CanarySpec, CandidateSpec, ClusterRule, DaysSpec, DrawnFrom, DrawnRange, DrawnScale,
+    EvaluationSpec, Feature, FeatureKind, IntervalSpec, LeakageSpec, Limits, Monotone, SearchSpec, SeedPolicy,
+    ShareSpec, SliceSpec, SplitSpec, SwitchedOff, TimeWindow, TrainingProfile, WindowSpec,
 };

@@ -73,6 +73,62 @@ pub struct Algorithm {
     /// range.
     #[serde(default)]
     pub parameters: BTreeMap<String, serde_json::Value>,
+    /// Sets of parameters to choose from. Not beside `search`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<CandidateSpec>,
+    /// Draws the sets of parameters to choose from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSpec>,
+    /// The metric on the validation window that chooses among `candidates`, or among those drawn. `None` asks for
+    /// `average_precision`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choose_by: Option<String>,
+}
+
+/// A set of parameters under a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CandidateSpec {
+    pub name: String,
+    /// Parameters in the place of those of the algorithm.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSpec {
+    /// What to draw each parameter from. Other parameters stay as the algorithm has them.
+    pub space: BTreeMap<String, DrawnFrom>,
+    pub trials: u32,
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DrawnFrom {
+    /// Any of these values, all equally likely.
+    Values(Vec<serde_json::Value>),
+    Range(DrawnRange),
+}
+
+/// Numbers from `low` to `high`, both included. Whole numbers if both are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnRange {
+    pub low: serde_json::Number,
+    pub high: serde_json::Number,
+    #[serde(default)]
+    pub scale: DrawnScale,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrawnScale {
+    #[default]
+    Linear,
+    /// Equally likely in each factor of ten.
+    Log,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -50,7 +50,8 @@ def quantile(labels, clusters, confidence=0.95):
 
 
 def half_entity(labels, clusters):
-    return labels.sum() / len(np.unique(clusters[labels])) / 2
+    frauds = np.bincount(clusters, weights=labels)
+    return (frauds**2).sum() / frauds.sum() / 2
 
 
 def log_odds(center, of, t, half, blind, rows):

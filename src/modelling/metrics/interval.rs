@@ -220,12 +220,14 @@ impl Estimate {
     /// Returns the interval on the transformed scale. The worse end counts half an entity more, whose frauds the model
     /// does not tell from good payments: such frauds are rare under a good model, so that many windows show none, and
     /// the interval of such a window would be too narrow (compare Agresti and Coull, "Approximate is Better than
-    /// 'Exact' for Interval Estimation of Binomial Proportions", The American Statistician 1998).
+    /// 'Exact' for Interval Estimation of Binomial Proportions", The American Statistician 1998). The entity has as many
+    /// frauds as the entity of an average fraud. Entities with many frauds move the metric most, so that one of mean
+    /// size would be too small.
     fn transformed(&self, center: f64, blind: &Blind, transform: &Transform) -> Result<(f64, f64), String> {
         if self.variance < NO_VARIANCE && !transform.is_border(center) {
             return Err(ALL_ALIKE.to_owned());
         }
-        let half = self.frauds.payments / self.frauds.units as f64 / 2.0;
+        let half = self.frauds.payments / self.frauds.effective / 2.0;
         let payments = blind.payments + half;
         let worse = (blind.payments * center + half * blind.metric) / payments;
         let variance = self.variance + (half * (blind.metric - worse) / payments).powi(2);

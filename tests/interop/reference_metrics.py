@@ -46,6 +46,7 @@ def _scores(scores, labels):
         found[f"precision_at_threshold_{threshold}"] = _number(precision_score(labels, flagged, **nan))
         found[f"recall_at_threshold_{threshold}"] = _number(recall_score(labels, flagged, **nan))
         found[f"f1_at_threshold_{threshold}"] = _number(f1_score(labels, flagged, **nan))
+        found[f"fpr_at_threshold_{threshold}"] = _number(recall_score(~labels, flagged, **nan))
     return found
 
 

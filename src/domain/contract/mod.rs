@@ -45,8 +45,8 @@ pub use profiles::{
     Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, CandidateSpec, ChampionSpec, ClusterRule, ColumnExpectation,
     Controls, DataExpectation, DaysExpectation, DaysSpec, DrawnFrom, DrawnRange, DrawnScale, EvaluationSpec, Feature,
     FeatureKind, GovernanceProfile, IntervalSpec, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries,
-    ProfileRef, SearchSpec, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec,
-    TimeWindow, TrainingProfile, WindowName, WindowSpec,
+    ProfileRef, RatioCondition, SearchSpec, SeedPolicy, ShareSpec, SliceCondition, SliceSpec, SplitSpec, SwitchedOff,
+    ThresholdBasis, ThresholdSpec, TimeWindow, TrainingProfile, UnknownSlices, WindowName, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

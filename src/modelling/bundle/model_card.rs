@@ -121,6 +121,11 @@ fn gate(sources: &CardSources<'_>) -> String {
         let holds = if verdict.holds { "yes" } else { "no" };
         row(&mut text, &[code(&verdict.threshold), verdict.bound.to_string(), holds.to_owned()]);
     }
+    let slices = receipt.slices.iter().map(|of| (of.name(), of.bound, of.holds));
+    for (name, bound, holds) in slices.chain(receipt.ratio.iter().map(|of| (of.name(), of.bound, of.holds))) {
+        let holds = if holds { "yes" } else { "no" };
+        row(&mut text, &[code(&name), bound.to_string(), holds.to_owned()]);
+    }
     text
 }
 

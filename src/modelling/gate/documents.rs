@@ -3,7 +3,7 @@
 use super::judge::judge;
 use crate::domain::contract::{
     DifferenceVerdict, EvalMetrics, EvalProvenance, EvalReport, Evaluation, EvidenceRef, GateReceipt,
-    GovernanceProfile, ProfileRef, TrainPlan,
+    GovernanceProfile, ProfileRef, RatioVerdict, SliceVerdict, TrainPlan,
 };
 use crate::domain::identity::{Digest, RunId, recipe_digest};
 use crate::domain::run::{Failure, FailureCode};
@@ -74,6 +74,8 @@ pub fn gate(
     }
     let compared = verdict.champion.iter().flat_map(|champion| &champion.differences);
     failed.extend(compared.filter(|difference| !difference.holds).map(DifferenceVerdict::name));
+    failed.extend(verdict.slices.iter().filter(|slices| !slices.holds).map(SliceVerdict::name));
+    failed.extend(verdict.ratio.iter().filter(|ratio| !ratio.holds).map(RatioVerdict::name));
     let documents = [
         ("eval_report", report_at),
         ("leakage_report", &report.provenance.leakage_report),
@@ -88,6 +90,8 @@ pub fn gate(
         thresholds: verdict.thresholds,
         min_positives: verdict.positives,
         champion: verdict.champion,
+        slices: verdict.slices,
+        ratio: verdict.ratio,
         failed,
         looked_at: documents.map(|(role, at)| (role.to_owned(), at.clone())).into_iter().chain(inputs).collect(),
         governance_profile: Some(profile_at),

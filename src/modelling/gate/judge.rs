@@ -1,9 +1,10 @@
 //! Judges metrics by a governance profile: by thresholds on metrics, and by thresholds on differences to the champion.
 
+use super::slices::{self, judge_ratio, judge_slices};
 use super::thresholds::{Comparison, Measurement, Threshold};
 use crate::domain::contract::{
     ChampionSpec, ChampionVerdict, Decision, DifferenceVerdict, Differences, EvalMetrics, GovernanceProfile,
-    PositivesVerdict, ThresholdVerdict,
+    PositivesVerdict, RatioVerdict, SliceVerdict, ThresholdVerdict,
 };
 use crate::domain::run::{Failure, FailureCode};
 
@@ -14,10 +15,12 @@ pub(super) struct GateVerdict {
     pub(super) positives: PositivesVerdict,
     /// The verdict on the comparison with the champion. `None` if the profile names no champion.
     pub(super) champion: Option<ChampionVerdict>,
+    pub(super) slices: Vec<SliceVerdict>,
+    pub(super) ratio: Vec<RatioVerdict>,
 }
 
-/// Returns PASS if every threshold holds, the test window has enough frauds, and every condition on the champion holds.
-/// Otherwise FAIL. Returns the error `GOVERNANCE_PROFILE_INVALID` if a threshold or a champion condition is invalid.
+/// Returns PASS if every threshold holds, the test window has enough frauds, and every condition on the champion and on
+/// slices holds. Otherwise FAIL. Returns the error `GOVERNANCE_PROFILE_INVALID` if a threshold or a condition is invalid.
 pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Result<GateVerdict, Failure> {
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
@@ -26,11 +29,17 @@ pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Resul
     let positives = PositivesVerdict { required, found, holds: found >= required };
     let compare = |spec| judge_differences(spec, metrics.champion.as_ref()).map_err(invalid);
     let champion = profile.champion.as_ref().map(compare).transpose()?;
+    slices::check(profile).map_err(invalid)?;
+    let columns = &metrics.slices;
+    let slices: Vec<SliceVerdict> = profile.slices.iter().map(|of| judge_slices(of, columns)).collect();
+    let ratio: Vec<RatioVerdict> = profile.ratio.iter().map(|of| judge_ratio(of, columns)).collect();
     let passes = positives.holds
+        && slices.iter().all(|verdict| verdict.holds)
+        && ratio.iter().all(|verdict| verdict.holds)
         && verdicts.iter().all(|verdict| verdict.holds)
         && champion.iter().flat_map(|champion| &champion.differences).all(|verdict| verdict.holds);
     let decision = if passes { Decision::Pass } else { Decision::Fail };
-    Ok(GateVerdict { decision, thresholds: verdicts, positives, champion })
+    Ok(GateVerdict { decision, thresholds: verdicts, positives, champion, slices, ratio })
 }
 
 /// Judges the conditions on the champion. A difference that was not measured does not hold. The error names the invalid

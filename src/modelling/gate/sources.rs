@@ -5,8 +5,8 @@
 //! with lower bounds than those of its profile is therefore found only with the profile at hand.
 
 use crate::domain::contract::{
-    ChampionSpec, Controls, EvalReport, Evaluation, GateReceipt, GovernanceProfile, JudgedBound, ThresholdBasis,
-    ThresholdSpec, TrainPlan,
+    ChampionSpec, Controls, Direction, EvalReport, Evaluation, GateReceipt, GovernanceProfile, JudgedBound,
+    RatioCondition, SliceCondition, ThresholdBasis, ThresholdSpec, TrainPlan,
 };
 
 /// Returns what was measured. From this, [`super::report`] builds an equal report.
@@ -41,6 +41,23 @@ pub fn stated_profile(plan: &TrainPlan, receipt: &GateReceipt) -> GovernanceProf
             confidence: champion.confidence,
         }
     });
+    let slices = receipt.slices.iter().map(|of| SliceCondition {
+        column: of.column.clone(),
+        metric: of.metric.clone(),
+        min: (of.direction == Direction::Min).then_some(of.bound),
+        max: (of.direction == Direction::Max).then_some(of.bound),
+        min_rows: of.min_rows,
+        min_positives: of.min_positives,
+        unknown: of.unknown,
+    });
+    let ratio = receipt.ratio.iter().map(|of| RatioCondition {
+        column: of.column.clone(),
+        metric: of.metric.clone(),
+        max: of.bound,
+        min_rows: of.min_rows,
+        min_positives: of.min_positives,
+        unknown: of.unknown,
+    });
     let thresholds = receipt.thresholds.iter();
     GovernanceProfile {
         policy_id: plan.governance_profile.policy_id.clone(),
@@ -50,5 +67,7 @@ pub fn stated_profile(plan: &TrainPlan, receipt: &GateReceipt) -> GovernanceProf
         on: ThresholdBasis::default(),
         min_positives: Some(receipt.min_positives.required),
         champion,
+        slices: slices.collect(),
+        ratio: ratio.collect(),
     }
 }

@@ -167,7 +167,18 @@ pub(super) fn assertions(receipt: &GateReceipt) -> Vec<Assertion> {
         let found = (verdict.compared, verdict.holds, verdict.reason.as_str());
         bound.assertion(&format!("champion.{}", verdict.metric), verdict.name(), found)
     });
-    thresholds.chain([enough]).chain(champion).collect()
+    let slices = receipt.slices.iter().map(|verdict| {
+        let bound = Bound { direction: verdict.direction, on: ThresholdBasis::Point, limit: verdict.bound };
+        let worst = verdict.worst.as_ref().map(|worst| worst.value);
+        let found = (worst, verdict.holds, verdict.reason.as_str());
+        bound.assertion(&format!("slices.{}.{}", verdict.column, verdict.metric), verdict.name(), found)
+    });
+    let ratio = receipt.ratio.iter().map(|verdict| {
+        let bound = Bound { direction: Direction::Max, on: ThresholdBasis::Point, limit: verdict.bound };
+        let found = (verdict.ratio, verdict.holds, verdict.reason.as_str());
+        bound.assertion(&format!("ratio.{}.{}", verdict.column, verdict.metric), verdict.name(), found)
+    });
+    thresholds.chain([enough]).chain(champion).chain(slices).chain(ratio).collect()
 }
 
 /// OpenLineage's severity of a condition of the gate. If such a condition does not hold, no bundle is built.

@@ -86,6 +86,9 @@ impl<'a> Ranking<'a> {
                     "chance alone raises this metric, so that no known interval holds its true value often enough",
                 );
             }
+            MetricKind::FprAtThreshold(_) => {
+                return Err("no interval of this metric has been shown to hold its true value often enough");
+            }
             MetricKind::CardPrecisionAt(_) => return Err("the metric is measured per day"),
         })
     }

@@ -3,7 +3,7 @@
 
 use super::cards::CardDays;
 use super::order::{RankedScores, ScoreCounts, ScoredRows};
-use super::ranking::{confusion, f1, precision, recall};
+use super::ranking::{confusion, f1, false_positive_rate, precision, recall};
 use super::{probability, ranking};
 use crate::domain::contract::{EvaluationSpec, MetricValue};
 
@@ -24,6 +24,8 @@ pub enum MetricKind {
     PrecisionAtThreshold(f64),
     RecallAtThreshold(f64),
     F1AtThreshold(f64),
+    /// Share of the good payments that are flagged.
+    FprAtThreshold(f64),
     /// Mean over the days of the share of compromised cards among the `k` cards with the highest scores of the day.
     CardPrecisionAt(u32),
 }
@@ -44,7 +46,8 @@ impl MetricKind {
             | Self::ExpectedCalibrationError(_)
             | Self::PrecisionAtThreshold(_)
             | Self::RecallAtThreshold(_)
-            | Self::F1AtThreshold(_) => false,
+            | Self::F1AtThreshold(_)
+            | Self::FprAtThreshold(_) => false,
         }
     }
 
@@ -85,6 +88,7 @@ impl MetricKind {
                 Self::PrecisionAtThreshold(threshold),
                 Self::RecallAtThreshold(threshold),
                 Self::F1AtThreshold(threshold),
+                Self::FprAtThreshold(threshold),
             ]);
         }
         kinds
@@ -105,6 +109,7 @@ impl MetricKind {
             Self::PrecisionAtThreshold(threshold) => format!("precision_at_threshold_{threshold}"),
             Self::RecallAtThreshold(threshold) => format!("recall_at_threshold_{threshold}"),
             Self::F1AtThreshold(threshold) => format!("f1_at_threshold_{threshold}"),
+            Self::FprAtThreshold(threshold) => format!("fpr_at_threshold_{threshold}"),
             Self::CardPrecisionAt(k) => format!("card_precision_at_{k}"),
         }
     }
@@ -124,6 +129,7 @@ impl MetricKind {
             Self::PrecisionAtThreshold(threshold) => precision(&confusion(counts, threshold)),
             Self::RecallAtThreshold(threshold) => recall(&confusion(counts, threshold)),
             Self::F1AtThreshold(threshold) => f1(&confusion(counts, threshold)),
+            Self::FprAtThreshold(threshold) => false_positive_rate(&confusion(counts, threshold)),
             Self::CardPrecisionAt(_) => return None,
         })
     }

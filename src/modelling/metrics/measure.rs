@@ -254,7 +254,8 @@ mod tests {
         for clusters in [None, Some(cards.as_slice())] {
             let basis = IntervalBasis { confidence: 0.95, clusters };
             for (name, metric) in measure(&window, &with_k(100), Some(&basis), &[]).scores {
-                let none = ["expected_calibration_error", "ks_statistic"].contains(&name.as_str());
+                let none =
+                    ["expected_calibration_error", "fpr_at_threshold_0.5", "ks_statistic"].contains(&name.as_str());
                 assert_eq!(metric.interval.is_some(), !none, "{name}: {:?}", metric.no_interval_because);
                 assert_eq!(metric.no_interval_because.is_some(), none, "{name}");
                 let (Some(value), Some(interval)) = (metric.value, metric.interval) else { continue };
@@ -287,7 +288,7 @@ mod tests {
         for (clusters, why) in [(one_card, "only 1 entities"), (unequal, "hold most of them")] {
             for (name, metric) in of(&scores, &clusters) {
                 assert!(metric.interval.is_none() && metric.no_interval_because.is_some(), "{name}: {metric:?}");
-                let special = name.starts_with("card") || name.starts_with("ks") || name.starts_with("expected");
+                let special = ["card", "ks", "expected", "fpr"].iter().any(|prefix| name.starts_with(prefix));
                 assert!(special || says(&metric).contains(why), "{name}: {}", says(&metric));
             }
         }

@@ -120,6 +120,11 @@ pub(super) fn recall(of: &Confusion) -> MetricValue {
     share(of.true_positives, of.true_positives + of.false_negatives, NO_FRAUDS)
 }
 
+/// Returns the share of the good payments that are flagged.
+pub(super) fn false_positive_rate(of: &Confusion) -> MetricValue {
+    share(of.false_positives, of.false_positives + of.true_negatives, "there are no good payments")
+}
+
 /// Returns the harmonic mean of precision and recall.
 pub(super) fn f1(of: &Confusion) -> MetricValue {
     let wrong = of.false_positives + of.false_negatives;

@@ -11,7 +11,7 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::gate::Threshold;
+use crate::modelling::gate::{Threshold, check_slice_conditions};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,6 +156,7 @@ pub(super) fn check_governance_profile(parsed: &Parsed<GovernanceProfile>) -> Re
         return Err(invalid("controls.require_pass_gate must be true: nothing is published without a PASS".to_owned()));
     }
     Threshold::all_of(profile).map_err(invalid)?;
+    check_slice_conditions(profile).map_err(invalid)?;
     profile.champion.as_ref().map(Threshold::of_differences).transpose().map_err(invalid)?;
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use super::html_table::html_table;
 use super::number::{bound, bounds, number, percent, thousands};
-use crate::domain::contract::{ChampionVerdict, Decision, Direction, GateReceipt, Interval, ThresholdBasis};
+use crate::domain::contract::{
+    ChampionVerdict, Decision, Direction, GateReceipt, Interval, SliceOutcome, ThresholdBasis,
+};
 use maud::{Markup, html};
 
 /// Writes the decision and the names of the conditions that do not hold, as one sentence.
@@ -52,6 +54,7 @@ pub fn gate_table(receipt: &GateReceipt) -> Markup {
     html! {
         (html_table("stack", &["Condition", "Required", "Found", "Verdict"].map(|title| (title, "")), &rows))
         @if let Some(champion) = &receipt.champion { (differences(champion)) }
+        @if !(receipt.slices.is_empty() && receipt.ratio.is_empty()) { (slices(receipt)) }
         p.note {
             "Policy " (receipt.policy_id) ", revision " (receipt.policy_revision) ". Compared with a bound is the "
             "measured value; where it says “with confidence”, the end of the interval where the metric is worst."
@@ -87,6 +90,45 @@ fn differences(champion: &ChampionVerdict) -> Markup {
             "differences draw the same payments for both models."
         }
     }
+}
+
+/// Lists the conditions on slices and on ratios between slices. Conditions that do not hold come first.
+fn slices(receipt: &GateReceipt) -> Markup {
+    const TITLES: [&str; 4] = ["Condition", "Required", "Found", "Verdict"];
+    let mut of_slices: Vec<_> = receipt.slices.iter().collect();
+    of_slices.sort_by_key(|verdict| verdict.holds);
+    let mut ratios: Vec<_> = receipt.ratio.iter().collect();
+    ratios.sort_by_key(|verdict| verdict.holds);
+    let rows = html! {
+        @for verdict in of_slices {
+            tr {
+                th scope="row" { (verdict.metric) " by " (verdict.column) }
+                td { (required(verdict.direction, verdict.bound, ThresholdBasis::Point)) " in every slice" }
+                td { (verdict.reason) }
+                td { (outcome(verdict.outcome, verdict.holds)) }
+            }
+        }
+        @for verdict in ratios {
+            tr {
+                th scope="row" { "ratio of " (verdict.metric) " by " (verdict.column) }
+                td { (required(Direction::Max, verdict.bound, ThresholdBasis::Point)) }
+                td { (verdict.reason) }
+                td { (outcome(verdict.outcome, verdict.holds)) }
+            }
+        }
+    };
+    html! {
+        h3 { "In every slice" }
+        (html_table("stack", &TITLES.map(|title| (title, "")), &rows))
+        p.note {
+            "A ratio divides the greatest value in any slice by the least. Slices with too few rows or frauds are unknown; "
+            "the policy says whether the condition then holds."
+        }
+    }
+}
+
+fn outcome(outcome: SliceOutcome, yes: bool) -> Markup {
+    html! { @if outcome == SliceOutcome::Unknown { "unknown, " } (holds(yes)) }
 }
 
 fn required(direction: Direction, limit: f64, on: ThresholdBasis) -> Markup {

@@ -31,7 +31,8 @@ pub use eval_report::{
     TriedCandidate, UnaskedRule, WindowSummary,
 };
 pub use gate_receipt::{
-    ChampionVerdict, DifferenceVerdict, Direction, GateReceipt, PositivesVerdict, ThresholdVerdict,
+    ChampionVerdict, DifferenceVerdict, Direction, GateReceipt, PositivesVerdict, RatioVerdict, SliceFinding,
+    SliceOutcome, SliceVerdict, ThresholdVerdict,
 };
 pub use internal::{AttemptRecord, CompleteMarker, Evaluation, EvidencePack, GrantedLimits, TrainingRecord};
 pub use publish::{AnnouncedRecord, Confirmation, Eligibility, PublishEligibility, PublishReceipt};

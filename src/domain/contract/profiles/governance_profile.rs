@@ -22,6 +22,72 @@ pub struct GovernanceProfile {
     /// Which bundle the model is compared with, on the same rows, and by what bounds. `None` asks for no comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub champion: Option<ChampionSpec>,
+    /// Bounds on a metric that every slice of a column must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceCondition>,
+    /// Bounds on how many times as great a metric may be in one slice as in another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratio: Vec<RatioCondition>,
+}
+
+/// A bound on a metric in every slice of a column. Exactly one of `min` and `max` is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SliceCondition {
+    /// A column by which the training profile slices.
+    pub column: String,
+    pub metric: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// A slice with fewer rows is unknown.
+    #[serde(default = "SliceCondition::default_rows")]
+    pub min_rows: u64,
+    /// A slice with fewer frauds is unknown.
+    #[serde(default = "SliceCondition::default_positives")]
+    pub min_positives: u64,
+    #[serde(default)]
+    pub unknown: UnknownSlices,
+}
+
+impl SliceCondition {
+    fn default_rows() -> u64 {
+        100
+    }
+
+    fn default_positives() -> u64 {
+        10
+    }
+}
+
+/// A bound on the greatest value of a metric in any slice of a column, divided by the least.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RatioCondition {
+    /// A column by which the training profile slices.
+    pub column: String,
+    pub metric: String,
+    /// At least 1.
+    pub max: f64,
+    /// As in [`SliceCondition`].
+    #[serde(default = "SliceCondition::default_rows")]
+    pub min_rows: u64,
+    #[serde(default = "SliceCondition::default_positives")]
+    pub min_positives: u64,
+    #[serde(default)]
+    pub unknown: UnknownSlices,
+}
+
+/// What becomes of a condition if no slice breaks it, and a slice is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownSlices {
+    /// The condition does not hold.
+    #[default]
+    Fail,
+    /// The condition holds.
+    Pass,
 }
 
 impl GovernanceProfile {

@@ -8,7 +8,8 @@ mod training_profile;
 
 pub use data_expectation::{ColumnExpectation, DataExpectation, DaysExpectation, WindowName};
 pub use governance_profile::{
-    BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ProfileRef, ThresholdBasis, ThresholdSpec,
+    BundleRef, ChampionSpec, Controls, GovernanceProfile, JudgedBound, ProfileRef, RatioCondition, SliceCondition,
+    ThresholdBasis, ThresholdSpec, UnknownSlices,
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{

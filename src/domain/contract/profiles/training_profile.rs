@@ -289,7 +289,7 @@ pub struct EvaluationSpec {
     /// False positive rates. Each is the `p` of a metric `recall_at_fpr_<p>`.
     pub fpr: Vec<f64>,
     /// Scores from which a payment counts as flagged, for confusion counts and as the `t` of
-    /// `precision_at_threshold_<t>`, `recall_at_threshold_<t>` and `f1_at_threshold_<t>`.
+    /// `precision_at_threshold_<t>`, `recall_at_threshold_<t>`, `f1_at_threshold_<t>` and `fpr_at_threshold_<t>`.
     pub thresholds: Vec<f64>,
     /// Number of bins of equal width for the calibration curve and `expected_calibration_error`.
     pub calibration_bins: u32,

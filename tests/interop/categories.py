@@ -1,4 +1,5 @@
-"""XGBoost scores rows with a categorical feature as the trainer's child does.
+"""XGBoost scores rows with a categorical feature as the trainer's child does, row by row and in batches, whether its
+texts are ASCII or not.
 
     python categories.py BINARY STATE_DIR
 """
@@ -13,24 +14,35 @@ import tempfile
 import numpy as np
 import pandas as pd
 import parity
+import peers
+import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost
 from bundle import TOLERANCE, published_run
 
 CATEGORICAL = "merchant_category"
+# By signed bytes, as XGBoost searches, their order is another one than by code points.
+BEYOND_ASCII = ["x", "ä", "💳", "Zürich", "日本", "ß", "~", "Ωmega", "z"]
+TRIED_ROWS = 130
 
 
-def train(binary, state, job_dir):
-    """The demo's own job with one more feature, carried out by the child."""
+def train(binary, state, job_dir, texts):
+    """The demo's own job with one more feature, carried out by the child. `texts` stand in place of its categories."""
     plan = json.loads((published_run(state) / "bundle" / "resolved_train_plan.json").read_text())
     plan["features"].append({"name": CATEGORICAL, "type": "categorical"})
-    data = (state / "inputs" / plan["files"][0]["ref"]).resolve()
+    rows = pq.read_table(state / "inputs" / plan["files"][0]["ref"])
+    own = rows[CATEGORICAL].to_pylist()
+    told = dict(zip(sorted(set(own) - {None}), texts))
+    told = pa.array([told.get(value) for value in own])
+    rows = rows.set_column(rows.column_names.index(CATEGORICAL), CATEGORICAL, told)
+    data = job_dir / "rows.parquet"
+    pq.write_table(rows, data)
     job = {"plan": plan, "files": [str(data)], "limits": plan["limits"], "threads": 2}
     (job_dir / "job.json").write_text(json.dumps(job))
     subprocess.run([binary, "trainer-child", str(job_dir), str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
     result = json.loads((job_dir / "result.json").read_text())
     assert result["status"] == "finished", result
-    return plan, pq.read_table(data).to_pandas().set_index(plan["columns"]["row_id"])
+    return plan, rows.to_pandas().set_index(plan["columns"]["row_id"])
 
 
 def check(name, found, expected, tolerance=TOLERANCE):
@@ -39,10 +51,10 @@ def check(name, found, expected, tolerance=TOLERANCE):
     assert difference <= tolerance, f"{name} differs by {difference}"
 
 
-def main(binary, state):
+def check_texts(binary, state, texts):
     with tempfile.TemporaryDirectory() as folder:
         job_dir = pathlib.Path(folder)
-        plan, rows = train(pathlib.Path(binary).resolve(), state, job_dir)
+        plan, rows = train(pathlib.Path(binary).resolve(), state, job_dir, texts)
         scores = pq.read_table(job_dir / "scores.parquet").to_pandas().set_index("row_id")
         booster = xgboost.Booster(model_file=str(job_dir / "model.json"))
         vectors = json.loads((job_dir / "parity_vectors.json").read_text())
@@ -66,7 +78,26 @@ def main(binary, state):
     matrix_of_names = xgboost.DMatrix(named, enable_categorical=True)
     check("scores by names", booster.predict(matrix_of_names), scores["score"])
 
+    # Row by row and in batches, by a data frame and by Arrow.
+    expected = scores["score"].to_numpy().astype("float32")[:TRIED_ROWS]
+    table = pa.table({
+        name: frame[name].astype("float32") if name != CATEGORICAL else pa.array(frame[name]).dictionary_encode()
+        for name in names
+    })
+    booster.set_param({"nthread": 1})
+    for what, take in (("data frame", named.iloc.__getitem__), ("Arrow", table.take)):
+        def predict(of):
+            return booster.predict(xgboost.DMatrix(take(of), enable_categorical=True, nthread=1))
+
+        count = peers.check_in_batches(what, TRIED_ROWS, expected, predict, peers.BATCHES)
+        print(f"{what}: {count} scores row by row and in batches")
     assert booster.get_score(importance_type="weight").get(CATEGORICAL, 0) > 0, "no split on the category"
+
+
+def main(binary, state):
+    demos = sorted(set(pq.read_table(state / "inputs/ofs/data/cards.parquet")[CATEGORICAL].to_pylist()) - {None})
+    for texts in (demos, BEYOND_ASCII):
+        check_texts(binary, state, texts)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use crate::cli::output::{Output, json_lines, print_table};
 use crate::domain::contract::{CommandMessage, Message};
+use crate::domain::identity::Digest;
 use crate::worker::intake::BatchScreening;
 use serde::Serialize;
 use std::io::Write;
@@ -23,8 +24,12 @@ pub(super) struct CheckedRequest {
     /// True if the request is decided by the gate's verdict. False if it is decided by the publication.
     #[serde(skip)]
     pub(super) ends_at_gate: bool,
+    /// The value of the request's record. Empty if a worker would refuse the request.
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
+    /// The digest of `bytes`, by which the event about a rejected record names it. `None` if there is no record.
+    #[serde(skip)]
+    pub(super) record_sha256: Option<Digest>,
 }
 
 /// Splits a file into requests. If the file is not one JSON value but at least one of its lines is, each line is a
@@ -49,6 +54,7 @@ pub(super) fn check(bytes: Vec<u8>, topic: &str, batch: &mut BatchScreening<'_>)
                 run_key: Some(run_key.to_string()),
                 run_id: Some(run_key.run_id().to_string()),
                 ends_at_gate: !request.publish_allowed || !request.intent_kind.is_publishable(),
+                record_sha256: Some(Digest::of(&bytes)),
                 bytes,
                 ..empty
             }
@@ -56,7 +62,13 @@ pub(super) fn check(bytes: Vec<u8>, topic: &str, batch: &mut BatchScreening<'_>)
         Ok(
             Message::PublishRetry(CommandMessage { request_id, run_id, .. })
             | Message::Cancel(CommandMessage { request_id, run_id, .. }),
-        ) => CheckedRequest { request_id: Some(request_id), run_id: Some(run_id.to_string()), bytes, ..empty },
+        ) => CheckedRequest {
+            request_id: Some(request_id),
+            run_id: Some(run_id.to_string()),
+            record_sha256: Some(Digest::of(&bytes)),
+            bytes,
+            ..empty
+        },
         Err(rejection) => CheckedRequest {
             request_id: rejection.ids.request_id,
             code: Some(rejection.code.to_string()),

@@ -9,7 +9,7 @@ use crate::adapters::signing::RequesterPrivateKey;
 use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::domain::contract::{AllowList, EventType, RunLifecycleEvent};
-use crate::domain::identity::{Digest, RunId};
+use crate::domain::identity::RunId;
 use crate::domain::run::State;
 use crate::secret::check_private;
 use crate::telemetry::plain;
@@ -168,7 +168,7 @@ async fn follow(
 /// the record's bytes. The request id does not tell: another principal may use the same id.
 fn concerns(event: &RunLifecycleEvent, request: &CheckedRequest) -> bool {
     match event.event_type {
-        EventType::RequestRejected => event.record_sha256 == Some(Digest::of(&request.bytes)),
+        EventType::RequestRejected => event.record_sha256.is_some() && event.record_sha256 == request.record_sha256,
         _ => event.run_id.as_ref().is_some_and(|run_id| request.run_id.as_deref() == Some(run_id.as_str())),
     }
 }
@@ -205,6 +205,7 @@ fn verdict(event: &RunLifecycleEvent, ends_at_gate: bool) -> Option<bool> {
 mod tests {
     use super::*;
     use crate::domain::contract::{SchemaName, schema_text};
+    use crate::domain::identity::Digest;
     use serde_json::{Value, json};
 
     #[test]
@@ -225,7 +226,7 @@ mod tests {
         let mine = CheckedRequest {
             request_id: Some("req-0001".to_owned()),
             run_id: Some("tr_00000000000000000000000000000001".to_owned()),
-            bytes: b"mine".to_vec(),
+            record_sha256: Some(Digest::of(b"mine")),
             ..CheckedRequest::default()
         };
         assert!(concerns(&of_run("publish.published", "tr_00000000000000000000000000000001"), &mine));
@@ -234,5 +235,6 @@ mod tests {
         assert!(!concerns(&refused(b"another's"), &mine));
         let unnamed = RunLifecycleEvent { record_sha256: None, ..refused(b"") };
         assert!(!concerns(&unnamed, &mine));
+        assert!(!concerns(&unnamed, &CheckedRequest::default()), "neither has a record");
     }
 }

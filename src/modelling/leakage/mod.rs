@@ -8,6 +8,7 @@ mod canary;
 mod content;
 mod copies;
 mod features;
+mod near_copies;
 #[cfg(test)]
 mod planted;
 mod rows;

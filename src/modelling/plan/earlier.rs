@@ -147,10 +147,11 @@ fn pin_bundle(
     })
 }
 
-/// Returns the exclusive end of the event times that the model learned from. `None` if the split was not by time.
+/// Returns the instant by which all that the model learned was known, labels included: the start of its own test window.
+/// Its run was refused otherwise. `None` if the split was not by time.
 fn learned_before(split: &SettledSplit) -> Option<DateTime<Utc>> {
     let SettledSplit::TimeBased(windows) = split else { return None };
-    Some(windows.validation.map_or(windows.train.end, |validation| validation.end.max(windows.train.end)))
+    Some(windows.test.start)
 }
 
 fn unusable(role: EarlierRole, manifest: &Parsed<BundleManifest>, why: &str) -> Failure {
@@ -174,4 +175,23 @@ fn beside(role: EarlierRole, manifest: &Parsed<BundleManifest>, path: &str) -> R
     let folder = manifest.reference.rsplit_once('/').map_or("", |(folder, _)| folder);
     let reference = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
     Reference::parse(&reference).map_err(|error| unusable(role, manifest, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::contract::{TimeWindow, Windows};
+
+    #[test]
+    fn a_model_learned_labels_until_its_own_test_window_started_and_not_only_until_its_rows_end() {
+        let day = |n: i64| DateTime::from_timestamp(n * 86_400, 0).unwrap();
+        let windows = Windows {
+            train: TimeWindow { start: day(0), end: day(14) },
+            validation: Some(TimeWindow { start: day(14), end: day(21) }),
+            test: TimeWindow { start: day(28), end: day(35) },
+            delay_days: 7,
+            exclude_known_entity: None,
+        };
+        assert_eq!(learned_before(&SettledSplit::TimeBased(windows)), Some(day(28)));
+    }
 }

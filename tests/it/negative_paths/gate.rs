@@ -4,9 +4,11 @@ use super::inputs;
 use super::row::{Bring, Leaves, Row};
 use super::stage::{ask, bytes};
 use crate::support::data;
+use arrow_array::{ArrayRef, Int64Array};
 use model_factory::domain::contract::EventType as E;
 use model_factory::domain::run::{FailureCode as C, State};
 use serde_json::json;
+use std::sync::Arc;
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -20,6 +22,17 @@ pub fn rows() -> Vec<Row> {
         fails("a threshold on the confidence bound of a metric that has no interval", "no confidence interval", || {
             let rest = "eval_thresholds: {min_ks_statistic: {bound: 0, on: confidence_bound}}";
             governed_by("req-nobound-1", &inputs::governance("nobound", true, rest))
+        }),
+        fails("a threshold on the confidence bound, and payments of one card only", "only 1 entities", || {
+            let rows = inputs::dataset("one-card", |rows| {
+                let card: ArrayRef = Arc::new(Int64Array::from_iter_values(vec![7; rows.num_rows()]));
+                inputs::with_column(&rows, "customer_id", Some(&card))
+            });
+            let rest = "eval_thresholds: {min_auc_roc: {bound: 0.1, on: confidence_bound}}\nmin_positives: 20";
+            let mut request = ask("req-onecard-1");
+            request["dataset_manifest_refs"] = json!([rows]);
+            request["governance_profile_ref"] = json!(inputs::governance("one-card", true, rest));
+            bytes(&request)
         }),
         fails("a threshold on a metric that was not measured", "was not measured", || {
             let rest = "eval_thresholds: {min_precision_at_7: 0.1}";

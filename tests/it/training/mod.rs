@@ -3,4 +3,5 @@
 mod ceiling;
 mod child;
 pub mod commands;
+pub mod findings;
 mod leakage;

@@ -41,34 +41,52 @@ impl EvidenceRecord {
     }
 }
 
+/// The columns of an [`EvidenceRow`] of the run `r`.
+macro_rules! evidence_columns {
+    () => {
+        "r.refs, r.evidence_at,
+         (SELECT t.at FROM transitions t WHERE t.run_id = r.run_id ORDER BY t.seq DESC LIMIT 1) AS last_step_at"
+    };
+}
+pub(in crate::adapters::ledger) use evidence_columns;
+
 /// A run's evidence, and the times of the blocks that may name it.
 #[derive(sqlx_macros::FromRow)]
-struct EvidenceRow {
+pub struct EvidenceRow {
     #[sqlx(json)]
-    refs: EventRefs,
+    pub refs: EventRefs,
     /// When the row's evidence changed. Empty if it did not change since the schema has the column.
     evidence_at: Vec<DateTime<Utc>>,
     last_step_at: Option<DateTime<Utc>>,
+}
+
+impl EvidenceRow {
+    /// Returns the times of the blocks that may name the row's evidence. These blocks were committed together with what
+    /// the row holds.
+    pub fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.evidence_at.iter().copied().chain(self.last_step_at)
+    }
+
+    /// Whether the row says when its evidence changed.
+    pub fn is_timed(&self) -> bool {
+        !self.evidence_at.is_empty()
+    }
 }
 
 impl Ledger {
     /// Reads the evidence of a run, and compares it with the audit log. Empty if there is no such run.
     pub async fn evidence_of(&self, run_id: &RunId) -> Result<EvidenceRecord, Error> {
         let mut connection = self.pool.acquire().await?;
-        let row: Option<EvidenceRow> = sqlx::query_as(
-            "SELECT r.refs, r.evidence_at,
-                    (SELECT t.at FROM transitions t WHERE t.run_id = r.run_id ORDER BY t.seq DESC LIMIT 1) AS last_step_at
-             FROM runs r WHERE r.run_id = $1",
-        )
-        .bind(run_id.as_str())
-        .fetch_optional(&mut connection)
-        .await?;
-        let Some(EvidenceRow { refs, evidence_at, last_step_at }) = row else { return Ok(EvidenceRecord::default()) };
-        // These blocks were committed together with what the row holds, and a block never changes. So the two reads need no
-        // common snapshot.
-        let times: Vec<_> = evidence_at.into_iter().chain(last_step_at).collect();
+        let row: Option<EvidenceRow> =
+            sqlx::query_as(concat!("SELECT ", evidence_columns!(), " FROM runs r WHERE r.run_id = $1"))
+                .bind(run_id.as_str())
+                .fetch_optional(&mut connection)
+                .await?;
+        let Some(row) = row else { return Ok(EvidenceRecord::default()) };
+        // A block never changes, so the two reads need no common snapshot.
+        let times: Vec<_> = row.times().collect();
         let logged = logged_evidence(&mut connection, &times).await?.remove(run_id).unwrap_or_default();
-        Ok(EvidenceRecord { unlogged: unreported(&refs, &logged), refs })
+        Ok(EvidenceRecord { unlogged: unreported(&row.refs, &logged), refs: row.refs })
     }
 }
 

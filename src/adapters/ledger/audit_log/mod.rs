@@ -6,6 +6,6 @@ mod evidence;
 mod verify;
 
 pub(super) use blocks::{append, head};
-pub(super) use evidence::logged_evidence;
 pub use evidence::{EvidenceRecord, UnloggedEvidence};
+pub(super) use evidence::{EvidenceRow, evidence_columns, logged_evidence};
 pub use verify::AuditVerdict;

@@ -1,6 +1,6 @@
 //! Reads the facts about the runs of one platform run, in one snapshot.
 
-use crate::adapters::ledger::audit_log::{head, logged_evidence};
+use crate::adapters::ledger::audit_log::{EvidenceRow, evidence_columns, head, logged_evidence};
 use crate::adapters::ledger::columns::StoredRequest;
 use crate::adapters::ledger::session::Session;
 use crate::adapters::ledger::{Error, Ledger};
@@ -8,18 +8,17 @@ use crate::domain::audit_log::RunFacts;
 use crate::domain::contract::{EventRefs, Reconciliation, unreported};
 use crate::domain::identity::RunId;
 use crate::domain::run::{ExecutionMode, FailureCode, State};
-use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 macro_rules! select_facts {
     ($rest:literal) => {
         concat!(
-            r#"SELECT r.run_id, r.state::text, r.execution_mode::text, r.reason_code, r.publish_allowed, r.refs, r.evidence_at,
-                    i.value AS request,
+            "SELECT r.run_id, r.state::text, r.execution_mode::text, r.reason_code, r.publish_allowed, ",
+            evidence_columns!(),
+            r#", i.value AS request,
                     (SELECT count(*) FROM requests n WHERE n.run_id = r.run_id) AS requests,
                     (SELECT t.to_state::text FROM transitions t WHERE t.run_id = r.run_id
                      ORDER BY t.seq DESC LIMIT 1) AS last_step,
-                    (SELECT t.at FROM transitions t WHERE t.run_id = r.run_id ORDER BY t.seq DESC LIMIT 1) AS last_step_at,
                     EXISTS (SELECT FROM outbox o WHERE o.stream = r.run_id AND o.seq = 1) AS has_admission_event,
                     (SELECT count(*) FROM outbox o
                      WHERE o.stream = r.run_id AND o.kind = 'PUBLICATION' AND o.sent_at IS NOT NULL) AS announcements,
@@ -39,11 +38,8 @@ struct FactsRow {
     execution_mode: ExecutionMode,
     reason_code: Option<FailureCode>,
     publish_allowed: bool,
-    #[sqlx(json)]
-    refs: EventRefs,
-    /// When the row's evidence changed. Empty if it did not change since the schema has the column.
-    evidence_at: Vec<DateTime<Utc>>,
-    last_step_at: Option<DateTime<Utc>>,
+    #[sqlx(flatten)]
+    evidence: EvidenceRow,
     request: StoredRequest,
     requests: i64,
     last_step: Option<State>,
@@ -53,22 +49,17 @@ struct FactsRow {
 }
 
 impl FactsRow {
-    /// The times of the blocks that may name the row's evidence.
-    fn evidence_times(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        self.evidence_at.iter().copied().chain(self.last_step_at)
-    }
-
     fn facts(self, logged: &BTreeMap<RunId, EventRefs>) -> RunFacts {
         let StoredRequest(request) = self.request;
-        let agrees = || logged.get(&self.run_id).is_some_and(|named| unreported(&self.refs, named).is_empty());
+        let agrees = || logged.get(&self.run_id).is_some_and(|named| unreported(&self.evidence.refs, named).is_empty());
         RunFacts {
-            evidence_logged: (!self.evidence_at.is_empty()).then(agrees),
+            evidence_logged: self.evidence.is_timed().then(agrees),
             run_id: self.run_id,
             state: self.state,
             execution_mode: self.execution_mode,
             reason: self.reason_code,
             publish_allowed: self.publish_allowed,
-            refs: self.refs,
+            refs: self.evidence.refs,
             intent_kind: request.intent_kind,
             requests: self.requests as u64,
             last_step: self.last_step,
@@ -97,7 +88,7 @@ impl Ledger {
         if rows.is_empty() {
             return Ok(None);
         }
-        let times: Vec<_> = rows.iter().flat_map(FactsRow::evidence_times).collect();
+        let times: Vec<_> = rows.iter().flat_map(|row| row.evidence.times()).collect();
         let logged = logged_evidence(&mut transaction, &times).await?;
         let facts: Vec<_> = rows.into_iter().map(|row| row.facts(&logged)).collect();
         let run_ids: Vec<&str> = facts.iter().map(|run| run.run_id.as_str()).collect();

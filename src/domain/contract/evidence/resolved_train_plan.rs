@@ -417,8 +417,8 @@ pub struct PinnedBundle {
     pub model: PinnedModel,
     /// The model's inputs, in the order in which it takes them.
     pub features: Vec<Feature>,
-    /// End of the windows that the model was trained and validated on, not part of them. Null if its rows were drawn at
-    /// random.
+    /// The instant by which all that the model learned was known: the start of its own test window. Null if its rows were
+    /// drawn at random.
     pub learned_before: Option<DateTime<Utc>>,
 }
 

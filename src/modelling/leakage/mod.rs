@@ -11,6 +11,7 @@ mod features;
 mod near_copies;
 #[cfg(test)]
 mod planted;
+mod repeats;
 mod rows;
 mod unasked;
 
@@ -20,7 +21,7 @@ pub use unasked::unasked_rules;
 use super::data::{Assignment, Table};
 use super::plan::EarlierRole;
 use crate::domain::contract::{AucLimit, LeakageReport, LeakageRule, SettledSplit, TrainPlan};
-use content::{Repeats, TimesMatter};
+use repeats::{Repeats, TimesMatter};
 use std::panic::resume_unwind;
 
 /// Checks every rule that the plan asks for and the data allows, on the rows of the three windows. All but the canary,

@@ -36,8 +36,10 @@ def cluster(job, workers):
 def rows(name, features, workers):
     """Lazily: a partition for each row group, and not fewer than workers."""
     path = str(pathlib.Path(name).resolve())
-    first = "label" if "label" in pq.read_schema(name).names else "row_id"
-    frame = dd.read_parquet(path, columns=[first, *features], split_row_groups=True)
+    names = pq.read_schema(name).names
+    first = ["label"] if "label" in names else ["row_id"]
+    first += ["weight"] if "weight" in names else []
+    frame = dd.read_parquet(path, columns=[*first, *features], split_row_groups=True)
     return frame.repartition(npartitions=workers) if frame.npartitions < workers else frame
 
 
@@ -51,7 +53,8 @@ def main():
         tell("fit", 0.1, f"{workers} workers, {job['rows']['train']} rows")
         train = rows("train.parquet", features, workers)
         settings = {"objective": "binary:logistic", "tree_method": "hist", "seed": job["seed"] % 2**31, **chosen}
-        data = xgboost_dask.DaskDMatrix(client, train[features], train["label"].astype("float32"))
+        weights = train["weight"] if "weight" in train.columns else None
+        data = xgboost_dask.DaskDMatrix(client, train[features], train["label"].astype("float32"), weight=weights)
         booster = xgboost_dask.train(client, settings, data, num_boost_round=rounds)["booster"]
 
         tell("score", 0.8, "scoring")

@@ -58,7 +58,9 @@ def main():
         ),
     )
     tell("fit", 0.2, f"{len(train)} rows, {len(features)} features")
-    model.fit(train[features].to_numpy("float64"), train["label"].to_numpy(bool))
+    # None where each row is one payment.
+    weights = {"logisticregression__sample_weight": train.get("weight")}
+    model.fit(train[features].to_numpy("float64"), train["label"].to_numpy(bool), **weights)
 
     tell("score", 0.8, "scoring")
     score = complete(pq.read_table("score.parquet"), features)

@@ -24,7 +24,10 @@ class Tell(xgboost.callback.TrainingCallback):
 def matrix(name, features):
     table = pq.read_table(name).to_pandas()
     labels = table["label"].astype("float32") if "label" in table else None
-    return table["row_id"], xgboost.DMatrix(table[features], label=labels, feature_names=features)
+    # No weights where each row is one payment, and none of rows to score.
+    return table["row_id"], xgboost.DMatrix(
+        table[features], label=labels, weight=table.get("weight"), feature_names=features
+    )
 
 
 def main():

@@ -14,9 +14,9 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A window holds scores (0 to 1) and labels. It may hold days and cards (integers, for card precision),
-clusters (integers; the entity of each row, for intervals), evaluation (as in a training profile; slices
-are left out), and champion (another model's scores of the same rows; the answer then has the difference
-of every metric).
+clusters (integers; the entity of each row, for intervals), weights (how many payments each row stands for),
+evaluation (as in a training profile; slices are left out), and champion (another model's scores of the same
+rows; the answer then has the difference of every metric).
 
 Example:
   echo '{\"scores\": [0.9, 0.2], \"labels\": [true, false]}' | model-factory measure")]
@@ -33,6 +33,7 @@ struct ScoredWindow {
     days: Option<Vec<i64>>,
     cards: Option<Vec<u32>>,
     clusters: Option<Vec<u32>>,
+    weights: Option<Vec<f32>>,
     champion: Option<Vec<f64>>,
     #[serde(default)]
     evaluation: EvaluationSpec,
@@ -89,6 +90,9 @@ impl ScoredWindow {
         ensure!(same(self.champion.as_ref().map(Vec::len)), "the champion's scores must be as many as scores");
         let mut all = self.scores.iter().chain(self.champion.iter().flatten());
         ensure!(all.all(|score| (0.0..=1.0).contains(score)), "a score is not between 0 and 1");
+        ensure!(same(self.weights.as_ref().map(Vec::len)), "weights must be as many as scores");
+        let is_weight = |weight: &f32| *weight > 0.0 && *weight <= 1e9;
+        ensure!(self.weights.iter().flatten().all(is_weight), "a weight is not above 0 and at most 1e9");
         let spec = &self.evaluation;
         let counted = spec.calibration_bins > 0 && spec.histogram_bins > 0 && spec.k.iter().all(|&k| k > 0);
         ensure!(counted, "k and numbers of bins must be at least 1");
@@ -98,6 +102,7 @@ impl ScoredWindow {
             labels: &self.labels,
             days: self.days.as_deref().unwrap_or(&one_day),
             cards: self.cards.as_deref(),
+            weights: self.weights.as_deref(),
         };
         let basis = IntervalBasis { confidence: spec.intervals.confidence, clusters: self.clusters.as_deref() };
         let measured = measure(&scored, spec, Some(&basis), &[]);

@@ -1,4 +1,7 @@
-"""Metrics and curves of scores and labels by scikit-learn, SciPy and NumPy; null where they are undefined."""
+"""Metrics and curves of scores and labels by scikit-learn, SciPy and NumPy; null where they are undefined.
+
+scikit-learn takes weights; where it does not, a row of weight 3 is there three times.
+"""
 
 import math
 
@@ -26,23 +29,25 @@ def _number(value):
     return None if math.isnan(value) else float(value)
 
 
-def _scores(scores, labels):
+def _scores(scores, labels, weights):
     both = 0 < labels.sum() < len(labels)
+    by = {"sample_weight": weights}
+    many, of_many = np.repeat(scores, weights), np.repeat(labels, weights)
     found = {
-        "auc_roc": roc_auc_score(labels, scores) if both else None,
-        "average_precision": average_precision_score(labels, scores) if labels.any() else None,
-        "log_loss": log_loss(labels, scores, labels=[False, True]),
-        "brier_score": brier_score_loss(labels, scores, pos_label=True),
-        "ks_statistic": float(ks_2samp(scores[labels], scores[~labels]).statistic) if both else None,
-        "expected_calibration_error": _calibration_error(scores, labels),
+        "auc_roc": roc_auc_score(labels, scores, **by) if both else None,
+        "average_precision": average_precision_score(labels, scores, **by) if labels.any() else None,
+        "log_loss": log_loss(labels, scores, labels=[False, True], **by),
+        "brier_score": brier_score_loss(labels, scores, pos_label=True, **by),
+        "ks_statistic": float(ks_2samp(many[of_many], many[~of_many]).statistic) if both else None,
+        "expected_calibration_error": _calibration_error(many, of_many),
     }
     for rate in RATES:
         found[f"recall_at_fpr_{rate}"] = None
         if both:
-            alarms, recall, _ = roc_curve(labels, scores, drop_intermediate=False)
+            alarms, recall, _ = roc_curve(labels, scores, drop_intermediate=False, **by)
             found[f"recall_at_fpr_{rate}"] = float(recall[alarms <= rate].max())
     for threshold in THRESHOLDS:
-        flagged, nan = scores >= threshold, {"pos_label": True, "zero_division": np.nan}
+        flagged, nan = scores >= threshold, {"pos_label": True, "zero_division": np.nan, **by}
         found[f"precision_at_threshold_{threshold}"] = _number(precision_score(labels, flagged, **nan))
         found[f"recall_at_threshold_{threshold}"] = _number(recall_score(labels, flagged, **nan))
         found[f"f1_at_threshold_{threshold}"] = _number(f1_score(labels, flagged, **nan))
@@ -66,23 +71,26 @@ def _calibration_error(scores, labels):
     return float(np.average(distances, weights=rows))
 
 
-def _curves(scores, labels):
-    found = {"roc": [], "precision_recall": [], "calibration": _calibration(scores, labels)}
+def _curves(scores, labels, weights):
+    by = {"sample_weight": weights}
+    many, of_many = np.repeat(scores, weights), np.repeat(labels, weights)
+    found = {"roc": [], "precision_recall": [], "calibration": _calibration(many, of_many)}
     if 0 < labels.sum() < len(labels):
-        alarms, recall, _ = roc_curve(labels, scores, drop_intermediate=False)
+        alarms, recall, _ = roc_curve(labels, scores, drop_intermediate=False, **by)
         found["roc"] = list(zip(alarms.tolist(), recall.tolist()))
     if labels.any():
-        precision, recall, _ = precision_recall_curve(labels, scores)
+        precision, recall, _ = precision_recall_curve(labels, scores, **by)
         found["precision_recall"] = list(zip(recall[::-1].tolist(), precision[::-1].tolist()))
-    histogram = [np.histogram(scores[of], bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0] for of in (labels, ~labels)]
+    histogram = [np.histogram(many[of], bins=HISTOGRAM_BINS, range=(0.0, 1.0))[0] for of in (of_many, ~of_many)]
     found["score_histogram"] = list(zip(*(counts.tolist() for counts in histogram)))
     return found
 
 
-def _confusion(scores, labels):
+def _confusion(scores, labels, weights):
     counts = []
     for threshold in THRESHOLDS:
-        (tn, fp), (fn, tp) = confusion_matrix(labels, scores >= threshold, labels=[False, True]).tolist()
+        flagged = scores >= threshold
+        (tn, fp), (fn, tp) = confusion_matrix(labels, flagged, labels=[False, True], sample_weight=weights).tolist()
         counts.append({
             "threshold": threshold, "true_positives": tp, "false_positives": fp, "true_negatives": tn,
             "false_negatives": fn,
@@ -90,10 +98,12 @@ def _confusion(scores, labels):
     return counts
 
 
-def expected(scores, labels):
+def expected(scores, labels, weights=None):
+    """`weights` are whole numbers."""
     scores, labels = np.asarray(scores, dtype="float64"), np.asarray(labels, dtype=bool)
+    weights = np.ones(len(scores), dtype=int) if weights is None else np.asarray(weights)
     return {
-        "expected": _scores(scores, labels),
-        "confusion": _confusion(scores, labels),
-        "curves": _curves(scores, labels),
+        "expected": _scores(scores, labels, weights),
+        "confusion": _confusion(scores, labels, weights),
+        "curves": _curves(scores, labels, weights),
     }

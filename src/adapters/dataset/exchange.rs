@@ -24,15 +24,15 @@ const ROW_GROUP: usize = 4 * BATCH_ROWS;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelColumn {
-    /// The label is written, for rows to train on.
+    /// The label is written, and the weight, for rows to train on.
     Given,
-    /// The label is left out, for rows to score.
+    /// The label is left out, for rows to score. So is the weight, which may give the label away.
     Withheld,
 }
 
 /// Writes the given rows of the table, in the given order. Columns: `row_id`; `event_time` (microseconds, UTC) if the
-/// table has it; `label` if wanted; then the features as 32-bit floats. Null means missing. A category is written as
-/// its code.
+/// table has it; `label` if wanted, and with it `weight` if the table has it; then the features as 32-bit floats. Null
+/// means missing. A category is written as its code.
 pub fn write_rows(
     path: &Path,
     table: &Table,
@@ -76,6 +76,10 @@ fn batch(
     if labels == LabelColumn::Given {
         let labels: BooleanArray = rows.iter().map(|&row| Some(table.label[row])).collect();
         columns.push(("label", Arc::new(labels)));
+        if let Some(weights) = &table.weight {
+            let weights = Float32Array::from_iter_values(rows.iter().map(|&row| weights[row]));
+            columns.push(("weight", Arc::new(weights)));
+        }
     }
     for (index, feature) in features.iter().enumerate() {
         let value = |&row: &usize| Some(table.features.value(row, index)).filter(|value| !value.is_nan());
@@ -168,6 +172,7 @@ mod tests {
             row_id: RowIds::Texts(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]),
             label_observed_time: None,
             feature_time: None,
+            weight: None,
             entities: vec![],
             features: Features::new(1, vec![1.5, f32::NAN, 2.5], vec![None]),
         }
@@ -190,6 +195,15 @@ mod tests {
             let ids: Vec<_> = batch.column(0).as_string::<i32>().iter().flatten().collect();
             assert_eq!(ids, ["c", "b"]);
             assert!(batch.column_by_name("amount").unwrap().is_null(1), "what is missing is null");
+        }
+        let path = folder.path().join("weighted.parquet");
+        let weighted = Table { weight: Some(vec![10.0, 1.0, 2.5]), ..table() };
+        for (labels, is_written) in [(LabelColumn::Given, true), (LabelColumn::Withheld, false)] {
+            write_rows(&path, &weighted, &[2, 1], std::slice::from_ref(&feature), labels).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+            let batch = reader.build().unwrap().next().unwrap().unwrap();
+            let weights = batch.column_by_name("weight").map(|column| column.as_primitive::<Float32Type>().values());
+            assert_eq!(weights.map(|values| values.to_vec()), is_written.then(|| vec![2.5, 1.0]));
         }
         let timeless = Table { event_time: None, ..table() };
         let path = folder.path().join("timeless.parquet");

@@ -69,9 +69,12 @@ fn data(sources: &CardSources<'_>) -> String {
     }
     window("test", windows.map(|of| of.test), dataset.test);
     let basis = &plan.label_basis;
+    let weight = plan.columns.weight.as_ref().map_or_else(String::new, |weight| {
+        format!(" Each row stands for as many payments as its {} says: in fit and metrics.", code(weight))
+    });
     format!(
         "{text}\nThe files hold {} rows; {} lie outside every window, {} left the test window because a fraud of their entity was \
-         known when they happened. Labels are as of {}, resolved by {}.\n",
+         known when they happened.{weight} Labels are as of {}, resolved by {}.\n",
         dataset.rows,
         dataset.unused_rows,
         dataset.excluded_rows,

@@ -7,7 +7,7 @@ use super::table::{Features, RowIds, Table};
 use std::cmp::Ordering;
 
 /// Sorts the rows by event time and row id, or by row id alone for data without event times. Rows that agree in both
-/// are ordered by label, by the other times and by features. Then numbers each entity column anew, from 0 in the order
+/// are ordered by label, by the other times, by weight and by features. Then numbers each entity column anew, from 0 in the order
 /// of first appearance.
 pub fn sort_rows(table: &mut Table) {
     if !(1..table.rows()).all(|row| compare(table, row - 1, row).is_le()) {
@@ -27,6 +27,7 @@ fn compare(table: &Table, a: usize, b: usize) -> Ordering {
         .then_with(|| table.label[a].cmp(&table.label[b]))
         .then_with(|| time(&table.label_observed_time))
         .then_with(|| time(&table.feature_time))
+        .then_with(|| table.weight.as_ref().map_or(Ordering::Equal, |of| of[a].total_cmp(&of[b])))
         .then_with(|| compare_features(&table.features, a, b))
 }
 
@@ -63,11 +64,14 @@ fn apply(table: &mut Table, order: &mut [u32]) {
 }
 
 fn swap(table: &mut Table, a: usize, b: usize) {
-    let Table { event_time, label, row_id, label_observed_time, feature_time, entities, features } = table;
+    let Table { event_time, label, row_id, label_observed_time, feature_time, weight, entities, features } = table;
     for times in [event_time, label_observed_time, feature_time].into_iter().flatten() {
         times.swap(a, b);
     }
     label.swap(a, b);
+    if let Some(weight) = weight {
+        weight.swap(a, b);
+    }
     match row_id {
         RowIds::Numbers(ids) => ids.swap(a, b),
         RowIds::Texts(ids) => ids.swap(a, b),
@@ -128,6 +132,7 @@ mod tests {
             label: payments.iter().map(|payment| payment.2).collect(),
             label_observed_time: Some(payments.iter().map(|payment| payment.0 + 1).collect()),
             feature_time: Some(payments.iter().map(|payment| payment.0 - 1).collect()),
+            weight: Some(payments.iter().map(|payment| f32::from(payment.4) + 10.0).collect()),
             entities: vec![EntityColumn { name: "card".to_owned(), ids: cards }],
             features: Features::new(2, values.collect(), vec![None, Some(vocabulary)]),
         }
@@ -141,7 +146,8 @@ mod tests {
             let times: Vec<i64> = times.into_iter().flatten().map(|times| times[row]).collect();
             let shop = &features.vocabulary(1).unwrap()[features.value(row, 1) as usize];
             let (id, card) = (table.row_id.show(row), table.entities[0].ids[row]);
-            format!("{times:?} {id} {} {card} {} {shop:?}", table.label[row], features.value(row, 0))
+            let (label, weight) = (table.label[row], table.weight.as_ref().unwrap()[row]);
+            format!("{times:?} {id} {label} {weight} {card} {} {shop:?}", features.value(row, 0))
         };
         (0..table.rows()).map(shown).collect()
     }

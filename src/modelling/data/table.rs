@@ -22,6 +22,8 @@ pub struct Table {
     /// The instant as of which a row's features were computed, in microseconds since 1970. `None` if the data has no
     /// such column.
     pub feature_time: Option<Vec<i64>>,
+    /// How many payments each row stands for, above 0. `None` if the data has no such column: each row is one payment.
+    pub weight: Option<Vec<f32>>,
     /// Entity columns, in the order of the manifest.
     pub entities: Vec<EntityColumn>,
     /// The features, in the order of the plan.
@@ -71,6 +73,7 @@ impl Table {
             row_id: RowIds::Numbers((0..rows as i64).collect()),
             label_observed_time: None,
             feature_time: None,
+            weight: None,
             entities: vec![],
             features,
         }

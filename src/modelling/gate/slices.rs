@@ -32,7 +32,7 @@ struct Sorted {
 fn sort(columns: &[SlicedBy], column: &str, metric: &str, (min_rows, min_positives): (u64, u64)) -> Option<Sorted> {
     let of_column = columns.iter().find(|sliced| sliced.column == column)?;
     let mut sorted = Sorted { known: vec![], undefined: vec![], unknown: vec![] };
-    for Slice { slice, rows, positives, scores } in &of_column.slices {
+    for Slice { slice, rows, positives, stands_for: _, scores } in &of_column.slices {
         if *rows < min_rows || *positives < min_positives {
             sorted.unknown.push(slice.clone());
             continue;
@@ -212,7 +212,7 @@ mod tests {
             let undefined_because = value.is_none().then(|| "no payment is flagged".to_owned());
             let metric = MetricValue { value, undefined_because, interval: None, no_interval_because: None };
             let scores = Metrics::from([("recall".to_owned(), metric)]);
-            Slice { slice: name.to_owned(), rows, positives, scores }
+            Slice { slice: name.to_owned(), rows, positives, stands_for: None, scores }
         };
         vec![SlicedBy { column: "shop".to_owned(), slices: slices.iter().map(slice).collect() }]
     }

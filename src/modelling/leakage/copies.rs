@@ -4,6 +4,7 @@
 //! - the label, if all frauds have one value of it and all good payments another one. Missing counts as a value.
 //! - a time, if it only ever rises or only ever falls as the time goes on. So it is found in any unit, rounded or not.
 //! - the row id, if it strictly rises or strictly falls with the id, or is the id as a 32-bit float.
+//! - a weight, if it is the weight as a 32-bit float in every row, and rows have several weights.
 //! - an entity, if it is a category or a whole number, and entities and values belong together one to one.
 //!
 //! Most features fail each of these within a few rows, so the rule costs little.
@@ -39,6 +40,10 @@ pub(super) fn feature_copies_role_column(table: &Table, assignment: &Assignment,
         if let Some(at) = at {
             add(time_copies(table, &rows, at, features), role.as_ref());
         }
+    }
+    if let Some(weights) = &table.weight {
+        let is_weight = |&index: &usize| is_weight(table, &rows, index, weights);
+        add((0..features).filter(is_weight).collect(), roles.weight.as_ref());
     }
     for column in &table.entities {
         let is_entity = |&index: &usize| is_entity(table, &rows, index, &column.ids);
@@ -132,6 +137,14 @@ fn steps(groups: impl Iterator<Item = impl Iterator<Item = f32>>) -> Option<usiz
     rises.max(falls)
 }
 
+/// Tells whether a feature has the value of the weight in every row, of which there are several.
+fn is_weight(table: &Table, rows: &[usize], index: usize, weights: &[f32]) -> bool {
+    let same = |&row: &usize| table.features.value(row, index).to_bits() == weights[row].to_bits();
+    let several =
+        rows.first().is_some_and(|&first| rows.iter().any(|&row| weights[row].to_bits() != weights[first].to_bits()));
+    rows.iter().all(same) && several
+}
+
 /// Tells whether each entity has one value and each value one entity. Values that are no whole numbers, such as places
 /// on a map, are measurements and no ids.
 fn is_entity(table: &Table, rows: &[usize], index: usize, ids: &[u32]) -> bool {
@@ -158,9 +171,18 @@ fn is_entity(table: &Table, rows: &[usize], index: usize, ids: &[u32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::modelling::data::Features;
 
     fn follow(groups: &[&[f32]]) -> bool {
         steps(groups.iter().map(|group| group.iter().copied())) >= Some(LEAST_STEPS)
+    }
+
+    #[test]
+    fn a_feature_with_the_weight_of_every_row_is_its_copy() {
+        let features = Features::new(2, vec![10.0, 10.0, 1.0, 1.0, 10.0, 2.0], vec![None, None]);
+        let (table, weights) = (Table::of_good(3, features), [10.0, 1.0, 10.0]);
+        assert!(is_weight(&table, &[0, 1, 2], 0, &weights) && !is_weight(&table, &[0, 1, 2], 1, &weights));
+        assert!(!is_weight(&table, &[0, 2], 0, &weights), "a constant");
     }
 
     #[test]

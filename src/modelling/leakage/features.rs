@@ -9,13 +9,14 @@ use crate::modelling::data::{Assignment, Table};
 /// does not bias the ROC AUC. With this many rows, the standard error of the AUC is below 0.002.
 const PROBED_PER_CLASS: usize = 50_000;
 
-/// Checks the rule that no feature is the label, an id, an entity or a time column.
+/// Checks the rule that no feature is the label, an id, an entity, a time or a weight column.
 pub(super) fn role_column_among_features(plan: &TrainPlan) -> LeakageRule {
     let roles = &plan.columns;
     let mut forbidden = vec![&roles.label, &roles.row_id];
     forbidden.extend(&roles.event_time);
     forbidden.extend(&roles.label_observed_time);
     forbidden.extend(&roles.feature_time);
+    forbidden.extend(&roles.weight);
     forbidden.extend(&roles.entities);
     let names = plan.features.iter().map(|feature| &feature.name);
     rule("role_column_among_features", plan.features.len(), names.filter(|name| forbidden.contains(name)).cloned())

@@ -14,26 +14,26 @@ pub(super) fn curves(counts: &ScoreCounts<'_>, spec: &EvaluationSpec) -> Curves 
 }
 
 fn roc(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<RocPoint> {
-    let (frauds, good) = (counts.frauds() as f64, counts.good() as f64);
-    if counts.frauds() == 0 || counts.good() == 0 {
+    let (frauds, good) = (counts.frauds(), counts.good());
+    if frauds == 0.0 || good == 0.0 {
         return Vec::new();
     }
     let points = flagged(counts).map(|(threshold, hits, alarms)| RocPoint {
-        false_positive_rate: alarms as f64 / good,
-        true_positive_rate: hits as f64 / frauds,
+        false_positive_rate: alarms / good,
+        true_positive_rate: hits / frauds,
         threshold,
     });
     thin(points.collect(), at_most, |point| (point.false_positive_rate, point.true_positive_rate))
 }
 
 fn precision_recall(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<PrecisionRecallPoint> {
-    let frauds = counts.frauds() as f64;
-    if counts.frauds() == 0 {
+    let frauds = counts.frauds();
+    if frauds == 0.0 {
         return Vec::new();
     }
     let points = flagged(counts).map(|(threshold, hits, alarms)| PrecisionRecallPoint {
-        recall: hits as f64 / frauds,
-        precision: if threshold.is_some() { hits as f64 / (hits + alarms) as f64 } else { 1.0 },
+        recall: hits / frauds,
+        precision: if threshold.is_some() { hits / (hits + alarms) } else { 1.0 },
         threshold,
     });
     thin(points.collect(), at_most, |point| (point.recall, point.precision))
@@ -41,13 +41,13 @@ fn precision_recall(counts: &ScoreCounts<'_>, at_most: u32) -> Vec<PrecisionReca
 
 /// Returns (threshold, flagged frauds, flagged good payments) for each score, from the highest down. Before these comes
 /// an entry without a threshold, where nothing is flagged.
-fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, u64, u64)> {
-    let below = counts.steps().scan((0, 0), |(hits, alarms), step| {
+fn flagged(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (Option<f64>, f64, f64)> {
+    let below = counts.steps().scan((0.0, 0.0), |(hits, alarms), step| {
         *hits += step.frauds;
         *alarms += step.good;
         Some((Some(step.level.score), *hits, *alarms))
     });
-    std::iter::once((None, 0, 0)).chain(below)
+    std::iter::once((None, 0.0, 0.0)).chain(below)
 }
 
 /// Keeps at most `at_most` of the points, evenly spaced along the curve, and always the first and the last point. The
@@ -80,7 +80,8 @@ fn thin<T: Copy>(points: Vec<T>, at_most: u32, xy: impl Fn(&T) -> (f64, f64)) ->
 
 fn histogram(counts: &ScoreCounts<'_>, bins: u32) -> Vec<HistogramBin> {
     let bins = bins.max(1);
-    let empty = |bin| HistogramBin { low: border(bin, bins), high: border(bin + 1, bins), positives: 0, negatives: 0 };
+    let empty =
+        |bin| HistogramBin { low: border(bin, bins), high: border(bin + 1, bins), positives: 0.0, negatives: 0.0 };
     let mut found: Vec<HistogramBin> = (0..bins).map(empty).collect();
     let mut bin = found.len().saturating_sub(1);
     for step in counts.steps() {
@@ -95,7 +96,7 @@ fn histogram(counts: &ScoreCounts<'_>, bins: u32) -> Vec<HistogramBin> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::order::RankedScores;
+    use super::super::order::{RankedScores, ScoredRows};
     use super::*;
 
     fn random(rows: u32) -> (Vec<f64>, Vec<bool>) {
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn a_curve_keeps_its_ends_and_no_more_points_than_wanted() {
         let (scores, labels) = random(5_000);
-        let order = RankedScores::new(&scores, &labels);
+        let scored = ScoredRows { scores: &scores, labels: &labels, days: &[], cards: None, weights: None };
+        let order = RankedScores::new(&scored);
         let counts = order.counts();
         for at_most in [10, 57, 200] {
             let curve = roc(&counts, at_most);
@@ -127,8 +129,9 @@ mod tests {
     fn every_row_is_in_one_bin_of_the_histogram() {
         let scores = [0.0, 0.1, 0.25, 0.5, 1.0];
         let labels = [false, true, false, true, false];
-        let bins = histogram(&RankedScores::new(&scores, &labels).counts(), 4);
-        let counts: Vec<(u64, u64)> = bins.iter().map(|bin| (bin.positives, bin.negatives)).collect();
-        assert_eq!(counts, [(1, 1), (0, 1), (1, 0), (0, 1)]);
+        let scored = ScoredRows { scores: &scores, labels: &labels, days: &[], cards: None, weights: None };
+        let bins = histogram(&RankedScores::new(&scored).counts(), 4);
+        let counts: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.positives, bin.negatives)).collect();
+        assert_eq!(counts, [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 1.0)]);
     }
 }

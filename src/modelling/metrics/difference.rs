@@ -16,8 +16,7 @@ pub fn differences(
 ) -> Differences {
     let champion = ScoredRows { scores: champion, ..*candidate };
     let kinds = MetricKind::all(spec, candidate.cards.is_some());
-    let own_order = RankedScores::new(candidate.scores, candidate.labels);
-    let other_order = RankedScores::new(champion.scores, champion.labels);
+    let (own_order, other_order) = (RankedScores::new(candidate), RankedScores::new(&champion));
     let (own, other) = (RankedWindow::new(candidate, &own_order), RankedWindow::new(&champion, &other_order));
     let of_own = IntervalWindow::new(&own_order, &own.counts);
     let of_other = IntervalWindow::new(&other_order, &other.counts);
@@ -88,8 +87,13 @@ mod tests {
     }
 
     fn compared(rows: &Rows, wanted: &[&str], clusters: Option<&[u32]>) -> Differences {
-        let window =
-            ScoredRows { scores: &rows.candidate, labels: &rows.labels, days: &rows.days, cards: Some(&rows.cards) };
+        let window = ScoredRows {
+            scores: &rows.candidate,
+            labels: &rows.labels,
+            days: &rows.days,
+            cards: Some(&rows.cards),
+            weights: None,
+        };
         let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
         let spec = EvaluationSpec { k: vec![20], ..EvaluationSpec::default() };
         differences(&window, &rows.champion, &wanted, &spec, &IntervalBasis { confidence: 0.9, clusters })

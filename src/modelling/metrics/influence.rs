@@ -46,6 +46,8 @@ pub(super) struct Ranking<'a> {
     counts: &'a ScoreCounts<'a>,
     frauds: Vec<f64>,
     good: Vec<f64>,
+    /// The sums of the squared weights. `None` if each row is one payment.
+    squares: Option<(Vec<f64>, Vec<f64>)>,
     hits: Vec<f64>,
     alarms: Vec<f64>,
     total_frauds: f64,
@@ -53,16 +55,32 @@ pub(super) struct Ranking<'a> {
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn new(counts: &'a ScoreCounts<'a>) -> Self {
-        let frauds: Vec<f64> = counts.steps().map(|step| step.frauds as f64).collect();
-        let good: Vec<f64> = counts.steps().map(|step| step.good as f64).collect();
+    pub(super) fn new(counts: &'a ScoreCounts<'a>, squares: Option<(Vec<f64>, Vec<f64>)>) -> Self {
+        let frauds: Vec<f64> = counts.steps().map(|step| step.frauds).collect();
+        let good: Vec<f64> = counts.steps().map(|step| step.good).collect();
         let (hits, alarms) = (running(&frauds), running(&good));
-        let (total_frauds, total_good) = (counts.frauds() as f64, counts.good() as f64);
-        Self { counts, frauds, good, hits, alarms, total_frauds, total_good }
+        let (total_frauds, total_good) = (counts.frauds(), counts.good());
+        Self { counts, frauds, good, squares, hits, alarms, total_frauds, total_good }
     }
 
-    pub(super) fn total_frauds(&self) -> f64 {
-        self.total_frauds
+    /// Returns how many rows of equal weights would say as much about a share of these payments (Kish, "Survey Sampling",
+    /// 1965). Without weights, their number.
+    pub(super) fn independent(&self, of: &Denominator) -> f64 {
+        let sum = |frauds: &[f64], good: &[f64]| {
+            let flagged = |part: &[f64]| -> f64 {
+                part.iter().enumerate().map(|(at, part)| part * (frauds[at] + good[at])).sum()
+            };
+            match of {
+                Denominator::Frauds => frauds.iter().sum(),
+                Denominator::Flagged(part) => flagged(part),
+                Denominator::FraudsAndFlagged(part) => frauds.iter().sum::<f64>() + flagged(part),
+            }
+        };
+        let payments: f64 = sum(&self.frauds, &self.good);
+        match &self.squares {
+            None => payments,
+            Some((frauds, good)) => payments * payments / sum(frauds, good),
+        }
     }
 
     /// Returns the derivatives of a metric that has this value. The error says why the metric has no interval.
@@ -118,19 +136,20 @@ impl<'a> Ranking<'a> {
             self.sums_below(|at| -2.0 * self.frauds[at] * (1.0 - self.hits[at] / rows(at)) / rows(at).powi(2));
         let alarm_twice = self.sums_below(|at| 2.0 * self.frauds[at] * self.hits[at] / rows(at).powi(3));
         let precision = |at: usize| self.hits[at] / rows(at);
-        let fraud = |at: usize| (precision(at) + of_hit[at] - value) / total;
-        let good = |at: usize| of_alarm[at] / total;
+        let of_fraud = |at: usize| (precision(at) + of_hit[at] - value) / total;
+        let of_good = |at: usize| of_alarm[at] / total;
         // The bias is half the sum of the second derivatives (Efron, "The Jackknife, the Bootstrap and Other Resampling
-        // Plans", 1982, chapter 6).
+        // Plans", 1982, chapter 6), each times the square of the row's weight.
+        let (frauds, good) = self.squares.as_ref().map_or((&self.frauds, &self.good), |(frauds, good)| (frauds, good));
         let bend = |at: usize| {
             let own = 2.0 * (1.0 - precision(at)) / rows(at) + hit_twice[at];
             let of_fraud = own / total - 2.0 * (precision(at) + of_hit[at] - value) / total.powi(2);
-            self.frauds[at] * of_fraud + self.good[at] * alarm_twice[at] / total
+            frauds[at] * of_fraud + good[at] * alarm_twice[at] / total
         };
         let bias = (0..self.frauds.len()).map(bend).sum::<f64>() / 2.0;
         let center = (value - bias).clamp(value / 2.0, f64::midpoint(value, 1.0));
         let blind = Blind { metric: 0.0, payments: total };
-        self.by_level(fraud, good, Scale::LogOdds { center, blind })
+        self.by_level(of_fraud, of_good, Scale::LogOdds { center, blind })
     }
 
     /// `losses` returns the loss of a fraud and of a good payment at a level.
@@ -219,7 +238,7 @@ impl<'a> Ranking<'a> {
         self.counts.steps().map(|step| f64::from(u8::from(step.level.score >= threshold))).collect()
     }
 
-    pub(super) fn count_of(&self, part: &[f64]) -> f64 {
+    fn count_of(&self, part: &[f64]) -> f64 {
         part.iter().enumerate().map(|(at, part)| part * (self.frauds[at] + self.good[at])).sum()
     }
 

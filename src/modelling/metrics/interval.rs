@@ -23,6 +23,8 @@ pub struct IntervalBasis<'a> {
 const FEWEST_UNITS: u64 = 20;
 /// Fewest units after those with many frauds are weighed down.
 const FEWEST_EFFECTIVE: f64 = 10.0;
+/// Fewest good payments, by how far each moves it, for the average precision of rows with weights.
+const FEWEST_GOOD_OF_WEIGHT: f64 = 100.0;
 /// Fewest days for the interval of a metric per day.
 const FEWEST_DAYS: usize = 7;
 /// A smaller variance is a rounding error.
@@ -37,7 +39,7 @@ pub(super) struct IntervalWindow<'a> {
 
 impl<'a> IntervalWindow<'a> {
     pub(super) fn new(order: &'a RankedScores, counts: &'a ScoreCounts<'a>) -> Self {
-        Self { order, ranking: Ranking::new(counts) }
+        Self { order, ranking: Ranking::new(counts, order.squares()) }
     }
 
     pub(super) fn units(&self, clusters: Option<&[u32]>) -> Units {
@@ -52,9 +54,9 @@ impl<'a> IntervalWindow<'a> {
         units: &Units,
         basis: &IntervalBasis<'_>,
     ) -> Result<Interval, String> {
-        let (influence, frauds) = self.measurable(kind, value, units, basis)?;
-        let variance = units.variance(&units.moves(self.order, &influence));
-        let quantile = t_quantile(basis.confidence, frauds.effective - 1.0);
+        let (influence, moves, frauds) = self.measurable(kind, value, units, basis)?;
+        let variance = units.variance(&moves);
+        let quantile = t_quantile(basis.confidence, self.freedom(units, frauds));
         let estimate = Estimate { value, variance, quantile, frauds };
         let (low, high, method) = match influence.scale {
             Scale::LogOdds { center, blind } => {
@@ -66,8 +68,7 @@ impl<'a> IntervalWindow<'a> {
                 (low, high, IntervalMethod::Log)
             }
             Scale::Share { of } => {
-                let whole = self.spread_of(&of, units, frauds);
-                let (low, high) = estimate.wilson(whole, self.payments_of(&of));
+                let (low, high) = estimate.wilson(self.alike(&of, units, frauds), self.ranking.independent(&of));
                 (low, high, IntervalMethod::Wilson)
             }
         };
@@ -86,17 +87,14 @@ impl<'a> IntervalWindow<'a> {
         basis: &IntervalBasis<'_>,
         are_same: bool,
     ) -> Result<Interval, String> {
-        let moves = |window: &Self, value: f64| -> Result<(Moves, Spread), String> {
-            let (influence, frauds) = window.measurable(kind, value, units, basis)?;
-            Ok((units.moves(window.order, &influence), frauds))
-        };
-        let ((own, frauds), (theirs, _)) = (moves(self, own_value)?, moves(other, other_value)?);
+        let (_, own, frauds) = self.measurable(kind, own_value, units, basis)?;
+        let (_, theirs, _) = other.measurable(kind, other_value, units, basis)?;
         let difference = own_value - other_value;
         let variance = units.variance(&own.less(&theirs));
         if variance < NO_VARIANCE && !are_same {
             return Err(ALL_ALIKE.to_owned());
         }
-        let reach = t_quantile(basis.confidence, frauds.effective - 1.0) * variance.sqrt();
+        let reach = t_quantile(basis.confidence, self.freedom(units, frauds)) * variance.sqrt();
         Ok(Interval {
             low: difference - reach,
             high: difference + reach,
@@ -106,39 +104,65 @@ impl<'a> IntervalWindow<'a> {
         })
     }
 
-    /// Returns the derivatives of a metric, and over how many units the frauds spread. The error says why there can be
-    /// no interval.
+    /// Returns the derivatives of a metric, how much each unit moves it, and over how many units the frauds spread. The
+    /// error says why there can be no interval.
     fn measurable(
         &self,
         kind: MetricKind,
         value: f64,
         units: &Units,
         basis: &IntervalBasis<'_>,
-    ) -> Result<(Influence, Spread), String> {
+    ) -> Result<(Influence, Moves, Spread), String> {
         let influence = self.ranking.influence(kind, value)?;
         let has = |what: &str| basis.clusters.map_or_else(|| what.to_owned(), |_| format!("entities with {what}"));
         let frauds = units.of_frauds();
         enough(frauds, &has("frauds"))?;
+        if self.order.is_weighted() {
+            enough(units.of_good(), &has("good payments"))?;
+        }
         if let Scale::Share { of: Denominator::Flagged(part) } = &influence.scale {
             enough(units.of_flagged(self.order, part), &has("flagged payments"))?;
         }
-        Ok((influence, frauds))
+        let moves = units.moves(self.order, &influence);
+        if self.order.is_weighted() && kind == MetricKind::AveragePrecision {
+            enough_good(moves.of_good())?;
+        }
+        Ok((influence, moves, frauds))
     }
 
-    fn spread_of(&self, of: &Denominator, units: &Units, frauds: Spread) -> Spread {
-        match of {
-            Denominator::Frauds | Denominator::FraudsAndFlagged(_) => frauds,
-            Denominator::Flagged(part) => units.of_flagged(self.order, part),
-        }
+    /// Returns the degrees of freedom of the variance. Rows with weights may be few good payments, each of which stands
+    /// for many.
+    fn freedom(&self, units: &Units, frauds: Spread) -> f64 {
+        let few =
+            if self.order.is_weighted() { frauds.effective.min(units.of_good().effective) } else { frauds.effective };
+        few - 1.0
     }
 
-    fn payments_of(&self, of: &Denominator) -> f64 {
-        match of {
-            Denominator::Frauds => self.ranking.total_frauds(),
-            Denominator::Flagged(part) => self.ranking.count_of(part),
-            Denominator::FraudsAndFlagged(part) => self.ranking.total_frauds() + self.ranking.count_of(part),
-        }
+    /// Returns the number of independent payments of a share of 0 or 1, where all say the same. Rows with weights count
+    /// as if one more row might have the greatest weight.
+    fn alike(&self, of: &Denominator, units: &Units, frauds: Spread) -> f64 {
+        let (whole, heaviest) = match of {
+            Denominator::Frauds => (frauds, units.heaviest_fraud),
+            Denominator::FraudsAndFlagged(_) => (frauds, units.heaviest_fraud.max(units.heaviest_good)),
+            Denominator::Flagged(part) => {
+                (units.of_flagged(self.order, part), units.heaviest_fraud.max(units.heaviest_good))
+            }
+        };
+        if self.order.is_weighted() { whole.effective.min(whole.payments / heaviest) } else { whole.effective }
     }
+}
+
+/// Few heavy good payments among the highest scores make an average precision skewed, in a way that neither its variance nor
+/// its bias of second order shows.
+fn enough_good(spread: Spread) -> Result<(), String> {
+    if spread.effective < FEWEST_GOOD_OF_WEIGHT {
+        return Err(format!(
+            "rows have weights, and the good payments that move the metric count as {:.1}, an interval needs \
+             {FEWEST_GOOD_OF_WEIGHT}",
+            spread.effective
+        ));
+    }
+    Ok(())
 }
 
 fn enough(spread: Spread, what: &str) -> Result<(), String> {
@@ -240,11 +264,11 @@ impl Estimate {
     /// Returns the interval of a share (Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
     /// JASA 1927), with the number of independent payments that would give the same variance (Korn and Graubard,
     /// "Confidence Intervals for Proportions with Small Expected Number of Positive Counts", Survey Methodology 1998).
-    fn wilson(&self, whole: Spread, payments: f64) -> (f64, f64) {
+    fn wilson(&self, alike: f64, payments: f64) -> (f64, f64) {
         let (share, square) = (self.value, self.quantile * self.quantile);
         let spread = share * (1.0 - share);
         let says_nothing = self.variance < NO_VARIANCE || spread < NO_VARIANCE;
-        let independent = if says_nothing { whole.effective } else { (spread / self.variance).min(payments) };
+        let independent = if says_nothing { alike } else { (spread / self.variance).min(payments) };
         let center = (share + square / (2.0 * independent)) / (1.0 + square / independent);
         let reach = (spread / independent + square / (4.0 * independent * independent)).sqrt() * self.quantile
             / (1.0 + square / independent);

@@ -2,7 +2,7 @@
 //! of frauds and good payments at each score.
 
 use super::cards::CardDays;
-use super::order::{RankedScores, ScoreCounts, ScoredRows};
+use super::order::{RankedScores, ScoreCounts, ScoredRows, undefined};
 use super::ranking::{confusion, f1, false_positive_rate, precision, recall};
 use super::{probability, ranking};
 use crate::domain::contract::{EvaluationSpec, MetricValue};
@@ -137,18 +137,25 @@ impl MetricKind {
 
 pub(super) struct RankedWindow<'a> {
     pub(super) counts: ScoreCounts<'a>,
+    /// `None` if the rows have no cards, or weights.
     pub(super) card_days: Option<CardDays>,
+    is_weighted: bool,
 }
 
 impl<'a> RankedWindow<'a> {
     pub(super) fn new(scored: &ScoredRows<'_>, order: &'a RankedScores) -> Self {
-        Self { counts: order.counts(), card_days: scored.cards.map(|cards| CardDays::new(scored, cards)) }
+        let is_weighted = order.is_weighted();
+        let cards = scored.cards.filter(|_| !is_weighted);
+        Self { counts: order.counts(), card_days: cards.map(|cards| CardDays::new(scored, cards)), is_weighted }
     }
 
     /// Computes the metric. `None` for a card metric if the rows have no cards.
     pub(super) fn metric(&self, kind: MetricKind) -> Option<MetricValue> {
         match (kind, &self.card_days) {
             (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),
+            (MetricKind::CardPrecisionAt(_), None) if self.is_weighted => {
+                Some(undefined("rows have weights: a card's day is known only where all of its payments are rows"))
+            }
             (kind, _) => kind.of(&self.counts),
         }
     }

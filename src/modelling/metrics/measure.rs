@@ -3,9 +3,11 @@
 use super::curves::curves;
 use super::interval::{IntervalBasis, IntervalWindow, interval_of_days};
 use super::kind::{MetricKind, RankedWindow};
-use super::order::{Level, RankedScores, ScoreCounts, ScoredRows, undefined};
+use super::order::{Level, RankedRow, RankedScores, ScoreCounts, ScoredRows, undefined};
 use super::ranking::confusion;
-use crate::domain::contract::{Confusion, Curves, EvaluationSpec, Interval, MetricValue, Metrics, Slice, SlicedBy};
+use crate::domain::contract::{
+    Confusion, Curves, EvaluationSpec, Interval, MetricValue, Metrics, Slice, SlicedBy, StandsFor,
+};
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,7 +26,7 @@ pub fn measure(
     intervals: Option<&IntervalBasis<'_>>,
     slicings: &[Slicing],
 ) -> Measured {
-    let order = RankedScores::new(scored.scores, scored.labels);
+    let order = RankedScores::new(scored);
     let window = RankedWindow::new(scored, &order);
     let kinds = MetricKind::all(spec, scored.cards.is_some());
     let mut metrics: Metrics = kinds.iter().filter_map(|&kind| Some((kind.name(), window.metric(kind)?))).collect();
@@ -42,7 +44,7 @@ pub fn measure(
 
 /// Measures one metric by its name, without an interval.
 pub fn one(kind: MetricKind, scored: &ScoredRows<'_>) -> MetricValue {
-    let order = RankedScores::new(scored.scores, scored.labels);
+    let order = RankedScores::new(scored);
     let window = RankedWindow::new(scored, &order);
     window.metric(kind).unwrap_or_else(|| undefined("there are no days"))
 }
@@ -87,32 +89,41 @@ pub struct Slicing {
 #[derive(Default)]
 struct SliceRows {
     levels: Vec<Level>,
-    frauds: Vec<u32>,
-    good: Vec<u32>,
+    frauds: Vec<f64>,
+    good: Vec<f64>,
+    rows: u64,
+    positives: u64,
 }
 
 impl SliceRows {
-    fn push(&mut self, level: Level, fraud: bool) {
+    fn push(&mut self, level: Level, row: &RankedRow) {
         if self.levels.last() != Some(&level) {
             self.levels.push(level);
-            self.frauds.push(0);
-            self.good.push(0);
+            self.frauds.push(0.0);
+            self.good.push(0.0);
         }
-        let counts = if fraud { &mut self.frauds } else { &mut self.good };
+        let counts = if row.fraud { &mut self.frauds } else { &mut self.good };
         if let Some(count) = counts.last_mut() {
-            *count += 1;
+            *count += row.weight;
         }
+        self.rows += 1;
+        self.positives += u64::from(row.fraud);
     }
 }
 
 /// Measures every slice of a column in one pass over the sorted scores.
 pub(super) fn sliced(order: &RankedScores, slicing: &Slicing, kinds: &[MetricKind]) -> SlicedBy {
     let mut parts: Vec<SliceRows> = slicing.names.iter().map(|_| SliceRows::default()).collect();
-    order.visit(|row, level, fraud| parts[slicing.slice_of[row as usize] as usize].push(level, fraud));
+    order.each_row(|row| {
+        parts[slicing.slice_of[row.row as usize] as usize].push(order.levels()[row.level], &row);
+    });
     let slice = |(name, part): (&String, SliceRows)| {
+        let (rows, positives) = (part.rows, part.positives);
         let counts = ScoreCounts::over(&part.levels, part.frauds, part.good);
         let scores = kinds.iter().filter_map(|kind| Some((kind.name(), kind.of(&counts)?))).collect();
-        Slice { slice: name.clone(), rows: counts.rows(), positives: counts.frauds(), scores }
+        let stands_for = StandsFor { payments: counts.payments(), frauds: counts.frauds() };
+        let stands_for = order.is_weighted().then_some(stands_for);
+        Slice { slice: name.clone(), rows, positives, stands_for, scores }
     };
     SlicedBy { column: slicing.column.clone(), slices: slicing.names.iter().zip(parts).map(slice).collect() }
 }
@@ -141,7 +152,7 @@ mod tests {
         roc: Vec<(f64, f64)>,
         precision_recall: Vec<(f64, f64)>,
         calibration: Vec<(f64, f64)>,
-        score_histogram: Vec<(u64, u64)>,
+        score_histogram: Vec<(f64, f64)>,
     }
 
     fn spec() -> EvaluationSpec {
@@ -176,7 +187,13 @@ mod tests {
         for fixture in fixtures {
             let name = &fixture.name;
             let days = vec![0; fixture.scores.len()];
-            let scored = ScoredRows { scores: &fixture.scores, labels: &fixture.labels, days: &days, cards: None };
+            let scored = ScoredRows {
+                scores: &fixture.scores,
+                labels: &fixture.labels,
+                days: &days,
+                cards: None,
+                weights: None,
+            };
             let Measured { scores, confusion, curves, .. } = measure(&scored, &spec(), None, &[]);
             assert!(fixture.expected.len() >= 14, "{name}");
             for (metric, expected) in &fixture.expected {
@@ -205,7 +222,8 @@ mod tests {
     #[test]
     fn precision_at_k_shares_out_ties_at_the_border() {
         let labels = [true, true, false, false];
-        let scored = ScoredRows { scores: &[0.9, 0.5, 0.5, 0.1], labels: &labels, days: &[0; 4], cards: None };
+        let scored =
+            ScoredRows { scores: &[0.9, 0.5, 0.5, 0.1], labels: &labels, days: &[0; 4], cards: None, weights: None };
         let found = measure(&scored, &with_k(2), None, &[]).scores;
         // One hit is certain. The second row comes from a tie of two rows, of which half are frauds.
         assert_eq!(found["precision_at_2"].value, Some(0.75));
@@ -219,6 +237,7 @@ mod tests {
             labels: &[true, false, true, true],
             days: &[0, 0, 1, 1],
             cards: Some(&[7, 8, 7, 9]),
+            weights: None,
         };
         assert_eq!(measure(&scored, &with_k(1), None, &[]).scores["card_precision_at_1"].value, Some(1.0));
     }
@@ -228,19 +247,108 @@ mod tests {
         let scores = [0.9, 0.8, 0.8, 0.3, 0.3, 0.1];
         let labels = [true, false, true, false, true, false];
         let slice_of = vec![0, 1, 0, 1, 0, 1];
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 6], cards: None };
+        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 6], cards: None, weights: None };
         let names = vec!["a".to_owned(), "b".to_owned(), "none".to_owned()];
         let slicing = Slicing { column: "c".to_owned(), names, slice_of };
         let found = &measure(&window, &with_k(1), None, &[slicing]).slices[0].slices;
         let rows: Vec<(u64, u64)> = found.iter().map(|slice| (slice.rows, slice.positives)).collect();
         assert_eq!(rows, [(3, 3), (3, 0), (0, 0)]);
         assert_eq!(found[1].scores["auc_roc"].undefined_because.as_deref(), Some(ONE_CLASS));
-        let alone = ScoredRows { scores: &[0.8, 0.3, 0.1], labels: &[false; 3], days: &[0; 3], cards: None };
+        let alone =
+            ScoredRows { scores: &[0.8, 0.3, 0.1], labels: &[false; 3], days: &[0; 3], cards: None, weights: None };
         let alone = measure(&alone, &with_k(1), None, &[]).scores;
         for (name, metric) in &found[1].scores {
             assert_eq!(metric, &alone[name], "{name}");
         }
         assert!(found[2].scores.values().all(|metric| metric.value.is_none()));
+    }
+
+    #[test]
+    fn a_row_with_a_weight_is_measured_as_so_many_rows() {
+        let scores: Vec<f64> = (0..300).map(|row| f64::from(row * 37 % 101) / 101.0).collect();
+        let labels: Vec<bool> = scores.iter().enumerate().map(|(row, score)| score * 9.0 > (row % 11) as f64).collect();
+        let weights: Vec<f32> = (0..300_u16).map(|row| f32::from(1 + row % 4)).collect();
+        let many: Vec<usize> = (0..300).flat_map(|row| std::iter::repeat_n(row, weights[row] as usize)).collect();
+        let slicing = |rows: &[usize]| Slicing {
+            column: "c".to_owned(),
+            names: vec!["a".to_owned(), "b".to_owned()],
+            slice_of: rows.iter().map(|row| (*row % 2) as u32).collect(),
+        };
+        let (of_many, labels_of_many): (Vec<f64>, Vec<bool>) =
+            many.iter().map(|&row| (scores[row], labels[row])).unzip();
+        let days = vec![0; many.len()];
+        let repeated =
+            ScoredRows { scores: &of_many, labels: &labels_of_many, days: &days, cards: None, weights: None };
+        let weighted = ScoredRows { scores: &scores, labels: &labels, weights: Some(&weights), ..repeated };
+        let found = measure(&weighted, &spec(), None, &[slicing(&(0..300).collect::<Vec<_>>())]);
+        let expected = measure(&repeated, &spec(), None, &[slicing(&many)]);
+        let same = |found: &Metrics, expected: &Metrics| {
+            for (name, metric) in expected {
+                assert!(close(found[name].value.unwrap(), metric.value.unwrap()), "{name}: {:?}", found[name]);
+            }
+        };
+        same(&found.scores, &expected.scores);
+        assert_eq!((&found.confusion, &found.curves), (&expected.confusion, &expected.curves));
+        for (found, expected) in found.slices[0].slices.iter().zip(&expected.slices[0].slices) {
+            same(&found.scores, &expected.scores);
+            let StandsFor { payments, frauds } = found.stands_for.unwrap();
+            assert_eq!((payments, frauds), (expected.rows as f64, expected.positives as f64));
+            assert_eq!((found.rows, expected.stands_for), (150, None));
+        }
+    }
+
+    #[test]
+    fn a_weight_says_nothing_about_the_days_of_a_card() {
+        let weights = [1.0, 10.0];
+        let window = ScoredRows {
+            scores: &[0.9, 0.1],
+            labels: &[true, false],
+            days: &[0, 0],
+            cards: Some(&[0, 1]),
+            weights: Some(&weights),
+        };
+        let found = &measure(&window, &with_k(1), None, &[]).scores["card_precision_at_1"];
+        assert!(found.value.is_none() && found.undefined_because.as_ref().unwrap().contains("weights"), "{found:?}");
+    }
+
+    /// Good payments of weight 10 are a tenth of the window, and an interval must not take each for ten.
+    #[test]
+    fn rows_with_weights_say_less_than_as_many_rows() {
+        let scores: Vec<f64> = (0..1_200).map(|row| f64::from(row * 37 % 1_009) / 1_009.0).collect();
+        let labels: Vec<bool> = (0..1_200).map(|row| row % 4 == 0 && scores[row] > 0.5).collect();
+        let weights: Vec<f32> = labels.iter().map(|&fraud| if fraud { 1.0 } else { 10.0 }).collect();
+        let many: Vec<usize> = (0..1_200).flat_map(|row| std::iter::repeat_n(row, weights[row] as usize)).collect();
+        let (of_many, labels_of_many): (Vec<f64>, Vec<bool>) =
+            many.iter().map(|&row| (scores[row], labels[row])).unzip();
+        let days = vec![0; many.len()];
+        let repeated =
+            ScoredRows { scores: &of_many, labels: &labels_of_many, days: &days, cards: None, weights: None };
+        let weighted = ScoredRows { scores: &scores, labels: &labels, weights: Some(&weights), ..repeated };
+        let basis = IntervalBasis { confidence: 0.95, clusters: None };
+        let width = |window: &ScoredRows<'_>, name: &str| {
+            let interval = measure(window, &with_k(100), Some(&basis), &[]).scores[name].interval;
+            interval.map(|interval| interval.high - interval.low)
+        };
+        for name in ["auc_roc", "log_loss", "precision_at_threshold_0.5"] {
+            assert!(width(&weighted, name).unwrap() > 1.1 * width(&repeated, name).unwrap(), "{name}");
+        }
+        // No good payment is flagged. If there is one more, it stands for ten.
+        let perfect: Vec<f64> = labels.iter().map(|&fraud| if fraud { 0.9 } else { 0.1 }).collect();
+        let weighted = ScoredRows { scores: &perfect, ..weighted };
+        let alone = ScoredRows { weights: None, ..weighted };
+        let low = |window: &ScoredRows<'_>| {
+            measure(window, &with_k(100), Some(&basis), &[]).scores["precision_at_threshold_0.5"].interval.unwrap().low
+        };
+        let frauds = labels.iter().filter(|&&fraud| fraud).count() as f64;
+        assert!(low(&weighted) < frauds / (frauds + 30.0) && low(&alone) > frauds / (frauds + 5.0));
+        // Three good payments cannot stand for a million.
+        let few: Vec<usize> = (0..1_200).filter(|&row| labels[row] || row % 500 == 1).collect();
+        let (scores, labels): (Vec<f64>, Vec<bool>) = few.iter().map(|&row| (scores[row], labels[row])).unzip();
+        let weights = vec![2.0; few.len()];
+        let window = ScoredRows { scores: &scores, labels: &labels, weights: Some(&weights), ..weighted };
+        let found = measure(&window, &with_k(100), Some(&basis), &[]).scores;
+        let why = found["auc_roc"].no_interval_because.as_deref().unwrap_or_default();
+        assert!(why.contains("only 3 good payments"), "{why}");
     }
 
     #[test]
@@ -250,7 +358,7 @@ mod tests {
             scores.iter().enumerate().map(|(row, score)| *score * 10.0 > (row % 17) as f64).collect();
         let days: Vec<i64> = (0..4_000).map(|row| row / 500).collect();
         let cards: Vec<u32> = (0..4_000).map(|row| row * 7 % 900).collect();
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: Some(&cards) };
+        let window = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: Some(&cards), weights: None };
         for clusters in [None, Some(cards.as_slice())] {
             let basis = IntervalBasis { confidence: 0.95, clusters };
             for (name, metric) in measure(&window, &with_k(100), Some(&basis), &[]).scores {
@@ -272,7 +380,7 @@ mod tests {
         let labels: Vec<bool> = scores.iter().map(|score| *score > 0.9).collect();
         let days = vec![0; 4_000];
         let of = |scores: &[f64], clusters: &[u32]| {
-            let window = ScoredRows { scores, labels: &labels, days: &days, cards: Some(clusters) };
+            let window = ScoredRows { scores, labels: &labels, days: &days, cards: Some(clusters), weights: None };
             measure(&window, &with_k(100), Some(&IntervalBasis { confidence: 0.95, clusters: Some(clusters) }), &[])
                 .scores
         };
@@ -301,7 +409,7 @@ mod tests {
     fn a_window_without_errors_has_an_interval_up_to_the_best_value() {
         let labels: Vec<bool> = (0..1_000).map(|row| row < 30).collect();
         let scores: Vec<f64> = (0..1_000).map(|row| 1.0 - f64::from(row) / 1_000.0).collect();
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 1_000], cards: None };
+        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 1_000], cards: None, weights: None };
         let found =
             measure(&window, &with_k(30), Some(&IntervalBasis { confidence: 0.95, clusters: None }), &[]).scores;
         for metric in ["auc_roc", "average_precision", "precision_at_30", "recall_at_30"] {

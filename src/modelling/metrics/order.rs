@@ -1,4 +1,5 @@
 //! Sorts the test window once by one model's scores, and counts how many frauds and good payments have each score.
+//! A row with a weight counts as so many payments.
 //!
 //! Every metric except those per day is computed from these counts.
 
@@ -15,6 +16,8 @@ pub struct ScoredRows<'a> {
     /// The card of each payment as a number, from the first entity column. `None` if there is no entity column or no
     /// event time.
     pub cards: Option<&'a [u32]>,
+    /// How many payments each row stands for, above 0. `None` if each row is one payment.
+    pub weights: Option<&'a [f32]>,
 }
 
 pub(super) const ONE_CLASS: &str = "there is only one class";
@@ -55,11 +58,23 @@ pub(super) struct RankedScores {
     /// The row numbers, from the highest score down.
     rows: Vec<u32>,
     labels: Vec<bool>,
+    /// The weights in the order of `rows`. `None` if each row is one payment.
+    weights: Option<Vec<f32>>,
+}
+
+/// A row of the sorted window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RankedRow {
+    pub(super) row: u32,
+    /// Index of the row's level.
+    pub(super) level: usize,
+    pub(super) fraud: bool,
+    pub(super) weight: f64,
 }
 
 impl RankedScores {
-    pub(super) fn new(scores: &[f64], labels: &[bool]) -> Self {
-        let mut sorted: Vec<(f64, u32)> = scores.iter().copied().zip(0..).collect();
+    pub(super) fn new(scored: &ScoredRows<'_>) -> Self {
+        let mut sorted: Vec<(f64, u32)> = scored.scores.iter().copied().zip(0..).collect();
         // Rows with equal scores keep the order of the data, so that sums over rows do not depend on the sort algorithm.
         sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let (mut levels, mut ends): (Vec<Level>, Vec<usize>) = (Vec::new(), Vec::new());
@@ -74,8 +89,9 @@ impl RankedScores {
             }
         }
         let rows: Vec<u32> = sorted.into_iter().map(|(_, row)| row).collect();
-        let labels = rows.iter().map(|&row| labels[row as usize]).collect();
-        Self { levels, ends, rows, labels }
+        let labels = rows.iter().map(|&row| scored.labels[row as usize]).collect();
+        let weights = scored.weights.map(|weights| rows.iter().map(|&row| weights[row as usize]).collect());
+        Self { levels, ends, rows, labels, weights }
     }
 
     /// Whether both put the rows in the same order, with the same ties.
@@ -87,65 +103,80 @@ impl RankedScores {
         &self.rows
     }
 
+    pub(super) fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    pub(super) fn is_weighted(&self) -> bool {
+        self.weights.is_some()
+    }
+
     pub(super) fn counts(&self) -> ScoreCounts<'_> {
-        let (mut frauds, mut good) = (vec![0; self.levels.len()], vec![0; self.levels.len()]);
-        self.each_row(|_, level, fraud| {
-            let counts = if fraud { &mut frauds } else { &mut good };
-            counts[level] += 1;
-        });
+        let (frauds, good) = self.sums(|weight| weight);
         ScoreCounts::over(&self.levels, frauds, good)
     }
 
-    /// Calls `visit(row, level, label)` for every row from the highest score down.
-    pub(super) fn visit(&self, mut visit: impl FnMut(u32, Level, bool)) {
-        self.each_row(|row, at, label| visit(row, self.levels[at], label));
+    /// Returns the sums of the squared weights of frauds and of good payments, for each level. `None` if each row is one
+    /// payment: the sums are then the counts.
+    pub(super) fn squares(&self) -> Option<(Vec<f64>, Vec<f64>)> {
+        self.is_weighted().then(|| self.sums(|weight| weight * weight))
     }
 
-    /// Calls `visit(row, index of the level, label)` for every row from the highest score down.
-    pub(super) fn each_row(&self, mut visit: impl FnMut(u32, usize, bool)) {
+    fn sums(&self, of: impl Fn(f64) -> f64) -> (Vec<f64>, Vec<f64>) {
+        let (mut frauds, mut good) = (vec![0.0; self.levels.len()], vec![0.0; self.levels.len()]);
+        self.each_row(|row| {
+            let sums = if row.fraud { &mut frauds } else { &mut good };
+            sums[row.level] += of(row.weight);
+        });
+        (frauds, good)
+    }
+
+    /// Calls `visit` for every row from the highest score down.
+    pub(super) fn each_row(&self, mut visit: impl FnMut(RankedRow)) {
         let mut start = 0;
         for (level, &end) in self.ends.iter().enumerate() {
             for position in start..end {
-                visit(self.rows[position], level, self.labels[position]);
+                let weight = self.weights.as_ref().map_or(1.0, |weights| f64::from(weights[position]));
+                visit(RankedRow { row: self.rows[position], level, fraud: self.labels[position], weight });
             }
             start = end;
         }
     }
 }
 
-/// The numbers of frauds and of good payments at each distinct score.
+/// The numbers of frauds and of good payments at each distinct score. Where rows have weights, the numbers of payments
+/// that the rows stand for; otherwise whole numbers, whose sums are exact.
 pub(super) struct ScoreCounts<'a> {
     levels: &'a [Level],
-    frauds: Vec<u32>,
-    good: Vec<u32>,
-    total_frauds: u64,
-    total_good: u64,
+    frauds: Vec<f64>,
+    good: Vec<f64>,
+    total_frauds: f64,
+    total_good: f64,
 }
 
 /// A level with its counts.
 #[derive(Clone, Copy)]
 pub(super) struct LevelCounts {
     pub(super) level: Level,
-    pub(super) frauds: u64,
-    pub(super) good: u64,
+    pub(super) frauds: f64,
+    pub(super) good: f64,
 }
 
 impl<'a> ScoreCounts<'a> {
-    pub(super) fn over(levels: &'a [Level], frauds: Vec<u32>, good: Vec<u32>) -> Self {
-        let total = |counts: &[u32]| counts.iter().map(|&count| u64::from(count)).sum();
-        let (total_frauds, total_good) = (total(&frauds), total(&good));
+    pub(super) fn over(levels: &'a [Level], frauds: Vec<f64>, good: Vec<f64>) -> Self {
+        let (total_frauds, total_good) = (frauds.iter().sum(), good.iter().sum());
         Self { levels, frauds, good, total_frauds, total_good }
     }
 
-    pub(super) fn frauds(&self) -> u64 {
+    pub(super) fn frauds(&self) -> f64 {
         self.total_frauds
     }
 
-    pub(super) fn good(&self) -> u64 {
+    pub(super) fn good(&self) -> f64 {
         self.total_good
     }
 
-    pub(super) fn rows(&self) -> u64 {
+    pub(super) fn payments(&self) -> f64 {
         self.total_frauds + self.total_good
     }
 
@@ -153,15 +184,15 @@ impl<'a> ScoreCounts<'a> {
     pub(super) fn steps(&self) -> impl Iterator<Item = LevelCounts> {
         self.levels.iter().zip(&self.frauds).zip(&self.good).map(|((&level, &frauds), &good)| LevelCounts {
             level,
-            frauds: u64::from(frauds),
-            good: u64::from(good),
+            frauds,
+            good,
         })
     }
 
     /// Counts the frauds and the good payments whose score is at least `threshold`.
-    pub(super) fn flagged(&self, threshold: f64) -> (u64, u64) {
+    pub(super) fn flagged(&self, threshold: f64) -> (f64, f64) {
         let above = self.levels.partition_point(|level| level.score >= threshold);
-        let sum = |counts: &[u32]| counts[..above].iter().map(|&count| u64::from(count)).sum();
+        let sum = |counts: &[f64]| counts[..above].iter().sum();
         (sum(&self.frauds), sum(&self.good))
     }
 }

@@ -17,11 +17,11 @@ pub(super) fn brier_score(counts: &ScoreCounts<'_>) -> MetricValue {
 }
 
 fn mean(counts: &ScoreCounts<'_>, of: impl Fn(Level, f64, f64) -> f64) -> MetricValue {
-    if counts.rows() == 0 {
+    if counts.payments() == 0.0 {
         return undefined(NO_ROWS);
     }
-    let sum: f64 = counts.steps().map(|step| of(step.level, step.frauds as f64, step.good as f64)).sum();
-    defined(sum / counts.rows() as f64)
+    let sum: f64 = counts.steps().map(|step| of(step.level, step.frauds, step.good)).sum();
+    defined(sum / counts.payments())
 }
 
 /// Returns the lower border of the bin with number `bin`, of `bins` bins of equal width between 0 and 1. The result
@@ -33,31 +33,31 @@ pub(super) fn border(bin: u32, bins: u32) -> f64 {
 /// Returns the bins of equal width that hold rows, ascending. A score on a border belongs to the lower bin, as in
 /// scikit-learn's `calibration_curve` with `strategy="uniform"`.
 pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<CalibrationBin> {
-    let mut found: Vec<(u32, u64, u64, f64)> = Vec::new();
+    let mut found: Vec<(u32, f64, f64, f64)> = Vec::new();
     let mut bin = bins.saturating_sub(1);
     for step in counts.steps() {
         while bin > 0 && step.level.score <= border(bin, bins) {
             bin -= 1;
         }
-        let rows = step.frauds + step.good;
-        if rows == 0 {
+        let payments = step.frauds + step.good;
+        if payments == 0.0 {
             continue;
         }
         if found.last().is_none_or(|last| last.0 != bin) {
-            found.push((bin, 0, 0, 0.0));
+            found.push((bin, 0.0, 0.0, 0.0));
         }
         if let Some((_, total, frauds, sum)) = found.last_mut() {
-            *total += rows;
+            *total += payments;
             *frauds += step.frauds;
-            *sum += rows as f64 * step.level.score;
+            *sum += payments * step.level.score;
         }
     }
-    let bin = |&(bin, rows, frauds, sum): &(u32, u64, u64, f64)| CalibrationBin {
+    let bin = |&(bin, rows, frauds, sum): &(u32, f64, f64, f64)| CalibrationBin {
         low: border(bin, bins),
         high: border(bin + 1, bins),
         rows,
-        mean_score: sum / rows as f64,
-        fraud_rate: frauds as f64 / rows as f64,
+        mean_score: sum / rows,
+        fraud_rate: frauds / rows,
     };
     found.iter().rev().map(bin).collect()
 }
@@ -67,10 +67,10 @@ pub(super) fn calibration(counts: &ScoreCounts<'_>, bins: u32) -> Vec<Calibratio
 /// Definition: Naeini, Cooper, Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015,
 /// over bins of equal width as in Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017.
 pub(super) fn expected_calibration_error(counts: &ScoreCounts<'_>, bins: u32) -> MetricValue {
-    if counts.rows() == 0 {
+    if counts.payments() == 0.0 {
         return undefined(NO_ROWS);
     }
-    let distance = |bin: &CalibrationBin| bin.rows as f64 * (bin.mean_score - bin.fraud_rate).abs();
+    let distance = |bin: &CalibrationBin| bin.rows * (bin.mean_score - bin.fraud_rate).abs();
     let sum: f64 = calibration(counts, bins).iter().map(distance).sum();
-    defined(sum / counts.rows() as f64)
+    defined(sum / counts.payments())
 }

@@ -6,7 +6,7 @@ use super::order::{NO_FRAUDS, ONE_CLASS, ScoreCounts, defined, undefined};
 use crate::domain::contract::{Confusion, MetricValue};
 
 fn has_both(counts: &ScoreCounts<'_>) -> bool {
-    counts.frauds() > 0 && counts.good() > 0
+    counts.frauds() > 0.0 && counts.good() > 0.0
 }
 
 /// Returns the area under the ROC curve: the probability that a fraud scores above a good payment, where ties count
@@ -15,28 +15,27 @@ pub(super) fn auc_roc(counts: &ScoreCounts<'_>) -> MetricValue {
     if !has_both(counts) {
         return undefined(ONE_CLASS);
     }
-    let mut above = 0_u64;
-    // Twice the area, counted in pairs, is an integer, so the sum has no rounding error.
-    let mut doubled: u128 = 0;
+    // Twice the area, counted in pairs. Without weights it is a whole number far below 2^53, so that the sum is exact.
+    let (mut above, mut doubled) = (0.0, 0.0);
     for step in counts.steps() {
-        doubled += u128::from(step.good) * u128::from(2 * above + step.frauds);
+        doubled += step.good * (2.0 * above + step.frauds);
         above += step.frauds;
     }
-    defined(doubled as f64 / (2.0 * counts.frauds() as f64 * counts.good() as f64))
+    defined(doubled / (2.0 * counts.frauds() * counts.good()))
 }
 
 /// Returns the sum over thresholds, from the highest down, of the precision times the increase in recall. Undefined
 /// without frauds.
 pub(super) fn average_precision(counts: &ScoreCounts<'_>) -> MetricValue {
-    if counts.frauds() == 0 {
+    if counts.frauds() == 0.0 {
         return undefined(NO_FRAUDS);
     }
-    let (mut hits, mut rows, mut sum) = (0_u64, 0_u64, 0.0);
+    let (mut hits, mut payments, mut sum) = (0.0, 0.0, 0.0);
     for step in counts.steps() {
         hits += step.frauds;
-        rows += step.frauds + step.good;
-        if step.frauds > 0 {
-            sum += (step.frauds as f64 / counts.frauds() as f64) * (hits as f64 / rows as f64);
+        payments += step.frauds + step.good;
+        if step.frauds > 0.0 {
+            sum += (step.frauds / counts.frauds()) * (hits / payments);
         }
     }
     defined(sum)
@@ -63,39 +62,39 @@ pub(super) fn recall_at_fpr(counts: &ScoreCounts<'_>, rate: f64) -> MetricValue 
 
 /// Returns the false and the true positive rate with each score as threshold, from the highest score down.
 fn rates(counts: &ScoreCounts<'_>) -> impl Iterator<Item = (f64, f64)> {
-    let totals = (counts.good() as f64, counts.frauds() as f64);
-    counts.steps().scan((0_u64, 0_u64), move |(alarms, hits), step| {
+    let totals = (counts.good(), counts.frauds());
+    counts.steps().scan((0.0, 0.0), move |(alarms, hits), step| {
         *alarms += step.good;
         *hits += step.frauds;
-        Some((*alarms as f64 / totals.0, *hits as f64 / totals.1))
+        Some((*alarms / totals.0, *hits / totals.1))
     })
 }
 
-/// Returns the share of frauds among the `k` highest scores. If a tie crosses rank `k`, its rows count with the tie's
-/// fraud rate. Undefined for fewer than `k` rows.
+/// Returns the share of frauds among the `k` payments with the highest scores. If a tie, or a row that stands for several
+/// payments, crosses rank `k`, its payments count with the tie's fraud rate. Undefined for fewer than `k` payments.
 pub(super) fn precision_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
     hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / f64::from(k)))
 }
 
-/// Returns the share of all frauds that are among the `k` highest scores. Undefined without frauds or for fewer than
-/// `k` rows.
+/// Returns the share of all frauds that are among the `k` payments with the highest scores. Undefined without frauds or
+/// for fewer than `k` payments.
 pub(super) fn recall_at(counts: &ScoreCounts<'_>, k: u32) -> MetricValue {
-    if counts.frauds() == 0 {
+    if counts.frauds() == 0.0 {
         return undefined(NO_FRAUDS);
     }
-    hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / counts.frauds() as f64))
+    hits_at(counts, k).map_or_else(undefined, |hits| defined(hits / counts.frauds()))
 }
 
 fn hits_at(counts: &ScoreCounts<'_>, k: u32) -> Result<f64, String> {
-    let mut left = u64::from(k);
+    let mut left = f64::from(k);
     let mut hits = 0.0;
     for step in counts.steps() {
-        let rows = step.frauds + step.good;
-        if rows >= left {
-            return Ok(hits + step.frauds as f64 * left as f64 / rows as f64);
+        let payments = step.frauds + step.good;
+        if payments >= left {
+            return Ok(hits + step.frauds * left / payments);
         }
-        hits += step.frauds as f64;
-        left -= rows;
+        hits += step.frauds;
+        left -= payments;
     }
     Err(format!("there are fewer than {k} rows"))
 }
@@ -107,8 +106,9 @@ pub(super) fn confusion(counts: &ScoreCounts<'_>, threshold: f64) -> Confusion {
         threshold,
         true_positives,
         false_positives,
-        true_negatives: counts.good() - false_positives,
-        false_negatives: counts.frauds() - true_positives,
+        // A difference of sums of weights may fall below 0 by a rounding error.
+        true_negatives: (counts.good() - false_positives).max(0.0),
+        false_negatives: (counts.frauds() - true_positives).max(0.0),
     }
 }
 
@@ -128,9 +128,9 @@ pub(super) fn false_positive_rate(of: &Confusion) -> MetricValue {
 /// Returns the harmonic mean of precision and recall.
 pub(super) fn f1(of: &Confusion) -> MetricValue {
     let wrong = of.false_positives + of.false_negatives;
-    share(2 * of.true_positives, 2 * of.true_positives + wrong, "there are no frauds and none is flagged")
+    share(2.0 * of.true_positives, 2.0 * of.true_positives + wrong, "there are no frauds and none is flagged")
 }
 
-fn share(part: u64, whole: u64, otherwise: &str) -> MetricValue {
-    if whole == 0 { undefined(otherwise) } else { defined(part as f64 / whole as f64) }
+fn share(part: f64, whole: f64, otherwise: &str) -> MetricValue {
+    if whole == 0.0 { undefined(otherwise) } else { defined(part / whole) }
 }

@@ -2,7 +2,10 @@
 //! independent of each other.
 //!
 //! The variance is that of Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", Biometrics 1997. If every
-//! payment is a unit of its own, it is that of DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
+//! payment is a unit of its own, it is that of DeLong, DeLong and Clarke-Pearson, Biometrics 1988. A row with a weight moves
+//! the metric by its weight times the derivative, so that the variance also holds the chance by which rows were drawn
+//! (Binder, "On the Variances of Asymptotically Normal Estimators from Complex Surveys", International Statistical Review
+//! 1983).
 
 use super::influence::Influence;
 use super::order::RankedScores;
@@ -10,8 +13,11 @@ use super::order::RankedScores;
 pub(super) struct Units {
     /// The unit of each row.
     unit_of: Vec<u32>,
-    frauds: Vec<u32>,
-    good: Vec<u32>,
+    /// The frauds and the good payments of each unit, by weight.
+    frauds: Vec<f64>,
+    good: Vec<f64>,
+    pub(super) heaviest_fraud: f64,
+    pub(super) heaviest_good: f64,
 }
 
 /// How much each unit moves a metric, by its frauds and by its good payments.
@@ -39,33 +45,40 @@ impl Units {
             Some(clusters) => dense(clusters),
         };
         let count = unit_of.iter().max().map_or(0, |&last| last as usize + 1);
-        let (mut frauds, mut good) = (vec![0; count], vec![0; count]);
-        order.each_row(|row, _, fraud| {
-            let counts = if fraud { &mut frauds } else { &mut good };
-            counts[unit_of[row as usize] as usize] += 1;
+        let (mut frauds, mut good) = (vec![0.0; count], vec![0.0; count]);
+        let (mut heaviest_fraud, mut heaviest_good) = (0.0_f64, 0.0_f64);
+        order.each_row(|row| {
+            let (counts, heaviest) =
+                if row.fraud { (&mut frauds, &mut heaviest_fraud) } else { (&mut good, &mut heaviest_good) };
+            counts[unit_of[row.row as usize] as usize] += row.weight;
+            *heaviest = heaviest.max(row.weight);
         });
-        Self { unit_of, frauds, good }
+        Self { unit_of, frauds, good, heaviest_fraud, heaviest_good }
     }
 
     pub(super) fn of_frauds(&self) -> Spread {
-        spread(self.frauds.iter().map(|&frauds| f64::from(frauds)))
+        spread(self.frauds.iter().copied())
+    }
+
+    pub(super) fn of_good(&self) -> Spread {
+        spread(self.good.iter().copied())
     }
 
     /// Returns over how many units the flagged payments spread. `part` is the flagged part of each level.
     pub(super) fn of_flagged(&self, order: &RankedScores, part: &[f64]) -> Spread {
         let mut flagged = vec![0.0; self.frauds.len()];
-        order.each_row(|row, level, _| flagged[self.unit_of[row as usize] as usize] += part[level]);
+        order.each_row(|row| flagged[self.unit_of[row.row as usize] as usize] += row.weight * part[row.level]);
         spread(flagged.into_iter())
     }
 
     pub(super) fn moves(&self, order: &RankedScores, influence: &Influence) -> Moves {
         let (mut fraud, mut good) = (vec![0.0; self.frauds.len()], vec![0.0; self.frauds.len()]);
-        order.each_row(|row, level, is_fraud| {
-            let unit = self.unit_of[row as usize] as usize;
-            if is_fraud {
-                fraud[unit] += influence.fraud[level];
+        order.each_row(|row| {
+            let unit = self.unit_of[row.row as usize] as usize;
+            if row.fraud {
+                fraud[unit] += row.weight * influence.fraud[row.level];
             } else {
-                good[unit] += influence.good[level];
+                good[unit] += row.weight * influence.good[row.level];
             }
         });
         Moves { fraud, good }
@@ -74,7 +87,7 @@ impl Units {
     /// Returns the variance of the metric.
     pub(super) fn variance(&self, moves: &Moves) -> f64 {
         let sum = |of: &dyn Fn(usize) -> f64| (0..self.frauds.len()).map(of).sum::<f64>();
-        let have = |counts: &[u32]| counts.iter().filter(|&&count| count > 0).count();
+        let have = |counts: &[f64]| counts.iter().filter(|&&count| count > 0.0).count();
         let of_frauds = sum(&|unit| moves.fraud[unit] * moves.fraud[unit]);
         let of_good = sum(&|unit| moves.good[unit] * moves.good[unit]);
         let of_both = sum(&|unit| moves.fraud[unit] * moves.good[unit]);
@@ -85,6 +98,11 @@ impl Units {
 }
 
 impl Moves {
+    /// Returns over how many units the good payments spread, each by how far it moves the metric.
+    pub(super) fn of_good(&self) -> Spread {
+        spread(self.good.iter().map(|moved| moved.abs()))
+    }
+
     /// Returns how much each unit moves the difference of two metrics.
     pub(super) fn less(mut self, other: &Self) -> Self {
         for (own, other) in [(&mut self.fraud, &other.fraud), (&mut self.good, &other.good)] {

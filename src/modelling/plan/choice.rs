@@ -124,6 +124,7 @@ mod tests {
             row_id: "id".to_owned(),
             label_observed_time: None,
             feature_time: None,
+            weight: None,
             entities: Vec::new(),
         };
         plan_choice(&serde_json::from_value(algorithm).unwrap(), &EvaluationSpec::default(), &columns)

@@ -123,6 +123,7 @@ mod tests {
             row_id: "id".to_owned(),
             label_observed_time: None,
             feature_time: None,
+            weight: None,
             entities: vec![],
         };
         plan_expectations(&profile, &columns, learns).map_err(|error| error.pointer)

@@ -58,6 +58,7 @@ mod tests {
             row_id: "id".to_owned(),
             label_observed_time: None,
             feature_time: None,
+            weight: None,
             entities: vec!["card".to_owned()],
         };
         measurable(spec, &features, &columns).err().map(|error| error.pointer)

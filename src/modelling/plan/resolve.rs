@@ -123,7 +123,7 @@ pub(super) fn resolve_algorithm(
     let invalid = |why: String| Failure::new(FailureCode::TrainingProfileInvalid, format!("algorithm: {why}"));
     let algorithm = &profile.algorithm;
     if let Some(name) = algorithm.id.strip_prefix(ResolvedAlgorithm::PROCESS) {
-        return resolve_process(profile, name, commands).map(ResolvedAlgorithm::Process).map_err(invalid);
+        return resolve_process(profile, columns, name, commands).map(ResolvedAlgorithm::Process).map_err(invalid);
     }
     if algorithm.id != ResolvedAlgorithm::HESSBOOST {
         let id = &algorithm.id;
@@ -152,16 +152,20 @@ pub(super) fn resolve_algorithm(
 
 /// The columns that Model Factory itself writes into a command's files. No feature may have one of these names.
 const COLUMNS_OF_OURS: [&str; 3] = ["row_id", "event_time", "label"];
+/// One more such column, where the data has weights.
+const WEIGHT: &str = "weight";
 
 fn resolve_process(
     profile: &TrainingProfile,
+    columns: &ColumnRoles,
     name: &str,
     commands: &BTreeMap<String, PinnedCommand>,
 ) -> Result<ProcessAlgorithm, String> {
     let Some(command) = commands.get(name) else {
         return Err(format!("no trainer command {name:?} is registered with this worker, or its program is not there"));
     };
-    if let Some(feature) = profile.features.iter().find(|feature| COLUMNS_OF_OURS.contains(&feature.name.as_str())) {
+    let is_ours = |name: &str| COLUMNS_OF_OURS.contains(&name) || (name == WEIGHT && columns.weight.is_some());
+    if let Some(feature) = profile.features.iter().find(|feature| is_ours(&feature.name)) {
         return Err(format!("a trainer command cannot be given a feature by the name {:?}", feature.name));
     }
     if !profile.algorithm.candidates.is_empty() || profile.algorithm.search.is_some() {

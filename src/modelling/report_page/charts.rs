@@ -45,8 +45,13 @@ fn ring(plot: &Plot, x: f64, y: f64, title: &str) -> Markup {
     html! { circle.mark cx=(at(plot.x(x))) cy=(at(plot.y(y))) r="4.5" { title { (title) } } }
 }
 
-fn share(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// Writes a number of payments. Where rows have weights, it is rounded.
+fn payments(count: f64) -> String {
+    thousands(count.round() as u64)
 }
 
 fn recall_of(confusion: &Confusion) -> f64 {
@@ -78,7 +83,7 @@ fn precision_recall(report: &EvalReport) -> Markup {
     let points = &report.metrics.curves.precision_recall;
     let area = value_of(&report.metrics.scores, "average_precision");
     let test = report.metrics.dataset.test;
-    let base = share(test.positives, test.rows);
+    let base = test.fraud_rate();
     let plot = Plot {
         title: format!("Precision-recall curve, average precision {area}"),
         id: "precision-recall",
@@ -90,7 +95,7 @@ fn precision_recall(report: &EvalReport) -> Markup {
         polyline.curve points=(plot.line(points.iter().map(|p| (p.recall, p.precision)))) {}
         @for c in &report.metrics.confusion {
             @let flagged = c.true_positives + c.false_positives;
-            @if flagged > 0 {
+            @if flagged > 0.0 {
                 (ring(&plot, recall_of(c), share(c.true_positives, flagged), &format!("threshold {}", c.threshold)))
             }
         }
@@ -110,18 +115,18 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
         x: Axis::share("Mean score of the bin"),
         y: Axis::share("Share of frauds"),
     };
-    let most = bins.iter().map(|bin| bin.rows).max().unwrap_or(1) as f64;
+    let most = bins.iter().map(|bin| bin.rows).fold(1.0, f64::max);
     // The bin with the most rows takes a third of the plot's height.
-    let height = |rows: u64| 0.33 * (1.0 + rows as f64).ln() / (1.0 + most).ln();
+    let height = |rows: f64| 0.33 * (1.0 + rows).ln() / (1.0 + most).ln();
     let drawing = html! {
         @for bin in bins {
             @let (left, right, top) = (plot.x(bin.low) + 1.0, plot.x(bin.high) - 1.0, plot.y(height(bin.rows)));
             rect.rows x=(at(left)) y=(at(top)) width=(at(right - left)) height=(at(plot.y(0.0) - top)) {
-                title { (thousands(bin.rows)) " rows" }
+                title { (payments(bin.rows)) " rows" }
             }
             @if bins.len() <= 12 {
                 text.small x=(at(f64::midpoint(left, right))) y=(at(plot.y(0.0) - 4.0)) text-anchor="middle" {
-                    (thousands(bin.rows))
+                    (payments(bin.rows))
                 }
             }
         }
@@ -129,7 +134,7 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
         polyline.curve points=(plot.line(bins.iter().map(|bin| (bin.mean_score, bin.fraud_rate)))) {}
         @for bin in bins {
             circle.point cx=(at(plot.x(bin.mean_score))) cy=(at(plot.y(bin.fraud_rate))) r="3.5" {
-                title { (percent(bin.fraud_rate)) " frauds among " (thousands(bin.rows)) " rows with mean score " (number(bin.mean_score)) }
+                title { (percent(bin.fraud_rate)) " frauds among " (payments(bin.rows)) " rows with mean score " (number(bin.mean_score)) }
             }
         }
     };
@@ -141,9 +146,9 @@ fn calibration(bins: &[CalibrationBin], metrics: &Metrics) -> Markup {
 /// Draws the share of each class that lies in each bin. The scale is logarithmic, since frauds are rare and most scores
 /// are low.
 fn histogram(bins: &[HistogramBin]) -> Markup {
-    let frauds: u64 = bins.iter().map(|bin| bin.positives).sum();
-    let good: u64 = bins.iter().map(|bin| bin.negatives).sum();
-    let least = 1.0 / frauds.max(good).max(10) as f64;
+    let frauds: f64 = bins.iter().map(|bin| bin.positives).sum();
+    let good: f64 = bins.iter().map(|bin| bin.negatives).sum();
+    let least = 1.0 / frauds.max(good).max(10.0);
     let floor = least.log10().floor();
     let ticks = (floor as i32..=0).map(|power| (f64::from(power), percent(10_f64.powi(power)))).collect();
     let plot = Plot {
@@ -152,13 +157,13 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
         x: Axis::share("Score"),
         y: Axis { label: "Share of the class".to_owned(), low: floor, high: 0.0, ticks },
     };
-    let bar = |low: f64, high: f64, of: u64, whole: u64, class: &str, name: &str| {
+    let bar = |low: f64, high: f64, of: f64, whole: f64, class: &str, name: &str| {
         let top = plot.y(share(of, whole).log10());
         let left = plot.x(low) + 0.5;
         html! {
-            @if of > 0 {
+            @if of > 0.0 {
                 rect class=(class) x=(at(left)) y=(at(top)) width=(at(plot.x(high) - left)) height=(at(plot.y(floor) - top)) {
-                    title { (thousands(of)) " of " (thousands(whole)) " " (name) }
+                    title { (payments(of)) " of " (payments(whole)) " " (name) }
                 }
             }
         }
@@ -170,7 +175,7 @@ fn histogram(bins: &[HistogramBin]) -> Markup {
             (bar(middle, bin.high, bin.positives, frauds, "fraud", "frauds"))
         }
     };
-    let drawn = (frauds + good > 0).then(|| plot.around(&drawing));
+    let drawn = (frauds + good > 0.0).then(|| plot.around(&drawing));
     let caption = "Share of each class, on a scale by powers of ten: good payments left in each bin, frauds right";
     plotted("Scores", caption, drawn.as_ref(), "there are no rows")
 }

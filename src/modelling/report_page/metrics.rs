@@ -89,7 +89,7 @@ pub(super) fn confusion(metrics: &EvalMetrics) -> Markup {
             tr {
                 th scope="row" { (bound(c.threshold)) }
                 @for n in [c.true_positives, c.false_negatives, c.false_positives, c.true_negatives] {
-                    td.right { (thousands(n)) }
+                    td.right { (thousands(n.round() as u64)) }
                 }
                 @for name in ["precision", "recall", "f1"] {
                     td.right { (value(metrics.scores.get(&format!("{name}_at_threshold_{}", c.threshold)))) }
@@ -120,7 +120,7 @@ pub(super) fn slices(columns: &[SlicedBy]) -> Markup {
                     th.tight scope="row" { (slice.slice) }
                     td.right { (thousands(slice.rows)) }
                     td.right { (thousands(slice.positives)) }
-                    td.right { (percent(slice.positives as f64 / slice.rows.max(1) as f64)) }
+                    td.right { (percent(slice.fraud_rate())) }
                     @for (name, _) in OF_SLICES { td.right { (value(slice.scores.get(name))) } }
                 }
             }

@@ -93,15 +93,21 @@ fn section(title: &str, content: &Markup) -> Markup {
 fn heading(sources: &ReportSources<'_>) -> Markup {
     let scope = &sources.plan.target_scope;
     let test = sources.report.metrics.dataset.test;
-    let rate = percent(test.positives as f64 / (test.rows.max(1)) as f64);
+    let rate = percent(test.fraud_rate());
     html! {
         header {
             p.eyebrow { "Model evaluation · " (scope.environment) " / " (scope.mode) " / " (scope.bundle_slot) }
             h1 { (sources.report.run_id) }
             (verdict_line(sources.receipt))
             p.lead {
-                "Measured on " strong { (thousands(test.rows)) } " payments with " strong { (thousands(test.positives)) }
-                " frauds (" (rate) ")"
+                @if let Some(of) = test.stands_for {
+                    "Measured on " strong { (thousands(test.rows)) } " rows with " strong { (thousands(test.positives)) }
+                    " frauds, which stand for " (thousands(of.payments.round() as u64)) " payments with "
+                    (thousands(of.frauds.round() as u64)) " frauds (" (rate) ")"
+                } @else {
+                    "Measured on " strong { (thousands(test.rows)) } " payments with " strong { (thousands(test.positives)) }
+                    " frauds (" (rate) ")"
+                }
                 @match &sources.report.metrics.split {
                     SettledSplit::TimeBased(windows) => {
                         ", from " (instant(windows.test.start)) " to before " (instant(windows.test.end)) "."

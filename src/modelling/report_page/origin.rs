@@ -50,6 +50,9 @@ pub(super) fn data(plan: &TrainPlan, metrics: &EvalMetrics) -> Markup {
                 " was known when they happened"
             }
             ". "
+            @if let Some(weight) = &plan.columns.weight {
+                "Each row stands for as many payments as its " code { (weight) } " says; shares and metrics are of these. "
+            }
             @match windows {
                 Some(windows) => {
                     "At least " (windows.delay_days) " days lie between what is learned and the test window."
@@ -73,7 +76,7 @@ fn table(rows: &[WindowRow<'_>]) -> Markup {
                 td.tight { @if let Some(window) = row.window { (instant(window.end)) } }
                 td.right { (thousands(row.summary.rows)) }
                 td.right { (thousands(row.summary.positives)) }
-                td.right { (percent(row.summary.positives as f64 / row.summary.rows.max(1) as f64)) }
+                td.right { (percent(row.summary.fraud_rate())) }
             }
         }
     };

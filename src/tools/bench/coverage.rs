@@ -36,6 +36,9 @@ pub struct Scene {
     pub invisible: f64,
     /// Whether scores are rounded, so that many are equal.
     pub ties: bool,
+    /// The share of good payments that is drawn into the window, each with a weight of one over this share. At 1 rows have
+    /// no weights.
+    pub kept: f64,
 }
 
 /// How often the intervals of one metric hold its true value in one scene.
@@ -76,6 +79,8 @@ struct SimulatedWindow {
     labels: Vec<bool>,
     days: Vec<i64>,
     cards: Vec<u32>,
+    /// Empty if rows have no weights.
+    weights: Vec<f32>,
 }
 
 const DAYS: i64 = 7;
@@ -88,7 +93,15 @@ impl Scene {
 
     /// The scenes of the table in docs/intervals.md.
     pub fn all() -> Vec<Self> {
-        let base = Self { cards: 30, frauds_each: 1.0, fraud_rate: 0.01, distance: 1.8, invisible: 0.0, ties: false };
+        let base = Self {
+            cards: 30,
+            frauds_each: 1.0,
+            fraud_rate: 0.01,
+            distance: 1.8,
+            invisible: 0.0,
+            ties: false,
+            kept: 1.0,
+        };
         let mut scenes = Vec::new();
         for cards in Self::CARDS {
             // ROC areas of .70, .90, .98, and .97 with invisible frauds.
@@ -100,6 +113,9 @@ impl Scene {
         }
         scenes.push(Self { cards: 50, fraud_rate: 0.005, frauds_each: 2.0, ..base });
         scenes.push(Self { cards: 50, frauds_each: 2.0, ties: true, ..base });
+        // One good payment in ten and in fifty.
+        scenes.push(Self { cards: 50, frauds_each: 2.0, kept: 0.1, ..base });
+        scenes.push(Self { cards: 100, frauds_each: 1.0, kept: 0.02, ..base });
         scenes
     }
 
@@ -107,9 +123,9 @@ impl Scene {
         f64::from(self.cards) * self.frauds_each / self.fraud_rate
     }
 
-    /// The same scene with `times` as many payments.
+    /// The same scene with `times` as many payments, all of them kept.
     fn enlarged(self, times: f64) -> Self {
-        Self { cards: (f64::from(self.cards) * times) as u32, ..self }
+        Self { cards: (f64::from(self.cards) * times) as u32, kept: 1.0, ..self }
     }
 
     fn draw(&self, random: &mut ChaCha8Rng) -> SimulatedWindow {
@@ -142,6 +158,7 @@ impl Scene {
         let mut normal = || -> f64 { StandardNormal.sample(random) };
         let half = 0.5_f64.sqrt();
         let shared = normal();
+        let kept = if fraud { 1.0 } else { self.kept };
         for _ in 0..count {
             let at = distance + half * shared + half * normal();
             // The log-odds of fraud at this place, so that the scores are calibrated.
@@ -159,12 +176,32 @@ impl Scene {
         for _ in 0..count {
             window.days.push(random.random_range(0..DAYS));
         }
+        if self.kept < 1.0 {
+            window.weights.resize(window.scores.len(), (1.0 / kept) as f32);
+            let kept: Vec<bool> = (0..count).map(|_| random.random_bool(kept)).collect();
+            window.drop_last(&kept);
+        }
     }
 }
 
 impl SimulatedWindow {
     fn scored(&self) -> ScoredRows<'_> {
-        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards: Some(&self.cards) }
+        let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
+        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards: Some(&self.cards), weights }
+    }
+
+    /// Leaves out those of the last payments that are not kept.
+    fn drop_last(&mut self, kept: &[bool]) {
+        fn retain<T>(all: &mut Vec<T>, kept: &[bool]) {
+            let mut last = all.split_off(all.len() - kept.len()).into_iter();
+            all.extend(kept.iter().filter_map(|&kept| last.next().filter(|_| kept)));
+        }
+        retain(&mut self.scores, kept);
+        retain(&mut self.champion, kept);
+        retain(&mut self.labels, kept);
+        retain(&mut self.cards, kept);
+        retain(&mut self.days, kept);
+        retain(&mut self.weights, kept);
     }
 }
 
@@ -271,14 +308,27 @@ mod tests {
     #[test]
     fn intervals_hold_the_true_value_about_as_often_as_they_say() {
         let spec = CoverageSpec { windows: 150, seed: 3, large: 400_000 };
-        let base = Scene { cards: 40, frauds_each: 1.0, fraud_rate: 0.05, distance: 1.8, invisible: 0.0, ties: false };
-        let scenes = [base, Scene { frauds_each: 3.0, fraud_rate: 0.1, distance: 2.9, ..base }];
+        let base = Scene {
+            cards: 40,
+            frauds_each: 1.0,
+            fraud_rate: 0.05,
+            distance: 1.8,
+            invisible: 0.0,
+            ties: false,
+            kept: 1.0,
+        };
+        let scenes = [
+            base,
+            Scene { frauds_each: 3.0, fraud_rate: 0.1, distance: 2.9, ..base },
+            Scene { cards: 100, kept: 0.2, ..base },
+        ];
         let found = coverage(&scenes, &spec, |_| {});
         let without = ["ks_statistic", "expected_calibration_error"];
         let always = ["auc_roc", "average_precision", "log_loss", "recall_at_100", "difference of auc_roc"];
         for row in &found {
             assert!(row.shares.is_none() || !without.iter().any(|metric| row.metric.ends_with(metric)), "{row:?}");
-            assert!(row.shares.is_some() || !always.contains(&row.metric.as_str()), "{row:?}");
+            let none = row.scene.kept < 1.0 && row.metric == "average_precision";
+            assert!(none == row.shares.is_none() || !always.contains(&row.metric.as_str()), "{row:?}");
             let Some(shares) = row.shares else { continue };
             let noise = if always.contains(&row.metric.as_str()) { 0.07 } else { 0.15 };
             assert!(shares.covered >= 0.95 - noise && shares.above <= 0.025 + noise, "{row:?}");
@@ -289,7 +339,15 @@ mod tests {
 
     #[test]
     fn few_frauds_have_no_interval() {
-        let few = Scene { cards: 10, frauds_each: 4.0, fraud_rate: 0.05, distance: 1.8, invisible: 0.0, ties: true };
+        let few = Scene {
+            cards: 10,
+            frauds_each: 4.0,
+            fraud_rate: 0.05,
+            distance: 1.8,
+            invisible: 0.0,
+            ties: true,
+            kept: 1.0,
+        };
         let spec = CoverageSpec { windows: 20, seed: 3, large: 10_000 };
         for row in coverage(&[few], &spec, |_| {}) {
             assert!(row.given < 0.05 || row.metric.contains("card_precision"), "{row:?}");

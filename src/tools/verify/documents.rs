@@ -53,10 +53,17 @@ fn counts(plan: &TrainPlan, report: &EvalReport) -> Result<(), BrokenLink> {
     link.must(parts == Some(dataset.rows), || "its windows do not add up to its rows".to_owned())?;
     let is_part = windows.iter().flatten().all(|window| window.positives <= window.rows);
     link.must(is_part, || "a window has more frauds than rows".to_owned())?;
+    let test = dataset.test;
+    let weighted = windows.iter().flatten().all(|window| window.stands_for.is_some() == plan.columns.weight.is_some());
+    link.must(weighted, || "it has weights where the plan has none, or none where the plan has some".to_owned())?;
+    let (payments, frauds) =
+        test.stands_for.map_or((test.rows as f64, test.positives as f64), |of| (of.payments, of.frauds));
+    // Sums of weights in another order may differ by rounding errors. Numbers of rows do not.
+    let rounding = if test.stands_for.is_some() { 1e-9 * payments } else { 0.0 };
+    let are = |found: f64, expected: f64| (found - expected).abs() <= rounding;
     for of in &report.metrics.confusion {
-        let frauds = add(Some(of.true_positives), of.false_negatives);
-        let good = add(Some(of.true_negatives), of.false_positives);
-        let same = frauds == Some(dataset.test.positives) && good == Some(dataset.test.rows - dataset.test.positives);
+        let same = are(of.true_positives + of.false_negatives, frauds)
+            && are(of.true_negatives + of.false_positives, payments - frauds);
         link.must(same, || format!("at the threshold {} it counts other rows than the test window", of.threshold))?;
     }
     if let (PlannedSplit::TimeBased(planned), SettledSplit::TimeBased(settled)) = (&plan.split, &report.metrics.split) {

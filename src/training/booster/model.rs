@@ -19,6 +19,8 @@ pub struct Matrix {
     rows: DMatrix,
     pub(super) features: Vec<Feature>,
     presence: Presence,
+    /// How many payments each row stands for, in a matrix to fit. `None` if each row is one payment.
+    weights: Option<Vec<f32>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,15 +55,16 @@ fn as_numbers(labels: &[bool]) -> Vec<f32> {
 impl Matrix {
     /// Builds a matrix from the features and labels of a table whose categories are already encoded.
     pub fn new(table: &Table, features: &[Feature]) -> Result<Self, Failure> {
-        let Self { rows, features, presence } = Self::unlabelled(&table.features, table.rows(), features)?;
-        Ok(Self { rows: rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, features, presence })
+        let matrix = Self::unlabelled(&table.features, table.rows(), features)?;
+        Ok(Self { rows: matrix.rows.with_labels(&as_numbers(&table.label)).map_err(failed)?, ..matrix })
     }
 
     /// Builds a matrix to fit models to the rows of two windows, of which one may be empty. Until [`Self::release`], the
     /// table holds marks in the place of the values of some features (see `Presence`).
     pub fn to_fit(table: &mut Table, learned: [&[usize]; 2], features: &[Feature]) -> Result<Self, Failure> {
         let presence = Presence::mark(&mut table.features, learned, features);
-        Ok(Self { presence, ..Self::new(table, features)? })
+        let weights = table.weight.clone();
+        Ok(Self { presence, weights, ..Self::new(table, features)? })
     }
 
     /// Gives the table its own values back.
@@ -83,7 +86,7 @@ impl Matrix {
         let rows = DMatrix::from_dense_shared(values.shared(), count, features.len(), f32::NAN)
             .and_then(|rows| rows.with_feature_types(&types))
             .map_err(failed)?;
-        Ok(Self { rows, features: features.to_vec(), presence: Presence::default() })
+        Ok(Self { rows, features: features.to_vec(), presence: Presence::default(), weights: None })
     }
 
     fn parameters(&self, parameters: &BoostParameters, seed: u64, threads: u32) -> Result<TrainingParams, Failure> {
@@ -92,6 +95,14 @@ impl Matrix {
 
     pub(super) fn view(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
         self.rows.select_rows(rows).map_err(failed)
+    }
+
+    /// Returns rows with their weights, to fit to or to stop by.
+    fn weighted(&self, rows: &[usize]) -> Result<DMatrix, Failure> {
+        let view = self.view(rows)?;
+        let Some(weights) = &self.weights else { return Ok(view) };
+        let weights: Vec<f32> = rows.iter().map(|&row| weights[row]).collect();
+        view.with_weights(&weights).map_err(failed)
     }
 }
 
@@ -137,12 +148,12 @@ fn fit_once(
     params: &TrainingParams,
     on_round: &mut (impl FnMut() + Send),
 ) -> Result<BoostedModel, Failure> {
-    let train = matrix.view(rows.train)?;
+    let train = matrix.weighted(rows.train)?;
     let patience = NonZeroUsize::new(parameters.early_stopping_rounds as usize);
     if patience.is_some() && rows.validation.is_empty() {
         return Err(failed("early stopping needs rows in the validation window"));
     }
-    let validation = patience.map(|_| matrix.view(rows.validation)).transpose()?;
+    let validation = patience.map(|_| matrix.weighted(rows.validation)).transpose()?;
     let mut trainer = Trainer::new(params, &train, parameters.rounds as usize);
     if let (Some(validation), Some(patience)) = (&validation, patience) {
         trainer = trainer.eval(validation, "validation").early_stopping_rounds(patience);
@@ -152,7 +163,7 @@ fn fit_once(
     if parameters.refit {
         let mut both = [rows.train, rows.validation].concat();
         both.sort_unstable();
-        return counted(Trainer::new(params, &matrix.view(&both)?, best + 1), on_round);
+        return counted(Trainer::new(params, &matrix.weighted(&both)?, best + 1), on_round);
     }
     // XGBoost scores with every tree in the file. Therefore the file must hold only the trees up to the best round.
     model.slice(..=best, 1).map_err(failed)
@@ -166,8 +177,8 @@ fn counted<'a>(trainer: Trainer<'a>, on_round: &'a mut (impl FnMut() + Send)) ->
     Ok(trainer.train().map_err(failed)?.model)
 }
 
-/// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early. The
-/// model can score rows of `matrix` only.
+/// Fits a model to `labels`, one for each row of `train`, in place of the table's own labels. Does not stop early, and
+/// takes no weights, since these may give away the table's own labels. The model can score rows of `matrix` only.
 pub fn fit_to_labels(
     matrix: &Matrix,
     train: &[usize],

@@ -74,6 +74,7 @@ fn each_way_to_fit_gives_the_same_bytes_on_one_two_and_eight_threads() {
         BoostParameters { early_stopping_rounds: 2, refit: true, seeds: 3, ..sampled() },
     ];
     let mut table = payments(20_000, 1);
+    table.weight = Some((0..20_000_u16).map(|row| 0.5 + f32::from(row % 7)).collect());
     for parameters in ways {
         let [one, two, eight] = [1, 2, 8].map(|threads| file(&fitted(&mut table, &parameters, 7, threads)));
         assert!(one == two && one == eight, "{parameters:?}");
@@ -133,6 +134,40 @@ fn a_refit_learns_from_the_validation_window_with_the_number_of_trees_of_the_ear
     assert_eq!(stopped.rounds(), refitted.rounds());
     let gain = |fitted: &Fitted| LoadedModel::read(&file(fitted)).unwrap().counted(&features())[1].total_gain;
     assert!(gain(&refitted) > 5.0 * gain(&stopped), "{} and {}", gain(&refitted), gain(&stopped));
+}
+
+#[test]
+fn a_row_with_a_weight_is_fitted_to_and_stopped_by_as_so_many_rows() {
+    let mut table = payments(3_000, 6);
+    // Old accounts weigh more. In the validation window only theirs can be told, so that their weight puts off the stop.
+    for row in (2_400..3_000).filter(|row| table.features.value(*row, 1) <= 0.5) {
+        table.label[row] = row % 5 == 0;
+    }
+    let weights: Vec<f32> = (0..3_000).map(|row| if table.features.value(row, 1) > 0.5 { 6.0 } else { 1.0 }).collect();
+    let many = |rows: std::ops::Range<usize>| -> Vec<usize> {
+        rows.flat_map(|row| std::iter::repeat_n(row, weights[row] as usize)).collect()
+    };
+    let (train, validation): (Vec<usize>, Vec<usize>) = ((0..2_400).collect(), (2_400..3_000).collect());
+    let (many_to_train, many_to_validate) = (many(0..2_400), many(2_400..3_000));
+    for refit in [false, true] {
+        let tree_method = BoostTreeMethod::Exact;
+        let parameters = BoostParameters { rounds: 40, early_stopping_rounds: 2, refit, tree_method, ..small() };
+        let mut scores = |weight: Option<Vec<f32>>, train: &[usize], validation: &[usize]| {
+            table.weight = weight;
+            let matrix = Matrix::to_fit(&mut table, [train, validation], &features()).unwrap();
+            let fitted = fit(&matrix, FittingWindow { train, validation }, &parameters, 1, 1, |_| {}).unwrap();
+            matrix.release(&mut table);
+            let all: Vec<usize> = (0..3_000).collect();
+            let scores = LoadedModel::read(&file(&fitted)).unwrap();
+            (fitted.rounds(), scores.score(&Matrix::new(&table, &features()).unwrap(), &all).unwrap())
+        };
+        let (rounds, weighted) = scores(Some(weights.clone()), &train, &validation);
+        let (expected_rounds, repeated) = scores(None, &many_to_train, &many_to_validate);
+        let furthest = weighted.iter().zip(&repeated).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(rounds == expected_rounds && furthest < 1e-4, "{rounds} and {expected_rounds} trees, {furthest}");
+        let (only_to_stop, _) = scores(None, &many_to_train, &validation);
+        assert_ne!(rounds, only_to_stop, "the weights of the validation window change when to stop");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::earlier::Earlier;
 use super::job::write;
 use crate::domain::contract::{
-    DatasetSummary, FeatureCategories, LeakageReport, PinnedBundle, SettledSplit, TrainPlan, WindowSummary,
+    DatasetSummary, FeatureCategories, LeakageReport, PinnedBundle, SettledSplit, StandsFor, TrainPlan, WindowSummary,
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
@@ -70,6 +70,12 @@ fn summarise(table: &Table, assignment: &Assignment, validated: bool) -> Dataset
     let window = |rows: &[usize]| WindowSummary {
         rows: rows.len() as u64,
         positives: rows.iter().filter(|&&row| table.label[row]).count() as u64,
+        stands_for: table.weight.as_ref().map(|weights| {
+            let sum = |of: &dyn Fn(usize) -> bool| -> f64 {
+                rows.iter().filter(|&&row| of(row)).map(|&row| f64::from(weights[row])).sum()
+            };
+            StandsFor { payments: sum(&|_| true), frauds: sum(&|row| table.label[row]) }
+        }),
     };
     DatasetSummary {
         rows: table.rows() as u64,
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn each_window_needs_rows_of_both_classes_and_the_failure_names_all_that_lack_them() {
-        let window = |rows, positives| WindowSummary { rows, positives };
+        let window = |rows, positives| WindowSummary { rows, positives, stands_for: None };
         let enough = window(1_000, 10);
         let dataset = |train, validation, test| DatasetSummary {
             rows: 5_000,

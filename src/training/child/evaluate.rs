@@ -60,6 +60,7 @@ pub(super) struct MeasuredRows {
     labels: Vec<bool>,
     days: Vec<i64>,
     cards: Option<Vec<u32>>,
+    weights: Option<Vec<f32>>,
 }
 
 impl MeasuredRows {
@@ -71,6 +72,7 @@ impl MeasuredRows {
             labels: rows.iter().map(|&row| table.label[row]).collect(),
             days: rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect(),
             cards: cards.map(|column| of_rows(rows, &column.ids)),
+            weights: table.weight.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
         }
     }
 
@@ -81,7 +83,8 @@ impl MeasuredRows {
 
     /// `scores` holds a score for each row, in their order.
     pub(super) fn scored<'a>(&'a self, scores: &'a [f64]) -> ScoredRows<'a> {
-        ScoredRows { scores, labels: &self.labels, days: &self.days, cards: self.cards.as_deref() }
+        let (cards, weights) = (self.cards.as_deref(), self.weights.as_deref());
+        ScoredRows { scores, labels: &self.labels, days: &self.days, cards, weights }
     }
 }
 

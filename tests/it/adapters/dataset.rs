@@ -26,6 +26,7 @@ fn roles() -> ColumnRoles {
         row_id: "id".to_owned(),
         label_observed_time: None,
         feature_time: None,
+        weight: None,
         entities: vec!["card".to_owned()],
     }
 }

@@ -173,11 +173,48 @@ pub(super) fn labels(array: &dyn Array, into: &mut Vec<bool>) -> Result<(), Stri
     Ok(())
 }
 
+/// Decodes weights: how many payments a row stands for. Returns an error for a row without a weight, or whose weight is not
+/// above 0 or beyond `MOST`, up to which sums of weights are good 64-bit floats.
+pub(super) fn weights(array: &dyn Array, into: &mut Vec<f32>) -> Result<(), String> {
+    const MOST: f32 = 1e9;
+    let first = into.len();
+    into.resize(first + array.len(), f32::NAN);
+    numbers(array, Slots::new(&mut into[first..], 1, 0, first))?;
+    let is_weight = |weight: f32| weight > 0.0 && weight <= MOST;
+    match into[first..].iter().position(|weight| !is_weight(*weight)) {
+        None => Ok(()),
+        Some(row) if into[first + row].is_nan() => Err(format!("the weight in row {} is null", first + row)),
+        Some(row) => {
+            let weight = into[first + row];
+            Err(format!("the weight in row {} is {weight}, not above 0 and at most {MOST:e}", first + row))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use arrow_array::{DictionaryArray, Float64Array, Int32Array, Int64Array, UInt64Array};
     use std::sync::Arc;
+
+    #[test]
+    fn a_weight_is_a_number_above_0() {
+        let of = |values: Vec<Option<f64>>| {
+            let mut weights = vec![7.0];
+            super::weights(&Float64Array::from(values), &mut weights).map(|()| weights)
+        };
+        assert_eq!(of(vec![Some(1.0), Some(33.25)]).unwrap(), [7.0, 1.0, 33.25]);
+        for (value, says) in [
+            (None, "the weight in row 2 is null"),
+            (Some(0.0), "the weight in row 2 is 0, not above 0 and at most 1e9"),
+            (Some(-1.0), "the weight in row 2 is -1,"),
+            (Some(2e9), "the weight in row 2 is 2000000000,"),
+            (Some(f64::INFINITY), "the value in row 2 is infinite"),
+        ] {
+            let why = of(vec![Some(1.0), value]).unwrap_err();
+            assert!(why.starts_with(says), "{why}");
+        }
+    }
 
     #[test]
     fn whole_numbers_that_a_32_bit_float_does_not_hold_are_counted() {

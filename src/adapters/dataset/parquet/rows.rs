@@ -38,6 +38,7 @@ fn named_columns<'a>(roles: &'a ColumnRoles, features: &'a [Feature]) -> Vec<&'a
     names.extend(roles.event_time.as_deref());
     names.extend(roles.label_observed_time.as_deref());
     names.extend(roles.feature_time.as_deref());
+    names.extend(roles.weight.as_deref());
     names.extend(roles.entities.iter().map(String::as_str));
     names.sort_unstable();
     names.dedup();
@@ -51,6 +52,7 @@ struct TableReader<'a> {
     row_id: RowIds,
     label_observed_time: Option<Vec<i64>>,
     feature_time: Option<Vec<i64>>,
+    weight: Option<Vec<f32>>,
     entities: Vec<(Interner, Vec<u32>)>,
     features: FeatureRows<'a>,
 }
@@ -66,6 +68,7 @@ impl<'a> TableReader<'a> {
             row_id: RowIds::Numbers(Vec::with_capacity(rows)),
             label_observed_time: column(&roles.label_observed_time),
             feature_time: column(&roles.feature_time),
+            weight: roles.weight.as_ref().map(|_| Vec::with_capacity(rows)),
             entities: roles.entities.iter().map(|_| (Interner::default(), Vec::with_capacity(rows))).collect(),
             features: FeatureRows::new(features, rows),
         }
@@ -97,6 +100,9 @@ impl<'a> TableReader<'a> {
         if let (Some(name), Some(into)) = (&roles.label_observed_time, &mut self.label_observed_time) {
             times::observed_times(column(name)?, &self.label[first..], into).map_err(named(name))?;
         }
+        if let (Some(name), Some(into)) = (&roles.weight, &mut self.weight) {
+            numbers::weights(column(name)?, into).map_err(named(name))?;
+        }
         for (name, (interner, ids)) in roles.entities.iter().zip(&mut self.entities) {
             symbols::entities(column(name)?, interner, ids).map_err(named(name))?;
         }
@@ -111,6 +117,7 @@ impl<'a> TableReader<'a> {
             row_id: self.row_id,
             label_observed_time: self.label_observed_time,
             feature_time: self.feature_time,
+            weight: self.weight,
             entities: entities.map(|(name, (_, ids))| EntityColumn { name: name.clone(), ids }).collect(),
             features: self.features.finish()?,
         })

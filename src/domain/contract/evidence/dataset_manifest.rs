@@ -125,6 +125,10 @@ pub struct ColumnRoles {
     /// Column with the time as of which the features were computed. `None` if the data has no such column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_time: Option<String>,
+    /// Column with the number of payments that a row stands for, such as 10 for a good payment of which a tenth was kept.
+    /// `None` if each row is one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
     /// Columns that identify a customer, card, terminal…
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<String>,

@@ -4,7 +4,7 @@ use super::resolved_train_plan::{Shares, Windows};
 use crate::domain::contract::{EvidenceRef, Revisions};
 use crate::domain::identity::RunId;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// The report holds no clock value, so that the same plan and measurements give the same bytes.
@@ -169,15 +169,33 @@ pub struct Difference {
     pub no_interval_because: Option<String>,
 }
 
+/// How many payments are flagged rightly or wrongly. Like the counts of curves, these are the payments that rows stand
+/// for, where rows have weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confusion {
     /// A payment is flagged if its score is at least this.
     pub threshold: f64,
-    pub true_positives: u64,
-    pub false_positives: u64,
-    pub true_negatives: u64,
-    pub false_negatives: u64,
+    #[serde(serialize_with = "payments")]
+    pub true_positives: f64,
+    #[serde(serialize_with = "payments")]
+    pub false_positives: f64,
+    #[serde(serialize_with = "payments")]
+    pub true_negatives: f64,
+    #[serde(serialize_with = "payments")]
+    pub false_negatives: f64,
+}
+
+/// Writes a number of payments. It has a fraction only where rows have weights; a whole number is written without a
+/// point.
+fn payments<S: Serializer>(count: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Up to here every whole number is a 64-bit float.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if count.fract() == 0.0 && (0.0..=EXACT).contains(count) {
+        serializer.serialize_u64(*count as u64)
+    } else {
+        serializer.serialize_f64(*count)
+    }
 }
 
 /// Curves for people to look at. The profile bounds their points by `curve_points`, and their bins by
@@ -221,7 +239,8 @@ pub struct CalibrationBin {
     pub low: f64,
     /// Upper bound, part of the bin.
     pub high: f64,
-    pub rows: u64,
+    #[serde(serialize_with = "payments")]
+    pub rows: f64,
     pub mean_score: f64,
     pub fraud_rate: f64,
 }
@@ -234,9 +253,11 @@ pub struct HistogramBin {
     /// Upper bound, not part of the bin. Only the last bin includes its upper bound, 1.
     pub high: f64,
     /// Number of frauds.
-    pub positives: u64,
+    #[serde(serialize_with = "payments")]
+    pub positives: f64,
     /// Number of legitimate payments.
-    pub negatives: u64,
+    #[serde(serialize_with = "payments")]
+    pub negatives: f64,
 }
 
 /// Metrics of the test window, computed separately for each value or range of one column.
@@ -256,10 +277,38 @@ pub struct Slice {
     pub slice: String,
     pub rows: u64,
     pub positives: u64,
+    /// `None` if each row is one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<StandsFor>,
     pub scores: Metrics,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The payments that rows with weights stand for: the sum of the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandsFor {
+    #[serde(serialize_with = "payments")]
+    pub payments: f64,
+    #[serde(serialize_with = "payments")]
+    pub frauds: f64,
+}
+
+impl StandsFor {
+    /// Returns the share of frauds among the payments of `rows` rows, of which `positives` are frauds.
+    fn fraud_rate(of: Option<Self>, rows: u64, positives: u64) -> f64 {
+        let of = of.unwrap_or(Self { payments: rows as f64, frauds: positives as f64 });
+        if of.payments > 0.0 { of.frauds / of.payments } else { 0.0 }
+    }
+}
+
+impl Slice {
+    /// Returns the share of frauds among the payments, 0 if there are none.
+    pub fn fraud_rate(&self) -> f64 {
+        StandsFor::fraud_rate(self.stands_for, self.rows, self.positives)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetSummary {
     /// Rows in all files.
@@ -273,11 +322,21 @@ pub struct DatasetSummary {
     pub test: WindowSummary,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowSummary {
     pub rows: u64,
     pub positives: u64,
+    /// `None` if each row is one payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_for: Option<StandsFor>,
+}
+
+impl WindowSummary {
+    /// Returns the share of frauds among the payments, 0 if there are none.
+    pub fn fraud_rate(&self) -> f64 {
+        StandsFor::fraud_rate(self.stands_for, self.rows, self.positives)
+    }
 }
 
 /// A split with all boundaries known. The plan gives the boundaries, or they were computed from the rows.

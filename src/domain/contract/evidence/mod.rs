@@ -28,7 +28,7 @@ pub use eval_report::{
     CalibrationBin, Choice, Confusion, Curves, DatasetSummary, Decision, Difference, Differences, EvalMetrics,
     EvalProvenance, EvalReport, FeatureEffect, FeatureFinding, FindingKind, HistogramBin, Interval, IntervalMethod,
     LeakageReport, LeakageRule, MetricValue, Metrics, PrecisionRecallPoint, RocPoint, SettledSplit, Slice, SlicedBy,
-    TriedCandidate, UnaskedRule, WindowSummary,
+    StandsFor, TriedCandidate, UnaskedRule, WindowSummary,
 };
 pub use gate_receipt::{
     ChampionVerdict, DifferenceVerdict, Direction, GateReceipt, PositivesVerdict, RatioVerdict, SliceFinding,

@@ -62,6 +62,7 @@ impl World {
         plan.columns.label_observed_time = Some("label_observed_time".to_owned());
         plan.columns.feature_time = Some("feature_time".to_owned());
         plan.columns.entities = vec!["card".to_owned(), "terminal".to_owned()];
+        plan.columns.weight = None;
         plan.leakage = serde_json::from_value(serde_json::json!({
             "max_single_feature_auc": 0.95, "max_window_auc": 0.99
         }))
@@ -88,6 +89,7 @@ impl World {
             row_id: RowIds::Numbers(self.payments.iter().map(|payment| payment.id).collect()),
             label_observed_time: each(|payment| payment.observed),
             feature_time: each(|payment| payment.computed),
+            weight: None,
             entities: vec![entity("card", |payment| payment.card), entity("terminal", |payment| payment.terminal)],
             features: Features::new(width, values, vocabularies),
         };

@@ -3,6 +3,7 @@
 //! A metric that is undefined is null with a reason. A null metric never passes a gate.
 
 mod cards;
+mod contradiction;
 mod curves;
 mod difference;
 mod influence;
@@ -14,6 +15,7 @@ mod probability;
 mod ranking;
 mod units;
 
+pub use contradiction::contradiction;
 pub use difference::differences;
 pub use interval::IntervalBasis;
 pub use kind::MetricKind;

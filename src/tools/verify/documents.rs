@@ -6,7 +6,9 @@ use super::model::CountedModel;
 use super::remake::{RECEIPT_FILE, REPORT_FILE, ReadBundle, must_be};
 use crate::adapters::evidence::EvidencePath;
 use crate::domain::contract::{Decision, EvalReport, PlannedSplit, SettledSplit, TrainPlan};
+use crate::domain::harmless::line;
 use crate::domain::identity::RunKey;
+use crate::modelling::metrics::contradiction;
 
 /// Result of checking a link: what was checked, or why the link is broken.
 pub(super) type Holds = Result<String, BrokenLink>;
@@ -38,7 +40,8 @@ pub(super) fn report(bundle: &ReadBundle<'_>, model: Option<&CountedModel>) -> H
     Ok(format!("{} is about this plan and this model, and its counts add up", report.eval_report_id))
 }
 
-/// Checks that the report counts the rows of the plan's files, and each of them once.
+/// Checks that the report counts the rows of the plan's files, and each of them once, and that its numbers do not
+/// contradict each other.
 fn counts(plan: &TrainPlan, report: &EvalReport) -> Result<(), BrokenLink> {
     let link = Link::Report;
     let dataset = &report.metrics.dataset;
@@ -69,7 +72,7 @@ fn counts(plan: &TrainPlan, report: &EvalReport) -> Result<(), BrokenLink> {
     if let (PlannedSplit::TimeBased(planned), SettledSplit::TimeBased(settled)) = (&plan.split, &report.metrics.split) {
         link.must(planned == settled, || "its windows are not those of the plan".to_owned())?;
     }
-    Ok(())
+    contradiction(plan, &report.metrics).map_or(Ok(()), |why| Err(link.broken(line(&why, 400))))
 }
 
 /// Compares what the report says of the model with what was counted in the model itself.

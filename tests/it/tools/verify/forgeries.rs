@@ -303,6 +303,14 @@ pub const OUT_OF_REACH: &[Consistent] = &[
         t.edit(RECEIPT, |r| r["min_positives"]["required"] = json!(1));
         t.repack();
     }),
+    ("a finding about a feature of the plan", |t| {
+        t.edit(REPORT, |r| {
+            let feature = r["metrics"]["features"][0]["feature"].clone();
+            r["metrics"]["feature_findings"] =
+                json!([{"feature": feature, "finding": "constant", "rows": r["metrics"]["dataset"]["train"]["rows"]}]);
+        });
+        looked_at_report(t);
+    }),
     ("a metric that no threshold looks at", |t| {
         t.edit(REPORT, |r| r["metrics"]["scores"]["log_loss"]["value"] = json!(0.000_1));
         looked_at_report(t);
@@ -322,7 +330,7 @@ pub const OUT_OF_REACH: &[Consistent] = &[
 ];
 
 /// Lets the receipt name the changed report, and makes every other file anew.
-fn looked_at_report(t: &Tampered) {
+pub fn looked_at_report(t: &Tampered) {
     t.edit(RECEIPT, |r| r["looked_at"]["eval_report"]["sha256"] = json!(t.digest(REPORT)));
     t.repack();
 }

@@ -1,5 +1,6 @@
 //! The verdict, and the broken link that it names.
 
+use super::contradictions::CONTRADICTIONS;
 use super::forgeries::{FORGERIES, OUT_OF_REACH};
 use super::signed::{Signed, Tampered, bundle, verifier};
 use super::tampering::{TAMPERINGS, Tampering};
@@ -64,8 +65,9 @@ async fn wrong(signed: &Signed, tamperings: &[&Tampering]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_tampering_breaks_the_link_that_it_touches() {
     let signed = bundle().await;
-    assert!(TAMPERINGS.len() >= 25 && FORGERIES.len() >= 25);
-    let wrong = wrong(signed, &TAMPERINGS.iter().chain(FORGERIES).collect::<Vec<_>>()).await;
+    assert!([TAMPERINGS, FORGERIES, CONTRADICTIONS].iter().all(|table| table.len() >= 25));
+    let all: Vec<_> = TAMPERINGS.iter().chain(FORGERIES).chain(CONTRADICTIONS).collect();
+    let wrong = wrong(signed, &all).await;
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 

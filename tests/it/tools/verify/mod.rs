@@ -1,5 +1,6 @@
 //! `verify`: a bundle as an auditor gets it, intact and tampered with.
 
+mod contradictions;
 mod forgeries;
 mod links;
 mod page;

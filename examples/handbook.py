@@ -59,14 +59,14 @@ def manifest(start, reference, data, rows):
     }
 
 
-def request(start):
+def request(start, profile="handbook"):
     return {
         "schema_version": "learning.mf_train_build_request.v0",
-        "request_id": f"req-handbook-{start:%Y%m%d}",
+        "request_id": f"req-{profile}-{start:%Y%m%d}",
         "intent_kind": "candidate_eval",
         "platform_run_id": PLATFORM_RUN,
         "dataset_manifest_refs": [f"handbook/{start:%Y%m%d}.json"],
-        "training_config_ref": "handbook/handbook.yaml",
+        "training_config_ref": f"handbook/{profile}.yaml",
         "governance_profile_ref": "handbook/handbook_gate.yaml",
         "requester_principal": "user:handbook",
         "target_scope": {"environment": "dev", "mode": "fraud", "bundle_slot": "handbook"},
@@ -81,11 +81,14 @@ def read(source):
     return rows.assign(TX_DATETIME=rows["TX_DATETIME"].dt.tz_localize(None))
 
 
+def observed(rows):
+    return rows.assign(TX_FRAUD_OBSERVED=rows["TX_DATETIME"].dt.floor("D") + DAY + WEEK)
+
+
 def prepare(source, state, weeks):
     inputs = state / "inputs" / "handbook"
     inputs.mkdir(parents=True, exist_ok=True)
-    rows = read(source)
-    rows["TX_FRAUD_OBSERVED"] = rows["TX_DATETIME"].dt.floor("D") + DAY + WEEK
+    rows = observed(read(source))
     rows.to_parquet(inputs / "transactions.parquet", index=False)
     for profile in PROFILES.glob("handbook*.yaml"):
         shutil.copyfile(profile, inputs / profile.name)

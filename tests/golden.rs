@@ -5,9 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model_factory::domain::contract::{
     ActKind, AllowList, AnomalyCode, AuditActs, BundleManifest, BundlePublication, CommandMessage, DatasetManifest,
-    EvalReport, GateReceipt, GovernanceProfile, LeakageReport, MAX_MESSAGE_BYTES, Message, PublishEligibility,
-    PublishReceipt, Reconciliation, RunLifecycleEvent, SchemaName, SignedEnvelope, TrainBuildRequest, TrainPlan,
-    TrainerJob, TrainerResult, TrainingProfile, parse, parse_accepted, schema_text,
+    DecisionReport, EvalReport, GateReceipt, GovernanceProfile, LeakageReport, MAX_MESSAGE_BYTES, Message,
+    PublishEligibility, PublishReceipt, Reconciliation, RunLifecycleEvent, SchemaName, SignedEnvelope,
+    TrainBuildRequest, TrainPlan, TrainerJob, TrainerResult, TrainingProfile, parse, parse_accepted, schema_text,
 };
 use model_factory::domain::identity::near_key;
 use model_factory::domain::run::{FailureCategory, FailureCode};
@@ -269,6 +269,7 @@ fn types_and_schemas_know_the_same_fields() {
     both_ways::<TrainPlan>(SchemaName::ResolvedTrainPlan);
     both_ways::<LeakageReport>(SchemaName::LeakageReport);
     both_ways::<EvalReport>(SchemaName::EvalReport);
+    both_ways::<DecisionReport>(SchemaName::DecisionReport);
     both_ways::<GateReceipt>(SchemaName::GateReceipt);
     both_ways::<PublishEligibility>(SchemaName::PublishEligibility);
     both_ways::<PublishReceipt>(SchemaName::PublishReceipt);

@@ -103,6 +103,7 @@ impl ScoredWindow {
             days: self.days.as_deref().unwrap_or(&one_day),
             cards: self.cards.as_deref(),
             weights: self.weights.as_deref(),
+            amounts: None,
         };
         let basis = IntervalBasis { confidence: spec.intervals.confidence, clusters: self.clusters.as_deref() };
         let measured = measure(&scored, spec, Some(&basis), &[]);

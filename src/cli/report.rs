@@ -3,7 +3,7 @@
 use super::ledger;
 use crate::adapters::evidence::{EvidencePath, EvidenceStore};
 use crate::config::Config;
-use crate::domain::contract::{EvalReport, GateReceipt, SchemaName, TrainPlan, read_json};
+use crate::domain::contract::{DecisionReport, EvalReport, GateReceipt, SchemaName, TrainPlan, read_json};
 use crate::domain::identity::Digest;
 use crate::modelling::{ReportSources, report_page};
 use anyhow::{Context as _, bail, ensure};
@@ -87,9 +87,19 @@ fn from_folder(folder: &Path) -> anyhow::Result<(String, Vec<u8>)> {
     let plan: TrainPlan = read_json(SchemaName::ResolvedTrainPlan, &read("resolved_train_plan.json")?)?;
     let report: EvalReport = read_json(SchemaName::EvalReport, &read("eval_report.json")?)?;
     let receipt: GateReceipt = read_json(SchemaName::GateReceipt, &read("gate_receipt.json")?)?;
+    let decision: Option<DecisionReport> = match report.provenance.decision_report {
+        Some(_) => Some(read_json(SchemaName::DecisionReport, &read(DecisionReport::FILE)?)?),
+        None => None,
+    };
     for run_id in [&report.run_id, &receipt.run_id] {
         ensure!(run_id == &plan.run_id, "the folder mixes documents of {run_id} and {}", plan.run_id);
     }
-    let sources = ReportSources { plan: &plan, report: &report, receipt: &receipt, receipt_at: None };
+    let sources = ReportSources {
+        plan: &plan,
+        report: &report,
+        decision: decision.as_ref(),
+        receipt: &receipt,
+        receipt_at: None,
+    };
     Ok((plan.run_id.to_string(), report_page(&sources).into_bytes()))
 }

@@ -1,11 +1,12 @@
 //! Computes what the stages of a run need, as functions on values. The modules follow the order of a run: plan, data,
-//! stability, leakage, metrics, gate, bundle. The report page and the lineage events then describe the results.
+//! stability, leakage, metrics, decision, gate, bundle. The report page and the lineage events then describe the results.
 //!
 //! Guarantees: the same input values give the same documents, to the byte. Never: does input or output, reads a clock,
 //! or draws a random number without a seed.
 
 mod bundle;
 mod data;
+mod decision;
 mod gate;
 mod leakage;
 mod plan;
@@ -16,13 +17,14 @@ pub mod lineage;
 pub mod metrics;
 
 pub use bundle::{
-    Bundle, BundleEvidence, BundleFile, PROVENANCE_FILE, ParityRow, SIGNATURE_FILE, bundle, bundle_id, bundle_version,
-    edge_rows, parity_inputs, publication,
+    AnnouncedDocuments, Bundle, BundleEvidence, BundleFile, PROVENANCE_FILE, ParityRow, SIGNATURE_FILE, bundle,
+    bundle_id, bundle_version, edge_rows, parity_inputs, publication,
 };
 pub use data::{
     Assignment, Encoding, EntityColumn, Features, FileColumn, IdColumn, MAX_VALUES_READ, RowId, RowIds, Table,
-    encode_categories, feature_findings, settle, slicings, sort_rows, split,
+    encode_categories, feature_findings, settle, slicings, sort_rows, split, without_known_entities,
 };
+pub use decision::{ChampionScores, DecisionBasis, DecisionRows, against_champion, mapped, operating_points};
 pub use gate::{
     StoredVerdict, clear_announcement, clear_for_publication, eligibility, eval_report_id, evaluation_of, gate, report,
     stated_profile,
@@ -34,6 +36,7 @@ pub use plan::{
 };
 pub use report_page::{
     PageVerdict, REPORT_STYLE, ReportSources, StatementFinding, TableHeading, VerificationPage, curve_plots,
-    findings_table, gate_table, html_table, metrics_table, report_page, thousands, verdict_line, verification_page,
+    decision_table, findings_table, gate_table, html_table, metrics_table, report_page, thousands, verdict_line,
+    verification_page,
 };
 pub use stability::{check_expectations, feature_histograms};

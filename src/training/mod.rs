@@ -13,9 +13,10 @@ mod supervise;
 
 pub use booster::{Fitted, FittingWindow, Matrix, fit};
 pub use protocol::{
-    AcceptedModel, COLUMNS_FILE, ChildJob, ChildProgress, ChildStep, CommandSpec, CountedModel, EVALUATION_FILE,
-    InspectedModel, InspectionJob, JobEnd, LEAKAGE_REPORT_FILE, Layer, MODEL_FILE, SCORES_FILE, ScoringJob,
-    ScoringResult, TrainerRegistration, TrainerRegistrations, digest_of, file_failure, model_format, registered, steps,
+    AcceptedModel, COLUMNS_FILE, ChildJob, ChildProgress, ChildStep, CommandSpec, CountedModel, DECISION_REPORT_FILE,
+    EVALUATION_FILE, InspectedModel, InspectionJob, JobEnd, LEAKAGE_REPORT_FILE, Layer, MODEL_FILE, SCORES_FILE,
+    ScoringJob, ScoringResult, TrainerRegistration, TrainerRegistrations, digest_of, file_failure, model_format,
+    registered, steps,
 };
 pub use sandbox::{
     Enforcement, HostLayers, check_confinement, enforcement, exec_command, init_command, readable_paths, try_host,

@@ -104,6 +104,7 @@ echo "interop: a bundle of the demo"
 "$python" tests/interop/parity.py "$binary" "$state/demo"
 "$python" tests/interop/supply_chain.py "$state/demo"
 "$python" tests/interop/metrics.py "$state/demo"
+"$python" tests/interop/decision.py "$binary" "$state/demo"
 "$python" tests/interop/categories.py "$binary" "$state/demo"
 "$python" tests/interop/explanation.py "$state/demo"
 

@@ -174,6 +174,7 @@ mod tests {
             feature_time: None,
             weight: None,
             entities: vec![],
+            amount: None,
             features: Features::new(1, vec![1.5, f32::NAN, 2.5], vec![None]),
         }
     }

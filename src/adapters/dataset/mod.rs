@@ -17,7 +17,7 @@ pub use exchange::{LabelColumn, read_scores, write_rows};
 pub use inputs::Inputs;
 pub use local::Links;
 pub use parquet::{RowBatch, RowsToScore, file_columns, read_table, room_mib};
-pub use scores::{ScoreWriter, write_scores};
+pub use scores::{ScoreColumns, ScoreWriter, write_scores};
 
 use crate::adapters::objects::{AzureSettings, GcsSettings, S3Settings, is_exhausted};
 use crate::domain::contract::Reference;

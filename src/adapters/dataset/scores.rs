@@ -2,7 +2,7 @@
 //! command `score`.
 
 use crate::modelling::{RowIds, Table};
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -30,7 +30,18 @@ pub fn write_scores(path: &Path, table: &Table, rows: &[usize], scores: &[f32]) 
 /// Largest number of rows that are kept in memory before they are written.
 const ROW_GROUP: usize = 128 * 1024;
 
-/// Writes the columns `row_id` and `score` (probability of fraud) batch by batch.
+/// What is written of each row beside its id. All columns of one file are the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreColumns {
+    /// Probabilities of fraud: the column `score`.
+    pub scores: Vec<f32>,
+    /// The column `decision`.
+    pub decisions: Option<Vec<bool>>,
+    /// The column `champion_score`.
+    pub champion_scores: Option<Vec<f64>>,
+}
+
+/// Writes the column `row_id` and [`ScoreColumns`] batch by batch.
 pub struct ScoreWriter {
     path: PathBuf,
     about: BTreeMap<String, String>,
@@ -44,13 +55,20 @@ impl ScoreWriter {
     }
 
     /// Appends rows. The ids of one file must be all numbers or all text.
-    pub fn write(&mut self, row_ids: RowIds, scores: Vec<f32>) -> Result<(), ParquetError> {
+    pub fn write(&mut self, row_ids: RowIds, of_rows: ScoreColumns) -> Result<(), ParquetError> {
         let row_id: ArrayRef = match row_ids {
             RowIds::Numbers(ids) => Arc::new(Int64Array::from(ids)),
             RowIds::Texts(ids) => Arc::new(StringArray::from(ids)),
         };
-        let score: ArrayRef = Arc::new(Float32Array::from(scores));
-        let batch = RecordBatch::try_from_iter([("row_id", row_id), ("score", score)])?;
+        let score: ArrayRef = Arc::new(Float32Array::from(of_rows.scores));
+        let mut columns = vec![("row_id", row_id), ("score", score)];
+        if let Some(decisions) = of_rows.decisions {
+            columns.push(("decision", Arc::new(BooleanArray::from(decisions))));
+        }
+        if let Some(scores) = of_rows.champion_scores {
+            columns.push(("champion_score", Arc::new(Float64Array::from(scores))));
+        }
+        let batch = RecordBatch::try_from_iter(columns)?;
         let writer = if let Some(writer) = &mut self.writer {
             writer
         } else {
@@ -64,11 +82,11 @@ impl ScoreWriter {
         writer.write(&batch)
     }
 
-    /// Ends the file and syncs it to disk.
-    pub fn finish(mut self) -> Result<(), ParquetError> {
+    /// Ends the file and syncs it to disk. `none` are the columns of no rows.
+    pub fn finish(mut self, none: ScoreColumns) -> Result<(), ParquetError> {
         if self.writer.is_none() {
             // Writes an empty batch, so that a file without rows still has its columns.
-            self.write(RowIds::Numbers(Vec::new()), Vec::new())?;
+            self.write(RowIds::Numbers(Vec::new()), none)?;
         }
         if let Some(writer) = self.writer {
             writer.into_inner()?.sync_all()?;

@@ -93,6 +93,10 @@ impl RunFolder {
         self.at(&["eval", "leakage_report.json"])
     }
 
+    pub fn decision_report(&self) -> EvidencePath {
+        self.at(&["eval", "decision_report.json"])
+    }
+
     /// Returns the path of the list of the run's documents with their digests.
     pub fn evidence_pack(&self) -> EvidencePath {
         self.at(&["evidence", "evidence_pack.json"])

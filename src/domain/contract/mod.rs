@@ -43,10 +43,11 @@ pub use parse::{
 };
 pub use profiles::{
     Algorithm, Anchor, AucLimit, BundleRef, CanarySpec, CandidateSpec, ChampionSpec, ClusterRule, ColumnExpectation,
-    Controls, DataExpectation, DaysExpectation, DaysSpec, DrawnFrom, DrawnRange, DrawnScale, EvaluationSpec, Feature,
-    FeatureKind, GovernanceProfile, IntervalSpec, JudgedBound, LeakageSpec, Limits, Monotone, OwnershipBoundaries,
-    ProfileRef, RatioCondition, SearchSpec, SeedPolicy, ShareSpec, SliceCondition, SliceSpec, SplitSpec, SwitchedOff,
-    ThresholdBasis, ThresholdSpec, TimeWindow, TrainingProfile, UnknownSlices, WindowName, WindowSpec,
+    Controls, CostSpec, DataExpectation, DaysExpectation, DaysSpec, DrawnFrom, DrawnRange, DrawnScale, EvaluationSpec,
+    Feature, FeatureKind, GovernanceProfile, IntervalSpec, JudgedBound, LeakageSpec, Limits, Monotone,
+    OperatingPointSpec, OwnershipBoundaries, PointTarget, ProfileRef, RatioCondition, SearchSpec, SeedPolicy,
+    ShareSpec, SliceCondition, SliceSpec, SplitSpec, SwitchedOff, ThresholdBasis, ThresholdSpec, TimeWindow,
+    TrainingProfile, UnknownSlices, WindowName, WindowSpec,
 };
 pub use reference::{Location, Reference, ReferenceError};
 pub use schema::{DocumentError, SchemaName, check, read_json, read_yaml, read_yaml_all, schema_text};

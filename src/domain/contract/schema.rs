@@ -41,6 +41,7 @@ schemas! {
     ResolvedTrainPlan => "evidence", "resolved_train_plan.v0";
     LeakageReport => "evidence", "leakage_report.v0";
     EvalReport => "evidence", "eval_report.v0";
+    DecisionReport => "evidence", "decision_report.v0";
     GateReceipt => "evidence", "gate_receipt.v0";
     PublishEligibility => "evidence", "publish_eligibility.v0";
     PublishReceipt => "evidence", "publish_receipt.v0";

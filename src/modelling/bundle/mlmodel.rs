@@ -5,7 +5,7 @@
 //! model's format. The example is a data frame as pandas writes it with `orient="split"`.
 
 use super::python_environment::{CONDA_FILE, VIRTUALENV_FILE};
-use crate::domain::contract::{ModelFormat, ParityCase, ParityVectors, TrainPlan};
+use crate::domain::contract::{DecisionReport, ModelFormat, ParityCase, ParityVectors, TrainPlan};
 use crate::domain::identity::Digest;
 use serde_json::{Value, json};
 
@@ -18,15 +18,28 @@ pub const PYFUNC: &str = include_str!("model_factory_pyfunc.py");
 /// for a column that may hold integers, floats or booleans and that it also reads from CSV. The program checks them.
 const OUTPUTS: &str = r#"[{"name":"score","required":true,"type":"float"}]"#;
 
-/// Writes `MLmodel`. The file has no time stamp, and the model's UUID in it is derived from the model's bytes. The same
+/// Writes `MLmodel`. Its metadata has the thresholds of the operating points. The file has no time stamp, and the model's UUID in it is derived from the model's bytes. The same
 /// plan and model thus give the same file.
-pub fn mlmodel(plan: &TrainPlan, model_digest: &Digest, format: ModelFormat) -> String {
+pub fn mlmodel(
+    plan: &TrainPlan,
+    decision: Option<&DecisionReport>,
+    model_digest: &Digest,
+    format: ModelFormat,
+) -> String {
+    let points = decision.into_iter().flat_map(|decision| &decision.operating_points);
+    let points: Vec<Value> = points.map(|point| json!({"name": point.name, "threshold": point.threshold})).collect();
+    let metadata = json!({
+        "inputs": plan.features,
+        "operating_points": points,
+        "run_id": plan.run_id,
+        "run_key": plan.run_key,
+    });
     format!(
         "flavors:\n{}{}metadata: {}\nmodel_uuid: {}\nsaved_input_example_info:\n  artifact_path: {EXAMPLE_FILE}\n  \
          pandas_orient: split\n  type: dataframe\nsignature:\n  inputs: null\n  outputs: {}\n  params: null\n",
         python_function(format.file_name()),
         own_flavor(format),
-        flow(&json!({"inputs": plan.features, "run_id": plan.run_id, "run_key": plan.run_key})),
+        flow(&metadata),
         quoted(&model_digest.to_string()[..32]),
         quoted(OUTPUTS),
     )

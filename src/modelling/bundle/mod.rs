@@ -14,6 +14,9 @@ mod provenance;
 mod python_environment;
 
 pub use edge_rows::{ParityRow, edge_rows};
-pub use pack::{Bundle, BundleEvidence, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version, publication};
+pub use pack::{
+    AnnouncedDocuments, Bundle, BundleEvidence, BundleFile, SIGNATURE_FILE, bundle, bundle_id, bundle_version,
+    publication,
+};
 pub use parity::inputs as parity_inputs;
 pub use provenance::PROVENANCE_FILE;

@@ -8,8 +8,8 @@ use super::python_environment::{
     CONDA_FILE, REQUIREMENTS_FILE, VIRTUALENV_FILE, conda_yaml, requirements_txt, virtualenv_yaml,
 };
 use crate::domain::contract::{
-    BundleArtifact, BundleLineage, BundleManifest, BundlePublication, Compatibility, EvalReport, EvidenceRef,
-    GateReceipt, ModelFormat, ParityVectors, PublicationProvenance, Revisions, TrainPlan,
+    BundleArtifact, BundleLineage, BundleManifest, BundlePublication, Compatibility, DecisionReport, EvalReport,
+    EvidenceRef, GateReceipt, ModelFormat, ParityVectors, PublicationProvenance, Revisions, TrainPlan,
 };
 use crate::domain::identity::{Digest, canonical_json, document_bytes, recipe_digest};
 use serde_json::json;
@@ -77,6 +77,8 @@ pub struct Bundle {
 pub struct BundleEvidence<'a> {
     pub plan: (&'a TrainPlan, &'a [u8]),
     pub report: (&'a EvalReport, &'a [u8]),
+    /// `None` if an earlier release trained the model.
+    pub decision: Option<(&'a DecisionReport, &'a [u8])>,
     pub receipt: (&'a GateReceipt, &'a [u8]),
     pub parity: (&'a ParityVectors, &'a [u8]),
     pub model: (ModelFormat, &'a [u8]),
@@ -90,6 +92,7 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     let BundleEvidence {
         plan: (plan, plan_bytes),
         report: (report, report_bytes),
+        decision,
         receipt: (receipt, receipt_bytes),
         parity: (parity, parity_bytes),
         model: (format, model),
@@ -97,6 +100,7 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     let model_digest = Digest::of(model);
     let card = model_card(&CardSources { plan, report, receipt, model: &model_digest, format });
     let bill = document_bytes(&bom(plan, report, &model_digest, format));
+    let mlmodel = mlmodel(plan, decision.map(|(decision, _)| decision), &model_digest, format);
     let example = document_bytes(&input_example(parity));
     let mut files = vec![
         BundleFile { path: "eval_report.json", media_type: JSON, bytes: report_bytes.to_vec() },
@@ -105,9 +109,14 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
         BundleFile { path: ParityVectors::FILE, media_type: JSON, bytes: parity_bytes.to_vec() },
         BundleFile { path: "resolved_train_plan.json", media_type: JSON, bytes: plan_bytes.to_vec() },
     ];
+    files.extend(decision.map(|(_, bytes)| BundleFile {
+        path: DecisionReport::FILE,
+        media_type: JSON,
+        bytes: bytes.to_vec(),
+    }));
     let statement = document_bytes(&provenance(plan, files.iter().map(BundleFile::artifact)));
     files.extend([
-        BundleFile { path: "MLmodel", media_type: YAML, bytes: mlmodel(plan, &model_digest, format).into_bytes() },
+        BundleFile { path: "MLmodel", media_type: YAML, bytes: mlmodel.into_bytes() },
         BundleFile { path: BOM_FILE, media_type: "application/vnd.cyclonedx+json", bytes: bill },
         BundleFile { path: CONDA_FILE, media_type: YAML, bytes: conda_yaml(format).into_bytes() },
         BundleFile { path: EXAMPLE_FILE, media_type: JSON, bytes: example },
@@ -146,14 +155,22 @@ pub fn bundle(evidence: &BundleEvidence<'_>) -> Bundle {
     Bundle { bundle_id, bundle_version: bundle_version(&bundle_id, &plan.revisions), manifest, files }
 }
 
+/// The documents that an announcement names beside the bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnouncedDocuments {
+    pub eval_report: EvidenceRef,
+    pub gate_receipt: EvidenceRef,
+    /// `None` if an earlier release trained the model.
+    pub decision_report: Option<EvidenceRef>,
+}
+
 /// Builds the announcement of a bundle. The caller must already have stored all of the bundle's files under
 /// `bundle_ref`.
 pub fn publication(
     plan: &TrainPlan,
     bundle: &Bundle,
     bundle_ref: String,
-    eval_report: EvidenceRef,
-    gate_receipt: EvidenceRef,
+    documents: AnnouncedDocuments,
 ) -> BundlePublication {
     BundlePublication {
         schema_version: BundlePublication::SCHEMA_VERSION.to_owned(),
@@ -161,8 +178,9 @@ pub fn publication(
         bundle_version: bundle.bundle_version.clone(),
         run_id: plan.run_id.clone(),
         dataset_manifest_refs: plan.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
-        eval_report_ref: eval_report,
-        gate_receipt_ref: gate_receipt,
+        eval_report_ref: documents.eval_report,
+        gate_receipt_ref: documents.gate_receipt,
+        decision_report_ref: documents.decision_report,
         compatibility: bundle.manifest.compatibility.clone(),
         governance_profile: Some(plan.governance_profile.at()),
         provenance: PublicationProvenance {

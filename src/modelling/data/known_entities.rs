@@ -45,7 +45,7 @@ impl<'a> KnownEntities<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::split::{Assignment, split};
+    use super::super::split::{Assignment, split, without_known_entities};
     use super::*;
     use crate::domain::contract::{SettledSplit, TimeWindow};
     use chrono::{DateTime, Utc};
@@ -90,6 +90,9 @@ mod tests {
             Assignment { train: vec![0, 1], validation: vec![], test: vec![4, 6], excluded: vec![5, 7, 8], unused: 3 }
         );
         assert_eq!(found.whole_test_window(), [4, 5, 6, 7, 8]);
+        let settled = SettledSplit::TimeBased(three_weeks());
+        let kept = without_known_entities(&table, &settled, &[3, 4, 5, 6, 7]);
+        assert_eq!(kept, [3, 4, 6], "the rule for thresholds is that of the test window");
 
         let micros = |n: i64| day(n).timestamp_micros();
         let mut observed = vec![Table::NEVER; 10];

@@ -14,5 +14,5 @@ pub use findings::feature_findings;
 pub use row_order::sort_rows;
 pub use settle::{settle, windows_before};
 pub use slicing::slicings;
-pub use split::{Assignment, split};
+pub use split::{Assignment, split, without_known_entities};
 pub use table::{EntityColumn, Features, FileColumn, IdColumn, RowId, RowIds, Table};

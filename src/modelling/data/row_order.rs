@@ -7,7 +7,7 @@ use super::table::{Features, RowIds, Table};
 use std::cmp::Ordering;
 
 /// Sorts the rows by event time and row id, or by row id alone for data without event times. Rows that agree in both
-/// are ordered by label, by the other times, by weight and by features. Then numbers each entity column anew, from 0 in the order
+/// are ordered by label, by the other times, by weight, by features and by amount. Then numbers each entity column anew, from 0 in the order
 /// of first appearance.
 pub fn sort_rows(table: &mut Table) {
     if !(1..table.rows()).all(|row| compare(table, row - 1, row).is_le()) {
@@ -29,6 +29,7 @@ fn compare(table: &Table, a: usize, b: usize) -> Ordering {
         .then_with(|| time(&table.feature_time))
         .then_with(|| table.weight.as_ref().map_or(Ordering::Equal, |of| of[a].total_cmp(&of[b])))
         .then_with(|| compare_features(&table.features, a, b))
+        .then_with(|| table.amount.as_deref().map_or(Ordering::Equal, |of| of[a].total_cmp(&of[b])))
 }
 
 /// Compares categories by their values, since their numbers depend on the order in which files were read.
@@ -64,7 +65,8 @@ fn apply(table: &mut Table, order: &mut [u32]) {
 }
 
 fn swap(table: &mut Table, a: usize, b: usize) {
-    let Table { event_time, label, row_id, label_observed_time, feature_time, weight, entities, features } = table;
+    let Table { event_time, label, row_id, label_observed_time, feature_time, weight, entities, amount, features } =
+        table;
     for times in [event_time, label_observed_time, feature_time].into_iter().flatten() {
         times.swap(a, b);
     }
@@ -78,6 +80,9 @@ fn swap(table: &mut Table, a: usize, b: usize) {
     }
     for column in entities {
         column.ids.swap(a, b);
+    }
+    if let Some(amounts) = amount {
+        amounts.swap(a, b);
     }
     features.swap_rows(a, b);
 }
@@ -134,6 +139,7 @@ mod tests {
             feature_time: Some(payments.iter().map(|payment| payment.0 - 1).collect()),
             weight: Some(payments.iter().map(|payment| f32::from(payment.4) + 10.0).collect()),
             entities: vec![EntityColumn { name: "card".to_owned(), ids: cards }],
+            amount: Some(payments.iter().map(|payment| f64::from(payment.4) + 128.0).collect()),
             features: Features::new(2, values.collect(), vec![None, Some(vocabulary)]),
         }
     }
@@ -147,7 +153,8 @@ mod tests {
             let shop = &features.vocabulary(1).unwrap()[features.value(row, 1) as usize];
             let (id, card) = (table.row_id.show(row), table.entities[0].ids[row]);
             let (label, weight) = (table.label[row], table.weight.as_ref().unwrap()[row]);
-            format!("{times:?} {id} {label} {weight} {card} {} {shop:?}", features.value(row, 0))
+            let amount = table.amount.as_ref().unwrap()[row];
+            format!("{times:?} {id} {label} {weight} {card} {} {shop:?} {amount}", features.value(row, 0))
         };
         (0..table.rows()).map(shown).collect()
     }

@@ -58,6 +58,18 @@ fn by_time(table: &Table, windows: &Windows) -> Assignment {
     assignment
 }
 
+/// Returns the rows of the validation window that the test window would keep, if it lay there: without the rows of entities
+/// whose fraud was known by then. Thresholds are chosen on these, so that they meet the same kind of rows as in use. All
+/// rows if the plan excludes no entity.
+pub fn without_known_entities(table: &Table, settled: &SettledSplit, rows: &[usize]) -> Vec<usize> {
+    let known = match settled {
+        SettledSplit::TimeBased(windows) => KnownEntities::find(table, windows),
+        SettledSplit::StratifiedRandom(_) => None,
+    };
+    let (Some(known), Some(times)) = (known, table.event_time.as_deref()) else { return rows.to_vec() };
+    rows.iter().copied().filter(|&row| !known.includes(row, times[row])).collect()
+}
+
 /// Shuffles the rows of each class (Fisher–Yates) and splits them into the windows in proportion to `shares`. Every
 /// window thus has the same fraud rate, up to rounding.
 fn by_chance(table: &Table, shares: Shares, seed: u64) -> Assignment {

@@ -26,6 +26,8 @@ pub struct Table {
     pub weight: Option<Vec<f32>>,
     /// Entity columns, in the order of the manifest.
     pub entities: Vec<EntityColumn>,
+    /// The amounts, finite and from 0 up. `None` if the manifest names no such column.
+    pub amount: Option<Vec<f64>>,
     /// The features, in the order of the plan.
     pub features: Features,
 }
@@ -75,6 +77,7 @@ impl Table {
             feature_time: None,
             weight: None,
             entities: vec![],
+            amount: None,
             features,
         }
     }

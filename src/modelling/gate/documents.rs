@@ -2,7 +2,7 @@
 
 use super::judge::judge;
 use crate::domain::contract::{
-    DifferenceVerdict, EvalMetrics, EvalProvenance, EvalReport, Evaluation, EvidenceRef, GateReceipt,
+    DecisionReport, DifferenceVerdict, EvalMetrics, EvalProvenance, EvalReport, Evaluation, EvidenceRef, GateReceipt,
     GovernanceProfile, ProfileRef, RatioVerdict, SliceVerdict, TrainPlan,
 };
 use crate::domain::identity::{Digest, RunId, recipe_digest};
@@ -14,6 +14,7 @@ use serde_json::json;
 pub fn report(
     plan: &TrainPlan,
     evaluation: Evaluation,
+    decision: Option<&DecisionReport>,
     profile: &GovernanceProfile,
     provenance: EvalProvenance,
 ) -> Result<EvalReport, Failure> {
@@ -38,7 +39,7 @@ pub fn report(
         eval_report_id: eval_report_id(&plan.run_id, &provenance.model.sha256),
         run_id: plan.run_id.clone(),
         dataset_manifest_refs: plan.manifests.iter().map(|manifest| manifest.reference.clone()).collect(),
-        gate_decision: judge(&metrics, profile)?.decision,
+        gate_decision: judge(&metrics, decision, profile)?.decision,
         metrics,
         provenance,
     })
@@ -50,12 +51,13 @@ pub fn eval_report_id(run_id: &RunId, model: &Digest) -> String {
     format!("er_{}", &digest.to_string()[..32])
 }
 
-/// Judges a stored report again, by this profile, and builds the receipt. `inputs` are the request's documents and data files by role.
+/// Judges the stored reports again, by this profile, and builds the receipt. `inputs` are the request's documents and data
+/// files by role.
 /// Returns the failure `GATE_DECISION_MISMATCH` if the report's metrics give another decision than the report states.
 pub fn gate(
     run_id: &RunId,
-    report: &EvalReport,
-    report_at: &EvidenceRef,
+    (report, report_at): (&EvalReport, &EvidenceRef),
+    decision: Option<&DecisionReport>,
     (profile, profile_at): (&GovernanceProfile, ProfileRef),
     inputs: impl IntoIterator<Item = (String, EvidenceRef)>,
 ) -> Result<GateReceipt, Failure> {
@@ -63,7 +65,7 @@ pub fn gate(
         let message = format!("the evaluation report belongs to {}, not to {run_id}", report.run_id);
         return Err(Failure::new(FailureCode::EvalReportMismatch, message));
     }
-    let verdict = judge(&report.metrics, profile)?;
+    let verdict = judge(&report.metrics, decision, profile)?;
     if verdict.decision != report.gate_decision {
         let message = format!("the report says {:?}, its metrics say {:?}", report.gate_decision, verdict.decision);
         return Err(Failure::new(FailureCode::GateDecisionMismatch, message));
@@ -76,6 +78,7 @@ pub fn gate(
     failed.extend(compared.filter(|difference| !difference.holds).map(DifferenceVerdict::name));
     failed.extend(verdict.slices.iter().filter(|slices| !slices.holds).map(SliceVerdict::name));
     failed.extend(verdict.ratio.iter().filter(|ratio| !ratio.holds).map(RatioVerdict::name));
+    let decided = report.provenance.decision_report.iter().map(|at| ("decision_report", at));
     let documents = [
         ("eval_report", report_at),
         ("leakage_report", &report.provenance.leakage_report),
@@ -93,7 +96,12 @@ pub fn gate(
         slices: verdict.slices,
         ratio: verdict.ratio,
         failed,
-        looked_at: documents.map(|(role, at)| (role.to_owned(), at.clone())).into_iter().chain(inputs).collect(),
+        looked_at: documents
+            .into_iter()
+            .chain(decided)
+            .map(|(role, at)| (role.to_owned(), at.clone()))
+            .chain(inputs)
+            .collect(),
         governance_profile: Some(profile_at),
         policy_id: profile.policy_id.clone(),
         policy_revision: profile.revision.clone(),

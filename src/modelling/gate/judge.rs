@@ -1,10 +1,10 @@
 //! Judges metrics by a governance profile: by thresholds on metrics, and by thresholds on differences to the champion.
 
 use super::slices::{self, judge_ratio, judge_slices};
-use super::thresholds::{Comparison, Measurement, Threshold};
+use super::thresholds::{Comparison, Measurement, Measurements, Threshold};
 use crate::domain::contract::{
-    ChampionSpec, ChampionVerdict, Decision, DifferenceVerdict, Differences, EvalMetrics, GovernanceProfile,
-    PositivesVerdict, RatioVerdict, SliceVerdict, ThresholdVerdict,
+    ChampionSpec, ChampionVerdict, Decision, DecisionReport, DifferenceVerdict, Differences, EvalMetrics,
+    GovernanceProfile, PositivesVerdict, RatioVerdict, SliceVerdict, ThresholdVerdict,
 };
 use crate::domain::run::{Failure, FailureCode};
 
@@ -20,11 +20,17 @@ pub(super) struct GateVerdict {
 }
 
 /// Returns PASS if every threshold holds, the test window has enough frauds, and every condition on the champion and on
-/// slices holds. Otherwise FAIL. Returns the error `GOVERNANCE_PROFILE_INVALID` if a threshold or a condition is invalid.
-pub(super) fn judge(metrics: &EvalMetrics, profile: &GovernanceProfile) -> Result<GateVerdict, Failure> {
+/// slices holds. Otherwise FAIL. A threshold may ask for a metric of the evaluation report or of the decision report.
+/// Returns the error `GOVERNANCE_PROFILE_INVALID` if a threshold or a condition is invalid.
+pub(super) fn judge(
+    metrics: &EvalMetrics,
+    decision: Option<&DecisionReport>,
+    profile: &GovernanceProfile,
+) -> Result<GateVerdict, Failure> {
     let invalid = |why| Failure::new(FailureCode::GovernanceProfileInvalid, why);
     let thresholds = Threshold::all_of(profile).map_err(invalid)?;
-    let verdicts: Vec<ThresholdVerdict> = thresholds.iter().map(|threshold| threshold.judge(&metrics.scores)).collect();
+    let measured = Measurements::new(&metrics.scores, decision);
+    let verdicts: Vec<ThresholdVerdict> = thresholds.iter().map(|threshold| threshold.judge(&measured)).collect();
     let (required, found) = (profile.required_positives(), metrics.dataset.test.positives);
     let positives = PositivesVerdict { required, found, holds: found >= required };
     let compare = |spec| judge_differences(spec, metrics.champion.as_ref()).map_err(invalid);

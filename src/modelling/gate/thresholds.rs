@@ -1,9 +1,10 @@
 //! Reads the thresholds of a governance profile and compares each with the metrics.
 
 use crate::domain::contract::{
-    ChampionSpec, Difference, Direction, GovernanceProfile, Interval, MetricValue, Metrics, ThresholdBasis,
-    ThresholdSpec, ThresholdVerdict,
+    ChampionSpec, DecisionReport, Difference, Direction, GovernanceProfile, Interval, MetricValue, Metrics,
+    ThresholdBasis, ThresholdSpec, ThresholdVerdict,
 };
+use std::collections::BTreeMap;
 
 /// A bound on a metric, or on the difference between a metric and the champion's metric of the same name.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,26 @@ pub struct Threshold {
     pub direction: Direction,
     pub bound: f64,
     pub on: ThresholdBasis,
+}
+
+/// All that a threshold may ask for, by name.
+pub(super) struct Measurements<'a> {
+    metrics: BTreeMap<String, &'a MetricValue>,
+    decision: Option<&'a DecisionReport>,
+}
+
+impl<'a> Measurements<'a> {
+    pub(super) fn new(scores: &'a Metrics, decision: Option<&'a DecisionReport>) -> Self {
+        let of_scores = scores.iter().map(|(name, metric)| (name.clone(), metric));
+        let of_decision = decision.into_iter().flat_map(DecisionReport::metrics);
+        Self { metrics: of_scores.chain(of_decision).collect(), decision }
+    }
+
+    /// Says why a metric is not there.
+    fn missing_because(&self, name: &str) -> String {
+        let known = self.decision.and_then(|decision| decision.missing_because(name));
+        known.unwrap_or_else(|| format!("{name} was not measured; the training profile must ask for it"))
+    }
 }
 
 pub(super) struct Comparison {
@@ -90,12 +111,10 @@ impl Threshold {
 
     /// Compares the metric with the bound. The threshold does not hold if the metric is missing, null or not a number.
     /// A threshold on the confidence bound does not hold if the metric has no interval.
-    pub fn judge(&self, metrics: &Metrics) -> ThresholdVerdict {
-        let Comparison { value, interval, compared, holds, reason } = match metrics.get(&self.metric) {
+    pub(super) fn judge(&self, measured: &Measurements<'_>) -> ThresholdVerdict {
+        let Comparison { value, interval, compared, holds, reason } = match measured.metrics.get(&self.metric) {
             Some(metric) => self.compare(&self.metric, &Measurement::of_metric(metric)),
-            None => {
-                Comparison::nothing(format!("{} was not measured; the training profile must ask for it", self.metric))
-            }
+            None => Comparison::nothing(measured.missing_because(&self.metric)),
         };
         ThresholdVerdict {
             threshold: self.name.clone(),
@@ -159,7 +178,7 @@ mod tests {
     }
 
     fn verdict(name: &str, spec: ThresholdSpec, metrics: &Metrics) -> ThresholdVerdict {
-        Threshold::read(name, &spec, ThresholdBasis::Point).unwrap().judge(metrics)
+        Threshold::read(name, &spec, ThresholdBasis::Point).unwrap().judge(&Measurements::new(metrics, None))
     }
 
     fn on_bound(bound: f64) -> ThresholdSpec {

@@ -15,7 +15,7 @@ pub fn differences(
     basis: &IntervalBasis<'_>,
 ) -> Differences {
     let champion = ScoredRows { scores: champion, ..*candidate };
-    let kinds = MetricKind::all(spec, candidate.cards.is_some());
+    let kinds = MetricKind::all(spec, candidate.cards.is_some(), candidate.amounts.is_some());
     let (own_order, other_order) = (RankedScores::new(candidate), RankedScores::new(&champion));
     let (own, other) = (RankedWindow::new(candidate, &own_order), RankedWindow::new(&champion, &other_order));
     let of_own = IntervalWindow::new(&own_order, &own.counts);
@@ -93,6 +93,7 @@ mod tests {
             days: &rows.days,
             cards: Some(&rows.cards),
             weights: None,
+            amounts: None,
         };
         let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
         let spec = EvaluationSpec { k: vec![20], ..EvaluationSpec::default() };

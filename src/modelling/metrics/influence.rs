@@ -108,6 +108,11 @@ impl<'a> Ranking<'a> {
                 return Err("no interval of this metric has been shown to hold its true value often enough");
             }
             MetricKind::CardPrecisionAt(_) => return Err("the metric is measured per day"),
+            MetricKind::AmountRecallAt(_)
+            | MetricKind::AmountPrecisionAt(_)
+            | MetricKind::ValueDetectionRateAtFpr(_) => {
+                return Err("money at a rank or a rate has no known interval; that of an operating point may have one");
+            }
         })
     }
 

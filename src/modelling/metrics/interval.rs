@@ -165,7 +165,7 @@ fn enough_good(spread: Spread) -> Result<(), String> {
     Ok(())
 }
 
-fn enough(spread: Spread, what: &str) -> Result<(), String> {
+pub(super) fn enough(spread: Spread, what: &str) -> Result<(), String> {
     if spread.units < FEWEST_UNITS {
         return Err(format!("only {} {what}, an interval needs {FEWEST_UNITS}", spread.units));
     }
@@ -202,16 +202,16 @@ pub(super) fn interval_of_days(values: &[f64], confidence: f64, are_same: bool) 
 
 /// Returns the quantile of Student's distribution that the standard error is multiplied by. From a thousand degrees of
 /// freedom up the quantile stays the same, since it then differs from its limit by a thousandth.
-fn t_quantile(confidence: f64, freedom: f64) -> f64 {
+pub(super) fn t_quantile(confidence: f64, freedom: f64) -> f64 {
     let tail = f64::midpoint(1.0, confidence);
     StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1_000.0)).map_or(f64::INFINITY, |student| student.inverse_cdf(tail))
 }
 
-struct Estimate {
-    value: f64,
-    variance: f64,
-    quantile: f64,
-    frauds: Spread,
+pub(super) struct Estimate {
+    pub(super) value: f64,
+    pub(super) variance: f64,
+    pub(super) quantile: f64,
+    pub(super) frauds: Spread,
 }
 
 /// A scale on which the metric's distribution is closer to a normal one.
@@ -264,7 +264,7 @@ impl Estimate {
     /// Returns the interval of a share (Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
     /// JASA 1927), with the number of independent payments that would give the same variance (Korn and Graubard,
     /// "Confidence Intervals for Proportions with Small Expected Number of Positive Counts", Survey Methodology 1998).
-    fn wilson(&self, alike: f64, payments: f64) -> (f64, f64) {
+    pub(super) fn wilson(&self, alike: f64, payments: f64) -> (f64, f64) {
         let (share, square) = (self.value, self.quantile * self.quantile);
         let spread = share * (1.0 - share);
         let says_nothing = self.variance < NO_VARIANCE || spread < NO_VARIANCE;

@@ -1,6 +1,7 @@
 //! Lists the metrics that a profile can ask for, by name. All metrics but card precision are computed from the counts
 //! of frauds and good payments at each score.
 
+use super::amounts::AmountLevels;
 use super::cards::CardDays;
 use super::order::{RankedScores, ScoreCounts, ScoredRows, undefined};
 use super::ranking::{confusion, f1, false_positive_rate, precision, recall};
@@ -28,6 +29,12 @@ pub enum MetricKind {
     FprAtThreshold(f64),
     /// Mean over the days of the share of compromised cards among the `k` cards with the highest scores of the day.
     CardPrecisionAt(u32),
+    /// Money of the frauds among the `k` payments with the highest scores, as a share of the money of all frauds.
+    AmountRecallAt(u32),
+    /// Money of the frauds among the `k` payments with the highest scores, as a share of the money of these payments.
+    AmountPrecisionAt(u32),
+    /// Money of the frauds that are flagged at this false positive rate, as a share of the money of all frauds.
+    ValueDetectionRateAtFpr(f64),
 }
 
 impl MetricKind {
@@ -40,7 +47,10 @@ impl MetricKind {
             | Self::RecallAtFpr(_)
             | Self::PrecisionAt(_)
             | Self::RecallAt(_)
-            | Self::CardPrecisionAt(_) => true,
+            | Self::CardPrecisionAt(_)
+            | Self::AmountRecallAt(_)
+            | Self::AmountPrecisionAt(_)
+            | Self::ValueDetectionRateAtFpr(_) => true,
             Self::LogLoss
             | Self::BrierScore
             | Self::ExpectedCalibrationError(_)
@@ -56,20 +66,26 @@ impl MetricKind {
         matches!(self, Self::LogLoss | Self::BrierScore | Self::ExpectedCalibrationError(_))
     }
 
-    pub fn all(spec: &EvaluationSpec, has_cards: bool) -> Vec<Self> {
+    pub fn all(spec: &EvaluationSpec, has_cards: bool, has_amounts: bool) -> Vec<Self> {
         let mut kinds = Self::of_any_rows(spec);
         for &k in &spec.k {
             kinds.extend([Self::PrecisionAt(k), Self::RecallAt(k)]);
             if has_cards {
                 kinds.push(Self::CardPrecisionAt(k));
             }
+            if has_amounts {
+                kinds.extend([Self::AmountRecallAt(k), Self::AmountPrecisionAt(k)]);
+            }
+        }
+        if has_amounts {
+            kinds.extend(spec.fpr.iter().map(|&rate| Self::ValueDetectionRateAtFpr(rate)));
         }
         kinds
     }
 
     /// Returns the metric with this name among those that the specification asks for.
     pub fn named(name: &str, spec: &EvaluationSpec, has_cards: bool) -> Option<Self> {
-        Self::all(spec, has_cards).into_iter().find(|kind| kind.name() == name)
+        Self::all(spec, has_cards, false).into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns the metrics that need no minimum number of rows. These metrics are also measured on slices.
@@ -111,10 +127,13 @@ impl MetricKind {
             Self::F1AtThreshold(threshold) => format!("f1_at_threshold_{threshold}"),
             Self::FprAtThreshold(threshold) => format!("fpr_at_threshold_{threshold}"),
             Self::CardPrecisionAt(k) => format!("card_precision_at_{k}"),
+            Self::AmountRecallAt(k) => format!("amount_recall_at_{k}"),
+            Self::AmountPrecisionAt(k) => format!("amount_precision_at_{k}"),
+            Self::ValueDetectionRateAtFpr(rate) => format!("value_detection_rate_at_fpr_{rate}"),
         }
     }
 
-    /// Computes the metric from counts. `None` for a metric per day, since counts do not contain the days.
+    /// Computes the metric from counts. `None` for a metric per day or of money, since counts contain neither.
     pub(super) fn of(self, counts: &ScoreCounts<'_>) -> Option<MetricValue> {
         Some(match self {
             Self::AucRoc => ranking::auc_roc(counts),
@@ -130,7 +149,10 @@ impl MetricKind {
             Self::RecallAtThreshold(threshold) => recall(&confusion(counts, threshold)),
             Self::F1AtThreshold(threshold) => f1(&confusion(counts, threshold)),
             Self::FprAtThreshold(threshold) => false_positive_rate(&confusion(counts, threshold)),
-            Self::CardPrecisionAt(_) => return None,
+            Self::CardPrecisionAt(_)
+            | Self::AmountRecallAt(_)
+            | Self::AmountPrecisionAt(_)
+            | Self::ValueDetectionRateAtFpr(_) => return None,
         })
     }
 }
@@ -140,23 +162,34 @@ pub(super) struct RankedWindow<'a> {
     /// `None` if the rows have no cards, or weights.
     pub(super) card_days: Option<CardDays>,
     is_weighted: bool,
+    amounts: Option<AmountLevels>,
 }
 
 impl<'a> RankedWindow<'a> {
     pub(super) fn new(scored: &ScoredRows<'_>, order: &'a RankedScores) -> Self {
         let is_weighted = order.is_weighted();
         let cards = scored.cards.filter(|_| !is_weighted);
-        Self { counts: order.counts(), card_days: cards.map(|cards| CardDays::new(scored, cards)), is_weighted }
+        let amounts = scored.amounts.filter(|_| !is_weighted).map(|amounts| AmountLevels::new(order, amounts));
+        Self {
+            counts: order.counts(),
+            card_days: cards.map(|cards| CardDays::new(scored, cards)),
+            is_weighted,
+            amounts,
+        }
     }
 
-    /// Computes the metric. `None` for a card metric if the rows have no cards.
+    /// Computes the metric. `None` for a metric of cards or of money if the rows have none.
     pub(super) fn metric(&self, kind: MetricKind) -> Option<MetricValue> {
-        match (kind, &self.card_days) {
-            (MetricKind::CardPrecisionAt(k), Some(days)) => Some(days.precision_at(k)),
-            (MetricKind::CardPrecisionAt(_), None) if self.is_weighted => {
+        let (days, amounts) = (self.card_days.as_ref(), self.amounts.as_ref());
+        match kind {
+            MetricKind::CardPrecisionAt(_) if self.is_weighted => {
                 Some(undefined("rows have weights: a card's day is known only where all of its payments are rows"))
             }
-            (kind, _) => kind.of(&self.counts),
+            MetricKind::CardPrecisionAt(k) => days.map(|days| days.precision_at(k)),
+            MetricKind::AmountRecallAt(k) => amounts.map(|amounts| amounts.recall_at(k)),
+            MetricKind::AmountPrecisionAt(k) => amounts.map(|amounts| amounts.precision_at(k)),
+            MetricKind::ValueDetectionRateAtFpr(rate) => amounts.map(|amounts| amounts.detected_at_fpr(rate)),
+            kind => kind.of(&self.counts),
         }
     }
 }

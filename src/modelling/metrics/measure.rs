@@ -3,7 +3,7 @@
 use super::curves::curves;
 use super::interval::{IntervalBasis, IntervalWindow, interval_of_days};
 use super::kind::{MetricKind, RankedWindow};
-use super::order::{Level, RankedRow, RankedScores, ScoreCounts, ScoredRows, undefined};
+use super::order::{Level, NO_ROWS, RankedRow, RankedScores, ScoreCounts, ScoredRows, undefined};
 use super::ranking::confusion;
 use crate::domain::contract::{
     Confusion, Curves, EvaluationSpec, Interval, MetricValue, Metrics, Slice, SlicedBy, StandsFor,
@@ -28,7 +28,7 @@ pub fn measure(
 ) -> Measured {
     let order = RankedScores::new(scored);
     let window = RankedWindow::new(scored, &order);
-    let kinds = MetricKind::all(spec, scored.cards.is_some());
+    let kinds = MetricKind::all(spec, scored.cards.is_some(), scored.amounts.is_some());
     let mut metrics: Metrics = kinds.iter().filter_map(|&kind| Some((kind.name(), window.metric(kind)?))).collect();
     if let Some(basis) = intervals {
         add_intervals(&mut metrics, &order, &window, &kinds, basis);
@@ -74,6 +74,27 @@ fn add_intervals(
             Err(why) => metric.no_interval_because = Some(why),
         }
     }
+}
+
+/// Measures precision and recall at a threshold, for each of several thresholds. Metrics get intervals only if `intervals`
+/// is given.
+pub fn precision_and_recall(
+    scored: &ScoredRows<'_>,
+    thresholds: &[f64],
+    intervals: Option<&IntervalBasis<'_>>,
+) -> Vec<(MetricValue, MetricValue)> {
+    let order = RankedScores::new(scored);
+    let window = RankedWindow::new(&ScoredRows { cards: None, amounts: None, ..*scored }, &order);
+    let of_threshold = |&threshold: &f64| {
+        let kinds = [MetricKind::PrecisionAtThreshold(threshold), MetricKind::RecallAtThreshold(threshold)];
+        let mut found: Metrics = kinds.iter().filter_map(|&kind| Some((kind.name(), window.metric(kind)?))).collect();
+        if let Some(basis) = intervals {
+            add_intervals(&mut found, &order, &window, &kinds, basis);
+        }
+        let mut take = |kind: MetricKind| found.remove(&kind.name()).unwrap_or_else(|| undefined(NO_ROWS));
+        (take(kinds[0]), take(kinds[1]))
+    };
+    thresholds.iter().map(of_threshold).collect()
 }
 
 /// A column cut into slices. `names` holds the names of the slices in the order of the report.
@@ -132,7 +153,6 @@ pub(super) fn sliced(order: &RankedScores, slicing: &Slicing, kinds: &[MetricKin
 mod tests {
     use super::super::order::ONE_CLASS;
     use super::*;
-    use crate::domain::contract::MetricValue;
     use serde::Deserialize;
     use std::collections::BTreeMap;
 
@@ -193,6 +213,7 @@ mod tests {
                 days: &days,
                 cards: None,
                 weights: None,
+                amounts: None,
             };
             let Measured { scores, confusion, curves, .. } = measure(&scored, &spec(), None, &[]);
             assert!(fixture.expected.len() >= 14, "{name}");
@@ -222,8 +243,14 @@ mod tests {
     #[test]
     fn precision_at_k_shares_out_ties_at_the_border() {
         let labels = [true, true, false, false];
-        let scored =
-            ScoredRows { scores: &[0.9, 0.5, 0.5, 0.1], labels: &labels, days: &[0; 4], cards: None, weights: None };
+        let scored = ScoredRows {
+            scores: &[0.9, 0.5, 0.5, 0.1],
+            labels: &labels,
+            days: &[0; 4],
+            cards: None,
+            weights: None,
+            amounts: None,
+        };
         let found = measure(&scored, &with_k(2), None, &[]).scores;
         // One hit is certain. The second row comes from a tie of two rows, of which half are frauds.
         assert_eq!(found["precision_at_2"].value, Some(0.75));
@@ -238,6 +265,7 @@ mod tests {
             days: &[0, 0, 1, 1],
             cards: Some(&[7, 8, 7, 9]),
             weights: None,
+            amounts: None,
         };
         assert_eq!(measure(&scored, &with_k(1), None, &[]).scores["card_precision_at_1"].value, Some(1.0));
     }
@@ -247,15 +275,22 @@ mod tests {
         let scores = [0.9, 0.8, 0.8, 0.3, 0.3, 0.1];
         let labels = [true, false, true, false, true, false];
         let slice_of = vec![0, 1, 0, 1, 0, 1];
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 6], cards: None, weights: None };
+        let window =
+            ScoredRows { scores: &scores, labels: &labels, days: &[0; 6], cards: None, weights: None, amounts: None };
         let names = vec!["a".to_owned(), "b".to_owned(), "none".to_owned()];
         let slicing = Slicing { column: "c".to_owned(), names, slice_of };
         let found = &measure(&window, &with_k(1), None, &[slicing]).slices[0].slices;
         let rows: Vec<(u64, u64)> = found.iter().map(|slice| (slice.rows, slice.positives)).collect();
         assert_eq!(rows, [(3, 3), (3, 0), (0, 0)]);
         assert_eq!(found[1].scores["auc_roc"].undefined_because.as_deref(), Some(ONE_CLASS));
-        let alone =
-            ScoredRows { scores: &[0.8, 0.3, 0.1], labels: &[false; 3], days: &[0; 3], cards: None, weights: None };
+        let alone = ScoredRows {
+            scores: &[0.8, 0.3, 0.1],
+            labels: &[false; 3],
+            days: &[0; 3],
+            cards: None,
+            weights: None,
+            amounts: None,
+        };
         let alone = measure(&alone, &with_k(1), None, &[]).scores;
         for (name, metric) in &found[1].scores {
             assert_eq!(metric, &alone[name], "{name}");
@@ -358,7 +393,14 @@ mod tests {
             scores.iter().enumerate().map(|(row, score)| *score * 10.0 > (row % 17) as f64).collect();
         let days: Vec<i64> = (0..4_000).map(|row| row / 500).collect();
         let cards: Vec<u32> = (0..4_000).map(|row| row * 7 % 900).collect();
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &days, cards: Some(&cards), weights: None };
+        let window = ScoredRows {
+            scores: &scores,
+            labels: &labels,
+            days: &days,
+            cards: Some(&cards),
+            weights: None,
+            amounts: None,
+        };
         for clusters in [None, Some(cards.as_slice())] {
             let basis = IntervalBasis { confidence: 0.95, clusters };
             for (name, metric) in measure(&window, &with_k(100), Some(&basis), &[]).scores {
@@ -380,7 +422,14 @@ mod tests {
         let labels: Vec<bool> = scores.iter().map(|score| *score > 0.9).collect();
         let days = vec![0; 4_000];
         let of = |scores: &[f64], clusters: &[u32]| {
-            let window = ScoredRows { scores, labels: &labels, days: &days, cards: Some(clusters), weights: None };
+            let window = ScoredRows {
+                scores,
+                labels: &labels,
+                days: &days,
+                cards: Some(clusters),
+                weights: None,
+                amounts: None,
+            };
             measure(&window, &with_k(100), Some(&IntervalBasis { confidence: 0.95, clusters: Some(clusters) }), &[])
                 .scores
         };
@@ -409,7 +458,14 @@ mod tests {
     fn a_window_without_errors_has_an_interval_up_to_the_best_value() {
         let labels: Vec<bool> = (0..1_000).map(|row| row < 30).collect();
         let scores: Vec<f64> = (0..1_000).map(|row| 1.0 - f64::from(row) / 1_000.0).collect();
-        let window = ScoredRows { scores: &scores, labels: &labels, days: &[0; 1_000], cards: None, weights: None };
+        let window = ScoredRows {
+            scores: &scores,
+            labels: &labels,
+            days: &[0; 1_000],
+            cards: None,
+            weights: None,
+            amounts: None,
+        };
         let found =
             measure(&window, &with_k(30), Some(&IntervalBasis { confidence: 0.95, clusters: None }), &[]).scores;
         for metric in ["auc_roc", "average_precision", "precision_at_30", "recall_at_30"] {

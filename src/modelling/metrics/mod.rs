@@ -2,6 +2,7 @@
 //!
 //! A metric that is undefined is null with a reason. A null metric never passes a gate.
 
+mod amounts;
 mod cards;
 mod contradiction;
 mod curves;
@@ -13,11 +14,13 @@ mod measure;
 mod order;
 mod probability;
 mod ranking;
+mod share;
 mod units;
 
 pub use contradiction::contradiction;
 pub use difference::differences;
 pub use interval::IntervalBasis;
 pub use kind::MetricKind;
-pub use measure::{Measured, Slicing, measure, one};
-pub use order::ScoredRows;
+pub use measure::{Measured, Slicing, measure, one, precision_and_recall};
+pub use order::{ScoredRows, defined, undefined};
+pub use share::{WeightedShare, weighted_share};

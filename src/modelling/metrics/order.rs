@@ -18,17 +18,19 @@ pub struct ScoredRows<'a> {
     pub cards: Option<&'a [u32]>,
     /// How many payments each row stands for, above 0. `None` if each row is one payment.
     pub weights: Option<&'a [f32]>,
+    /// The amount of each payment. `None` if there is no amount column.
+    pub amounts: Option<&'a [f64]>,
 }
 
 pub(super) const ONE_CLASS: &str = "there is only one class";
 pub(super) const NO_FRAUDS: &str = "there are no frauds";
 pub(super) const NO_ROWS: &str = "there are no rows";
 
-pub(super) fn defined(value: f64) -> MetricValue {
+pub fn defined(value: f64) -> MetricValue {
     MetricValue { value: Some(value), undefined_because: None, interval: None, no_interval_because: None }
 }
 
-pub(super) fn undefined(why: impl Into<String>) -> MetricValue {
+pub fn undefined(why: impl Into<String>) -> MetricValue {
     MetricValue { value: None, undefined_because: Some(why.into()), interval: None, no_interval_because: None }
 }
 

@@ -114,11 +114,11 @@ impl Moves {
     }
 }
 
-fn unbiased(count: usize) -> f64 {
+pub(super) fn unbiased(count: usize) -> f64 {
     if count > 1 { count as f64 / (count - 1) as f64 } else { 1.0 }
 }
 
-fn spread(shares: impl Iterator<Item = f64>) -> Spread {
+pub(super) fn spread(shares: impl Iterator<Item = f64>) -> Spread {
     let (mut units, mut sum, mut squares) = (0, 0.0, 0.0);
     for share in shares.filter(|&share| share > 0.0) {
         units += 1;
@@ -129,7 +129,7 @@ fn spread(shares: impl Iterator<Item = f64>) -> Spread {
 }
 
 /// Numbers the entities that have rows, in the order of the data.
-fn dense(clusters: &[u32]) -> Vec<u32> {
+pub(super) fn dense(clusters: &[u32]) -> Vec<u32> {
     let mut number: Vec<Option<u32>> = vec![None; clusters.iter().max().map_or(0, |&max| max as usize + 1)];
     let mut next = 0;
     let number = |&cluster: &u32| {

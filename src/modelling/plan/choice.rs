@@ -51,7 +51,7 @@ pub(super) fn plan_choice(
     }
     let metric = algorithm.choose_by.clone().unwrap_or_else(|| CHOOSE_BY.to_owned());
     let has_cards = !columns.entities.is_empty() && columns.event_time.is_some();
-    let known: Vec<String> = MetricKind::all(evaluation, has_cards).into_iter().map(MetricKind::name).collect();
+    let known: Vec<String> = MetricKind::all(evaluation, has_cards, false).into_iter().map(MetricKind::name).collect();
     if !known.contains(&metric) {
         let known = known.join(", ");
         return Err(format!("choose_by: {metric:?} is not among the metrics of this evaluation, which are {known}"));
@@ -126,6 +126,7 @@ mod tests {
             feature_time: None,
             weight: None,
             entities: Vec::new(),
+            amount: None,
         };
         plan_choice(&serde_json::from_value(algorithm).unwrap(), &EvaluationSpec::default(), &columns)
     }

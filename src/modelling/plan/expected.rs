@@ -125,6 +125,7 @@ mod tests {
             feature_time: None,
             weight: None,
             entities: vec![],
+            amount: None,
         };
         plan_expectations(&profile, &columns, learns).map_err(|error| error.pointer)
     }

@@ -31,7 +31,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<TrainPlan, Failure> {
     check_leakage(&profile.leakage, manifests)?;
     let files = pin_files(manifests)?;
     let columns = &first.materializations[0].columns;
-    measurable(&profile.evaluation, &profile.features, columns)
+    measurable(&profile.evaluation, &profile.features, columns, &profile.split)
         .map_err(|error| sources.training_profile.invalid(FailureCode::TrainingProfileInvalid, error))?;
     let data_expectations = plan_expectations(profile, columns, request.intent_kind.trains())
         .map_err(|error| sources.training_profile.invalid(FailureCode::TrainingProfileInvalid, error))?;
@@ -142,6 +142,11 @@ pub(super) fn resolve_algorithm(
     }
     if choice.is_some() && !validated {
         return Err(invalid("a choice among candidates needs a validation window".to_owned()));
+    }
+    if all.iter().any(|parameters| parameters.refit) && !profile.evaluation.operating_points.is_empty() {
+        let why = "refit learns from the validation window, so that evaluation.operating_points cannot choose thresholds \
+                   on it; leave one of the two out";
+        return Err(invalid(why.to_owned()));
     }
     let mut named = all.iter().flat_map(|parameters| parameters.interaction_constraints.iter().flatten());
     if let Some(name) = named.find(|name| profile.features.iter().all(|feature| feature.name != **name)) {

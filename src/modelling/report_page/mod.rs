@@ -5,6 +5,7 @@
 
 mod charts;
 mod choice;
+mod decision;
 mod findings;
 mod gate;
 mod html_table;
@@ -15,6 +16,7 @@ mod plot;
 mod verification;
 
 pub use charts::curve_plots;
+pub use decision::decision_table;
 pub use findings::findings_table;
 pub use gate::{gate_table, verdict_line};
 pub use html_table::{TableHeading, html_table};
@@ -40,6 +42,9 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
     let body = html! {
         (heading(sources))
         main {
+            @if let Some(decision) = sources.decision {
+                (section("Operating points", &decision_table(decision)))
+            }
             (section("Gate", &gate_table(receipt)))
             (section("Metrics", &metrics_table(report, plan)))
             (section("Curves", &curve_plots(report)))
@@ -60,7 +65,7 @@ pub fn report_page(sources: &ReportSources<'_>) -> String {
             (section("Lineage", &origin::lineage(sources)))
         }
         footer {
-            "Made from the plan, the evaluation report and the gate receipt of " (run_id)
+            "Made from the plan, the reports and the gate receipt of " (run_id)
             "; they decide, this page only shows them."
         }
     };
@@ -122,7 +127,9 @@ fn heading(sources: &ReportSources<'_>) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::contract::{Curves, Decision, EvalReport, GateReceipt, SchemaName, TrainPlan, schema_text};
+    use crate::domain::contract::{
+        Curves, Decision, DecisionReport, EvalReport, GateReceipt, SchemaName, TrainPlan, schema_text,
+    };
     use serde::de::DeserializeOwned;
     use serde_json::Value;
 
@@ -134,6 +141,7 @@ mod tests {
     struct ExampleRun {
         plan: TrainPlan,
         report: EvalReport,
+        decision: DecisionReport,
         receipt: GateReceipt,
     }
 
@@ -142,13 +150,14 @@ mod tests {
             Self {
                 plan: example(SchemaName::ResolvedTrainPlan),
                 report: example(SchemaName::EvalReport),
+                decision: example(SchemaName::DecisionReport),
                 receipt: example(SchemaName::GateReceipt),
             }
         }
 
         fn page(&self) -> String {
-            let Self { plan, report, receipt } = self;
-            report_page(&ReportSources { plan, report, receipt, receipt_at: None })
+            let Self { plan, report, decision, receipt } = self;
+            report_page(&ReportSources { plan, report, decision: Some(decision), receipt, receipt_at: None })
         }
     }
 
@@ -160,9 +169,18 @@ mod tests {
         for outside in ["http:", "https:", "<script", "<link", "<img", " src=", "@import", "url(", "javascript:"] {
             assert!(!page.contains(outside), "{outside}");
         }
-        for part in
-            ["Gate", "Metrics", "Curves", "Importance", "Slices", "Data", "What was asked", "Lineage", "Candidates"]
-        {
+        for part in [
+            "Operating points",
+            "Gate",
+            "Metrics",
+            "Curves",
+            "Importance",
+            "Slices",
+            "Data",
+            "What was asked",
+            "Lineage",
+            "Candidates",
+        ] {
             assert!(page.contains(&format!("<h2>{part}</h2>")), "{part}");
         }
         assert_eq!(page.matches("role=\"img\"").count(), 5, "four curves and the line of time");
@@ -183,9 +201,11 @@ mod tests {
         documents.report.metrics.scores.insert(hostile.to_owned(), metric);
         documents.report.metrics.features[0].feature = hostile.to_owned();
         documents.report.metrics.feature_findings[0].feature = hostile.to_owned();
+        documents.decision.operating_points[1].no_threshold_because = Some(hostile.to_owned());
+        documents.decision.amount.as_mut().unwrap().unit = hostile.to_owned();
         let page = documents.page();
         assert!(!page.contains("<script") && !page.contains("<b>"));
-        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 9);
+        assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&lt;b&gt;").count() >= 11);
     }
 
     #[test]
@@ -199,6 +219,20 @@ mod tests {
         let (verdict, gate) = (page.find("FAIL").unwrap(), page.find("<h2>Gate</h2>").unwrap());
         assert!(verdict < gate && page[verdict..gate].contains(&name));
         assert!(page.contains("✗ does not"));
+    }
+
+    #[test]
+    fn operating_points_come_first_with_what_they_did_and_what_they_promised() {
+        let documents = ExampleRun::new();
+        let page = documents.page();
+        let (points, gate) = (page.find("<h2>Operating points</h2>").unwrap(), page.find("<h2>Gate</h2>").unwrap());
+        let table = &page[points..gate];
+        for part in
+            ["at most 200 alerts a day", "0.8299999833106995", "203.0", "199.7", "No threshold: at every score", "EUR"]
+        {
+            assert!(table.contains(part), "{part}");
+        }
+        assert!(!table.contains("amount_precision") && !table.contains("Good flagged"), "only what is measured");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use super::html_table::{TableHeading, html_table};
 use super::number::{instant, percent, thousands};
 use crate::domain::contract::{
-    EvalMetrics, EvalReport, EvidenceRef, GateReceipt, ResolvedAlgorithm, SettledSplit, TimeWindow, TrainPlan,
-    WindowSummary,
+    DecisionReport, EvalMetrics, EvalReport, EvidenceRef, GateReceipt, ResolvedAlgorithm, SettledSplit, TimeWindow,
+    TrainPlan, WindowSummary,
 };
 use crate::domain::identity::Digest;
 use crate::modelling::leakage::unasked_rules;
@@ -16,6 +16,8 @@ use maud::{Markup, html};
 pub struct ReportSources<'a> {
     pub plan: &'a TrainPlan,
     pub report: &'a EvalReport,
+    /// `None` if an earlier release trained the model.
+    pub decision: Option<&'a DecisionReport>,
     pub receipt: &'a GateReceipt,
     /// The receipt's place in the evidence store. `None` before the receipt is stored.
     pub receipt_at: Option<&'a EvidenceRef>,

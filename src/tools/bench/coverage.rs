@@ -187,7 +187,8 @@ impl Scene {
 impl SimulatedWindow {
     fn scored(&self) -> ScoredRows<'_> {
         let weights = (!self.weights.is_empty()).then_some(self.weights.as_slice());
-        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards: Some(&self.cards), weights }
+        let cards = Some(self.cards.as_slice());
+        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards, weights, amounts: None }
     }
 
     /// Leaves out those of the last payments that are not kept.

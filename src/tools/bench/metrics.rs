@@ -41,7 +41,7 @@ impl RandomWindow {
 
     fn scored(&self, with_cards: bool) -> ScoredRows<'_> {
         let cards = with_cards.then_some(self.cards.as_slice());
-        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards, weights: None }
+        ScoredRows { scores: &self.scores, labels: &self.labels, days: &self.days, cards, weights: None, amounts: None }
     }
 }
 

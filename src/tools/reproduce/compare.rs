@@ -52,26 +52,30 @@ impl Rebuilder {
         let at = |path: EvidencePath, sha256| EvidenceRef { reference: path.to_string(), sha256 };
         let governance = &sources.governance_profile.content;
         let model_again = Digest::of(&trained.model);
+        let (decision, decision_bytes) = trained.decision;
+        let decision_sha256 = Digest::of(&decision_bytes);
         let provenance = verify::provenance(
             &again,
             Digest::of(&again_bytes),
             (trained.model_format, model_again),
             trained.scores,
             trained.leakage_report,
+            Some(decision_sha256),
         );
-        let report = modelling::report(&again, trained.evaluation, governance, provenance)?;
+        let report = modelling::report(&again, trained.evaluation, Some(&decision), governance, provenance)?;
         let report_bytes = document_bytes(&report);
         let report_at = at(run.eval_report(), Digest::of(&report_bytes));
         let kept = sources.kept();
         let inputs = kept.map(|(name, sha256)| (format!("inputs/{name}"), at(run.input(&name), sha256)));
         let governance = (governance, again.governance_profile.at());
-        let receipt = modelling::gate(&again.run_id, &report, &report_at, governance, inputs)?;
+        let receipt = modelling::gate(&again.run_id, (&report, &report_at), Some(&decision), governance, inputs)?;
         let receipt = receipt.like(&existing);
         let parity: ParityVectors =
             read_json(SchemaName::ParityVectors, &trained.parity_vectors).map_err(unresolved)?;
         let bundle = modelling::bundle(&BundleEvidence {
             plan: (&again, &again_bytes),
             report: (&report, &report_bytes),
+            decision: Some((&decision, &decision_bytes)),
             receipt: (&receipt, &document_bytes(&receipt)),
             parity: (&parity, &trained.parity_vectors),
             model: (trained.model_format, &trained.model),

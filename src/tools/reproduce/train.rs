@@ -3,13 +3,15 @@
 use super::Rebuilder;
 use super::fetch::{parse, unresolved};
 use crate::domain::contract::{
-    Evaluation, GrantedLimits, ModelFormat, ParityVectors, PinnedBundle, PinnedCommand, PlannedChampion,
-    ResolvedAlgorithm, TrainPlan,
+    DecisionReport, Evaluation, GrantedLimits, ModelFormat, ParityVectors, PinnedBundle, PinnedCommand,
+    PlannedChampion, ResolvedAlgorithm, TrainPlan,
 };
 use crate::domain::identity::Digest;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::EarlierRole;
-use crate::training::{self, ChildJob, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, SCORES_FILE, TrainerRegistrations};
+use crate::training::{
+    self, ChildJob, DECISION_REPORT_FILE, EVALUATION_FILE, Exit, LEAKAGE_REPORT_FILE, SCORES_FILE, TrainerRegistrations,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -56,6 +58,8 @@ pub(super) fn checked_command(
 /// What the last step of the training wrote.
 pub(super) struct Retrained {
     pub(super) evaluation: Evaluation,
+    /// The decision report, as a value and as bytes.
+    pub(super) decision: (DecisionReport, Vec<u8>),
     pub(super) model: Vec<u8>,
     pub(super) model_format: ModelFormat,
     pub(super) parity_vectors: Vec<u8>,
@@ -92,8 +96,11 @@ pub(super) async fn train(rebuilder: &Rebuilder, plan: &TrainPlan, work: &Path) 
     let model_format = training::model_format(plan, work).await?;
     let read = |name: &str| std::fs::read(work.join(name)).map_err(broken);
     let evaluation = serde_json::from_slice(&read(EVALUATION_FILE)?).map_err(unresolved)?;
+    let decision = read(DECISION_REPORT_FILE)?;
+    let decision = (serde_json::from_slice(&decision).map_err(unresolved)?, decision);
     Ok(Retrained {
         evaluation,
+        decision,
         model: read(model_format.file_name())?,
         model_format,
         parity_vectors: read(ParityVectors::FILE)?,

@@ -5,7 +5,7 @@ use super::link::{BrokenLink, Link};
 use super::model::CountedModel;
 use super::remake::{RECEIPT_FILE, REPORT_FILE, ReadBundle, must_be};
 use crate::adapters::evidence::EvidencePath;
-use crate::domain::contract::{Decision, EvalReport, PlannedSplit, SettledSplit, TrainPlan};
+use crate::domain::contract::{Decision, EvalReport, PlannedSplit, PointInWindow, SettledSplit, TrainPlan};
 use crate::domain::harmless::line;
 use crate::domain::identity::RunKey;
 use crate::modelling::metrics::contradiction;
@@ -34,6 +34,7 @@ pub(super) fn report(bundle: &ReadBundle<'_>, model: Option<&CountedModel>) -> H
     link.must(found == model_digest, || format!("it is about the model {found}, this one is {model_digest}"))?;
     must_be(link, REPORT_FILE, bundle.report.bytes, &bundle.report_again()?)?;
     counts(plan, report)?;
+    decision(bundle)?;
     if let Some(model) = model {
         measured_model(report, model)?;
     }
@@ -73,6 +74,35 @@ fn counts(plan: &TrainPlan, report: &EvalReport) -> Result<(), BrokenLink> {
         link.must(planned == settled, || "its windows are not those of the plan".to_owned())?;
     }
     contradiction(plan, &report.metrics).map_or(Ok(()), |why| Err(link.broken(line(&why, 400))))
+}
+
+/// Checks that the decision report is about this plan and this model, measures the points that the plan asks for, and counts
+/// the rows of the test window as the evaluation report does.
+fn decision(bundle: &ReadBundle<'_>) -> Result<(), BrokenLink> {
+    let (link, plan) = (Link::Report, &bundle.plan.value);
+    let Some(decision) = bundle.decision() else { return Ok(()) };
+    let model = bundle.model_digest;
+    link.must(decision.run_id == plan.run_id && decision.model_sha256 == model, || {
+        format!("its decision report is about {} and the model {}", decision.run_id, decision.model_sha256)
+    })?;
+    let is_planned = decision.amount == plan.columns.amount && decision.cost == plan.evaluation.cost;
+    link.must(is_planned, || "its decision report has another amount or cost than the plan".to_owned())?;
+    let asked = plan.evaluation.operating_points.iter().map(|point| (&point.name, point.target));
+    let found = decision.operating_points.iter().map(|point| (&point.name, point.target));
+    link.must(asked.eq(found), || "its decision report has other operating points than the plan".to_owned())?;
+    let (test, counted) = (decision.windows.test, bundle.report.value.metrics.dataset.test);
+    let same = (test.rows, test.positives) == (counted.rows, counted.positives);
+    link.must(same, || "its decision report counts other rows of the test window".to_owned())?;
+    let is_part = |window: Option<&PointInWindow>, rows: u64| {
+        window.is_none_or(|point| point.hits <= point.alerts && point.alerts <= rows && point.rows_at_threshold <= rows)
+    };
+    let of_validation = decision.windows.validation.map_or(0, |window| window.rows);
+    let add_up = decision.operating_points.iter().all(|point| {
+        is_part(point.test.as_ref(), test.rows)
+            && is_part(point.validation.as_ref(), of_validation)
+            && point.threshold.is_some() == point.test.is_some()
+    });
+    link.must(add_up, || "an operating point of its decision report counts more than there is".to_owned())
 }
 
 /// Compares what the report says of the model with what was counted in the model itself.

@@ -23,7 +23,7 @@ pub use remake::provenance;
 pub use verdict::{Verdict, Verification};
 
 use crate::domain::contract::{
-    BundleManifest, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, SchemaName, TrainPlan,
+    BundleManifest, DecisionReport, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, SchemaName, TrainPlan,
 };
 use crate::domain::identity::Digest;
 use crate::modelling::{bundle_id, bundle_version};
@@ -49,6 +49,8 @@ pub struct Verified {
     pub plan_sha256: Digest,
     pub report: EvalReport,
     pub report_sha256: Digest,
+    /// `None` in a bundle of a release before there was one.
+    pub decision: Option<DecisionReport>,
     pub receipt: GateReceipt,
     pub format: ModelFormat,
     pub model: Vec<u8>,
@@ -148,8 +150,9 @@ impl Verifier {
         let (verdict, sentence) = verdict::of_intact(&signed, expected.allow_unsigned, documents);
         verification.conclude(verdict, &sentence);
         let (plan_sha256, report_sha256) = (Digest::of(bundle.plan.bytes), Digest::of(bundle.report.bytes));
-        let ReadBundle { plan, report, receipt, parity, format, .. } = bundle;
+        let ReadBundle { plan, report, decision, receipt, parity, format, .. } = bundle;
         let (plan, report, receipt, parity) = (plan.value, report.value, receipt.value, parity.value);
+        let decision = decision.map(|decision| decision.value);
         let model = folder.take(format.file_name());
         Ok(Verified {
             bundle_id: id,
@@ -157,6 +160,7 @@ impl Verifier {
             plan_sha256,
             report,
             report_sha256,
+            decision,
             receipt,
             format,
             model,

@@ -5,8 +5,8 @@ use super::link::{BrokenLink, Link};
 use super::mismatch::{Mismatch, mismatch};
 use crate::adapters::evidence::{EvidencePath, RunFolder, layout};
 use crate::domain::contract::{
-    BundleManifest, EvalProvenance, EvalReport, EvidenceRef, GateReceipt, GovernanceProfile, ModelFormat,
-    ParityVectors, SchemaName, TrainPlan,
+    BundleManifest, DecisionReport, EvalProvenance, EvalReport, EvidenceRef, GateReceipt, GovernanceProfile,
+    ModelFormat, ParityVectors, SchemaName, TrainPlan,
 };
 use crate::domain::identity::{Digest, document_bytes};
 use crate::modelling::{
@@ -23,6 +23,8 @@ pub(super) struct ReadBundle<'a> {
     pub(super) folder: &'a Folder,
     pub(super) plan: ReadDocument<'a, TrainPlan>,
     pub(super) report: ReadDocument<'a, EvalReport>,
+    /// `None` in a bundle of a release before there was one.
+    pub(super) decision: Option<ReadDocument<'a, DecisionReport>>,
     pub(super) receipt: ReadDocument<'a, GateReceipt>,
     pub(super) parity: ReadDocument<'a, ParityVectors>,
     pub(super) format: ModelFormat,
@@ -34,19 +36,25 @@ pub(super) struct ReadBundle<'a> {
 impl<'a> ReadBundle<'a> {
     pub(super) fn read(folder: &'a Folder) -> Result<Self, BrokenLink> {
         let plan = folder.document(Link::Plan, PLAN_FILE, SchemaName::ResolvedTrainPlan)?;
-        let report = folder.document(Link::Report, REPORT_FILE, SchemaName::EvalReport)?;
+        let report: ReadDocument<'_, EvalReport> =
+            folder.document(Link::Report, REPORT_FILE, SchemaName::EvalReport)?;
+        let decision = match report.value.provenance.decision_report {
+            Some(_) => Some(folder.document(Link::Report, DecisionReport::FILE, SchemaName::DecisionReport)?),
+            None => None,
+        };
         let receipt = folder.document(Link::Gate, RECEIPT_FILE, SchemaName::GateReceipt)?;
         let parity = folder.document(Link::Parity, ParityVectors::FILE, SchemaName::ParityVectors)?;
         let (format, model) = model_of(folder)?;
         let again = modelling::bundle(&BundleEvidence {
             plan: (&plan.value, plan.bytes),
             report: (&report.value, report.bytes),
+            decision: decision.as_ref().map(|decision| (&decision.value, decision.bytes)),
             receipt: (&receipt.value, receipt.bytes),
             parity: (&parity.value, parity.bytes),
             model: (format, model),
         });
         let model_digest = Digest::of(model);
-        Ok(Self { folder, plan, report, receipt, parity, format, model, model_digest, again })
+        Ok(Self { folder, plan, report, decision, receipt, parity, format, model, model_digest, again })
     }
 
     /// Checks that the folder holds exactly the files of the bundle, and perhaps a signature.
@@ -79,7 +87,8 @@ impl<'a> ReadBundle<'a> {
 
     /// Checks every file that the bundle's writer makes of the documents. `only` chooses the files.
     pub(super) fn check_made(&self, link: Link, only: fn(&str) -> bool) -> Result<Vec<&'static str>, BrokenLink> {
-        let given = [PLAN_FILE, REPORT_FILE, RECEIPT_FILE, ParityVectors::FILE, self.format.file_name()];
+        let given =
+            [PLAN_FILE, REPORT_FILE, RECEIPT_FILE, DecisionReport::FILE, ParityVectors::FILE, self.format.file_name()];
         let is_made =
             |file: &&BundleFile| file.path != BundleManifest::FILE && !given.contains(&file.path) && only(file.path);
         let made: Vec<&BundleFile> = self.again.files.iter().filter(is_made).collect();
@@ -100,9 +109,10 @@ impl<'a> ReadBundle<'a> {
             (self.format, self.model_digest),
             found.scores.sha256,
             found.leakage_report.sha256,
+            self.decision.as_ref().map(|decision| Digest::of(decision.bytes)),
         );
         let measured = evaluation_of(&self.report.value);
-        modelling::report(&self.plan.value, measured, &self.stated_profile(), provenance)
+        modelling::report(&self.plan.value, measured, self.decision(), &self.stated_profile(), provenance)
             .map_err(|failure| Link::Report.broken(failure.message))
     }
 
@@ -113,9 +123,13 @@ impl<'a> ReadBundle<'a> {
         let inputs = kept_inputs(plan, &self.receipt.value);
         let profile = self.stated_profile();
         let profile = (&profile, plan.governance_profile.at());
-        modelling::gate(&plan.run_id, &self.report.value, &report_at, profile, inputs)
+        modelling::gate(&plan.run_id, (&self.report.value, &report_at), self.decision(), profile, inputs)
             .map(|again| again.like(&self.receipt.value))
             .map_err(|failure| Link::Gate.broken(failure.message))
+    }
+
+    pub(super) fn decision(&self) -> Option<&DecisionReport> {
+        self.decision.as_ref().map(|decision| &decision.value)
     }
 
     fn stated_profile(&self) -> GovernanceProfile {
@@ -166,6 +180,7 @@ pub fn provenance(
     (format, model): (ModelFormat, Digest),
     scores: Digest,
     leakage_report: Digest,
+    decision_report: Option<Digest>,
 ) -> EvalProvenance {
     let run = run_folder(plan);
     EvalProvenance {
@@ -173,6 +188,7 @@ pub fn provenance(
         model: at(&run.model(format.file_name()), model),
         scores: at(&run.model("scores.parquet"), scores),
         leakage_report: at(&run.leakage_report(), leakage_report),
+        decision_report: decision_report.map(|sha256| at(&run.decision_report(), sha256)),
         revisions: plan.revisions.clone(),
     }
 }

@@ -78,6 +78,9 @@ impl LoadedModel {
 
     /// Returns a probability of fraud, 0 to 1, for each row number in `rows`, in the same order.
     pub fn score(&self, matrix: &Matrix, rows: &[usize]) -> Result<Vec<f32>, Failure> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         checked(self.model.predict(&matrix.view(rows)?, Iterations::Best).map_err(failed)?.into_vec())
     }
 

@@ -9,6 +9,7 @@ use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{
     Assignment, EarlierRole, Table, check_expectations, encode_categories, feature_histograms, leakage, settle, split,
+    without_known_entities,
 };
 use crate::training::protocol::LEAKAGE_REPORT_FILE;
 use std::path::Path;
@@ -17,6 +18,8 @@ use std::path::Path;
 pub(super) struct Assigned {
     pub(super) assignment: Assignment,
     pub(super) split: SettledSplit,
+    /// The rows of the validation window that thresholds are chosen on. If empty, no operating point has a threshold.
+    pub(super) chosen_on: Vec<usize>,
     pub(super) categories: Vec<FeatureCategories>,
     pub(super) report: LeakageReport,
     pub(super) dataset: DatasetSummary,
@@ -40,9 +43,10 @@ pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Res
         let histograms = feature_histograms(table, &assignment, &plan.features, validated);
         check_expectations(table, &assignment, &settled, plan, &histograms)?;
     }
+    let chosen_on = rows_to_choose_on(table, &settled, &assignment, plan);
     let open = |role, pinned: Option<&PinnedBundle>| {
-        let test = &assignment.test;
-        pinned.map(|pinned| Earlier::open(job_dir, role, pinned, table, &plan.features, test)).transpose()
+        let rows = (assignment.test.as_slice(), chosen_on.as_slice());
+        pinned.map(|pinned| Earlier::open(job_dir, role, pinned, table, &plan.features, rows)).transpose()
     };
     let baseline = open(EarlierRole::Baseline, plan.baseline.as_ref())?;
     let champion = open(EarlierRole::Champion, plan.champion.as_ref().map(|champion| &champion.bundle))?;
@@ -56,7 +60,16 @@ pub(super) fn assign(job_dir: &Path, table: &mut Table, plan: &TrainPlan) -> Res
     let learns = plan.baseline.is_none();
     let dataset = summarise(table, &assignment, learns && settled.has_validation());
     check_labels(&dataset, learns, plan.evaluation.min_rows_per_class)?;
-    Ok(Assigned { assignment, split: settled, categories, report, dataset, baseline, champion })
+    Ok(Assigned { assignment, split: settled, chosen_on, categories, report, dataset, baseline, champion })
+}
+
+/// Returns the rows that thresholds are chosen on. Empty if the profile asks for no operating point, or if the run has no
+/// validation window.
+fn rows_to_choose_on(table: &Table, settled: &SettledSplit, assignment: &Assignment, plan: &TrainPlan) -> Vec<usize> {
+    if plan.evaluation.operating_points.is_empty() {
+        return Vec::new();
+    }
+    without_known_entities(table, settled, &assignment.validation)
 }
 
 /// Writes the report to the job directory. Returns the failure `LEAKAGE_GUARD_VIOLATION` if the report has a violation.

@@ -6,6 +6,7 @@
 //! reads the labels again.
 
 use super::assign::{Assigned, assign};
+use super::decide::{ScoredWindows, decide};
 use super::evaluate::evaluate;
 use super::job::{begin, broken, decode, read_rows, report, unread, write, write_columns};
 use crate::adapters::dataset::{LabelColumn, read_scores, write_rows, write_scores};
@@ -15,9 +16,9 @@ use crate::domain::contract::{
 };
 use crate::domain::identity::document_bytes;
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{Assignment, ParityRow, RowId, RowIds, Table};
+use crate::modelling::{ParityRow, RowId, RowIds, Table};
 use crate::training::protocol::{
-    AcceptedModel, ChildJob, CommandSpec, EVALUATION_FILE, SCORES_FILE, digest_of, file_failure,
+    AcceptedModel, ChildJob, CommandSpec, DECISION_REPORT_FILE, EVALUATION_FILE, SCORES_FILE, digest_of, file_failure,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -33,7 +34,9 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write_columns(job_dir, &job)?;
     let mut table = read_rows(&job)?;
     report("check", 0.4, "looking for leakage");
-    let Assigned { assignment, split, categories, .. } = assign(job_dir, &mut table, plan)?;
+    let assigned = assign(job_dir, &mut table, plan)?;
+    let to_score = rows_to_score(&assigned);
+    let Assigned { assignment, split, categories, .. } = assigned;
     report("prepare", 0.7, "writing what the command learns from");
     let work = CommandSpec::work(job_dir);
     let rows = |name: &str, rows: &[usize], labels| {
@@ -44,8 +47,6 @@ pub(super) fn prepare(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     if split.has_validation() {
         rows(JobFiles::VALIDATION, &assignment.validation, LabelColumn::Given)?;
     }
-    // Which rows left the test window follows from labels. So the command scores all of them.
-    let to_score = assignment.whole_test_window();
     rows(JobFiles::SCORE, &to_score, LabelColumn::Withheld)?;
     let trainer_job = TrainerJob {
         schema_version: TrainerJob::SCHEMA_VERSION.to_owned(),
@@ -82,7 +83,14 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let mut table = read_rows(&job)?;
     let assigned = assign(job_dir, &mut table, plan)?;
     let test = &assigned.assignment.test;
-    let scores = accept_scores(&CommandSpec::work(job_dir), &table, &assigned.assignment)?;
+    let scored = rows_to_score(&assigned);
+    let given = accept_scores(&CommandSpec::work(job_dir), &table, &scored)?;
+    let scores_of = |rows: &[usize]| -> Vec<f32> {
+        rows.iter().filter_map(|row| Some(given[scored.binary_search(row).ok()?])).collect()
+    };
+    let scores = scores_of(test);
+    let decided = ScoredWindows { test: &scores, validation: &scores_of(&assigned.chosen_on) };
+    let decision = decide(&table, &assigned, &decided, &model, plan)?;
     write_scores(&job_dir.join(SCORES_FILE), &table, test, &scores)
         .map_err(|error| file_failure("cannot write the scores", &error))?;
     report("evaluate", 0.5, "measuring");
@@ -94,8 +102,17 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, AcceptedModel::FILE, &document_bytes(&AcceptedModel { format }))?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
+    write(job_dir, DECISION_REPORT_FILE, &document_bytes(&decision))?;
     report("evaluate", 1.0, "measured");
     Ok(())
+}
+
+/// Returns the rows that the command scores, ascending: the test window and, if thresholds are chosen, the rows for that.
+/// Which rows left the test window follows from labels, so that the command scores all of them.
+fn rows_to_score(assigned: &Assigned) -> Vec<usize> {
+    let mut rows = [assigned.chosen_on.clone(), assigned.assignment.whole_test_window()].concat();
+    rows.sort_unstable();
+    rows
 }
 
 /// Builds parity vectors from up to 64 rows of the test window and the command's scores of these rows. Model Factory
@@ -145,10 +162,8 @@ fn accept_model(job_dir: &Path) -> Result<(ModelFormat, Vec<u8>), Failure> {
     Ok((format, bytes))
 }
 
-/// Reads the command's scores of the rows that are measured on, in their order. Returns a failure unless each row of the
-/// whole test window has exactly one score.
-fn accept_scores(work: &Path, table: &Table, assignment: &Assignment) -> Result<Vec<f32>, Failure> {
-    let rows = assignment.whole_test_window();
+/// Reads the command's scores of `rows`, in their order. Returns a failure unless each of them has exactly one score.
+fn accept_scores(work: &Path, table: &Table, rows: &[usize]) -> Result<Vec<f32>, Failure> {
     let path = regular_file(work, TrainerResult::SCORES, u64::MAX)?;
     let reading = || read_scores(&path, rows.len());
     let (ids, given) = decode("the command's scores.parquet", FailureCode::TrainerFailed, reading)?;
@@ -172,8 +187,7 @@ fn accept_scores(work: &Path, table: &Table, assignment: &Assignment) -> Result<
         }
         scores[position] = score;
     }
-    let measured = |row: &usize| assignment.excluded.binary_search(row).is_err();
-    Ok(rows.iter().zip(scores).filter(|(row, _)| measured(row)).map(|(_, score)| score).collect())
+    Ok(scores)
 }
 
 /// Returns the path of a regular file in the command's folder. Returns a failure for links, pipes, devices, files with

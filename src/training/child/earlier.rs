@@ -1,4 +1,4 @@
-//! Opens the models of earlier bundles, and encodes the test window as each model expects.
+//! Opens the models of earlier bundles, and encodes the rows that they score as each model expects.
 
 use super::job::{broken, decode, unread};
 use crate::domain::contract::{Feature, FeatureEffect, PinnedBundle};
@@ -8,6 +8,7 @@ use crate::modelling::{EarlierRole, Encoding, Table};
 use crate::training::booster::{LoadedModel, Matrix};
 use crate::training::protocol::ChildJob;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 pub(super) struct Earlier {
@@ -15,12 +16,15 @@ pub(super) struct Earlier {
     /// The bytes of the model's file, as the earlier bundle holds them.
     pub(super) bytes: Vec<u8>,
     model: LoadedModel,
+    /// The test window, and then the rows that thresholds are chosen on.
     rows: Matrix,
+    test: usize,
     count: usize,
 }
 
 impl Earlier {
-    /// Reads the model of a bundle and encodes `rows` for this model. The table's categories must not be encoded yet,
+    /// Reads the model of a bundle and encodes the test window and the rows that thresholds are chosen on for this model.
+    /// The table's categories must not be encoded yet,
     /// since this run's codes lack values that only the earlier model knows.
     pub(super) fn open(
         job_dir: &Path,
@@ -28,7 +32,7 @@ impl Earlier {
         pinned: &PinnedBundle,
         table: &Table,
         run_features: &[Feature],
-        rows: &[usize],
+        (test, chosen_on): (&[usize], &[usize]),
     ) -> Result<Self, Failure> {
         let bytes = fs::read(ChildJob::earlier_model(job_dir, role)).map_err(|error| unread(&error))?;
         let found = Digest::of(&bytes);
@@ -42,9 +46,10 @@ impl Earlier {
         let opening = || LoadedModel::open(&bytes, &pinned.features).map_err(unusable);
         let (model, codes) = decode(&format!("the {role}'s model"), role.unusable(), opening)?;
         let encoding = Encoding::new(run_features, &pinned.features, &codes).map_err(unusable)?;
-        let values = encoding.encode(&table.features, rows.iter().copied());
-        let rows_as_read = Matrix::unlabelled(&values, rows.len(), &pinned.features)?;
-        Ok(Self { role, bytes, model, rows: rows_as_read, count: rows.len() })
+        let numbers = [test, chosen_on].concat();
+        let values = encoding.encode(&table.features, numbers.iter().copied());
+        let rows = Matrix::unlabelled(&values, numbers.len(), &pinned.features)?;
+        Ok(Self { role, bytes, model, rows, test: test.len(), count: numbers.len() })
     }
 
     pub(super) fn rounds(&self) -> u32 {
@@ -53,13 +58,22 @@ impl Earlier {
 
     /// Scores the test window. The scores are in the order of the window's rows.
     pub(super) fn scores(&self) -> Result<Vec<f32>, Failure> {
-        let rows: Vec<usize> = (0..self.count).collect();
+        self.scores_of(0..self.test)
+    }
+
+    /// Scores the rows that thresholds are chosen on, in their order.
+    pub(super) fn scores_to_choose_on(&self) -> Result<Vec<f32>, Failure> {
+        self.scores_of(self.test..self.count)
+    }
+
+    fn scores_of(&self, rows: Range<usize>) -> Result<Vec<f32>, Failure> {
+        let rows: Vec<usize> = rows.collect();
         let what = format!("the {}'s model", self.role);
         let unusable = |failure: Failure| Failure::new(self.role.unusable(), format!("{what}: {}", failure.message));
         decode(&what, self.role.unusable(), || self.model.score(&self.rows, &rows).map_err(unusable))
     }
 
     pub(super) fn effects(&self) -> Result<Vec<FeatureEffect>, Failure> {
-        self.model.effects(&self.rows, &(0..self.count).collect::<Vec<_>>())
+        self.model.effects(&self.rows, &(0..self.test).collect::<Vec<_>>())
     }
 }

@@ -61,6 +61,7 @@ pub(super) struct MeasuredRows {
     days: Vec<i64>,
     cards: Option<Vec<u32>>,
     weights: Option<Vec<f32>>,
+    amounts: Option<Vec<f64>>,
 }
 
 impl MeasuredRows {
@@ -73,6 +74,7 @@ impl MeasuredRows {
             days: rows.iter().map(|&row| at.map_or(0, |at| at[row].div_euclid(DAY))).collect(),
             cards: cards.map(|column| of_rows(rows, &column.ids)),
             weights: table.weight.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+            amounts: table.amount.as_ref().map(|amounts| rows.iter().map(|&row| amounts[row]).collect()),
         }
     }
 
@@ -84,7 +86,7 @@ impl MeasuredRows {
     /// `scores` holds a score for each row, in their order.
     pub(super) fn scored<'a>(&'a self, scores: &'a [f64]) -> ScoredRows<'a> {
         let (cards, weights) = (self.cards.as_deref(), self.weights.as_deref());
-        ScoredRows { scores, labels: &self.labels, days: &self.days, cards, weights }
+        ScoredRows { scores, labels: &self.labels, days: &self.days, cards, weights, amounts: self.amounts.as_deref() }
     }
 }
 

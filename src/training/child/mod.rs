@@ -6,6 +6,7 @@
 mod assign;
 mod choose;
 mod command;
+mod decide;
 mod earlier;
 mod evaluate;
 mod inspect;

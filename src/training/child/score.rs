@@ -2,11 +2,11 @@
 //! measures, or reads a label.
 
 use super::job::{broken, decode, read_job, report, unread, write};
-use crate::adapters::dataset::{RowBatch, RowsToScore, ScoreWriter};
+use crate::adapters::dataset::{RowBatch, RowsToScore, ScoreColumns, ScoreWriter};
 use crate::domain::contract::{CategoryValue, FeatureCategories, FeatureKind};
 use crate::domain::identity::{Digest, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
-use crate::modelling::{Encoding, Features};
+use crate::modelling::{Encoding, Features, mapped};
 use crate::training::booster::{LoadedModel, Matrix, compare_scores};
 use crate::training::protocol::{MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult};
 use crate::training::sandbox::limit_this_process;
@@ -55,7 +55,12 @@ impl<'a> VerifiedModel<'a> {
         let encoding = Encoding::new(features, features, &self.codes).map_err(broken)?;
         let mut rows = RowsToScore::open(&self.job.file, features, &self.job.ids, &self.job.limits)?;
         let (total, id_column) = (rows.rows(), rows.id_column().map(str::to_owned));
-        let mut result = ScoringResult { rows: 0, id_column, unknown_categories: BTreeMap::new() };
+        let mut result = ScoringResult {
+            rows: 0,
+            flagged: self.job.threshold.map(|_| 0),
+            id_column,
+            unknown_categories: BTreeMap::new(),
+        };
         let mut reported = 0;
         while let Some(RowBatch { row_ids, features: read, rows: count }) = rows.next_batch()? {
             self.check_kinds(&read)?;
@@ -63,7 +68,11 @@ impl<'a> VerifiedModel<'a> {
             self.count_unknown(&read, &inputs, count, &mut result.unknown_categories);
             let all_rows: Vec<usize> = (0..count).collect();
             let scores = self.model.score(&Matrix::unlabelled(&inputs, count, features)?, &all_rows)?;
-            into.write(row_ids, scores).map_err(broken)?;
+            let columns = self.columns(scores);
+            if let (Some(flagged), Some(decisions)) = (&mut result.flagged, &columns.decisions) {
+                *flagged += decisions.iter().filter(|flagged| **flagged).count() as u64;
+            }
+            into.write(row_ids, columns).map_err(broken)?;
             result.rows += count as u64;
             let percent = result.rows * 100 / total.max(1);
             if percent > reported {
@@ -71,8 +80,19 @@ impl<'a> VerifiedModel<'a> {
                 report("score", result.rows as f64 / total.max(1) as f64, &format!("{} of {total} rows", result.rows));
             }
         }
-        into.finish().map_err(broken)?;
+        into.finish(self.columns(Vec::new())).map_err(broken)?;
         Ok(result)
+    }
+
+    /// Adds what the job asks for beside the scores. A row is flagged if its score, as a 64-bit float, is at least the
+    /// threshold; the decision report compares in the same way.
+    fn columns(&self, scores: Vec<f32>) -> ScoreColumns {
+        let wide = || scores.iter().map(|&score| f64::from(score));
+        ScoreColumns {
+            decisions: self.job.threshold.map(|threshold| wide().map(|score| score >= threshold).collect()),
+            champion_scores: self.job.knots.as_ref().map(|knots| wide().map(|score| mapped(knots, score)).collect()),
+            scores,
+        }
     }
 
     fn categorical(&self) -> impl Iterator<Item = (usize, &str)> {

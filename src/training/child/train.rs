@@ -3,6 +3,7 @@
 
 use super::assign::{Assigned, assign, write_leakage_report};
 use super::choose::Choosing;
+use super::decide::{ScoredWindows, decide};
 use super::evaluate::evaluate;
 use super::job::{begin, broken, read_rows, report, write, write_columns};
 use crate::adapters::dataset::write_scores;
@@ -11,7 +12,7 @@ use crate::domain::identity::document_bytes;
 use crate::domain::run::Failure;
 use crate::modelling::{Assignment, Table, canary};
 use crate::training::booster::{Fitted, FittingWindow, LoadedModel, Matrix, fit, fit_to_labels, parity_vectors};
-use crate::training::protocol::{EVALUATION_FILE, MODEL_FILE, SCORES_FILE, file_failure};
+use crate::training::protocol::{DECISION_REPORT_FILE, EVALUATION_FILE, MODEL_FILE, SCORES_FILE, file_failure};
 use std::path::Path;
 
 pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
@@ -56,6 +57,9 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     evaluation.rounds = Some(loaded.rounds());
     evaluation.features = loaded.effects(&matrix, &assignment.test)?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
+    let validation = loaded.score(&matrix, &assigned.chosen_on)?;
+    let scored = ScoredWindows { test: &scores, validation: &validation };
+    write(job_dir, DECISION_REPORT_FILE, &document_bytes(&decide(&table, &assigned, &scored, &model, plan)?))?;
     report("evaluate", 1.0, "measured");
     Ok(())
 }
@@ -124,6 +128,10 @@ pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let parity = parity_vectors(&plan.run_id, &baseline.bytes, &pinned.features)?;
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
+    // This run has no validation window: what an earlier bundle learned from may lie there, so no threshold is chosen.
+    let scored = ScoredWindows { test: &scores, validation: &[] };
+    let decision = decide(&table, &assigned, &scored, &baseline.bytes, plan)?;
+    write(job_dir, DECISION_REPORT_FILE, &document_bytes(&decision))?;
     report("evaluate", 1.0, "measured");
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::command::{CommandSpec, TrainerRegistrations, registered};
 use crate::adapters::objects::is_exhausted;
-use crate::domain::contract::{Feature, Limits, ModelFormat, ParityVectors, ResolvedAlgorithm, TrainPlan};
+use crate::domain::contract::{Feature, Limits, MapKnot, ModelFormat, ParityVectors, ResolvedAlgorithm, TrainPlan};
 use crate::domain::identity::{Digest, RunId, document_bytes};
 use crate::domain::run::{Failure, FailureCode};
 use crate::modelling::{EarlierRole, IdColumn};
@@ -20,6 +20,7 @@ pub const EVALUATION_FILE: &str = "evaluation.json";
 /// The file with the columns of each data file, with the data files in the plan's order.
 pub const COLUMNS_FILE: &str = "columns.json";
 pub const LEAKAGE_REPORT_FILE: &str = "leakage_report.json";
+pub const DECISION_REPORT_FILE: &str = "decision_report.json";
 
 /// The file `job.json`, with everything that the child is given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,6 +69,10 @@ pub struct ScoringJob {
     pub file: PathBuf,
     /// The column with the row ids.
     pub ids: IdColumn,
+    /// If given, the scores get a column `decision`, which is true from this score on.
+    pub threshold: Option<f64>,
+    /// If given, the scores get a column `champion_score`, mapped by these knots.
+    pub knots: Option<Vec<MapKnot>>,
     /// The key-value metadata of the Parquet file with the scores: metadata key to value.
     pub about: BTreeMap<String, String>,
     /// The child's memory and time limits. The limits on rows and categories do not apply.
@@ -125,6 +130,8 @@ pub struct CountedFeature {
 #[serde(deny_unknown_fields)]
 pub struct ScoringResult {
     pub rows: u64,
+    /// Number of rows whose decision is true. `None` without a threshold.
+    pub flagged: Option<u64>,
     /// The column that the ids were read from. `None` if the ids are the row numbers, from 0.
     pub id_column: Option<String>,
     /// For each categorical feature by name, the number of rows whose value the model does not know and takes as

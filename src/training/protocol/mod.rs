@@ -13,8 +13,8 @@ pub use command::{
     AcceptedModel, CommandSpec, Layer, TrainerRegistration, TrainerRegistrations, digest_of, registered,
 };
 pub use job::{
-    COLUMNS_FILE, ChildJob, CountedFeature, CountedModel, EVALUATION_FILE, InspectedModel, InspectionJob,
-    LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, file_failure,
+    COLUMNS_FILE, ChildJob, CountedFeature, CountedModel, DECISION_REPORT_FILE, EVALUATION_FILE, InspectedModel,
+    InspectionJob, LEAKAGE_REPORT_FILE, MODEL_FILE, SCORES_FILE, ScoringJob, ScoringResult, file_failure,
 };
 pub use report::{ChildProgress, JobEnd};
 pub use steps::{ChildStep, model_format, steps};

@@ -28,6 +28,7 @@ fn roles() -> ColumnRoles {
         feature_time: None,
         weight: None,
         entities: vec!["card".to_owned()],
+        amount: None,
     }
 }
 

@@ -39,6 +39,7 @@ async fn one_and_two_threads_in_two_folders_give_the_same_bytes() {
             "bom.json",
             "bundle.json",
             "conda.yaml",
+            "decision_report.json",
             "eval_report.json",
             "gate_receipt.json",
             "input_example.json",

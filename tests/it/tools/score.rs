@@ -295,6 +295,32 @@ async fn a_file_that_is_there_is_replaced_only_with_force_and_the_rows_never_are
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_is_that_of_the_operating_point_and_what_the_bundle_lacks_is_refused() {
+    let built = built().await;
+    let report: Value = serde_json::from_slice(&fs::read(built.bundle.join("decision_report.json")).unwrap()).unwrap();
+    let point = &report["operating_points"][0];
+    let threshold = point["threshold"].as_f64().unwrap();
+    let rows = Rows::of(columns());
+    let said = scored(&built.bundle, &rows.path(), &["--operating-point", "review"]);
+    let batch = batch_in(&rows.scores());
+    let decisions = batch["decision"].as_boolean();
+    let (ids, scores) = scores_in(&rows.scores());
+    assert!(scores.iter().zip(decisions).all(|(score, flags)| flags == Some(f64::from(*score) >= threshold)));
+    let flagged = decisions.true_count();
+    assert_eq!((&said["flagged"], &said["threshold"]), (&json!(flagged), &json!(threshold)));
+    let of_test =
+        ids.iter().zip(decisions).filter(|(id, flags)| *flags == Some(true) && built.evaluated.contains_key(id));
+    assert_eq!(json!(of_test.count()), point["test"]["alerts"], "the report counts the same alerts");
+    for (more, says) in [
+        (["--operating-point", "nobody"], "no operating point \"nobody\"; it has review, block"),
+        (["--calibrated-to", "champion"], "has no map to a champion"),
+    ] {
+        let rows = Rows::of(columns());
+        refused(&rows, &score(&built.bundle, &rows.path(), &more), says);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_command_leaves_nothing() {
     let built = built().await;
     let rows = Rows::of(columns());
@@ -304,6 +330,8 @@ async fn a_stopped_command_leaves_nothing() {
         expected: Expected { allow_unsigned: true, ..Expected::default() },
         file: rows.path(),
         row_id: None,
+        operating_point: None,
+        on_champions_scale: false,
         out: rows.scores(),
         replace: false,
     };
@@ -335,6 +363,8 @@ async fn a_commands_model_scores_by_the_codes_of_its_job_if_it_gives_the_command
             parity,
             file: data().folder.join(DATA),
             ids: IdColumn { name: "transaction_id".to_owned(), required: true },
+            threshold: None,
+            knots: None,
             about: BTreeMap::new(),
             limits: Limits::default(),
         };

@@ -54,7 +54,12 @@ pub fn room_mib(rows: u64, roles: &ColumnRoles, features: &[Feature]) -> u64 {
     let times = [&roles.event_time, &roles.label_observed_time, &roles.feature_time];
     let times = times.into_iter().flatten().count();
     let weight = usize::from(roles.weight.is_some());
-    let row_bytes = 4 * (features.len() + weight) + 8 * times + 4 * roles.entities.len() + 8 + 1;
+    let row_bytes = 4 * (features.len() + weight)
+        + 8 * times
+        + 4 * roles.entities.len()
+        + 8 * usize::from(roles.amount.is_some())
+        + 8
+        + 1;
     rows.saturating_mul(row_bytes as u64) / MIB
 }
 

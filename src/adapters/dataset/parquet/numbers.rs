@@ -1,4 +1,4 @@
-//! Decodes numeric features and labels.
+//! Decodes numeric features, amounts and labels.
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
@@ -191,10 +191,48 @@ pub(super) fn weights(array: &dyn Array, into: &mut Vec<f32>) -> Result<(), Stri
     }
 }
 
+/// Decodes amounts to 64-bit floats. Null, NaN, infinity and a number below 0 are errors, because sums over them would be
+/// wrong without a word.
+pub(super) fn amounts(array: &dyn Array, into: &mut Vec<f64>) -> Result<(), String> {
+    fn wide<T: ArrowPrimitiveType>(array: &dyn Array, as_f64: impl Fn(T::Native) -> f64) -> Vec<Option<f64>> {
+        array.as_primitive::<T>().iter().map(|value| value.map(&as_f64)).collect()
+    }
+    let first = into.len();
+    let values = match array.data_type() {
+        DataType::Float32 => wide::<Float32Type>(array, f64::from),
+        DataType::Float64 => wide::<Float64Type>(array, |value| value),
+        DataType::Int8 => wide::<Int8Type>(array, f64::from),
+        DataType::Int16 => wide::<Int16Type>(array, f64::from),
+        DataType::Int32 => wide::<Int32Type>(array, f64::from),
+        DataType::Int64 => wide::<Int64Type>(array, |value| value as f64),
+        DataType::UInt8 => wide::<UInt8Type>(array, f64::from),
+        DataType::UInt16 => wide::<UInt16Type>(array, f64::from),
+        DataType::UInt32 => wide::<UInt32Type>(array, f64::from),
+        DataType::UInt64 => wide::<UInt64Type>(array, |value| value as f64),
+        DataType::Decimal128(_, scale) => {
+            let unit = 10_f64.powi(i32::from(*scale));
+            wide::<Decimal128Type>(array, |value| value as f64 / unit)
+        }
+        other => return Err(format!("an amount cannot be read from {other}")),
+    };
+    for (row, value) in values.into_iter().enumerate() {
+        match value {
+            Some(amount) if amount.is_finite() && amount >= 0.0 => into.push(amount),
+            Some(amount) => {
+                return Err(format!("the amount in row {} is {amount}, not a number from 0 up", first + row));
+            }
+            None => return Err(format!("the amount in row {} is null", first + row)),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{DictionaryArray, Float64Array, Int32Array, Int64Array, UInt64Array};
+    use arrow_array::{
+        BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int32Array, Int64Array, UInt64Array,
+    };
     use std::sync::Arc;
 
     #[test]
@@ -230,5 +268,21 @@ mod tests {
         let keys = Int32Array::from(vec![Some(1), Some(0), None, Some(1)]);
         let values = Arc::new(Int64Array::from(vec![5, EDGE + 1]));
         assert_eq!(rounded(&DictionaryArray::new(keys, values)), 2);
+    }
+
+    #[test]
+    fn an_amount_that_is_no_number_from_0_up_is_refused_with_its_row() {
+        let mut read = vec![7.0];
+        amounts(&Float64Array::from(vec![0.0, 0.1, 1e12]), &mut read).unwrap();
+        amounts(&Int64Array::from(vec![3]), &mut read).unwrap();
+        let cents = Decimal128Array::from(vec![1_234]).with_precision_and_scale(9, 2).unwrap();
+        amounts(&cents, &mut read).unwrap();
+        assert_eq!(read, [7.0, 0.0, 0.1, 1e12, 3.0, 12.34]);
+        for wrong in [Some(-0.01), Some(f64::NAN), Some(f64::INFINITY), None] {
+            let why = amounts(&Float64Array::from(vec![Some(1.0), wrong]), &mut vec![5.0]).unwrap_err();
+            assert!(why.contains("row 2 "), "{why}");
+        }
+        let why = amounts(&BooleanArray::from(vec![true]), &mut Vec::new()).unwrap_err();
+        assert!(why.contains("Boolean"), "{why}");
     }
 }

@@ -40,6 +40,7 @@ fn named_columns<'a>(roles: &'a ColumnRoles, features: &'a [Feature]) -> Vec<&'a
     names.extend(roles.feature_time.as_deref());
     names.extend(roles.weight.as_deref());
     names.extend(roles.entities.iter().map(String::as_str));
+    names.extend(roles.amount.as_ref().map(|amount| amount.column.as_str()));
     names.sort_unstable();
     names.dedup();
     names
@@ -54,6 +55,7 @@ struct TableReader<'a> {
     feature_time: Option<Vec<i64>>,
     weight: Option<Vec<f32>>,
     entities: Vec<(Interner, Vec<u32>)>,
+    amount: Option<Vec<f64>>,
     features: FeatureRows<'a>,
 }
 
@@ -70,6 +72,7 @@ impl<'a> TableReader<'a> {
             feature_time: column(&roles.feature_time),
             weight: roles.weight.as_ref().map(|_| Vec::with_capacity(rows)),
             entities: roles.entities.iter().map(|_| (Interner::default(), Vec::with_capacity(rows))).collect(),
+            amount: roles.amount.as_ref().map(|_| Vec::with_capacity(rows)),
             features: FeatureRows::new(features, rows),
         }
     }
@@ -106,6 +109,9 @@ impl<'a> TableReader<'a> {
         for (name, (interner, ids)) in roles.entities.iter().zip(&mut self.entities) {
             symbols::entities(column(name)?, interner, ids).map_err(named(name))?;
         }
+        if let (Some(amount), Some(into)) = (&roles.amount, &mut self.amount) {
+            numbers::amounts(column(&amount.column)?, into).map_err(named(&amount.column))?;
+        }
         self.features.append(batch, first)
     }
 
@@ -119,6 +125,7 @@ impl<'a> TableReader<'a> {
             feature_time: self.feature_time,
             weight: self.weight,
             entities: entities.map(|(name, (_, ids))| EntityColumn { name: name.clone(), ids }).collect(),
+            amount: self.amount,
             features: self.features.finish()?,
         })
     }

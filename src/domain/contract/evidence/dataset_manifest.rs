@@ -132,4 +132,16 @@ pub struct ColumnRoles {
     /// Columns that identify a customer, card, terminal…
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<String>,
+    /// Column with the amount of the payment. `None` leaves out all metrics of money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<AmountColumn>,
+}
+
+/// The column of amounts. Each row has a number from 0 up. The column may be a feature, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmountColumn {
+    pub column: String,
+    /// Unit of the amounts as text for people, such as `EUR`.
+    pub unit: String,
 }

@@ -97,6 +97,9 @@ pub struct EvalProvenance {
     /// The document with the score of every test row, from which the metrics were computed.
     pub scores: EvidenceRef,
     pub leakage_report: EvidenceRef,
+    /// The decision report of the same model. `None` in reports of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_report: Option<EvidenceRef>,
     pub revisions: Revisions,
 }
 

@@ -51,6 +51,9 @@ pub struct TrainingRecord {
     pub scores: Digest,
     pub leakage_report: Digest,
     pub parity_vectors: Digest,
+    /// `None` in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_report: Option<Digest>,
     pub evaluation: Evaluation,
 }
 

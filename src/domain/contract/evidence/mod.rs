@@ -5,6 +5,7 @@
 mod audit_acts;
 mod bundle;
 mod dataset_manifest;
+mod decision_report;
 mod eval_report;
 mod gate_receipt;
 mod internal;
@@ -21,8 +22,12 @@ pub use bundle::{
     ParityVectors,
 };
 pub use dataset_manifest::{
-    ColumnRoles, DatasetManifest, ExpectedLabels, FeatureSet, LabelBasis, ManifestProvenance, Materialization,
-    ReplayBasis,
+    AmountColumn, ColumnRoles, DatasetManifest, ExpectedLabels, FeatureSet, LabelBasis, ManifestProvenance,
+    Materialization, ReplayBasis,
+};
+pub use decision_report::{
+    AgainstChampion, DecisionReport, DecisionWindow, DecisionWindows, MapKnot, MappedVolume, OperatingPoint,
+    PointInWindow, ScoreMap, SwapPart, SwapSet,
 };
 pub use eval_report::{
     CalibrationBin, Choice, Confusion, Curves, DatasetSummary, Decision, Difference, Differences, EvalMetrics,

@@ -49,6 +49,9 @@ pub struct BundlePublication {
     pub dataset_manifest_refs: Vec<String>,
     pub eval_report_ref: EvidenceRef,
     pub gate_receipt_ref: EvidenceRef,
+    /// The thresholds that the model is used with. `None` in announcements of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_report_ref: Option<EvidenceRef>,
     pub compatibility: Compatibility,
     /// The profile that the bundle was judged by. `None` in announcements of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,11 +69,15 @@ pub struct BundlePublication {
 impl BundlePublication {
     pub const SCHEMA_VERSION: &'static str = "learning.bundle_publication.v0";
 
-    /// Whether two announcements have the same content. The profile that an earlier release left out is not compared.
+    /// Whether two announcements have the same content. The profile and the decision report that an earlier release left
+    /// out are not compared.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let (mut one, mut another) = (self.clone(), other.clone());
         if one.governance_profile.is_none() || another.governance_profile.is_none() {
             (one.governance_profile, another.governance_profile) = (None, None);
+        }
+        if one.decision_report_ref.is_none() || another.decision_report_ref.is_none() {
+            (one.decision_report_ref, another.decision_report_ref) = (None, None);
         }
         one == another
     }

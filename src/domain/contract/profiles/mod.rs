@@ -13,7 +13,8 @@ pub use governance_profile::{
 };
 pub use ownership_boundaries::OwnershipBoundaries;
 pub use training_profile::{
-    Algorithm, Anchor, AucLimit, CanarySpec, CandidateSpec, ClusterRule, DaysSpec, DrawnFrom, DrawnRange, DrawnScale,
-    EvaluationSpec, Feature, FeatureKind, IntervalSpec, LeakageSpec, Limits, Monotone, SearchSpec, SeedPolicy,
-    ShareSpec, SliceSpec, SplitSpec, SwitchedOff, TimeWindow, TrainingProfile, WindowSpec,
+    Algorithm, Anchor, AucLimit, CanarySpec, CandidateSpec, ClusterRule, CostSpec, DaysSpec, DrawnFrom, DrawnRange,
+    DrawnScale, EvaluationSpec, Feature, FeatureKind, IntervalSpec, LeakageSpec, Limits, Monotone, OperatingPointSpec,
+    PointTarget, SearchSpec, SeedPolicy, ShareSpec, SliceSpec, SplitSpec, SwitchedOff, TimeWindow, TrainingProfile,
+    WindowSpec,
 };

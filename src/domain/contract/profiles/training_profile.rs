@@ -297,6 +297,12 @@ pub struct EvaluationSpec {
     pub curve_points: u32,
     pub intervals: IntervalSpec,
     pub slices: Vec<SliceSpec>,
+    /// Thresholds that are chosen on the validation window and measured on the test window.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operating_points: Vec<OperatingPointSpec>,
+    /// What decisions cost. `None` leaves out the cost of operating points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostSpec>,
     /// Least number of rows of each class in the test window and, if a model is fitted, in the train window and in the
     /// validation window, if there is one.
     pub min_rows_per_class: u32,
@@ -313,6 +319,8 @@ impl Default for EvaluationSpec {
             curve_points: 200,
             intervals: IntervalSpec::default(),
             slices: Vec::new(),
+            operating_points: Vec::new(),
+            cost: None,
             min_rows_per_class: 10,
         }
     }
@@ -372,6 +380,44 @@ impl SliceSpec {
     fn default_max_values() -> u32 {
         10
     }
+}
+
+/// An operating point: the threshold that meets a target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPointSpec {
+    /// Lower-case letters, digits and underscores. The gate asks for `operating_points.<name>.<metric>`.
+    pub name: String,
+    pub target: PointTarget,
+}
+
+/// What the threshold of an operating point must meet on the validation window. A payment is flagged if its score is at
+/// least the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointTarget {
+    /// The lowest threshold with at most this many flagged payments a day, on average.
+    AlertsPerDay(f64),
+    /// The lowest threshold that flags at most this share of the good payments.
+    Fpr(f64),
+    /// The lowest threshold whose flagged payments are frauds in at least this share.
+    Precision(f64),
+    /// The highest threshold that flags at least this share of the frauds.
+    Recall(f64),
+    /// The threshold of the least cost by [`CostSpec`], the highest of several.
+    MinCost,
+}
+
+/// What decisions cost, in the unit of the data's amount column.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CostSpec {
+    /// Cost of looking at one flagged payment.
+    pub review: f64,
+    /// Share of the amount that is lost by a fraud that is not flagged.
+    pub loss_share: f64,
+    /// Cost of flagging one good payment, in addition to `review`.
+    pub friction: f64,
 }
 
 /// Limits on the trainer and its data. The operator's own limits may lower them.

@@ -91,6 +91,7 @@ impl World {
             feature_time: each(|payment| payment.computed),
             weight: None,
             entities: vec![entity("card", |payment| payment.card), entity("terminal", |payment| payment.terminal)],
+            amount: None,
             features: Features::new(width, values, vocabularies),
         };
         let settled: SettledSplit = settle(&self.plan.split, &table).unwrap();

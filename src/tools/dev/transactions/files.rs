@@ -156,7 +156,7 @@ fn manifest_of(
             "columns": {
                 "event_time": "event_time", "label": "fraud", "row_id": "transaction_id",
                 "label_observed_time": "label_observed_time", "feature_time": "feature_time",
-                "entities": ["customer_id", "terminal_id"],
+                "entities": ["customer_id", "terminal_id"], "amount": {"column": "amount", "unit": "EUR"},
             },
         }],
     }))
@@ -196,6 +196,10 @@ evaluation:
   - {{column: amount, cuts: [10, 50, 100]}}
   - {{column: during_night}}
   - {{column: terminal_id, max_values: 5}}
+  operating_points:
+  - {{name: review, target: {{alerts_per_day: 25}}}}
+  - {{name: block, target: {{precision: 0.9}}}}
+  cost: {{review: 4, loss_share: 0.9, friction: 2}}
   min_rows_per_class: 10
 limits: {{wall_seconds: 600, memory_mib: 4096, max_rows: 1000000}}
 ",

@@ -133,9 +133,10 @@ async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(r
         let ledger = &console.ledger;
         let run = find_run(&console, &run_id).await?;
         let evidence = ledger.evidence_of(&run.run_id).await?;
-        let (plan, report, receipt) = tokio::join!(
+        let (plan, report, decision, receipt) = tokio::join!(
             console.document(&evidence, "resolved_train_plan"),
             console.document(&evidence, "eval_report"),
+            console.document(&evidence, "decision_report"),
             console.document(&evidence, "gate_receipt"),
         );
         Ok(RunView {
@@ -148,6 +149,7 @@ async fn show_run(State(console): Shared, segments: Segments<String>, RawQuery(r
             now: ledger.clock().await?,
             plan,
             report,
+            decision,
             receipt,
             evidence,
             run,

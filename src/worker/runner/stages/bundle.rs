@@ -48,6 +48,7 @@ impl RunAttempt<'_> {
         let bundle = modelling::bundle(&BundleEvidence {
             plan: (&resolved.plan, &resolved.stored.bytes),
             report: (&report.report, &report.stored.bytes),
+            decision: report.decision.as_ref().map(|decision| (&decision.report, decision.stored.bytes.as_ref())),
             receipt: (&gated.receipt, &gated.stored.bytes),
             parity: (&parsed_parity, &parity.bytes),
             model: (model_format, &model.bytes),

@@ -1,7 +1,7 @@
 //! Evaluate: what the child measured becomes the report, and the run is `EVAL_READY`.
 
 use super::resolve::Resolved;
-use super::train::TrainingResults;
+use super::train::{StoredDecision, TrainingResults};
 use crate::adapters::ledger::Step;
 use crate::domain::contract::{EvalProvenance, EvalReport};
 use crate::domain::run::{FailureCode, Transition};
@@ -13,6 +13,8 @@ use crate::worker::runner::outcome::Interrupted;
 pub struct Reported {
     pub report: EvalReport,
     pub stored: StoredDocument,
+    /// `None` if an earlier release trained the model.
+    pub decision: Option<StoredDecision>,
 }
 
 impl RunAttempt<'_> {
@@ -22,12 +24,19 @@ impl RunAttempt<'_> {
             model: trained.model,
             scores: trained.scores,
             leakage_report: trained.leakage_report,
+            decision_report: trained.decision.as_ref().map(|decision| decision.stored.at.clone()),
             revisions: resolved.plan.revisions.clone(),
         };
-        let report = modelling::report(&resolved.plan, trained.evaluation, &resolved.governance, provenance)?;
+        let report = modelling::report(
+            &resolved.plan,
+            trained.evaluation,
+            trained.decision.as_ref().map(|decision| &decision.report),
+            &resolved.governance,
+            provenance,
+        )?;
         let (evidence, drift) = (&self.evidence, FailureCode::EvalReportImmutabilityViolation);
         let stored = evidence.document("eval_report", &evidence.folder.eval_report(), &report, drift).await?;
         self.advance(&[Step::to(Transition::FinishEvaluation, evidence.refs())]).await?;
-        Ok(Reported { report, stored })
+        Ok(Reported { report, stored, decision: trained.decision })
     }
 }

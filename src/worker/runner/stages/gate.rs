@@ -31,7 +31,9 @@ impl RunAttempt<'_> {
         let inputs = evidence.refs().into_iter().filter(|(role, _)| role.starts_with("inputs/"));
         let lease = self.lease;
         let profile = (&resolved.governance, resolved.plan.governance_profile.at());
-        let mut receipt = modelling::gate(&lease.run_id, &report.report, &report.stored.at, profile, inputs)?;
+        let decision = report.decision.as_ref().map(|decision| &decision.report);
+        let reported = (&report.report, &report.stored.at);
+        let mut receipt = modelling::gate(&lease.run_id, reported, decision, profile, inputs)?;
         let left = evidence.left("gate_receipt", &folder.gate_receipt()).await?;
         if let Some(existing) = left.and_then(|left| serde_json::from_slice(&left.bytes).ok()) {
             receipt = receipt.like(&existing);
@@ -83,6 +85,7 @@ impl RunAttempt<'_> {
         let page = modelling::report_page(&ReportSources {
             plan: &resolved.plan,
             report: &report.report,
+            decision: report.decision.as_ref().map(|decision| &decision.report),
             receipt,
             receipt_at: Some(&stored.at),
         });

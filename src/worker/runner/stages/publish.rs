@@ -4,6 +4,7 @@ use super::bundle::{Packed, SIGNATURE_ROLE, read_parity, signature_artifact, sto
 use super::evaluate::Reported;
 use super::gate::Gated;
 use super::resolve::Resolved;
+use super::train::{DECISION_ROLE, read_decision};
 use crate::adapters::evidence::{EvidencePath, layout};
 use crate::adapters::ledger::{Lease, Step};
 use crate::domain::contract::{
@@ -11,7 +12,7 @@ use crate::domain::contract::{
     TrainPlan, read_json,
 };
 use crate::domain::run::{Failure, FailureCode, State, Transition};
-use crate::modelling::{self, BundleEvidence, SIGNATURE_FILE, StoredVerdict};
+use crate::modelling::{self, AnnouncedDocuments, BundleEvidence, SIGNATURE_FILE, StoredVerdict};
 use crate::worker::runner::attempt::RunAttempt;
 use crate::worker::runner::evidence::StoredDocument;
 use crate::worker::runner::outcome::Interrupted;
@@ -21,8 +22,7 @@ use tracing::info;
 /// A run that passed, as it stands in the evidence store.
 struct StoredRun {
     plan: TrainPlan,
-    eval_report: EvidenceRef,
-    gate_receipt: EvidenceRef,
+    documents: AnnouncedDocuments,
     packed: Packed,
 }
 
@@ -60,18 +60,22 @@ impl RunAttempt<'_> {
             }
             checked => checked?,
         }
-        let documents = (report.stored.at.clone(), gated.stored.at.clone());
+        let documents = AnnouncedDocuments {
+            eval_report: report.stored.at.clone(),
+            gate_receipt: gated.stored.at.clone(),
+            decision_report: report.decision.as_ref().map(|decision| decision.stored.at.clone()),
+        };
         let publication = self.announce(&resolved.plan, documents, packed, &[]).await?;
         Ok(Step::publish(Transition::RequestPublish, publication))
     }
 
     /// The only stage of publish-only mode: verifies the bundle that the run left in the store, and announces it again.
     pub async fn publish_again(&self) -> Result<State, Interrupted> {
-        let StoredRun { plan, eval_report, gate_receipt, packed } = self.reread().await?;
+        let StoredRun { plan, documents, packed } = self.reread().await?;
         self.guard.check()?;
         self.check_publication(&plan).await?;
         let earlier = self.runner.ledger.publications_of(&self.lease.run_id).await?;
-        let publication = self.announce(&plan, (eval_report, gate_receipt), &packed, &earlier).await?;
+        let publication = self.announce(&plan, documents, &packed, &earlier).await?;
         info!(bundle.id = %packed.bundle.bundle_id, "verified the bundle again");
         self.advance(&[Step::publish(Transition::DeferPublish, publication)]).await
     }
@@ -106,15 +110,27 @@ impl RunAttempt<'_> {
             receipt: &parsed_receipt,
         })?;
         let parsed_parity = read_parity(&parity)?;
+        let drift = FailureCode::TrainArtifactImmutabilityViolation;
+        let decision = match &parsed_report.provenance.decision_report {
+            Some(_) => Some(self.known(DECISION_ROLE, &folder.decision_report(), drift).await?),
+            None => None,
+        };
+        let parsed_decision = decision.as_ref().map(read_decision).transpose()?;
         let bundle = modelling::bundle(&BundleEvidence {
             plan: (&parsed_plan, &plan.bytes),
             report: (&parsed_report, &report.bytes),
+            decision: parsed_decision.as_ref().zip(decision.as_ref().map(|stored| stored.bytes.as_ref())),
             receipt: (&parsed_receipt, &receipt.bytes),
             parity: (&parsed_parity, &parity.bytes),
             model: (model_format, &model.bytes),
         });
         let packed = Packed { bundle, signature: self.known_signature().await? };
-        Ok(StoredRun { plan: parsed_plan, eval_report: report.at, gate_receipt: receipt.at, packed })
+        let documents = AnnouncedDocuments {
+            eval_report: report.at,
+            gate_receipt: receipt.at,
+            decision_report: decision.map(|stored| stored.at),
+        };
+        Ok(StoredRun { plan: parsed_plan, documents, packed })
     }
 
     /// Reads the signature that the ledger names: the worker's key may be another one by now. `None` if the ledger
@@ -133,12 +149,12 @@ impl RunAttempt<'_> {
     async fn announce(
         &self,
         plan: &TrainPlan,
-        (eval_report, gate_receipt): (EvidenceRef, EvidenceRef),
+        documents: AnnouncedDocuments,
         Packed { bundle, signature }: &Packed,
         earlier: &[BundlePublication],
     ) -> Result<BundlePublication, Interrupted> {
         let (evidence, folder) = (&self.evidence, &self.evidence.folder);
-        let mut publication = modelling::publication(plan, bundle, folder.bundle_folder(), eval_report, gate_receipt);
+        let mut publication = modelling::publication(plan, bundle, folder.bundle_folder(), documents);
         publication.artifacts.extend(signature.clone());
         modelling::clear_announcement(&publication, earlier)?;
         let on_drift = FailureCode::BundlePackageImmutabilityViolation;

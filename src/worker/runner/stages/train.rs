@@ -4,7 +4,8 @@
 use super::failed;
 use super::resolve::{Resolved, input_failure};
 use crate::domain::contract::{
-    Evaluation, EvidenceRef, GrantedLimits, ParityVectors, PinnedBundle, Reference, TrainPlan, TrainingRecord,
+    DecisionReport, Evaluation, EvidenceRef, GrantedLimits, ParityVectors, PinnedBundle, Reference, SchemaName,
+    TrainPlan, TrainingRecord, read_json,
 };
 use crate::domain::run::{Failure, FailureCode};
 use crate::failpoints::failpoint;
@@ -12,7 +13,7 @@ use crate::modelling::EarlierRole;
 use crate::telemetry::ChildSpan;
 use crate::training::{self, ChildJob, Exit};
 use crate::worker::runner::attempt::RunAttempt;
-use crate::worker::runner::evidence::RunEvidence;
+use crate::worker::runner::evidence::{RunEvidence, StoredDocument};
 use crate::worker::runner::outcome::Interrupted;
 use crate::worker::runner::progress::{ProgressSender, progress_channel};
 use crate::worker::runner::scratch::JobFolder;
@@ -25,11 +26,20 @@ pub struct TrainingResults {
     pub model: EvidenceRef,
     pub scores: EvidenceRef,
     pub leakage_report: EvidenceRef,
+    /// `None` if an earlier release trained the model.
+    pub decision: Option<StoredDecision>,
     /// Whether an earlier attempt left these results, so that this one did not train.
     pub reused: bool,
 }
 
+/// The decision report as a value, with the bytes of the evidence store.
+pub struct StoredDecision {
+    pub report: DecisionReport,
+    pub stored: StoredDocument,
+}
+
 const RECORD_ROLE: &str = "training_record";
+pub(super) const DECISION_ROLE: &str = "decision_report";
 const SCORES: &str = "scores.parquet";
 
 impl RunAttempt<'_> {
@@ -185,6 +195,8 @@ impl RunAttempt<'_> {
         let leakage_report = self.keep_leakage_report(job_dir).await?;
         let name = ParityVectors::FILE;
         let parity_vectors = evidence.file("parity_vectors", &folder.model(name), &job_dir.join(name), drift).await?;
+        let local = job_dir.join(training::DECISION_REPORT_FILE);
+        let decision_report = evidence.file(DECISION_ROLE, &folder.decision_report(), &local, drift).await?;
         let record = TrainingRecord {
             schema_version: TrainingRecord::SCHEMA_VERSION.to_owned(),
             resolved_train_plan: resolved.stored.at.sha256,
@@ -193,6 +205,7 @@ impl RunAttempt<'_> {
             scores: scores.sha256,
             leakage_report: leakage_report.sha256,
             parity_vectors: parity_vectors.sha256,
+            decision_report: Some(decision_report.sha256),
             evaluation,
         };
         evidence.document(RECORD_ROLE, &folder.model(TrainingRecord::FILE), &record, drift).await?;
@@ -207,7 +220,15 @@ async fn verified(evidence: &RunEvidence<'_>, record: TrainingRecord) -> Result<
     let leakage_report = folder.leakage_report();
     // Verifying also remembers the reference under its role, where the bundle stage looks for it.
     evidence.verified("parity_vectors", &folder.model(ParityVectors::FILE), record.parity_vectors, on_drift).await?;
+    let decision = match record.decision_report {
+        Some(digest) => {
+            let stored = evidence.verified(DECISION_ROLE, &folder.decision_report(), digest, on_drift).await?;
+            Some(StoredDecision { report: read_decision(&stored)?, stored })
+        }
+        None => None,
+    };
     Ok(TrainingResults {
+        decision,
         model: evidence
             .verified("model", &folder.model(record.model_format.file_name()), record.model, on_drift)
             .await?
@@ -217,4 +238,9 @@ async fn verified(evidence: &RunEvidence<'_>, record: TrainingRecord) -> Result<
         evaluation: record.evaluation,
         reused: false,
     })
+}
+
+pub(super) fn read_decision(stored: &StoredDocument) -> Result<DecisionReport, Failure> {
+    read_json(SchemaName::DecisionReport, &stored.bytes)
+        .map_err(|error| Failure::new(FailureCode::EvidenceUnresolved, format!("{}: {error}", stored.at.reference)))
 }

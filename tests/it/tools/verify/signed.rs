@@ -3,7 +3,7 @@
 use crate::support::{World, request};
 use model_factory::adapters::signing::PrivateKey;
 use model_factory::domain::contract::{
-    BundleManifest, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, TrainPlan,
+    BundleManifest, DecisionReport, EvalReport, GateReceipt, Limits, ModelFormat, ParityVectors, TrainPlan,
 };
 use model_factory::domain::identity::{Digest, document_bytes};
 use model_factory::modelling::{self, BundleEvidence, SIGNATURE_FILE, bundle_id, bundle_version};
@@ -139,11 +139,13 @@ impl Tampered {
     pub fn repack(&self) {
         let (plan, plan_bytes): (TrainPlan, _) = self.read("resolved_train_plan.json");
         let (report, report_bytes): (EvalReport, _) = self.read("eval_report.json");
+        let (decision, decision_bytes): (DecisionReport, _) = self.read(DecisionReport::FILE);
         let (receipt, receipt_bytes): (GateReceipt, _) = self.read("gate_receipt.json");
         let (parity, parity_bytes): (ParityVectors, _) = self.read(ParityVectors::FILE);
         let packed = modelling::bundle(&BundleEvidence {
             plan: (&plan, &plan_bytes),
             report: (&report, &report_bytes),
+            decision: Some((&decision, &decision_bytes)),
             receipt: (&receipt, &receipt_bytes),
             parity: (&parity, &parity_bytes),
             model: (ModelFormat::XgboostJson, &fs::read(self.file("model.json")).unwrap()),

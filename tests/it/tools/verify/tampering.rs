@@ -21,6 +21,7 @@ pub const fn tampering(what: &'static str, link: Link, says: &'static str, chang
 }
 
 pub const REPORT: &str = "eval_report.json";
+pub const DECISION: &str = "decision_report.json";
 pub const RECEIPT: &str = "gate_receipt.json";
 pub const PLAN: &str = "resolved_train_plan.json";
 pub const PROVENANCE: &str = "provenance.intoto.json";
@@ -32,6 +33,7 @@ pub const TAMPERINGS: &[Tampering] = &[
     tampering("a byte of MLmodel", Link::Files, "MLmodel has digest", |t| t.flip("MLmodel")),
     tampering("a byte of the bill", Link::Files, "bom.json has digest", |t| t.flip("bom.json")),
     tampering("a byte of the report", Link::Files, "eval_report.json has digest", |t| t.flip(REPORT)),
+    tampering("a byte of the decision report", Link::Files, "decision_report.json has digest", |t| t.flip(DECISION)),
     tampering("a byte of the receipt", Link::Files, "gate_receipt.json has digest", |t| t.flip(RECEIPT)),
     tampering("a byte of the example", Link::Files, "input_example.json has digest", |t| t.flip("input_example.json")),
     tampering("a byte of the model", Link::Files, "model.json has digest", |t| t.flip("model.json")),
@@ -119,6 +121,17 @@ pub const TAMPERINGS: &[Tampering] = &[
     }),
     tampering("another model", Link::Report, "it is about the model", |t| {
         t.forge_compact("model.json", other_leaf);
+    }),
+    tampering("another decision report", Link::Report, "at /provenance/decision_report/sha256", |t| {
+        t.forge(DECISION, |d| d["windows"]["test"]["days"] = json!(0.5));
+    }),
+    tampering("the decision report of another model", Link::Report, "its decision report is about", |t| {
+        t.forge(DECISION, |d| d["model_sha256"] = json!(Digest::of(b"another model")));
+        t.forge(REPORT, |r| r["provenance"]["decision_report"]["sha256"] = json!(t.digest(DECISION)));
+    }),
+    tampering("a decision report of more frauds", Link::Report, "counts other rows of the test window", |t| {
+        t.forge(DECISION, |d| d["windows"]["test"]["positives"] = json!(1));
+        t.forge(REPORT, |r| r["provenance"]["decision_report"]["sha256"] = json!(t.digest(DECISION)));
     }),
     tampering("another run's report", Link::Report, "it is about tr_", |t| {
         t.forge(REPORT, |r| r["run_id"] = json!(format!("tr_{}", "0".repeat(32))));
@@ -245,13 +258,16 @@ pub fn follow_vectors(t: &Tampered) {
 fn with_another_model(t: &Tampered) {
     t.forge_compact("model.json", other_leaf);
     let model = t.digest("model.json");
+    t.edit(DECISION, |d| d["model_sha256"] = json!(model));
     t.edit(REPORT, |r| {
+        r["provenance"]["decision_report"]["sha256"] = json!(t.digest(DECISION));
         let run_id: RunId = r["run_id"].as_str().unwrap().parse().unwrap();
         r["provenance"]["model"]["sha256"] = json!(model);
         r["eval_report_id"] = json!(eval_report_id(&run_id, &model));
     });
     t.edit(RECEIPT, |r| {
         r["looked_at"]["model"]["sha256"] = json!(model);
+        r["looked_at"]["decision_report"]["sha256"] = json!(t.digest(DECISION));
         r["looked_at"]["eval_report"]["sha256"] = json!(t.digest(REPORT));
     });
     t.edit(PARITY, |p| p["model_sha256"] = json!(model));

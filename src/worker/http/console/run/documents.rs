@@ -3,9 +3,11 @@
 
 use super::{FoundDocument, none};
 use crate::adapters::ledger::EvidenceRecord;
-use crate::domain::contract::{EvalReport, GateReceipt, TrainBuildRequest, TrainPlan};
+use crate::domain::contract::{DecisionReport, EvalReport, GateReceipt, TrainBuildRequest, TrainPlan};
 use crate::domain::identity::{Digest, RunId};
-use crate::modelling::{curve_plots, findings_table, gate_table, html_table, metrics_table, verdict_line};
+use crate::modelling::{
+    curve_plots, decision_table, findings_table, gate_table, html_table, metrics_table, verdict_line,
+};
 use crate::worker::http::console::words::{capped, segment};
 use maud::{Markup, html};
 
@@ -63,6 +65,10 @@ fn shown<T>(document: &FoundDocument<T>, name: &str, show: impl Fn(&T) -> Markup
 
 pub(super) fn gate(receipt: &FoundDocument<GateReceipt>) -> Markup {
     shown(receipt, "gate receipt", |receipt| html! { (verdict_line(receipt)) (gate_table(receipt)) })
+}
+
+pub(super) fn decision(report: &FoundDocument<DecisionReport>) -> Markup {
+    shown(report, "decision report", decision_table)
 }
 
 pub(super) fn metrics(report: &FoundDocument<EvalReport>, plan: &FoundDocument<TrainPlan>) -> Markup {

@@ -8,7 +8,7 @@ mod requests;
 pub(super) use page::run;
 
 use crate::adapters::ledger::{ActRecord, EmittedEvent, EvidenceRecord, RequestRecord, RunRecord, TransitionRecord};
-use crate::domain::contract::{EvalReport, GateReceipt, TrainPlan};
+use crate::domain::contract::{DecisionReport, EvalReport, GateReceipt, TrainPlan};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
@@ -31,6 +31,7 @@ pub(super) struct RunView {
     pub(super) events: Vec<EmittedEvent>,
     pub(super) plan: FoundDocument<TrainPlan>,
     pub(super) report: FoundDocument<EvalReport>,
+    pub(super) decision: FoundDocument<DecisionReport>,
     pub(super) receipt: FoundDocument<GateReceipt>,
     pub(super) now: DateTime<Utc>,
     pub(super) quiet: bool,

@@ -20,6 +20,7 @@ pub fn run(view: &RunView, worker: &str) -> Markup {
         (headline(view))
         (section("Timeline", &history::timeline(run, &view.steps, *now)))
         (section("Attempts", &history::attempts(&view.steps, *now)))
+        (section("Operating points", &documents::decision(&view.decision)))
         (section("Gate", &documents::gate(&view.receipt)))
         (section("Metrics", &documents::metrics(&view.report, &view.plan)))
         (section("Curves", &documents::curves(&view.report)))

@@ -22,15 +22,15 @@ pub(super) struct AmountLevels {
 impl AmountLevels {
     pub(super) fn new(order: &RankedScores, amounts: &[f64]) -> Self {
         let mut levels: Vec<MoneyLevel> = Vec::new();
-        order.each_row(|row, at, is_fraud| {
-            if levels.len() == at {
+        order.each_row(|of| {
+            if levels.len() == of.level {
                 levels.push(MoneyLevel::default());
             }
-            let (level, amount) = (&mut levels[at], amounts[row as usize]);
+            let (level, amount) = (&mut levels[of.level], amounts[of.row as usize]);
             level.rows += 1;
-            level.good += u64::from(!is_fraud);
+            level.good += u64::from(!of.fraud);
             level.amount += amount;
-            level.fraud_amount += if is_fraud { amount } else { 0.0 };
+            level.fraud_amount += if of.fraud { amount } else { 0.0 };
         });
         let fraud_amount = levels.iter().map(|level| level.fraud_amount).sum();
         Self { levels, fraud_amount }
@@ -85,13 +85,21 @@ fn share(part: f64, whole: f64, otherwise: &str) -> MetricValue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::ScoredRows;
     use super::*;
 
     #[test]
     fn money_is_counted_by_rank_and_rate_and_a_tie_is_shared_out() {
         let scores = [0.9, 0.5, 0.5, 0.1, 0.05];
         let labels = [true, true, false, true, false];
-        let order = RankedScores::new(&scores, &labels);
+        let order = RankedScores::new(&ScoredRows {
+            scores: &scores,
+            labels: &labels,
+            days: &[0; 5],
+            cards: None,
+            weights: None,
+            amounts: None,
+        });
         let levels = AmountLevels::new(&order, &[10.0, 40.0, 20.0, 50.0, 5.0]);
         assert_eq!(levels.recall_at(1).value, Some(0.1));
         assert_eq!(levels.recall_at(2).value, Some(0.3), "half of the tie's 40");

@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 pub fn contradiction(plan: &TrainPlan, measured: &EvalMetrics) -> Option<String> {
     let spec = &plan.evaluation;
     let has_cards = plan.columns.event_time.is_some() && !plan.columns.entities.is_empty();
-    let names = MetricKind::all(spec, has_cards).into_iter().map(MetricKind::name).collect();
+    let has_amounts = plan.columns.amount.is_some() && plan.columns.weight.is_none();
+    let names = MetricKind::all(spec, has_cards, has_amounts).into_iter().map(MetricKind::name).collect();
     let found: BTreeSet<String> = measured.scores.keys().cloned().collect();
     same("metrics", &found, &names)
         .or_else(|| measured.scores.iter().find_map(|(name, metric)| of_metric(name, metric, spec)))

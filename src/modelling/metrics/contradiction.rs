@@ -3,8 +3,8 @@
 use super::kind::MetricKind;
 use super::ranking::{f1, precision, recall};
 use crate::domain::contract::{
-    Confusion, Curves, DatasetSummary, EvalMetrics, EvaluationSpec, FeatureFinding, FindingKind, Interval, MetricValue,
-    SettledSplit, Slice, SlicedBy, TrainPlan,
+    Confusion, Curves, DatasetSummary, EvalMetrics, EvaluationSpec, FeatureFinding, FindingKind, HistogramBin,
+    Interval, MetricValue, SettledSplit, Slice, SlicedBy, StandsFor, TrainPlan,
 };
 use std::collections::BTreeSet;
 
@@ -76,21 +76,26 @@ fn of_thresholds(measured: &EvalMetrics, spec: &EvaluationSpec) -> Option<String
 
 fn of_curves(curves: &Curves, measured: &EvalMetrics, spec: &EvaluationSpec) -> Option<String> {
     let test = &measured.dataset.test;
-    let good = test.rows.saturating_sub(test.positives);
+    let whole = StandsFor { payments: test.rows as f64, frauds: test.positives as f64 };
+    let StandsFor { payments, frauds } = test.stands_for.unwrap_or(whole);
+    // Sums of weights differ in the last bits, by the order of their terms.
+    let adds_up = |counts: &dyn Fn(&HistogramBin) -> f64, to: f64| {
+        (curves.score_histogram.iter().map(counts).sum::<f64>() - to).abs() <= 1e-9 * to.abs()
+    };
+    let calibrated: f64 = curves.calibration.iter().map(|bin| bin.rows).sum();
     let roc: Vec<(f64, f64)> = curves.roc.iter().map(|at| (at.false_positive_rate, at.true_positive_rate)).collect();
     let recall: Vec<f64> = curves.precision_recall.iter().map(|at| at.recall).collect();
     let rises = |of: &dyn Fn(&(f64, f64)) -> f64| roc.is_sorted_by(|a, b| of(a) <= of(b));
     let is_roc = roc.first().is_none_or(|first| *first == (0.0, 0.0) && roc.last() == Some(&(1.0, 1.0)));
-    let bins = &curves.score_histogram;
     [
         ("the ROC curve", is_roc && rises(&|at| at.0) && rises(&|at| at.1)),
         ("the curve of precision and recall", recall.is_sorted() && recall.last().is_none_or(|last| *last == 1.0)),
-        ("the calibration", sum(curves.calibration.iter().map(|bin| bin.rows)) == Some(test.rows)),
+        ("the calibration", (calibrated - payments).abs() <= 1e-9 * payments),
         (
             "the histogram of scores",
-            bins.len() == spec.histogram_bins as usize
-                && sum(bins.iter().map(|bin| bin.positives)) == Some(test.positives)
-                && sum(bins.iter().map(|bin| bin.negatives)) == Some(good),
+            curves.score_histogram.len() == spec.histogram_bins as usize
+                && adds_up(&|bin| bin.positives, frauds)
+                && adds_up(&|bin| bin.negatives, payments - frauds),
         ),
     ]
     .into_iter()
@@ -170,7 +175,14 @@ mod tests {
         plan["columns"]["entities"] = json!([]);
         let plan: TrainPlan = serde_json::from_value(plan).unwrap();
         let (scores, labels) = ([0.9, 0.2], [true, false]);
-        let rows = super::super::ScoredRows { scores: &scores, labels: &labels, days: &[0, 0], cards: None };
+        let rows = super::super::ScoredRows {
+            scores: &scores,
+            labels: &labels,
+            days: &[0, 0],
+            cards: None,
+            weights: None,
+            amounts: None,
+        };
         let basis = super::super::IntervalBasis { confidence: 0.95, clusters: None };
         let found = super::super::measure(&rows, &plan.evaluation, Some(&basis), &[]);
         let mut metrics = example(SchemaName::EvalReport)["metrics"].clone();

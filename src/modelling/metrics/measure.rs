@@ -312,8 +312,14 @@ mod tests {
         let (of_many, labels_of_many): (Vec<f64>, Vec<bool>) =
             many.iter().map(|&row| (scores[row], labels[row])).unzip();
         let days = vec![0; many.len()];
-        let repeated =
-            ScoredRows { scores: &of_many, labels: &labels_of_many, days: &days, cards: None, weights: None };
+        let repeated = ScoredRows {
+            scores: &of_many,
+            labels: &labels_of_many,
+            days: &days,
+            cards: None,
+            weights: None,
+            amounts: None,
+        };
         let weighted = ScoredRows { scores: &scores, labels: &labels, weights: Some(&weights), ..repeated };
         let found = measure(&weighted, &spec(), None, &[slicing(&(0..300).collect::<Vec<_>>())]);
         let expected = measure(&repeated, &spec(), None, &[slicing(&many)]);
@@ -341,6 +347,7 @@ mod tests {
             days: &[0, 0],
             cards: Some(&[0, 1]),
             weights: Some(&weights),
+            amounts: None,
         };
         let found = &measure(&window, &with_k(1), None, &[]).scores["card_precision_at_1"];
         assert!(found.value.is_none() && found.undefined_because.as_ref().unwrap().contains("weights"), "{found:?}");
@@ -356,8 +363,14 @@ mod tests {
         let (of_many, labels_of_many): (Vec<f64>, Vec<bool>) =
             many.iter().map(|&row| (scores[row], labels[row])).unzip();
         let days = vec![0; many.len()];
-        let repeated =
-            ScoredRows { scores: &of_many, labels: &labels_of_many, days: &days, cards: None, weights: None };
+        let repeated = ScoredRows {
+            scores: &of_many,
+            labels: &labels_of_many,
+            days: &days,
+            cards: None,
+            weights: None,
+            amounts: None,
+        };
         let weighted = ScoredRows { scores: &scores, labels: &labels, weights: Some(&weights), ..repeated };
         let basis = IntervalBasis { confidence: 0.95, clusters: None };
         let width = |window: &ScoredRows<'_>, name: &str| {

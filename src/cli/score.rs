@@ -91,7 +91,8 @@ impl Args {
             }
         };
         let bar = Bar::new();
-        let scoring = scorer.score(&order, stop, |progress| bar.at(progress.fraction, &progress.message)).await;
+        let scoring = scorer.score(&order, stop, |progress| bar.at(progress.fraction, &progress.message));
+        let scoring = Box::pin(scoring).await;
         bar.finish();
         let scoring = scoring?;
         self.output.print(&[&scoring], |out| show(out, &scoring))?;

@@ -38,17 +38,14 @@ fn sort(columns: &[SlicedBy], column: &str, metric: &str, (min_rows, min_positiv
             continue;
         }
         let found = scores.get(metric);
-        match found.and_then(|found| found.value).filter(|value| value.is_finite()) {
-            Some(value) => {
-                let (slice, rows, positives) = (slice.clone(), *rows, *positives);
-                sorted.known.push(SliceFinding { slice, rows, positives, value });
-            }
-            None => {
-                let why = found.map_or("it was not measured", |found| {
-                    found.undefined_because.as_deref().unwrap_or("it is not a number")
-                });
-                sorted.undefined.push((slice.clone(), why.to_owned()));
-            }
+        if let Some(value) = found.and_then(|found| found.value).filter(|value| value.is_finite()) {
+            let (slice, rows, positives) = (slice.clone(), *rows, *positives);
+            sorted.known.push(SliceFinding { slice, rows, positives, value });
+        } else {
+            let why = found.map_or("it was not measured", |found| {
+                found.undefined_because.as_deref().unwrap_or("it is not a number")
+            });
+            sorted.undefined.push((slice.clone(), why.to_owned()));
         }
     }
     Some(sorted)

@@ -48,7 +48,7 @@ fn of_metric(name: &str, metric: &MetricValue, spec: &EvaluationSpec) -> Option<
     if !is_explained {
         return Some(format!("{name} has neither a value with an interval nor the reason why not, or both"));
     }
-    let wrong = |of: &&Interval| of.low > of.high || of.confidence != spec.intervals.confidence;
+    let wrong = |of: &&Interval| of.low > of.high || of.confidence.total_cmp(&spec.intervals.confidence).is_ne();
     interval.as_ref().filter(wrong).map(|of| {
         format!("{name} has no interval from {} to {} with the confidence {}", of.low, of.high, of.confidence)
     })
@@ -89,7 +89,10 @@ fn of_curves(curves: &Curves, measured: &EvalMetrics, spec: &EvaluationSpec) -> 
     let is_roc = roc.first().is_none_or(|first| *first == (0.0, 0.0) && roc.last() == Some(&(1.0, 1.0)));
     [
         ("the ROC curve", is_roc && rises(&|at| at.0) && rises(&|at| at.1)),
-        ("the curve of precision and recall", recall.is_sorted() && recall.last().is_none_or(|last| *last == 1.0)),
+        (
+            "the curve of precision and recall",
+            recall.is_sorted() && recall.last().is_none_or(|last| last.total_cmp(&1.0).is_eq()),
+        ),
         ("the calibration", (calibrated - payments).abs() <= 1e-9 * payments),
         (
             "the histogram of scores",
@@ -198,7 +201,8 @@ mod tests {
     #[test]
     fn what_was_measured_contradicts_nothing_and_what_was_changed_does() {
         assert_eq!(says(|_| {}), None);
-        let changes: [(&str, fn(&mut Value)); 6] = [
+        type Change = fn(&mut Value);
+        let changes: [(&str, Change); 6] = [
             ("lacks log_loss", |m| {
                 m["scores"].as_object_mut().unwrap().remove("log_loss");
             }),
@@ -207,7 +211,7 @@ mod tests {
             ("recall_at_threshold_0.5 is not", |m| m["scores"]["recall_at_threshold_0.5"]["value"] = json!(0.5)),
             ("the ROC curve", |m| m["curves"]["roc"][1]["true_positive_rate"] = json!(2.0)),
             ("what it found", |m| {
-                m["feature_findings"] = json!([{"feature": "none", "finding": "constant", "rows": 1}])
+                m["feature_findings"] = json!([{"feature": "none", "finding": "constant", "rows": 1}]);
             }),
         ];
         for (expected, change) in changes {

@@ -109,9 +109,9 @@ mod tests {
     #[test]
     fn a_curve_keeps_its_ends_and_no_more_points_than_wanted() {
         let (scores, labels) = random(5_000);
-        let scored =
+        let rows =
             ScoredRows { scores: &scores, labels: &labels, days: &[], cards: None, weights: None, amounts: None };
-        let order = RankedScores::new(&scored);
+        let order = RankedScores::new(&rows);
         let counts = order.counts();
         for at_most in [10, 57, 200] {
             let curve = roc(&counts, at_most);
@@ -130,9 +130,9 @@ mod tests {
     fn every_row_is_in_one_bin_of_the_histogram() {
         let scores = [0.0, 0.1, 0.25, 0.5, 1.0];
         let labels = [false, true, false, true, false];
-        let scored =
+        let rows =
             ScoredRows { scores: &scores, labels: &labels, days: &[], cards: None, weights: None, amounts: None };
-        let bins = histogram(&RankedScores::new(&scored).counts(), 4);
+        let bins = histogram(&RankedScores::new(&rows).counts(), 4);
         let counts: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.positives, bin.negatives)).collect();
         assert_eq!(counts, [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 1.0)]);
     }

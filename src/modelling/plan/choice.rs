@@ -9,6 +9,7 @@ use crate::modelling::metrics::MetricKind;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Number, Value};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The metric that chooses if the profile names none. Unlike ROC AUC, it is about the payments with the highest scores.
@@ -45,8 +46,8 @@ pub(super) fn plan_choice(
     if named.len() < 2 {
         return Err("there must be at least two different candidates to choose from".to_owned());
     }
-    let mut names = BTreeSet::new();
-    if let Some(twice) = named.iter().find(|candidate| !names.insert(&candidate.name)) {
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = named.iter().find(|candidate| !seen.insert(&candidate.name)) {
         return Err(format!("two candidates have the name {:?}", twice.name));
     }
     let metric = algorithm.choose_by.clone().unwrap_or_else(|| CHOOSE_BY.to_owned());
@@ -93,7 +94,7 @@ impl DrawnRange {
     fn draw(&self, at: f64) -> Result<Number, String> {
         let ends = (self.low.as_f64().unwrap_or(f64::NAN), self.high.as_f64().unwrap_or(f64::NAN));
         let (low, high) = ends;
-        if !(low < high) || (self.scale == DrawnScale::Log && low <= 0.0) {
+        if low.partial_cmp(&high) != Some(Ordering::Less) || (self.scale == DrawnScale::Log && low <= 0.0) {
             return Err("low must be below high, and above 0 on the scale log".to_owned());
         }
         let whole = self.low.as_i64().zip(self.high.as_i64());

@@ -29,8 +29,7 @@ impl Days {
         let (start, end) = (window.start.timestamp_micros(), window.end.timestamp_micros());
         let is_whole = |day: i64| day * DAY >= start && (day + 1) * DAY <= end;
         let first = start.div_euclid(DAY);
-        let days =
-            (first..(end - 1).div_euclid(DAY) + 1).map(|day| Day { rows: 0, frauds: 0, is_whole: is_whole(day) });
+        let days = (first..=(end - 1).div_euclid(DAY)).map(|day| Day { rows: 0, frauds: 0, is_whole: is_whole(day) });
         Self { first, days: days.collect() }
     }
 
@@ -50,16 +49,16 @@ impl Days {
             return Some(format!("{bound} is {least}, and no UTC day lies wholly in the window"));
         }
         let few = whole().map(|(index, day)| (index, of(day))).filter(|(_, count)| *count < least);
-        self.violated(bound, least, "fewer", few.collect())
+        self.violated(bound, least, "fewer", &few.collect::<Vec<_>>())
     }
 
     /// Returns why a maximum is violated. `None` if it holds.
     pub(super) fn above(&self, bound: &str, most: u64, of: impl Fn(&Day) -> u64) -> Option<String> {
         let many = self.days.iter().map(of).enumerate().filter(|(_, count)| *count > most);
-        self.violated(bound, most, "more", many.collect())
+        self.violated(bound, most, "more", &many.collect::<Vec<_>>())
     }
 
-    fn violated(&self, bound: &str, at: u64, word: &str, days: Vec<(usize, u64)>) -> Option<String> {
+    fn violated(&self, bound: &str, at: u64, word: &str, days: &[(usize, u64)]) -> Option<String> {
         let name = |index: usize| {
             let day = DateTime::from_timestamp((self.first + index as i64) * (DAY / 1_000_000), 0);
             day.map_or_else(|| index.to_string(), |day| day.format("%Y-%m-%d").to_string())

@@ -106,7 +106,9 @@ impl Ranges {
     fn of_quantiles(mut values: Vec<f32>, quantiles: &[usize]) -> Self {
         values.retain(|value| !value.is_nan());
         // A negative zero is a zero.
-        values.iter_mut().for_each(|value| *value += 0.0);
+        for value in &mut values {
+            *value += 0.0;
+        }
         values.sort_unstable_by(f32::total_cmp);
         let at = |thousandths: &usize| values[(thousandths * values.len()).div_ceil(1_000).max(1) - 1];
         let mut highs: Vec<f32> = if values.is_empty() { vec![] } else { quantiles.iter().map(at).collect() };
@@ -230,8 +232,8 @@ mod tests {
         let text = |text: &str| CategoryValue::Text(text.to_owned());
         assert_eq!(found.values[..3], [text("v005"), text("v000"), text("v001")]);
         assert_eq!(found.values.len(), MOST_VALUES);
-        let (train, test) = (found.windows.train, found.windows.test);
-        assert_eq!((train.values[0], train.other, train.unseen, train.missing), (2, 2, 0, 1));
-        assert_eq!((test.values[0], test.other, test.unseen, test.missing), (1, 1, 1, 1));
+        let (learned, measured) = (found.windows.train, found.windows.test);
+        assert_eq!((learned.values[0], learned.other, learned.unseen, learned.missing), (2, 2, 0, 1));
+        assert_eq!((measured.values[0], measured.other, measured.unseen, measured.missing), (1, 1, 1, 1));
     }
 }

@@ -83,10 +83,10 @@ pub(super) fn measure(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     let mut table = read_rows(&job)?;
     let assigned = assign(job_dir, &mut table, plan)?;
     let test = &assigned.assignment.test;
-    let scored = rows_to_score(&assigned);
-    let given = accept_scores(&CommandSpec::work(job_dir), &table, &scored)?;
+    let to_score = rows_to_score(&assigned);
+    let given = accept_scores(&CommandSpec::work(job_dir), &table, &to_score)?;
     let scores_of = |rows: &[usize]| -> Vec<f32> {
-        rows.iter().filter_map(|row| Some(given[scored.binary_search(row).ok()?])).collect()
+        rows.iter().filter_map(|row| Some(given[to_score.binary_search(row).ok()?])).collect()
     };
     let scores = scores_of(test);
     let decided = ScoredWindows { test: &scores, validation: &scores_of(&assigned.chosen_on) };

@@ -44,12 +44,12 @@ pub(super) fn decide(
         (Some(champion), Some(planned)) if !operating_points.is_empty() => {
             let [of_test, of_validation] = [champion.scores()?, champion.scores_to_choose_on()?];
             let of_validation = wide(&of_validation);
-            let scores = ChampionScores {
+            let theirs = ChampionScores {
                 model_sha256: planned.bundle.model.sha256,
                 test: &wide(&of_test),
                 validation: unseen(validation, planned.bundle.learned_before).map(|()| of_validation.as_slice()),
             };
-            Some(against_champion(&operating_points, chosen_on.as_ref(), &test, &scores))
+            Some(against_champion(&operating_points, chosen_on.as_ref(), &test, &theirs))
         }
         (_, _) => None,
     };

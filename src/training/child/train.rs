@@ -58,8 +58,8 @@ pub(super) fn train(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     evaluation.features = loaded.effects(&matrix, &assignment.test)?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     let validation = loaded.score(&matrix, &assigned.chosen_on)?;
-    let scored = ScoredWindows { test: &scores, validation: &validation };
-    write(job_dir, DECISION_REPORT_FILE, &document_bytes(&decide(&table, &assigned, &scored, &model, plan)?))?;
+    let measured = ScoredWindows { test: &scores, validation: &validation };
+    write(job_dir, DECISION_REPORT_FILE, &document_bytes(&decide(&table, &assigned, &measured, &model, plan)?))?;
     report("evaluate", 1.0, "measured");
     Ok(())
 }
@@ -129,8 +129,8 @@ pub(super) fn recheck(job_dir: &Path, worker: i32) -> Result<(), Failure> {
     write(job_dir, ParityVectors::FILE, &document_bytes(&parity))?;
     write(job_dir, EVALUATION_FILE, &document_bytes(&evaluation))?;
     // This run has no validation window: what an earlier bundle learned from may lie there, so no threshold is chosen.
-    let scored = ScoredWindows { test: &scores, validation: &[] };
-    let decision = decide(&table, &assigned, &scored, &baseline.bytes, plan)?;
+    let measured = ScoredWindows { test: &scores, validation: &[] };
+    let decision = decide(&table, &assigned, &measured, &baseline.bytes, plan)?;
     write(job_dir, DECISION_REPORT_FILE, &document_bytes(&decision))?;
     report("evaluate", 1.0, "measured");
     Ok(())

@@ -335,7 +335,8 @@ async fn a_stopped_command_leaves_nothing() {
         out: rows.scores(),
         replace: false,
     };
-    let ended = BundleScorer { trainer, limits: Limits::default() }.score(&order, std::future::ready(()), |_| {}).await;
+    let scorer = BundleScorer { trainer, limits: Limits::default() };
+    let ended = Box::pin(scorer.score(&order, std::future::ready(()), |_| {})).await;
     assert!(matches!(ended, Err(Refusal::Stopped)), "{ended:?}");
     assert_eq!(rows.names(), ["rows.parquet"]);
 }

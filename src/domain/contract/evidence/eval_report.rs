@@ -191,6 +191,7 @@ pub struct Confusion {
 
 /// Writes a number of payments. It has a fraction only where rows have weights; a whole number is written without a
 /// point.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn payments<S: Serializer>(count: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     /// Up to here every whole number is a 64-bit float.
     const EXACT: f64 = 9_007_199_254_740_992.0;

@@ -51,7 +51,8 @@ pub(super) fn plan_choice(
         return Err(format!("two candidates have the name {:?}", twice.name));
     }
     let metric = algorithm.choose_by.clone().unwrap_or_else(|| CHOOSE_BY.to_owned());
-    let has_cards = !columns.entities.is_empty() && columns.event_time.is_some();
+    // Of weighted rows, metrics of cards have no value.
+    let has_cards = !columns.entities.is_empty() && columns.event_time.is_some() && columns.weight.is_none();
     let known: Vec<String> = MetricKind::all(evaluation, has_cards, false).into_iter().map(MetricKind::name).collect();
     if !known.contains(&metric) {
         let known = known.join(", ");

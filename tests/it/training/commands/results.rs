@@ -3,9 +3,11 @@
 use super::trial::{Trial, confined};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float32Type, Int64Type};
-use model_factory::domain::contract::{Evaluation, ModelFormat, PlannedSplit, TrainerJob};
+use model_factory::domain::contract::{DecisionReport, Evaluation, ModelFormat, PlannedSplit, TrainerJob};
 use model_factory::domain::run::FailureCode;
-use model_factory::training::{AcceptedModel, ChildStep, EVALUATION_FILE, Enforcement, SCORES_FILE};
+use model_factory::training::{
+    AcceptedModel, ChildStep, DECISION_REPORT_FILE, EVALUATION_FILE, Enforcement, SCORES_FILE,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::HashMap;
 use std::fs;
@@ -29,7 +31,7 @@ async fn a_good_command_is_measured_with_labels_that_it_never_saw() {
 }
 
 #[tokio::test]
-async fn a_command_scores_the_whole_test_window_and_is_measured_on_the_rows_that_stay() {
+async fn a_command_scores_the_whole_test_window_and_the_rows_that_thresholds_are_chosen_on() {
     let trial = Trial::of("finish");
     let mut plan = trial.plan();
     let PlannedSplit::TimeBased(windows) = &mut plan.split else { panic!("{:?}", plan.split) };
@@ -42,7 +44,14 @@ async fn a_command_scores_the_whole_test_window_and_is_measured_on_the_rows_that
         serde_json::from_slice(&fs::read(trial.job_dir().join(EVALUATION_FILE)).unwrap()).unwrap();
     let (measured, left) = (evaluation.dataset.test.rows as usize, evaluation.dataset.excluded_rows as usize);
     assert!(measured > 100 && left > 100, "{measured} rows stay, {left} leave");
-    assert_eq!(given.len(), measured + left);
+    let decision: DecisionReport =
+        serde_json::from_slice(&fs::read(trial.job_dir().join(DECISION_REPORT_FILE)).unwrap()).unwrap();
+    let chosen_on = decision.windows.validation.unwrap().rows as usize;
+    assert!(
+        chosen_on > 100 && given.len() == measured + left + chosen_on,
+        "{} rows, {chosen_on} of validation",
+        given.len()
+    );
     let file = fs::File::open(trial.job_dir().join(SCORES_FILE)).unwrap();
     let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap);
     let mut compared = 0;

@@ -107,7 +107,8 @@ def of_labels(window, weights, hits, evidence):
     if min(frauds, effective(evidence, window.units)[0]) < FEWEST_UNITS or min(known, effective(evidence, window.units)[1]) < FEWEST_EFFECTIVE:
         return value, None
     t = stats.t.ppf(0.975, min(max(known - 1, 1), 1000))
-    return value, wilson(value, variance(weights * (hits - value) / whole, window.labels, window.units), t, whole)
+    moved = weights * (hits - value) / whole
+    return value, wilson(value, variance(moved, window.labels, window.units, np.ones(len(moved))), t, whole)
 
 
 def per_day(window, values):

@@ -78,7 +78,7 @@ fn measured(
         ScoredRows { scores: rows.scores, labels: rows.labels, days: &days, cards: None, weights: None, amounts: None };
     let shares = precision_and_recall(&scored, thresholds, intervals);
     let point = |(&threshold, (precision, recall)): (&f64, (MetricValue, MetricValue))| {
-        let flags = Flagged { rows, hits: rows.scores.iter().map(|score| *score >= threshold).collect(), intervals };
+        let flags = Flagged { rows, alerts: rows.scores.iter().map(|score| *score >= threshold).collect(), intervals };
         let alerts = flags.count(|_| true);
         let hits = flags.count(|row| rows.labels[row]);
         let mut metrics = Metrics::from([("precision".to_owned(), precision), ("recall".to_owned(), recall)]);
@@ -96,7 +96,7 @@ fn measured(
 /// A window with the rows that a threshold flags.
 struct Flagged<'a> {
     rows: &'a DecisionRows<'a>,
-    hits: Vec<bool>,
+    alerts: Vec<bool>,
     intervals: Option<&'a IntervalBasis<'a>>,
 }
 
@@ -104,21 +104,21 @@ type Named = (&'static str, MetricValue);
 
 impl Flagged<'_> {
     fn count(&self, is_counted: impl Fn(usize) -> bool) -> u64 {
-        (0..self.hits.len()).filter(|&row| self.hits[row] && is_counted(row)).count() as u64
+        (0..self.alerts.len()).filter(|&row| self.alerts[row] && is_counted(row)).count() as u64
     }
 
     fn rates(&self) -> [Named; 3] {
         let labels = self.rows.labels;
         let good: Vec<f64> = labels.iter().map(|label| f64::from(u8::from(!label))).collect();
-        let alarms: Vec<f64> = good.iter().zip(&self.hits).map(|(one, hit)| if *hit { *one } else { 0.0 }).collect();
+        let alarms: Vec<f64> = good.iter().zip(&self.alerts).map(|(one, hit)| if *hit { *one } else { 0.0 }).collect();
         let rate = WeightedShare {
             weights: &good,
-            hits: &self.hits,
+            hits: &self.alerts,
             evidence: &alarms,
             evidence_name: "false alarms",
             otherwise: "there are no good payments",
         };
-        let alert = |row: usize| f64::from(u8::from(self.hits[row]));
+        let alert = |row: usize| f64::from(u8::from(self.alerts[row]));
         let worst = self.rows.by_day(alert).map_or_else(
             || undefined(NO_DAYS),
             |days| {
@@ -142,10 +142,10 @@ impl Flagged<'_> {
         let only = |is_part: &[bool]| -> Vec<f64> {
             amounts.iter().zip(is_part).map(|(amount, part)| if *part { *amount } else { 0.0 }).collect()
         };
-        let (of_frauds, of_flagged) = (only(labels), only(&self.hits));
+        let (of_frauds, of_flagged) = (only(labels), only(&self.alerts));
         let detected = WeightedShare {
             weights: &of_frauds,
-            hits: &self.hits,
+            hits: &self.alerts,
             evidence: &of_frauds,
             evidence_name: "money of frauds",
             otherwise: "the frauds have no amount",
@@ -157,7 +157,7 @@ impl Flagged<'_> {
             evidence_name: "flagged money",
             otherwise: "no money is flagged",
         };
-        let missed = |row: usize| if labels[row] && !self.hits[row] { amounts[row] } else { 0.0 };
+        let missed = |row: usize| if labels[row] && !self.alerts[row] { amounts[row] } else { 0.0 };
         vec![
             ("amount_precision", weighted_share(&precision, self.intervals)),
             ("missed_amount_per_day", self.per_day(missed)),
@@ -169,7 +169,7 @@ impl Flagged<'_> {
     fn cost_per_day(&self, cost: &CostSpec) -> MetricValue {
         let amounts = self.rows.amounts.unwrap_or_default();
         self.per_day(|row| {
-            let (fraud, flagged) = (self.rows.labels[row], self.hits[row]);
+            let (fraud, flagged) = (self.rows.labels[row], self.alerts[row]);
             let missed = if fraud && !flagged { amounts.get(row).copied().unwrap_or(0.0) } else { 0.0 };
             cost_of(cost, u64::from(flagged), u64::from(flagged && fraud), missed)
         })
